@@ -1,0 +1,57 @@
+# Stock Pyramid. `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+GO ?= go
+TOOL := $(GO) tool -modfile=tools/go.mod
+
+.PHONY: help up status down clean test check lint race sqlc-diff config-check bench generate fuzz build
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+up: ## Start the whole system on this machine with the demo data (SEED=full: 12 M bids)
+	@deploy/local/up
+
+status: ## Show the programs, their ports and the replication lag
+	@deploy/local/status
+
+down: ## Stop the whole system; the data stays
+	@deploy/local/down
+
+clean: ## Remove the data and the built programs (after `make down`)
+	@deploy/local/clean
+	@rm -rf bin
+
+build: ## Build every program into bin/
+	$(GO) build -o bin/ ./command ./query ./replicator ./sql ./loadtest
+
+test: ## Run every test against real servers on free ports; installs what is missing
+	@deploy/local/install
+	$(GO) vet ./...
+	$(GO) test -timeout 10m ./...
+
+check: ## Lint, check generated code and configurations, run the tests with the race detector
+	@deploy/local/install
+	@$(MAKE) --no-print-directory lint sqlc-diff config-check race
+
+lint: ## Run the linters and the import rules
+	$(TOOL) golangci-lint run ./...
+
+sqlc-diff: ## Fail if the generated database code is not what sqlc makes of sql/queries
+	$(GO) tool sqlc diff
+
+config-check: ## Validate the HAProxy, Prometheus and shell files
+	@deploy/local/validate
+
+race: ## Run every test with the race detector
+	$(GO) test -race -timeout 15m ./...
+
+generate: ## Make the database code from sql/queries
+	$(GO) tool sqlc generate
+
+fuzz: ## Fuzz every decoder for FUZZTIME (default 60s) each
+	@deploy/local/install
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $${FUZZTIME:-60s} $$pkg; \
+	  done; done

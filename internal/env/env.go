@@ -1,0 +1,68 @@
+// Package env reads a service's configuration from environment variables and reports everything that
+// is wrong with it at once.
+package env
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Common is what every service is configured with; embed it.
+type Common struct {
+	ListenAddr string     `env:"LISTEN_ADDR,required"`
+	AdminAddr  string     `env:"ADMIN_ADDR,required"`
+	LogLevel   slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+}
+
+// Check returns an error for each value that can't work.
+func (c Common) Check() []error {
+	return []error{address("LISTEN_ADDR", c.ListenAddr), address("ADMIN_ADDR", c.AdminAddr)}
+}
+
+// Checker is a configuration that knows what values can work.
+type Checker interface {
+	// Check returns an error (or nil) for each rule that it tried.
+	Check() []error
+}
+
+// Parse fills a configuration whose fields carry `env` tags (see caarlos0/env) and checks it. The
+// error has a line for each variable that is missing, malformed or fails its check.
+func Parse[T Checker](config T) (T, error) {
+	var problems []error
+	if err := env.Parse(config); err != nil {
+		var all env.AggregateError
+		if !errors.As(err, &all) {
+			return config, err
+		}
+		problems = all.Errors
+	}
+	for _, err := range config.Check() {
+		if err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if len(problems) == 0 {
+		return config, nil
+	}
+	lines := make([]string, 0, len(problems))
+	for _, err := range problems {
+		lines = append(lines, "  "+err.Error())
+	}
+	return config, fmt.Errorf("configuration:\n%s", strings.Join(lines, "\n"))
+}
+
+// address accepts an empty value: a missing variable is reported once, as missing.
+func address(name, value string) error {
+	if value == "" {
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(value); err != nil {
+		return fmt.Errorf("%s is not host:port: %w", name, err)
+	}
+	return nil
+}

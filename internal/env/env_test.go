@@ -1,0 +1,49 @@
+package env
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+type config struct {
+	Common
+	Limit int `env:"RATE_LIMIT" envDefault:"7"`
+}
+
+func (c *config) Check() []error {
+	errs := c.Common.Check()
+	if c.Limit < 0 {
+		errs = append(errs, errors.New("RATE_LIMIT is negative"))
+	}
+	return errs
+}
+
+func TestParseTakesValuesAndDefaults(t *testing.T) {
+	t.Setenv("LISTEN_ADDR", "127.0.0.1:1")
+	t.Setenv("ADMIN_ADDR", ":2")
+	t.Setenv("LOG_LEVEL", "warn")
+	c, err := Parse(&config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.ListenAddr != "127.0.0.1:1" || c.AdminAddr != ":2" || c.LogLevel != slog.LevelWarn || c.Limit != 7 {
+		t.Errorf("parsed %+v", c)
+	}
+}
+
+func TestParseReportsEverythingWrongAtOnce(t *testing.T) {
+	t.Setenv("LISTEN_ADDR", "no-port")
+	t.Setenv("LOG_LEVEL", "loud")
+	t.Setenv("RATE_LIMIT", "-1")
+	_, err := Parse(&config{})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"LISTEN_ADDR", "ADMIN_ADDR", "LogLevel", "RATE_LIMIT"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not name %s", err, want)
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// RequestIDHeader names the header that carries a request's id, from the client or made here.
+const RequestIDHeader = "X-Request-Id"
+
+// Handler answers a request or returns an error that the router's table turns into a problem.
+type Handler func(w http.ResponseWriter, r *http.Request) error
+
+// Router is a gorilla/mux router whose routes return errors, count themselves and answer 404 and 405
+// as problems.
+type Router struct {
+	mux      *mux.Router
+	problem  func(error) *Problem
+	log      *slog.Logger
+	duration *prometheus.HistogramVec
+}
+
+// NewRouter makes a router. problem is the service's error table: it returns nil for an error that
+// it doesn't know, which becomes a 500 with the cause in the log only.
+func NewRouter(log *slog.Logger, reg prometheus.Registerer, problem func(error) *Problem) *Router {
+	rt := &Router{mux: mux.NewRouter(), problem: problem, log: log,
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "http_request_duration_seconds", Help: "Time to answer a request, by route and status.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+		}, []string{"method", "route", "status"})}
+	reg.MustRegister(rt.duration)
+	rt.mux.NotFoundHandler = rt.serve("none", func(http.ResponseWriter, *http.Request) error {
+		return NewProblem(http.StatusNotFound, "there is nothing at this path")
+	})
+	rt.mux.MethodNotAllowedHandler = rt.serve("none", rt.methodNotAllowed)
+	return rt
+}
+
+// Handle adds a route. GET answers HEAD as well.
+func (rt *Router) Handle(method, path string, h Handler) {
+	methods := []string{method}
+	if method == http.MethodGet {
+		methods = append(methods, http.MethodHead)
+	}
+	rt.mux.Handle(path, rt.serve(path, h)).Methods(methods...)
+}
+
+// ServeHTTP makes Router an http.Handler.
+func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.mux.ServeHTTP(w, r) }
+
+func (rt *Router) serve(route string, h Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		w.Header().Set(RequestIDHeader, requestID(r))
+		sw := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		defer func() {
+			if v := recover(); v != nil {
+				if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+					panic(v)
+				}
+				rt.log.ErrorContext(r.Context(), "handler panicked", "route", route, "panic", v, "request_id", w.Header().Get(RequestIDHeader))
+				rt.fail(sw, r, NewProblem(http.StatusInternalServerError, "something went wrong here"))
+			}
+			rt.duration.WithLabelValues(methodLabel(r.Method), route, statusLabel(sw.status)).Observe(time.Since(start).Seconds())
+		}()
+		if err := h(sw, r); err != nil {
+			rt.fail(sw, r, err)
+		}
+	})
+}
+
+// fail answers with the error's problem; the cause of a 5xx goes to the log and nowhere else.
+func (rt *Router) fail(w *statusWriter, r *http.Request, err error) {
+	var p *Problem
+	if !errors.As(err, &p) {
+		p = rt.problem(err)
+	}
+	if p == nil {
+		p = NewProblem(http.StatusInternalServerError, "something went wrong here")
+	}
+	if p.Status >= 500 && !errors.Is(r.Context().Err(), context.Canceled) {
+		rt.log.WarnContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path,
+			"status", p.Status, "error", err, "request_id", w.Header().Get(RequestIDHeader))
+	}
+	if w.wrote {
+		return // the status line is out: the client sees a body cut short
+	}
+	WriteProblem(w, r, p)
+}
+
+func (rt *Router) methodNotAllowed(_ http.ResponseWriter, r *http.Request) error {
+	var allow []string
+	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
+		try := r.Clone(r.Context())
+		try.Method = m
+		if match := (mux.RouteMatch{}); rt.mux.Match(try, &match) && match.MatchErr == nil {
+			allow = append(allow, m)
+		}
+	}
+	p := NewProblem(http.StatusMethodNotAllowed, "this path does not take "+methodLabel(r.Method))
+	p.Allow = strings.Join(allow, ", ")
+	return p
+}
+
+// requestID takes the client's id if it is fit for a log line, or makes one.
+func requestID(r *http.Request) string {
+	id := r.Header.Get(RequestIDHeader)
+	if len(id) == 0 || len(id) > 64 {
+		return uuid.NewString()
+	}
+	for i := range len(id) {
+		if id[i] <= ' ' || id[i] > '~' {
+			return uuid.NewString()
+		}
+	}
+	return id
+}
+
+// methodLabel keeps the number of label values bounded, whatever a client sends.
+func methodLabel(m string) string {
+	switch m {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
+		return m
+	}
+	return "other"
+}
+
+var statusLabels = func() (l [600]string) {
+	for i := range l {
+		l[i] = string([]byte{'0' + byte(i/100), '0' + byte(i/10%10), '0' + byte(i%10)})
+	}
+	return l
+}()
+
+func statusLabel(status int) string {
+	if status < 0 || status >= len(statusLabels) {
+		return "other"
+	}
+	return statusLabels[status]
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+	wrote  bool
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status, w.wrote = status, true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(b []byte) (int, error) {
+	w.wrote = true
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

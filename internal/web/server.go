@@ -1,0 +1,96 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// ShutdownTime is how long requests in flight may take to finish after SIGTERM.
+const ShutdownTime = 9 * time.Second
+
+// Ready says whether the service can do its work: nil, or why it can't.
+type Ready func(context.Context) error
+
+// Servers are a service's two listeners, already bound.
+type Servers struct {
+	public, admin net.Listener
+	log           *slog.Logger
+}
+
+// Listen binds the public and the admin address, so that a taken port is reported before anything starts.
+func Listen(log *slog.Logger, public, admin string) (*Servers, error) {
+	p, err := net.Listen("tcp", public)
+	if err != nil {
+		return nil, fmt.Errorf("public listener: %w", err)
+	}
+	a, err := net.Listen("tcp", admin)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("admin listener: %w", err), p.Close())
+	}
+	return &Servers{public: p, admin: a, log: log}, nil
+}
+
+// AddTo adds both servers to the group. When the group stops they take no new connection and finish
+// what is in flight within ShutdownTime.
+func (s *Servers) AddTo(g *run.Group, public, admin http.Handler) {
+	s.add(g, "public", s.public, public)
+	s.add(g, "admin", s.admin, admin)
+}
+
+func (s *Servers) add(g *run.Group, name string, l net.Listener, h http.Handler) {
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	stopped := make(chan error, 1)
+	g.Add(func() error {
+		s.log.Info("listening", "listener", name, "address", l.Addr().String())
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("%s server: %w", name, err)
+		}
+		return <-stopped
+	}, func(error) {
+		ctx, cancel := context.WithTimeout(context.Background(), ShutdownTime)
+		defer cancel()
+		err := server.Shutdown(ctx)
+		if err != nil {
+			err = fmt.Errorf("%s server: requests cut off at shutdown: %w", name, errors.Join(err, server.Close()))
+		}
+		stopped <- err
+	})
+}
+
+// Admin is the handler of the admin listener: /livez, /readyz, /metrics and /debug/pprof.
+func Admin(reg prometheus.Gatherer, ready Ready) *http.ServeMux {
+	m := http.NewServeMux()
+	m.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) {
+		WriteJSON(w, r, http.StatusOK, map[string]string{"status": "alive"})
+	})
+	m.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+		defer cancel()
+		if err := ready(ctx); err != nil {
+			WriteProblem(w, r, NewProblem(http.StatusServiceUnavailable, err.Error()).Retry(time.Second))
+			return
+		}
+		WriteJSON(w, r, http.StatusOK, map[string]string{"status": "ready"})
+	})
+	m.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	m.HandleFunc("/debug/pprof/", pprof.Index)
+	m.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	m.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	m.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	m.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return m
+}

@@ -1,0 +1,131 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+var errKnown = errors.New("the driver's own words")
+
+func testRouter(t *testing.T) *Router {
+	t.Helper()
+	rt := NewRouter(slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry(), func(err error) *Problem {
+		if errors.Is(err, errKnown) {
+			return NewProblem(http.StatusServiceUnavailable, "try again").Retry(1500 * time.Millisecond)
+		}
+		return nil
+	})
+	rt.Handle("GET", "/things/{id}", func(w http.ResponseWriter, r *http.Request) error {
+		WriteJSON(w, r, http.StatusOK, map[string]string{"a": "<b>"})
+		return nil
+	})
+	rt.Handle("DELETE", "/things/{id}", func(http.ResponseWriter, *http.Request) error { return errKnown })
+	rt.Handle("GET", "/panic", func(http.ResponseWriter, *http.Request) error { panic("secret") })
+	rt.Handle("GET", "/unknown-error", func(http.ResponseWriter, *http.Request) error { return errors.New("secret") })
+	return rt
+}
+
+func TestRouterAnswersProblems(t *testing.T) {
+	rt := testRouter(t)
+	for _, c := range []struct {
+		method, path string
+		status       int
+		header, want string
+	}{
+		{"GET", "/things/1", 200, "Content-Type", "application/json"},
+		{"HEAD", "/things/1", 200, "Content-Type", "application/json"},
+		{"DELETE", "/things/1", 503, "Retry-After", "2"},
+		{"POST", "/things/1", 405, "Allow", "GET, HEAD, DELETE"},
+		{"BREW", "/panic", 405, "Allow", "GET, HEAD"},
+		{"GET", "/nothing", 404, "Content-Type", "application/problem+json"},
+		{"GET", "/panic", 500, "Content-Type", "application/problem+json"},
+		{"GET", "/unknown-error", 500, "Content-Type", "application/problem+json"},
+	} {
+		w := httptest.NewRecorder()
+		rt.ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
+		if w.Code != c.status || w.Header().Get(c.header) != c.want {
+			t.Errorf("%s %s: %d %s: %q, want %d and %q", c.method, c.path, w.Code, c.header, w.Header().Get(c.header), c.status, c.want)
+		}
+		if w.Header().Get(RequestIDHeader) == "" {
+			t.Errorf("%s %s: no request id", c.method, c.path)
+		}
+		if w.Code < 400 {
+			continue
+		}
+		var p Problem
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != c.status || p.Title == "" || p.Type == "" ||
+			p.Detail == "" || !strings.HasPrefix(p.Instance, c.path) {
+			t.Errorf("%s %s: problem %s (%v)", c.method, c.path, w.Body, err)
+		}
+		if strings.Contains(w.Body.String(), "secret") || strings.Contains(w.Body.String(), "driver") {
+			t.Errorf("%s %s leaks: %s", c.method, c.path, w.Body)
+		}
+	}
+}
+
+func TestRequestIDIsKeptOnlyWhenFitForALog(t *testing.T) {
+	rt := testRouter(t)
+	for id, kept := range map[string]bool{"abc-1": true, "two words": false, strings.Repeat("x", 65): false, "a\x00b": false} {
+		r := httptest.NewRequest("GET", "/things/1", nil)
+		r.Header[RequestIDHeader] = []string{id}
+		w := httptest.NewRecorder()
+		rt.ServeHTTP(w, r)
+		if got := w.Header().Get(RequestIDHeader); (got == id) != kept || got == "" {
+			t.Errorf("id %q answered as %q", id, got)
+		}
+	}
+}
+
+func TestReadJSONIsStrict(t *testing.T) {
+	type doc struct {
+		Size  int16  `json:"size"`
+		Price int32  `json:"price"`
+		Name  string `json:"name"`
+	}
+	for _, c := range []struct {
+		name, media, body string
+		status            int
+		field             string
+	}{
+		{"good", "application/json", `{"size":270,"price":1}`, 0, ""},
+		{"good with charset", "application/json; charset=utf-8", " {\"size\":270}\n", 0, ""},
+		{"no type", "", `{}`, 415, ""},
+		{"form", "application/x-www-form-urlencoded", `{}`, 415, ""},
+		{"empty", "application/json", ``, 400, ""},
+		{"cut", "application/json", `{"size":`, 400, ""},
+		{"array", "application/json", `[]`, 400, ""},
+		{"two values", "application/json", `{} {}`, 400, ""},
+		{"trailing", "application/json", `{}x`, 400, ""},
+		{"unknown field", "application/json", `{"sizes":1}`, 400, "sizes"},
+		{"string for number", "application/json", `{"size":"270"}`, 400, "size"},
+		{"number for string", "application/json", `{"name":1}`, 400, "name"},
+		{"overflow", "application/json", `{"size":40000}`, 422, "size"},
+		{"huge", "application/json", `{"price":99999999999999999999}`, 422, "price"},
+		{"fraction", "application/json", `{"price":1.5}`, 422, "price"},
+		{"too long", "application/json", `{"name":"` + strings.Repeat("x", MaxBody) + `"}`, 413, ""},
+	} {
+		r := httptest.NewRequest("POST", "/", strings.NewReader(c.body))
+		r.Header.Set("Content-Type", c.media)
+		var v doc
+		_, err := ReadJSON(httptest.NewRecorder(), r, &v)
+		if c.status == 0 {
+			if err != nil || v.Size != 270 {
+				t.Errorf("%s: %+v, %v", c.name, v, err)
+			}
+			continue
+		}
+		var p *Problem
+		if !errors.As(err, &p) || p.Status != c.status || (c.field != "" && (len(p.Errors) != 1 || p.Errors[0].Field != c.field)) {
+			t.Errorf("%s: %v %+v, want %d naming %q", c.name, err, p, c.status, c.field)
+		}
+	}
+}

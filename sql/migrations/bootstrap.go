@@ -1,0 +1,76 @@
+package migrations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Role is a database role of the system and its attributes.
+type Role struct {
+	Name       string
+	attributes string
+	memberOf   string
+}
+
+// Roles are made by Bootstrap. Only migrator owns anything; pgpool and exporter watch.
+var Roles = []Role{
+	{Name: "migrator", attributes: "LOGIN"},
+	{Name: "command", attributes: "LOGIN"},
+	{Name: "query", attributes: "LOGIN"},
+	{Name: "replicator", attributes: "LOGIN REPLICATION"},
+	{Name: "standby", attributes: "LOGIN REPLICATION"},
+	{Name: "pgpool", attributes: "LOGIN", memberOf: "pg_monitor"},
+	{Name: "exporter", attributes: "LOGIN", memberOf: "pg_monitor"},
+}
+
+// Bootstrap makes the roles and the database as the superuser that conn belongs to, and sets the
+// passwords (by role name; a role without one keeps what it has). It can be repeated.
+func Bootstrap(ctx context.Context, conn *pgx.Conn, passwords map[string]string) error {
+	for _, r := range Roles {
+		if err := ensureRole(ctx, conn, r, passwords[r.Name]); err != nil {
+			return fmt.Errorf("role %s: %w", r.Name, err)
+		}
+	}
+	_, err := conn.Exec(ctx, "CREATE DATABASE "+Database+" OWNER migrator")
+	if err != nil && !hasCode(err, "42P04") { // duplicate_database
+		return fmt.Errorf("database %s: %w", Database, err)
+	}
+	// By default everybody may connect and see; here only the roles of the system.
+	_, err = conn.Exec(ctx, fmt.Sprintf(`REVOKE ALL ON DATABASE %[1]s FROM PUBLIC;
+		GRANT CONNECT ON DATABASE %[1]s TO command, query, replicator, pgpool, exporter`, Database))
+	if err != nil {
+		return fmt.Errorf("database %s: %w", Database, err)
+	}
+	return nil
+}
+
+func ensureRole(ctx context.Context, conn *pgx.Conn, r Role, password string) error {
+	_, err := conn.Exec(ctx, "CREATE ROLE "+r.Name)
+	if err != nil && !hasCode(err, "42710") { // duplicate_object
+		return err
+	}
+	sql := "ALTER ROLE " + r.Name + " WITH " + r.attributes
+	if password != "" {
+		quoted, err := conn.PgConn().EscapeString(password)
+		if err != nil {
+			return err
+		}
+		sql += " PASSWORD '" + quoted + "'"
+	}
+	if _, err := conn.Exec(ctx, sql); err != nil {
+		return err
+	}
+	if r.memberOf != "" {
+		_, err = conn.Exec(ctx, "GRANT "+r.memberOf+" TO "+r.Name)
+	}
+	return err
+}
+
+func hasCode(err error, code string) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == code
+}

@@ -1,0 +1,6 @@
+-- name: NodePosition :one
+-- Where the answering node stands. It must be a statement of its own before the data: in one statement
+-- the position can run past the snapshot. Nothing volatile here, or pgpool-II asks the primary.
+SELECT node_lsn()::text AS lsn, node_is_standby()::boolean AS standby,
+       (extract(epoch FROM now() - at) * 1000)::bigint AS probe_age_ms
+FROM probe;

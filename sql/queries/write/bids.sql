@@ -1,0 +1,84 @@
+-- name: PlaceBids :many
+-- Places many bids in one statement; a bid that may not be placed never hinders its neighbours.
+-- Each raffle is locked FOR SHARE first (in id order, against deadlocks) and its row read again after
+-- the wait, so a close that came first is seen; created_at is taken after the lock.
+-- Returns one row per input in its order. An empty key means none. placed=false with all other
+-- columns fine: the key is taken, in bids or by a neighbour (see FindKey).
+WITH input AS MATERIALIZED (
+    SELECT unnest(@raffle_ids::bigint[]) AS raffle_id, unnest(@user_ids::bigint[]) AS user_id,
+           unnest(@sizes::smallint[]) AS size, unnest(@prices::integer[]) AS price,
+           unnest(@quantities::integer[]) AS quantity, unnest(@keys::text[]) AS key,
+           unnest(@hashes::bytea[]) AS hash, generate_subscripts(@raffle_ids::bigint[], 1) AS ord
+), raffle AS MATERIALIZED (
+    SELECT r.id, r.starts_at, r.ends_at, r.closed_at FROM raffles r
+    WHERE r.id = ANY (@raffle_ids::bigint[])
+    ORDER BY r.id FOR SHARE
+), stamped AS MATERIALIZED (
+    SELECT i.ord, i.raffle_id, i.user_id, i.size, i.price, i.quantity, i.key, i.hash,
+           r.starts_at, r.ends_at, r.closed_at, u.id IS NOT NULL AS user_known,
+           nextval('bid_ids') AS id, clock_timestamp() AS created_at
+    FROM input i JOIN raffle r ON r.id = i.raffle_id LEFT JOIN users u ON u.id = i.user_id
+), placed AS (
+    INSERT INTO bids (raffle_id, id, user_id, size, price, quantity, created_at, idempotency_key, request_hash)
+    SELECT s.raffle_id, s.id, s.user_id, s.size, s.price, s.quantity, s.created_at,
+           nullif(s.key, ''), CASE WHEN s.key <> '' THEN s.hash END
+    FROM stamped s
+    WHERE s.user_known AND s.closed_at IS NULL AND s.created_at >= s.starts_at AND s.created_at < s.ends_at
+    ORDER BY s.ord
+    ON CONFLICT DO NOTHING
+    RETURNING id
+)
+SELECT i.ord::bigint AS ord,
+       (s.ord IS NOT NULL)::boolean AS raffle_known,
+       coalesce(s.user_known, false)::boolean AS user_known,
+       coalesce(s.closed_at IS NULL AND s.created_at >= s.starts_at AND s.created_at < s.ends_at, false)::boolean AS raffle_open,
+       (p.id IS NOT NULL)::boolean AS placed,
+       coalesce(s.id, 0)::bigint AS id,
+       coalesce(s.created_at, 'epoch')::timestamptz AS created_at
+FROM input i LEFT JOIN stamped s ON s.ord = i.ord LEFT JOIN placed p ON p.id = s.id
+ORDER BY i.ord;
+
+-- name: UndoCancelled :many
+-- Takes back what PlaceBids placed under a key whose bid was cancelled meanwhile: an insert that waited
+-- for the cancelling transaction doesn't see the cancelled row, a statement after it does.
+WITH k AS MATERIALIZED (
+    SELECT unnest(@raffle_ids::bigint[]) AS raffle_id, unnest(@user_ids::bigint[]) AS user_id, unnest(@keys::text[]) AS key
+)
+DELETE FROM bids b
+USING k JOIN cancelled_bids c ON c.raffle_id = k.raffle_id AND c.user_id = k.user_id AND c.idempotency_key = k.key
+WHERE b.raffle_id = k.raffle_id AND b.user_id = k.user_id AND b.idempotency_key = k.key
+RETURNING b.id;
+
+-- name: FindKey :one
+-- The bid that was accepted under a key, cancelled or not. A bid moves from one table to the other in
+-- one transaction, so one statement finds it exactly once.
+SELECT b.id, b.size, b.price, b.quantity, b.created_at, b.request_hash
+FROM bids b WHERE b.raffle_id = @raffle_id AND b.user_id = @user_id AND b.idempotency_key = @key::text
+UNION ALL
+SELECT c.id, c.size, c.price, c.quantity, c.created_at, c.request_hash
+FROM cancelled_bids c WHERE c.raffle_id = @raffle_id AND c.user_id = @user_id AND c.idempotency_key = @key::text;
+
+-- name: CancelBid :many
+-- Moves the user's bid to cancelled_bids if the raffle is open; no row: it did not (see FindBid for why).
+WITH raffle AS MATERIALIZED (
+    SELECT r.id, r.ends_at, r.closed_at FROM raffles r WHERE r.id = @raffle_id FOR SHARE
+), moved AS (
+    DELETE FROM bids b USING raffle r
+    WHERE b.raffle_id = r.id AND b.id = @id AND b.user_id = @user_id
+      AND r.closed_at IS NULL AND r.ends_at > clock_timestamp()
+    RETURNING b.*
+)
+INSERT INTO cancelled_bids (raffle_id, id, user_id, size, price, quantity, created_at, idempotency_key, request_hash, cancelled_at)
+SELECT m.raffle_id, m.id, m.user_id, m.size, m.price, m.quantity, m.created_at, m.idempotency_key, m.request_hash, clock_timestamp()
+FROM moved m
+RETURNING id;
+
+-- name: FindBid :one
+-- Whose bid this is, and whether it was cancelled.
+SELECT b.user_id, false AS cancelled FROM bids b WHERE b.raffle_id = @raffle_id AND b.id = @id
+UNION ALL
+SELECT c.user_id, true FROM cancelled_bids c WHERE c.raffle_id = @raffle_id AND c.id = @id;
+
+-- name: FlushLSN :one
+-- Read after a commit: at or past the commit's end.
+SELECT pg_current_wal_flush_lsn()::text AS lsn;

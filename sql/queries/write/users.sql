@@ -1,0 +1,2 @@
+-- name: UserByLogin :one
+SELECT id, login, password_hash, role FROM users WHERE login = @login;
