@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+type bidDocument struct {
+	ID       int64 `json:"id"`
+	RaffleID int64 `json:"raffle_id"`
+	Size     int   `json:"size"`
+	Price    int   `json:"price"`
+}
+
+// R2, R3, R5: a bid is read back with its Commit-LSN on every path, and every path gives the same bytes.
+func TestABidTravelsToEveryPath_R2_R3_R5(t *testing.T) {
+	s := startStack(t)
+	authorization := s.login(t, "user1")
+	bid := map[string]int{"size": 270, "price": 250_000}
+	a := s.must(t, http.StatusCreated, "POST", s.bidsURL(openRaffle), bid, "Authorization", authorization)
+	lsn := a.header.Get("Commit-LSN")
+	var want []byte
+	for _, path := range []string{"redis", "replica", "standby", "primary"} {
+		url := s.lookupURL(openRaffle, "size=270&order=newest&limit=2000")
+		var got answer
+		testenv.EventuallyNoError(t, 5*time.Second, "the bid arrives on "+path, func() (err error) {
+			got, err = s.do("GET", url, nil, "Min-LSN", lsn, "Read-Path", path)
+			if err == nil && got.status != http.StatusOK {
+				err = fmt.Errorf("%d %s", got.status, got.body)
+			}
+			return err
+		})
+		if p := got.header.Get("Read-Path"); p != path {
+			t.Errorf("forced %s, answered by %s", path, p)
+		}
+		if want == nil {
+			want = got.body
+		}
+		if !bytes.Equal(got.body, want) {
+			t.Errorf("%s answers\n%s\nnot\n%s", path, got.body, want)
+		}
+	}
+	if !bytes.Contains(want, bytes.TrimSpace(a.body)) {
+		t.Errorf("the bid %s is not in %s", a.body, want)
+	}
+}
+
+// R6: Redis stops and comes back; the same read has the same body throughout and returns to Redis.
+func TestRedisGoesAndComesBack_R6(t *testing.T) {
+	s := startStack(t)
+	url := s.lookupURL(openRaffle, "size=270")
+	var want []byte
+	testenv.Eventually(t, 5*time.Second, "Redis answers", func() bool {
+		a := s.must(t, http.StatusOK, "GET", url, nil)
+		want = a.body
+		return a.header.Get("Read-Path") == "redis"
+	})
+	s.redis.Stop(t)
+	for range 200 {
+		a := s.must(t, http.StatusOK, "GET", url, nil)
+		if path := a.header.Get("Read-Path"); path != "replica" || !bytes.Equal(a.body, want) {
+			t.Fatalf("without Redis: %s from %s, want %s from replica", a.body, path, want)
+		}
+	}
+	s.redis.Start(t)
+	testenv.Eventually(t, 15*time.Second, "Redis answers again", func() bool {
+		a := s.must(t, http.StatusOK, "GET", url, nil)
+		if !bytes.Equal(a.body, want) {
+			t.Fatalf("on the way back: %s, want %s", a.body, want)
+		}
+		return a.header.Get("Read-Path") == "redis"
+	})
+}
+
+// readAll follows the cursors of one (raffle, size) on a forced path and returns the ids in order.
+func (s *stack) readAll(t *testing.T, raffle int64, parameters, path, lsn string) []int64 {
+	t.Helper()
+	var ids []int64
+	for cursor := ""; ; {
+		url := s.lookupURL(raffle, parameters+"&limit=2000")
+		if cursor != "" {
+			url += "&cursor=" + cursor
+		}
+		a := s.must(t, http.StatusOK, "GET", url, nil, "Read-Path", path, "Min-LSN", lsn)
+		var page struct {
+			Bids       []bidDocument `json:"bids"`
+			NextCursor *string       `json:"next_cursor"`
+		}
+		if err := json.Unmarshal(a.body, &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range page.Bids {
+			ids = append(ids, b.ID)
+		}
+		if page.NextCursor == nil {
+			return ids
+		}
+		cursor = *page.NextCursor
+	}
+}

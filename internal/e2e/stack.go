@@ -1,0 +1,142 @@
+// Package e2e tests the services together: real servers, real processes, real failures.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+// stack is the whole system without its front door, with some demo data.
+type stack struct {
+	primary, standby           *testenv.Postgres
+	pgpool                     *testenv.Pgpool
+	redis                      *testenv.Redis
+	command, query, replicator *testenv.Program
+	commandURL, queryURL       string
+	client                     *http.Client
+}
+
+// demoBids is enough for the hot raffles to have several pages, and loads in a moment.
+const demoBids = "5000"
+
+func startStack(t testing.TB) *stack {
+	t.Helper()
+	s := &stack{primary: testenv.StartPostgres(t), redis: testenv.StartRedis(t)}
+	s.seed(t)
+	s.standby = s.primary.StartStandby(t)
+	s.pgpool = testenv.StartPgpool(t, s.primary, s.standby)
+	s.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	t.Cleanup(s.client.CloseIdleConnections)
+	keys := t.TempDir()
+	primary := "PRIMARY_URL=" + s.primary.URL("command")
+	s.command, s.commandURL = startService(t, "command", primary, "JWT_KEYS_DIR="+keys)
+	s.replicator, _ = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
+	s.query, s.queryURL = startService(t, "query", "PRIMARY_URL="+s.primary.URL("query"),
+		"REPLICA_URL="+s.pgpool.URL("query"), "STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true")
+	return s
+}
+
+func startService(t testing.TB, name string, environment ...string) (*testenv.Program, string) {
+	t.Helper()
+	listen := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
+	admin := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
+	p := testenv.StartProcess(t, testenv.Process{
+		Path:  testenv.Binary(t, "./"+name),
+		Env:   append(environment, "LISTEN_ADDR="+listen, "ADMIN_ADDR="+admin),
+		Ready: "http://" + admin + "/readyz",
+	})
+	return p, "http://" + listen
+}
+
+func (s *stack) seed(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, testenv.Binary(t, "./loadtest"), "seed", "--scale", "demo", "--bids", demoBids)
+	c.Env = append(os.Environ(), "SEED_URL="+s.primary.URL("migrator"))
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("seed: %v\n%s", err, out)
+	}
+}
+
+// answer is a response that was read to its end.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// do sends one request; header is a list of names and values. The error is the transport's.
+func (s *stack) do(method, url string, body any, header ...string) (answer, error) {
+	var in io.Reader
+	if body != nil {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			return answer{}, err
+		}
+		in = bytes.NewReader(raw)
+		header = append(header, "Content-Type", "application/json")
+	}
+	r, err := http.NewRequestWithContext(context.Background(), method, url, in)
+	if err != nil {
+		return answer{}, err
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w, err := s.client.Do(r)
+	if err != nil {
+		return answer{}, err
+	}
+	out, err := io.ReadAll(w.Body)
+	if closeErr := w.Body.Close(); err == nil {
+		err = closeErr
+	}
+	return answer{w.StatusCode, w.Header, out}, err
+}
+
+// must is do for a request that has to be answered with the status.
+func (s *stack) must(t testing.TB, status int, method, url string, body any, header ...string) answer {
+	t.Helper()
+	a, err := s.do(method, url, body, header...)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, url, err)
+	}
+	if a.status != status {
+		t.Fatalf("%s %s: %d %s, want %d", method, url, a.status, a.body, status)
+	}
+	return a
+}
+
+func (s *stack) login(t testing.TB, user string) (authorization string) {
+	t.Helper()
+	a := s.must(t, http.StatusOK, "POST", s.commandURL+"/v1/login", map[string]string{"login": user, "password": "pyramid"})
+	var token struct {
+		AccessToken string `json:"access_token"`
+	}
+	if err := json.Unmarshal(a.body, &token); err != nil {
+		t.Fatal(err)
+	}
+	return "Bearer " + token.AccessToken
+}
+
+// openRaffle is the demo data's first open raffle.
+const openRaffle = 901
+
+func (s *stack) bidsURL(raffle int64) string {
+	return fmt.Sprintf("%s/v1/raffles/%d/bids", s.commandURL, raffle)
+}
+
+func (s *stack) lookupURL(raffle int64, parameters string) string {
+	return fmt.Sprintf("%s/v1/raffles/%d/bids?%s", s.queryURL, raffle, parameters)
+}

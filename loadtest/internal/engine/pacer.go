@@ -1,0 +1,59 @@
+package engine
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// pacer says when an iteration starts.
+type pacer struct {
+	start    time.Time
+	rate     float64
+	rampUp   time.Duration
+	users    int
+	arrivals atomic.Int64
+}
+
+func newPacer(c Config, start time.Time) *pacer {
+	return &pacer{start: start, rate: c.Rate, rampUp: c.RampUp, users: c.VUsers}
+}
+
+// arrivalOffset is the intended start of the n-th arrival (from 0) at a constant rate per second.
+func arrivalOffset(n int64, rate float64) time.Duration {
+	return time.Duration(float64(n) / rate * float64(time.Second))
+}
+
+// rampOffset is when user id of users starts, so that all have started within rampUp.
+func rampOffset(id, users int, rampUp time.Duration) time.Duration {
+	return time.Duration(int64(rampUp) * int64(id) / int64(users))
+}
+
+// wait returns when the user may begin its iteration; intended is zero in the closed model. In the
+// open model whichever user is free takes the next arrival, and starts late if all were busy: the
+// lateness is part of the latency. more is false when the run is over.
+func (p *pacer) wait(ctx context.Context, id, iteration int) (intended time.Time, more bool) {
+	if p.rate == 0 {
+		if iteration > 0 || p.rampUp == 0 {
+			return time.Time{}, ctx.Err() == nil
+		}
+		return time.Time{}, sleepUntil(ctx, p.start.Add(rampOffset(id, p.users, p.rampUp)))
+	}
+	intended = p.start.Add(arrivalOffset(p.arrivals.Add(1)-1, p.rate))
+	return intended, sleepUntil(ctx, intended)
+}
+
+func sleepUntil(ctx context.Context, at time.Time) bool {
+	d := time.Until(at)
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
