@@ -1,4 +1,3 @@
-// Package e2e tests the services together: real servers, real processes, real failures.
 package e2e
 
 import (

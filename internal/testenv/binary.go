@@ -1,0 +1,92 @@
+package testenv
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// serverBinary finds a program of a package, in PATH and in Debian's folders that are not in it.
+func serverBinary(name, pkg string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	path := filepath.Join("/usr/sbin", name)
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	return "", fmt.Errorf("%s not found: install package %s (deploy/local/install does)", name, pkg)
+}
+
+const postgresPackage = "postgresql-15"
+
+// postgresBinary prefers the version that the project runs on to any other in PATH.
+func postgresBinary(name string) (string, error) {
+	path := filepath.Join("/usr/lib/postgresql/15/bin", name)
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	return serverBinary(name, postgresPackage)
+}
+
+var moduleRoot = sync.OnceValues(func() (string, error) {
+	dir, err := os.Getwd() // go test runs a package's tests in its folder
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", errors.New("no go.mod in the working folder or above it")
+		}
+		dir = up
+	}
+})
+
+var (
+	buildsMu sync.Mutex
+	builds   = map[string]func() (string, error){}
+)
+
+// Binary builds the command in a folder of this module, such as "./query", once per test process,
+// and returns the path of the program. It is removed with the process.
+func Binary(t testing.TB, pkg string) string {
+	t.Helper()
+	buildsMu.Lock()
+	build := builds[pkg]
+	if build == nil {
+		build = sync.OnceValues(func() (string, error) { return goBuild(pkg) })
+		builds[pkg] = build
+	}
+	buildsMu.Unlock()
+	path, err := build()
+	if err != nil {
+		t.Fatalf("build %s: %v", pkg, err)
+	}
+	return path
+}
+
+func goBuild(pkg string) (string, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	dir, err := newFolder(diskRun, "bin", nil) // memory is often mounted noexec
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, filepath.Base(pkg))
+	cmd := exec.Command("go", "build", "-o", path, pkg)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+}

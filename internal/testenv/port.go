@@ -1,0 +1,56 @@
+package testenv
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"testing"
+)
+
+// Ports are taken from below the kernel's range for outgoing connections (32768 and up), or a
+// client's connection could take the port of a server that is being restarted.
+const (
+	firstPort = 20000
+	lastPort  = 31999
+)
+
+// FreePort returns a free TCP port of 127.0.0.1. Until the end of the test no other call of
+// FreePort returns it, in whatever process, also while nothing listens on it.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	port, release, err := reservePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := release(); err != nil {
+			t.Errorf("release port %d: %v", port, err)
+		}
+	})
+	return port
+}
+
+// reservePort marks a port as taken by an abstract Unix socket of that number: only one process
+// can listen on it, and it vanishes with the process (unix(7)).
+func reservePort() (port int, release func() error, err error) {
+	for range 1000 {
+		port = firstPort + rand.IntN(lastPort-firstPort+1)
+		mark, err := net.Listen("unix", fmt.Sprintf("@stock-pyramid-testenv-port-%d", port))
+		if err != nil {
+			continue
+		}
+		probe, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			if err := mark.Close(); err != nil {
+				return 0, nil, err
+			}
+			continue
+		}
+		if err := probe.Close(); err != nil {
+			return 0, nil, errors.Join(err, mark.Close())
+		}
+		return port, mark.Close, nil
+	}
+	return 0, nil, fmt.Errorf("no free port from %d to %d in 1000 tries", firstPort, lastPort)
+}

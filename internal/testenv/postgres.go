@@ -1,0 +1,223 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/sql/migrations"
+)
+
+// Postgres is a private PostgreSQL cluster with roles, database and schema as sql/migrations makes
+// them. Its default settings include wal_level=logical, fsync=off and full_page_writes=off: kill -9
+// of its processes loses nothing for that, since the kernel keeps what was written. Only a test
+// about the loss of the machine itself needs Set("fsync", "on").
+type Postgres struct {
+	proc     *process
+	dir      string
+	port     int
+	database string
+	primary  *Postgres // of a standby
+}
+
+// StartPostgres starts a private cluster that lives until the end of the test.
+func StartPostgres(t testing.TB, opts ...Option) *Postgres {
+	t.Helper()
+	o := apply(opts)
+	p := newPostgres(t, "postgres", o)
+	if err := p.fill(o.fresh); err != nil {
+		t.Fatalf("postgres: %v", err)
+	}
+	p.startFirst(t, o.settings)
+	return p
+}
+
+// newPostgres reserves folder and port; the cleanups run in the reverse order.
+func newPostgres(t testing.TB, name string, o options) *Postgres {
+	t.Helper()
+	user, err := serverOwner()
+	if err != nil {
+		t.Fatalf("postgres: %v", err)
+	}
+	run := memoryRun
+	if o.disk {
+		run = diskRun
+	}
+	return &Postgres{
+		dir:      testFolder(t, run, "pg", user),
+		port:     FreePort(t),
+		database: migrations.Database,
+		proc:     &process{name: name, owner: user},
+	}
+}
+
+func (p *Postgres) startFirst(t testing.TB, settings []setting) {
+	t.Helper()
+	if err := p.configure(settings); err != nil {
+		t.Fatalf("postgres: %v", err)
+	}
+	p.proc.logOnFailure(t)
+	t.Cleanup(func() {
+		if err := p.discard(); err != nil {
+			t.Errorf("stop postgres: %v", err)
+		}
+	})
+	p.Start(t)
+}
+
+func (p *Postgres) data() string { return filepath.Join(p.dir, "data") }
+
+// configure writes the configuration outside of the data folder, so that ALTER SYSTEM wins over it
+// and a base backup does not carry it along.
+func (p *Postgres) configure(settings []setting) error {
+	path, err := postgresBinary("postgres")
+	if err != nil {
+		return err
+	}
+	config := filepath.Join(p.dir, "postgresql.conf")
+	p.proc.path, p.proc.dir, p.proc.env = path, p.dir, serverEnv()
+	p.proc.args = []string{"-D", p.data(), "-c", "config_file=" + config}
+	// On SIGQUIT the postmaster ends its children and gives its shared memory back.
+	p.proc.death = syscall.SIGQUIT
+
+	var text strings.Builder
+	for _, s := range append(p.defaults(), settings...) {
+		fmt.Fprintf(&text, "%s = '%s'\n", s.name, strings.ReplaceAll(s.value, "'", "''"))
+	}
+	hba := "local all postgres trust\n" +
+		"host all postgres all reject\n" +
+		"host all all 127.0.0.1/32 scram-sha-256\n" +
+		"host replication standby,replicator 127.0.0.1/32 scram-sha-256\n"
+	return errors.Join(
+		writeConfig(config, text.String(), p.proc.owner),
+		writeConfig(filepath.Join(p.dir, "pg_hba.conf"), hba, p.proc.owner))
+}
+
+func (p *Postgres) defaults() []setting {
+	return []setting{
+		{"listen_addresses", "127.0.0.1"},
+		{"port", strconv.Itoa(p.port)},
+		{"unix_socket_directories", p.dir},
+		{"hba_file", filepath.Join(p.dir, "pg_hba.conf")},
+		{"max_connections", "200"},
+		{"shared_buffers", "32MB"},
+		{"wal_level", "logical"},
+		{"max_wal_senders", "20"},
+		{"max_replication_slots", "20"},
+		{"fsync", "off"},
+		{"full_page_writes", "off"},
+		{"wal_init_zero", "off"},
+		{"min_wal_size", "8MB"},
+		{"max_wal_size", "512MB"},
+		// A standby that a test has stopped for a while finds its WAL without a slot.
+		{"wal_keep_size", "256MB"},
+		{"hot_standby_feedback", "on"},
+		{"wal_retrieve_retry_interval", "100ms"},
+		// Unlike the default, gone with the data folder after kill -9.
+		{"dynamic_shared_memory_type", "mmap"},
+		{"huge_pages", "off"},
+		{"jit", "off"},
+		{"timezone", "UTC"},
+		{"log_timezone", "UTC"},
+		{"log_line_prefix", "%m [%p] %q%u@%d "},
+	}
+}
+
+// URL is the connection string of a role of migrations.Roles, whose password in tests is its name,
+// or of the superuser postgres, who is reachable only over the Unix socket.
+func (p *Postgres) URL(role string) string { return p.databaseURL(role, p.database) }
+
+func (p *Postgres) databaseURL(role, database string) string {
+	if role == "postgres" {
+		q := url.Values{"host": {p.dir}, "port": {strconv.Itoa(p.port)}, "sslmode": {"disable"}}
+		return fmt.Sprintf("postgres://postgres@/%s?%s", database, q.Encode())
+	}
+	return fmt.Sprintf("postgres://%[1]s:%[1]s@%[2]s/%[3]s?sslmode=disable", role, p.Addr(), database)
+}
+
+// Addr is the TCP address, host:port.
+func (p *Postgres) Addr() string { return fmt.Sprintf("127.0.0.1:%d", p.port) }
+
+// Exec runs statements as the superuser in the database of URL.
+func (p *Postgres) Exec(t testing.TB, sql string, args ...any) {
+	t.Helper()
+	if err := execute(p.URL("postgres"), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func execute(url, sql string, args ...any) error {
+	return withConn(url, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, sql, args...)
+		return err
+	})
+}
+
+func queryRow(url, sql string, args []any, into ...any) error {
+	return withConn(url, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, sql, args...).Scan(into...)
+	})
+}
+
+func withConn(url string, do func(context.Context, *pgx.Conn) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startBudget)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(ctx, conn), conn.Close(ctx))
+}
+
+// Start starts the server again, after Stop or Kill, on the same port with the same data.
+func (p *Postgres) Start(t testing.TB) {
+	t.Helper()
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *Postgres) start() error {
+	if err := p.proc.start(); err != nil {
+		return err
+	}
+	return p.proc.await(p.ready)
+}
+
+// ready reads postmaster.pid, as pg_ctl does: the process id in line 1 tells a stale file, the
+// status is in line 8 (src/include/utils/pidfile.h).
+func (p *Postgres) ready() error {
+	b, err := os.ReadFile(filepath.Join(p.data(), "postmaster.pid"))
+	if err != nil {
+		return err
+	}
+	pid, _ := p.proc.state()
+	lines := strings.Split(string(b), "\n")
+	if len(lines) < 8 || strings.TrimSpace(lines[0]) != strconv.Itoa(pid) || strings.TrimSpace(lines[7]) != "ready" {
+		return errNotYet
+	}
+	return nil
+}
+
+// Stop shuts the server down in its fast mode: clients are cut off, a standby gets everything.
+func (p *Postgres) Stop(t testing.TB) {
+	t.Helper()
+	if err := p.proc.end(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// PID is the process id of the postmaster; backends and workers are its children.
+func (p *Postgres) PID() int {
+	pid, _ := p.proc.state()
+	return pid
+}

@@ -1,0 +1,95 @@
+// Package testenv starts real servers for tests: PostgreSQL (with a standby, if wanted), pgpool-II,
+// Redis, HAProxy and the project's own programs, each on a free loopback port with a private folder.
+//
+// Nothing survives the test process, however it ends. Servers are asked by the kernel to end when
+// it dies (see process.go), a reaper removes their folders (see folder.go), and what both have
+// missed is removed by the next test process.
+//
+// Every function fails the test with a message that says what is missing; none skips it.
+// The package runs on Linux. When it runs as root, PostgreSQL and pgpool-II run as user postgres.
+package testenv
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// Option changes how a server is started.
+type Option func(*options)
+
+type options struct {
+	settings []setting
+	fresh    bool
+	disk     bool
+}
+
+type setting struct{ name, value string }
+
+// Set sets one setting of the server's configuration and wins over what testenv sets itself.
+func Set(name, value string) Option {
+	return func(o *options) { o.settings = append(o.settings, setting{name, value}) }
+}
+
+// Fresh makes StartPostgres build the cluster from nothing, in a few seconds. Clusters that are
+// copies of the template share one system identifier; this one has its own.
+func Fresh() Option {
+	return func(o *options) { o.fresh = true }
+}
+
+// OnDisk keeps a cluster's folder on the disk. Otherwise it is in memory where there is room: a test
+// that fills a cluster with more than a gigabyte, or that is about the disk, asks for this.
+func OnDisk() Option {
+	return func(o *options) { o.disk = true }
+}
+
+func apply(opts []Option) options {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
+}
+
+const (
+	startBudget = 60 * time.Second // generous: test machines are shared
+	stopBudget  = 30 * time.Second
+	pollEvery   = 2 * time.Millisecond
+)
+
+// Eventually polls cond every few milliseconds and fails the test if it does not hold within the
+// given time. what completes the sentence "waited 3s in vain: ...".
+func Eventually(t testing.TB, within time.Duration, what string, cond func() bool) {
+	t.Helper()
+	EventuallyNoError(t, within, what, func() error {
+		if cond() {
+			return nil
+		}
+		return errNotYet
+	})
+}
+
+var errNotYet = fmt.Errorf("does not hold yet")
+
+// EventuallyNoError is Eventually for a check that says what is wrong; the last error is reported.
+func EventuallyNoError(t testing.TB, within time.Duration, what string, check func() error) {
+	t.Helper()
+	if err := poll(within, check); err != nil {
+		t.Fatalf("waited %v in vain: %s: %v", within, what, err)
+	}
+}
+
+// poll tries check at least once more after the deadline, so a slow machine gets a fair last try.
+func poll(within time.Duration, check func() error) error {
+	deadline := time.Now().Add(within)
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		late := time.Now().After(deadline)
+		err := check()
+		if err == nil || late {
+			return err
+		}
+		<-tick.C
+	}
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
+)
+
+func TestSeed(t *testing.T) {
+	t.Setenv("SEED_URL", testenv.NewDatabase(t).URL("migrator"))
+	var out, notes bytes.Buffer
+	args := []string{"seed", "--scale", "demo", "--bids", "30000"}
+	if err := run(t.Context(), args, &out, &notes); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"users 2,001, products 1,000, raffles 1,000, bids 30,000", "bytes per bid", `password "pyramid"`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %s", want, out.String())
+		}
+	}
+	for _, want := range []string{"bids: 30,000 in ", "index bids_newest: ", "vacuum and analyze bids: "} {
+		if !strings.Contains(notes.String(), want) {
+			t.Errorf("no %q in %s", want, notes.String())
+		}
+	}
+
+	if n := strings.Count(notes.String(), "bids: 30,000 in "); n != 1 {
+		t.Errorf("the end of the bids is reported %d times: %s", n, notes.String())
+	}
+
+	if err := run(t.Context(), args, &out, &notes); err == nil || !strings.Contains(err.Error(), "not empty: there are rows in users, products, raffles, bids") {
+		t.Errorf("the second load: %v", err)
+	}
+	out.Reset()
+	if err := run(t.Context(), append(args, "--if-empty"), &out, &notes); err != nil || !strings.Contains(out.String(), "nothing to do") {
+		t.Errorf("with --if-empty: %v, %s", err, out.String())
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Setenv("SEED_URL", "")
+	for _, c := range []struct {
+		args      string
+		wrong     bool
+		out, note string
+	}{
+		{"", true, "", "usage: loadtest SUBCOMMAND"},
+		{"help", false, "usage: loadtest SUBCOMMAND", ""},
+		{"nonsense", true, "", `unknown subcommand "nonsense"`},
+		{"seed -h", false, "", "usage: loadtest seed --scale"},
+		{"seed", true, "", "want demo or full"},
+		{"seed --scale huge", true, "", "want demo or full"},
+		{"seed --scale demo --at yesterday", true, "", "invalid value"},
+		{"seed --scale demo more", true, "", `unexpected argument "more"`},
+	} {
+		var out, notes bytes.Buffer
+		err := run(t.Context(), strings.Fields(c.args), &out, &notes)
+		if errors.Is(err, errUsage) != c.wrong || (err != nil) != c.wrong {
+			t.Errorf("%q: %v", c.args, err)
+		}
+		if !strings.Contains(out.String(), c.out) || !strings.Contains(notes.String(), c.note) {
+			t.Errorf("%q: out %q, notes %q", c.args, out.String(), notes.String())
+		}
+	}
+	if err := run(t.Context(), []string{"seed", "--scale", "demo"}, &bytes.Buffer{}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "SEED_URL") {
+		t.Errorf("without SEED_URL: %v", err)
+	}
+}
+
+func TestParseSeed(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	cfg, err := parseSeed([]string{"--scale", "full", "--if-empty"}, "url", now, &bytes.Buffer{})
+	if want := (seedConfig{url: "url", scale: dataset.Full, seed: 1, at: now, ifEmpty: true}); err != nil || cfg != want {
+		t.Errorf("got %+v, %v, want %+v", cfg, err, want)
+	}
+	cfg, err = parseSeed([]string{"--scale=demo", "--seed=9", "--bids=0", "--at=2024-05-01T09:00:00.5+09:00"}, "url", now, &bytes.Buffer{})
+	if err != nil || cfg.seed != 9 || cfg.scale.Bids != 0 || !cfg.at.Equal(time.Date(2024, 5, 1, 0, 0, 0, 5e8, time.UTC)) {
+		t.Errorf("got %+v, %v", cfg, err)
+	}
+}
+
+func TestProgressLines(t *testing.T) {
+	var out bytes.Buffer
+	now := time.Unix(0, 0)
+	p := newProgress(&out, func() time.Time { return now })
+	for _, s := range []struct {
+		seconds     int64
+		step        string
+		done, total int64
+	}{
+		{0, "bids", 0, 12_000_000},
+		{1, "bids", 400_000, 12_000_000},
+		{4, "bids", 2_000_000, 12_000_000},
+		{5, "bids", 2_500_000, 12_000_000},
+		{20, "bids", 12_000_000, 12_000_000},
+		{20, "index bids_size", 0, 0},
+		{22, "index bids_size", 1, 0},
+	} {
+		now = time.Unix(s.seconds, 0)
+		p.update(s.step, s.done, s.total)
+	}
+	p.end()
+	want := `bids: 2,000,000 of 12,000,000 (16 %), 500,000/s, 20 s left
+bids: 12,000,000 in 20.0 s
+index bids_size: 2.0 s
+`
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+}

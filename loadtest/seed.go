@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/seed"
+)
+
+type seedConfig struct {
+	url     string
+	scale   dataset.Scale
+	seed    uint64
+	at      time.Time
+	ifEmpty bool
+}
+
+func runSeed(ctx context.Context, args []string, out, notes io.Writer) error {
+	cfg, err := parseSeed(args, os.Getenv("SEED_URL"), time.Now(), notes)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	set, err := dataset.New(cfg.scale, cfg.seed)
+	if err != nil {
+		return err
+	}
+	p := newProgress(notes, time.Now)
+	summary, err := seed.Load(ctx, cfg.url, set, cfg.at, p.update)
+	p.end()
+	if errors.Is(err, seed.ErrNotEmpty) && cfg.ifEmpty {
+		_, printErr := fmt.Fprintf(out, "nothing to do: %v\n", err)
+		return printErr
+	}
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("interrupted: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	return printSummary(out, summary)
+}
+
+func parseSeed(args []string, url string, now time.Time, notes io.Writer) (cfg seedConfig, err error) {
+	flags := flag.NewFlagSet("loadtest seed", flag.ContinueOnError)
+	scale := flags.String("scale", "", "demo (200,000 bids) or full (12,000,000 bids); required")
+	bids := flags.Int64("bids", -1, "number of bids, if not that of the scale")
+	flags.Uint64Var(&cfg.seed, "seed", 1, "the same seed makes the same data")
+	flags.BoolVar(&cfg.ifEmpty, "if-empty", false, "do nothing, successfully, if the database holds rows")
+	cfg.at = now
+	flags.Func("at", "moment that times count from, RFC 3339 (default now)", func(v string) (err error) {
+		cfg.at, err = time.Parse(time.RFC3339Nano, v)
+		return err
+	})
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), "usage: loadtest seed --scale demo|full [FLAGS]\n\n"+
+			"Fills an empty database; SEED_URL is the URL of the role migrator.\n\n")
+		flags.PrintDefaults()
+	}
+	if err := parse(flags, args, notes); err != nil {
+		return cfg, err
+	}
+	switch *scale {
+	case "demo":
+		cfg.scale = dataset.Demo
+	case "full":
+		cfg.scale = dataset.Full
+	default:
+		fmt.Fprintf(notes, "--scale is %q, want demo or full\n", *scale)
+		return cfg, errUsage
+	}
+	if *bids >= 0 {
+		cfg.scale.Bids = *bids
+	}
+	if cfg.url = url; url == "" {
+		return cfg, errors.New("set SEED_URL to the URL of the role migrator")
+	}
+	return cfg, nil
+}
+
+func printSummary(out io.Writer, s seed.Summary) error {
+	_, err := fmt.Fprintf(out, `users %s, products %s, raffles %s, bids %s
+%s rows in %.1f s (%s rows/s), with indexes, vacuum and statistics %.1f s (%s rows/s)
+%.0f bytes per bid, indexes included
+users are user1 to user%d and admin, all with the password %q
+`,
+		grouped(s.Rows["users"]), grouped(s.Rows["products"]), grouped(s.Rows["raffles"]), grouped(s.Rows["bids"]),
+		grouped(s.TotalRows()), s.Copy.Seconds(), grouped(perSecond(s.TotalRows(), s.Copy)),
+		s.Elapsed.Seconds(), grouped(perSecond(s.TotalRows(), s.Elapsed)),
+		s.BytesPerBid, s.Rows["users"]-1, dataset.Password)
+	return err
+}
+
+// perSecond is n over the time it took; a time of 0 counts as a microsecond.
+func perSecond(n int64, took time.Duration) int64 {
+	return int64(float64(n) / max(took, time.Microsecond).Seconds())
+}
