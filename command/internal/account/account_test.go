@@ -1,0 +1,93 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stock-pyramid/stock-pyramid/command/internal/fixture"
+	"github.com/stock-pyramid/stock-pyramid/internal/auth"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+// W4: those beyond the queue are refused at once, those in it when their time is over.
+func TestChecksAreBounded_W4(t *testing.T) {
+	c := newChecks(1, 1, prometheus.NewRegistry())
+	hash := auth.HashPassword("right")
+	if right, err := c.check(t.Context(), hash, "right"); err != nil || !right {
+		t.Fatalf("got %v, %v", right, err)
+	}
+	c.places <- struct{}{} // one runs
+	c.running <- struct{}{}
+	over, cancel := context.WithCancel(t.Context())
+	waited := make(chan error)
+	go func() {
+		_, err := c.check(over, hash, "right")
+		waited <- err
+	}()
+	testenv.Eventually(t, 5*time.Second, "one waits", func() bool { return len(c.places) == 2 })
+	if _, err := c.check(t.Context(), hash, "right"); !errors.Is(err, ErrBusy) {
+		t.Errorf("the third: %v", err)
+	}
+	cancel()
+	if err := <-waited; !errors.Is(err, ErrBusy) {
+		t.Errorf("the one that waited: %v", err)
+	}
+	<-c.running
+	<-c.places
+	if right, err := c.check(t.Context(), hash, "wrong"); err != nil || right {
+		t.Errorf("after the rush: %v, %v", right, err)
+	}
+}
+
+func TestLogin(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	fixture.Fill(t, db)
+	db.Exec(t, "UPDATE users SET password_hash = 'damaged' WHERE login = 'user2'")
+	keys, err := auth.OpenFolder(t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg := prometheus.NewRegistry()
+	l := NewLogins(fixture.Pool(t, db), auth.NewSigner(keys, time.Minute, time.Now), 1, 1, reg)
+	verifier := auth.NewVerifier(keys, time.Now)
+	token, err := l.Login(t.Context(), "admin", fixture.Password)
+	if err != nil || token.Expires != time.Minute {
+		t.Fatalf("%+v, %v", token, err)
+	}
+	who, err := verifier.Verify(t.Context(), token.Access)
+	if err != nil || who.UserID != fixture.Admin || who.Role != auth.RoleAdmin {
+		t.Errorf("the token speaks for %+v, %v", who, err)
+	}
+	for _, login := range []string{"user1", "nobody", "USER1", "", "user1\x00"} {
+		if _, err := l.Login(t.Context(), login, "wrong"); !errors.Is(err, ErrCredentials) {
+			t.Errorf("%q: %v", login, err)
+		}
+	}
+	// A login that nobody has costs a check as well, so its answer comes no sooner.
+	if n := sampleCount(t, reg, "argon2_check_seconds"); n != 6 {
+		t.Errorf("%d password checks for 6 logins", n)
+	}
+	if _, err := l.Login(t.Context(), "user2", fixture.Password); !errors.Is(err, auth.ErrHash) {
+		t.Errorf("damaged hash: %v", err)
+	}
+}
+
+func sampleCount(t *testing.T, reg *prometheus.Registry, name string) uint64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetHistogram().GetSampleCount()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}

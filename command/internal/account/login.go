@@ -1,0 +1,127 @@
+// Package account holds what users do with their accounts: logging in.
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/auth"
+	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
+)
+
+// What a login can run into.
+var (
+	// ErrCredentials: the login is unknown or the password is wrong; nobody is told which.
+	ErrCredentials = errors.New("login or password wrong")
+	// ErrBusy: too many logins wait for a password check.
+	ErrBusy = errors.New("too many logins at once")
+	// ErrUnavailable: the database doesn't answer, or there is no key to sign with.
+	ErrUnavailable = errors.New("login not available")
+)
+
+const (
+	maxLogin  = 64 // characters, as the table users has it
+	findLimit = 2 * time.Second
+)
+
+// Token is what a login yields.
+type Token struct {
+	Access  string
+	Expires time.Duration // from now
+}
+
+// Logins checks passwords and hands out tokens.
+type Logins struct {
+	pool     *pgxpool.Pool
+	signer   *auth.Signer
+	checks   *checks
+	nobody   string
+	outcomes *prometheus.CounterVec
+}
+
+// NewLogins registers its metrics. At most atOnce passwords are checked at the same time, each for
+// about 26 ms of CPU and 19 MiB, while at most waiting others wait.
+func NewLogins(pool *pgxpool.Pool, signer *auth.Signer, atOnce, waiting int, reg prometheus.Registerer) *Logins {
+	l := &Logins{pool: pool, signer: signer, checks: newChecks(atOnce, waiting, reg),
+		nobody: auth.HashPassword("nobody has this password"),
+		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "logins_total", Help: "Logins by outcome.",
+		}, []string{"outcome"})}
+	reg.MustRegister(l.outcomes)
+	return l
+}
+
+// Login returns a token for a user who knows their password.
+func (l *Logins) Login(ctx context.Context, login, password string) (Token, error) {
+	token, err := l.login(ctx, login, password)
+	l.outcomes.WithLabelValues(label(err)).Inc()
+	if err != nil {
+		return Token{}, fmt.Errorf("login: %w", err)
+	}
+	return token, nil
+}
+
+func (l *Logins) login(ctx context.Context, login, password string) (Token, error) {
+	user, err := l.find(ctx, login)
+	if err != nil {
+		return Token{}, err
+	}
+	// An unknown login must take as long as a wrong password.
+	known, hash := user != nil, l.nobody
+	if known {
+		hash = user.PasswordHash
+	}
+	right, err := l.checks.check(ctx, hash, password)
+	if err != nil {
+		return Token{}, err
+	}
+	if !known || !right {
+		return Token{}, ErrCredentials
+	}
+	access, err := l.signer.Sign(user.ID, user.Role)
+	if errors.Is(err, auth.ErrNoKey) {
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return Token{Access: access, Expires: l.signer.TTL()}, err
+}
+
+// find returns nil for a login that no user has or can have.
+func (l *Logins) find(ctx context.Context, login string) (*writedb.User, error) {
+	// Postgres refuses text with a zero character.
+	if utf8.RuneCountInString(login) > maxLogin || strings.ContainsRune(login, 0) {
+		return nil, nil
+	}
+	// A query that is given up costs the database a connection, so a client that goes away doesn't do it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), findLimit)
+	defer cancel()
+	user, err := writedb.New(l.pool).UserByLogin(ctx, login)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return &user, nil
+}
+
+func label(err error) string {
+	switch {
+	case err == nil:
+		return "accepted"
+	case errors.Is(err, ErrCredentials):
+		return "refused"
+	case errors.Is(err, ErrBusy):
+		return "busy"
+	case errors.Is(err, ErrUnavailable):
+		return "unavailable"
+	}
+	return "failed"
+}

@@ -1,0 +1,127 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
+	"github.com/stock-pyramid/stock-pyramid/internal/auth"
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
+)
+
+const (
+	idempotencyKey      = "Idempotency-Key"
+	idempotencyReplayed = "Idempotency-Replayed"
+	commitLSN           = "Commit-LSN"
+)
+
+// timeFormat has six decimals, zeros too, as all times of the system's JSON have.
+const timeFormat = "2006-01-02T15:04:05.000000Z"
+
+type bidDocument struct {
+	ID        int64  `json:"id"`
+	RaffleID  int64  `json:"raffle_id"`
+	UserID    int64  `json:"user_id"`
+	Size      int16  `json:"size"`
+	Price     int32  `json:"price"`
+	Quantity  int32  `json:"quantity"`
+	CreatedAt string `json:"created_at"`
+}
+
+func documentOf(p bid.Placed) bidDocument {
+	return bidDocument{ID: p.ID, RaffleID: p.RaffleID, UserID: p.UserID, Size: p.Size, Price: p.Price,
+		Quantity: p.Quantity, CreatedAt: p.CreatedAt.UTC().Truncate(time.Microsecond).Format(timeFormat)}
+}
+
+func (a *API) placeBid(w http.ResponseWriter, r *http.Request, who auth.Identity) error {
+	b, err := readBid(w, r, who)
+	if err != nil {
+		return err
+	}
+	result, err := a.Bids.Place(r.Context(), b)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Location", fmt.Sprintf("/v1/raffles/%d/bids/%d", result.Placed.RaffleID, result.Placed.ID))
+	h.Set(commitLSN, result.LSN)
+	if result.Replayed {
+		h.Set(idempotencyReplayed, "true")
+	}
+	web.WriteJSON(w, r, http.StatusCreated, documentOf(result.Placed))
+	return nil
+}
+
+func readBid(w http.ResponseWriter, r *http.Request, who auth.Identity) (bid.Bid, error) {
+	raffleID, err := pathID(r, "raffle_id")
+	if err != nil {
+		return bid.Bid{}, err
+	}
+	key, err := readKey(r)
+	if err != nil {
+		return bid.Bid{}, err
+	}
+	var body struct {
+		Size     int16  `json:"size"`
+		Price    int32  `json:"price"`
+		Quantity *int32 `json:"quantity"`
+	}
+	// An absent quantity leaves the one; null takes the pointer away and is refused like 0.
+	one := int32(1)
+	body.Quantity = &one
+	if _, err := web.ReadJSON(w, r, &body); err != nil {
+		return bid.Bid{}, err
+	}
+	b := bid.Bid{RaffleID: raffleID, UserID: who.UserID, Size: body.Size, Price: body.Price, Key: key}
+	if body.Quantity != nil {
+		b.Quantity = *body.Quantity
+	}
+	return b, b.Check()
+}
+
+func (a *API) cancelBid(w http.ResponseWriter, r *http.Request, who auth.Identity) error {
+	raffleID, err := pathID(r, "raffle_id")
+	if err != nil {
+		return err
+	}
+	id, err := pathID(r, "id")
+	if err != nil {
+		return err
+	}
+	lsn, err := a.Bids.Cancel(r.Context(), raffleID, id, who.UserID)
+	if err != nil {
+		return err
+	}
+	w.Header().Set(commitLSN, lsn)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// pathID reads an id from the path. What can't be an id names nothing: 404.
+func pathID(r *http.Request, name string) (int64, error) {
+	text := mux.Vars(r)[name]
+	id, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || id <= 0 || strconv.FormatInt(id, 10) != text {
+		return 0, web.NewProblem(http.StatusNotFound, "there is nothing at this path")
+	}
+	return id, nil
+}
+
+// readKey returns the request's idempotency key, empty if it sends none.
+func readKey(r *http.Request) (string, error) {
+	values := r.Header.Values(idempotencyKey)
+	if len(values) == 0 {
+		return "", nil
+	}
+	if len(values) > 1 {
+		return "", web.NewProblem(http.StatusBadRequest, "send one "+idempotencyKey)
+	}
+	if err := bid.CheckKey(values[0]); err != nil {
+		return "", web.NewProblem(http.StatusBadRequest, "the "+idempotencyKey+" "+err.Error())
+	}
+	return values[0], nil
+}

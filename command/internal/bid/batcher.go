@@ -1,0 +1,185 @@
+package bid
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Limits bound what a Batcher takes on.
+type Limits struct {
+	// Lanes is how many batches are under way at once, each on a connection of its own.
+	Lanes int
+	// Batch is the most bids in one statement.
+	Batch int
+	// Queue is how many bids may wait; those beyond are refused at once.
+	Queue int
+	// Wait is how long a bid may wait in the queue before it is refused instead of tried.
+	Wait time.Duration
+	// Try is how long a batch may take.
+	Try time.Duration
+}
+
+// Batcher makes one statement of the bids that arrive together. There is no delay: a lone bid goes at
+// once, and a batch is what has come while the lanes were busy.
+type Batcher struct {
+	to     Writer
+	limits Limits
+	queue  chan *waiting
+	now    func() time.Time
+	lanes  sync.WaitGroup
+	stop   chan struct{}
+	sizes  prometheus.Histogram
+	waits  prometheus.Histogram
+	sheds  *prometheus.CounterVec
+}
+
+// waiting is a bid in the queue and where its caller waits for the result.
+type waiting struct {
+	bid    Bid
+	since  time.Time
+	result chan Result // holds one, so that a lane never waits for a caller
+}
+
+// NewBatcher registers its metrics and starts its lanes; Close ends them.
+func NewBatcher(to Writer, l Limits, now func() time.Time, reg prometheus.Registerer) *Batcher {
+	b := &Batcher{to: to, limits: l, now: now, queue: make(chan *waiting, l.Queue), stop: make(chan struct{}),
+		sizes: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "bid_batch_size", Help: "Bids in one statement.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
+		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "bid_queue_seconds", Help: "Time from a bid's arrival to its statement.",
+			Buckets: []float64{.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}}),
+		sheds: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bids_shed_total", Help: "Bids that were refused because too many waited (full) or for too long (late)."},
+			[]string{"reason"})}
+	reg.MustRegister(b.sizes, b.waits, b.sheds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "bid_queue_length", Help: "Bids that wait for a statement."}, func() float64 { return float64(len(b.queue)) }))
+	for range l.Lanes {
+		b.lanes.Go(b.lane)
+	}
+	return b
+}
+
+// Full says that a bid would be refused now. It spares the work of reading one.
+func (b *Batcher) Full() bool {
+	if len(b.queue) < cap(b.queue) {
+		return false
+	}
+	b.sheds.WithLabelValues("full").Inc()
+	return true
+}
+
+// Place places one bid. The error is the result's own, ErrBusy, or that of Store.Place. What has been
+// queued goes on without its caller.
+func (b *Batcher) Place(ctx context.Context, bid Bid) (Result, error) {
+	w := &waiting{bid: bid, since: b.now(), result: make(chan Result, 1)}
+	select {
+	case b.queue <- w:
+	default:
+		b.sheds.WithLabelValues("full").Inc()
+		return Result{}, ErrBusy
+	}
+	select {
+	case r := <-w.result:
+		return r, r.Err
+	case <-ctx.Done():
+		return Result{}, errors.Join(ErrUnknownOutcome, ctx.Err())
+	}
+}
+
+// Close ends the lanes after what is queued is done. No Place may follow.
+func (b *Batcher) Close() {
+	close(b.stop)
+	b.lanes.Wait()
+}
+
+func (b *Batcher) lane() {
+	batch := make([]*waiting, 0, b.limits.Batch)
+	for {
+		batch = batch[:0]
+		select {
+		case w := <-b.queue:
+			batch = append(batch, w)
+		case <-b.stop:
+			select {
+			case w := <-b.queue:
+				batch = append(batch, w)
+			default:
+				return
+			}
+		}
+		b.place(b.punctual(b.gather(batch)))
+	}
+}
+
+// gather adds what waits already.
+func (b *Batcher) gather(batch []*waiting) []*waiting {
+	for len(batch) < b.limits.Batch {
+		select {
+		case w := <-b.queue:
+			batch = append(batch, w)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// punctual refuses those that have waited too long: their clients are about to give up.
+func (b *Batcher) punctual(batch []*waiting) []*waiting {
+	now := b.now()
+	return slices.DeleteFunc(batch, func(w *waiting) bool {
+		waited := now.Sub(w.since)
+		b.waits.Observe(waited.Seconds())
+		if waited <= b.limits.Wait {
+			return false
+		}
+		b.sheds.WithLabelValues("late").Inc()
+		w.result <- Result{Err: ErrBusy}
+		return true
+	})
+}
+
+// place carries out a batch and hands out the results. Sorted by key, two batches with the same keys
+// wait for each other but never in a circle.
+func (b *Batcher) place(batch []*waiting) {
+	if len(batch) == 0 {
+		return
+	}
+	b.sizes.Observe(float64(len(batch)))
+	slices.SortFunc(batch, func(x, y *waiting) int {
+		return cmp.Or(cmp.Compare(x.bid.RaffleID, y.bid.RaffleID), cmp.Compare(x.bid.UserID, y.bid.UserID),
+			cmp.Compare(x.bid.Key, y.bid.Key))
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), b.limits.Try)
+	defer cancel()
+	b.try(ctx, batch)
+}
+
+// try places the batch, or its halves if it fails for a reason that one bid or one locked raffle may
+// have brought in. An unknown outcome is final here: only a client with its key may ask again.
+func (b *Batcher) try(ctx context.Context, batch []*waiting) {
+	bids := make([]Bid, len(batch))
+	for i, w := range batch {
+		bids[i] = w.bid
+	}
+	results, err := b.to.Place(ctx, bids)
+	switch {
+	case err == nil:
+		for i, w := range batch {
+			w.result <- results[i]
+		}
+	case len(batch) > 1 && ctx.Err() == nil && !errors.Is(err, ErrUnknownOutcome):
+		b.try(ctx, batch[:len(batch)/2])
+		b.try(ctx, batch[len(batch)/2:])
+	default:
+		for _, w := range batch {
+			w.result <- Result{Err: err}
+		}
+	}
+}

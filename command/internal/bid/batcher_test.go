@@ -1,0 +1,185 @@
+package bid
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// batchWriter records the batches it is given; while hold is open it answers none.
+type batchWriter struct {
+	mu      sync.Mutex
+	batches [][]Bid
+	entered chan struct{}
+	hold    chan struct{}
+	fail    func([]Bid) error
+}
+
+func (w *batchWriter) Place(_ context.Context, bids []Bid) ([]Result, error) {
+	w.mu.Lock()
+	w.batches = append(w.batches, append([]Bid(nil), bids...))
+	w.mu.Unlock()
+	w.entered <- struct{}{}
+	<-w.hold
+	if w.fail != nil {
+		if err := w.fail(bids); err != nil {
+			return nil, err
+		}
+	}
+	results := make([]Result, len(bids))
+	for i, b := range bids {
+		results[i].Placed = Placed{Bid: b, ID: int64(b.Price)}
+	}
+	return results, nil
+}
+
+func (w *batchWriter) Cancel(context.Context, int64, int64, int64) (string, error) { return "", nil }
+
+func newBatchWriter() *batchWriter {
+	return &batchWriter{entered: make(chan struct{}, 1000), hold: make(chan struct{})}
+}
+
+var testLimits = Limits{Lanes: 1, Batch: 100, Queue: 50, Wait: time.Minute, Try: time.Minute}
+
+// placeAll places bids of prices 1 to n at once and returns their errors by price.
+func placeAll(b *Batcher, n int, done func(map[int32]error)) {
+	errs := make(map[int32]error)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for price := range int32(n) {
+		wg.Go(func() {
+			r, err := b.Place(context.Background(), Bid{RaffleID: int64(n) - int64(price), Size: 270, Price: price + 1})
+			if err == nil && r.Placed.ID != int64(price+1) {
+				err = errors.New("the result of another bid")
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			errs[price+1] = err
+		})
+	}
+	go func() { wg.Wait(); done(errs) }()
+}
+
+func waitQueued(t *testing.T, b *Batcher, n int) {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for len(b.queue) != n {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bids queued, want %d", len(b.queue), n)
+		}
+	}
+}
+
+func TestALoneBidGoesAtOnceAndTheRestTogether(t *testing.T) {
+	w := newBatchWriter()
+	b := NewBatcher(w, testLimits, time.Now, prometheus.NewRegistry())
+	defer b.Close()
+	all := make(chan map[int32]error, 2)
+	placeAll(b, 1, func(e map[int32]error) { all <- e })
+	<-w.entered // the first is under way; nothing waits for company
+	placeAll(b, 40, func(e map[int32]error) { all <- e })
+	waitQueued(t, b, 40)
+	close(w.hold)
+	for range 2 {
+		for price, err := range <-all {
+			if err != nil {
+				t.Errorf("bid %d: %v", price, err)
+			}
+		}
+	}
+	if len(w.batches) != 2 || len(w.batches[0]) != 1 || len(w.batches[1]) != 40 {
+		t.Fatalf("%d batches", len(w.batches))
+	}
+	for i := 1; i < 40; i++ {
+		if w.batches[1][i-1].RaffleID > w.batches[1][i].RaffleID {
+			t.Error("the batch is not in the order of raffles: two of them could deadlock")
+		}
+	}
+}
+
+// W4: the queue is bounded; what does not fit is refused at once, what waited too long is not tried.
+func TestFullAndLateBidsAreRefused_W4(t *testing.T) {
+	w := newBatchWriter()
+	var mu sync.Mutex
+	now := time.Unix(0, 0)
+	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	b := NewBatcher(w, Limits{Lanes: 1, Batch: 100, Queue: 10, Wait: time.Second, Try: time.Minute}, clock, prometheus.NewRegistry())
+	defer b.Close()
+	all := make(chan map[int32]error, 2)
+	placeAll(b, 1, func(e map[int32]error) { all <- e })
+	<-w.entered
+	placeAll(b, 10, func(e map[int32]error) { all <- e })
+	waitQueued(t, b, 10)
+	if !b.Full() {
+		t.Error("a full queue is not reported")
+	}
+	if _, err := b.Place(t.Context(), Bid{}); !errors.Is(err, ErrBusy) {
+		t.Errorf("a bid too many: %v", err)
+	}
+	mu.Lock()
+	now = now.Add(2 * time.Second)
+	mu.Unlock()
+	close(w.hold)
+	for range 2 {
+		errs := <-all
+		for price, err := range errs {
+			if late := len(errs) == 10; errors.Is(err, ErrBusy) != late {
+				t.Errorf("bid %d: %v", price, err)
+			}
+		}
+	}
+	if len(w.batches) != 1 {
+		t.Errorf("late bids were tried: %d batches", len(w.batches))
+	}
+}
+
+func TestOneBadBidFailsAlone(t *testing.T) {
+	w := newBatchWriter()
+	bad := errors.New("poison")
+	w.fail = func(bids []Bid) error {
+		for _, b := range bids {
+			if b.Price == 13 {
+				return bad
+			}
+		}
+		return nil
+	}
+	close(w.hold)
+	b := NewBatcher(w, testLimits, time.Now, prometheus.NewRegistry())
+	defer b.Close()
+	all := make(chan map[int32]error, 1)
+	placeAll(b, 40, func(e map[int32]error) { all <- e })
+	for price, err := range <-all {
+		if errors.Is(err, bad) != (price == 13) {
+			t.Errorf("bid %d: %v", price, err)
+		}
+	}
+}
+
+// W2: what may have been committed is never tried again by ourselves.
+func TestAnUnknownOutcomeIsFinal_W2(t *testing.T) {
+	w := newBatchWriter()
+	w.fail = func([]Bid) error { return ErrUnknownOutcome }
+	b := NewBatcher(w, testLimits, time.Now, prometheus.NewRegistry())
+	defer b.Close()
+	all := make(chan map[int32]error, 2)
+	placeAll(b, 1, func(e map[int32]error) { all <- e })
+	<-w.entered
+	placeAll(b, 20, func(e map[int32]error) { all <- e })
+	waitQueued(t, b, 20)
+	close(w.hold)
+	for range 2 {
+		for price, err := range <-all {
+			if !errors.Is(err, ErrUnknownOutcome) {
+				t.Errorf("bid %d: %v", price, err)
+			}
+		}
+	}
+	if len(w.batches) != 2 {
+		t.Errorf("%d statements for two batches", len(w.batches))
+	}
+}

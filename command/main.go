@@ -1,0 +1,90 @@
+// Command command is the write side of Stock Pyramid: it takes logins, bids and cancellations and
+// commits them to the primary.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/api"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
+	"github.com/stock-pyramid/stock-pyramid/internal/auth"
+	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
+)
+
+const (
+	// bidLimit is how long a bid may take, waiting for a connection included.
+	bidLimit      = 2 * time.Second
+	bidsAtOnce    = 1000
+	loginsWaiting = 100 // about 1.3 s on two cores
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	config, err := env.Parse(&Config{})
+	if err == nil {
+		err = serve(ctx, config)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "command:", err)
+		os.Exit(1)
+	}
+}
+
+// serve serves until ctx ends, and then until what is in flight is done.
+func serve(ctx context.Context, config *Config) (err error) {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: config.LogLevel}))
+	slog.SetDefault(log)
+	keys, err := auth.OpenFolder(config.JWTKeysDir, log)
+	if err != nil {
+		return err
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	pool, err := primary.Open(config.PrimaryURL, reg)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	servers, err := web.Listen(log, config.ListenAddr, config.AdminAddr)
+	if err != nil {
+		return err
+	}
+	var group run.Group
+	group.Add(run.ContextHandler(ctx))
+	servers.AddTo(&group, routes(config, keys, pool, reg).Handler(log, reg), web.Admin(reg, primary.Writable(pool)))
+	reloading, stop := context.WithCancel(context.Background())
+	group.Add(func() error { return keys.Run(reloading) }, func(error) { stop() })
+	if err = group.Run(); errors.Is(err, context.Canceled) {
+		log.Info("stopped")
+		return nil
+	}
+	return err
+}
+
+func routes(config *Config, keys *auth.Folder, pool *pgxpool.Pool, reg prometheus.Registerer) *api.API {
+	signer := auth.NewSigner(keys, config.TokenTTL, time.Now)
+	return &api.API{
+		Bids:     bid.NewDirect(bid.NewStore(pool, reg), bidsAtOnce, bidLimit),
+		Logins:   account.NewLogins(pool, signer, runtime.GOMAXPROCS(0), loginsWaiting, reg),
+		Keys:     keys,
+		Verifier: auth.NewVerifier(keys, time.Now),
+		OpenAPI:  document,
+	}
+}
