@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 )
@@ -16,6 +17,16 @@ type Config struct {
 	// JWTKeysDir holds the signing keys; the first one is made if there is none.
 	JWTKeysDir string        `env:"JWT_KEYS_DIR,required"`
 	TokenTTL   time.Duration `env:"TOKEN_TTL" envDefault:"1h"`
+	// BidLanes is how many batches of bids are under way at once, each on a connection of its own.
+	BidLanes int `env:"BID_LANES" envDefault:"3"`
+	// BidQueue is how many bids may wait; those beyond are answered 503 at once.
+	BidQueue int `env:"BID_QUEUE" envDefault:"2048"`
+}
+
+func (c *Config) limits() bid.Limits {
+	l := bid.DefaultLimits
+	l.Lanes, l.Queue = c.BidLanes, c.BidQueue
+	return l
 }
 
 // Check implements env.Checker.
@@ -28,6 +39,12 @@ func (c *Config) Check() []error {
 	}
 	if c.TokenTTL < time.Second || c.TokenTTL > 24*time.Hour {
 		problems = append(problems, fmt.Errorf("TOKEN_TTL must be 1s to 24h, not %v", c.TokenTTL))
+	}
+	if c.BidLanes < 1 || c.BidLanes > 64 {
+		problems = append(problems, fmt.Errorf("BID_LANES must be 1 to 64, not %d", c.BidLanes))
+	}
+	if c.BidQueue < 1 || c.BidQueue > 1_000_000 {
+		problems = append(problems, fmt.Errorf("BID_QUEUE must be 1 to 1000000, not %d", c.BidQueue))
 	}
 	return problems
 }

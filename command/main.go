@@ -27,12 +27,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
-const (
-	// bidLimit is how long a bid may take, waiting for a connection included.
-	bidLimit      = 2 * time.Second
-	bidsAtOnce    = 1000
-	loginsWaiting = 100 // about 1.3 s on two cores
-)
+const loginsWaiting = 100 // about 1.3 s on two cores
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -66,9 +61,11 @@ func serve(ctx context.Context, config *Config) (err error) {
 	if err != nil {
 		return err
 	}
+	bids := bid.NewBatcher(bid.NewStore(pool, reg), config.limits(), time.Now, reg)
+	defer bids.Close() // after the listeners: nothing is queued any more
 	var group run.Group
 	group.Add(run.ContextHandler(ctx))
-	servers.AddTo(&group, routes(config, keys, pool, reg).Handler(log, reg), web.Admin(reg, primary.Writable(pool)))
+	servers.AddTo(&group, routes(config, keys, pool, bids, reg).Handler(log, reg), web.Admin(reg, primary.Writable(pool)))
 	reloading, stop := context.WithCancel(context.Background())
 	group.Add(func() error { return keys.Run(reloading) }, func(error) { stop() })
 	if err = group.Run(); errors.Is(err, context.Canceled) {
@@ -78,10 +75,10 @@ func serve(ctx context.Context, config *Config) (err error) {
 	return err
 }
 
-func routes(config *Config, keys *auth.Folder, pool *pgxpool.Pool, reg prometheus.Registerer) *api.API {
+func routes(config *Config, keys *auth.Folder, pool *pgxpool.Pool, bids api.Bids, reg prometheus.Registerer) *api.API {
 	signer := auth.NewSigner(keys, config.TokenTTL, time.Now)
 	return &api.API{
-		Bids:     bid.NewDirect(bid.NewStore(pool, reg), bidsAtOnce, bidLimit),
+		Bids:     bids,
 		Logins:   account.NewLogins(pool, signer, runtime.GOMAXPROCS(0), loginsWaiting, reg),
 		Keys:     keys,
 		Verifier: auth.NewVerifier(keys, time.Now),

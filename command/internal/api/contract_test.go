@@ -57,8 +57,10 @@ func newService(t testing.TB) *service {
 	}
 	reg := prometheus.NewRegistry()
 	pool := fixture.Pool(t, db)
+	batcher := bid.NewBatcher(bid.NewStore(pool, reg), bid.DefaultLimits, time.Now, reg)
+	t.Cleanup(batcher.Close)
 	a := &API{
-		Bids:     bid.NewDirect(bid.NewStore(pool, reg), 1000, 2*time.Second),
+		Bids:     batcher,
 		Logins:   account.NewLogins(pool, auth.NewSigner(keys, time.Hour, time.Now), 2, 100, reg),
 		Keys:     keys,
 		Verifier: auth.NewVerifier(keys, time.Now),

@@ -1,7 +1,6 @@
 package bid
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -21,13 +20,20 @@ type Limits struct {
 	Queue int
 	// Wait is how long a bid may wait in the queue before it is refused instead of tried.
 	Wait time.Duration
-	// Try is how long a batch may take.
+	// Try is how long a batch or a cancellation may take.
 	Try time.Duration
+	// Cancels is how many cancellations are under way at once.
+	Cancels int
 }
+
+// DefaultLimits suit a primary on the same two cores. Fewer lanes make larger batches, which cost the
+// primary less per bid; a second one keeps it busy while the first waits for its flush.
+var DefaultLimits = Limits{Lanes: 3, Batch: 512, Queue: 2048, Wait: time.Second, Try: 2 * time.Second, Cancels: 64}
 
 // Batcher makes one statement of the bids that arrive together. There is no delay: a lone bid goes at
 // once, and a batch is what has come while the lanes were busy.
 type Batcher struct {
+	direct
 	to     Writer
 	limits Limits
 	queue  chan *waiting
@@ -48,7 +54,7 @@ type waiting struct {
 
 // NewBatcher registers its metrics and starts its lanes; Close ends them.
 func NewBatcher(to Writer, l Limits, now func() time.Time, reg prometheus.Registerer) *Batcher {
-	b := &Batcher{to: to, limits: l, now: now, queue: make(chan *waiting, l.Queue), stop: make(chan struct{}),
+	b := &Batcher{direct: direct{to, make(chan struct{}, l.Cancels), l.Try}, to: to, limits: l, now: now, queue: make(chan *waiting, l.Queue), stop: make(chan struct{}),
 		sizes: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "bid_batch_size", Help: "Bids in one statement.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -145,17 +151,12 @@ func (b *Batcher) punctual(batch []*waiting) []*waiting {
 	})
 }
 
-// place carries out a batch and hands out the results. Sorted by key, two batches with the same keys
-// wait for each other but never in a circle.
+// place carries out a batch and hands out the results.
 func (b *Batcher) place(batch []*waiting) {
 	if len(batch) == 0 {
 		return
 	}
 	b.sizes.Observe(float64(len(batch)))
-	slices.SortFunc(batch, func(x, y *waiting) int {
-		return cmp.Or(cmp.Compare(x.bid.RaffleID, y.bid.RaffleID), cmp.Compare(x.bid.UserID, y.bid.UserID),
-			cmp.Compare(x.bid.Key, y.bid.Key))
-	})
 	ctx, cancel := context.WithTimeout(context.Background(), b.limits.Try)
 	defer cancel()
 	b.try(ctx, batch)

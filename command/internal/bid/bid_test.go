@@ -112,29 +112,26 @@ type gatedWriter struct {
 	entered chan context.Context
 }
 
-func (w gatedWriter) Place(ctx context.Context, bids []Bid) ([]Result, error) {
+func (w gatedWriter) Place(context.Context, []Bid) ([]Result, error) { return nil, ErrUnavailable }
+
+func (w gatedWriter) Cancel(ctx context.Context, _, _, _ int64) (string, error) {
 	w.entered <- ctx
 	<-w.gate
-	return make([]Result, len(bids)), ctx.Err()
+	return "0/1", ctx.Err()
 }
 
-func (w gatedWriter) Cancel(context.Context, int64, int64, int64) (string, error) { return "0/1", nil }
-
-func TestDirectIsBoundedAndOutlivesItsCaller(t *testing.T) {
-	w := gatedWriter{gate: make(chan struct{}), entered: make(chan context.Context)}
-	d := NewDirect(w, 1, time.Minute)
+func TestCancellationsAreBoundedAndOutliveTheirCaller(t *testing.T) {
+	w := gatedWriter{gate: make(chan struct{}), entered: make(chan context.Context, 2)}
+	d := direct{w, make(chan struct{}, 1), time.Minute}
 	caller, gone := context.WithCancel(t.Context())
 	first := make(chan error)
 	go func() {
-		_, err := d.Place(caller, Bid{})
+		_, err := d.Cancel(caller, 1, 1, 1)
 		first <- err
 	}()
 	ctx := <-w.entered
 	if _, limited := ctx.Deadline(); !limited {
 		t.Error("no deadline")
-	}
-	if _, err := d.Place(t.Context(), Bid{}); !errors.Is(err, ErrBusy) {
-		t.Errorf("a bid too many: %v", err)
 	}
 	if _, err := d.Cancel(t.Context(), 1, 1, 1); !errors.Is(err, ErrBusy) {
 		t.Errorf("a cancellation too many: %v", err)
