@@ -65,9 +65,10 @@ func ensureRole(ctx context.Context, conn *pgx.Conn, r Role, password string) er
 		return err
 	}
 	if r.memberOf != "" {
-		_, err = conn.Exec(ctx, "GRANT "+r.memberOf+" TO "+r.Name)
+		_, err := conn.Exec(ctx, "GRANT "+r.memberOf+" TO "+r.Name)
+		return err
 	}
-	return err
+	return nil
 }
 
 func hasCode(err error, code string) bool {

@@ -1,0 +1,129 @@
+# shellcheck shell=bash
+# Settings, messages and small tools of the local stack; sourced by the scripts of this folder.
+# shellcheck disable=SC2034 # most of these names are used by the scripts that source it
+
+set -euo pipefail
+umask 022
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROOT=$(cd "$HERE/../.." && pwd)
+DEPLOY=$ROOT/deploy
+PG_VERSION=${PG_VERSION:-15}
+# /usr/sbin holds haproxy and pgpool and is not in everybody's PATH.
+PATH=/usr/lib/postgresql/$PG_VERSION/bin:$PATH:/usr/sbin:/sbin
+
+LOCAL_DIR=${LOCAL_DIR:-$ROOT/.local}
+[[ $LOCAL_DIR == /* ]] || LOCAL_DIR=$PWD/$LOCAL_DIR
+DATA=$LOCAL_DIR/data
+RUN=$LOCAL_DIR/run
+LOGS=$LOCAL_DIR/log
+SECRETS=$LOCAL_DIR/secrets
+CONF=$LOCAL_DIR/conf
+TEMPLATES=$DEPLOY
+PROGRAMS=(primary standby redis pgpool exporter replicator command query prometheus haproxy)
+
+# Setting and its default. What was given to an earlier `make up` stays until `make clean`.
+SETTINGS=(
+    HTTP_PORT=8080 STATS_PORT=8404
+    COMMAND_PORT=8081 QUERY_PORT=8082 REPLICATOR_PORT=8083
+    PRIMARY_PORT=15432 STANDBY_PORT=15433 PGPOOL_PORT=15439 PCP_PORT=15438
+    REDIS_PORT=16379 PROMETHEUS_PORT=19090 EXPORTER_PORT=19187
+)
+
+load_settings() {
+    local pair name
+    for pair in "${SETTINGS[@]}"; do
+        name=${pair%%=*}
+        if [[ -z ${!name:-} && -r $CONF/settings ]]; then
+            printf -v "$name" '%s' "$(sed -n "s/^$name=//p" "$CONF/settings")"
+        fi
+        [[ -n ${!name:-} ]] || printf -v "$name" '%s' "${pair#*=}"
+        if [[ ! ${!name} =~ ^[1-9][0-9]{0,4}$ ]] || ((${!name} > 65535)); then
+            die "$name=${!name} is not a port" "give a number from 1 to 65535"
+        fi
+    done
+    COMMAND_ADMIN_PORT=$((COMMAND_PORT + 1000))
+    QUERY_ADMIN_PORT=$((QUERY_PORT + 1000))
+    REPLICATOR_ADMIN_PORT=$((REPLICATOR_PORT + 1000))
+}
+
+# PROGRAM -> the settings that hold its ports.
+ports_of() {
+    case $1 in
+    haproxy) echo HTTP_PORT STATS_PORT ;;
+    command) echo COMMAND_PORT COMMAND_ADMIN_PORT ;;
+    query) echo QUERY_PORT QUERY_ADMIN_PORT ;;
+    replicator) echo REPLICATOR_PORT REPLICATOR_ADMIN_PORT ;;
+    pgpool) echo PGPOOL_PORT PCP_PORT ;;
+    *) echo "${1^^}_PORT" ;;
+    esac
+}
+
+STARTED_AT=${EPOCHREALTIME/./}
+
+# One line per step: the seconds since the start and what is done now.
+step() {
+    local us=$((${EPOCHREALTIME/./} - STARTED_AT))
+    printf '%4d.%d s  %s\n' $((us / 1000000)) $((us / 100000 % 10)) "$*"
+}
+
+note() { printf '          %s\n' "$*"; }
+
+# die WHAT [WHAT TO DO]...
+die() {
+    local next
+    printf 'FAILED: %s\n' "$1" >&2
+    for next in "${@:2}"; do printf '        %s\n' "$next" >&2; done
+    exit 1
+}
+
+# wait_for SECONDS COMMAND...: polls until the command succeeds.
+wait_for() {
+    local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        ((${EPOCHREALTIME/./} < end)) || return 1
+        sleep 0.1
+    done
+}
+
+# render TEMPLATE: the template with every @NAME@ replaced by the variable of that name.
+render() {
+    local text name
+    text=$(<"$1")
+    while [[ $text =~ @([A-Z][A-Z0-9_]*)@ ]]; do
+        name=${BASH_REMATCH[1]}
+        [[ -v $name ]] || die "$1 uses @$name@, which is not set"
+        text=${text//"@$name@"/"${!name}"}
+    done
+    printf '%s\n' "$text"
+}
+
+# put FILE MODE [OWNER] <content: writes the file only when it differs, never half.
+put() {
+    local file=$1 mode=$2 owner=${3:-} tmp
+    tmp=$(mktemp "$file.XXXXXX")
+    cat >"$tmp"
+    chmod "$mode" "$tmp"
+    [[ -z $owner ]] || chown "$owner:" "$tmp"
+    if cmp -s "$tmp" "$file"; then rm -f "$tmp"; else mv -f "$tmp" "$file"; fi
+}
+
+memory_mb() { awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo; }
+
+# clamp VALUE LOW HIGH
+clamp() { echo $(($1 < $2 ? $2 : $1 > $3 ? $3 : $1)); }
+
+# Postgres refuses to run as root, so root runs it (and pgpool) as the user postgres.
+PG_USER=$(id -un)
+AS_POSTGRES=()
+if ((EUID == 0)); then
+    PG_USER=postgres
+    AS_POSTGRES=(setpriv --reuid=postgres --regid=postgres --init-groups --)
+fi
+
+# One `make up`, `down` or `clean` at a time. Servers must not inherit the lock (9>&-).
+lock() {
+    exec 9>"$LOCAL_DIR/lock"
+    flock -n 9 || die "another make up, down or clean is at work in $LOCAL_DIR" "wait for it to end"
+}

@@ -1,0 +1,171 @@
+# shellcheck shell=bash
+# Processes of the local stack: supervisor, who is running, what was left behind. Needs lib.sh.
+
+SUPERVISOR_CONF=$CONF/supervisord.conf
+
+supervisor() { /usr/bin/supervisorctl -c "$SUPERVISOR_CONF" "$@"; }
+
+supervisor_pid() {
+    local pid
+    pid=$(rpc getPID 2>/dev/null | sed -n 's/.*<int>\([0-9]*\)<.*/\1/p')
+    [[ -n $pid ]] && echo "$pid"
+}
+
+supervisor_is_up() { [[ -S $RUN/supervisor.sock ]] && [[ -n $(supervisor_pid) ]]; }
+
+# rpc METHOD [STRING [BOOLEAN]]: supervisorctl takes 0.2 s and can't start without waiting.
+rpc() {
+    local params=
+    [[ -z ${2:-} ]] || params="<param><value><string>$2</string></value></param>"
+    [[ -z ${3:-} ]] || params+="<param><value><boolean>$3</boolean></value></param>"
+    curl -sS -m 200 --noproxy '*' --unix-socket "$RUN/supervisor.sock" -H 'Content-Type: text/xml' \
+        -d "<methodCall><methodName>supervisor.$1</methodName><params>$params</params></methodCall>" \
+        http://localhost/RPC2
+}
+
+# The record of a program is written by `run` right before it becomes the server:
+# pid, start time in ticks, boot id and the stamp of what it was started from.
+record_of() { echo "$RUN/$1.record"; }
+
+start_ticks() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+
+boot_id() { cat /proc/sys/kernel/random/boot_id; }
+
+# The pid of the program's main process; fails when it is not alive (or the pid is another's now).
+pid_of() {
+    local pid ticks boot
+    read -r pid ticks boot _ 2>/dev/null <"$(record_of "$1")" || return 1
+    [[ $boot == "$(boot_id)" && $ticks == "$(start_ticks "$pid")" ]] || return 1
+    [[ $(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -c1) != Z ]] && echo "$pid"
+}
+
+is_running() { pid_of "$1" >/dev/null; }
+
+# What a program was started from: a change here is why `make up` restarts it.
+stamp() {
+    {
+        case $1 in
+        primary | standby) cat "$CONF/$1"/*.conf ;;
+        pgpool) cat "$CONF/pgpool"/*.conf "$CONF/pgpool/pool_passwd" ;;
+        haproxy) cat "$CONF/haproxy"/* ;;
+        prometheus) cat "$CONF/prometheus"/* ;;
+        redis) cat "$CONF/redis.conf" ;;
+        exporter) cat "$SECRETS/exporter.env" "$CONF/prometheus/queries.yaml" ;;
+        command | query | replicator)
+            cat "$SECRETS/$1.env"
+            cat "$ROOT/bin/$1"
+            ;;
+        esac
+        cat "$HERE/run"
+    } | cksum | tr -d ' \n'
+}
+
+started_from() { awk '{ print $4 }' "$(record_of "$1")" 2>/dev/null; }
+
+# kill -9 of a main process leaves its group behind (pgpool's children keep the port).
+sweep() {
+    local pid boot
+    read -r pid _ boot _ 2>/dev/null <"$(record_of "$1")" || return 0
+    [[ $boot == "$(boot_id)" ]] || return 0
+    if ! is_running "$1" && group_lives "$pid"; then
+        kill -KILL -- "-$pid" 2>/dev/null || true
+        wait_for 5 group_is_gone "$pid" || die "processes of the last $1 do not end: process group $pid"
+    fi
+}
+
+# Zombies don't count: who reaps them may take its time.
+group_lives() {
+    cat /proc/[0-9]*/stat 2>/dev/null | sed 's/.*) //' |
+        awk -v group="$1" '$3 == group && $1 != "Z" { found = 1 } END { exit !found }'
+}
+
+group_is_gone() { ! group_lives "$1"; }
+
+start_program() {
+    is_running "$1" && return 0
+    rpc startProcess "$1" 0 >/dev/null
+}
+
+stop_signal() { case $1 in primary | standby | pgpool) echo INT ;; *) echo TERM ;; esac; }
+
+# Who uses others is stopped before them; the programs of a line at once.
+STOP_ORDER=(
+    "haproxy prometheus exporter"
+    "command query replicator"
+    "pgpool redis"
+    "standby"
+    "primary"
+)
+
+# stop_all HOW: HOW PROGRAM asks a program to stop.
+stop_all() {
+    local line program
+    for line in "${STOP_ORDER[@]}"; do
+        for program in $line; do
+            ! is_running "$program" || "$1" "$program"
+        done
+        for program in $line; do
+            # A shutdown of Postgres ends with a checkpoint, which may have much to write.
+            wait_for 200 stopped "$program" ||
+                die "$program (pid $(pid_of "$program")) does not stop" "see $LOGS/$program.log"
+            sweep "$program"
+        done
+    done
+}
+
+ask_supervisor() { rpc stopProcess "$1" 0 >/dev/null; }
+
+# Programs that lost their supervisor (kill -9 of it) are ours, but nobody would restart them.
+ask_orphan() {
+    note "stopping $1 (pid $(pid_of "$1")), which has lost its supervisor"
+    kill "-$(stop_signal "$1")" "$(pid_of "$1")"
+}
+
+stopped() { ! is_running "$1"; }
+
+# listeners PORT: inodes of the sockets that listen where 127.0.0.1:PORT would.
+listeners() {
+    local hex
+    printf -v hex '%04X' "$1"
+    # Addresses: 127.0.0.1, any, any of IPv6, and 127.0.0.1 mapped into IPv6.
+    awk -v p="$hex" '$4 == "0A" { split($2, a, ":")
+        if (a[2] == p && (a[1] ~ /^(0100007F|0000000000000000FFFF00000100007F)$/ || a[1] ~ /^0+$/)) print $10 }' \
+        /proc/net/tcp /proc/net/tcp6 2>/dev/null || true
+}
+
+# owner_of PORT: "pid 12 (name)" as far as the caller may see it.
+owner_of() {
+    local inode pid
+    for inode in $(listeners "$1"); do
+        pid=$(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" 2>/dev/null | head -1 | cut -d/ -f3) || true
+        [[ -z $pid ]] || { echo "pid $pid ($(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-60))" && return; }
+    done
+    echo "a process of another user"
+}
+
+# Two of ours must not share a port.
+check_distinct() {
+    local program name taken=' '
+    for program in "${PROGRAMS[@]}"; do
+        for name in $(ports_of "$program"); do
+            [[ $taken != *" ${!name}="* ]] ||
+                die "${name/_ADMIN/} and $(sed "s/.* ${!name}=\([A-Z_]*\) .*/\1/; s/_ADMIN//" <<<"$taken") both need port ${!name}" \
+                    "the admin port of a service is its port + 1000"
+            taken+="${!name}=$name "
+        done
+    done
+}
+
+# Every port of a program that is not running must be free.
+check_ports() {
+    local program name variable
+    for program in "${PROGRAMS[@]}"; do
+        is_running "$program" && continue
+        for name in $(ports_of "$program"); do
+            [[ -n $(listeners "${!name}") ]] || continue
+            variable=${name/_ADMIN/}
+            die "port ${!name} ($program) is taken by $(owner_of "${!name}"), which this stack did not start" \
+                "stop that, or move ours: make up $variable=$((${!variable} + 10000 > 60000 ? 20000 : ${!variable} + 10000))"
+        done
+    done
+}
