@@ -66,7 +66,6 @@ summary() {
 The stack is up. All users of the seeded data (user1, user2, ..., admin) have the password: pyramid
   front door    http://127.0.0.1:$HTTP_PORT/static.html
   an auction    http://127.0.0.1:$HTTP_PORT/v1/raffles/$1/bids?size=270&order=highest
-  live          curl -N http://127.0.0.1:$HTTP_PORT/v1/raffles/$1/live
   statistics    http://127.0.0.1:$STATS_PORT/ (HAProxy)   http://127.0.0.1:$PROMETHEUS_PORT/alerts (Prometheus)
   logs          $LOGS
   lag           $(header read-lag-ms) ms

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
+)
+
+type backends struct {
+	chain *bidbook.Chain
+	guard *bidbook.Guard
+	redis *redis.Client
+	pools []*pgxpool.Pool
+}
+
+// openBackends connects to nothing yet: the service starts with any of them down.
+func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*backends, error) {
+	client, err := bidbook.NewRedisClient(c.RedisURL)
+	if err != nil {
+		return nil, err
+	}
+	b := &backends{redis: client}
+	for _, p := range []struct {
+		name, url string
+		size      int32
+	}{{"replica", c.ReplicaURL, bidbook.ReplicaConns}, {"standby", c.StandbyURL, bidbook.StandbyConns}, {"primary", c.PrimaryURL, bidbook.PrimaryConns}} {
+		pool, err := bidbook.NewPool(p.url, p.size)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.name, err)
+		}
+		b.pools = append(b.pools, pool)
+	}
+	replica, standby, primary := b.pools[0], b.pools[1], b.pools[2]
+	b.guard = bidbook.NewGuard(client, standby, log)
+	b.chain = bidbook.NewChain(bidbook.Paths{
+		Redis:   bidbook.NewRedis(client, b.guard),
+		Replica: bidbook.NewPostgres(replica, bidbook.PathReplica),
+		Standby: bidbook.NewPostgres(standby, bidbook.PathStandby),
+		Primary: bidbook.NewPostgres(primary, bidbook.PathPrimary),
+	}, c.MinLSNWait, log, reg)
+	return b, nil
+}
+
+// A connection whose server hangs takes 15 s to close (pgx waits for its cancel request), which nobody
+// has at the end.
+const closeTime = 500 * time.Millisecond
+
+// close closes what closes in time; the process's end does the rest.
+func (b *backends) close() error {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		for _, p := range b.pools {
+			p.Close()
+		}
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closeTime):
+	}
+	return b.redis.Close()
+}
+
+// redisLog takes the lines that go-redis would write to standard error: the breaker's log says more.
+type redisLog struct{ log *slog.Logger }
+
+// Printf logs at level debug.
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.log.DebugContext(ctx, fmt.Sprintf(format, v...))
+}

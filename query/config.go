@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/env"
+)
+
+type config struct {
+	env.Common
+	// PrimaryURL is multi-host with target_session_attrs=read-write.
+	PrimaryURL string `env:"PRIMARY_URL,required"`
+	// ReplicaURL leads through pgpool-II, which fails clients that send target_session_attrs.
+	ReplicaURL string `env:"REPLICA_URL,required"`
+	// StandbyURL is multi-host with target_session_attrs=prefer-standby.
+	StandbyURL    string        `env:"STANDBY_URL,required"`
+	RedisURL      string        `env:"REDIS_URL,required"`
+	AllowReadPath bool          `env:"ALLOW_READ_PATH" envDefault:"false"`
+	MinLSNWait    time.Duration `env:"MIN_LSN_WAIT" envDefault:"100ms"`
+}
+
+// Check reports every value that can't work. What is missing is reported by env.Parse.
+func (c *config) Check() []error {
+	errs := append(c.Common.Check(), database("PRIMARY_URL", c.PrimaryURL), database("STANDBY_URL", c.StandbyURL),
+		database("REPLICA_URL", c.ReplicaURL), checkRedis(c.RedisURL))
+	if p, err := pgx.ParseConfig(c.ReplicaURL); err == nil && p.ValidateConnect != nil {
+		errs = append(errs, errors.New("REPLICA_URL must not have target_session_attrs: it fails through pgpool-II"))
+	}
+	if c.MinLSNWait < 0 || c.MinLSNWait > time.Second {
+		errs = append(errs, errors.New("MIN_LSN_WAIT must be from 0s to 1s"))
+	}
+	return errs
+}
+
+func database(name, value string) error {
+	if value == "" {
+		return nil
+	}
+	if _, err := pgx.ParseConfig(value); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// checkRedis never repeats the value, which may hold a password.
+func checkRedis(value string) error {
+	if value == "" {
+		return nil
+	}
+	if strings.Contains(value, ",") || strings.Contains(value, "addr=") {
+		return errors.New("REDIS_URL names several servers: Redis Cluster is not supported yet")
+	}
+	if u, err := url.Parse(value); err != nil || (u.Scheme != "redis" && u.Scheme != "rediss") || u.Hostname() == "" {
+		return errors.New("REDIS_URL is not of the form redis://host:port/0")
+	}
+	if _, err := redis.ParseURL(value); err != nil {
+		return errors.New("REDIS_URL is not of the form redis://host:port/0")
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+// Package api is the HTTP side of query: routes, parameters, cursors and the encoding of answers.
+package api
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
+)
+
+// API answers the read API.
+type API struct {
+	book          *bidbook.Chain
+	allowReadPath bool
+	document      []byte
+}
+
+// New makes the public handler. document is the OpenAPI description; allowReadPath honours the request
+// header Read-Path.
+func New(log *slog.Logger, reg prometheus.Registerer, book *bidbook.Chain, allowReadPath bool, document []byte) http.Handler {
+	a := &API{book: book, allowReadPath: allowReadPath, document: document}
+	rt := web.NewRouter(log, reg, problem)
+	for _, r := range a.routes() {
+		rt.Handle(http.MethodGet, r.path, r.handler)
+	}
+	return rt
+}
+
+type route struct {
+	path    string
+	handler web.Handler
+}
+
+// routes are all GET, which answers HEAD as well.
+func (a *API) routes() []route {
+	return []route{
+		{"/v1/raffles", a.raffles},
+		{"/v1/raffles/{id}", a.raffle},
+		{"/v1/raffles/{id}/bids", a.raffleBids},
+		{"/hello", a.hello},
+		{"/openapi/query.yaml", a.openapi},
+	}
+}
+
+func (a *API) hello(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "text/plain")
+	_, err := w.Write([]byte("Hello World"))
+	return err
+}
+
+func (a *API) openapi(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, err := w.Write(a.document)
+	return err
+}

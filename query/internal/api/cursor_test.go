@@ -1,0 +1,41 @@
+package api
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
+)
+
+func FuzzParseCursor(f *testing.F) {
+	f.Add("")
+	f.Add(strings.Repeat("A", 54))
+	f.Add(string(cursor{kind: 'n', raffle: 1, size: 270, after: bidbook.Keyset{At: 5, ID: 6}, lsn: 7}.append(nil)))
+	f.Add(string(cursor{kind: 'h', raffle: 1, size: 270, after: bidbook.Keyset{At: 5, ID: 6, Price: 8}, lsn: 7}.append(nil)))
+	f.Add(string(cursor{kind: 'o', after: bidbook.Keyset{At: 5, ID: 6}, lsn: 7}.append(nil)))
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := parseCursor(s)
+		if err != nil {
+			if !errors.Is(err, errBadCursor) {
+				t.Fatalf("error %v is not errBadCursor", err)
+			}
+			return
+		}
+		if again := string(c.append(nil)); again != s {
+			t.Fatalf("%q parsed to %+v, which is %q", s, c, again)
+		}
+	})
+}
+
+func TestCursorLengths(t *testing.T) {
+	good := string(cursor{kind: 'n', raffle: 1, size: 270, after: bidbook.Keyset{At: 5, ID: 6}}.append(nil))
+	if _, err := parseCursor(good); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{good[:len(good)-1], good + "A", good + "=", good[:4] + "\n" + good[4:], good[:4] + "\n" + good[5:], good + good} {
+		if c, err := parseCursor(bad); err == nil {
+			t.Errorf("%q parsed to %+v", bad, c)
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
+)
+
+// Errors of requests.
+var (
+	errNoRaffle   = errors.New("no raffle has this id")
+	errBadCursor  = errors.New("cursor not usable")
+	errOldHistory = errors.New("cursor of another history")
+)
+
+// problems is the one table of errors and answers, in the order in which they are tried.
+var problems = []struct {
+	err     error
+	problem *web.Problem
+}{
+	{errNoRaffle, web.NewProblem(http.StatusNotFound, "there is no such raffle")},
+	{bidbook.ErrNotFound, web.NewProblem(http.StatusNotFound, "there is no such raffle")},
+	{errBadCursor, web.NewProblem(http.StatusBadRequest, "the cursor does not belong to this request",
+		web.FieldError{Field: "cursor", Detail: "take it from next_cursor of the same list, and keep the other parameters"})},
+	{errOldHistory, web.NewProblem(http.StatusBadRequest, "the cursor is from before a restore",
+		web.FieldError{Field: "cursor", Detail: "start again without it"})},
+	{bidbook.ErrBeyond, web.NewProblem(http.StatusUnprocessableEntity, "the wanted position is in the future",
+		web.FieldError{Field: "Min-LSN", Detail: "is beyond the primary's position"})},
+	{bidbook.ErrUnavailable, web.NewProblem(http.StatusServiceUnavailable, "no database that could answer is reachable").Retry(time.Second)},
+	{context.Canceled, web.NewProblem(http.StatusServiceUnavailable, "the request was given up").Retry(time.Second)},
+	{context.DeadlineExceeded, web.NewProblem(http.StatusServiceUnavailable, "the answer took too long").Retry(time.Second)},
+}
+
+func problem(err error) *web.Problem {
+	for _, p := range problems {
+		if errors.Is(err, p.err) {
+			return p.problem
+		}
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
+)
+
+// params reads query parameters and collects everything that is wrong with them.
+type params struct {
+	values     url.Values
+	malformed  []web.FieldError // 400
+	outOfRange []web.FieldError // 422
+}
+
+func readParams(r *http.Request, allowed ...string) *params {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	p := &params{values: values}
+	if err != nil {
+		p.malformed = append(p.malformed, web.FieldError{Field: "query", Detail: "can't be decoded"})
+	}
+	for name, list := range values {
+		if !slices.Contains(allowed, name) {
+			p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "is not known here"})
+		} else if len(list) > 1 {
+			p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "is given more than once"})
+		}
+	}
+	slices.SortFunc(p.malformed, func(a, b web.FieldError) int { return strings.Compare(a.Field, b.Field) })
+	return p
+}
+
+// number reads a whole number from 1 to limit; without the parameter it is missing.
+func (p *params) number(name string, limit, missing int) int {
+	if !p.values.Has(name) {
+		return missing
+	}
+	s := p.values.Get(name)
+	if digits := strings.TrimPrefix(s, "-"); digits == "" || strings.Trim(digits, "0123456789") != "" {
+		p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "must be a whole number"})
+		return missing
+	}
+	n, err := strconv.Atoi(s) // fails only for what is out of any range
+	if err != nil || n < 1 || n > limit {
+		p.outOfRange = append(p.outOfRange, web.FieldError{Field: name, Detail: fmt.Sprintf("must be from 1 to %d", limit)})
+	}
+	return n
+}
+
+func (p *params) required(name string) {
+	if !p.values.Has(name) {
+		p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "is required"})
+	}
+}
+
+// choice reads one of some words; the first is taken without the parameter.
+func (p *params) choice(name string, words ...string) string {
+	if !p.values.Has(name) {
+		return words[0]
+	}
+	if word := p.values.Get(name); slices.Contains(words, word) {
+		return word
+	}
+	p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "must be one of " + strings.Join(words, ", ")})
+	return words[0]
+}
+
+// cursor reads the cursor, which must have been made for the same list; without one it is nil.
+func (p *params) cursor(list cursor) (*cursor, error) {
+	if !p.values.Has("cursor") {
+		return nil, nil
+	}
+	c, err := parseCursor(p.values.Get("cursor"))
+	if err != nil || !c.continues(list) {
+		return nil, errBadCursor
+	}
+	return &c, nil
+}
+
+func (p *params) err() error {
+	if len(p.malformed) > 0 {
+		return web.NewProblem(http.StatusBadRequest, "a query parameter is wrong", p.malformed...)
+	}
+	if len(p.outOfRange) > 0 {
+		return web.NewProblem(http.StatusUnprocessableEntity, "a query parameter is out of range", p.outOfRange...)
+	}
+	return nil
+}
+
+// raffleID reads a raffle's id from the path. What can't be one names no raffle.
+func raffleID(s string) (int64, error) {
+	id, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || id < 1 || strconv.FormatInt(id, 10) != s {
+		return 0, errNoRaffle
+	}
+	return id, nil
+}
+
+// want reads the request headers Min-LSN and, where it is allowed, Read-Path.
+func (a *API) want(r *http.Request) (w bidbook.Want, err error) {
+	if list := r.Header.Values("Min-LSN"); len(list) > 0 {
+		if w.Min, err = readmodel.ParseLSN(list[0]); err != nil || len(list) > 1 {
+			return w, badHeader("Min-LSN", "must be one position of the form X/X, in hexadecimal")
+		}
+	}
+	list := r.Header.Values("Read-Path")
+	if !a.allowReadPath || len(list) == 0 {
+		return w, nil
+	}
+	w.Force = bidbook.Path(list[0])
+	switch w.Force {
+	case bidbook.PathRedis, bidbook.PathReplica, bidbook.PathStandby, bidbook.PathPrimary:
+		if len(list) == 1 {
+			return w, nil
+		}
+	case "scan":
+		return w, badHeader("Read-Path", "scan is not available yet")
+	}
+	return w, badHeader("Read-Path", "must be one of redis, replica, standby, primary")
+}
+
+func badHeader(name, detail string) error {
+	return web.NewProblem(http.StatusBadRequest, "a request header is wrong", web.FieldError{Field: name, Detail: detail})
+}

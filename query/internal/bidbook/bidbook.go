@@ -1,0 +1,146 @@
+// Package bidbook answers what raffles there are and who bids what, from whichever node can answer
+// best: Redis, the standby through pgpool-II, the standby directly, at last the primary. Every answer
+// says where it came from and up to which position of the write-ahead log it is complete.
+package bidbook
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// Path names the kind of node that answered.
+type Path string
+
+// The paths in the order in which they are tried. Primary is tried only for a Min-LSN that no other
+// path has reached.
+const (
+	PathRedis   Path = "redis"
+	PathReplica Path = "replica"
+	PathStandby Path = "standby"
+	PathPrimary Path = "primary"
+)
+
+// Position says how current an answer is: it holds everything committed up to LSN, and LagMillis is
+// how far Path is behind the primary, in milliseconds.
+type Position struct {
+	Path      Path
+	LSN       readmodel.LSN
+	LagMillis int64
+}
+
+var (
+	// ErrNotFound says that there is no such raffle, at the position returned with it.
+	ErrNotFound = errors.New("no such raffle")
+	// ErrBehind says that the path is up but has not reached the wanted position.
+	ErrBehind = errors.New("behind the wanted position")
+	// ErrIncomplete says that the read model can't prove that it holds the whole answer (R1).
+	ErrIncomplete = errors.New("read model incomplete")
+	// ErrUnavailable says that no path answered.
+	ErrUnavailable = errors.New("no path answered")
+	// ErrBeyond says that the wanted position is beyond the primary's.
+	ErrBeyond = errors.New("position beyond the primary's")
+	// ErrSpared says that the path's breaker is open.
+	ErrSpared = errors.New("spared after failures")
+	// ErrBusy says that too many other reads are waiting for the path.
+	ErrBusy = errors.New("too many reads at once")
+)
+
+// Order is the order of a list of bids.
+type Order byte
+
+// Newest is (created_at, id) descending; Highest is price descending, then (created_at, id) ascending.
+const (
+	Newest  Order = 'n'
+	Highest Order = 'h'
+)
+
+// Status filters raffles.
+type Status byte
+
+// Open raffles have started and are not closed; a raffle that was never closed is not Closed.
+const (
+	Open   Status = 'o'
+	Closed Status = 'c'
+	All    Status = 'a'
+)
+
+// String is the status as the API and SQL spell it.
+func (s Status) String() string {
+	return map[Status]string{Open: "open", Closed: "closed", All: "all"}[s]
+}
+
+// Keyset is the row that a page continues after: the time that its order uses (created_at or ends_at,
+// microseconds since the Unix epoch), the id, and for Highest the price in KRW.
+type Keyset struct {
+	At, ID int64
+	Price  int32
+}
+
+// BidsQuery asks for up to Limit bids of a raffle and size; After is nil for the first page.
+type BidsQuery struct {
+	RaffleID int64
+	Size     int16
+	Order    Order
+	After    *Keyset
+	Limit    int
+}
+
+// RafflesQuery asks for up to Limit raffles, latest end first; After is nil for the first page.
+type RafflesQuery struct {
+	Status Status
+	After  *Keyset
+	Limit  int
+}
+
+// BidPage is a page of bids; More says that there is a further one.
+type BidPage struct {
+	Bids []readmodel.Bid
+	More bool
+}
+
+// RafflePage is a page of raffles; More says that there is a further one.
+type RafflePage struct {
+	Raffles []readmodel.Raffle
+	More    bool
+}
+
+// SizeSummary is how many bids a size has in a raffle and the highest price (KRW) among them.
+type SizeSummary struct {
+	Size    int16
+	Count   int64
+	Highest int32
+}
+
+// RaffleDetail is a raffle, its product and the sizes that have bids, ascending.
+type RaffleDetail struct {
+	Raffle  readmodel.Raffle
+	Product readmodel.Product
+	Sizes   []SizeSummary
+}
+
+// Reader is one path. Every lookup fails with ErrBehind, along with its position, when that is before
+// min; 0 is always reached.
+type Reader interface {
+	// Probe returns the path's position, as cheaply as the path can.
+	Probe(ctx context.Context) (Position, error)
+	// Raffles lists raffles.
+	Raffles(ctx context.Context, q RafflesQuery, min readmodel.LSN) (RafflePage, Position, error)
+	// Raffle returns one raffle or ErrNotFound.
+	Raffle(ctx context.Context, id int64, min readmodel.LSN) (RaffleDetail, Position, error)
+	// Bids lists bids of a raffle and size, or returns ErrNotFound for an unknown raffle.
+	Bids(ctx context.Context, q BidsQuery, min readmodel.LSN) (BidPage, Position, error)
+}
+
+// cut makes a page of rows that were read one past the limit.
+func cut[T any](rows []T, limit int) ([]T, bool) {
+	if len(rows) > limit {
+		return rows[:limit], true
+	}
+	return rows, false
+}
+
+// last sorts after every time and id.
+var last = Keyset{At: math.MaxInt64, ID: math.MaxInt64}

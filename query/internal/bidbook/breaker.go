@@ -1,0 +1,66 @@
+package bidbook
+
+import "time"
+
+// After this many failures in a row a path is spared, first for shortBreak and then for twice as long
+// after each failed trial, up to longBreak.
+const (
+	failuresToOpen = 3
+	shortBreak     = 250 * time.Millisecond
+	longBreak      = 4 * time.Second
+)
+
+// outcome is what a use of a path says about the path.
+type outcome int
+
+const (
+	worked outcome = iota
+	failed
+	unknown // the client left, say
+)
+
+// breaker spares a path that keeps failing: each failure would cost a read the path's whole budget.
+// While it is open, one trial is let through after each break. It is a pure state machine; the caller
+// holds a lock.
+type breaker struct {
+	failures  int
+	openUntil time.Time
+	pause     time.Duration
+	trial     bool
+}
+
+func (b *breaker) open() bool { return b.failures >= failuresToOpen }
+
+// allow says whether the path may be used at the time now, and whether that use is the one trial of an
+// open breaker. Whoever was allowed must call done with the same trial.
+func (b *breaker) allow(now time.Time) (ok, trial bool) {
+	if !b.open() {
+		return true, false
+	}
+	if b.trial || now.Before(b.openUntil) {
+		return false, false
+	}
+	b.trial = true
+	return true, true
+}
+
+// done tells how a use ended. Uses that began before the breaker opened may end late: a good one closes
+// it, a bad one says nothing new.
+func (b *breaker) done(now time.Time, o outcome, trial bool) {
+	if trial {
+		b.trial = false
+	}
+	switch {
+	case o == worked:
+		*b = breaker{}
+	case o == failed && !b.open():
+		b.failures++
+		if b.open() {
+			b.pause = shortBreak
+			b.openUntil = now.Add(b.pause)
+		}
+	case o == failed && trial:
+		b.pause = min(2*b.pause, longBreak)
+		b.openUntil = now.Add(b.pause)
+	}
+}

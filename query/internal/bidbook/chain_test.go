@@ -1,0 +1,78 @@
+package bidbook
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// W4: a read waits for its turn for a bounded time, and turns are given back.
+func TestTurnsAreBoundedW4(t *testing.T) {
+	p := &path{slots: make(chan struct{}, 1), queue: 10 * time.Millisecond}
+	if err := p.enter(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.enter(t.Context()); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second turn: %v", err)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	p.queue = time.Minute
+	if err := p.enter(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("a client that has left: %v", err)
+	}
+	p.leave()
+	if err := p.enter(t.Context()); err != nil {
+		t.Errorf("after the first has left: %v", err)
+	}
+}
+
+// What an error says about the path: only a failure of the path itself counts against it.
+func TestVerdict(t *testing.T) {
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for _, c := range []struct {
+		ctx  context.Context
+		err  error
+		want outcome
+	}{
+		{t.Context(), nil, worked}, {t.Context(), ErrNotFound, worked}, {t.Context(), ErrBehind, worked}, {t.Context(), ErrIncomplete, worked},
+		{t.Context(), ErrBusy, unknown}, {t.Context(), ErrSpared, unknown}, {gone, context.Canceled, unknown},
+		{t.Context(), context.DeadlineExceeded, failed}, {t.Context(), errors.New("connection refused"), failed},
+	} {
+		if got := verdict(c.ctx, c.err); got != c.want {
+			t.Errorf("%v: %v, want %v", c.err, got, c.want)
+		}
+	}
+}
+
+// One poller serves all that wait, and an error wakes them.
+func TestWaiter(t *testing.T) {
+	answers := make(chan Position)
+	broken := errors.New("broken")
+	w := &waiter{every: time.Millisecond, limit: time.Second, probe: func(ctx context.Context) (Position, error) {
+		select {
+		case at := <-answers:
+			return at, nil
+		case <-ctx.Done():
+			return Position{}, broken
+		}
+	}}
+	first, second := make(chan error), make(chan error)
+	go func() { first <- w.await(t.Context(), 10) }()
+	answers <- Position{LSN: 9}
+	go func() { second <- w.await(t.Context(), 20) }()
+	answers <- Position{LSN: 10}
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if err := <-second; !errors.Is(err, broken) {
+		t.Errorf("second got %v", err)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if err := w.await(gone, 10); !errors.Is(err, ErrBehind) {
+		t.Errorf("after the end of the request: %v", err)
+	}
+}
