@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -37,7 +38,7 @@ func sweep(base string) error {
 	}
 	for _, dir := range dirs {
 		lock, err := lockFile(filepath.Join(dir, "lock"), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == syscall.EWOULDBLOCK {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
 			continue
 		}
 		// Without the error: a reaper may be removing it at this moment, or a dying server still
@@ -62,7 +63,7 @@ func lockFile(path string, how int) (*os.File, error) {
 		if err == nil {
 			return f, nil
 		}
-		if err != syscall.EINTR {
+		if !errors.Is(err, syscall.EINTR) {
 			_ = f.Close()
 			return nil, err
 		}

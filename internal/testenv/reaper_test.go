@@ -86,12 +86,12 @@ func left(pids []int, folders []string) error {
 	for _, pid := range pids {
 		if !gone(pid) {
 			command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-			errs = append(errs, fmt.Errorf("process %d %q is left (%v)", pid, command, err))
+			errs = append(errs, err, fmt.Errorf("process %d %q is left", pid, command))
 		}
 	}
 	for _, dir := range folders {
 		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, fmt.Errorf("folder %s is left (%v)", dir, err))
+			errs = append(errs, err, fmt.Errorf("folder %s is left", dir))
 		}
 	}
 	return errors.Join(errs...)

@@ -75,7 +75,7 @@ func TestRouterAnswersProblems(t *testing.T) {
 func TestRequestIDIsKeptOnlyWhenFitForALog(t *testing.T) {
 	rt := testRouter(t)
 	for id, kept := range map[string]bool{"abc-1": true, "two words": false, strings.Repeat("x", 65): false, "a\x00b": false} {
-		r := httptest.NewRequest("GET", "/things/1", nil)
+		r := httptest.NewRequest(http.MethodGet, "/things/1", nil)
 		r.Header[RequestIDHeader] = []string{id}
 		w := httptest.NewRecorder()
 		rt.ServeHTTP(w, r)
@@ -113,7 +113,7 @@ func TestReadJSONIsStrict(t *testing.T) {
 		{"fraction", "application/json", `{"price":1.5}`, 422, "price"},
 		{"too long", "application/json", `{"name":"` + strings.Repeat("x", MaxBody) + `"}`, 413, ""},
 	} {
-		r := httptest.NewRequest("POST", "/", strings.NewReader(c.body))
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(c.body))
 		r.Header.Set("Content-Type", c.media)
 		var v doc
 		_, err := ReadJSON(httptest.NewRecorder(), r, &v)
