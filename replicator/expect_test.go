@@ -1,0 +1,108 @@
+package main
+
+import (
+	"sort"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// fromPrimary is what Redis must hold in an epoch, made by SQL in the orders that SQL reads have.
+func (s *system) fromPrimary(e readmodel.Epoch) map[string][][]byte {
+	s.t.Helper()
+	want := make(map[string][][]byte)
+	s.expectBids(want, e)
+	s.expectRaffles(want, e)
+	s.expectProducts(want, e)
+	return want
+}
+
+func (s *system) expectBids(want map[string][][]byte, e readmodel.Epoch) {
+	s.t.Helper()
+	// Redis gives the newest set oldest first: read with REV it is SQL's order.
+	for order, key := range map[string]func(readmodel.Epoch, int64, int16) string{
+		"created_at, id": readmodel.Epoch.Newest, "-price, created_at, id": readmodel.Epoch.Highest,
+	} {
+		rows, err := s.db.Query(s.ctx, "SELECT raffle_id, id, user_id, created_at, price, quantity, size FROM bids ORDER BY raffle_id, size, "+order)
+		s.must(err)
+		var b readmodel.Bid
+		var at time.Time
+		_, err = pgx.ForEachRow(rows, []any{&b.RaffleID, &b.ID, &b.UserID, &at, &b.Price, &b.Quantity, &b.Size}, func() error {
+			b.CreatedAt = at.UnixMicro()
+			k := key(e, b.RaffleID, b.Size)
+			want[k] = append(want[k], b.AppendMember(nil))
+			return nil
+		})
+		s.must(err)
+	}
+}
+
+func (s *system) expectRaffles(want map[string][][]byte, e readmodel.Epoch) {
+	s.t.Helper()
+	rows, err := s.db.Query(s.ctx, `SELECT id, product_id, seller_id, starts_at, ends_at, coalesce(closed_at, 'epoch'), coalesce(closing_price, 0)
+		FROM raffles ORDER BY ends_at, id`)
+	s.must(err)
+	var r readmodel.Raffle
+	var starts, ends, closed time.Time
+	_, err = pgx.ForEachRow(rows, []any{&r.ID, &r.ProductID, &r.SellerID, &starts, &ends, &closed, &r.ClosingPrice}, func() error {
+		r.StartsAt, r.EndsAt, r.ClosedAt = starts.UnixMicro(), ends.UnixMicro(), closed.UnixMicro()
+		want[e.Raffles()] = append(want[e.Raffles()], r.AppendMember(nil))
+		want[e.Raffle(r.ID)] = [][]byte{r.AppendMember(nil)}
+		want[e.Sizes(r.ID)] = s.sizes(e, r.ID)
+		return nil
+	})
+	s.must(err)
+}
+
+// sizes checks the promise: the raffle and every size with bids are members. Sizes whose bids are all
+// deleted may stay, so the rest of what is expected is what is there.
+func (s *system) sizes(e readmodel.Epoch, raffle int64) (members [][]byte) {
+	got, err := s.members(e.Sizes(raffle))
+	s.must(err)
+	has := make(map[string]bool)
+	for _, m := range got {
+		has[m] = true
+		members = append(members, []byte(m))
+	}
+	conn, err := pgx.Connect(s.ctx, s.dbs.URL("postgres"))
+	s.must(err)
+	defer conn.Close(s.ctx)
+	rows, err := conn.Query(s.ctx, "SELECT DISTINCT size FROM bids WHERE raffle_id = $1", raffle)
+	s.must(err)
+	sizes, err := pgx.CollectRows(rows, pgx.RowTo[int16])
+	s.must(err)
+	for _, size := range append(sizes, 0) {
+		if !has[strconv.Itoa(int(size))] {
+			s.t.Fatalf("size %d is not a member of the sizes of raffle %d", size, raffle)
+		}
+	}
+	return members
+}
+
+func (s *system) expectProducts(want map[string][][]byte, e readmodel.Epoch) {
+	s.t.Helper()
+	rows, err := s.db.Query(s.ctx, `SELECT id, name, model, color, category, image_url, release_date::text, release_price FROM products ORDER BY id::text COLLATE "C"`)
+	s.must(err)
+	var p readmodel.Product
+	_, err = pgx.ForEachRow(rows, []any{&p.ID, &p.Name, &p.Model, &p.Color, &p.Category, &p.ImageURL, &p.ReleaseDate, &p.ReleasePrice}, func() error {
+		want[e.Products()] = append(want[e.Products()], p.AppendEntry(nil))
+		return nil
+	})
+	s.must(err)
+}
+
+// hashMembers orders the values of a hash by field.
+func hashMembers(m map[string]string, err error) (values []string, _ error) {
+	fields := make([]string, 0, len(m))
+	for f := range m {
+		fields = append(fields, f)
+	}
+	sort.Strings(fields)
+	for _, f := range fields {
+		values = append(values, m[f])
+	}
+	return values, err
+}

@@ -1,0 +1,304 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+)
+
+// load inserts and deletes bids on a connection of its own until stop is called.
+func (s *system) load() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() {
+		conn, err := pgx.Connect(ctx, s.dbs.URL("postgres"))
+		if err != nil {
+			s.t.Error(err)
+			return
+		}
+		defer conn.Close(context.Background())
+		for ctx.Err() == nil {
+			// Not the context: a statement in flight ends before stop returns.
+			_, err := conn.Exec(context.Background(), insertBids, 20)
+			if err == nil {
+				_, err = conn.Exec(context.Background(), `DELETE FROM bids WHERE (raffle_id, id) IN (SELECT raffle_id, id FROM bids ORDER BY id LIMIT 3)`)
+			}
+			if err != nil {
+				s.t.Error(err)
+				return
+			}
+		}
+	})
+	return func() { cancel(); done.Wait() }
+}
+
+func TestP2KilledFiveTimesUnderLoadLosesNothing(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.replicate()
+	stop := s.load()
+	for range 5 {
+		s.reached()
+		s.Kill(t)
+		s.Start(t)
+	}
+	stop()
+	s.equal()
+	if n := s.report().Rebuilds; n != 0 {
+		t.Errorf("%d rebuilds: the stream must be resumed", n)
+	}
+}
+
+func TestP3FlushedRedisIsNoticedWithinASecondAndRebuilt(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.replicate()
+	s.bids(1000)
+	s.equal()
+	s.must(s.redis.FlushAll(s.ctx).Err())
+	testenv.Eventually(t, time.Second, "the flush is noticed", func() bool { return s.report().Rebuilds == 2 })
+	s.equal()
+
+	stop := s.load()
+	s.reached()
+	s.must(s.redis.FlushAll(s.ctx).Err())
+	testenv.Eventually(t, patience, "the flush under load is noticed", func() bool { return s.report().Rebuilds >= 3 })
+	stop()
+	s.equal()
+}
+
+func TestP4DroppedSlotIsNoticedAndRebuilt(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.replicate()
+	s.bids(100)
+	before := s.reached()
+	s.Kill(t)
+	testenv.EventuallyNoError(t, patience, "drop the slot", func() error {
+		_, err := s.db.Exec(s.ctx, "SELECT pg_drop_replication_slot($1)", before.Slot)
+		return err
+	})
+	s.bids(100)
+	s.Start(t)
+	s.equal()
+	if after := s.reached(); after.Epoch <= before.Epoch || after.Slot == before.Slot {
+		t.Errorf("%s after %s", after, before)
+	}
+}
+
+func TestP4InterruptedRebuildLeavesNothingBehind(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.bids(60_000)
+	s.replicate()
+	testenv.Eventually(t, patience, "the rebuild has written something", func() bool { return s.redis.DBSize(s.ctx).Val() > 20 })
+	s.Kill(t)
+	s.Start(t)
+	s.equal()
+	testenv.Eventually(t, patience, "one slot", func() bool {
+		var n int
+		s.must(s.db.QueryRow(s.ctx, "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()").Scan(&n))
+		return n == 1
+	})
+}
+
+func TestP5BigTransactionIsAppliedInParts(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.replicate()
+	s.bids(10)
+	s.equal()
+	applying := make(chan bool)
+	go func() {
+		seen := false
+		for c, err := s.checkpoint(); err == nil && s.redis.SCard(s.ctx, c.Epoch.Sizes(2)).Val() < 12; c, err = s.checkpoint() {
+			seen = seen || c.Applying
+		}
+		c, err := s.checkpoint()
+		applying <- seen || (err == nil && c.Applying)
+	}()
+	s.bids(100_000)
+	if !<-applying {
+		t.Error("the checkpoint never said applying")
+	}
+	s.equal()
+	s.exec("UPDATE bids SET price = price + 1")
+	s.exec("DELETE FROM bids WHERE raffle_id <> 3")
+	s.equal()
+	if peak := s.peakMemory(); peak > 128<<10 {
+		t.Errorf("%d kB of memory for transactions of 100,000 rows", peak)
+	}
+}
+
+// peakMemory is the replicator's largest resident size, in kB (proc(5)).
+func (s *system) peakMemory() (kb int) {
+	s.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
+	s.must(err)
+	_, after, _ := strings.Cut(string(text), "VmHWM:")
+	_, err = fmt.Sscan(after, &kb)
+	s.must(err)
+	return kb
+}
+
+func TestP7LagIsOfTheProbeAndGrowsWhenStuck(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.replicate()
+	s.reached()
+	lag := func() int64 { c, err := s.checkpoint(); s.must(err); return c.LagMillis(time.Now().UnixMicro()) }
+	before, err := s.checkpoint()
+	s.must(err)
+	testenv.Eventually(t, patience, "a probe arrives", func() bool { c, err := s.checkpoint(); return err == nil && c.ProbeAt > before.ProbeAt })
+	if ms := lag(); ms > 1000 {
+		t.Errorf("the lag is %d ms while all is well", ms)
+	}
+	s.Pause(t)
+	testenv.Eventually(t, patience, "the lag of a stopped replicator grows", func() bool { return lag() > 500 })
+	s.Resume(t)
+	s.equal()
+}
+
+func TestP1RedisThatLostItsLastWritesIsCaughtUp(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.replicate()
+	s.bids(1000)
+	s.equal()
+	for range 20 {
+		s.bids(50)
+		s.reached()
+	}
+	before, err := s.checkpoint()
+	s.must(err)
+	s.server.Kill(t)
+	files, err := filepath.Glob(filepath.Join(s.server.Dir(), "appendonlydir", "*.incr.aof"))
+	s.must(err)
+	for _, file := range files {
+		info, err := os.Stat(file)
+		s.must(err)
+		s.must(os.Truncate(file, max(info.Size()-30_000, 0)))
+	}
+	s.server.Start(t)
+	// The replicator may be quicker than this look at what Redis has left.
+	if c, err := s.checkpoint(); err == nil && c.Token == before.Token && c.LSN >= before.LSN {
+		t.Errorf("nothing was lost: %s", c)
+	}
+	s.equal()
+	if n := s.report().Rebuilds; n != 1 {
+		t.Errorf("%d rebuilds: the slot still had what was lost", n-1)
+	}
+}
+
+func TestP6TruncateRebuilds(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.replicate()
+	s.bids(1000)
+	s.equal()
+	s.exec("TRUNCATE bids")
+	s.bids(10)
+	s.equal()
+	if st := s.report(); st.Rebuilds != 2 {
+		t.Errorf("%d rebuilds, want one for the truncate", st.Rebuilds-1)
+	}
+}
+
+func TestP6AddedColumnsAndUnchangedTOAST(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.exec("ALTER TABLE products ALTER name SET STORAGE EXTERNAL")
+	s.replicate()
+	s.reached()
+	s.exec("UPDATE products SET name = repeat('long ', 2000) WHERE id = 2")
+	s.exec("UPDATE products SET release_price = 7 WHERE id = 2")
+	s.exec("ALTER TABLE bids ADD note text DEFAULT 'x', ADD more bigint")
+	s.exec("ALTER TABLE raffles DROP CONSTRAINT raffles_seller_id_fkey, ADD first int")
+	s.bids(100)
+	s.exec("UPDATE raffles SET closed_at = clock_timestamp(), closing_price = 5000 WHERE id = 3")
+	s.equal()
+}
+
+func TestP6WhatDoesNotFitStopsWithAClearError(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.replicate()
+	s.reached()
+	s.exec("ALTER TABLE products RENAME model TO modell")
+	s.exec("UPDATE products SET color = 'blue'")
+	s.bids(10)
+	testenv.Eventually(t, patience, "the error is told", func() bool {
+		return strings.Contains(s.report().LastError, "public.products has no column model")
+	})
+	before, err := s.checkpoint()
+	s.must(err)
+	s.exec("ALTER TABLE products RENAME modell TO model")
+	// The stream still carries the rows of the time in between: the way on is a rebuild.
+	s.must(s.redis.Del(s.ctx, readmodel.CheckpointKey).Err())
+	s.equal()
+	if before.LSN >= s.lsn() {
+		t.Error("the checkpoint moved past what could not be applied")
+	}
+}
+
+func TestP8IdleSlotAdvances(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.replicate()
+	s.reached()
+	other, err := pgx.Connect(s.ctx, testenv.SharedPostgres(t).URL("postgres"))
+	s.must(err)
+	defer other.Close(s.ctx)
+	_, err = other.Exec(s.ctx, "CREATE TABLE elsewhere AS SELECT i, repeat('x', 500) FROM generate_series(1, 20000) i")
+	s.must(err)
+	written := s.lsn()
+	s.reached()
+	testenv.Eventually(t, patience, "the slot has passed the other database's WAL", func() bool {
+		var passed bool
+		s.must(s.db.QueryRow(s.ctx, "SELECT confirmed_flush_lsn >= $1::pg_lsn FROM pg_replication_slots WHERE database = current_database()",
+			written.String()).Scan(&passed))
+		return passed
+	})
+	_, err = other.Exec(s.ctx, "DROP TABLE elsewhere")
+	s.must(err)
+}
+
+func TestP9SecondTakesOverFromAKilledAndFromAStoppedOne(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	first := s.replicate()
+	s.reached()
+	token := func() string { c, err := s.checkpoint(); s.must(err); return c.Token }
+	held := token()
+	s.Program = nil
+	second := s.replicate()
+	testenv.Eventually(t, patience, "the second waits", func() bool { return s.report().State == project.Waiting })
+	stop := s.load()
+	if token() != held {
+		t.Error("the second did not wait")
+	}
+	first.Pause(t)
+	testenv.Eventually(t, 10*time.Second, "the second takes over from the stopped one", func() bool { return token() != held })
+	first.Resume(t)
+	testenv.Eventually(t, patience, "the first is fenced off", func() bool {
+		return strings.Contains(first.Output(), "holds the lock, waiting")
+	})
+	held = token()
+	second.Kill(t)
+	testenv.Eventually(t, 10*time.Second, "the first takes over from the killed one", func() bool { return token() != held })
+	stop()
+	s.equal()
+}
+
+func TestR1EvictingRedisIsRefused(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.must(s.redis.ConfigSet(s.ctx, "maxmemory-policy", "allkeys-lru").Err())
+	s.replicate()
+	testenv.Eventually(t, patience, "the policy is refused", func() bool {
+		return strings.Contains(s.report().LastError, "noeviction")
+	})
+	if s.streaming() {
+		t.Error("ready with an evicting Redis")
+	}
+	s.must(s.redis.ConfigSet(s.ctx, "maxmemory-policy", "noeviction").Err())
+	s.equal()
+}

@@ -1,0 +1,163 @@
+package project
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+const (
+	ackEvery  = time.Second
+	idleCheck = 250 * time.Millisecond // an idle Redis is looked at this often (P3)
+	firstAsk  = time.Millisecond
+	lastAsk   = time.Second
+)
+
+// applier writes batches to Redis, one after the other.
+type applier struct {
+	flusher    *flusher
+	checkpoint readmodel.Checkpoint
+	queue      *queue
+	stream     *wal.Stream
+	durable    *durable
+	board      *board
+	metrics    *metrics
+	lastFlush  time.Time
+	stopped    chan struct{}
+}
+
+// stream applies from the checkpoint on until an error or the end of the context.
+func (r *Replicator) stream(ctx context.Context, stream *wal.Stream, f *flusher, cp readmodel.Checkpoint, s state) (err error) {
+	defer func() { err = errors.Join(err, f.close()) }()
+	if err := stream.Start(ctx, cp.Slot, cp.LSN); err != nil {
+		return err
+	}
+	r.board.applied(cp)
+	r.board.state(Streaming)
+	a := &applier{flusher: f, checkpoint: cp, queue: newQueue(cp.Epoch), stream: stream, durable: &durable{},
+		board: r.board, metrics: r.metrics, lastFlush: time.Now(), stopped: make(chan struct{})}
+	if slot := s.slot(cp.Slot); slot != nil {
+		a.durable.confirmed = slot.ConfirmedLSN
+	}
+	a.durable.wrote(cp.LSN, time.Now())
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return stream.Run(&feed{ctx: ctx, queue: a.queue, projector: newProjector(cp.Epoch), handed: cp.LSN})
+	})
+	g.Go(func() error { return a.run(ctx) })
+	g.Go(func() error { return a.acknowledge(ctx) })
+	g.Go(func() error { r.tidy(ctx, cp); return nil })
+	return g.Wait()
+}
+
+// run flushes what is waiting. When it has caught up it asks the server for its position, at growing
+// intervals after the last transaction: the answer moves the checkpoint past WAL that is not ours.
+func (a *applier) run(ctx context.Context) error {
+	defer close(a.stopped)
+	ask := time.NewTimer(firstAsk)
+	defer ask.Stop()
+	pause := firstAsk
+	idle := time.NewTicker(idleCheck)
+	defer idle.Stop()
+	for {
+		// A select picks at random: the end must win over a full queue.
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		var err error
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case b := <-a.queue.waiting:
+			if b.commits > 0 {
+				pause = firstAsk
+				ask.Reset(pause)
+			}
+			err = a.apply(ctx, b)
+		case <-ask.C:
+			if len(a.queue.waiting) == 0 {
+				err = a.stream.Status(a.durable.confirm(time.Now()), true)
+				pause = min(2*pause, lastAsk)
+			}
+			ask.Reset(pause)
+		case now := <-idle.C:
+			if now.Sub(a.lastFlush) >= idleCheck {
+				err = a.flusher.verify(ctx)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// apply flushes a batch with the checkpoint that it leads to. A batch that ends within a transaction
+// leaves the position where it is and says so (P2).
+func (a *applier) apply(ctx context.Context, b *batch) error {
+	next := a.checkpoint
+	next.LSN = max(next.LSN, b.lsn)
+	next.Applying = b.open
+	if b.probeAt != 0 {
+		next.ProbeAt, next.ProbeSeen = b.probeAt, time.Now().UnixMicro()
+	}
+	if err := a.write(ctx, next, b.each); err != nil {
+		return err
+	}
+	a.count(b)
+	a.queue.release(b)
+	return nil
+}
+
+// write finishes even when the context ends: a flush is never cut in the middle.
+func (a *applier) write(ctx context.Context, next readmodel.Checkpoint, each func(func([]any))) error {
+	begun := time.Now()
+	if err := a.flusher.write(context.WithoutCancel(ctx), next.String(), each); err != nil {
+		return err
+	}
+	now := time.Now()
+	a.metrics.flush.Observe(now.Sub(begun).Seconds())
+	a.lastFlush = now
+	a.checkpoint = next
+	a.durable.wrote(next.LSN, now)
+	a.board.applied(next)
+	return nil
+}
+
+func (a *applier) count(b *batch) {
+	a.metrics.changes.Observe(float64(b.changes))
+	a.metrics.transactions.Add(float64(b.commits))
+	for kind, n := range b.rows {
+		if n > 0 {
+			a.metrics.rows.WithLabelValues(rowKinds[kind]).Add(float64(n))
+		}
+	}
+}
+
+// acknowledge confirms durable positions by the clock, also while a flush takes long, and once more at
+// the end. Then it closes the stream, which ends the receiver.
+func (a *applier) acknowledge(ctx context.Context) error {
+	tick := time.NewTicker(ackEvery)
+	defer tick.Stop()
+	for {
+		confirmed := a.durable.confirm(time.Now())
+		if err := a.stream.Status(confirmed, false); err != nil {
+			a.stream.Close()
+			return err
+		}
+		a.metrics.confirmed.Set(float64(confirmed))
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			<-a.stopped
+			err := a.stream.Status(a.durable.confirm(time.Now()), false)
+			a.stream.Close()
+			return errors.Join(context.Cause(ctx), err)
+		}
+	}
+}

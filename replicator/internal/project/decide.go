@@ -1,0 +1,108 @@
+package project
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// Reason is why the read model must be built anew; a metric's label.
+type Reason string
+
+// The reasons for a rebuild. The empty one means to resume.
+const (
+	Resume            Reason = ""
+	CheckpointMissing Reason = "checkpoint_missing"
+	CheckpointCorrupt Reason = "checkpoint_corrupt"
+	OtherSystem       Reason = "other_system"
+	OtherTimeline     Reason = "other_timeline"
+	SlotMissing       Reason = "slot_missing"
+	SlotLost          Reason = "slot_lost"
+	CheckpointBehind  Reason = "checkpoint_behind_slot"
+	PrimaryBehind     Reason = "primary_behind_checkpoint"
+	Truncated         Reason = "truncated"
+	Torn              Reason = "flush_torn"
+	Evicted           Reason = "keys_evicted"
+)
+
+// state is everything that the decision depends on.
+type state struct {
+	stored string // the checkpoint as Redis holds it; "" if missing
+	system wal.System
+	slots  []wal.Slot
+	forced Reason // what the session before found out
+}
+
+// checkpoint returns the stored checkpoint, nil if there is none that can be read.
+func (s state) checkpoint() *readmodel.Checkpoint {
+	c, err := readmodel.ParseCheckpoint(s.stored)
+	if err != nil {
+		return nil
+	}
+	return &c
+}
+
+func (s state) slot(name string) *wal.Slot {
+	for i := range s.slots {
+		if s.slots[i].Name == name {
+			return &s.slots[i]
+		}
+	}
+	return nil
+}
+
+// decide says whether the stream can go on from the checkpoint, and if not, why (P3, P4). A checkpoint
+// ahead of its slot is the normal case, since positions are confirmed late; one that is behind would
+// skip what the slot has let go; one ahead of the primary holds what the primary lost.
+func decide(s state) Reason {
+	c := s.checkpoint()
+	switch {
+	case s.forced != Resume:
+		return s.forced
+	case s.stored == "":
+		return CheckpointMissing
+	case c == nil:
+		return CheckpointCorrupt
+	case c.SystemID != s.system.ID:
+		return OtherSystem
+	case c.Timeline != s.system.Timeline:
+		return OtherTimeline
+	}
+	slot := s.slot(c.Slot)
+	switch {
+	case slot == nil:
+		return SlotMissing
+	case slot.Lost:
+		return SlotLost
+	case c.LSN < slot.ConfirmedLSN:
+		return CheckpointBehind
+	case c.LSN > s.system.Flushed:
+		return PrimaryBehind
+	}
+	return Resume
+}
+
+// nextEpoch is past every epoch that anything still names: the checkpoint, the slots, the mark of a
+// rebuild. The clock, in seconds, makes it new even when all of these are gone but keys are left.
+func nextEpoch(s state, mark string, now time.Time) readmodel.Epoch {
+	e := readmodel.Epoch(max(now.Unix(), 1))
+	if c := s.checkpoint(); c != nil {
+		e = max(e, c.Epoch+1)
+	}
+	for _, slot := range s.slots {
+		e = max(e, wal.SlotEpoch(slot.Name)+1)
+	}
+	return max(e, markEpoch(mark)+1)
+}
+
+// The mark of a rebuild: epoch, token of the builder and a running number, so each is different.
+func mark(e readmodel.Epoch, token string, n int) string { return fmt.Sprintf("%d %s %d", e, token, n) }
+
+func markEpoch(mark string) (e readmodel.Epoch) {
+	if _, err := fmt.Sscanf(mark, "%d ", &e); err != nil {
+		return 0
+	}
+	return e
+}

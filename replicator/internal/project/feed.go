@@ -1,0 +1,144 @@
+package project
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// queue hands batches from the one who fills them to the one who flushes them. It holds a single
+// waiting batch, which the filler takes back to add to it: whatever arrives while a flush runs goes
+// into the next one, and while none runs it goes at once.
+type queue struct {
+	waiting chan *batch
+	free    chan *batch
+}
+
+func newQueue(e readmodel.Epoch) *queue {
+	q := &queue{waiting: make(chan *batch, 1), free: make(chan *batch, 3)}
+	for range cap(q.free) {
+		q.free <- newBatch(e)
+	}
+	return q
+}
+
+// acquire returns a batch to fill: the waiting one if there is room in it.
+func (q *queue) acquire(ctx context.Context) (*batch, error) {
+	select {
+	case b := <-q.waiting:
+		if !b.isFull() && !b.open {
+			return b, nil
+		}
+		q.waiting <- b // can't block: this goroutine is the only sender
+	default:
+	}
+	select {
+	case b := <-q.free:
+		return b, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (q *queue) hand(ctx context.Context, b *batch) error {
+	select {
+	case q.waiting <- b:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// release gives a flushed batch back.
+func (q *queue) release(b *batch) {
+	b.reset()
+	q.free <- b
+}
+
+// feed is the wal.Handler: it records what arrives and hands it over at each commit.
+type feed struct {
+	ctx       context.Context // of the session; wal.Handler has none
+	queue     *queue
+	projector *projector
+	current   *batch
+	handed    readmodel.LSN
+	probeAt   int64
+}
+
+var _ wal.Handler = (*feed)(nil)
+
+func (f *feed) Describe(r *wal.Relation) error { return f.projector.describe(r) }
+
+func (f *feed) Truncate(relations []*wal.Relation) error {
+	for _, r := range relations {
+		if _, ours := tables[r.Name]; ours {
+			return errTruncated
+		}
+	}
+	return nil
+}
+
+func (f *feed) Row(m *wal.Message) error {
+	if err := f.begin(); err != nil {
+		return err
+	}
+	if err := f.projector.row(f.current, m); err != nil {
+		return err
+	}
+	if !f.current.isFull() {
+		return nil
+	}
+	f.current.open = true
+	return f.hand()
+}
+
+// Logical ignores messages of others and probes that nobody can have written.
+func (f *feed) Logical(prefix, content []byte) error {
+	if string(prefix) != probePrefix {
+		return nil
+	}
+	if at, err := strconv.ParseInt(string(content), 10, 64); err == nil && at > 0 {
+		f.probeAt = at
+	}
+	return nil
+}
+
+// Commit hands even an empty transaction over: its end is a position, and a probe has no rows.
+func (f *feed) Commit(end wal.LSN) error {
+	if err := f.begin(); err != nil {
+		return err
+	}
+	f.current.lsn, f.current.open = end, false
+	f.current.commits++
+	if f.probeAt != 0 {
+		f.current.probeAt, f.probeAt = f.probeAt, 0
+	}
+	f.handed = end
+	return f.hand()
+}
+
+func (f *feed) Position(at wal.LSN) error {
+	if at <= f.handed {
+		return nil
+	}
+	if err := f.begin(); err != nil {
+		return err
+	}
+	f.current.lsn, f.handed = at, at
+	return f.hand()
+}
+
+func (f *feed) begin() (err error) {
+	if f.current == nil {
+		f.current, err = f.queue.acquire(f.ctx)
+	}
+	return err
+}
+
+func (f *feed) hand() error {
+	b := f.current
+	f.current = nil
+	return f.queue.hand(f.ctx, b)
+}

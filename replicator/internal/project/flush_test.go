@@ -1,0 +1,95 @@
+package project
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+func setting(key, value string) func(func([]any)) {
+	return func(do func([]any)) { do([]any{"set", key, value}) }
+}
+
+func TestP2NothingIsWrittenOverAnotherOrAFlushedRedis(t *testing.T) {
+	ctx := context.Background()
+	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr(), MaxRetries: -1})
+	defer client.Close()
+	for name, interfere := range map[string]func() error{
+		"flushed":       func() error { return client.FlushAll(ctx).Err() },
+		"other":         func() error { return client.Set(ctx, "guard", "other", 0).Err() },
+		"same value":    func() error { return client.Set(ctx, "guard", "one", 0).Err() },
+		"killed client": func() error { return client.ClientKillByFilter(ctx, "TYPE", "normal", "SKIPME", "yes").Err() },
+	} {
+		if err := client.FlushAll(ctx).Err(); err != nil {
+			t.Fatal(err)
+		}
+		f, err := arm(ctx, client, "guard", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.write(ctx, "one", setting("data", "1")); err != nil {
+			t.Fatal(err)
+		}
+		if err := interfere(); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.write(ctx, "two", setting("data", "2")); err == nil || (name != "killed client" && !errors.Is(err, errFenced)) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := client.Get(ctx, "data").Val(); got == "2" {
+			t.Errorf("%s: written all the same", name)
+		}
+		if err := f.write(ctx, "three", setting("data", "3")); err == nil && name == "killed client" {
+			t.Error("a lost connection was replaced: its WATCH is gone")
+		}
+		if err := f.close(); err != nil {
+			t.Logf("%s: close: %v", name, err)
+		}
+	}
+	if _, err := arm(ctx, client, "guard", "something else"); !errors.Is(err, errFenced) {
+		t.Errorf("armed on another value: %v", err)
+	}
+}
+
+func TestP2TornFlushIsNoticed(t *testing.T) {
+	ctx := context.Background()
+	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr(), MaxRetries: -1})
+	defer client.Close()
+	f, err := arm(ctx, client, "guard", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = f.write(ctx, "one", func(do func([]any)) {
+		do([]any{"set", "k", "v"})
+		do([]any{"zadd", "k", 1, "m"})
+	})
+	if !errors.Is(err, errTorn) {
+		t.Errorf("a command that failed within EXEC: %v", err)
+	}
+}
+
+func TestP4SweepIsFencedAndKeepsTheServedEpoch(t *testing.T) {
+	ctx := context.Background()
+	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr()})
+	defer client.Close()
+	for e := range readmodel.Epoch(5) {
+		for raffle := range int64(300) {
+			client.Set(ctx, e.Raffle(raffle), "x", 0)
+		}
+	}
+	client.Set(ctx, "unrelated", "x", 0)
+	client.Set(ctx, readmodel.RebuildKey, mark(4, "mine", 1), 0)
+	if _, err := sweep(ctx, client, readmodel.RebuildKey, "other", epochs{4: true}, 0); !errors.Is(err, errFenced) {
+		t.Errorf("with another's token: %v", err)
+	}
+	n, err := sweep(ctx, client, readmodel.RebuildKey, "mine", epochs{3: true, 4: true}, time.Microsecond)
+	if n != 900 || err != nil || client.DBSize(ctx).Val() != 602 {
+		t.Errorf("removed %d, %v, left %d", n, err, client.DBSize(ctx).Val())
+	}
+}

@@ -1,0 +1,216 @@
+package project
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// rebuild fills the next epoch from a new slot's snapshot and switches the checkpoint to it. Until then
+// the old epoch, if its checkpoint is valid, is served as it stands. It returns the guard of the new
+// checkpoint; the old one is closed in any case.
+func (r *Replicator) rebuild(ctx context.Context, stream *wal.Stream, s state, reason Reason, old *flusher, token string) (_ *flusher, cp readmodel.Checkpoint, err error) {
+	begun := time.Now()
+	r.metrics.rebuilds.WithLabelValues(string(reason)).Inc()
+	r.board.update(func() { r.board.status.Rebuilds++; r.board.status.Rebuild = &Progress{Reason: reason} })
+	r.board.state(Rebuilding)
+	defer func() { err = errors.Join(err, old.close()) }()
+
+	b := &builder{r: r, token: token}
+	defer func() { err = errors.Join(err, b.close()) }()
+	if err := b.begin(ctx, s); err != nil {
+		return nil, cp, err
+	}
+	r.log.Warn("rebuilding the read model", "reason", reason, "epoch", b.epoch)
+	snapshot, consistent, probeAt, err := b.createSlot(ctx, stream)
+	if err != nil {
+		return nil, cp, err
+	}
+	rows, err := b.load(ctx, snapshot)
+	if err != nil {
+		// The slot is of no use, and this connection must be gone before it can be dropped.
+		stream.Close()
+		return nil, cp, errors.Join(err, r.drop(context.WithoutCancel(ctx), wal.SlotName(b.epoch)))
+	}
+	cp = readmodel.Checkpoint{
+		SystemID: s.system.ID, Timeline: s.system.Timeline, Slot: wal.SlotName(b.epoch), LSN: consistent,
+		Epoch: b.epoch, Token: token, ProbeAt: probeAt, ProbeSeen: time.Now().UnixMicro(),
+	}
+	f, err := b.finish(ctx, old.value, cp)
+	if err != nil {
+		return nil, cp, err
+	}
+	r.log.Info("rebuilt the read model", "epoch", b.epoch, "rows", rows, "lsn", consistent.String(),
+		"seconds", time.Since(begun).Seconds())
+	return f, cp, nil
+}
+
+// builder is one rebuild: everything it writes is guarded by the mark.
+type builder struct {
+	r       *Replicator
+	token   string
+	epoch   readmodel.Epoch
+	control *pgx.Conn
+	flusher *flusher
+	n       int
+}
+
+func (b *builder) close() error {
+	var err error
+	if b.flusher != nil {
+		err = b.flusher.close()
+	}
+	if b.control != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		err = errors.Join(err, b.control.Close(ctx))
+	}
+	return err
+}
+
+// begin takes the mark and removes what interrupted rebuilds left behind.
+func (b *builder) begin(ctx context.Context, s state) error {
+	before, err := b.r.redis.Get(ctx, readmodel.RebuildKey).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("redis mark: %w", err)
+	}
+	b.epoch = nextEpoch(s, before, time.Now())
+	if b.flusher, err = arm(ctx, b.r.redis, readmodel.RebuildKey, before); err != nil {
+		return err
+	}
+	if err := b.write(ctx, nothing); err != nil {
+		return err
+	}
+	keep := epochs{b.epoch: true}
+	var slot string
+	if cp := s.checkpoint(); cp != nil {
+		keep[cp.Epoch], slot = true, cp.Slot
+	}
+	if _, err := sweep(ctx, b.r.redis, readmodel.RebuildKey, b.token, keep, 0); err != nil {
+		return err
+	}
+	if b.control, err = pgx.Connect(ctx, b.r.primaryURL); err != nil {
+		return fmt.Errorf("snapshot connection: %w", err)
+	}
+	return dropLeftovers(ctx, b.control, slot)
+}
+
+// write adds commands of the new epoch.
+func (b *builder) write(ctx context.Context, each func(func([]any))) error {
+	b.n++
+	return b.flusher.write(ctx, mark(b.epoch, b.token, b.n), each)
+}
+
+// createSlot makes the slot of the new epoch. A name that another database of the cluster has taken
+// moves the epoch on. probeAt is the primary's time before the snapshot, in microseconds.
+func (b *builder) createSlot(ctx context.Context, stream *wal.Stream) (snapshot string, consistent readmodel.LSN, probeAt int64, err error) {
+	err = b.control.QueryRow(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").Scan(&probeAt)
+	if err != nil {
+		return "", 0, 0, fmt.Errorf("primary's time: %w", err)
+	}
+	for range 100 {
+		snapshot, consistent, err = stream.CreateSlot(ctx, b.epoch)
+		if !wal.HasCode(err, "42710") { // duplicate_object
+			return snapshot, consistent, probeAt, err
+		}
+		b.epoch++
+	}
+	return "", 0, 0, err
+}
+
+// load copies the snapshot: one goroutine reads rows into batches, one writes them.
+func (b *builder) load(ctx context.Context, snapshot string) (int64, error) {
+	tx, err := b.control.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return 0, fmt.Errorf("snapshot: %w", err)
+	}
+	// A name that the server made: hexadecimal digits and hyphens.
+	if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+snapshot+"'"); err != nil {
+		return 0, fmt.Errorf("snapshot: %w", err)
+	}
+	p, err := b.progress(ctx, tx)
+	if err != nil {
+		return 0, err
+	}
+	l := &loader{queue: newQueue(b.epoch), projector: newProjector(b.epoch)}
+	g, loading := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.load(loading, tx) })
+	g.Go(func() error {
+		for batch := range l.queue.waiting {
+			if err := b.write(loading, batch.each); err != nil {
+				return err
+			}
+			p.add(batch.changes, time.Now())
+			l.queue.release(batch)
+		}
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return p.done, err
+	}
+	return p.done, tx.Commit(ctx)
+}
+
+func (b *builder) progress(ctx context.Context, q wal.Querier) (*progress, error) {
+	p := &progress{r: b.r, begun: time.Now(), told: time.Now()}
+	err := q.QueryRow(ctx, `SELECT sum(greatest(reltuples, 0))::bigint FROM pg_class
+		WHERE oid IN ('bids'::regclass, 'raffles'::regclass, 'products'::regclass)`).Scan(&p.expected)
+	if err != nil {
+		return nil, fmt.Errorf("expected rows: %w", err)
+	}
+	b.r.metrics.expected.Set(float64(p.expected))
+	b.r.metrics.rebuildRows.Set(0)
+	return p, nil
+}
+
+// finish switches the checkpoint, provided that it still is what it was at the start and the mark is
+// what was written last: nothing was lost in between and nobody else was here.
+func (b *builder) finish(ctx context.Context, stored string, cp readmodel.Checkpoint) (*flusher, error) {
+	f := &flusher{conn: b.flusher.conn, guard: readmodel.CheckpointKey, value: stored}
+	pipe := f.conn.Pipeline()
+	armed, read := f.rearm(ctx, pipe)
+	if err := execute(ctx, pipe); err != nil {
+		return nil, err
+	}
+	if err := f.check(armed, read); err != nil {
+		return nil, err
+	}
+	// The WATCH on the mark from its last write is still armed beside the one on the checkpoint.
+	err := f.write(ctx, cp.String(), func(do func([]any)) { do([]any{"del", readmodel.RebuildKey}) })
+	if err != nil {
+		return nil, err
+	}
+	b.flusher = nil // its connection lives on
+	return f, nil
+}
+
+// progress tells how far a rebuild has come.
+type progress struct {
+	r              *Replicator
+	begun, told    time.Time
+	done, expected int64
+}
+
+func (p *progress) add(n int, now time.Time) {
+	p.done += int64(n)
+	p.r.metrics.rebuildRows.Set(float64(p.done))
+	rate := int64(float64(p.done) / max(now.Sub(p.begun).Seconds(), 0.001))
+	eta := max(p.expected-p.done, 0) / max(rate, 1)
+	p.r.board.update(func() {
+		if s := p.r.board.status.Rebuild; s != nil {
+			s.Rows, s.Expected, s.PerSec, s.ETA = p.done, p.expected, rate, eta
+		}
+	})
+	if now.Sub(p.told) >= 5*time.Second {
+		p.told = now
+		p.r.log.Info("rebuilding", "rows", p.done, "expected", p.expected, "rows_per_second", rate, "eta_seconds", eta)
+	}
+}

@@ -1,0 +1,206 @@
+package wal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+	"unsafe"
+)
+
+// ErrShape is returned for a table, a column or a value that the read model has no place for. Nothing
+// is applied from there on until the schema is put right.
+var ErrShape = errors.New("the table does not fit the read model")
+
+const (
+	null         = 'n'
+	unchanged    = 'u'
+	text         = 't'
+	binaryFormat = 'b'
+)
+
+type column struct {
+	format byte
+	data   []byte
+}
+
+// Class is what a column is used as; several types can serve.
+type Class int
+
+// The classes of the columns that the read model is made of.
+const (
+	Integer Class = iota
+	Instant
+	Date
+	Text
+)
+
+// types are the OIDs of pg_type whose binary and text forms Row understands, by class.
+var types = map[Class][]uint32{
+	Integer: {20, 21, 23},
+	Instant: {1184},
+	Date:    {1082},
+	Text:    {25, 1042, 1043},
+}
+
+// Index finds a column by name, since columns may be added and dropped; an ErrShape says what is missing.
+func (r *Relation) Index(name string, class Class) (int, error) {
+	for i, c := range r.Columns {
+		if c.Name != name {
+			continue
+		}
+		for _, oid := range types[class] {
+			if c.OID == oid {
+				return i, nil
+			}
+		}
+		return 0, fmt.Errorf("%w: column %s of %s has type %d", ErrShape, name, r.Name, c.OID)
+	}
+	return 0, fmt.Errorf("%w: %s has no column %s", ErrShape, r.Name, name)
+}
+
+// Row is one row. Its getters take a column's index; the first value that doesn't fit is kept as Err,
+// and a getter then returns zero.
+type Row struct {
+	relation *Relation
+	columns  []column
+	err      error
+}
+
+// CopyRow makes a row of the fields of a binary COPY; nil fields are null. columns is reused memory.
+func CopyRow(relation *Relation, fields [][]byte, reuse *Row) {
+	reuse.relation, reuse.columns, reuse.err = relation, reuse.columns[:0], nil
+	for _, f := range fields {
+		c := column{format: binaryFormat, data: f}
+		if f == nil {
+			c.format = null
+		}
+		reuse.columns = append(reuse.columns, c)
+	}
+}
+
+// Present says whether the message had this row at all.
+func (r *Row) Present() bool { return r.relation != nil }
+
+// Err is the first error of the getters.
+func (r *Row) Err() error { return r.err }
+
+// Null says whether a column is null.
+func (r *Row) Null(i int) bool { return i < len(r.columns) && r.columns[i].format == null }
+
+// Int64 is the value of an Integer column.
+func (r *Row) Int64(i int) int64 { return r.integer(i, math.MaxInt64) }
+
+// Int32 is the value of an Integer column.
+func (r *Row) Int32(i int) int32 { return int32(r.integer(i, math.MaxInt32)) }
+
+// Int16 is the value of an Integer column.
+func (r *Row) Int16(i int) int16 { return int16(r.integer(i, math.MaxInt16)) }
+
+// integer refuses negative numbers too: the read model has no packing for them.
+func (r *Row) integer(i int, limit int64) int64 {
+	format, data := r.value(i)
+	v, ok := int64(0), format != 0
+	switch {
+	case format == text:
+		var err error
+		v, err = strconv.ParseInt(view(data), 10, 64)
+		ok = err == nil
+	case len(data) == 8:
+		v = int64(binary.BigEndian.Uint64(data))
+	case len(data) == 4:
+		v = int64(int32(binary.BigEndian.Uint32(data)))
+	case len(data) == 2:
+		v = int64(int16(binary.BigEndian.Uint16(data)))
+	default:
+		ok = false
+	}
+	if !ok || v < 0 || v > limit {
+		r.fail(i, "is no integer from 0 to its limit")
+		return 0
+	}
+	return v
+}
+
+const (
+	epochMicros = 946_684_800_000_000 // 2000-01-01, where PostgreSQL's time begins
+	epochDays   = 10_957
+)
+
+// Micros is the value of an Instant column in microseconds since 1970.
+func (r *Row) Micros(i int) int64 {
+	format, data := r.value(i)
+	if format == binaryFormat && len(data) == 8 {
+		at := int64(binary.BigEndian.Uint64(data))
+		if at >= -epochMicros && at <= math.MaxInt64-epochMicros {
+			return at + epochMicros
+		}
+	} else if format == text {
+		for _, layout := range []string{"2006-01-02 15:04:05.999999-07", "2006-01-02 15:04:05.999999-07:00"} {
+			if t, err := time.Parse(layout, view(data)); err == nil && t.Unix() >= 0 {
+				return t.UnixMicro()
+			}
+		}
+	}
+	r.fail(i, "is no time after 1970")
+	return 0
+}
+
+// Date is the value of a Date column as YYYY-MM-DD.
+func (r *Row) Date(i int) string {
+	format, data := r.value(i)
+	if format == text {
+		return string(data)
+	}
+	if len(data) == 4 {
+		days := int32(binary.BigEndian.Uint32(data))
+		if days != math.MaxInt32 && days != math.MinInt32 {
+			return time.Unix((int64(days)+epochDays)*86_400, 0).UTC().Format(time.DateOnly)
+		}
+	}
+	r.fail(i, "is no date")
+	return ""
+}
+
+// Text is the value of a Text column; both formats are the same bytes.
+func (r *Row) Text(i int) string {
+	_, data := r.value(i)
+	return string(data)
+}
+
+func (r *Row) value(i int) (format byte, data []byte) {
+	if i >= len(r.columns) {
+		r.fail(i, "is missing")
+		return 0, nil
+	}
+	c := r.columns[i]
+	switch c.format {
+	case null:
+		r.fail(i, "is null")
+		return 0, nil
+	case unchanged:
+		r.fail(i, "is TOASTed and not in the old row: REPLICA IDENTITY is not FULL")
+		return 0, nil
+	}
+	return c.format, c.data
+}
+
+func (r *Row) fail(i int, what string) {
+	if r.err != nil {
+		return
+	}
+	if r.relation == nil {
+		r.err = fmt.Errorf("%w: a row is missing: REPLICA IDENTITY is not FULL", ErrShape)
+		return
+	}
+	name := strconv.Itoa(i)
+	if i < len(r.relation.Columns) {
+		name = r.relation.Columns[i].Name
+	}
+	r.err = fmt.Errorf("%w: column %s of %s %s", ErrShape, name, r.relation.Name, what)
+}
+
+// view is the bytes as a string without a copy, for parsers that keep nothing of it.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -1,0 +1,167 @@
+package wal
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// Stream is the replication connection. One goroutine receives; status updates may come from others.
+// No deadline is ever set while it streams, since pgconn can't be read and written with deadlines from
+// two goroutines: whoever wants to stop the receiver closes the stream.
+type Stream struct {
+	conn    *pgconn.PgConn
+	writing sync.Mutex
+	closing sync.Once
+}
+
+// System is what the server says about itself.
+type System struct {
+	ID       uint64
+	Timeline uint32
+	Flushed  LSN
+}
+
+// readBuffer is the size of one read: the walsender writes message by message.
+const readBuffer = 64 << 10
+
+// Connect opens the replication connection to the primary.
+func Connect(ctx context.Context, url string) (*Stream, error) {
+	config, err := pgconn.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("primary URL: %w", err)
+	}
+	for name, value := range map[string]string{
+		"replication": "database", "application_name": "replicator",
+		// A walsender of a stopped or lost replicator frees the slot within this time.
+		"wal_sender_timeout": "5s",
+		"DateStyle":          "ISO", "TimeZone": "UTC",
+		// An exported snapshot is an idle transaction for as long as the copy takes to begin.
+		"idle_in_transaction_session_timeout": "0", "idle_session_timeout": "0", "statement_timeout": "0",
+	} {
+		config.RuntimeParams[name] = value
+	}
+	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		return pgproto3.NewFrontend(bufio.NewReaderSize(&gatherer{from: r}, readBuffer), w)
+	}
+	conn, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("replication connection: %w", err)
+	}
+	return &Stream{conn: conn}, nil
+}
+
+// Identify asks which system and timeline this is and how far its log is flushed.
+func (s *Stream) Identify(ctx context.Context) (System, error) {
+	r, err := pglogrepl.IdentifySystem(ctx, s.conn)
+	if err != nil {
+		return System{}, fmt.Errorf("identify system: %w", err)
+	}
+	var id uint64
+	if _, err := fmt.Sscan(r.SystemID, &id); err != nil {
+		return System{}, fmt.Errorf("system id %q: %w", r.SystemID, err)
+	}
+	return System{ID: id, Timeline: uint32(r.Timeline), Flushed: LSN(r.XLogPos)}, nil
+}
+
+// Start begins to stream what was committed after a position. Servers older than 14 know neither
+// binary nor messages; the second is needed.
+func (s *Stream) Start(ctx context.Context, slot string, from LSN) error {
+	err := pglogrepl.StartReplication(ctx, s.conn, slot, pglogrepl.LSN(from), pglogrepl.StartReplicationOptions{
+		Mode: pglogrepl.LogicalReplication,
+		PluginArgs: []string{
+			"proto_version '1'", "publication_names '" + Publication + "'", "messages 'true'", "binary 'true'",
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("start replication of slot %s at %s: %w", slot, from, err)
+	}
+	return nil
+}
+
+// Status tells the server that everything up to a position is durable here. All three positions are
+// set: the library replaces a zero by another one. With the written position behind, the server also
+// sends a keepalive by itself before it sleeps.
+func (s *Stream) Status(durable LSN, reply bool) error {
+	p := pglogrepl.LSN(durable)
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	// The context is unused by the library.
+	err := pglogrepl.SendStandbyStatusUpdate(context.Background(), s.conn, pglogrepl.StandbyStatusUpdate{
+		WALWritePosition: p, WALFlushPosition: p, WALApplyPosition: p, ClientTime: time.Now(), ReplyRequested: reply,
+	})
+	if err != nil {
+		return fmt.Errorf("status update: %w", err)
+	}
+	return nil
+}
+
+// received is either data (valid until the next receive) or the position of a keepalive.
+type received struct {
+	data      []byte
+	keepalive LSN
+}
+
+func (s *Stream) receive() (received, error) {
+	// Without a deadline or cancellation: those cost allocations per message.
+	raw, err := s.conn.ReceiveMessage(context.Background())
+	if err != nil {
+		return received{}, fmt.Errorf("replication stream: %w", err)
+	}
+	switch m := raw.(type) {
+	case *pgproto3.CopyData:
+		return parseCopyData(m.Data)
+	case *pgproto3.ErrorResponse:
+		return received{}, fmt.Errorf("replication stream: %w", pgconn.ErrorResponseToPgError(m))
+	case *pgproto3.CopyDone:
+		return received{}, errors.New("replication stream: the server ended it")
+	}
+	return received{}, nil
+}
+
+func parseCopyData(b []byte) (received, error) {
+	c := cursor{rest: b}
+	switch c.byte() {
+	case pglogrepl.XLogDataByteID:
+		c.take(3 * 8)
+		if !c.bad && len(c.rest) > 0 {
+			return received{data: c.rest}, nil
+		}
+	case pglogrepl.PrimaryKeepaliveMessageByteID:
+		end := LSN(c.uint64())
+		if !c.bad {
+			return received{keepalive: end}, nil
+		}
+	}
+	return received{}, fmt.Errorf("%w: replication message of %d bytes", ErrDecode, len(b))
+}
+
+// Close ends the connection at once; a receiver gets an error.
+func (s *Stream) Close() {
+	s.closing.Do(func() {
+		// The error says that the connection is gone already, which is what is wanted.
+		_ = s.conn.Conn().Close()
+	})
+}
+
+// CreateSlot makes the slot of an epoch and exports the snapshot of its consistent point, which lives
+// until this connection is used again or ends.
+func (s *Stream) CreateSlot(ctx context.Context, e readmodel.Epoch) (snapshot string, consistent LSN, err error) {
+	r, err := pglogrepl.CreateReplicationSlot(ctx, s.conn, SlotName(e), "pgoutput",
+		pglogrepl.CreateReplicationSlotOptions{Mode: pglogrepl.LogicalReplication, SnapshotAction: "EXPORT_SNAPSHOT"})
+	if err != nil {
+		return "", 0, fmt.Errorf("create slot %s: %w", SlotName(e), err)
+	}
+	consistent, err = readmodel.ParseLSN(r.ConsistentPoint)
+	return r.SnapshotName, consistent, err
+}

@@ -1,0 +1,86 @@
+package wal
+
+import "errors"
+
+// Handler gets what the stream carries, in order, between one Commit and the next. What it is given is
+// valid only during the call.
+type Handler interface {
+	// Describe announces a table's columns, before its first row and after each change of them.
+	Describe(*Relation) error
+	// Row is an Insert, Update or Delete.
+	Row(*Message) error
+	// Truncate names the emptied tables.
+	Truncate([]*Relation) error
+	// Logical is a transactional logical message.
+	Logical(prefix, content []byte) error
+	// Commit ends a transaction; end is the end of its commit record.
+	Commit(end LSN) error
+	// Position says that everything that was committed up to it has been handed over.
+	Position(LSN) error
+}
+
+var errNesting = errors.New("pgoutput message outside of its transaction")
+
+// Run receives until an error, which Close provokes. A keepalive's position is passed on only when no
+// transaction is partly received: within one, it can be past what was handed over.
+func (s *Stream) Run(h Handler) error {
+	d := NewDecoder()
+	var t transaction
+	for {
+		r, err := s.receive()
+		if err != nil {
+			return err
+		}
+		if r.data == nil {
+			if r.keepalive != 0 && !t.open {
+				if err := h.Position(r.keepalive); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		m, err := d.Decode(r.data)
+		if err != nil {
+			return err
+		}
+		if err := t.handle(m, h); err != nil {
+			return err
+		}
+	}
+}
+
+// transaction is whether one is open: protocol version 1 sends them whole and one after the other.
+type transaction struct{ open bool }
+
+func (t *transaction) handle(m *Message, h Handler) error {
+	switch m.Kind {
+	case Begin:
+		if t.open {
+			return errNesting
+		}
+		t.open = true
+		return nil
+	case Describe:
+		return h.Describe(m.Relation)
+	case Origin, Type:
+		return nil
+	case Logical:
+		if !m.Transactional {
+			return nil
+		}
+	}
+	if !t.open {
+		return errNesting
+	}
+	switch m.Kind {
+	case Commit:
+		t.open = false
+		return h.Commit(m.EndLSN)
+	case Truncate:
+		return h.Truncate(m.Truncated)
+	case Logical:
+		return h.Logical(m.Prefix, m.Content)
+	default:
+		return h.Row(m)
+	}
+}

@@ -1,0 +1,36 @@
+// Package wal reads the logical replication stream: it owns the slots named pyramid_<epoch> and the
+// replication connection, and decodes pgoutput (protocol version 1) without copying.
+// Source of the formats: PostgreSQL 15 documentation, chapters 55.4 and 55.9.
+package wal
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// LSN is a position in the write-ahead log.
+type LSN = readmodel.LSN
+
+// SlotPrefix begins the name of every slot of this service.
+const SlotPrefix = "pyramid_"
+
+// Publication is the publication that the stream is made of.
+const Publication = "pyramid"
+
+// SlotName is the slot of an epoch.
+func SlotName(e readmodel.Epoch) string { return SlotPrefix + strconv.FormatUint(uint64(e), 10) }
+
+// SlotEpoch is the epoch in a slot's name, 0 if the name is not one of ours.
+func SlotEpoch(name string) readmodel.Epoch {
+	number, ok := strings.CutPrefix(name, SlotPrefix)
+	if !ok {
+		return 0
+	}
+	e, err := strconv.ParseUint(number, 10, 63)
+	if err != nil {
+		return 0
+	}
+	return readmodel.Epoch(e)
+}
