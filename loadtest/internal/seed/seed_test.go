@@ -214,7 +214,7 @@ func TestInterruptedLoadLeavesNothing(t *testing.T) {
 	for _, moment := range []struct {
 		step string
 		done int64
-	}{{"users", 0}, {"bids", 50_000}, {"index bids_size", 0}, {"foreign key bids_user_id_fkey", 1}} {
+	}{{"users", 0}, {"bids", 50_000}, {"index bids_size", 0}, {"index bids_user", 1}} {
 		ctx, cancel := context.WithCancel(t.Context())
 		_, err := Load(ctx, url, set, at, func(step string, done, _ int64) {
 			if step == moment.step && done >= moment.done {
