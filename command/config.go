@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 )
@@ -18,9 +19,15 @@ type Config struct {
 	JWTKeysDir string        `env:"JWT_KEYS_DIR,required"`
 	TokenTTL   time.Duration `env:"TOKEN_TTL" envDefault:"1h"`
 	// BidLanes is how many batches of bids are under way at once, each on a connection of its own.
-	BidLanes int `env:"BID_LANES" envDefault:"3"`
+	BidLanes int `env:"BID_LANES" envDefault:"4"`
 	// BidQueue is how many bids may wait; those beyond are answered 503 at once.
 	BidQueue int `env:"BID_QUEUE" envDefault:"2048"`
+	// RateLimit bounds users and client addresses, see limit.Rates; empty: nobody.
+	RateLimit limit.Rates `env:"RATE_LIMIT"`
+	// TrustedProxies are the networks whose X-Forwarded-For is believed, besides the loopback ones.
+	TrustedProxies limit.Proxies `env:"TRUSTED_PROXIES"`
+	// KeyRetention is how long idempotency keys are kept after the close of their raffle.
+	KeyRetention time.Duration `env:"KEY_RETENTION" envDefault:"720h"`
 }
 
 func (c *Config) limits() bid.Limits {
@@ -45,6 +52,9 @@ func (c *Config) Check() []error {
 	}
 	if c.BidQueue < 1 || c.BidQueue > 1_000_000 {
 		problems = append(problems, fmt.Errorf("BID_QUEUE must be 1 to 1000000, not %d", c.BidQueue))
+	}
+	if c.KeyRetention < time.Minute {
+		problems = append(problems, fmt.Errorf("KEY_RETENTION must be at least 1m, not %v", c.KeyRetention))
 	}
 	return problems
 }

@@ -1,5 +1,5 @@
-// Command command is the write side of Stock Pyramid: it takes logins, bids and cancellations and
-// commits them to the primary.
+// Command command is the write side of Stock Pyramid: it takes registrations, logins, raffles, bids
+// and cancellations, commits them to the primary, and closes raffles when their time is over.
 package main
 
 import (
@@ -21,7 +21,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/api"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
@@ -57,17 +59,21 @@ func serve(ctx context.Context, config *Config) (err error) {
 		return err
 	}
 	defer pool.Close()
+	web.TuneGC()
 	servers, err := web.Listen(log, config.ListenAddr, config.AdminAddr)
 	if err != nil {
 		return err
 	}
 	bids := bid.NewBatcher(bid.NewStore(pool, reg), config.limits(), time.Now, reg)
 	defer bids.Close() // after the listeners: nothing is queued any more
+	raffles := raffle.NewStore(pool, reg)
+	closer := raffle.NewCloser(config.PrimaryURL, raffles, config.KeyRetention, log, reg)
 	var group run.Group
 	group.Add(run.ContextHandler(ctx))
-	servers.AddTo(&group, routes(config, keys, pool, bids, reg).Handler(log, reg), web.Admin(reg, primary.Writable(pool)))
-	reloading, stop := context.WithCancel(context.Background())
-	group.Add(func() error { return keys.Run(reloading) }, func(error) { stop() })
+	servers.AddTo(&group, routes(config, keys, pool, bids, raffles, reg).Handler(log, reg), web.Admin(reg, primary.Writable(pool)))
+	background, stop := context.WithCancel(context.Background())
+	group.Add(func() error { return keys.Run(background) }, func(error) { stop() })
+	group.Add(func() error { return closer.Run(background) }, func(error) { stop() })
 	if err = group.Run(); errors.Is(err, context.Canceled) {
 		log.Info("stopped")
 		return nil
@@ -75,10 +81,12 @@ func serve(ctx context.Context, config *Config) (err error) {
 	return err
 }
 
-func routes(config *Config, keys *auth.Folder, pool *pgxpool.Pool, bids api.Bids, reg prometheus.Registerer) *api.API {
+func routes(config *Config, keys *auth.Folder, pool *pgxpool.Pool, bids api.Bids, raffles *raffle.Store, reg prometheus.Registerer) *api.API {
 	signer := auth.NewSigner(keys, config.TokenTTL, time.Now)
 	return &api.API{
 		Bids:     bids,
+		Raffles:  raffles,
+		Limits:   limit.NewGuard(config.RateLimit, config.TrustedProxies, reg),
 		Logins:   account.NewLogins(pool, signer, runtime.GOMAXPROCS(0), loginsWaiting, reg),
 		Keys:     keys,
 		Verifier: auth.NewVerifier(keys, time.Now),

@@ -16,23 +16,27 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/fixture"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
 func TestConfig(t *testing.T) {
 	for name, value := range map[string]string{"LISTEN_ADDR": ":0", "ADMIN_ADDR": ":0", "JWT_KEYS_DIR": "keys",
-		"PRIMARY_URL": "postgres://command:secret@a:1,b:2/pyramid", "TOKEN_TTL": "", "LOG_LEVEL": "debug"} {
+		"PRIMARY_URL": "postgres://command:secret@a:1,b:2/pyramid", "TOKEN_TTL": "", "LOG_LEVEL": "debug",
+		"RATE_LIMIT": "user=20/40,address=200/400", "TRUSTED_PROXIES": "10.0.0.0/8"} {
 		t.Setenv(name, value)
 	}
 	if err := os.Unsetenv("TOKEN_TTL"); err != nil {
 		t.Fatal(err)
 	}
 	config, err := env.Parse(&Config{})
-	if err != nil || config.TokenTTL != time.Hour {
+	if err != nil || config.TokenTTL != time.Hour || config.KeyRetention != 720*time.Hour ||
+		config.RateLimit.User != (limit.Rate{PerSecond: 20, Burst: 40}) || len(config.TrustedProxies) != 1 {
 		t.Fatalf("%+v, %v", config, err)
 	}
 	for name, value := range map[string]string{"LISTEN_ADDR": "8081", "JWT_KEYS_DIR": "", "LOG_LEVEL": "loud", "TOKEN_TTL": "25h",
+		"RATE_LIMIT": "20", "TRUSTED_PROXIES": "proxy", "KEY_RETENTION": "-1h",
 		"PRIMARY_URL": "postgres://command:secret@a/pyramid?target_session_attrs=any"} {
 		t.Setenv(name, value)
 	}
@@ -43,7 +47,7 @@ func TestConfig(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, name := range []string{"LISTEN_ADDR", "JWT_KEYS_DIR", "LogLevel", "TOKEN_TTL", "PRIMARY_URL"} {
+	for _, name := range []string{"LISTEN_ADDR", "JWT_KEYS_DIR", "LogLevel", "TOKEN_TTL", "PRIMARY_URL", "RateLimit", "TrustedProxies", "KEY_RETENTION"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not reported in: %v", name, err)
 		}
@@ -157,6 +161,42 @@ func TestStartsBeforeThePrimary(t *testing.T) {
 	if p.Stop(t) != 0 {
 		t.Error("exit status is not 0")
 	}
+}
+
+// Raffles close within a second of their end, also when the instance that does it is killed.
+func TestAnotherInstanceCloses(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	fixture.Fill(t, db)
+	instances := []*running{start(t, db), start(t, db)}
+	leads := func(p *running) bool {
+		_, metrics := p.get(p.admin + "/metrics")
+		return strings.Contains(metrics, "\ncloser_active 1\n")
+	}
+	testenv.Eventually(t, 10*time.Second, "one closes", func() bool { return leads(instances[0]) || leads(instances[1]) })
+	if leads(instances[1]) {
+		instances[0], instances[1] = instances[1], instances[0]
+	}
+	if leads(instances[1]) {
+		t.Error("both close")
+	}
+	db.Exec(t, `INSERT INTO raffles (id, product_id, seller_id, starts_at, ends_at)
+		SELECT 2000 + n, 1, 1, now() - interval '1 s', now() + 20 * n * interval '1 ms' FROM generate_series(1, 150) n`)
+	instances[0].Kill(t)
+	testenv.Eventually(t, 15*time.Second, "all are closed", func() bool {
+		return fixture.Count(t, db, "SELECT count(*) FROM raffles WHERE id > 2000 AND closed_at IS NULL") == 0
+	})
+	if late := fixture.Count(t, db, "SELECT (extract(epoch FROM max(closed_at - ends_at)) * 1000)::bigint FROM raffles WHERE id > 2000"); late >= 1000 {
+		t.Errorf("closed up to %d ms late", late)
+	}
+	if !leads(instances[1]) {
+		t.Error("the second instance doesn't say that it closes")
+	}
+	// One that is stopped, or cut off, loses its lock too.
+	instances[0].Start(t)
+	instances[1].Pause(t)
+	testenv.Eventually(t, 15*time.Second, "the first one closes again", func() bool { return leads(instances[0]) })
+	instances[1].Resume(t)
+	testenv.Eventually(t, 15*time.Second, "the second one notices", func() bool { return !leads(instances[1]) })
 }
 
 func TestFinishesWhatIsInFlight(t *testing.T) {

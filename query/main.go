@@ -39,6 +39,7 @@ func main() {
 
 // serve runs until a signal or the first failure and returns nil after a signal.
 func serve(ctx context.Context, c *config, log *slog.Logger) error {
+	web.TuneGC()
 	servers, err := web.Listen(log, c.ListenAddr, c.AdminAddr)
 	if err != nil {
 		return err

@@ -7,14 +7,15 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 )
 
 // MaxBody is the largest request body that is read, in bytes.
 const MaxBody = 16 << 10
 
-// ReadJSON reads a request's body into v, strictly: application/json, one value, known fields only. It
-// returns a *Problem (400, 413, 415, or 422 for a number that doesn't fit) or nil. raw is the body.
+// ReadJSON reads a request's body into v, strictly: application/json, one value, known fields only, each
+// once. It returns a *Problem (400, 413, 415, or 422 for a number that doesn't fit) or nil. raw is the body.
 func ReadJSON(w http.ResponseWriter, r *http.Request, v any) (raw []byte, err error) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/json" {
@@ -36,7 +37,42 @@ func ReadJSON(w http.ResponseWriter, r *http.Request, v any) (raw []byte, err er
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, NewProblem(http.StatusBadRequest, "there is data after the JSON value")
 	}
-	return raw, nil
+	return raw, checkNames(raw)
+}
+
+// checkNames refuses what encoding/json lets pass in the names of a valid object: other letters ("Size",
+// "\u0073ize") and the same name twice. Names here are plain lower case.
+func checkNames(raw []byte) error {
+	var room [8]string
+	seen := room[:0]
+	depth, name := 0, ""
+	for i := 0; i < len(raw); i++ {
+		switch raw[i] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case '"':
+			begin := i + 1
+			for i++; raw[i] != '"'; i++ {
+				if raw[i] == '\\' {
+					i++
+				}
+			}
+			name = string(raw[begin:i])
+		case ':':
+			if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
+				return NewProblem(http.StatusBadRequest, "unknown field", FieldError{name, "is not known here"})
+			}
+			if depth == 1 && slices.Contains(seen, name) {
+				return NewProblem(http.StatusBadRequest, "a field is there twice", FieldError{name, "must be there once"})
+			}
+			if depth == 1 {
+				seen = append(seen, name)
+			}
+		}
+	}
+	return nil
 }
 
 func jsonProblem(err error) *Problem {

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/oklog/run"
@@ -17,6 +19,15 @@ import (
 
 // ShutdownTime is how long requests in flight may take to finish after SIGTERM.
 const ShutdownTime = 9 * time.Second
+
+// TuneGC lets the heap grow to five times what is live before it is collected, unless GOGC says
+// otherwise: the services keep little and allocate per request, so collecting at twice the live heap
+// would take an eighth of their processor time.
+func TuneGC() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+}
 
 // Ready says whether the service can do its work: nil, or why it can't.
 type Ready func(context.Context) error
@@ -61,14 +72,22 @@ func (s *Servers) add(g *run.Group, name string, l net.Listener, h http.Handler)
 		}
 		return <-stopped
 	}, func(error) {
-		ctx, cancel := context.WithTimeout(context.Background(), ShutdownTime)
-		defer cancel()
-		err := server.Shutdown(ctx)
-		if err != nil {
-			err = fmt.Errorf("%s server: requests cut off at shutdown: %w", name, errors.Join(err, server.Close()))
-		}
-		stopped <- err
+		// The group interrupts its actors one after the other, so this one must not wait.
+		go func() { stopped <- s.shutdown(name, server) }()
 	})
+}
+
+// shutdown logs its error as well: a group keeps only the first one of all.
+func (s *Servers) shutdown(name string, server *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), ShutdownTime)
+	defer cancel()
+	err := server.Shutdown(ctx)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("%s server: requests cut off at shutdown: %w", name, errors.Join(err, server.Close()))
+	s.log.Error("shutdown", "error", err)
+	return err
 }
 
 // Admin is the handler of the admin listener: /livez, /readyz, /metrics and /debug/pprof.

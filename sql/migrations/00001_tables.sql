@@ -28,6 +28,8 @@ CREATE TABLE raffles (
     CHECK (closing_price IS NULL OR closed_at IS NOT NULL)
 );
 CREATE INDEX raffles_ends_at ON raffles (ends_at DESC, id DESC);
+-- What is still to be closed, in the order of closing.
+CREATE INDEX raffles_due ON raffles (ends_at) WHERE closed_at IS NULL;
 
 CREATE SEQUENCE bid_ids;
 

@@ -8,6 +8,8 @@ GRANT SELECT ON products TO command;
 GRANT SELECT, INSERT, UPDATE ON raffles TO command;
 GRANT SELECT, INSERT, DELETE ON bids TO command;
 GRANT SELECT, INSERT ON cancelled_bids TO command;
+-- Bids never change, except that their keys are forgotten long after the close.
+GRANT UPDATE (idempotency_key, request_hash) ON bids, cancelled_bids TO command;
 GRANT USAGE ON SEQUENCE bid_ids TO command;
 
 GRANT SELECT ON users, products, raffles, bids, probe TO query;

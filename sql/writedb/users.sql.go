@@ -9,6 +9,30 @@ import (
 	"context"
 )
 
+const AddUser = `-- name: AddUser :one
+INSERT INTO users (login, password_hash) VALUES ($1, $2)
+ON CONFLICT (login) DO NOTHING
+RETURNING id, login, password_hash, role
+`
+
+type AddUserParams struct {
+	Login        string
+	PasswordHash string
+}
+
+// No row: the login is taken.
+func (q *Queries) AddUser(ctx context.Context, arg AddUserParams) (User, error) {
+	row := q.db.QueryRow(ctx, AddUser, arg.Login, arg.PasswordHash)
+	var i User
+	err := row.Scan(
+		&i.ID,
+		&i.Login,
+		&i.PasswordHash,
+		&i.Role,
+	)
+	return i, err
+}
+
 const UserByLogin = `-- name: UserByLogin :one
 SELECT id, login, password_hash, role FROM users WHERE login = $1
 `

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,6 +77,59 @@ func TestLogin(t *testing.T) {
 	}
 	if _, err := l.Login(t.Context(), "user2", fixture.Password); !errors.Is(err, auth.ErrHash) {
 		t.Errorf("damaged hash: %v", err)
+	}
+}
+
+func TestNewCredentials(t *testing.T) {
+	for login, good := range map[string]bool{"a": true, "mina": true, "미나": true, "two words": true, "a@b.example": true, strings.Repeat("ü", 64): true,
+		"": false, " a": false, "a ": false, "a\n": false, "a\x00b": false, "a\u200bb": false, "a\u202eb": false, "a\u00a0b": false, strings.Repeat("ü", 65): false} {
+		if err := CheckLogin(login); (err == nil) != good {
+			t.Errorf("login %q: %v", login, err)
+		}
+	}
+	for password, good := range map[string]bool{"12345678": true, "ü2345678": true, strings.Repeat("ü", 128): true, "": false, "1234567": false, strings.Repeat("x", 129): false} {
+		if err := CheckPassword(password); (err == nil) != good {
+			t.Errorf("password %q: %v", password, err)
+		}
+	}
+}
+
+// A rush of registrations is shed and leaves places for logins, and one of those with the same login wins.
+func TestRegister_W4(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	fixture.Fill(t, db)
+	keys, err := auth.OpenFolder(t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := NewLogins(fixture.Pool(t, db), auth.NewSigner(keys, time.Minute, time.Now), 1, 19, prometheus.NewRegistry())
+	var outcomes [3]atomic.Int64 // registered, taken, busy
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			u, err := l.Register(t.Context(), "mina", "Fahrradkette")
+			switch {
+			case err == nil && u.Login == "mina" && u.Role == auth.RoleBidder && u.ID > fixture.Admin:
+				outcomes[0].Add(1)
+			case errors.Is(err, ErrTaken):
+				outcomes[1].Add(1)
+			case errors.Is(err, ErrBusy):
+				outcomes[2].Add(1)
+			default:
+				t.Errorf("%+v, %v", u, err)
+			}
+		})
+	}
+	testenv.Eventually(t, 10*time.Second, "some are hashed", func() bool { return len(l.checks.places) > 0 })
+	if _, err := l.Login(t.Context(), "user1", fixture.Password); err != nil {
+		t.Errorf("a login among them: %v", err)
+	}
+	wg.Wait()
+	if n := outcomes[0].Load(); n != 1 || outcomes[2].Load() == 0 {
+		t.Errorf("%d registered, %d taken, %d busy", n, outcomes[1].Load(), outcomes[2].Load())
+	}
+	if _, err := l.Login(t.Context(), "mina", "Fahrradkette"); err != nil {
+		t.Errorf("the login of the new user: %v", err)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 )
 
-// checks bounds how many passwords are checked at once and how many wait for it.
+// checks bounds how many passwords are checked or hashed at once and how many wait for it.
 type checks struct {
 	places  chan struct{} // running or waiting
 	running chan struct{}
@@ -20,36 +20,45 @@ type checks struct {
 func newChecks(atOnce, waiting int, reg prometheus.Registerer) *checks {
 	c := &checks{places: make(chan struct{}, atOnce+waiting), running: make(chan struct{}, atOnce),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "argon2_check_seconds", Help: "Time of a password check, without waiting.",
+			Name: "argon2_check_seconds", Help: "Time of a password check or hash, without waiting.",
 			Buckets: []float64{.01, .02, .03, .05, .1, .2, .5, 1},
 		})}
 	reg.MustRegister(c.seconds,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "argon2_running", Help: "Password checks that run.",
+			Name: "argon2_running", Help: "Password checks and hashes that run.",
 		}, func() float64 { return float64(len(c.running)) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "argon2_waiting", Help: "Password checks that wait.",
+			Name: "argon2_waiting", Help: "Password checks and hashes that wait.",
 		}, func() float64 { return float64(max(0, len(c.places)-len(c.running))) }))
 	return c
 }
 
-// check compares a password with a hash when it is its turn, or returns ErrBusy: at once if too many
-// wait, or when ctx ends first.
-func (c *checks) check(ctx context.Context, hash, password string) (bool, error) {
+// check compares a password with a hash; errors are those of turn and of auth.CheckPassword.
+func (c *checks) check(ctx context.Context, hash, password string) (right bool, err error) {
+	busy := c.turn(ctx, func() { right, err = auth.CheckPassword(hash, password) })
+	if busy != nil {
+		return false, busy
+	}
+	return right, err
+}
+
+// turn does the work when it is its turn, or returns ErrBusy: at once if too many wait, or when ctx ends
+// first.
+func (c *checks) turn(ctx context.Context, work func()) error {
 	select {
 	case c.places <- struct{}{}:
 		defer func() { <-c.places }()
 	default:
-		return false, ErrBusy
+		return ErrBusy
 	}
 	select {
 	case c.running <- struct{}{}:
 		defer func() { <-c.running }()
 	case <-ctx.Done():
-		return false, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
+		return fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
 	}
 	start := time.Now()
-	right, err := auth.CheckPassword(hash, password)
+	work()
 	c.seconds.Observe(time.Since(start).Seconds())
-	return right, err
+	return nil
 }

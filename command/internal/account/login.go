@@ -1,4 +1,4 @@
-// Package account holds what users do with their accounts: logging in.
+// Package account holds what users do with their accounts: registering and logging in.
 package account
 
 import (
@@ -17,12 +17,14 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
 
-// What a login can run into.
+// What a login or a registration can run into.
 var (
 	// ErrCredentials: the login is unknown or the password is wrong; nobody is told which.
 	ErrCredentials = errors.New("login or password wrong")
-	// ErrBusy: too many logins wait for a password check.
+	// ErrBusy: too many wait for a password check.
 	ErrBusy = errors.New("too many logins at once")
+	// ErrTaken: another user has the login.
+	ErrTaken = errors.New("login taken")
 	// ErrUnavailable: the database doesn't answer, or there is no key to sign with.
 	ErrUnavailable = errors.New("login not available")
 )
@@ -38,24 +40,30 @@ type Token struct {
 	Expires time.Duration // from now
 }
 
-// Logins checks passwords and hands out tokens.
+// Logins checks passwords, hands out tokens and registers users.
 type Logins struct {
-	pool     *pgxpool.Pool
-	signer   *auth.Signer
-	checks   *checks
-	nobody   string
-	outcomes *prometheus.CounterVec
+	pool          *pgxpool.Pool
+	signer        *auth.Signer
+	checks        *checks
+	registering   chan struct{} // at most a quarter of the checks' places
+	nobody        string
+	outcomes      *prometheus.CounterVec
+	registrations *prometheus.CounterVec
 }
 
 // NewLogins registers its metrics. At most atOnce passwords are checked at the same time, each for
 // about 26 ms of CPU and 19 MiB, while at most waiting others wait.
 func NewLogins(pool *pgxpool.Pool, signer *auth.Signer, atOnce, waiting int, reg prometheus.Registerer) *Logins {
 	l := &Logins{pool: pool, signer: signer, checks: newChecks(atOnce, waiting, reg),
-		nobody: auth.HashPassword("nobody has this password"),
+		registering: make(chan struct{}, max(1, (atOnce+waiting)/4)),
+		nobody:      auth.HashPassword("nobody has this password"),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "logins_total", Help: "Logins by outcome.",
+		}, []string{"outcome"}),
+		registrations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "registrations_total", Help: "Registrations by outcome.",
 		}, []string{"outcome"})}
-	reg.MustRegister(l.outcomes)
+	reg.MustRegister(l.outcomes, l.registrations)
 	return l
 }
 
@@ -116,7 +124,7 @@ func label(err error) string {
 	switch {
 	case err == nil:
 		return "accepted"
-	case errors.Is(err, ErrCredentials):
+	case errors.Is(err, ErrCredentials), errors.Is(err, ErrTaken):
 		return "refused"
 	case errors.Is(err, ErrBusy):
 		return "busy"

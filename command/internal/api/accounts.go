@@ -2,8 +2,11 @@ package api
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 
+	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
@@ -13,23 +16,62 @@ type tokenDocument struct {
 	ExpiresIn   int64  `json:"expires_in"` // seconds
 }
 
-func (a *API) login(w http.ResponseWriter, r *http.Request) error {
-	var body struct {
-		Login    string `json:"login"`
-		Password string `json:"password"`
-	}
-	if _, err := web.ReadJSON(w, r, &body); err != nil {
+type credentials struct {
+	Login    string `json:"login"`
+	Password string `json:"password"`
+}
+
+// read reads a request's credentials and holds them to the two rules.
+func (c *credentials) read(w http.ResponseWriter, r *http.Request, login, password func(string) error) error {
+	if _, err := web.ReadJSON(w, r, c); err != nil {
 		return err
 	}
-	var missing []web.FieldError
-	if body.Login == "" {
-		missing = append(missing, web.FieldError{Field: "login", Detail: "must not be empty"})
+	var flaws []web.FieldError
+	if err := login(c.Login); err != nil {
+		flaws = append(flaws, web.FieldError{Field: "login", Detail: err.Error()})
 	}
-	if body.Password == "" {
-		missing = append(missing, web.FieldError{Field: "password", Detail: "must not be empty"})
+	if err := password(c.Password); err != nil {
+		flaws = append(flaws, web.FieldError{Field: "password", Detail: err.Error()})
 	}
-	if missing != nil {
-		return web.NewProblem(http.StatusUnprocessableEntity, "a value is missing", missing...)
+	if flaws != nil {
+		return invalid(flaws...)
+	}
+	return nil
+}
+
+func notEmpty(s string) error {
+	if s == "" {
+		return errors.New("must not be empty")
+	}
+	return nil
+}
+
+type userDocument struct {
+	ID    int64  `json:"id"`
+	Login string `json:"login"`
+	Role  string `json:"role"`
+}
+
+func (a *API) register(w http.ResponseWriter, r *http.Request) error {
+	var body credentials
+	if err := body.read(w, r, account.CheckLogin, account.CheckPassword); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), loginLimit)
+	defer cancel()
+	u, err := a.Logins.Register(ctx, body.Login, body.Password)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", fmt.Sprintf("/v1/users/%d", u.ID))
+	web.WriteJSON(w, r, http.StatusCreated, userDocument(u))
+	return nil
+}
+
+func (a *API) login(w http.ResponseWriter, r *http.Request) error {
+	var body credentials
+	if err := body.read(w, r, notEmpty, notEmpty); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), loginLimit)
 	defer cancel()

@@ -11,11 +11,13 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/limit"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
-// loginLimit is how long a login may take, waiting included.
+// loginLimit is how long a login or a registration may take, waiting included.
 const loginLimit = 2 * time.Second
 
 // Bids places and cancels bids, one at a time for its caller.
@@ -29,7 +31,9 @@ type Bids interface {
 // API is what the routes work with.
 type API struct {
 	Bids     Bids
+	Raffles  *raffle.Store
 	Logins   *account.Logins
+	Limits   *limit.Guard
 	Keys     *auth.Folder
 	Verifier *auth.Verifier
 	OpenAPI  []byte // the document that describes the routes
@@ -42,7 +46,10 @@ type route struct {
 
 func (a *API) routes() []route {
 	return []route{
+		{"POST", "/v1/users", a.register},
 		{"POST", "/v1/login", a.login},
+		{"POST", "/v1/raffles", a.asAdmin(a.openRaffle)},
+		{"POST", "/v1/raffles/{raffle_id}/close", a.asAdmin(a.closeRaffle)},
 		{"POST", "/v1/raffles/{raffle_id}/bids", a.asUser(a.placeBid)},
 		{"DELETE", "/v1/raffles/{raffle_id}/bids/{id}", a.asUser(a.cancelBid)},
 		{"GET", "/.well-known/jwks.json", a.jwks},
@@ -54,9 +61,24 @@ func (a *API) routes() []route {
 func (a *API) Handler(log *slog.Logger, reg prometheus.Registerer) http.Handler {
 	router := web.NewRouter(log, reg, problem)
 	for _, r := range a.routes() {
-		router.Handle(r.method, r.path, r.handle)
+		router.Handle(r.method, r.path, a.limited(r.handle))
 	}
 	return router
+}
+
+// limited refuses what is over the rate of the client's address, before anything else is done for it. The
+// rate of a user is asUser's.
+func (a *API) limited(h web.Handler) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if wait := a.Limits.Address(r, time.Now()); wait > 0 {
+			return tooMany(wait)
+		}
+		return h(w, r)
+	}
+}
+
+func tooMany(wait time.Duration) *web.Problem {
+	return web.NewProblem(http.StatusTooManyRequests, "too many requests; slow down").Retry(wait)
 }
 
 func (a *API) openAPI(w http.ResponseWriter, _ *http.Request) error {

@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
@@ -21,8 +22,20 @@ func (a *API) asUser(h userHandler) web.Handler {
 		if err != nil {
 			return err
 		}
+		if wait := a.Limits.User(who.UserID, time.Now()); wait > 0 {
+			return tooMany(wait)
+		}
 		return h(w, r, who)
 	}
+}
+
+func (a *API) asAdmin(h userHandler) web.Handler {
+	return a.asUser(func(w http.ResponseWriter, r *http.Request, who auth.Identity) error {
+		if who.Role != auth.RoleAdmin {
+			return web.NewProblem(http.StatusForbidden, "only an admin may do this")
+		}
+		return h(w, r, who)
+	})
 }
 
 // bearer takes the token from the one Authorization header (RFC 6750, section 2.1).

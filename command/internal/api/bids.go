@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/gorilla/mux"
 
@@ -34,7 +33,7 @@ type bidDocument struct {
 
 func documentOf(p bid.Placed) bidDocument {
 	return bidDocument{ID: p.ID, RaffleID: p.RaffleID, UserID: p.UserID, Size: p.Size, Price: p.Price,
-		Quantity: p.Quantity, CreatedAt: p.CreatedAt.UTC().Truncate(time.Microsecond).Format(timeFormat)}
+		Quantity: p.Quantity, CreatedAt: formatTime(p.CreatedAt)}
 }
 
 func (a *API) placeBid(w http.ResponseWriter, r *http.Request, who auth.Identity) error {

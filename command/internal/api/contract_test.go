@@ -22,6 +22,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/fixture"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/limit"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
@@ -44,6 +46,11 @@ type response struct {
 
 func newService(t testing.TB) *service {
 	t.Helper()
+	return newLimitedService(t, limit.Rates{})
+}
+
+func newLimitedService(t testing.TB, rates limit.Rates) *service {
+	t.Helper()
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -61,6 +68,8 @@ func newService(t testing.TB) *service {
 	t.Cleanup(batcher.Close)
 	a := &API{
 		Bids:     batcher,
+		Raffles:  raffle.NewStore(pool, reg),
+		Limits:   limit.NewGuard(rates, nil, reg),
 		Logins:   account.NewLogins(pool, auth.NewSigner(keys, time.Hour, time.Now), 2, 100, reg),
 		Keys:     keys,
 		Verifier: auth.NewVerifier(keys, time.Now),
@@ -90,7 +99,11 @@ func loadDocument(t testing.TB, text []byte) *openapi3.T {
 // token is a token of a user, signed as the service does.
 func (s *service) token(user int64) string {
 	s.t.Helper()
-	token, err := auth.NewSigner(s.keys, time.Hour, time.Now).Sign(user, auth.RoleBidder)
+	role := auth.RoleBidder
+	if user == fixture.Admin {
+		role = auth.RoleAdmin
+	}
+	token, err := auth.NewSigner(s.keys, time.Hour, time.Now).Sign(user, role)
 	if err != nil {
 		s.t.Fatal(err)
 	}

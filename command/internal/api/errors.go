@@ -7,6 +7,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
@@ -20,9 +21,16 @@ var table = []struct {
 }{
 	{err: auth.ErrToken, status: http.StatusUnauthorized, detail: "the token is not accepted; log in again"},
 	{err: account.ErrCredentials, status: http.StatusUnauthorized, detail: "login or password is wrong"},
-	{err: account.ErrBusy, status: http.StatusServiceUnavailable, detail: "too many logins at once", retry: time.Second},
-	{err: account.ErrUnavailable, status: http.StatusServiceUnavailable, detail: "logins can't be checked now", retry: time.Second},
+	{err: account.ErrTaken, status: http.StatusConflict, detail: "this login is taken"},
+	{err: account.ErrBusy, status: http.StatusServiceUnavailable, detail: "too many logins and registrations at once", retry: time.Second},
+	{err: account.ErrUnavailable, status: http.StatusServiceUnavailable, detail: "accounts can't be reached now", retry: time.Second},
 	{err: bid.ErrUnknownUser, status: http.StatusUnauthorized, detail: "the token's user does not exist"},
+	{err: raffle.ErrUnknownSeller, status: http.StatusUnauthorized, detail: "the token's user does not exist"},
+	{err: raffle.ErrUnknown, status: http.StatusNotFound, detail: "there is no such raffle"},
+	{err: raffle.ErrNotStarted, status: http.StatusConflict, detail: "the raffle has not started"},
+	{err: raffle.ErrUnknownOutcome, status: http.StatusServiceUnavailable, retry: time.Second,
+		detail: "it is not known whether the raffle was opened; look before you ask again"},
+	{err: raffle.ErrUnavailable, status: http.StatusServiceUnavailable, detail: "this can't be done now; ask again", retry: time.Second},
 	{err: bid.ErrUnknownRaffle, status: http.StatusNotFound, detail: "there is no such raffle"},
 	{err: bid.ErrUnknownBid, status: http.StatusNotFound, detail: "there is no such bid"},
 	{err: bid.ErrNotYours, status: http.StatusForbidden, detail: "this is another user's bid"},
@@ -36,9 +44,9 @@ var table = []struct {
 
 // problem is the router's error table. nil: an error that it doesn't know.
 func problem(err error) *web.Problem {
-	var invalid bid.InvalidError
-	if errors.As(err, &invalid) {
-		return valuesProblem(invalid)
+	var flaws bid.InvalidError
+	if errors.As(err, &flaws) {
+		return valuesProblem(flaws)
 	}
 	for _, row := range table {
 		if errors.Is(err, row.err) {
@@ -53,5 +61,5 @@ func valuesProblem(flaws bid.InvalidError) *web.Problem {
 	for _, f := range flaws {
 		fields = append(fields, web.FieldError{Field: f.Field, Detail: f.Rule})
 	}
-	return web.NewProblem(http.StatusUnprocessableEntity, "a value is missing or out of range", fields...)
+	return invalid(fields...)
 }

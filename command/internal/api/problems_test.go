@@ -48,14 +48,72 @@ func (s *service) expired() string {
 	return token
 }
 
+func (s *service) goneAdmin() string {
+	s.t.Helper()
+	token, err := auth.NewSigner(s.keys, time.Hour, time.Now).Sign(900, auth.RoleAdmin)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return token
+}
+
 func badRequests(s *service) []badRequest {
-	const bids, login = "/v1/raffles/1/bids", "/v1/login"
+	const bids, login, users = "/v1/raffles/1/bids", "/v1/login", "/v1/users"
 	bearer := func(token string) map[string]string { return map[string]string{"Authorization": "Bearer " + token} }
 	key := func(k string) map[string]string { return map[string]string{idempotencyKey: k} }
 	body := func(name, body string, status int, fields string) badRequest {
 		return badRequest{name: name, method: "POST", path: bids, body: body, status: status, fields: fields}
 	}
+	account := func(name, body string, status int, fields string) badRequest {
+		return badRequest{name: "register: " + name, method: "POST", path: users, body: body, status: status, fields: fields}
+	}
+	admin := bearer(s.token(fixture.Admin))
+	open := func(name, body string, status int, fields string) badRequest {
+		return badRequest{name: "raffle: " + name, method: "POST", path: "/v1/raffles", body: body, status: status, fields: fields, header: admin}
+	}
+	const ends = `"ends_at":"2126-01-01T00:00:00Z"`
 	return []badRequest{
+		account("nothing", `{}`, 422, "login password"), account("taken", `{"login":"user1","password":"12345678"}`, 409, ""),
+		account("empty login", `{"login":"","password":"12345678"}`, 422, "login"),
+		account("long login", `{"login":"`+strings.Repeat("ü", 65)+`","password":"12345678"}`, 422, "login"),
+		account("zero", `{"login":"a\u0000","password":"12345678"}`, 422, "login"), account("tab", `{"login":"a\tb","password":"12345678"}`, 422, "login"),
+		account("bidi control", `{"login":"a\u202eb","password":"12345678"}`, 422, "login"), account("space", `{"login":" a","password":"12345678"}`, 422, "login"),
+		account("short password", `{"login":"new","password":"1234567"}`, 422, "password"),
+		account("long password", `{"login":"new","password":"`+strings.Repeat("x", 129)+`"}`, 422, "password"),
+		account("role", `{"login":"new","password":"12345678","role":"admin"}`, 400, "role"),
+		account("upper case", `{"Login":"new","password":"12345678"}`, 400, "Login"),
+		account("twice", `{"login":"new","login":"admin2","password":"12345678"}`, 400, "login"),
+		account("number", `{"login":"new","password":12345678}`, 400, "password"), account("not JSON", `login=new`, 400, ""),
+		{name: "register: form", method: "POST", path: users, body: `login=new`, header: map[string]string{"Content-Type": "text/plain"}, status: 415},
+		{name: "register: large", method: "POST", path: users, body: `{"login":"` + strings.Repeat("u", web.MaxBody) + `"}`, status: 413},
+
+		open("nothing", `{}`, 422, "product_id ends_at"), open("unknown product", `{"product_id":99,`+ends+`}`, 422, "product_id"),
+		open("product 0", `{"product_id":0,`+ends+`}`, 422, "product_id"), open("product as text", `{"product_id":"1",`+ends+`}`, 400, "product_id"),
+		open("product over bigint", `{"product_id":9223372036854775808,`+ends+`}`, 422, "product_id"),
+		open("no end", `{"product_id":1}`, 422, "ends_at"), open("end null", `{"product_id":1,"ends_at":null}`, 422, "ends_at"),
+		open("end past", `{"product_id":1,"ends_at":"2020-01-01T00:00:00Z"}`, 422, "ends_at"),
+		open("end as number", `{"product_id":1,"ends_at":4102444800}`, 400, "ends_at"),
+		open("end without zone", `{"product_id":1,"ends_at":"2126-01-01T00:00:00"}`, 422, "ends_at"),
+		open("end in year 0", `{"product_id":1,"ends_at":"0000-01-01T00:00:00Z"}`, 422, "ends_at"),
+		open("end in year 10000", `{"product_id":1,"ends_at":"9999-12-31T23:59:59-01:00"}`, 422, "ends_at"),
+		open("31 February", `{"product_id":1,"ends_at":"2126-02-31T00:00:00Z"}`, 422, "ends_at"),
+		open("start at the end", `{"product_id":1,"starts_at":"2126-01-01T00:00:00Z",`+ends+`}`, 422, "ends_at"),
+		open("start a nanosecond before the end", `{"product_id":1,"starts_at":"2126-01-01T00:00:00Z","ends_at":"2126-01-01T00:00:00.000000001Z"}`, 422, "ends_at"),
+		open("start a word", `{"product_id":1,"starts_at":"now",`+ends+`}`, 422, "starts_at"), open("start empty", `{"product_id":1,"starts_at":"",`+ends+`}`, 422, "starts_at"),
+		open("seller", `{"product_id":1,"seller_id":2,`+ends+`}`, 400, "seller_id"), open("not JSON", `product_id=1`, 400, ""),
+		open("large", `{"product_id":1,`+ends+strings.Repeat(" ", web.MaxBody)+`}`, 413, ""),
+		{name: "raffle: form", method: "POST", path: "/v1/raffles", body: `x`, header: map[string]string{"Content-Type": "text/plain", "Authorization": admin["Authorization"]}, status: 415},
+		{name: "raffle: bidder", method: "POST", path: "/v1/raffles", body: `{"product_id":1,` + ends + `}`, status: 403},
+		{name: "raffle: no token", method: "POST", path: "/v1/raffles", body: `{"product_id":1,` + ends + `}`, header: map[string]string{"Authorization": ""}, status: 401},
+		{name: "raffle: admin who is gone", method: "POST", path: "/v1/raffles", body: `{"product_id":1,` + ends + `}`, header: bearer(s.goneAdmin()), status: 401},
+		{name: "close: bidder", method: "POST", path: "/v1/raffles/1/close", status: 403},
+		{name: "close: no token", method: "POST", path: "/v1/raffles/1/close", header: map[string]string{"Authorization": ""}, status: 401},
+		{name: "close: unknown", method: "POST", path: "/v1/raffles/99/close", header: admin, status: 404},
+		{name: "close: by name", method: "POST", path: "/v1/raffles/one/close", header: admin, status: 404},
+		{name: "close: not started", method: "POST", path: "/v1/raffles/3/close", header: admin, status: 409},
+		{name: "GET of users", method: "GET", path: users, status: 405}, {name: "GET of close", method: "GET", path: "/v1/raffles/1/close", status: 405},
+
+		body("size in upper case", `{"Size":270,"price":1000}`, 400, "Size"), body("price twice", `{"size":270,"price":1000,"price":1}`, 400, "price"),
 		body("empty body", ``, 400, ""), body("half a body", `{"size":270,`, 400, ""), body("not JSON", `size=270`, 400, ""),
 		body("an array", `[270,1000]`, 400, ""), body("a string", `"bid"`, 400, ""),
 		body("trailing data", goodBid+`{}`, 400, ""), body("trailing text", goodBid+`x`, 400, ""),
@@ -128,7 +186,7 @@ func badRequests(s *service) []badRequest {
 	}
 }
 
-var allow = map[string]string{"GET of bids": "POST", "PUT of a bid": "DELETE", "GET of login": "POST", "POST of keys": "GET, HEAD"}
+var allow = map[string]string{"GET of bids": "POST", "PUT of a bid": "DELETE", "GET of login": "POST", "GET of users": "POST", "GET of close": "POST", "POST of keys": "GET, HEAD"}
 
 func TestBadRequests(t *testing.T) {
 	s := newService(t)
@@ -147,8 +205,8 @@ func TestBadRequests(t *testing.T) {
 		}
 		checkProblem(t, c, answer)
 	}
-	if n := fixture.Count(t, s.db, "SELECT count(*) FROM bids"); n != 0 {
-		t.Errorf("%d bids were placed", n)
+	if n := fixture.Count(t, s.db, "SELECT (SELECT count(*) FROM bids) + (SELECT count(*) FROM users WHERE id > 10) + (SELECT count(*) FROM raffles WHERE id > 4)"); n != 0 {
+		t.Errorf("%d bids, users or raffles were made", n)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,12 +27,11 @@ type Limits struct {
 	Cancels int
 }
 
-// DefaultLimits suit a primary on the same two cores. Fewer lanes make larger batches, which cost the
-// primary less per bid; a second one keeps it busy while the first waits for its flush.
-var DefaultLimits = Limits{Lanes: 3, Batch: 512, Queue: 2048, Wait: time.Second, Try: 2 * time.Second, Cancels: 64}
+// DefaultLimits suit a primary on the same two cores.
+var DefaultLimits = Limits{Lanes: 4, Batch: 512, Queue: 2048, Wait: time.Second, Try: 2 * time.Second, Cancels: 64}
 
 // Batcher makes one statement of the bids that arrive together. There is no delay: a lone bid goes at
-// once, and a batch is what has come while the lanes were busy.
+// once, and a batch is what has come while the one before was under way.
 type Batcher struct {
 	direct
 	to     Writer
@@ -40,9 +40,14 @@ type Batcher struct {
 	now    func() time.Time
 	lanes  sync.WaitGroup
 	stop   chan struct{}
-	sizes  prometheus.Histogram
-	waits  prometheus.Histogram
-	sheds  *prometheus.CounterVec
+
+	collecting sync.Mutex
+	underway   atomic.Int64
+	finished   chan struct{}
+
+	sizes prometheus.Histogram
+	waits prometheus.Histogram
+	sheds *prometheus.CounterVec
 }
 
 // waiting is a bid in the queue and where its caller waits for the result.
@@ -54,7 +59,7 @@ type waiting struct {
 
 // NewBatcher registers its metrics and starts its lanes; Close ends them.
 func NewBatcher(to Writer, l Limits, now func() time.Time, reg prometheus.Registerer) *Batcher {
-	b := &Batcher{direct: direct{to, make(chan struct{}, l.Cancels), l.Try}, to: to, limits: l, now: now, queue: make(chan *waiting, l.Queue), stop: make(chan struct{}),
+	b := &Batcher{direct: direct{to, make(chan struct{}, l.Cancels), l.Try}, to: to, limits: l, now: now, queue: make(chan *waiting, l.Queue), stop: make(chan struct{}), finished: make(chan struct{}, 1),
 		sizes: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "bid_batch_size", Help: "Bids in one statement.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -107,33 +112,73 @@ func (b *Batcher) Close() {
 func (b *Batcher) lane() {
 	batch := make([]*waiting, 0, b.limits.Batch)
 	for {
-		batch = batch[:0]
-		select {
-		case w := <-b.queue:
-			batch = append(batch, w)
-		case <-b.stop:
-			select {
-			case w := <-b.queue:
-				batch = append(batch, w)
-			default:
-				return
-			}
+		batch = b.collect(batch[:0])
+		if len(batch) == 0 {
+			return
 		}
-		b.place(b.punctual(b.gather(batch)))
+		b.place(b.punctual(batch))
+		b.finish()
 	}
 }
 
-// gather adds what waits already.
-func (b *Batcher) gather(batch []*waiting) []*waiting {
-	for len(batch) < b.limits.Batch {
+// collect waits for a bid, and while a statement is under way, for its end or for overlap to pass, and
+// takes what waits then; nothing after Close. One lane collects at a time.
+func (b *Batcher) collect(batch []*waiting) []*waiting {
+	b.collecting.Lock()
+	defer b.collecting.Unlock()
+	select {
+	case w := <-b.queue:
+		batch = append(batch, w)
+	case <-b.stop:
 		select {
 		case w := <-b.queue:
 			batch = append(batch, w)
 		default:
-			return batch
+			return nil
 		}
 	}
+	b.awaitTurn()
+	for len(batch) < b.limits.Batch {
+		select {
+		case w := <-b.queue:
+			batch = append(batch, w)
+			continue
+		default:
+		}
+		break
+	}
+	b.underway.Add(1)
 	return batch
+}
+
+// overlap is how long a statement may take before the next one no longer waits for it. On the same few
+// cores, two statements at once take as long as one after the other, each with half of the bids and
+// with a commit, a flush, a message to the standby and one to the replicator of its own. One that waits
+// for a lock or a slow disk must not hold up the others, though.
+const overlap = 10 * time.Millisecond
+
+func (b *Batcher) awaitTurn() {
+	if b.underway.Load() == 0 {
+		return
+	}
+	timer := time.NewTimer(overlap)
+	defer timer.Stop()
+	for b.underway.Load() > 0 && len(b.queue) < b.limits.Batch {
+		select {
+		case <-b.finished:
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// finish tells the collecting lane that a statement has ended.
+func (b *Batcher) finish() {
+	b.underway.Add(-1)
+	select {
+	case b.finished <- struct{}{}:
+	default: // it has been told and has not looked yet
+	}
 }
 
 // punctual refuses those that have waited too long: their clients are about to give up.

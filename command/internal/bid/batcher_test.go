@@ -178,3 +178,29 @@ func TestAnUnknownOutcomeIsFinal_W2(t *testing.T) {
 		t.Errorf("%d statements for two batches", len(w.batches))
 	}
 }
+
+// A statement that is stuck, on a locked raffle say, holds the others up for a moment only.
+func TestAStuckStatementIsOvertaken(t *testing.T) {
+	w := newBatchWriter()
+	l := testLimits
+	l.Lanes = 2
+	b := NewBatcher(w, l, time.Now, prometheus.NewRegistry())
+	defer b.Close()
+	all := make(chan map[int32]error, 2)
+	placeAll(b, 1, func(e map[int32]error) { all <- e })
+	<-w.entered
+	placeAll(b, 1, func(e map[int32]error) { all <- e })
+	select {
+	case <-w.entered: // while the first is still held
+	case <-time.After(5 * time.Second):
+		t.Error("the second statement waits for the first")
+	}
+	close(w.hold)
+	for range 2 {
+		for price, err := range <-all {
+			if err != nil {
+				t.Errorf("bid %d: %v", price, err)
+			}
+		}
+	}
+}

@@ -72,7 +72,7 @@ func (s *Store) placeSorted(ctx context.Context, bids []Bid) ([]Result, error) {
 	var rows []writedb.PlaceBidsRow
 	var undone []int64
 	steps := []step{{sql: writedb.PlaceBids, read: rowsInto(&rows, pgx.RowToStructByPos[writedb.PlaceBidsRow]),
-		args: []any{args.RaffleIds, args.UserIds, args.Sizes, args.Prices, args.Quantities, args.Keys, args.Hashes}}}
+		args: []any{args.RaffleIds, args.UserIds, args.Sizes, args.Prices, args.Quantities, args.Keys, args.Hashes, args.Firsts}}}
 	if keyed(bids) {
 		steps = append(steps, step{sql: writedb.UndoCancelled, read: rowsInto(&undone, pgx.RowTo[int64]),
 			args: []any{args.RaffleIds, args.UserIds, args.Keys}})
@@ -89,12 +89,12 @@ func (s *Store) placeSorted(ctx context.Context, bids []Bid) ([]Result, error) {
 	return results, nil
 }
 
-// arguments lays bids out as the columns of PlaceBids. A bid without a key has no hash.
+// arguments lays sorted bids out as the columns of PlaceBids. A bid without a key has no hash.
 func arguments(bids []Bid) writedb.PlaceBidsParams {
 	n := len(bids)
 	a := writedb.PlaceBidsParams{
 		RaffleIds: make([]int64, n), UserIds: make([]int64, n), Sizes: make([]int16, n), Prices: make([]int32, n),
-		Quantities: make([]int32, n), Keys: make([]string, n), Hashes: make([][]byte, n),
+		Quantities: make([]int32, n), Keys: make([]string, n), Hashes: make([][]byte, n), Firsts: make([]bool, n),
 	}
 	for i, b := range bids {
 		a.RaffleIds[i], a.UserIds[i], a.Sizes[i], a.Prices[i] = b.RaffleID, b.UserID, b.Size, b.Price
@@ -103,8 +103,13 @@ func arguments(bids []Bid) writedb.PlaceBidsParams {
 			hash := b.Hash()
 			a.Hashes[i] = hash[:]
 		}
+		a.Firsts[i] = b.Key == "" || i == 0 || !sameKey(b, bids[i-1])
 	}
 	return a
+}
+
+func sameKey(a, b Bid) bool {
+	return a.RaffleID == b.RaffleID && a.UserID == b.UserID && a.Key == b.Key
 }
 
 func keyed(bids []Bid) bool {

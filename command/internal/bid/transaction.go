@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
 
@@ -129,23 +130,8 @@ func classify(err error) error {
 	if err == nil || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownOutcome) {
 		return err
 	}
-	var e *pgconn.PgError
-	if !errors.As(err, &e) || passing(e.Code) {
+	if primary.Passing(err) || transient(err) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return err
-}
-
-// passing says whether an SQLSTATE speaks of the server's state and not of the statement
-// (https://www.postgresql.org/docs/15/errcodes-appendix.html).
-func passing(code string) bool {
-	switch code {
-	case "25006", "55P03": // read-only (a demoted primary), lock not available
-		return true
-	}
-	switch code[:min(2, len(code))] {
-	case "08", "40", "53", "57", "58": // connection, rollback, resources, intervention, system
-		return true
-	}
-	return code == "23505"
 }

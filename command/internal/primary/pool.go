@@ -22,6 +22,10 @@ var session = map[string]string{
 	// Under the limit of a request, so that the server gives up in order before we cut the connection.
 	"statement_timeout":                   "1500",
 	"idle_in_transaction_session_timeout": "5000",
+	// Every statement finds its rows by an index. A plan made while the tables were nearly empty must
+	// not scan them later, and one plan serves all.
+	"enable_seqscan":  "off",
+	"plan_cache_mode": "force_generic_plan",
 }
 
 // Open makes the pool and registers its metrics. It connects when it is first used, so the service can start before the

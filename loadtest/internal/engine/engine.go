@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
@@ -50,7 +51,6 @@ type User struct {
 
 	client   *fasthttp.HostClient
 	recorder *Recorder
-	timeout  time.Duration
 	intended time.Time // of the iteration's first request; zero in the closed model
 }
 
@@ -59,7 +59,7 @@ type User struct {
 func (u *User) Do(step string, ok func(*fasthttp.Response) bool) error {
 	u.Response.Reset()
 	start := time.Now()
-	err := u.client.DoTimeout(u.Request, u.Response, u.timeout)
+	err := u.client.Do(u.Request, u.Response)
 	end := time.Now()
 	from := start
 	if !u.intended.IsZero() {
@@ -77,8 +77,9 @@ func (u *User) Do(step string, ok func(*fasthttp.Response) bool) error {
 }
 
 func transportFailure(err error) string {
+	var network net.Error
 	switch {
-	case errors.Is(err, fasthttp.ErrTimeout):
+	case errors.Is(err, fasthttp.ErrTimeout), errors.As(err, &network) && network.Timeout():
 		return "timeout"
 	case errors.Is(err, fasthttp.ErrNoFreeConns):
 		return "no free connection"
@@ -139,7 +140,12 @@ func (c Config) check() error {
 }
 
 func newClient(c Config) *fasthttp.HostClient {
+	timeout := c.Timeout
+	if timeout == 0 {
+		timeout = 10 * time.Second
+	}
 	return &fasthttp.HostClient{
+		ReadTimeout: timeout, WriteTimeout: timeout,
 		Addr: c.Addr, MaxConns: c.VUsers, MaxIdleConnDuration: time.Minute,
 		// A bid sent twice would be the generator's own fault.
 		MaxIdemponentCallAttempts:     1,
@@ -152,12 +158,8 @@ func newClient(c Config) *fasthttp.HostClient {
 }
 
 func newUser(c Config, id int, client *fasthttp.HostClient, recorder *Recorder) *User {
-	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = 10 * time.Second
-	}
 	return &User{
-		ID: id, Rand: rand.New(rand.NewPCG(c.Seed, uint64(id))), client: client, recorder: recorder, timeout: timeout,
+		ID: id, Rand: rand.New(rand.NewPCG(c.Seed, uint64(id))), client: client, recorder: recorder,
 		Request: fasthttp.AcquireRequest(), Response: fasthttp.AcquireResponse(),
 	}
 }

@@ -14,7 +14,7 @@ import (
 const (
 	ackEvery  = time.Second
 	idleCheck = 250 * time.Millisecond // an idle Redis is looked at this often (P3)
-	firstAsk  = time.Millisecond
+	firstAsk  = 4 * time.Millisecond
 	lastAsk   = time.Second
 )
 

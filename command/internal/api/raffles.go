@@ -1,0 +1,114 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
+	"github.com/stock-pyramid/stock-pyramid/internal/auth"
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
+)
+
+type raffleDocument struct {
+	ID           int64   `json:"id"`
+	ProductID    int64   `json:"product_id"`
+	SellerID     int64   `json:"seller_id"`
+	StartsAt     string  `json:"starts_at"`
+	EndsAt       string  `json:"ends_at"`
+	ClosedAt     *string `json:"closed_at"`
+	ClosingPrice *int32  `json:"closing_price"`
+}
+
+func documentOfRaffle(r raffle.Raffle) raffleDocument {
+	d := raffleDocument{ID: r.ID, ProductID: r.ProductID, SellerID: r.SellerID, StartsAt: formatTime(r.StartsAt),
+		EndsAt: formatTime(r.EndsAt), ClosingPrice: r.ClosingPrice}
+	if r.ClosedAt != nil {
+		at := formatTime(*r.ClosedAt)
+		d.ClosedAt = &at
+	}
+	return d
+}
+
+func (a *API) openRaffle(w http.ResponseWriter, r *http.Request, who auth.Identity) error {
+	n, err := readRaffle(w, r, who)
+	if err != nil {
+		return err
+	}
+	opened, lsn, err := a.Raffles.Add(r.Context(), n)
+	switch {
+	case errors.Is(err, raffle.ErrUnknownProduct):
+		return invalid(web.FieldError{Field: "product_id", Detail: "is no product"})
+	case errors.Is(err, raffle.ErrOver):
+		return invalid(web.FieldError{Field: "ends_at", Detail: "must be in the future"})
+	case err != nil:
+		return err
+	}
+	w.Header().Set("Location", fmt.Sprintf("/v1/raffles/%d", opened.ID))
+	w.Header().Set(commitLSN, lsn)
+	web.WriteJSON(w, r, http.StatusCreated, documentOfRaffle(opened))
+	return nil
+}
+
+func readRaffle(w http.ResponseWriter, r *http.Request, who auth.Identity) (raffle.New, error) {
+	var body struct {
+		ProductID int64   `json:"product_id"`
+		StartsAt  *string `json:"starts_at"`
+		EndsAt    string  `json:"ends_at"`
+	}
+	if _, err := web.ReadJSON(w, r, &body); err != nil {
+		return raffle.New{}, err
+	}
+	n := raffle.New{ProductID: body.ProductID, SellerID: who.UserID}
+	var flaws []web.FieldError
+	if n.ProductID <= 0 {
+		flaws = append(flaws, web.FieldError{Field: "product_id", Detail: "must be the id of a product"})
+	}
+	var errStart, errEnd error
+	if body.StartsAt != nil {
+		n.StartsAt = new(time.Time)
+		if *n.StartsAt, errStart = readTime(*body.StartsAt); errStart != nil {
+			flaws = append(flaws, web.FieldError{Field: "starts_at", Detail: errStart.Error()})
+		}
+	}
+	if n.EndsAt, errEnd = readTime(body.EndsAt); errEnd != nil {
+		flaws = append(flaws, web.FieldError{Field: "ends_at", Detail: errEnd.Error()})
+	}
+	if flaws == nil && n.StartsAt != nil && !n.EndsAt.After(*n.StartsAt) {
+		flaws = append(flaws, web.FieldError{Field: "ends_at", Detail: "must be after starts_at"})
+	}
+	if flaws != nil {
+		return raffle.New{}, invalid(flaws...)
+	}
+	return n, nil
+}
+
+func (a *API) closeRaffle(w http.ResponseWriter, r *http.Request, _ auth.Identity) error {
+	id, err := pathID(r, "raffle_id")
+	if err != nil {
+		return err
+	}
+	closed, lsn, err := a.Raffles.Close(r.Context(), id, raffle.ByAdmin)
+	if err != nil {
+		return err
+	}
+	w.Header().Set(commitLSN, lsn)
+	web.WriteJSON(w, r, http.StatusOK, documentOfRaffle(closed))
+	return nil
+}
+
+// readTime reads RFC 3339 with an upper case T and Z, to the microsecond as the database keeps it.
+func readTime(text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
+		return time.Time{}, errors.New("must be a time such as 2026-11-24T01:02:03Z")
+	}
+	return t.Truncate(time.Microsecond), nil
+}
+
+func formatTime(t time.Time) string { return t.UTC().Truncate(time.Microsecond).Format(timeFormat) }
+
+func invalid(fields ...web.FieldError) *web.Problem {
+	return web.NewProblem(http.StatusUnprocessableEntity, "a value is missing or out of range", fields...)
+}

@@ -1,0 +1,116 @@
+// Package limit bounds the rate of requests, per user and per client address, with token buckets of this
+// process.
+package limit
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// bucketsAtMost is how many buckets one Limiter keeps, some 15 MB.
+const bucketsAtMost = 1 << 16
+
+// Rate is a number of requests per second that may come in for ever, and how many may come at once. The
+// zero Rate is no limit.
+type Rate struct {
+	PerSecond float64
+	Burst     int
+}
+
+// Rates are the limits of users and of addresses.
+type Rates struct{ User, Address Rate }
+
+// UnmarshalText reads "user=20/40,address=200/400": rate per second, slash, burst; what is not named is
+// not limited.
+func (r *Rates) UnmarshalText(text []byte) error {
+	var read Rates
+	if len(text) == 0 {
+		*r = read
+		return nil
+	}
+	for part := range strings.SplitSeq(string(text), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		to := map[string]*Rate{"user": &read.User, "address": &read.Address}[name]
+		if to == nil || *to != (Rate{}) {
+			return fmt.Errorf("want user=RATE/BURST,address=RATE/BURST, each once, not %q", part)
+		}
+		var err error
+		if *to, err = parseRate(value); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	*r = read
+	return nil
+}
+
+func parseRate(text string) (Rate, error) {
+	perSecond, burst, _ := strings.Cut(text, "/")
+	r, errRate := strconv.ParseFloat(perSecond, 64)
+	b, errBurst := strconv.Atoi(burst)
+	// A comparison that is written this way round refuses NaN as well.
+	if errRate != nil || errBurst != nil || !(r >= 0.001 && r <= 1e6) || b < 1 || b > 1e6 {
+		return Rate{}, errors.New("want RATE/BURST, 0.001 to 1000000 a second and 1 to 1000000 at once")
+	}
+	return Rate{PerSecond: r, Burst: b}, nil
+}
+
+// Limiter has a bucket for each key that asked lately.
+type Limiter[K comparable] struct {
+	rate    Rate
+	most    int
+	mu      sync.Mutex
+	buckets map[K]*rate.Limiter
+}
+
+// NewLimiter returns a limiter of a rate, nil for the zero Rate. A nil Limiter grants everything.
+func NewLimiter[K comparable](r Rate) *Limiter[K] {
+	if r == (Rate{}) {
+		return nil
+	}
+	return &Limiter[K]{rate: r, most: bucketsAtMost, buckets: make(map[K]*rate.Limiter)}
+}
+
+// Take takes a token and returns 0, or returns how long it is until there is one.
+func (l *Limiter[K]) Take(key K, now time.Time) time.Duration {
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.buckets[key]
+	if b == nil {
+		if len(l.buckets) >= l.most {
+			l.evict(now)
+		}
+		b = rate.NewLimiter(rate.Limit(l.rate.PerSecond), l.rate.Burst)
+		l.buckets[key] = b
+	}
+	reserved := b.ReserveN(now, 1)
+	wait := reserved.DelayFrom(now)
+	if wait > 0 {
+		reserved.CancelAt(now)
+	}
+	return wait
+}
+
+// evict drops, of a few, the bucket that is nearest to full: a full one is as good as none.
+func (l *Limiter[K]) evict(now time.Time) {
+	const few = 8
+	var fullest K
+	most, seen := -1.0, 0
+	for key, b := range l.buckets { // begins anywhere
+		if tokens := b.TokensAt(now); tokens > most {
+			fullest, most = key, tokens
+		}
+		if seen++; seen == few {
+			break
+		}
+	}
+	delete(l.buckets, fullest)
+}

@@ -1,0 +1,165 @@
+package raffle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
+	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
+)
+
+const (
+	closerLock  = 0x7079_7261_6d69_6400 // "pyramid": the advisory lock of the one Closer at work
+	look        = 100 * time.Millisecond
+	reconnect   = 500 * time.Millisecond
+	closesAtMax = 200 // in one look
+	closesAside = 4   // at once
+)
+
+// Closer closes raffles when their time is over. Any number may run: the one whose session holds the
+// lock works, and another follows within seconds when that session is gone.
+type Closer struct {
+	url    string
+	store  *Store
+	keep   time.Duration
+	log    *slog.Logger
+	active prometheus.Gauge
+	pruned prometheus.Counter
+}
+
+// NewCloser registers its metrics. The URL is the primary's; keep is how long keys are remembered after
+// the close of their raffle.
+func NewCloser(url string, store *Store, keep time.Duration, log *slog.Logger, reg prometheus.Registerer) *Closer {
+	c := &Closer{url: url, store: store, keep: keep, log: log,
+		active: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "closer_active", Help: "1: this instance closes raffles; 0: another one does, or none."}),
+		pruned: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "idempotency_keys_pruned_total", Help: "Idempotency keys forgotten after the retention."}),
+	}
+	reg.MustRegister(c.active, c.pruned)
+	return c
+}
+
+// Run works until ctx ends and returns its error; whatever else goes wrong is tried again.
+func (c *Closer) Run(ctx context.Context) error {
+	for {
+		err := c.session(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		c.log.WarnContext(ctx, "the closer's session ended", "error", err)
+		if err := pause(ctx, reconnect); err != nil {
+			return err
+		}
+	}
+}
+
+// session waits for the lock and works as long as its connection holds it.
+func (c *Closer) session(ctx context.Context) (err error) {
+	conn, err := primary.Connect(ctx, c.url)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		err = errors.Join(err, conn.Close(closing))
+	}()
+	q := writedb.New(conn)
+	for {
+		var mine bool
+		err := within(ctx, func(ctx context.Context) (err error) {
+			mine, err = q.TryCloserLock(ctx, closerLock)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("closer's lock: %w", err)
+		}
+		if mine {
+			return c.work(ctx, conn)
+		}
+		if err := pause(ctx, reconnect); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Closer) work(ctx context.Context, conn *pgx.Conn) error {
+	c.log.InfoContext(ctx, "this instance closes raffles")
+	c.active.Set(1)
+	defer c.active.Set(0)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.closeOnTime(ctx, conn) })
+	g.Go(func() error { return c.prune(ctx) })
+	return g.Wait()
+}
+
+// closeOnTime asks over the connection that holds the lock: while that answers, the lock is held.
+func (c *Closer) closeOnTime(ctx context.Context, conn *pgx.Conn) error {
+	q := writedb.New(conn)
+	for {
+		var due []writedb.DueRafflesRow
+		err := within(ctx, func(ctx context.Context) (err error) {
+			due, err = q.DueRaffles(ctx, closesAtMax)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("due raffles: %w", err)
+		}
+		if closed := c.closeAll(ctx, due); closed == closesAtMax {
+			continue // there are more
+		}
+		if err := pause(ctx, look); err != nil {
+			return err
+		}
+	}
+}
+
+// closeAll tries each and returns how many it closed; one that fails is due again at the next look and
+// hinders no other.
+func (c *Closer) closeAll(ctx context.Context, due []writedb.DueRafflesRow) int {
+	var closed atomic.Int64
+	var g errgroup.Group
+	g.SetLimit(closesAside)
+	for _, d := range due {
+		if ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error {
+			if _, _, err := c.store.Close(ctx, d.ID, ByTime); err != nil {
+				c.log.WarnContext(ctx, "raffle not closed yet", "raffle", d.ID, "ends_at", d.EndsAt, "error", err)
+				return nil
+			}
+			closed.Add(1)
+			return nil
+		})
+	}
+	_ = g.Wait() // none returns an error
+	return int(closed.Load())
+}
+
+// within ends a statement whose server can't be heard any more, which else would be waited for for minutes.
+func within(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return do(ctx)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

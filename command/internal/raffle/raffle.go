@@ -1,0 +1,42 @@
+// Package raffle opens and closes raffles: Store does it for an admin, and Closer, of which one is at
+// work among all instances, when a raffle's time is over. Closer also forgets old idempotency keys.
+package raffle
+
+import (
+	"errors"
+	"time"
+)
+
+// Raffle is an auction of one product. Times have a resolution of microseconds, prices are in KRW.
+type Raffle struct {
+	ID        int64
+	ProductID int64
+	SellerID  int64
+	StartsAt  time.Time
+	EndsAt    time.Time
+	// ClosedAt is nil until the close, which is final.
+	ClosedAt *time.Time
+	// ClosingPrice is the highest price of the bids at the close; nil: there were none.
+	ClosingPrice *int32
+}
+
+// New is a raffle to be opened.
+type New struct {
+	ProductID int64
+	SellerID  int64
+	StartsAt  *time.Time // nil: now
+	EndsAt    time.Time
+}
+
+// What opening or closing a raffle can run into.
+var (
+	ErrUnknown        = errors.New("unknown raffle")
+	ErrUnknownProduct = errors.New("unknown product")
+	ErrUnknownSeller  = errors.New("unknown seller")
+	ErrOver           = errors.New("raffle would be over at once")
+	ErrNotStarted     = errors.New("raffle not started")
+	// ErrUnavailable: trying again may help, and does no harm.
+	ErrUnavailable = errors.New("database not available for raffles")
+	// ErrUnknownOutcome: the raffle may have been opened, and the answer was not seen.
+	ErrUnknownOutcome = errors.New("outcome of opening a raffle unknown")
+)

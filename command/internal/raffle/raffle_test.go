@@ -1,0 +1,284 @@
+package raffle_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/fixture"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
+)
+
+// addBids adds n bids in eleven sizes whose highest price is 1000 + n.
+func addBids(t testing.TB, server fixture.Server, raffleID int64, n int) {
+	t.Helper()
+	server.Exec(t, `INSERT INTO bids (raffle_id, user_id, size, price, created_at)
+		SELECT $1, 1 + i % 9, 250 + 5 * (i % 11), 1000 + i, now() FROM generate_series(1, $2::int) i`, raffleID, n)
+}
+
+func TestAdd(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	fixture.Fill(t, db)
+	s := raffle.NewStore(fixture.Pool(t, db), prometheus.NewRegistry())
+	soon, past := time.Now().Add(time.Hour).Truncate(time.Microsecond), time.Now().Add(-time.Hour).Truncate(time.Microsecond)
+	for _, c := range []struct {
+		name string
+		n    raffle.New
+		want error
+	}{
+		{"starts now", raffle.New{ProductID: 1, SellerID: 2, EndsAt: soon}, nil},
+		{"started", raffle.New{ProductID: 1, SellerID: 2, StartsAt: &past, EndsAt: soon}, nil},
+		{"product", raffle.New{ProductID: 9, SellerID: 2, EndsAt: soon}, raffle.ErrUnknownProduct},
+		{"seller", raffle.New{ProductID: 1, SellerID: 99, EndsAt: soon}, raffle.ErrUnknownSeller},
+		{"over", raffle.New{ProductID: 1, SellerID: 2, StartsAt: &past, EndsAt: past.Add(time.Second)}, raffle.ErrOver},
+	} {
+		r, lsn, err := s.Add(t.Context(), c.n)
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+		if err == nil && (r.ID == 0 || r.SellerID != 2 || !r.EndsAt.Equal(soon) || r.ClosedAt != nil || lsn == "" ||
+			(c.n.StartsAt == nil && time.Since(r.StartsAt) > time.Minute) || (c.n.StartsAt != nil && !r.StartsAt.Equal(past))) {
+			t.Errorf("%s: %+v at %q", c.name, r, lsn)
+		}
+	}
+}
+
+func TestCloseIsFinal(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	fixture.Fill(t, db)
+	s := raffle.NewStore(fixture.Pool(t, db), prometheus.NewRegistry())
+	for id, want := range map[int64]error{fixture.Unknown: raffle.ErrUnknown, fixture.NotStarted: raffle.ErrNotStarted} {
+		if _, _, err := s.Close(t.Context(), id, raffle.ByAdmin); !errors.Is(err, want) {
+			t.Errorf("raffle %d: %v, want %v", id, err, want)
+		}
+	}
+	if r, _, err := s.Close(t.Context(), fixture.Over, raffle.ByTime); err != nil || r.ClosedAt == nil || r.ClosingPrice != nil {
+		t.Errorf("no bids: %+v, %v", r, err)
+	}
+	addBids(t, db, fixture.Open, 100)
+	first, lsn, err := s.Close(t.Context(), fixture.Open, raffle.ByAdmin)
+	if err != nil || first.ClosedAt == nil || *first.ClosingPrice != 1100 || lsn == "" {
+		t.Fatalf("%+v at %q, %v", first, lsn, err)
+	}
+	again, _, err := s.Close(t.Context(), fixture.Open, raffle.ByTime)
+	if err != nil || !again.ClosedAt.Equal(*first.ClosedAt) || *again.ClosingPrice != 1100 {
+		t.Errorf("again: %+v, %v, first %+v", again, err, first)
+	}
+}
+
+// The highest price is found through the index: one bid per size is read, of however many.
+func TestCloseReadsOneBidPerSize(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	fixture.Fill(t, db)
+	addBids(t, db, fixture.Open, 400_000)
+	db.Exec(t, "ANALYZE bids")
+	conn, err := pgx.Connect(t.Context(), db.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	rows, err := conn.Query(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, COSTS off) "+writedb.CloseRaffle, pgx.QueryExecModeSimpleProtocol, fixture.Open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := strings.Join(lines, "\n")
+	if strings.Count(plan, "using bids_highest") != 2 || strings.Contains(plan, "Sort") || strings.Contains(plan, "Seq Scan on bids") {
+		t.Errorf("the plan is\n%s", plan)
+	}
+	if n := fixture.Count(t, db, "SELECT closing_price FROM raffles WHERE id = 1"); n != 401_000 {
+		t.Errorf("closing price %d", n)
+	}
+}
+
+// Shared row locks overtake a waiting exclusive one: sessions that leave no gap between them would keep a
+// close waiting for ever.
+func TestCloseGetsItsTurn(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	fixture.Fill(t, db)
+	reg := prometheus.NewRegistry()
+	s := raffle.NewStore(fixture.Pool(t, db), reg)
+	crowd, err := pgxpool.New(t.Context(), db.URL("command")+"&pool_max_conns=16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer crowd.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	var shared atomic.Int64
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				_, err := crowd.Exec(t.Context(), "BEGIN; SELECT 1 FROM raffles WHERE id = 1 FOR SHARE; SELECT pg_sleep(0.03); COMMIT",
+					pgx.QueryExecModeSimpleProtocol)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				shared.Add(1)
+			}
+		})
+	}
+	defer wg.Wait()
+	defer cancel()
+	testenv.Eventually(t, 30*time.Second, "the raffle is hot", func() bool { return shared.Load() > 32 })
+	began := time.Now()
+	if _, _, err := s.Close(t.Context(), fixture.Open, raffle.ByAdmin); err != nil {
+		t.Error(err)
+	}
+	if n := value(t, reg, "raffle_close_gates_total"); n != 1 {
+		t.Errorf("gates: %v", n)
+	}
+	t.Logf("closed after %v", time.Since(began))
+}
+
+// value is that of a counter or gauge without labels.
+func value(t testing.TB, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue() + f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no %s", name)
+	return 0
+}
+
+func newCloser(db fixture.Server, pool *pgxpool.Pool, keep time.Duration) (*raffle.Closer, *prometheus.Registry) {
+	reg := prometheus.NewRegistry()
+	return raffle.NewCloser(db.URL("command"), raffle.NewStore(pool, reg), keep, slog.New(slog.DiscardHandler), reg), reg
+}
+
+func active(t testing.TB, reg *prometheus.Registry) bool {
+	return value(t, reg, "closer_active") == 1
+}
+
+// Raffles close within a second of their end, also while the instance that does it is taken away.
+func TestTwoClosers(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	fixture.Fill(t, db)
+	pool := fixture.Pool(t, db)
+	var regs [2]*prometheus.Registry
+	var stop [2]context.CancelFunc
+	var wg sync.WaitGroup
+	for i := range regs {
+		closer, reg := newCloser(db, pool, time.Hour)
+		ctx, cancel := context.WithCancel(t.Context())
+		regs[i], stop[i] = reg, cancel
+		wg.Go(func() {
+			if err := closer.Run(ctx); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
+	defer wg.Wait()
+	defer stop[0]()
+	defer stop[1]()
+	leader := func() int {
+		t.Helper()
+		testenv.Eventually(t, 10*time.Second, "one leads", func() bool { return active(t, regs[0]) != active(t, regs[1]) })
+		if active(t, regs[0]) {
+			return 0
+		}
+		return 1
+	}
+	leader()
+	testenv.Eventually(t, 5*time.Second, "what was over is closed", func() bool {
+		return fixture.Count(t, db, "SELECT count(*) FROM raffles WHERE id = $1 AND closed_at IS NOT NULL", fixture.Over) == 1
+	})
+	db.Exec(t, `INSERT INTO raffles (id, product_id, seller_id, starts_at, ends_at)
+		SELECT 2000 + n, 1, 1, now() - interval '1 s', now() + 5 * n * interval '1 ms' FROM generate_series(1, 1000) n`)
+	// The session is lost first, and then the instance.
+	db.Exec(t, `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+	testenv.Eventually(t, 10*time.Second, "some are closed", func() bool {
+		return fixture.Count(t, db, "SELECT count(*) FROM raffles WHERE id > 2000 AND closed_at IS NOT NULL") > 400
+	})
+	first := leader()
+	stop[first]()
+	testenv.Eventually(t, 10*time.Second, "the other one leads", func() bool { return active(t, regs[1-first]) })
+	testenv.Eventually(t, 15*time.Second, "all are closed", func() bool {
+		return fixture.Count(t, db, "SELECT count(*) FROM raffles WHERE id > 2000 AND closed_at IS NULL") == 0
+	})
+	late := fixture.Count(t, db, "SELECT (extract(epoch FROM max(closed_at - ends_at)) * 1000)::bigint FROM raffles WHERE id > 2000")
+	early := fixture.Count(t, db, "SELECT count(*) FROM raffles WHERE id > 2000 AND closed_at < ends_at")
+	if late >= 1000 || early > 0 {
+		t.Errorf("closed up to %d ms late, %d too early", late, early)
+	}
+	t.Logf("at most %d ms late", late)
+}
+
+// W2: a key is remembered as long as it could bid again, and for the retention after the close.
+func TestKeysArePruned_W2(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	fixture.Fill(t, db)
+	pool := fixture.Pool(t, db)
+	bids := bid.NewStore(pool, prometheus.NewRegistry())
+	db.Exec(t, "INSERT INTO raffles (id, product_id, seller_id, starts_at, ends_at) VALUES (5, 1, 1, now() - interval '1 s', now() + interval '1 day')")
+	place := func(raffleID int64, key string) bid.Result {
+		t.Helper()
+		results, err := bids.Place(t.Context(), []bid.Bid{{RaffleID: raffleID, UserID: 1, Size: 270, Price: 1000, Quantity: 1, Key: key}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return results[0]
+	}
+	for _, key := range []string{"a", "b", "c"} {
+		if r := place(fixture.Open, key); r.Err != nil {
+			t.Fatal(r.Err)
+		} else if _, err := bids.Cancel(t.Context(), fixture.Open, r.Placed.ID, 1); key == "c" && err != nil {
+			t.Fatal(err)
+		}
+		place(5, key)
+	}
+	// Made now, since a raffle that is open has no keys to lose.
+	db.Exec(t, `INSERT INTO bids (raffle_id, user_id, size, price, created_at, idempotency_key, request_hash)
+		SELECT 1, 2, 270, 1000, now(), 'k' || n, '\x00' FROM generate_series(1, 1200) n`)
+	db.Exec(t, "UPDATE raffles SET closed_at = now() - interval '1 hour' WHERE id = 1")
+	db.Exec(t, "UPDATE raffles SET closed_at = now() WHERE id = 5")
+	before := fixture.Count(t, db, "SELECT count(*) FROM bids")
+	s := raffle.NewStore(pool, prometheus.NewRegistry())
+	var total int64
+	for {
+		n, err := s.PruneKeys(t.Context(), time.Now().Add(-30*time.Minute))
+		if err != nil || n > 1000 {
+			t.Fatal(n, err)
+		}
+		if total += n; n == 0 {
+			break
+		}
+	}
+	if total != 1203 {
+		t.Errorf("%d keys pruned, want 1203", total)
+	}
+	left := fixture.Count(t, db, `SELECT count(*) FROM (SELECT raffle_id, idempotency_key FROM bids UNION ALL SELECT raffle_id, idempotency_key FROM cancelled_bids) b
+		WHERE idempotency_key IS NOT NULL AND raffle_id <> 5`)
+	if after := fixture.Count(t, db, "SELECT count(*) FROM bids"); left != 0 || after != before {
+		t.Errorf("%d keys left, %d bids of %d", left, after, before)
+	}
+	if r := place(5, "a"); !r.Replayed {
+		t.Errorf("within the retention: %+v", r)
+	}
+	if r := place(fixture.Open, "a"); !errors.Is(r.Err, bid.ErrNotOpen) {
+		t.Errorf("after it: %+v", r)
+	}
+}
