@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 )
 
 // RequestIDHeader names the header that carries a request's id, from the client or made here.
@@ -26,12 +27,13 @@ type Router struct {
 	problem  func(error) *Problem
 	log      *slog.Logger
 	duration *prometheus.HistogramVec
+	expected rate.Sometimes // logging of 502 to 504
 }
 
 // NewRouter makes a router. problem is the service's error table: it returns nil for an error that
 // it doesn't know, which becomes a 500 with the cause in the log only.
 func NewRouter(log *slog.Logger, reg prometheus.Registerer, problem func(error) *Problem) *Router {
-	rt := &Router{mux: mux.NewRouter(), problem: problem, log: log,
+	rt := &Router{mux: mux.NewRouter(), problem: problem, log: log, expected: rate.Sometimes{First: 10, Interval: time.Second},
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "http_request_duration_seconds", Help: "Time to answer a request, by route and status.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
@@ -87,8 +89,15 @@ func (rt *Router) fail(w *statusWriter, r *http.Request, err error) {
 		p = NewProblem(http.StatusInternalServerError, "something went wrong here")
 	}
 	if p.Status >= 500 && !errors.Is(r.Context().Err(), context.Canceled) {
-		rt.log.WarnContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path,
-			"status", p.Status, "error", err, "request_id", w.Header().Get(RequestIDHeader))
+		log := func() {
+			rt.log.WarnContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path,
+				"status", p.Status, "error", err, "request_id", w.Header().Get(RequestIDHeader))
+		}
+		if p.Status == http.StatusInternalServerError {
+			log()
+		} else { // an overloaded service must not drown in its log as well; the metrics count them all
+			rt.expected.Do(log)
+		}
 	}
 	if w.wrote {
 		return // the status line is out: the client sees a body cut short

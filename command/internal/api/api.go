@@ -24,6 +24,8 @@ const loginLimit = 2 * time.Second
 type Bids interface {
 	// Place returns the bid that was placed, or one of package bid's errors.
 	Place(ctx context.Context, b bid.Bid) (bid.Result, error)
+	// Full says that Place would return bid.ErrBusy now.
+	Full() bool
 	// Cancel returns the position after the commit, or one of package bid's errors.
 	Cancel(ctx context.Context, raffleID, id, userID int64) (lsn string, err error)
 }
@@ -50,7 +52,7 @@ func (a *API) routes() []route {
 		{"POST", "/v1/login", a.login},
 		{"POST", "/v1/raffles", a.asAdmin(a.openRaffle)},
 		{"POST", "/v1/raffles/{raffle_id}/close", a.asAdmin(a.closeRaffle)},
-		{"POST", "/v1/raffles/{raffle_id}/bids", a.asUser(a.placeBid)},
+		{"POST", "/v1/raffles/{raffle_id}/bids", a.unlessFull(a.asUser(a.placeBid))},
 		{"DELETE", "/v1/raffles/{raffle_id}/bids/{id}", a.asUser(a.cancelBid)},
 		{"GET", "/.well-known/jwks.json", a.jwks},
 		{"GET", "/openapi/command.yaml", a.openAPI},
@@ -72,6 +74,16 @@ func (a *API) limited(h web.Handler) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if wait := a.Limits.Address(r, time.Now()); wait > 0 {
 			return tooMany(wait)
+		}
+		return h(w, r)
+	}
+}
+
+// unlessFull sheds a bid before its token and its body cost anything (W4).
+func (a *API) unlessFull(h web.Handler) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if a.Bids.Full() {
+			return bid.ErrBusy
 		}
 		return h(w, r)
 	}
