@@ -46,6 +46,10 @@ config-check: ## Validate the HAProxy, Prometheus and shell files
 race: ## Run every test with the race detector
 	$(GO) test -race -timeout 15m ./...
 
+bench: ## Measure the write side beside its baselines in the same run (about 7 minutes)
+	@deploy/local/install
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./loadtest/internal/bench
+
 generate: ## Make the database code from sql/queries
 	$(GO) tool sqlc generate
 
