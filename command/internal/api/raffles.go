@@ -101,8 +101,8 @@ func (a *API) closeRaffle(w http.ResponseWriter, r *http.Request, _ auth.Identit
 // readTime reads RFC 3339 with an upper case T and Z, to the microsecond as the database keeps it.
 func readTime(text string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, text)
-	if err != nil || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
-		return time.Time{}, errors.New("must be a time such as 2026-11-24T01:02:03Z")
+	if err != nil || t.Unix() < 0 || t.UTC().Year() > 9999 {
+		return time.Time{}, errors.New("must be a time such as 2026-11-24T01:02:03Z, of 1970 or later")
 	}
 	return t.Truncate(time.Microsecond), nil
 }

@@ -208,7 +208,8 @@ func (b *Batcher) place(batch []*waiting) {
 }
 
 // try places the batch, or its halves if it fails for a reason that one bid or one locked raffle may
-// have brought in. An unknown outcome is final here: only a client with its key may ask again.
+// have brought in. A database that can't be reached would fail the halves too, and an unknown outcome is
+// final here: only a client with its key may ask again.
 func (b *Batcher) try(ctx context.Context, batch []*waiting) {
 	bids := make([]Bid, len(batch))
 	for i, w := range batch {
@@ -220,7 +221,7 @@ func (b *Batcher) try(ctx context.Context, batch []*waiting) {
 		for i, w := range batch {
 			w.result <- results[i]
 		}
-	case len(batch) > 1 && ctx.Err() == nil && !errors.Is(err, ErrUnknownOutcome):
+	case len(batch) > 1 && ctx.Err() == nil && divisible(err):
 		b.try(ctx, batch[:len(batch)/2])
 		b.try(ctx, batch[len(batch)/2:])
 	default:

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -134,7 +135,7 @@ func TestFullAndLateBidsAreRefused_W4(t *testing.T) {
 
 func TestOneBadBidFailsAlone(t *testing.T) {
 	w := newBatchWriter()
-	bad := errors.New("poison")
+	bad := &pgconn.PgError{Code: "22P05"} // a character that the database can't take
 	w.fail = func(bids []Bid) error {
 		for _, b := range bids {
 			if b.Price == 13 {
@@ -152,6 +153,30 @@ func TestOneBadBidFailsAlone(t *testing.T) {
 		if errors.Is(err, bad) != (price == 13) {
 			t.Errorf("bid %d: %v", price, err)
 		}
+	}
+}
+
+// A database that is away fails a batch once, not once for every half of it.
+func TestAnAbsentDatabaseIsNotStormed_W4(t *testing.T) {
+	w := newBatchWriter()
+	w.fail = func([]Bid) error { return ErrUnavailable }
+	b := NewBatcher(w, testLimits, time.Now, prometheus.NewRegistry())
+	defer b.Close()
+	all := make(chan map[int32]error, 2)
+	placeAll(b, 1, func(e map[int32]error) { all <- e })
+	<-w.entered
+	placeAll(b, 40, func(e map[int32]error) { all <- e })
+	waitQueued(t, b, 40)
+	close(w.hold)
+	for range 2 {
+		for price, err := range <-all {
+			if !errors.Is(err, ErrUnavailable) {
+				t.Errorf("bid %d: %v", price, err)
+			}
+		}
+	}
+	if len(w.batches) != 2 {
+		t.Errorf("%d statements for two batches", len(w.batches))
 	}
 }
 

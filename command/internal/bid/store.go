@@ -37,7 +37,9 @@ func (s *Store) Place(ctx context.Context, bids []Bid) ([]Result, error) {
 	sorted, places := inKeyOrder(bids)
 	found, err := s.placeSorted(ctx, sorted)
 	if err != nil {
-		s.count(err, len(bids))
+		if len(bids) == 1 || !divisible(err) { // else its parts are tried and counted
+			s.count(err, len(bids))
+		}
 		return nil, fmt.Errorf("place %d bids: %w", len(bids), err)
 	}
 	results := make([]Result, len(bids))

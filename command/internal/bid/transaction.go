@@ -125,6 +125,20 @@ func transient(err error) bool {
 	return pgconn.SafeToRetry(err) && !errors.Is(err, ErrUnavailable)
 }
 
+// divisible says whether the database refused this statement for what was in it, so that a part of it
+// may succeed: a conflict, a lock not granted, a statement that took too long, or bad data.
+func divisible(err error) bool {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) || errors.Is(err, ErrUnknownOutcome) {
+		return false
+	}
+	switch e.Code[:min(2, len(e.Code))] {
+	case "22", "23", "40", "55": // data, constraint, rollback, not in the needed state
+		return true
+	}
+	return e.Code == "57014" // statement timeout
+}
+
 // classify turns what the database could not do for now into ErrUnavailable.
 func classify(err error) error {
 	if err == nil || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownOutcome) {

@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	closerLock  = 0x7079_7261_6d69_6400 // "pyramid": the advisory lock of the one Closer at work
+	// The advisory lock of the one Closer at work: "pyramid" and 1; the replicator's ends in 0.
+	closerLock  = 0x7079_7261_6d69_6401
 	look        = 100 * time.Millisecond
 	reconnect   = 500 * time.Millisecond
 	closesAtMax = 200 // in one look
