@@ -58,7 +58,7 @@ func serve(ctx context.Context, config *Config) (err error) {
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer primary.Close(pool)
 	web.TuneGC()
 	servers, err := web.Listen(log, config.ListenAddr, config.AdminAddr)
 	if err != nil {

@@ -20,12 +20,12 @@ import (
 // ShutdownTime is how long requests in flight may take to finish after SIGTERM.
 const ShutdownTime = 9 * time.Second
 
-// TuneGC lets the heap grow to five times what is live before it is collected, unless GOGC says
+// TuneGC lets the heap grow to three times what is live before it is collected, unless GOGC says
 // otherwise: the services keep little and allocate per request, so collecting at twice the live heap
-// would take an eighth of their processor time.
+// takes an eighth of their processor time.
 func TuneGC() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
+		debug.SetGCPercent(200)
 	}
 }
 

@@ -41,6 +41,8 @@ type Batcher struct {
 	lanes  sync.WaitGroup
 	stop   chan struct{}
 
+	pressure *pressure
+
 	collecting sync.Mutex
 	underway   atomic.Int64
 	finished   chan struct{}
@@ -59,7 +61,8 @@ type waiting struct {
 
 // NewBatcher registers its metrics and starts its lanes; Close ends them.
 func NewBatcher(to Writer, l Limits, now func() time.Time, reg prometheus.Registerer) *Batcher {
-	b := &Batcher{direct: direct{to, make(chan struct{}, l.Cancels), l.Try}, to: to, limits: l, now: now, queue: make(chan *waiting, l.Queue), stop: make(chan struct{}), finished: make(chan struct{}, 1),
+	b := &Batcher{direct: direct{to, make(chan struct{}, l.Cancels), l.Try}, to: to, limits: l, now: now,
+		queue: make(chan *waiting, l.Queue), stop: make(chan struct{}), finished: make(chan struct{}, 1), pressure: newPressure(l),
 		sizes: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "bid_batch_size", Help: "Bids in one statement.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -78,7 +81,7 @@ func NewBatcher(to Writer, l Limits, now func() time.Time, reg prometheus.Regist
 
 // Full says that a bid would be refused now. It spares the work of reading one.
 func (b *Batcher) Full() bool {
-	if len(b.queue) < cap(b.queue) {
+	if int64(len(b.queue)) < b.pressure.queue.Load() {
 		return false
 	}
 	b.sheds.WithLabelValues("full").Inc()
@@ -88,6 +91,9 @@ func (b *Batcher) Full() bool {
 // Place places one bid. The error is the result's own, ErrBusy, or that of Store.Place. What has been
 // queued goes on without its caller.
 func (b *Batcher) Place(ctx context.Context, bid Bid) (Result, error) {
+	if b.Full() {
+		return Result{}, ErrBusy
+	}
 	w := &waiting{bid: bid, since: b.now(), result: make(chan Result, 1)}
 	select {
 	case b.queue <- w:
@@ -138,7 +144,7 @@ func (b *Batcher) collect(batch []*waiting) []*waiting {
 		}
 	}
 	b.awaitTurn()
-	for len(batch) < b.limits.Batch {
+	for limit := int(b.pressure.batch.Load()); len(batch) < limit; {
 		select {
 		case w := <-b.queue:
 			batch = append(batch, w)
@@ -163,7 +169,7 @@ func (b *Batcher) awaitTurn() {
 	}
 	timer := time.NewTimer(overlap)
 	defer timer.Stop()
-	for b.underway.Load() > 0 && len(b.queue) < b.limits.Batch {
+	for b.underway.Load() > 0 && len(b.queue) < int(b.pressure.batch.Load()) {
 		select {
 		case <-b.finished:
 		case <-timer.C:
@@ -215,7 +221,10 @@ func (b *Batcher) try(ctx context.Context, batch []*waiting) {
 	for i, w := range batch {
 		bids[i] = w.bid
 	}
+	start := b.now()
 	results, err := b.to.Place(ctx, bids)
+	end := b.now()
+	b.pressure.ended(len(bids), end.Sub(start), err != nil, len(b.queue), end)
 	switch {
 	case err == nil:
 		for i, w := range batch {

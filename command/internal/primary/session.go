@@ -3,7 +3,6 @@ package primary
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -27,6 +26,6 @@ func Connect(ctx context.Context, url string) (*pgx.Conn, error) {
 			config.ConnConfig.RuntimeParams[name] = value
 		}
 	}
-	config.ConnConfig.ConnectTimeout = 3 * time.Second
+	config.ConnConfig.ConnectTimeout = connectTimeout
 	return pgx.ConnectConfig(ctx, config.ConnConfig)
 }

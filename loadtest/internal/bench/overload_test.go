@@ -28,7 +28,7 @@ const (
 	window = 5 * time.Second
 	// slowRate is what the slowed database takes, in bids per second; ten times that is offered.
 	slowRate = 2000
-	// overloadUsers is more than the service holds at once (its queue and its batches under way, 3,584
+	// overloadUsers is more than the service holds at once (its queue and its batches under way, 4,096
 	// by default), or in the end no user would be left to be refused.
 	overloadUsers = 6000
 )
