@@ -23,12 +23,18 @@ type Limits struct {
 	Wait time.Duration
 	// Try is how long a batch or a cancellation may take.
 	Try time.Duration
+	// Overlap is how long a statement may take before the next one no longer waits for it. On the same
+	// few cores, two statements at once take as long as one after the other, each with half of the bids
+	// and with a commit, a flush, a message to the standby and one to the replicator of its own. One
+	// that waits for a lock or a slow disk must not hold up the others, though.
+	Overlap time.Duration
 	// Cancels is how many cancellations are under way at once.
 	Cancels int
 }
 
 // DefaultLimits suit a primary on the same two cores.
-var DefaultLimits = Limits{Lanes: 4, Batch: 512, Queue: 2048, Wait: time.Second, Try: 2 * time.Second, Cancels: 64}
+var DefaultLimits = Limits{Lanes: 4, Batch: 512, Queue: 2048, Wait: time.Second, Try: 2 * time.Second,
+	Overlap: 10 * time.Millisecond, Cancels: 64}
 
 // Batcher makes one statement of the bids that arrive together. There is no delay: a lone bid goes at
 // once, and a batch is what has come while the one before was under way.
@@ -95,6 +101,14 @@ func (b *Batcher) Place(ctx context.Context, bid Bid) (Result, error) {
 		return Result{}, ErrBusy
 	}
 	w := &waiting{bid: bid, since: b.now(), result: make(chan Result, 1)}
+	if b.underway.CompareAndSwap(0, 1) {
+		// Nothing is under way: no lane has to be woken, which would take longer than the statement needs
+		// to be sent. Whoever has queued meanwhile comes along.
+		b.place(b.punctual(b.drain([]*waiting{w})))
+		b.finish()
+		r := <-w.result
+		return r, r.Err
+	}
 	select {
 	case b.queue <- w:
 	default:
@@ -127,7 +141,7 @@ func (b *Batcher) lane() {
 	}
 }
 
-// collect waits for a bid, and while a statement is under way, for its end or for overlap to pass, and
+// collect waits for a bid, and while a statement is under way, for its end or for Overlap to pass, and
 // takes what waits then; nothing after Close. One lane collects at a time.
 func (b *Batcher) collect(batch []*waiting) []*waiting {
 	b.collecting.Lock()
@@ -144,30 +158,28 @@ func (b *Batcher) collect(batch []*waiting) []*waiting {
 		}
 	}
 	b.awaitTurn()
+	b.underway.Add(1)
+	return b.drain(batch)
+}
+
+// drain adds what waits, as far as a statement may hold it.
+func (b *Batcher) drain(batch []*waiting) []*waiting {
 	for limit := int(b.pressure.batch.Load()); len(batch) < limit; {
 		select {
 		case w := <-b.queue:
 			batch = append(batch, w)
-			continue
 		default:
+			return batch
 		}
-		break
 	}
-	b.underway.Add(1)
 	return batch
 }
-
-// overlap is how long a statement may take before the next one no longer waits for it. On the same few
-// cores, two statements at once take as long as one after the other, each with half of the bids and
-// with a commit, a flush, a message to the standby and one to the replicator of its own. One that waits
-// for a lock or a slow disk must not hold up the others, though.
-const overlap = 10 * time.Millisecond
 
 func (b *Batcher) awaitTurn() {
 	if b.underway.Load() == 0 {
 		return
 	}
-	timer := time.NewTimer(overlap)
+	timer := time.NewTimer(b.limits.Overlap)
 	defer timer.Stop()
 	for b.underway.Load() > 0 && len(b.queue) < int(b.pressure.batch.Load()) {
 		select {

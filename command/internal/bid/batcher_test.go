@@ -44,7 +44,7 @@ func newBatchWriter() *batchWriter {
 	return &batchWriter{entered: make(chan struct{}, 1000), hold: make(chan struct{})}
 }
 
-var testLimits = Limits{Lanes: 1, Batch: 100, Queue: 50, Wait: time.Minute, Try: time.Minute, Cancels: 1}
+var testLimits = Limits{Lanes: 1, Batch: 100, Queue: 50, Wait: time.Minute, Try: time.Minute, Overlap: time.Minute, Cancels: 1}
 
 // placeAll places bids of prices 1 to n at once and returns their errors by price.
 func placeAll(b *Batcher, n int, done func(map[int32]error)) {
@@ -65,8 +65,10 @@ func placeAll(b *Batcher, n int, done func(map[int32]error)) {
 	go func() { wg.Wait(); done(errs) }()
 }
 
+// waitQueued waits until n bids have come beside the one under way: the lane has taken one of them.
 func waitQueued(t *testing.T, b *Batcher, n int) {
 	t.Helper()
+	n--
 	deadline := time.Now().Add(5 * time.Second)
 	for len(b.queue) != n {
 		if time.Now().After(deadline) {
@@ -103,13 +105,13 @@ func TestFullAndLateBidsAreRefused_W4(t *testing.T) {
 	var mu sync.Mutex
 	now := time.Unix(0, 0)
 	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
-	b := NewBatcher(w, Limits{Lanes: 1, Batch: 100, Queue: 10, Wait: time.Second, Try: time.Minute}, clock, prometheus.NewRegistry())
+	b := NewBatcher(w, Limits{Lanes: 1, Batch: 100, Queue: 10, Wait: time.Second, Try: time.Minute, Overlap: time.Minute}, clock, prometheus.NewRegistry())
 	defer b.Close()
 	all := make(chan map[int32]error, 2)
 	placeAll(b, 1, func(e map[int32]error) { all <- e })
 	<-w.entered
-	placeAll(b, 10, func(e map[int32]error) { all <- e })
-	waitQueued(t, b, 10)
+	placeAll(b, 11, func(e map[int32]error) { all <- e })
+	waitQueued(t, b, 11)
 	if !b.Full() {
 		t.Error("a full queue is not reported")
 	}
@@ -123,7 +125,7 @@ func TestFullAndLateBidsAreRefused_W4(t *testing.T) {
 	for range 2 {
 		errs := <-all
 		for price, err := range errs {
-			if late := len(errs) == 10; errors.Is(err, ErrBusy) != late {
+			if late := len(errs) == 11; errors.Is(err, ErrBusy) != late {
 				t.Errorf("bid %d: %v", price, err)
 			}
 		}
@@ -208,7 +210,7 @@ func TestAnUnknownOutcomeIsFinal_W2(t *testing.T) {
 func TestAStuckStatementIsOvertaken(t *testing.T) {
 	w := newBatchWriter()
 	l := testLimits
-	l.Lanes = 2
+	l.Overlap = time.Millisecond
 	b := NewBatcher(w, l, time.Now, prometheus.NewRegistry())
 	defer b.Close()
 	all := make(chan map[int32]error, 2)
