@@ -1,0 +1,49 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// FuzzReadJSON reads a bid's body: it is refused with a problem, or taken for what encoding/json takes it
+// for, with each known name at most once and nothing else in it.
+func FuzzReadJSON(f *testing.F) {
+	for _, body := range []string{`{"size":270,"price":1000}`, `{"size":270,"price":1000,"quantity":null}`, `{"Size":1}`,
+		`{"size":1,"size":2}`, `[]`, `{"price":1e3}`, `{"s\u0069ze":1}`, `{"size":99999}`, "{}\x00", ``} {
+		f.Add(body)
+	}
+	type bid struct {
+		Size     int16  `json:"size"`
+		Price    int32  `json:"price"`
+		Quantity *int32 `json:"quantity"`
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		var got bid
+		raw, err := ReadJSON(httptest.NewRecorder(), r, &got)
+		if err != nil {
+			var p *Problem
+			if !errors.As(err, &p) || (p.Status != 400 && p.Status != 413 && p.Status != 422) {
+				t.Fatalf("%q: %v", body, err)
+			}
+			return
+		}
+		if string(raw) != body {
+			t.Fatalf("%q was read as %q", body, raw)
+		}
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(body), &fields); err != nil {
+			t.Fatalf("%q is taken, but no JSON object: %v", body, err)
+		}
+		for name := range fields {
+			if name != "size" && name != "price" && name != "quantity" || strings.Count(body, `"`+name+`"`) != 1 {
+				t.Fatalf("%q is taken with the name %q", body, name)
+			}
+		}
+	})
+}
