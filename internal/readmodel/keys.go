@@ -28,7 +28,7 @@ func (e Epoch) Newest(raffleID int64, size int16) string { return e.sizeKey(raff
 // Highest is the sorted set of a raffle's bids of a size by price (HighestScore).
 func (e Epoch) Highest(raffleID int64, size int16) string { return e.sizeKey(raffleID, ":h:", size) }
 
-// Sizes is the set of sizes (decimal) that ever had a bid in a raffle, and RaffleKnown. Without it a
+// Sizes is the set of sizes (decimal) that have bids in a raffle, and RaffleKnown. Without it a
 // missing sorted set could be an empty one or a lost one.
 func (e Epoch) Sizes(raffleID int64) string { return e.raffleKey(raffleID, ":sizes") }
 

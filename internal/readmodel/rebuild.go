@@ -9,16 +9,26 @@ import (
 // is written only while the mark is what was last written, so a flush in between is noticed.
 const RebuildKey = "pyramid:rebuild"
 
-// EpochKeys is the pattern of every key that belongs to an epoch, for SCAN.
+// EvictionsKey holds how many keys Redis had evicted when the served epoch was begun: run_id:evicted_keys.
+const EvictionsKey = "pyramid:evictions"
+
+// EpochKeys is a pattern, for SCAN, that every key of an epoch matches, and others, too: see EpochOf.
 const EpochKeys = "{*}:*"
 
-// EpochOf returns the epoch that a key belongs to; false for a key that is not one of ours.
+// EpochOf returns the epoch that a key belongs to; false for a key that is not one of ours. Others may
+// use the same Redis and also begin their keys with a hash tag: theirs must never match.
 func EpochOf(key string) (Epoch, bool) {
 	tag, rest, ok := strings.Cut(key, "}:")
-	if !ok || !strings.HasPrefix(tag, "{") {
+	if !ok {
 		return 0, false
 	}
-	number, _, _ := strings.Cut(rest, ":")
+	number, what, parted := strings.Cut(rest, ":")
 	e, err := strconv.ParseUint(number, 10, 64)
-	return Epoch(e), err == nil
+	if tag == "{raffles" || tag == "{products" {
+		return Epoch(e), err == nil && !parted
+	}
+	raffle, ok := strings.CutPrefix(tag, "{r")
+	_, notRaffle := strconv.ParseUint(raffle, 10, 63)
+	ok = ok && err == nil && notRaffle == nil
+	return Epoch(e), ok && (what == "sizes" || what == "raffle" || strings.HasPrefix(what, "n:") || strings.HasPrefix(what, "h:"))
 }

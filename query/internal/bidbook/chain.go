@@ -210,13 +210,13 @@ func (p *path) open() bool {
 }
 
 // verdict: a path that answers "behind" or "incomplete" costs a round trip and no budget, so it is not
-// spared; a client that has left, or
-// had no turn, says nothing about the path.
+// spared. A client that has left or had no turn says nothing about the path, nor does a statement that
+// the server ended as too much work.
 func verdict(ctx context.Context, err error) outcome {
 	switch {
 	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrBehind), errors.Is(err, ErrIncomplete):
 		return worked
-	case ctx.Err() != nil, errors.Is(err, ErrBusy), errors.Is(err, ErrSpared):
+	case ctx.Err() != nil, errors.Is(err, ErrBusy), errors.Is(err, ErrSpared), errors.Is(err, errTooMuch):
 		return unknown
 	}
 	return failed

@@ -3,6 +3,7 @@ package bidbook
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -39,6 +40,7 @@ func TestVerdict(t *testing.T) {
 	}{
 		{t.Context(), nil, worked}, {t.Context(), ErrNotFound, worked}, {t.Context(), ErrBehind, worked}, {t.Context(), ErrIncomplete, worked},
 		{t.Context(), ErrBusy, unknown}, {t.Context(), ErrSpared, unknown}, {gone, context.Canceled, unknown},
+		{t.Context(), fmt.Errorf("replica: %w", errTooMuch), unknown},
 		{t.Context(), context.DeadlineExceeded, failed}, {t.Context(), errors.New("connection refused"), failed},
 	} {
 		if got := verdict(c.ctx, c.err); got != c.want {

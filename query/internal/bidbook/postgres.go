@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
@@ -31,6 +32,8 @@ const (
 	PrimaryConns = 8
 )
 
+const statementTimeout = SQLBudget * 4 / 5
+
 // NewPool makes a pool of up to size connections. It does not connect yet.
 func NewPool(url string, size int32) (*pgxpool.Pool, error) {
 	c, err := pgxpool.ParseConfig(url)
@@ -43,10 +46,14 @@ func NewPool(url string, size int32) (*pgxpool.Pool, error) {
 	// A preferred standby that was away is taken back within this time.
 	c.MaxConnLifetime = time.Minute
 	c.MaxConnLifetimeJitter = 15 * time.Second
-	// The server gives up with the reader, who leaves without saying so.
-	c.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(SQLBudget.Milliseconds())
+	// The server gives up by itself, since the reader leaves without saying so, and before the reader does:
+	// so a server that is up but has too much to read is not taken for one that hangs.
+	c.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
 	return pgxpool.NewWithConfig(context.Background(), c)
 }
+
+// errTooMuch: counting a raffle's bids took the server too long. Its other reads don't.
+var errTooMuch = errors.New("too many bids to count")
 
 // errOtherNode: pgpool changed the node between two statements, so the position is not the data's.
 var errOtherNode = errors.New("the node changed within a read")
@@ -224,7 +231,11 @@ func (p *Postgres) Raffle(ctx context.Context, id int64, min readmodel.LSN) (Raf
 		}
 		return err
 	})
-	if err == nil && !found {
+	var refused *pgconn.PgError
+	switch {
+	case errors.As(err, &refused) && refused.Code == "57014": // query_canceled
+		err = fmt.Errorf("%w: %w", errTooMuch, err)
+	case err == nil && !found:
 		err = ErrNotFound
 	}
 	return d, at, err

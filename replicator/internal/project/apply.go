@@ -100,18 +100,23 @@ func (a *applier) run(ctx context.Context) error {
 // apply flushes a batch with the checkpoint that it leads to. A batch that ends within a transaction
 // leaves the position where it is and says so (P2).
 func (a *applier) apply(ctx context.Context, b *batch) error {
-	next := a.checkpoint
-	next.LSN = max(next.LSN, b.lsn)
-	next.Applying = b.open
-	if b.probeAt != 0 {
-		next.ProbeAt, next.ProbeSeen = b.probeAt, time.Now().UnixMicro()
-	}
-	if err := a.write(ctx, next, b.each); err != nil {
+	if err := a.write(ctx, after(a.checkpoint, b, time.Now()), b.each); err != nil {
 		return err
 	}
 	a.count(b)
 	a.queue.release(b)
 	return nil
+}
+
+// after is the checkpoint that holds once a batch is in. Only a commit ends what is being applied: what
+// was cut off by the end of a process is sent again as a whole, but a mere position may come before it.
+func after(c readmodel.Checkpoint, b *batch, now time.Time) readmodel.Checkpoint {
+	c.LSN = max(c.LSN, b.lsn)
+	c.Applying = b.open || c.Applying && b.commits == 0
+	if b.probeAt != 0 {
+		c.ProbeAt, c.ProbeSeen = b.probeAt, now.UnixMicro()
+	}
+	return c
 }
 
 // write finishes even when the context ends: a flush is never cut in the middle.

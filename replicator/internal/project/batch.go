@@ -24,8 +24,9 @@ type batch struct {
 	arena   []byte // the packed members of entries
 	entries []entry
 	runs    []run
-	latest  map[set]int32 // index of the set's latest run
-	others  [][]any       // commands on other keys, in order
+	latest  map[set]int32    // index of the set's latest run
+	others  [][]any          // commands on other keys, in order
+	emptied map[set]struct{} // sets that lost a bid for good, after all else
 	args    []any
 
 	changes int
@@ -58,7 +59,7 @@ type entry struct {
 }
 
 func newBatch(e readmodel.Epoch) *batch {
-	return &batch{epoch: e, latest: make(map[set]int32)}
+	return &batch{epoch: e, latest: make(map[set]int32), emptied: make(map[set]struct{})}
 }
 
 func (b *batch) reset() {
@@ -66,8 +67,9 @@ func (b *batch) reset() {
 	clear(b.entries)
 	clear(b.args)
 	clear(b.latest)
+	clear(b.emptied)
 	*b = batch{epoch: b.epoch, arena: b.arena[:0], entries: b.entries[:0], runs: b.runs[:0],
-		latest: b.latest, others: b.others[:0], args: b.args[:0]}
+		latest: b.latest, emptied: b.emptied, others: b.others[:0], args: b.args[:0]}
 }
 
 func (b *batch) isFull() bool { return b.changes >= maxChanges || b.bytes >= maxBytes }
@@ -94,6 +96,9 @@ func (b *batch) bid(v readmodel.Bid, remove bool) {
 	b.latest[s] = int32(len(b.runs))
 	b.runs = append(b.runs, run{set: s, remove: remove, head: index, tail: index, length: 1})
 }
+
+// mayEmpty has a set that lost a bid looked at when everything else is written.
+func (b *batch) mayEmpty(s set) { b.emptied[s] = struct{}{} }
 
 // command adds a command on keys that no run has.
 func (b *batch) command(args ...any) {
@@ -129,7 +134,14 @@ func (b *batch) each(do func(args []any)) {
 	for _, args := range b.others {
 		do(args)
 	}
+	for s := range b.emptied {
+		do([]any{"eval", forgetEmpty, 2, b.epoch.Newest(s.raffle, s.size), b.epoch.Sizes(s.raffle), int(s.size)})
+	}
 }
+
+// forgetEmpty takes a size without bids out of the raffle's sizes: a member without its set means that
+// the set was lost.
+const forgetEmpty = `if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SREM', KEYS[2], ARGV[1]) end`
 
 func (b *batch) runArgs(r *run, key string, highest bool) []any {
 	begin := len(b.args)

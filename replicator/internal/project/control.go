@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
@@ -17,9 +14,6 @@ import (
 
 // lockKey is the advisory lock in the database that the one active replicator holds.
 const lockKey = 0x7079_7261_6d69_6400
-
-// errRedisUnfit is returned for a Redis that may drop keys by itself (R1).
-var errRedisUnfit = errors.New("redis must run with maxmemory-policy noeviction")
 
 // control is the ordinary connection: it holds the lock and writes the probe.
 type control struct{ conn *pgx.Conn }
@@ -103,27 +97,4 @@ func (c *control) probe(ctx context.Context) (positions, error) {
 	}
 	slots, err := wal.Slots(ctx, c.conn)
 	return positions{readmodel.LSN(flushed), slots}, err
-}
-
-// checkRedis returns errRedisUnfit for a wrong policy, and whether keys were evicted so far.
-func checkRedis(ctx context.Context, client *redis.Client) (evicted bool, err error) {
-	// INFO and not CONFIG GET: it is allowed everywhere.
-	text, err := client.Info(ctx).Result()
-	if err != nil {
-		return false, fmt.Errorf("redis info: %w", err)
-	}
-	info := make(map[string]string)
-	for line := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			info[name] = value
-		}
-	}
-	n, err := strconv.ParseInt(info["evicted_keys"], 10, 64)
-	if err != nil {
-		return false, fmt.Errorf("redis info: evicted_keys: %w", err)
-	}
-	if policy := info["maxmemory_policy"]; policy != "noeviction" {
-		return n > 0, fmt.Errorf("%w, not %s", errRedisUnfit, policy)
-	}
-	return n > 0, nil
 }

@@ -27,9 +27,20 @@ const (
 	Evicted           Reason = "keys_evicted"
 )
 
+// keepsServing says whether the old epoch is merely behind, so that it may be served, with its lag,
+// until the next one is there. Otherwise it holds what the primary does not have, or lacks something.
+func (r Reason) keepsServing() bool {
+	switch r {
+	case OtherSystem, OtherTimeline, PrimaryBehind, Evicted, Torn:
+		return false
+	}
+	return true
+}
+
 // state is everything that the decision depends on.
 type state struct {
 	stored string // the checkpoint as Redis holds it; "" if missing
+	mark   string // the mark of an interrupted rebuild; "" if missing
 	system wal.System
 	slots  []wal.Slot
 	forced Reason // what the session before found out

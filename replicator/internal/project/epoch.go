@@ -19,13 +19,38 @@ if not held or not string.find(held, ' ' .. ARGV[1] .. ' ', 1, true) then return
 if #KEYS == 1 then return 0 end
 return redis.call('UNLINK', unpack(KEYS, 2))`)
 
+// unlinkUnowned removes keys only while neither KEYS[1], the checkpoint, nor KEYS[2], the mark, is there:
+// then no epoch is served or being built.
+var unlinkUnowned = redis.NewScript(`
+if redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then return -1 end
+if #KEYS == 2 then return 0 end
+return redis.call('UNLINK', unpack(KEYS, 3))`)
+
+// removeIf removes KEYS[1] if it carries the token ARGV[1] or is ARGV[2]. Gone already is as good.
+var removeIf = redis.NewScript(`
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[2] and not string.find(held, ' ' .. ARGV[1] .. ' ', 1, true) then return -1 end
+return redis.call('UNLINK', KEYS[1])`)
+
+// remove takes a guard away that carries token or is exactly value. It fails with errFenced on another's.
+func remove(ctx context.Context, client *redis.Client, guard, token, value string) error {
+	n, err := removeIf.Run(ctx, client, []string{guard}, token, value).Int64()
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", guard, err)
+	}
+	if n < 0 {
+		return fmt.Errorf("remove %s: %w", guard, errFenced)
+	}
+	return nil
+}
+
 const sweepBatch = 500
 
 // epochs is a set of epochs.
 type epochs map[readmodel.Epoch]bool
 
-// sweep unlinks the keys of every epoch but keep, guarded by a key that carries token, and rests pause
-// after each batch. It returns how many keys it removed.
+// sweep unlinks the keys of every epoch but keep, guarded by a key that carries token (with no
+// guard: while no epoch is served or built), and rests pause after each batch. It returns how many keys it removed.
 func sweep(ctx context.Context, client *redis.Client, guard, token string, keep epochs, pause time.Duration) (int64, error) {
 	var removed int64
 	var cursor uint64
@@ -34,13 +59,13 @@ func sweep(ctx context.Context, client *redis.Client, guard, token string, keep 
 		if err != nil {
 			return removed, fmt.Errorf("sweep: %w", err)
 		}
-		old := []string{guard}
+		var old []string
 		for _, key := range keys {
 			if e, ours := readmodel.EpochOf(key); ours && !keep[e] {
 				old = append(old, key)
 			}
 		}
-		n, err := unlink(ctx, client, old, token)
+		n, err := unlink(ctx, client, guard, token, old)
 		if err != nil {
 			return removed, err
 		}
@@ -54,11 +79,15 @@ func sweep(ctx context.Context, client *redis.Client, guard, token string, keep 
 	}
 }
 
-func unlink(ctx context.Context, client *redis.Client, keys []string, token string) (int64, error) {
-	if len(keys) == 1 {
+func unlink(ctx context.Context, client *redis.Client, guard, token string, keys []string) (int64, error) {
+	if len(keys) == 0 {
 		return 0, nil
 	}
-	n, err := unlinkIf.Run(ctx, client, keys, token).Int64()
+	script, guards := unlinkIf, []string{guard}
+	if guard == "" {
+		script, guards = unlinkUnowned, []string{readmodel.CheckpointKey, readmodel.RebuildKey}
+	}
+	n, err := script.Run(ctx, client, append(guards, keys...), token).Int64()
 	if err != nil {
 		return 0, fmt.Errorf("sweep: %w", err)
 	}

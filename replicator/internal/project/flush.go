@@ -75,7 +75,7 @@ func (f *flusher) check(armed *redis.Cmd, read *redis.StringCmd) error {
 }
 
 // write applies the commands that each gives and sets the guard to value, all or nothing, in one round
-// trip. After any error the flusher is of no use any more.
+// trip; an empty value takes the guard away. After any error the flusher is of no use any more.
 func (f *flusher) write(ctx context.Context, value string, each func(do func(args []any))) error {
 	pipe := f.conn.Pipeline()
 	begun := pipe.Do(ctx, "multi")
@@ -87,7 +87,11 @@ func (f *flusher) write(ctx context.Context, value string, each func(do func(arg
 		_ = pipe.Process(ctx, c)
 	}
 	each(do)
-	do([]any{"set", f.guard, value})
+	if value == "" {
+		do([]any{"del", f.guard})
+	} else {
+		do([]any{"set", f.guard, value})
+	}
 	done := pipe.Do(ctx, "exec")
 	f.value = value
 	armed, read := f.rearm(ctx, pipe)

@@ -93,3 +93,29 @@ func TestP4SweepIsFencedAndKeepsTheServedEpoch(t *testing.T) {
 		t.Errorf("removed %d, %v, left %d", n, err, client.DBSize(ctx).Val())
 	}
 }
+
+func TestP9AnothersCheckpointIsNotRemoved(t *testing.T) {
+	ctx := context.Background()
+	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr()})
+	defer client.Close()
+	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", Epoch: 5, Token: "successor"}
+	client.Set(ctx, readmodel.CheckpointKey, cp.String(), 0)
+	if err := remove(ctx, client, readmodel.CheckpointKey, "mine", ""); !errors.Is(err, errFenced) {
+		t.Errorf("with another's token: %v", err)
+	}
+	if n := client.Exists(ctx, readmodel.CheckpointKey).Val(); n != 1 {
+		t.Fatal("it is gone")
+	}
+	client.Set(ctx, cp.Epoch.Raffle(1), "x", 0)
+	if _, err := sweep(ctx, client, "", "", nil, 0); !errors.Is(err, errFenced) {
+		t.Errorf("swept beside a checkpoint: %v", err)
+	}
+	for range 2 {
+		if err := remove(ctx, client, readmodel.CheckpointKey, "successor", ""); err != nil {
+			t.Error(err)
+		}
+	}
+	if n, err := sweep(ctx, client, "", "", nil, 0); n != 1 || err != nil {
+		t.Errorf("with no checkpoint %d keys are swept, %v", n, err)
+	}
+}

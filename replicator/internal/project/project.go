@@ -116,15 +116,23 @@ func (p *projector) row(b *batch, m *wal.Message) error {
 }
 
 func (p *projector) bid(b *batch, columns []int, old, now *wal.Row) {
+	var was, is readmodel.Bid
 	if old != nil {
-		b.bid(readBid(columns, old), true)
+		was = readBid(columns, old)
+		b.bid(was, true)
+	}
+	if now != nil {
+		is = readBid(columns, now)
+		b.bid(is, false)
+	}
+	s := set{is.RaffleID, is.Size}
+	if left := (set{was.RaffleID, was.Size}); old != nil && left != s {
+		b.mayEmpty(left)
+		delete(p.sized, left)
 	}
 	if now == nil {
 		return
 	}
-	v := readBid(columns, now)
-	b.bid(v, false)
-	s := set{v.RaffleID, v.Size}
 	if _, ok := p.sized[s]; ok {
 		return
 	}
@@ -132,7 +140,7 @@ func (p *projector) bid(b *batch, columns []int, old, now *wal.Row) {
 		clear(p.sized)
 	}
 	p.sized[s] = struct{}{}
-	b.command("sadd", p.epoch.Sizes(v.RaffleID), strconv.Itoa(int(v.Size)))
+	b.command("sadd", p.epoch.Sizes(is.RaffleID), strconv.Itoa(int(is.Size)))
 }
 
 func (p *projector) raffle(b *batch, columns []int, old, now *wal.Row) {

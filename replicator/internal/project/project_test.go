@@ -102,6 +102,7 @@ func replay(t *testing.T, b *batch, sets map[string]map[string]string) {
 			for i := 2; i < len(args); i++ {
 				delete(sets[key], *args[i].(*string))
 			}
+		case "eval":
 		default:
 			t.Errorf("command %v", args[0])
 		}
@@ -185,7 +186,9 @@ func TestEpochOfEveryKey(t *testing.T) {
 			t.Errorf("%s is of epoch %d, %v", key, got, ok)
 		}
 	}
-	for _, key := range []string{readmodel.CheckpointKey, readmodel.RebuildKey, "{x}", "{x}:y", "x}:1"} {
+	for _, key := range []string{readmodel.CheckpointKey, readmodel.RebuildKey, readmodel.EvictionsKey, "{x}", "{x}:y", "x}:1",
+		"{user}:1000:cart", "{order:77}:20260101", "{user}:1000", "{r}:5:sizes", "{rx}:5:sizes", "{r7}:5", "{r7}:5:cart",
+		"{raffles}:5:cart", "{raffles}:x", "{raffles2}:5", "raffles}:5", "{r-1}:5:sizes"} {
 		if _, ok := readmodel.EpochOf(key); ok {
 			t.Errorf("%s is taken for ours", key)
 		}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
@@ -26,7 +25,7 @@ func (r *Replicator) rebuild(ctx context.Context, stream *wal.Stream, s state, r
 
 	b := &builder{r: r, token: token}
 	defer func() { err = errors.Join(err, b.close()) }()
-	if err := b.begin(ctx, s); err != nil {
+	if err := b.begin(ctx, s, old.value != ""); err != nil {
 		return nil, cp, err
 	}
 	r.log.Warn("rebuilding the read model", "reason", reason, "epoch", b.epoch)
@@ -77,13 +76,10 @@ func (b *builder) close() error {
 }
 
 // begin takes the mark and removes what interrupted rebuilds left behind.
-func (b *builder) begin(ctx context.Context, s state) error {
-	before, err := b.r.redis.Get(ctx, readmodel.RebuildKey).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return fmt.Errorf("redis mark: %w", err)
-	}
-	b.epoch = nextEpoch(s, before, time.Now())
-	if b.flusher, err = arm(ctx, b.r.redis, readmodel.RebuildKey, before); err != nil {
+func (b *builder) begin(ctx context.Context, s state, served bool) error {
+	var err error
+	b.epoch = nextEpoch(s, s.mark, time.Now())
+	if b.flusher, err = arm(ctx, b.r.redis, readmodel.RebuildKey, s.mark); err != nil {
 		return err
 	}
 	if err := b.write(ctx, nothing); err != nil {
@@ -91,7 +87,7 @@ func (b *builder) begin(ctx context.Context, s state) error {
 	}
 	keep := epochs{b.epoch: true}
 	var slot string
-	if cp := s.checkpoint(); cp != nil {
+	if cp := s.checkpoint(); cp != nil && served {
 		keep[cp.Epoch], slot = true, cp.Slot
 	}
 	if _, err := sweep(ctx, b.r.redis, readmodel.RebuildKey, b.token, keep, 0); err != nil {
@@ -184,7 +180,10 @@ func (b *builder) finish(ctx context.Context, stored string, cp readmodel.Checkp
 		return nil, err
 	}
 	// The WATCH on the mark from its last write is still armed beside the one on the checkpoint.
-	err := f.write(ctx, cp.String(), func(do func([]any)) { do([]any{"del", readmodel.RebuildKey}) })
+	err := f.write(ctx, cp.String(), func(do func([]any)) {
+		do([]any{"del", readmodel.RebuildKey})
+		do([]any{"set", readmodel.EvictionsKey, b.r.evictions})
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -24,8 +24,8 @@ type Replicator struct {
 	board      *board
 	metrics    *metrics
 
-	forced  Reason // the next session rebuilds
-	evicted bool   // keys were evicted under a wrong policy
+	forced    Reason // the next session rebuilds
+	evictions string // of Redis when this session began, as in readmodel.EvictionsKey
 }
 
 // New makes a replicator; Run starts it. The options of Redis are changed to never retry.
@@ -73,9 +73,6 @@ func (r *Replicator) Run(ctx context.Context) error {
 		r.board.failed(err, time.Now())
 		r.board.state(Retrying)
 		r.forced = forces(err, r.forced)
-		if r.forced == Torn {
-			r.withdraw(ctx)
-		}
 		r.log.Error("session ended", "error", err, "retry_in", backoff.String())
 		if wait(ctx, backoff) != nil {
 			break
@@ -93,13 +90,16 @@ func forces(err error, before Reason) Reason {
 		return Truncated
 	case errors.Is(err, errTorn):
 		return Torn
+	case errors.Is(err, errEvicted):
+		return Evicted
 	}
 	return before
 }
 
-// withdraw takes the checkpoint away from readers at once: the data under it is not what it says.
-func (r *Replicator) withdraw(ctx context.Context) {
-	if err := r.redis.Del(ctx, readmodel.CheckpointKey).Err(); err != nil {
+// withdraw takes the checkpoint away from readers at once: the data under it is not what it says. That
+// of a successor, who carries another token, stays.
+func (r *Replicator) withdraw(ctx context.Context, token string) {
+	if err := remove(ctx, r.redis, readmodel.CheckpointKey, token, ""); err != nil {
 		r.log.Error("the checkpoint of a torn flush is still there", "error", err)
 	}
 }
@@ -125,11 +125,8 @@ func (r *Replicator) session(ctx context.Context) error {
 		return err
 	}
 	r.board.state(Starting)
-	if err := r.redisFit(ctx); err != nil {
+	if err := r.redisWhole(ctx); err != nil {
 		return err
-	}
-	if r.evicted {
-		r.evicted, r.forced = false, Evicted
 	}
 	if err := wal.CheckPublication(ctx, c.conn); err != nil {
 		return err
@@ -160,19 +157,13 @@ func (r *Replicator) waiting() func() {
 	}
 }
 
-// redisFit refuses a Redis that may evict, and remembers whether it has.
-func (r *Replicator) redisFit(ctx context.Context) error {
-	evicted, err := checkRedis(ctx, r.redis)
-	if errors.Is(err, errRedisUnfit) && evicted {
-		r.evicted = true
-	}
-	return err
-}
-
 func (r *Replicator) inspect(ctx context.Context, c *control, stream *wal.Stream) (s state, err error) {
 	s.forced = r.forced
 	if s.stored, err = r.redis.Get(ctx, readmodel.CheckpointKey).Result(); err != nil && !errors.Is(err, redis.Nil) {
 		return s, fmt.Errorf("redis checkpoint: %w", err)
+	}
+	if s.mark, err = r.redis.Get(ctx, readmodel.RebuildKey).Result(); err != nil && !errors.Is(err, redis.Nil) {
+		return s, fmt.Errorf("redis mark: %w", err)
 	}
 	if s.slots, err = wal.Slots(ctx, c.conn); err != nil {
 		return s, err
@@ -227,14 +218,27 @@ func (r *Replicator) noticed(p positions) {
 	r.metrics.retained.Set(float64(retained))
 }
 
-// follow resumes or rebuilds, then streams.
+// follow replicates and, while the lock is still held, undoes what must not stay after an error.
 func (r *Replicator) follow(ctx context.Context, stream *wal.Stream, s state) error {
-	token := uuid.NewString()[:8]
-	guard, cp, err := r.claim(ctx, s, token)
+	token, reason := uuid.NewString()[:8], decide(s)
+	err := r.replicate(ctx, stream, s, reason, token)
+	undo := context.WithoutCancel(ctx)
+	if errors.Is(err, errTorn) {
+		r.withdraw(undo, token)
+	}
+	if isFull(err) {
+		err = errors.Join(err, r.makeRoom(undo, s, token, reason != Resume))
+	}
+	return err
+}
+
+// replicate resumes or rebuilds, then streams.
+func (r *Replicator) replicate(ctx context.Context, stream *wal.Stream, s state, reason Reason, token string) error {
+	guard, cp, err := r.claim(ctx, s, reason, token)
 	if err != nil {
 		return err
 	}
-	if reason := decide(s); reason != Resume {
+	if reason != Resume {
 		guard, cp, err = r.rebuild(ctx, stream, s, reason, guard, token)
 		if err != nil {
 			return fmt.Errorf("rebuild: %w", err)
@@ -247,8 +251,9 @@ func (r *Replicator) follow(ctx context.Context, stream *wal.Stream, s state) er
 }
 
 // claim puts this session's token into the checkpoint, if there is one, which fences off whoever wrote
-// it before. The returned flusher guards the checkpoint, missing or not.
-func (r *Replicator) claim(ctx context.Context, s state, token string) (*flusher, readmodel.Checkpoint, error) {
+// it before; a checkpoint whose epoch must not be served during the rebuild is taken away, which does the
+// same. The returned flusher guards the checkpoint, missing or not.
+func (r *Replicator) claim(ctx context.Context, s state, reason Reason, token string) (*flusher, readmodel.Checkpoint, error) {
 	f, err := arm(ctx, r.redis, readmodel.CheckpointKey, s.stored)
 	if err != nil {
 		return nil, readmodel.Checkpoint{}, err
@@ -258,7 +263,11 @@ func (r *Replicator) claim(ctx context.Context, s state, token string) (*flusher
 		return f, readmodel.Checkpoint{}, nil
 	}
 	cp.Token = token
-	if err := f.write(ctx, cp.String(), nothing); err != nil {
+	value := cp.String()
+	if !reason.keepsServing() {
+		value, *cp = "", readmodel.Checkpoint{}
+	}
+	if err := f.write(ctx, value, nothing); err != nil {
 		return nil, *cp, errors.Join(err, f.close())
 	}
 	r.board.applied(*cp)

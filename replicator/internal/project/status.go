@@ -87,6 +87,12 @@ func (b *board) state(s State) {
 	}
 }
 
+// served is the checkpoint that was written last and whether the stream goes on from it.
+func (b *board) served() (c readmodel.Checkpoint, streaming bool) {
+	b.update(func() { c, streaming = b.checkpoint, b.status.State == Streaming })
+	return c, streaming
+}
+
 func (b *board) applied(c readmodel.Checkpoint) {
 	b.update(func() { b.checkpoint = c })
 	b.metrics.lsn.Set(float64(c.LSN))
@@ -127,6 +133,10 @@ func errorKind(err error) string {
 		return "torn"
 	case errors.Is(err, errTruncated):
 		return "truncated"
+	case isFull(err):
+		return "redis_full"
+	case errors.Is(err, errEvicted):
+		return "evicted"
 	case errors.Is(err, errRedisUnfit):
 		return "redis_unfit"
 	case errors.Is(err, wal.ErrShape):
