@@ -64,7 +64,7 @@ func (s *overloaded) printRefusals(b *testing.B, name string, before, after map[
 }
 
 // rss is the resident memory of command in MB (proc(5): field 2 of /proc/PID/statm, in pages).
-func (s *overloaded) rss(b *testing.B) float64 {
+func (s *stack) rss(b *testing.B) float64 {
 	b.Helper()
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.command.PID()))
 	if err != nil {
