@@ -133,6 +133,9 @@ configure_services() {
         "REDIS_URL=$redis" "JWKS_URL=$jwks" ALLOW_READ_PATH=true "${given[@]}"
     env_file replicator "LISTEN_ADDR=127.0.0.1:$REPLICATOR_PORT" "ADMIN_ADDR=127.0.0.1:$REPLICATOR_ADMIN_PORT" \
         "PRIMARY_URL=$(database_url replicator "$both" "$writable")" "REDIS_URL=$redis" "${given[@]}"
+    env_file migrator "MIGRATE_URL=$(database_url migrator "$PRIMARY_PORT" "")" \
+        "SEED_URL=$(database_url migrator "$PRIMARY_PORT" "")"
+    echo "127.0.0.1:$PGPOOL_PORT:*:query:$(secret query)" | put "$SECRETS/pgpass" 0600
     env_file exporter "PG_EXPORTER_EXTEND_QUERY_PATH=$CONF/prometheus/queries.yaml" \
         "DATA_SOURCE_NAME=$(database_url exporter "$PRIMARY_PORT" ""),$(database_url exporter "$STANDBY_PORT" "")"
 }

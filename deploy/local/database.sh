@@ -32,18 +32,23 @@ prepare_database() {
     env -i PATH="$PATH" HOME="$RUN" SECRETS_DIR="$SECRETS" \
         SUPERUSER_URL="postgres://postgres@/postgres?host=$RUN&port=$PRIMARY_PORT" \
         "$ROOT/bin/sql" init || die "the roles could not be made" "see the line above and $LOGS/primary.log"
-    env -i PATH="$PATH" HOME="$RUN" MIGRATE_URL="$(database_url migrator "$PRIMARY_PORT" "")" \
-        "$ROOT/bin/sql" migrate up || die "the migrations failed" "see the line above and $LOGS/primary.log"
+    (become "$SECRETS/migrator.env" "$ROOT/bin/sql" migrate up) || die "the migrations failed" "see the line above and $LOGS/primary.log"
 }
 
+# What is loaded is written down before: a load is one transaction, so rows that are there without the
+# file `seed` are all there, and only the vacuum after the commit is missing.
 seed() {
     local scale=${SEED:-demo} loaded
     if [[ $(sql primary "SELECT EXISTS (SELECT FROM raffles)") == f ]]; then
         step "load the data set: $scale"
-        env -i PATH="$PATH" HOME="$RUN" SEED_URL="$(database_url migrator "$PRIMARY_PORT" "")" \
-            "$ROOT/bin/loadtest" seed --scale "$scale" ||
+        echo "$scale" >"$DATA/seed.begun"
+        (become "$SECRETS/migrator.env" "$ROOT/bin/loadtest" seed --scale "$scale") ||
             die "the data set could not be loaded" "see the line above; start over with make down clean up"
-        echo "$scale" >"$DATA/seed"
+        mv -f "$DATA/seed.begun" "$DATA/seed"
+    elif [[ -e $DATA/seed.begun ]]; then
+        step "vacuum and analyze the data set, whose load was broken off after its commit"
+        sql primary "VACUUM (ANALYZE)"
+        mv -f "$DATA/seed.begun" "$DATA/seed"
     fi
     loaded=$(cat "$DATA/seed" 2>/dev/null || echo unknown)
     if [[ -n ${SEED:-} && $loaded != "$SEED" ]]; then

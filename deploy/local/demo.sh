@@ -31,7 +31,7 @@ demo() {
     raffle=$(jq -r '.raffles[0].id' <<<"$BODY")
     [[ $raffle != null ]] || die "no raffle is open" "start over with make down clean up"
 
-    call POST "/v1/raffles/$raffle/bids" -H "Authorization: Bearer $token" \
+    call POST "/v1/raffles/$raffle/bids" -H @<(echo "Authorization: Bearer $token") \
         -d "{\"size\":270,\"price\":$((200000 + RANDOM))}"
     expect 201 "POST /v1/raffles/$raffle/bids" command
     lsn=$(header commit-lsn) bid=$(jq -r .id <<<"$BODY")

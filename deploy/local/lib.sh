@@ -19,6 +19,7 @@ RUN=$LOCAL_DIR/run
 LOGS=$LOCAL_DIR/log
 SECRETS=$LOCAL_DIR/secrets
 CONF=$LOCAL_DIR/conf
+MARK=$LOCAL_DIR/made-by-stock-pyramid
 TEMPLATES=$DEPLOY
 PROGRAMS=(primary standby redis pgpool exporter replicator command query prometheus haproxy)
 
@@ -121,6 +122,32 @@ if ((EUID == 0)); then
     PG_USER=postgres
     AS_POSTGRES=(setpriv --reuid=postgres --regid=postgres --init-groups --)
 fi
+
+# Whether `make up` made what is in LOCAL_DIR, which may be anybody's folder. Ends the script if somebody
+# else made folders of our names there.
+is_ours() {
+    [[ ! -e $MARK ]] || return 0
+    local folder
+    for folder in "$DATA" "$RUN" "$LOGS" "$SECRETS" "$CONF"; do
+        [[ ! -e $folder && ! -L $folder ]] ||
+            die "$folder is there, but not $MARK: make up has not made it, so it stays as it is" \
+                "choose another place: LOCAL_DIR=/var/tmp/pyramid; if it was make up after all: touch $MARK"
+    done
+    return 1
+}
+
+# become FILE COMMAND...: turns this shell into the command. Its environment is bare but for FILE's lines
+# of NAME='value'. Not by env: until its exec, ps shows everybody its arguments, and they have passwords.
+become() {
+    local name value
+    for name in $(compgen -e); do export -n "${name?}"; done
+    export PATH LANG=C.UTF-8 TZ=UTC HOME="$RUN"
+    while IFS='=' read -r name value; do
+        value=${value#\'}
+        export "$name=${value%\'}"
+    done <"$1"
+    exec "${@:2}"
+}
 
 # One `make up`, `down` or `clean` at a time. Servers must not inherit the lock (9>&-).
 lock() {

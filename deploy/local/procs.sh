@@ -64,22 +64,34 @@ started_from() { awk '{ print $4 }' "$(record_of "$1")" 2>/dev/null; }
 
 # kill -9 of a main process leaves its group behind (pgpool's children keep the port).
 sweep() {
-    local pid boot
-    read -r pid _ boot _ 2>/dev/null <"$(record_of "$1")" || return 0
-    [[ $boot == "$(boot_id)" ]] || return 0
-    if ! is_running "$1" && group_lives "$pid"; then
-        kill -KILL -- "-$pid" 2>/dev/null || true
-        wait_for 5 group_is_gone "$pid" || die "processes of the last $1 do not end: process group $pid"
-    fi
+    local pid ticks boot
+    read -r pid ticks boot _ 2>/dev/null <"$(record_of "$1")" || return 0
+    if [[ $boot != "$(boot_id)" ]] || is_running "$1"; then return 0; fi
+    # A pid is given to another only when its group has ended, too: then the group is the other's.
+    if [[ -d /proc/$pid && $(start_ticks "$pid") != "$ticks" ]]; then return 0; fi
+    wait_for 5 without_leftovers "$pid" || die "processes of the last $1 do not end: $(leftovers "$pid" | xargs)"
 }
 
-# Zombies don't count: who reaps them may take its time.
-group_lives() {
-    cat /proc/[0-9]*/stat 2>/dev/null | sed 's/.*) //' |
-        awk -v group="$1" '$3 == group && $1 != "Z" { found = 1 } END { exit !found }'
+# Kills what is left, and succeeds once nothing is.
+without_leftovers() {
+    local pids
+    pids=$(leftovers "$1")
+    [[ -n $pids ]] || return 0
+    # shellcheck disable=SC2086 # several
+    kill -KILL $pids || true
+    return 1
 }
 
-group_is_gone() { ! group_lives "$1"; }
+# leftovers GROUP: its processes that work in LOCAL_DIR, as all of ours do. Others in a group of that
+# number came later. Zombies don't count: who reaps them may take its time.
+leftovers() {
+    local place pid
+    place=$(cd "$LOCAL_DIR" && pwd -P)
+    for pid in $(cat /proc/[0-9]*/stat 2>/dev/null | sed 's/ (.*) / /' |
+        awk -v group="$1" '$4 == group && $2 != "Z" { print $1 }'); do
+        [[ $(readlink "/proc/$pid/cwd")/ != "$place"/* ]] || echo "$pid"
+    done
+}
 
 start_program() {
     is_running "$1" && return 0
