@@ -10,10 +10,12 @@ import (
 const (
 	// slow is what a statement should not take: far below what a client waits, so that no batch comes
 	// near the limit of its time, and its bids are not stored after their client was told otherwise.
-	slow = 250 * time.Millisecond
+	slow = 600 * time.Millisecond
 	// quick is when a full statement may grow again.
-	quick = 100 * time.Millisecond
-	// fewest is what a statement may always hold, and several of them may always wait.
+	quick = 250 * time.Millisecond
+	// fewest is what a statement may always hold. As many as a statement of the configured size may
+	// always wait: under a storm of refusals every turn of a lane waits for the processor, and many
+	// small statements would take more turns than there are.
 	fewest = 16
 	// queueing is how long the last bid in the queue should wait.
 	queueing = 400 * time.Millisecond
@@ -72,7 +74,7 @@ func (p *pressure) admit(waiting int, now time.Time) {
 	}
 	if elapsed := now.Sub(p.since); elapsed >= period {
 		limit := int64(float64(p.done) / elapsed.Seconds() * queueing.Seconds())
-		p.queue.Store(min(max(limit, 4*fewest), int64(p.most.Queue)))
+		p.queue.Store(min(max(limit, int64(p.most.Batch)), int64(p.most.Queue)))
 		p.since, p.done = now, 0
 	}
 }

@@ -16,8 +16,8 @@ func TestStatementsAdapt_W4(t *testing.T) {
 		want   int64
 	}{
 		{512, 10 * time.Millisecond, false, 512}, // never above the configuration
-		{512, 300 * time.Millisecond, false, 256},
-		{256, 150 * time.Millisecond, false, 256}, // neither slow nor quick
+		{512, 700 * time.Millisecond, false, 256},
+		{256, 400 * time.Millisecond, false, 256}, // neither slow nor quick
 		{256, 50 * time.Millisecond, false, 512},
 		{512, 2 * time.Second, true, 256},
 		{20, 50 * time.Millisecond, false, 256}, // quick, but not full: says nothing
@@ -33,7 +33,7 @@ func TestStatementsAdapt_W4(t *testing.T) {
 
 // W4: what may wait is what the primary completes in 400 ms, and all of the queue when it keeps up.
 func TestTheQueueAdapts_W4(t *testing.T) {
-	p := newPressure(Limits{Batch: 512, Queue: 2048})
+	p := newPressure(Limits{Batch: 100, Queue: 2048})
 	at := func(ms int) time.Time { return time.Unix(1000, 0).Add(time.Duration(ms) * time.Millisecond) }
 	for i, step := range []struct {
 		n, waiting, ms int
@@ -44,9 +44,9 @@ func TestTheQueueAdapts_W4(t *testing.T) {
 		{100, 500, 50, false, 2048},  // half a period
 		{100, 500, 100, false, 800},  // 200 in 100 ms are 2,000/s: 800 in 400 ms
 		{50, 500, 200, false, 200},   // 500/s
-		{100, 500, 300, true, 64},    // nothing completed: the least
+		{100, 500, 300, true, 100},   // nothing completed: the least
 		{900, 500, 400, false, 2048}, // 9,000/s would be 3,600
-		{10, 500, 500, false, 64},    // 100/s
+		{10, 500, 500, false, 100},   // 100/s
 		{10, 0, 510, false, 2048},    // nobody waits
 	} {
 		p.ended(step.n, time.Millisecond, step.failed, step.waiting, at(step.ms))
