@@ -36,7 +36,7 @@ CREATE SEQUENCE bid_ids;
 
 -- The raffle leads the primary key, so the table can be distributed by raffle without a rewrite.
 -- No foreign keys: a bid locks its raffle and looks up its user in the inserting statement, neither can
--- be deleted, and their checks would cost a third of the insert (see ARCHITECTURE.md).
+-- be deleted, and their checks would cost more than any index (see ARCHITECTURE.md).
 CREATE TABLE bids (
     raffle_id       bigint      NOT NULL,
     id              bigint      NOT NULL DEFAULT nextval('bid_ids'),
