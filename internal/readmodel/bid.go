@@ -57,6 +57,29 @@ func ParseMember(raffleID int64, size int16, member []byte) (Bid, error) {
 	return b, nil
 }
 
+// AppendSizeMember appends the bid as a member of a set over all raffles: AppendMember with the raffle as
+// an unsigned varint behind the prefix. The size is in the key.
+func (b Bid) AppendSizeMember(dst []byte) []byte {
+	dst = AppendPrefix(dst, b.CreatedAt, b.ID)
+	dst = binary.AppendUvarint(dst, uint64(b.RaffleID))
+	dst = binary.AppendUvarint(dst, uint64(b.UserID))
+	dst = binary.AppendUvarint(dst, uint64(b.Price))
+	return binary.AppendUvarint(dst, uint64(b.Quantity))
+}
+
+// ParseSizeMember reads what AppendSizeMember wrote; anything else is ErrCorrupt.
+func ParseSizeMember(size int16, member []byte) (Bid, error) {
+	r := reader{rest: member}
+	b := Bid{
+		Size: size, CreatedAt: r.int64(), ID: r.int64(), RaffleID: r.uvarint(math.MaxInt64),
+		UserID: r.uvarint(math.MaxInt64), Price: int32(r.uvarint(math.MaxInt32)), Quantity: int32(r.uvarint(math.MaxInt32)),
+	}
+	if err := r.end(); err != nil {
+		return Bid{}, fmt.Errorf("bid member of size %d: %w", size, err)
+	}
+	return b, nil
+}
+
 // NewestScore orders the set of newest bids: created_at in microseconds, exact in a double until the
 // year 2255. Read with ZRANGE REV.
 func (b Bid) NewestScore() float64 { return float64(b.CreatedAt) }

@@ -44,6 +44,28 @@ func (e Epoch) Raffles() string { return e.global("raffles") }
 // Products is the hash of packed products by id (decimal).
 func (e Epoch) Products() string { return e.global("products") }
 
+// RafflesVersion is a string that changes with every change of a raffle or a product: whoever keeps an
+// encoded list compares it.
+func (e Epoch) RafflesVersion() string { return e.global("raffles") + ":version" }
+
+// Live is the stream of a raffle's events (Event), capped at about LiveEntries.
+func (e Epoch) Live(raffleID int64) string { return e.raffleKey(raffleID, ":live") }
+
+// SizeNewest is the sorted set of the newest bids of a size over all raffles (NewestScore, AppendSizeMember).
+// It is capped: see SizeFloor.
+func (e Epoch) SizeNewest(size int16) string { return e.size(size, ":newest") }
+
+// SizeFloor is a string with the newest score (decimal) that was ever dropped from SizeNewest for want
+// of room; missing: none was. At or below it the set may lack bids, above it the set has all.
+func (e Epoch) SizeFloor(size int16) string { return e.size(size, ":floor") }
+
+// SizeKept is how many bids of a size SizeNewest keeps, at least.
+const SizeKept = 10_000
+
+func (e Epoch) size(size int16, what string) string {
+	return "{s" + strconv.Itoa(int(size)) + "}:" + strconv.FormatUint(uint64(e), 10) + what
+}
+
 func (e Epoch) global(what string) string {
 	return "{" + what + "}:" + strconv.FormatUint(uint64(e), 10)
 }

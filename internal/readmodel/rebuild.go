@@ -24,11 +24,24 @@ func EpochOf(key string) (Epoch, bool) {
 	}
 	number, what, parted := strings.Cut(rest, ":")
 	e, err := strconv.ParseUint(number, 10, 64)
-	if tag == "{raffles" || tag == "{products" {
-		return Epoch(e), err == nil && !parted
+	if err != nil {
+		return 0, false
 	}
-	raffle, ok := strings.CutPrefix(tag, "{r")
-	_, notRaffle := strconv.ParseUint(raffle, 10, 63)
-	ok = ok && err == nil && notRaffle == nil
-	return Epoch(e), ok && (what == "sizes" || what == "raffle" || strings.HasPrefix(what, "n:") || strings.HasPrefix(what, "h:"))
+	switch {
+	case tag == "{raffles":
+		return Epoch(e), !parted || what == "version"
+	case tag == "{products":
+		return Epoch(e), !parted
+	case isNumber(tag, "{s"):
+		return Epoch(e), what == "newest" || what == "floor"
+	case isNumber(tag, "{r"):
+		return Epoch(e), what == "sizes" || what == "raffle" || what == "live" || strings.HasPrefix(what, "n:") || strings.HasPrefix(what, "h:")
+	}
+	return 0, false
+}
+
+func isNumber(tag, prefix string) bool {
+	number, ok := strings.CutPrefix(tag, prefix)
+	_, err := strconv.ParseUint(number, 10, 63)
+	return ok && err == nil
 }

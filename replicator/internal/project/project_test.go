@@ -178,19 +178,3 @@ func TestP2TransactionsShareAFlushAndALargeOneTakesSeveral(t *testing.T) {
 		t.Errorf("last flush: lsn %d, %d changes, open %v, probe %d", b.lsn, b.changes, b.open, b.probeAt)
 	}
 }
-
-func TestEpochOfEveryKey(t *testing.T) {
-	e := readmodel.Epoch(1795486993)
-	for _, key := range []string{e.Newest(1, 270), e.Highest(1, 270), e.Sizes(1), e.Raffle(1), e.Raffles(), e.Products()} {
-		if got, ok := readmodel.EpochOf(key); got != e || !ok {
-			t.Errorf("%s is of epoch %d, %v", key, got, ok)
-		}
-	}
-	for _, key := range []string{readmodel.CheckpointKey, readmodel.RebuildKey, readmodel.EvictionsKey, "{x}", "{x}:y", "x}:1",
-		"{user}:1000:cart", "{order:77}:20260101", "{user}:1000", "{r}:5:sizes", "{rx}:5:sizes", "{r7}:5", "{r7}:5:cart",
-		"{raffles}:5:cart", "{raffles}:x", "{raffles2}:5", "raffles}:5", "{r-1}:5:sizes"} {
-		if _, ok := readmodel.EpochOf(key); ok {
-			t.Errorf("%s is taken for ours", key)
-		}
-	}
-}

@@ -1,0 +1,109 @@
+package readmodel
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// EventKind is what happened to a raffle.
+type EventKind byte
+
+// The kinds of live events.
+const (
+	EventBid    EventKind = 'b' // a bid was accepted
+	EventCancel EventKind = 'c' // a bid was cancelled
+	EventClose  EventKind = 'x' // the raffle was closed
+)
+
+// Event is one thing that happened to a raffle. Bid is set for EventBid and EventCancel (the cancelled
+// bid as it was); ClosedAt (microseconds since the Unix epoch) and ClosingPrice (KRW, 0: no bids) for
+// EventClose.
+type Event struct {
+	ID           EventID
+	Kind         EventKind
+	Bid          Bid
+	ClosedAt     int64
+	ClosingPrice int32
+}
+
+// EventID orders the events of one raffle within one epoch: the LSN of the commit record, as the stream's
+// Begin message tells it, then the number of the event among those of the same transaction and raffle,
+// counted from 1. It is also the form of an id in a Redis stream.
+type EventID struct {
+	LSN LSN
+	N   uint64
+}
+
+// String is LSN-N in decimal, as Redis spells the id of a stream's entry.
+func (i EventID) String() string {
+	return strconv.FormatUint(uint64(i.LSN), 10) + "-" + strconv.FormatUint(i.N, 10)
+}
+
+// ParseEventID reads what String wrote; anything else is ErrCorrupt.
+func ParseEventID(s string) (EventID, error) {
+	lsn, n, _ := strings.Cut(s, "-")
+	a, err1 := strconv.ParseUint(lsn, 10, 64)
+	b, err2 := strconv.ParseUint(n, 10, 64)
+	id := EventID{LSN(a), b}
+	if err1 != nil || err2 != nil || id.String() != s {
+		return EventID{}, fmt.Errorf("event id %q: %w", s, ErrCorrupt)
+	}
+	return id, nil
+}
+
+// After says whether i comes after o.
+func (i EventID) After(o EventID) bool {
+	return i.LSN > o.LSN || i.LSN == o.LSN && i.N > o.N
+}
+
+// LiveField is the only field of an entry in a raffle's stream: packed events, one after the other. The
+// id of the entry is the id of the last of them, so all events after an id X are in the entries after X,
+// and an entry that repeats what the stream has is refused by Redis as one that is not newer.
+const LiveField = "e"
+
+// LiveEntries is how many entries a raffle's stream keeps, at least: older ones are trimmed.
+const LiveEntries = 1000
+
+// AppendEvent packs an event; the raffle is in the key and the id in the entry's.
+func (e Event) AppendEvent(dst []byte) []byte {
+	dst = append(dst, byte(e.Kind))
+	if e.Kind == EventClose {
+		dst = binary.AppendUvarint(dst, uint64(e.ClosedAt))
+		return binary.AppendUvarint(dst, uint64(e.ClosingPrice))
+	}
+	dst = binary.AppendUvarint(dst, uint64(e.Bid.Size))
+	return e.Bid.AppendMember(dst)
+}
+
+// ParseEvents reads an entry of a raffle's stream, which must hold at least one event and not more than
+// its id counts; anything else is ErrCorrupt.
+func ParseEvents(raffleID int64, entry EventID, packed []byte) ([]Event, error) {
+	r := reader{rest: packed}
+	var events []Event
+	for len(r.rest) > 0 && !r.bad {
+		e := Event{Kind: EventKind(r.take(1)[0])}
+		switch e.Kind {
+		case EventBid, EventCancel:
+			e.Bid = Bid{
+				RaffleID: raffleID, Size: int16(r.uvarint(math.MaxInt16)),
+				CreatedAt: r.int64(), ID: r.int64(),
+				UserID: r.uvarint(math.MaxInt64), Price: int32(r.uvarint(math.MaxInt32)), Quantity: int32(r.uvarint(math.MaxInt32)),
+			}
+		case EventClose:
+			e.ClosedAt, e.ClosingPrice = r.uvarint(math.MaxInt64), int32(r.uvarint(math.MaxInt32))
+		default:
+			r.bad = true
+		}
+		events = append(events, e)
+	}
+	if r.bad || len(events) == 0 || uint64(len(events)) > entry.N {
+		return nil, fmt.Errorf("live entry %s of raffle %d: %w", entry, raffleID, ErrCorrupt)
+	}
+	for i := range events {
+		events[i].ID = EventID{entry.LSN, entry.N - uint64(len(events)-1-i)}
+	}
+	return events, nil
+}
