@@ -52,11 +52,13 @@ func startService(b *testing.B, name string, environment ...string) (p *testenv.
 	return p, addr
 }
 
-func seed(b *testing.B, primary *testenv.Postgres) {
+func seed(b *testing.B, primary *testenv.Postgres) { seedScale(b, primary, "demo") }
+
+func seedScale(b *testing.B, primary *testenv.Postgres, scale string) {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	c := exec.CommandContext(ctx, testenv.Binary(b, "./loadtest"), "seed", "--scale", "demo")
+	c := exec.CommandContext(ctx, testenv.Binary(b, "./loadtest"), "seed", "--scale", scale)
 	c.Env = append(os.Environ(), "SEED_URL="+primary.URL("migrator"))
 	if out, err := c.CombinedOutput(); err != nil {
 		b.Fatalf("seed: %v\n%s", err, out)
