@@ -9,19 +9,21 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
 )
 
 // API answers the read API.
 type API struct {
 	book          *bidbook.Chain
+	feed          *live.Hub
 	allowReadPath bool
 	document      []byte
 }
 
 // New makes the public handler. document is the OpenAPI description; allowReadPath honours the request
 // header Read-Path.
-func New(log *slog.Logger, reg prometheus.Registerer, book *bidbook.Chain, allowReadPath bool, document []byte) http.Handler {
-	a := &API{book: book, allowReadPath: allowReadPath, document: document}
+func New(log *slog.Logger, reg prometheus.Registerer, book *bidbook.Chain, feed *live.Hub, allowReadPath bool, document []byte) http.Handler {
+	a := &API{book: book, feed: feed, allowReadPath: allowReadPath, document: document}
 	rt := web.NewRouter(log, reg, problem)
 	for _, r := range a.routes() {
 		rt.Handle(http.MethodGet, r.path, r.handler)
@@ -40,6 +42,7 @@ func (a *API) routes() []route {
 		{"/v1/raffles", a.raffles},
 		{"/v1/raffles/{id}", a.raffle},
 		{"/v1/raffles/{id}/bids", a.raffleBids},
+		{"/v1/raffles/{id}/live", a.live},
 		{"/hello", a.hello},
 		{"/openapi/query.yaml", a.openapi},
 	}
