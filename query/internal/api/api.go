@@ -24,10 +24,15 @@ type API struct {
 // header Read-Path.
 func New(log *slog.Logger, reg prometheus.Registerer, book *bidbook.Chain, feed *live.Hub, allowReadPath bool, document []byte) http.Handler {
 	a := &API{book: book, feed: feed, allowReadPath: allowReadPath, document: document}
+	sockets := live.NewSocketIO(feed, a.joinable)
 	rt := web.NewRouter(log, reg, problem)
 	for _, r := range a.routes() {
 		rt.Handle(http.MethodGet, r.path, r.handler)
 	}
+	rt.HandlePrefix("/socket.io/", func(w http.ResponseWriter, r *http.Request) error {
+		sockets.ServeHTTP(w, r)
+		return nil
+	})
 	return rt
 }
 

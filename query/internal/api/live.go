@@ -1,11 +1,13 @@
 package api
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/gorilla/mux"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
 )
 
@@ -44,6 +46,18 @@ func (a *API) live(w http.ResponseWriter, r *http.Request) error {
 		return a.listError(w, at, err, nil, want)
 	}
 	return a.feed.ServeSSE(w, r, id, size, from)
+}
+
+// joinable says what a socket.io client is told of a raffle that it can't join.
+func (a *API) joinable(ctx context.Context, raffleID int64) string {
+	_, _, err := a.book.Raffle(ctx, raffleID, bidbook.Want{})
+	if err == nil {
+		return ""
+	}
+	if p := problem(err); p != nil {
+		return p.Detail
+	}
+	return "something went wrong here"
 }
 
 // lastEventID reads the header that a client sends when it comes back (HTML standard, Server-sent events).

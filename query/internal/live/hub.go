@@ -37,6 +37,7 @@ type Hub struct {
 	now         Position // the checkpoint's; the zero Position: the feed doesn't work
 	rooms       map[int64]*room
 	subscribers int
+	atEnd       []func()
 }
 
 // NewHub makes a hub for at most limit subscribers; Run does its work. The client must not retry. data
@@ -56,7 +57,7 @@ const (
 
 // Run reads until ctx ends; then all subscriptions end.
 func (h *Hub) Run(ctx context.Context) error {
-	defer close(h.ended)
+	defer h.end()
 	for ctx.Err() == nil {
 		start := time.Now()
 		block := h.publish(start)
@@ -68,6 +69,15 @@ func (h *Hub) Run(ctx context.Context) error {
 		wait(ctx, time.Until(start.Add(pause)))
 	}
 	return nil
+}
+
+func (h *Hub) end() {
+	close(h.ended)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, do := range h.atEnd {
+		do()
+	}
 }
 
 func wait(ctx context.Context, d time.Duration) {
@@ -116,7 +126,7 @@ func (h *Hub) read(ctx context.Context, block time.Duration) error {
 	get := pipe.Get(ctx, readmodel.CheckpointKey)
 	var events *redis.XStreamSliceCmd
 	if len(rooms) > 0 {
-		events = pipe.XRead(ctx, &redis.XReadArgs{Streams: streams, Block: block})
+		events = pipe.XRead(ctx, &redis.XReadArgs{Streams: streams, Block: block, Count: readmodel.LiveEntries})
 	}
 	// Nil is the answer of both commands when there is nothing; their own errors say which.
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
@@ -193,8 +203,8 @@ func (h *Hub) check(ctx context.Context, r *room, now Position) error {
 	return nil
 }
 
-// take hands entries to their rooms. A stream keeps at least readmodel.LiveEntries: who is given fewer has
-// missed none.
+// take hands entries to their rooms. A stream keeps at least readmodel.LiveEntries, and as many are asked
+// for: who is given fewer has missed none.
 func (h *Hub) take(ctx context.Context, epoch readmodel.Epoch, rooms map[string]*room, streams []redis.XStream) error {
 	for _, s := range streams {
 		r := rooms[s.Stream]

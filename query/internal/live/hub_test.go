@@ -2,6 +2,7 @@ package live
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -98,7 +99,11 @@ func TestAGapIsAReset(t *testing.T) {
 		t.Fatalf("got %v, want a reset", g)
 	}
 	f.place(t, 1, 270)
-	c.expectBids(t, f.bids, f.bids)
+	next, err := strconv.ParseInt(c.events(t, 1)[0].data, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.expectBids(t, next+1, f.bids)
 	if n := f.metric(t, "query_live_resets_total"); n != 2 {
 		t.Errorf("%v resets counted", n)
 	}
