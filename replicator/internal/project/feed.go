@@ -71,6 +71,9 @@ var _ wal.Handler = (*feed)(nil)
 
 func (f *feed) Describe(r *wal.Relation) error { return f.projector.describe(r) }
 
+// Begin makes feed a wal.Handler.
+func (f *feed) Begin(wal.LSN) error { return nil }
+
 func (f *feed) Truncate(relations []*wal.Relation) error {
 	for _, r := range relations {
 		if _, ours := tables[r.Name]; ours {

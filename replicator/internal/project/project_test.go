@@ -35,6 +35,8 @@ func TestP3P4Decide(t *testing.T) {
 		{"the checkpoint is behind the slot", func(s *state) { s.slots[1].ConfirmedLSN = 101 }, CheckpointBehind},
 		{"the primary lost WAL", func(s *state) { s.system.Flushed = 99 }, PrimaryBehind},
 		{"truncated", func(s *state) { s.forced = Truncated }, Truncated},
+		{"asked for", func(s *state) { s.forced = Requested }, Requested},
+		{"asked for, and worse", func(s *state) { s.forced = Requested; s.system.Timeline = 2 }, OtherTimeline},
 	} {
 		s := whole
 		s.slots = append([]wal.Slot(nil), whole.slots...)
