@@ -5,18 +5,36 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
+	"github.com/redis/go-redis/v9"
 	"golang.org/x/time/rate"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
 
-// setReader reads sets of bids and makes tallies of them.
+// setReader reads sets of bids and makes tallies of them, with no allocation for a member.
 type setReader struct {
-	wire   *wire
-	epoch  readmodel.Epoch
-	hasher hasher
-	limit  *rate.Limiter
+	conn     *resp.Conn
+	commands resp.Commands
+	epoch    readmodel.Epoch
+	hasher   hasher
+	limit    *rate.Limiter
+}
+
+const (
+	readBuffer   = 128 << 10
+	exchangeTime = 10 * time.Second
+)
+
+func newSetReader(ctx context.Context, o *redis.Options, c *comparison) (*setReader, error) {
+	conn, err := resp.Dial(ctx, resp.Options{Network: o.Network, Addr: o.Addr, Username: o.Username, Password: o.Password,
+		DB: o.DB, TLS: o.TLSConfig, DialTimeout: o.DialTimeout, Buffer: readBuffer})
+	if err != nil {
+		return nil, err
+	}
+	return &setReader{conn: conn, epoch: c.epoch, hasher: c.source.model.hasher, limit: c.limit}, nil
 }
 
 // read reads chunks in order. Redis works on the next one while the last is taken apart.
@@ -24,7 +42,7 @@ func (r *setReader) read(ctx context.Context, parts []chunk, to chan<- reading) 
 	sent := 0
 	for i, part := range parts {
 		// A large chunk needs the connection for itself.
-		for sent <= i || (sent <= i+1 && sent < len(parts) && !part.large && !parts[sent].large) {
+		for sent <= i || (sent == i+1 && sent < len(parts) && !part.large && !parts[sent].large) {
 			if !parts[sent].large {
 				if err := r.request(parts[sent]); err != nil {
 					return err
@@ -48,7 +66,7 @@ func (r *setReader) read(ctx context.Context, parts []chunk, to chan<- reading) 
 	return nil
 }
 
-// wait keeps to the rate; more than its burst at once is an error there.
+// wait keeps to the rate, whose burst is a portion.
 func (r *setReader) wait(ctx context.Context, n int) error {
 	for ; n > 0; n -= portion {
 		if err := r.limit.WaitN(ctx, min(n, portion)); err != nil {
@@ -62,16 +80,16 @@ func (r *setReader) wait(ctx context.Context, n int) error {
 func (r *setReader) one(c chunk) (reading, error) {
 	got := reading{chunk: c, tallies: make([][2]tally, len(c.sets))}
 	if !c.large {
-		err := r.reply(&got)
-		return got, err
+		return got, r.reply(&got)
 	}
 	for range largeTries {
+		got.tallies[0] = [2]tally{}
 		whole, err := r.piecewise(&got)
 		if whole || err != nil {
 			return got, err
 		}
-		got.tallies[0] = [2]tally{}
 	}
+	got.tallies[0] = [2]tally{}
 	if err := r.request(c); err != nil {
 		return got, err
 	}
@@ -80,31 +98,27 @@ func (r *setReader) one(c chunk) (reading, error) {
 
 // request asks for the checkpoint and all members in one MULTI: the answer is that of one moment.
 func (r *setReader) request(c chunk) error {
-	r.wire.command("MULTI")
-	r.wire.command("GET", readmodel.CheckpointKey)
+	r.commands.Add("MULTI")
+	r.commands.Add("GET", readmodel.CheckpointKey)
 	for _, s := range c.sets {
 		for _, order := range orders {
-			r.wire.command("ZRANGE", key{order, s}.name(r.epoch), "0", "-1", "WITHSCORES")
+			r.commands.Add("ZRANGE", key{order, s}.name(r.epoch), "0", "-1", "WITHSCORES")
 		}
 	}
-	r.wire.command("EXEC")
-	return r.wire.send()
+	r.commands.Add("EXEC")
+	return r.send()
 }
 
 func (r *setReader) reply(got *reading) error {
-	for range 2 + 2*len(got.sets) {
-		if err := r.wire.okay(); err != nil {
-			return err
-		}
-	}
-	if _, err := r.wire.array(); err != nil {
+	if err := r.expect(2+2*len(got.sets), resp.Simple); err != nil {
 		return err
 	}
-	text, err := r.wire.bulk()
-	if err != nil {
+	if _, err := r.next(resp.Array); err != nil {
 		return err
 	}
-	got.checkpoint = string(text)
+	if err := r.checkpoint(got); err != nil {
+		return err
+	}
 	for i := range got.sets {
 		for order := range orders {
 			if err := r.members(&got.tallies[i][order], orders[order]); err != nil {
@@ -115,20 +129,52 @@ func (r *setReader) reply(got *reading) error {
 	return nil
 }
 
-// members adds what a ZRANGE answers to a tally.
+// members adds the reply of a ZRANGE to a tally.
 func (r *setReader) members(t *tally, order kind) error {
-	err := r.wire.members(func(member []byte, got float64) {
-		t.add(r.hasher.of(member), 1)
-		if want, ok := score(order, member); !ok || got != want {
-			t.wrong++
-		}
-	})
-	var refused errReply
+	head, err := r.next(resp.Array)
+	var refused resp.Error
 	if errors.As(err, &refused) {
 		t.structure = true
 		return nil
 	}
+	for n := head.N; n > 0 && err == nil; n -= 2 {
+		err = r.member(t, order)
+	}
 	return err
+}
+
+func (r *setReader) member(t *tally, order kind) error {
+	member, err := r.next(resp.Bulk)
+	if err != nil {
+		return err
+	}
+	t.add(r.hasher.of(member.Text), 1)
+	want, ok := score(order, member.Text)
+	got, err := r.next(resp.Bulk)
+	if err != nil {
+		return err
+	}
+	if !ok || !isScore(got.Text, want) {
+		t.wrong++
+	}
+	return nil
+}
+
+// isScore says whether Redis' text for a score is that number.
+func isScore(text []byte, want float64) bool {
+	digits := text
+	if len(text) > 0 && text[0] == '-' {
+		digits, want = text[1:], -want
+	}
+	var v int64
+	for _, c := range digits {
+		if c < '0' || c > '9' || v > 1<<53 { // in scientific notation, as newer versions write some
+			got, err := strconv.ParseFloat(string(digits), 64)
+			return err == nil && got == want
+		}
+		v = 10*v + int64(c-'0')
+	}
+	return float64(v) == want
 }
 
 const (
@@ -139,50 +185,43 @@ const (
 // piecewise reads a large set without keeping Redis from others for long: the pieces belong to one
 // moment if the keys were not touched between the WATCH and the EXEC, which reads the checkpoint.
 func (r *setReader) piecewise(got *reading) (whole bool, err error) {
-	watch := []string{"WATCH"}
-	for _, order := range orders {
-		watch = append(watch, key{order, got.sets[0]}.name(r.epoch))
-	}
-	r.wire.command(watch...)
-	if err := r.wire.send(); err != nil {
+	names := []string{key{newest, got.sets[0]}.name(r.epoch), key{highest, got.sets[0]}.name(r.epoch)}
+	r.commands.Add("WATCH", names[0], names[1])
+	if err := r.send(); err != nil {
 		return false, err
 	}
-	if err := r.wire.okay(); err != nil {
+	if err := r.expect(1, resp.Simple); err != nil {
 		return false, err
 	}
 	for i, order := range orders {
-		if err := r.pieces(&got.tallies[0][i], order, watch[1+i]); err != nil {
+		if err := r.pieces(&got.tallies[0][i], order, names[i]); err != nil {
 			return false, err
 		}
 	}
-	r.wire.command("MULTI")
-	r.wire.command("GET", readmodel.CheckpointKey)
-	r.wire.command("EXEC")
-	if err := r.wire.send(); err != nil {
+	r.commands.Add("MULTI")
+	r.commands.Add("GET", readmodel.CheckpointKey)
+	r.commands.Add("EXEC")
+	if err := r.send(); err != nil {
 		return false, err
 	}
-	for range 2 {
-		if err := r.wire.okay(); err != nil {
-			return false, err
-		}
-	}
-	n, err := r.wire.array()
-	if err != nil || n < 0 { // null: a key was touched
+	if err := r.expect(2, resp.Simple); err != nil {
 		return false, err
 	}
-	text, err := r.wire.bulk()
-	if err != nil {
-		return false, fmt.Errorf("checkpoint: %w", err)
+	reply, err := r.conn.Next()
+	if err == nil {
+		err = reply.Err()
 	}
-	got.checkpoint = string(text)
-	return true, nil
+	if err != nil || reply.Kind == resp.Null { // a key was touched
+		return false, err
+	}
+	return true, r.checkpoint(got)
 }
 
 func (r *setReader) pieces(t *tally, order kind, name string) error {
 	for first := 0; ; first += pieceMembers {
 		before := t.count
-		r.wire.command("ZRANGE", name, strconv.Itoa(first), strconv.Itoa(first+pieceMembers-1), "WITHSCORES")
-		if err := r.wire.send(); err != nil {
+		r.commands.Add("ZRANGE", name, strconv.Itoa(first), strconv.Itoa(first+pieceMembers-1), "WITHSCORES")
+		if err := r.send(); err != nil {
 			return err
 		}
 		if err := r.members(t, order); err != nil {
@@ -192,4 +231,54 @@ func (r *setReader) pieces(t *tally, order kind, name string) error {
 			return nil
 		}
 	}
+}
+
+// send writes the commands and gives the exchange its time.
+func (r *setReader) send() error {
+	err := r.conn.SetDeadline(time.Now().Add(exchangeTime))
+	if err == nil {
+		_, err = r.conn.Write(r.commands.Wire)
+	}
+	r.commands.Reset()
+	if err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	return nil
+}
+
+// next reads a reply of a kind.
+func (r *setReader) next(want resp.Kind) (resp.Reply, error) {
+	reply, err := r.conn.Next()
+	if err == nil {
+		err = reply.Err()
+	}
+	if err != nil {
+		return reply, fmt.Errorf("redis: %w", err)
+	}
+	if reply.Kind != want {
+		return reply, fmt.Errorf("redis: a reply of kind %q instead of %q", reply.Kind, want)
+	}
+	return reply, nil
+}
+
+func (r *setReader) expect(n int, want resp.Kind) error {
+	for range n {
+		if _, err := r.next(want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkpoint reads it; a missing one is "".
+func (r *setReader) checkpoint(got *reading) error {
+	reply, err := r.conn.Next()
+	if err == nil {
+		err = reply.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("redis checkpoint: %w", err)
+	}
+	got.checkpoint = string(reply.Text)
+	return nil
 }

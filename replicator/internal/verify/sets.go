@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -57,13 +56,12 @@ func (m *model) chunks(all []set) []chunk {
 }
 
 // compareSets compares sets of bids by their digests and returns the keys that differ.
-func (c *comparison) compareSets(ctx context.Context, options *redis.Options, parts []chunk, told func(members int64)) (bad []key, err error) {
-	w, err := dial(ctx, options)
+func (c *comparison) compareSets(ctx context.Context, parts []chunk, told func(members int64)) (bad []key, err error) {
+	r, err := newSetReader(ctx, c.client.Options(), c)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, w.close()) }()
-	r := &setReader{wire: w, epoch: c.epoch, hasher: c.source.model.hasher, limit: c.limit}
+	defer func() { err = errors.Join(err, r.conn.Close()) }()
 	for len(parts) > 0 {
 		var again []chunk
 		readings := make(chan reading, 2)

@@ -20,7 +20,6 @@ import (
 // Verifier compares one primary with one Redis. It may run in any process, and several at once.
 type Verifier struct {
 	primaryURL string
-	options    *redis.Options
 	client     *redis.Client
 }
 
@@ -31,7 +30,7 @@ func New(primaryURL string, options *redis.Options) *Verifier {
 	options.Protocol = 2
 	options.DisableIdentity = true
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = 2*time.Second, 10*time.Second, 10*time.Second
-	return &Verifier{primaryURL: primaryURL, options: options, client: redis.NewClient(options)}
+	return &Verifier{primaryURL: primaryURL, client: redis.NewClient(options)}
 }
 
 // Close closes the connections to Redis.
@@ -152,7 +151,7 @@ func (r *run) survey(ctx context.Context, there map[key]bool) ([]key, error) {
 		expected += 2 * source.model.digest(s).count
 	}
 	r.Told("comparing", 0, expected)
-	bad, err := c.compareSets(ctx, r.options, source.model.chunks(sets), func(n int64) {
+	bad, err := c.compareSets(ctx, source.model.chunks(sets), func(n int64) {
 		r.report.Members += n
 		r.Told("comparing", max(r.report.Members, 1), max(expected, r.report.Members+1))
 	})
