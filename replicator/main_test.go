@@ -15,7 +15,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
 )
 
 // patience is for what takes long only on a busy machine.
@@ -131,7 +131,7 @@ func (s *system) reached() readmodel.Checkpoint {
 	return c
 }
 
-func (s *system) report() (st project.Status) {
+func (s *system) report() (st ops.Status) {
 	s.t.Helper()
 	response, err := http.Get(s.status)
 	s.must(err)

@@ -30,7 +30,7 @@ type comparison struct {
 
 // patience is how long a comparison waits for Redis to hold something that can be compared: past a large
 // transaction, a replicator's restart, or a lag.
-const patience = 30 * time.Second
+const patience = 20 * time.Second
 
 const retryEvery = 10 * time.Millisecond
 
