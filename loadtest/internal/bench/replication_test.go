@@ -41,7 +41,7 @@ type replication struct {
 func startReplication(b *testing.B, scale string) *replication {
 	b.Helper()
 	s := &replication{primary: testenv.StartPostgres(b, durable...),
-		redis: testenv.StartRedis(b, testenv.Set("zset-max-listpack-entries", "512"))}
+		redis: testenv.StartRedis(b, deployed...)}
 	seedScale(b, s.primary, scale)
 	var addr string
 	s.replicator, addr = startService(b, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
