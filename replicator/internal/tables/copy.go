@@ -10,9 +10,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// Copy reads the rows of a table for which a condition (SQL, "" for all) holds, in the transaction that
-// the connection is in. The plan and the row are valid only during the call.
-func Copy(ctx context.Context, conn *pgx.Conn, t Table, condition string, each func(Plan, *wal.Row) error) error {
+// Copy reads the rows of a table, in the transaction that the connection is in. clauses are what follows
+// FROM: "" for all rows in any order. The row is valid only during the call.
+func Copy(ctx context.Context, conn *pgx.Conn, t Table, clauses string, each func(Plan, *wal.Row) error) error {
 	relation, err := describe(ctx, conn, t)
 	if err != nil {
 		return fmt.Errorf("copy of %s: %w", t, err)
@@ -30,10 +30,7 @@ func Copy(ctx context.Context, conn *pgx.Conn, t Table, condition string, each f
 	for i, c := range relation.Columns {
 		columns[i] = pgx.Identifier{c.Name}.Sanitize()
 	}
-	if condition != "" {
-		condition = " WHERE " + condition
-	}
-	sql := fmt.Sprintf("COPY (SELECT %s FROM %s%s) TO STDOUT (FORMAT binary)", strings.Join(columns, ", "), t, condition)
+	sql := fmt.Sprintf("COPY (SELECT %s FROM %s %s) TO STDOUT (FORMAT binary)", strings.Join(columns, ", "), t, clauses)
 	if _, err := conn.PgConn().CopyTo(ctx, reader, sql); err != nil {
 		return fmt.Errorf("copy of %s: %w", t, err)
 	}

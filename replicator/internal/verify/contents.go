@@ -11,8 +11,40 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// contentKeys is how many keys are read whole at one moment.
+// contentKeys is how many keys are read whole at one moment, unless they are large.
 const contentKeys = 200
+
+// parts cuts keys into what is read at one moment.
+func (m *model) parts(keys []key) (all [][]key) {
+	begin, held := 0, 0
+	for i, k := range keys {
+		n := m.weight(k)
+		if i > begin && (i-begin == contentKeys || held+n > chunkMembers) {
+			all = append(all, keys[begin:i])
+			begin, held = i, 0
+		}
+		held += n
+	}
+	if begin < len(keys) {
+		all = append(all, keys[begin:])
+	}
+	return all
+}
+
+// weight is about how much a key holds.
+func (m *model) weight(k key) int {
+	switch k.kind {
+	case newest, highest:
+		return int(m.digest(k.set).count)
+	case raffles:
+		return len(m.raffles)
+	case products:
+		return len(m.products)
+	case sizeNewest:
+		return len(m.sizeLatest(k.size).bids)
+	}
+	return 1
+}
 
 // found is what Redis has under a key.
 type found struct {
@@ -24,9 +56,7 @@ type found struct {
 // compareContents compares whole contents, keys by keys, and calls differs for those that are not as
 // they must be.
 func (c *comparison) compareContents(ctx context.Context, keys []key, differs func(key, difference)) error {
-	for len(keys) > 0 {
-		some := keys[:min(contentKeys, len(keys))]
-		keys = keys[len(some):]
+	for _, some := range c.source.model.parts(keys) {
 		var all []found
 		err := c.exactly(ctx, func() (checkpoint string, err error) {
 			checkpoint, all, err = readContents(ctx, c.client, c.epoch, some)

@@ -13,19 +13,37 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// examineKeys is how many divergent keys are looked into with one snapshot: their members are in memory.
-const examineKeys = 500
+// How many divergent keys, and how many members of them, are looked into with one snapshot: they are in
+// memory.
+const (
+	examineKeys    = 500
+	examineMembers = 500_000
+)
+
+// suspect is a key that differs, and about how much it must hold.
+type suspect struct {
+	key
+	weight int
+}
 
 // examine looks into divergent keys member by member, with a new snapshot, and mends them if that is
 // wanted. Without a repair it stops after Details keys.
-func (r *run) examine(ctx context.Context, suspects []key) error {
+func (r *run) examine(ctx context.Context, suspects []suspect) error {
 	if !r.Repair {
 		suspects = suspects[:min(len(suspects), r.Details)]
 	}
-	for some := range slices.Chunk(suspects, examineKeys) {
+	var some []key
+	held := 0
+	for i, s := range suspects {
+		some = append(some, s.key)
+		held += s.weight
+		if i+1 < len(suspects) && len(some) < examineKeys && held+suspects[i+1].weight <= examineMembers {
+			continue
+		}
 		if err := r.examineSome(ctx, some); err != nil {
 			return err
 		}
+		some, held = nil, 0
 	}
 	return nil
 }
@@ -149,6 +167,10 @@ func (c *comparison) mendOnce(ctx context.Context, tx *redis.Tx, k key, fields [
 			if err := k.write(ctx, pipe, c.epoch, field, value, needed); err != nil {
 				return err
 			}
+		}
+		if pipe.Len() > 0 && (k.kind == raffle || k.kind == raffles || k.kind == products) {
+			// Whoever keeps an encoded list must see that it is another one.
+			pipe.Append(ctx, c.epoch.RafflesVersion(), "+")
 		}
 		return nil
 	})

@@ -244,17 +244,17 @@ func (m *model) sizes(raffle int64, c content) {
 	}
 }
 
-// condition is the SQL for the raffles that the model is about.
-func (m *model) condition(column string) string {
+// where is the SQL for the raffles that the model is about.
+func (m *model) where(column string) string {
 	if m.only != nil {
 		ids := []string{"-1"}
 		for id := range m.only {
 			ids = append(ids, strconv.FormatInt(id, 10))
 		}
-		return column + " IN (" + strings.Join(ids, ",") + ")"
+		return "WHERE " + column + " IN (" + strings.Join(ids, ",") + ")"
 	}
 	if m.whole() {
 		return ""
 	}
-	return fmt.Sprintf("%[1]s > %[2]d AND %[1]s <= %[3]d", column, m.scope.After, m.scope.To)
+	return fmt.Sprintf("WHERE %[1]s > %[2]d AND %[1]s <= %[3]d", column, m.scope.After, m.scope.To)
 }

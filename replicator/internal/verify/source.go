@@ -122,7 +122,7 @@ func load(ctx context.Context, conn *pgx.Conn, snapshot wal.Snapshot, m *model, 
 	if err := l.globals(); err != nil {
 		return 0, err
 	}
-	if err := l.bids(m.condition("raffle_id"), m.bid); err != nil {
+	if err := l.bids(m.where("raffle_id"), m.bid); err != nil {
 		return 0, err
 	}
 	told(max(l.total, 1), l.total)
@@ -154,14 +154,14 @@ func (l *loader) expect() error {
 
 // globals reads raffles, products, and the latest bids of each size from its floor on.
 func (l *loader) globals() error {
-	condition := l.model.condition("id")
+	clauses := l.model.where("id")
 	if l.model.scope.Globals {
-		condition = ""
+		clauses = ""
 		if err := tables.Copy(l.ctx, l.conn, tables.Products, "", l.change); err != nil {
 			return err
 		}
 	}
-	if err := tables.Copy(l.ctx, l.conn, tables.Raffles, condition, l.change); err != nil {
+	if err := tables.Copy(l.ctx, l.conn, tables.Raffles, clauses, l.change); err != nil {
 		return err
 	}
 	if !l.model.scope.Globals {
@@ -175,7 +175,7 @@ func (l *loader) globals() error {
 	}
 	for size, latest := range l.model.latest {
 		after := time.UnixMicro(latest.floor).UTC().Format("2006-01-02 15:04:05.000000Z07:00")
-		err := l.bids(fmt.Sprintf("size = %d AND created_at > '%s'", size, after), latest.bid)
+		err := l.bids(fmt.Sprintf("WHERE size = %d AND created_at > '%s'", size, after), latest.bid)
 		if err != nil {
 			return err
 		}
@@ -188,8 +188,8 @@ func (l *loader) change(p tables.Plan, r *wal.Row) error { return l.model.change
 // portion is how many rows are read between two looks at the rate and the clock.
 const portion = 1000
 
-func (l *loader) bids(condition string, each func(b readmodel.Bid, sign int64)) error {
-	return tables.Copy(l.ctx, l.conn, tables.Bids, condition, func(p tables.Plan, r *wal.Row) error {
+func (l *loader) bids(clauses string, each func(b readmodel.Bid, sign int64)) error {
+	return tables.Copy(l.ctx, l.conn, tables.Bids, clauses, func(p tables.Plan, r *wal.Row) error {
 		each(p.Bid(r), 1)
 		if err := r.Err(); err != nil {
 			return err

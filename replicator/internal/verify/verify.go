@@ -94,7 +94,10 @@ func (r *run) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.report.Divergent, r.report.divergent = len(suspects), suspects
+	r.report.Divergent = len(suspects)
+	for _, s := range suspects {
+		r.report.divergent = append(r.report.divergent, s.key)
+	}
 	return r.examine(ctx, suspects)
 }
 
@@ -135,7 +138,7 @@ func (r *run) scan(ctx context.Context) (map[key]bool, error) {
 
 // survey compares everything in the scope and returns the keys that differ. there are the keys that
 // Redis is known to have: any that the primary knows nothing of must be empty.
-func (r *run) survey(ctx context.Context, there map[key]bool) ([]key, error) {
+func (r *run) survey(ctx context.Context, there map[key]bool) ([]suspect, error) {
 	source, err := r.open(ctx, newModel(r.Scope, newHasher()))
 	if err != nil {
 		return nil, err
@@ -162,7 +165,11 @@ func (r *run) survey(ctx context.Context, there map[key]bool) ([]key, error) {
 	r.Told("comparing", max(expected, 1), max(expected, 1))
 	at, _ := source.waiting()
 	r.report.LSN, r.report.Keys, r.report.Rows = at.String(), c.keys, source.rows
-	return bad, err
+	suspects := make([]suspect, 0, len(bad))
+	for _, k := range bad {
+		suspects = append(suspects, suspect{k, source.model.weight(k)})
+	}
+	return suspects, err
 }
 
 func (r *run) open(ctx context.Context, m *model) (*source, error) {
