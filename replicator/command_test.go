@@ -120,7 +120,12 @@ func TestCommandsRebuildServesTheOldEpochMeanwhile(t *testing.T) {
 	if st := s.report(); st.Rebuilds != 2 || st.LastError != "" {
 		t.Errorf("%+v", st)
 	}
+}
 
+func TestCommandsRebuildIsRefused(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.replicate()
+	s.reached()
 	request, err := http.NewRequest(http.MethodPost, strings.Replace(s.status, "status", "rebuild", 1), nil)
 	s.must(err)
 	request.Header.Set("Origin", "http://example.com")
@@ -130,13 +135,11 @@ func TestCommandsRebuildServesTheOldEpochMeanwhile(t *testing.T) {
 	if response.StatusCode != http.StatusForbidden {
 		t.Errorf("a page of another site may rebuild: %s", response.Status)
 	}
-	active := s.status
 	s.Program = nil
 	s.replicate()
 	testenv.Eventually(t, patience, "the second waits", func() bool { return s.report().State == project.Waiting })
 	s.expect("rebuild", 1, "409", "it is waiting")
 	s.expect("status", 1, "waiting")
-	s.status = active
 }
 
 func TestCommandsRebuildSaysWhatFailed(t *testing.T) {

@@ -35,25 +35,31 @@ func (k key) fields(ctx context.Context, client redis.Cmdable, e readmodel.Epoch
 		return got, fmt.Errorf("redis: %w", err)
 	}
 	for i, reply := range replies {
-		switch r := reply.(type) {
-		case *redis.BoolCmd:
-			if r.Val() {
-				got.content[fields[i]] = ""
-			}
-		case *redis.StringCmd:
-			if r.Err() == nil {
-				got.content[fields[i]] = r.Val()
-			}
-		case *redis.FloatCmd:
-			if r.Err() == nil {
-				got.content[fields[i]] = number(r.Val())
-			}
-		}
-		if err := reply.Err(); err != nil && !errors.Is(err, redis.Nil) {
+		value, there, err := value(reply)
+		if err != nil {
 			return got, fmt.Errorf("redis: %w", err)
+		}
+		if there {
+			got.content[fields[i]] = value
 		}
 	}
 	return got, nil
+}
+
+// value takes a field's value, and whether there is one, from the reply to readField.
+func value(reply redis.Cmder) (value string, there bool, err error) {
+	if errors.Is(reply.Err(), redis.Nil) {
+		return "", false, nil
+	}
+	switch r := reply.(type) {
+	case *redis.BoolCmd:
+		return "", r.Val(), r.Err()
+	case *redis.StringCmd:
+		return r.Val(), true, r.Err()
+	case *redis.FloatCmd:
+		return number(r.Val()), true, r.Err()
+	}
+	return "", false, reply.Err()
 }
 
 func (k key) readField(ctx context.Context, client redis.Cmdable, name, field string) redis.Cmder {
