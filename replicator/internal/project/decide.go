@@ -25,6 +25,7 @@ const (
 	Truncated         Reason = "truncated"
 	Torn              Reason = "flush_torn"
 	Evicted           Reason = "keys_evicted"
+	Requested         Reason = "requested"
 )
 
 // keepsServing says whether the old epoch is merely behind, so that it may be served, with its lag,
@@ -70,7 +71,7 @@ func (s state) slot(name string) *wal.Slot {
 func decide(s state) Reason {
 	c := s.checkpoint()
 	switch {
-	case s.forced != Resume:
+	case s.forced != Resume && s.forced != Requested: // a request is the least grave reason
 		return s.forced
 	case s.stored == "":
 		return CheckpointMissing
@@ -92,7 +93,7 @@ func decide(s state) Reason {
 	case c.LSN > s.system.Flushed:
 		return PrimaryBehind
 	}
-	return Resume
+	return s.forced
 }
 
 // nextEpoch is past every epoch that anything still names: the checkpoint, the slots, the mark of a

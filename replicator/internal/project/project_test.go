@@ -38,6 +38,8 @@ func TestP3P4Decide(t *testing.T) {
 		{"the checkpoint is behind the slot", func(s *state) { s.slots[1].ConfirmedLSN = 101 }, CheckpointBehind},
 		{"the primary lost WAL", func(s *state) { s.system.Flushed = 99 }, PrimaryBehind},
 		{"truncated", func(s *state) { s.forced = Truncated }, Truncated},
+		{"asked for", func(s *state) { s.forced = Requested }, Requested},
+		{"asked for, and worse", func(s *state) { s.forced = Requested; s.system.Timeline = 2 }, OtherTimeline},
 	} {
 		s := whole
 		s.slots = append([]wal.Slot(nil), whole.slots...)
@@ -223,10 +225,9 @@ func TestEventsOfATransactionBecomeOneEntryARaffle(t *testing.T) {
 
 func TestP2TransactionsShareAFlushAndALargeOneTakesSeveral(t *testing.T) {
 	f := &feed{ctx: context.Background(), queue: newQueue(1), projector: newProjector(1)}
-	relation := &wal.Relation{ID: 1, Name: "public.products", Full: true}
-	for _, c := range tables[relation.Name].columns {
-		relation.Columns = append(relation.Columns, wal.ColumnType{Name: c.name, OID: map[wal.Class]uint32{wal.Integer: 20, wal.Text: 25, wal.Date: 1082}[c.class]})
-	}
+	relation := &wal.Relation{ID: 1, Name: "public.products", Full: true, Columns: []wal.ColumnType{{Name: "id", OID: 20},
+		{Name: "name", OID: 25}, {Name: "model", OID: 25}, {Name: "color", OID: 25}, {Name: "category", OID: 25}, {Name: "image_url", OID: 25},
+		{Name: "release_price", OID: 20}, {Name: "release_date", OID: 1082}}}
 	if err := f.Describe(relation); err != nil {
 		t.Fatal(err)
 	}
