@@ -103,6 +103,9 @@ func (a *applier) apply(ctx context.Context, b *batch) error {
 	if err := a.write(ctx, after(a.checkpoint, b, time.Now()), b.each); err != nil {
 		return err
 	}
+	if b.commits > 0 {
+		a.board.update(func() { a.board.moved = true })
+	}
 	a.count(b)
 	a.queue.release(b)
 	return nil
