@@ -1,88 +1,172 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
-	"syscall"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// The order of changes and faults is that of the seed; the values are not.
-func TestP2P3P4HistoryWithFaultsEndsEqual(t *testing.T) {
-	const seed = 20261124
-	random := rand.New(rand.NewPCG(seed, 1))
-	pg := testenv.StartPostgres(t)
-	s := newSystem(t, pg)
-	s.replicate()
-	changes, faults := s.changes(random), s.faults(pg)
-	for round, f := range faults {
-		for range 8 {
-			changes[random.IntN(len(changes))]()
-		}
-		f.do()
-		for range 4 {
-			changes[random.IntN(len(changes))]()
-		}
-		t.Run(fmt.Sprintf("%d %s", round, f.name), func(t *testing.T) {
-			was := s.t
-			s.t = t
-			defer func() { s.t = was }()
-			s.equal()
+// What histories write to: few sets, so that changes meet.
+const raffles = 4
+
+var sizes = []int16{260, 265, 270}
+
+// workers run histories side by side: most of the time of each goes by in waiting for others.
+const workers = 3
+
+// fromEnv is a number that the caller of go test may choose.
+func fromEnv(t *testing.T, name string, otherwise int64) int64 {
+	t.Helper()
+	text, ok := os.LookupEnv(name)
+	if !ok {
+		return otherwise
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 {
+		t.Fatalf("%s must be a positive number, not %q", name, text)
+	}
+	return n
+}
+
+// HISTORIES histories, 200 by default, each with the order of changes and faults that its seed gives. The
+// seeds begin at HISTORY_SEED. At the end of each the read model is what the primary holds; every read on
+// the way was what the primary held at its Read-LSN.
+func TestP2P3P4R1NoHistoryGivesAWrongRead(t *testing.T) {
+	first, count := fromEnv(t, "HISTORY_SEED", 1), fromEnv(t, "HISTORIES", 200)
+	next := atomic.Int64{}
+	next.Store(first)
+	for i := range min(workers, count) {
+		t.Run(fmt.Sprintf("worker %d", i), func(t *testing.T) {
+			t.Parallel()
+			w := newWorker(t)
+			defer w.report(t)
+			for seed := next.Add(1) - 1; seed < first+count; seed = next.Add(1) - 1 {
+				if !t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { w.run(t, seed) }) {
+					return
+				}
+			}
 		})
 	}
 }
 
-// changes are transactions of every kind.
-func (s *system) changes(random *rand.Rand) []func() {
-	return []func(){
-		func() { s.bids(1 + random.IntN(50)) },
-		func() { s.bids(1 + random.IntN(50)) },
-		func() { s.bids(6000) },
-		func() { s.exec("DELETE FROM bids WHERE id % 7 = $1", random.IntN(7)) },
-		func() { s.exec("UPDATE bids SET price = price + 500, size = 300 WHERE id % 11 = $1", random.IntN(11)) },
-		func() { s.exec("DELETE FROM bids WHERE raffle_id = $1 AND size = 270", 1+random.IntN(10)) },
-		func() {
-			s.exec("UPDATE raffles SET closed_at = clock_timestamp(), closing_price = 1000 WHERE id = $1", 1+random.IntN(10))
-		},
-		func() {
-			s.exec("UPDATE products SET name = name || '!', release_date = release_date + 1 WHERE id = $1", 1+random.IntN(5))
-		},
-		func() {
-			s.exec("INSERT INTO raffles (id, product_id, seller_id, starts_at, ends_at) VALUES (99, 1, 1, now(), '2040-01-01')")
-			s.exec("INSERT INTO bids (raffle_id, user_id, size, price, created_at) VALUES (99, 1, 260, 5, now())")
-			s.exec("DELETE FROM bids WHERE raffle_id = 99")
-			s.exec("DELETE FROM raffles WHERE id = 99")
-		},
-		func() {
-			s.exec("BEGIN; UPDATE bids SET quantity = 2 WHERE id % 3 = 0; SAVEPOINT a; DELETE FROM bids WHERE id % 3 = 0; ROLLBACK TO a; COMMIT")
-		},
+// worker runs one history after the other on the same servers.
+type worker struct {
+	*system
+	other   *pgx.Conn // a second session
+	oracle  *oracle
+	readers *readers
+	backup  *backup
+	settled readmodel.LSN // where the last history ended: no later read is older
+	reads   int
+	refused int
+	begun   time.Time
+	spent   map[string]time.Duration
+}
+
+func newWorker(t *testing.T) *worker {
+	t.Helper()
+	db := testenv.NewDatabase(t)
+	w := &worker{system: newSystem(t, db), begun: time.Now(), spent: map[string]time.Duration{}}
+	var err error
+	w.other, err = pgx.Connect(w.ctx, w.dbs.URL("postgres"))
+	w.must(err)
+	t.Cleanup(func() { w.other.Close(context.Background()) })
+	w.oracle, err = newOracle(w.ctx, w.db, "oracle_"+db.Name)
+	w.must(err)
+	w.replicate()
+	w.readers = w.startReaders(2)
+	return w
+}
+
+// history is one run of events.
+type history struct {
+	*worker
+	random *rand.Rand
+	paused int // events until the replicator goes on; 0: it is not stopped
+	told   []string
+}
+
+func (w *worker) run(t *testing.T, seed int64) {
+	was := w.t
+	w.t = t
+	defer func() { w.t = was }()
+	h := &history{worker: w, random: rand.New(rand.NewPCG(uint64(seed), 1))}
+	defer func() {
+		if t.Failed() {
+			t.Logf("HISTORY_SEED=%d HISTORIES=1 repeats it:\n%s", seed, strings.Join(h.told, "\n"))
+		}
+	}()
+	h.exec("DELETE FROM bids")
+	h.exec("UPDATE raffles SET closed_at = NULL, closing_price = NULL WHERE closed_at IS NOT NULL")
+	h.tell("reached", func() { h.begin() })
+	for range 20 + h.random.IntN(21) {
+		h.event()
+	}
+	if h.paused > 0 {
+		h.Resume(t)
+	}
+	h.tell("equal", h.equal)
+	h.tell("judge", h.judge)
+}
+
+// begin waits for a quiet start and now and then keeps Redis's files of it.
+func (h *history) begin() {
+	h.reached()
+	if h.backup == nil || h.random.IntN(5) == 0 {
+		h.backup = h.save()
+		h.oracle.forget(h.settled)
 	}
 }
 
-// fault is something that the system must survive.
-type fault struct {
-	name string
-	do   func()
+// event does one change or fault or rests; one of a kind is as likely as any other.
+func (h *history) event() {
+	list := changes
+	switch h.random.IntN(8) {
+	case 0:
+		list = faults
+	case 1, 2, 3:
+		list = rests
+	}
+	e := list[h.random.IntN(len(list))]
+	h.tell(e.name, func() { e.do(h) })
+	if h.paused > 0 {
+		if h.paused--; h.paused == 0 {
+			h.tell("resume", func() { h.Resume(h.t) })
+		}
+	}
 }
 
-func (s *system) faults(pg *testenv.Postgres) []fault {
-	t := s.t
-	return []fault{
-		{"kill the replicator", func() { s.Kill(t); s.Start(t) }},
-		{"kill redis", func() { s.server.Kill(t); s.server.Start(t) }},
-		{"flush redis", func() { s.must(s.redis.FlushAll(s.ctx).Err()) }},
-		{"kill the primary", func() { pg.Kill(t); pg.Start(t); s.connect() }},
-		{"terminate walsenders", func() {
-			s.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'walsender'")
-		}},
-		{"stop the replicator", func() { s.Stop(t); s.bids(10); s.Start(t) }},
-		{"drop the slot", func() {
-			s.Signal(t, syscall.SIGTERM)
-			s.Wait(t)
-			s.exec("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active")
-			s.Start(t)
-		}},
+func (h *history) tell(what string, do func()) {
+	begun := time.Now()
+	h.told = append(h.told, fmt.Sprintf("%s %s at %s", begun.Format("05.000"), what, h.lsn()))
+	do()
+	h.spent[what] += time.Since(begun)
+}
+
+// judge asks the oracle about every read of the history.
+func (h *history) judge() {
+	answers, refused := h.readers.take()
+	h.settled = h.reached().LSN
+	h.must(h.oracle.pull(h.ctx))
+	h.must(h.oracle.check(answers))
+	h.reads += len(answers)
+	h.refused += refused
+}
+
+func (w *worker) report(t *testing.T) {
+	t.Logf("%d right reads from Redis, %d refused, %v", w.reads, w.refused, time.Since(w.begun).Round(time.Second))
+	for what, d := range w.spent {
+		t.Logf("  %-30s %v", what, d.Round(time.Millisecond))
 	}
 }
