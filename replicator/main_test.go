@@ -147,8 +147,9 @@ func (s *system) streaming() bool {
 	return response.StatusCode == http.StatusOK
 }
 
-// equal compares Redis, whole, with the primary: every set in both orders, and nothing else there.
-func (s *system) equal() {
+// equal compares Redis, whole, with the primary: every set in both orders, and nothing else there. It
+// returns the checkpoint that it began with.
+func (s *system) equal() readmodel.Checkpoint {
 	s.t.Helper()
 	c := s.reached()
 	want := s.fromPrimary(c.Epoch)
@@ -168,6 +169,7 @@ func (s *system) equal() {
 			}
 		}
 	}
+	return c
 }
 
 func (s *system) members(key string) ([]string, error) {
