@@ -32,6 +32,9 @@ type answer struct {
 	body []byte
 }
 
+// fullPage is how many bids a read asks for.
+const fullPage = 2000
+
 // compare holds an answer against the content at its position: same bids in the same order, no more.
 func (a answer) compare(now tables) error {
 	var page struct {
@@ -39,8 +42,8 @@ func (a answer) compare(now tables) error {
 		Raffles []raffleDocument `json:"raffles"`
 		Next    *string          `json:"next_cursor"`
 	}
-	if err := json.Unmarshal(a.body, &page); err != nil || page.Next != nil {
-		return fmt.Errorf("one whole page is wanted: %s (%w)", a.body, err)
+	if err := json.Unmarshal(a.body, &page); err != nil {
+		return err
 	}
 	if a.look.raffle == 0 {
 		return sameRaffles(page.Raffles, now)
@@ -52,6 +55,11 @@ func (a answer) compare(now tables) error {
 		}
 	}
 	slices.SortFunc(want, a.look.order)
+	more := len(want) > fullPage
+	want = want[:min(len(want), fullPage)]
+	if (page.Next != nil) != more {
+		return fmt.Errorf("says that there are more: %v, want %v", !more, more)
+	}
 	if !slices.Equal(page.Bids, want) {
 		return fmt.Errorf("%d bids, want %d: %v, want %v", len(page.Bids), len(want), page.Bids, want)
 	}
@@ -127,7 +135,7 @@ func (r *readers) run(ctx context.Context, t testing.TB, random *rand.Rand) {
 		if random.IntN(10) > 0 {
 			l = look{raffle: 1 + random.Int64N(raffles), size: sizes[random.IntN(len(sizes))], highest: random.IntN(2) == 0}
 			order := map[bool]string{false: "newest", true: "highest"}[l.highest]
-			l.path = fmt.Sprintf("/v1/raffles/%d/bids?size=%d&order=%s&limit=2000", l.raffle, l.size, order)
+			l.path = fmt.Sprintf("/v1/raffles/%d/bids?size=%d&order=%s&limit=%d", l.raffle, l.size, order, fullPage)
 		}
 		if err := r.read(ctx, l); err != nil && ctx.Err() == nil {
 			t.Error(err)
