@@ -154,13 +154,13 @@ func (h *history) tell(what string, do func()) {
 	h.spent[what] += time.Since(begun)
 }
 
-// judge asks the oracle about every read of the history.
-func (h *history) judge() {
-	answers, refused := h.readers.take()
-	h.must(h.oracle.pull(h.ctx))
-	h.must(h.oracle.check(answers))
-	h.reads += len(answers)
-	h.refused += refused
+// judge asks the oracle about every read since it was asked last.
+func (w *worker) judge() {
+	answers, refused := w.readers.take()
+	w.must(w.oracle.pull(w.ctx))
+	w.must(w.oracle.check(answers))
+	w.reads += len(answers)
+	w.refused += refused
 }
 
 func (w *worker) report(t *testing.T) {
