@@ -70,7 +70,7 @@ var rests = []event{
 	{"rest", func(h *history) { <-time.After(time.Duration(h.random.IntN(30)) * time.Millisecond) }},
 	{"rest longer", func(h *history) { <-time.After(time.Duration(h.random.IntN(120)) * time.Millisecond) }},
 	{"catch up", func(h *history) {
-		if h.paused == 0 {
+		if !h.anyStopped() {
 			h.reached()
 		}
 	}},
@@ -88,13 +88,9 @@ func (h *history) crossed() {
 
 // faults are what the system must survive.
 var faults = []event{
-	{"kill the replicator", func(h *history) { h.restart(func() {}) }},
-	{"stop the replicator", func(h *history) {
-		if h.paused == 0 {
-			h.Pause(h.t)
-		}
-		h.paused = 1 + h.random.IntN(4)
-	}},
+	{"kill a replicator", func(h *history) { h.restart(func() {}, h.any()) }},
+	{"stop a replicator", func(h *history) { h.any().stop(h) }},
+	{"stop a replicator until it is given up", func(h *history) { h.any().stop(h); h.endSessions() }},
 	{"flush redis", func(h *history) { h.must(h.redis.FlushAll(h.ctx).Err()) }},
 	{"kill redis", func(h *history) { h.server.Kill(h.t); h.server.Start(h.t) }},
 	{"kill redis and lose its last writes", func(h *history) { h.server.Kill(h.t); h.cut(); h.server.Start(h.t) }},
@@ -105,16 +101,31 @@ var faults = []event{
 	}},
 	{"terminate the walsender", func(h *history) { h.terminate("replicator") }},
 	{"terminate the control session", func(h *history) { h.terminate("replicator-control") }},
-	{"drop the slot", func(h *history) { h.restart(h.dropSlots) }},
+	{"drop the slot", func(h *history) { h.restart(h.dropSlots, h.replicators...) }},
 	{"drop the slot of a running one", (*history).dropInUse},
 }
 
-// restart kills the replicator, stopped or not.
-func (h *history) restart(meanwhile func()) {
-	h.Kill(h.t)
-	h.paused = 0
+func (h *history) any() *replicator { return h.replicators[h.random.IntN(len(h.replicators))] }
+
+func (h *history) anyStopped() bool {
+	return slices.ContainsFunc(h.replicators, func(r *replicator) bool { return r.stopped > 0 })
+}
+
+func (r *replicator) stop(h *history) {
+	r.Pause(h.t)
+	r.stopped = 1 + h.random.IntN(4)
+}
+
+// restart kills replicators, stopped or not.
+func (h *history) restart(meanwhile func(), replicators ...*replicator) {
+	for _, r := range replicators {
+		r.Kill(h.t)
+		r.stopped = 0
+	}
 	meanwhile()
-	h.Start(h.t)
+	for _, r := range replicators {
+		r.Start(h.t)
+	}
 }
 
 func (h *history) terminate(application string) {

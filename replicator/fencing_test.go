@@ -45,8 +45,8 @@ const stops = 25
 func TestP9AStoppedReplicatorWritesNothingAfterItsSuccessor(t *testing.T) {
 	const seed = 20261124
 	random := rand.New(rand.NewPCG(seed, 9))
-	w := newWorker(t)
-	working, waiting := w.Program, w.replicate()
+	w := newWorker(t, 2)
+	working, waiting := w.replicators[0], w.replicators[1]
 	testenv.Eventually(t, patience, "the second waits", func() bool { return strings.Contains(waiting.Output(), "waiting") })
 	stop := w.load()
 	for range stops {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,9 +20,6 @@ import (
 const raffles = 4
 
 var sizes = []int16{260, 265, 270}
-
-// workers run histories side by side: most of the time of each goes by in waiting for others.
-const workers = 2
 
 // fromEnv is a number that the caller of go test may choose.
 func fromEnv(t *testing.T, name string, otherwise int64) int64 {
@@ -41,17 +37,19 @@ func fromEnv(t *testing.T, name string, otherwise int64) int64 {
 
 // HISTORIES histories, 200 by default, each with the order of changes and faults that its seed gives. The
 // seeds begin at HISTORY_SEED. At the end of each the read model is what the primary holds; every read on
-// the way was what the primary held at its Read-LSN.
-func TestP2P3P4R1NoHistoryGivesAWrongRead(t *testing.T) {
+// the way was what the primary held at its Read-LSN. Odd seeds have two replicators.
+func TestP2P3P4P9R1NoHistoryGivesAWrongRead(t *testing.T) {
 	first, count := fromEnv(t, "HISTORY_SEED", 1), fromEnv(t, "HISTORIES", 200)
-	next := atomic.Int64{}
-	next.Store(first)
-	for i := range min(workers, count) {
-		t.Run(fmt.Sprintf("worker %d", i), func(t *testing.T) {
+	for waiting := range int64(2) {
+		begin := first + (first+waiting)%2
+		if begin >= first+count {
+			continue
+		}
+		t.Run(fmt.Sprintf("%d waiting", waiting), func(t *testing.T) {
 			t.Parallel()
-			w := newWorker(t)
+			w := newWorker(t, 1+int(waiting))
 			defer w.report(t)
-			for seed := next.Add(1) - 1; seed < first+count; seed = next.Add(1) - 1 {
+			for seed := begin; seed < first+count; seed += 2 {
 				if !t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { w.run(t, seed) }) {
 					return
 				}
@@ -63,18 +61,25 @@ func TestP2P3P4R1NoHistoryGivesAWrongRead(t *testing.T) {
 // worker runs one history after the other on the same servers.
 type worker struct {
 	*system
-	other   *pgx.Conn // a second session
-	oracle  *oracle
-	readers *readers
-	backup  *backup
-	ended   readmodel.LSN // of the last history: no read since then is older, without a backup
-	reads   int
-	refused int
-	begun   time.Time
-	spent   map[string]time.Duration
+	other       *pgx.Conn // a second session
+	replicators []*replicator
+	oracle      *oracle
+	readers     *readers
+	backup      *backup
+	ended       readmodel.LSN // of the last history: no read since then is older, without a backup
+	reads       int
+	refused     int
+	begun       time.Time
+	spent       map[string]time.Duration
 }
 
-func newWorker(t *testing.T) *worker {
+// replicator is a process and for how many events more it is stopped.
+type replicator struct {
+	*testenv.Program
+	stopped int
+}
+
+func newWorker(t *testing.T, replicators int) *worker {
 	t.Helper()
 	db := testenv.NewDatabase(t)
 	w := &worker{system: newSystem(t, db), begun: time.Now(), spent: map[string]time.Duration{}}
@@ -84,7 +89,9 @@ func newWorker(t *testing.T) *worker {
 	t.Cleanup(func() { w.other.Close(context.Background()) })
 	w.oracle, err = newOracle(w.ctx, w.db, "oracle_"+db.Name)
 	w.must(err)
-	w.replicate()
+	for range replicators {
+		w.replicators = append(w.replicators, &replicator{Program: w.replicate()})
+	}
 	w.readers = w.startReaders(2)
 	return w
 }
@@ -93,7 +100,6 @@ func newWorker(t *testing.T) *worker {
 type history struct {
 	*worker
 	random *rand.Rand
-	paused int // events until the replicator goes on; 0: it is not stopped
 	told   []string
 }
 
@@ -113,9 +119,7 @@ func (w *worker) run(t *testing.T, seed int64) {
 	for range 20 + h.random.IntN(21) {
 		h.event()
 	}
-	if h.paused > 0 {
-		h.Resume(t)
-	}
+	h.goOn(1 << 10)
 	h.tell("equal", func() { h.ended = h.equal().LSN })
 	h.tell("judge", h.judge)
 }
@@ -123,7 +127,7 @@ func (w *worker) run(t *testing.T, seed int64) {
 // begin waits for a quiet start and now and then keeps Redis's files of it.
 func (h *history) begin() {
 	h.reached()
-	if h.backup == nil || h.random.IntN(5) == 0 {
+	if chosen := h.random.IntN(5) == 0; chosen || h.backup == nil { // drawn in any case: the seed gives the order
 		h.backup = h.save()
 		h.oracle.forget(h.ended)
 	}
@@ -140,10 +144,16 @@ func (h *history) event() {
 	}
 	e := list[h.random.IntN(len(list))]
 	h.tell(e.name, func() { e.do(h) })
-	if h.paused > 0 {
-		if h.paused--; h.paused == 0 {
-			h.tell("resume", func() { h.Resume(h.t) })
+	h.goOn(1)
+}
+
+// goOn lets so many events go by for the stopped.
+func (h *history) goOn(events int) {
+	for _, r := range h.replicators {
+		if r.stopped > 0 && r.stopped <= events {
+			h.tell("resume", func() { r.Resume(h.t) })
 		}
+		r.stopped = max(r.stopped-events, 0)
 	}
 }
 
