@@ -58,6 +58,49 @@ func (h Histogram) Count() (n int64) {
 	return n
 }
 
+// Merge returns the sum of two histograms. Of different precision, the coarser one's buckets are kept.
+func (h Histogram) Merge(o Histogram) Histogram {
+	switch {
+	case len(o.Values) == 0:
+		return h
+	case len(h.Values) == 0:
+		return o
+	case h.Digits != o.Digits:
+		digits := min(h.Digits, o.Digits)
+		return h.coarsen(digits).Merge(o.coarsen(digits))
+	}
+	sum := Histogram{Digits: h.Digits}
+	add := func(from *Histogram, n int64) {
+		sum.Values = append(sum.Values, from.Values[0])
+		sum.Counts = append(sum.Counts, n)
+		from.Values, from.Counts = from.Values[1:], from.Counts[1:]
+	}
+	for len(h.Values) > 0 && len(o.Values) > 0 {
+		switch {
+		case h.Values[0] < o.Values[0]:
+			add(&h, h.Counts[0])
+		case h.Values[0] > o.Values[0]:
+			add(&o, o.Counts[0])
+		default:
+			n := o.Counts[0]
+			o.Values, o.Counts = o.Values[1:], o.Counts[1:]
+			add(&h, h.Counts[0]+n)
+		}
+	}
+	sum.Values = append(append(sum.Values, h.Values...), o.Values...)
+	sum.Counts = append(append(sum.Counts, h.Counts...), o.Counts...)
+	return sum
+}
+
+func (h Histogram) coarsen(digits int) Histogram {
+	if h.Digits == digits {
+		return h
+	}
+	dense := NewHDR(digits)
+	dense.Merge(h.HDR()) // drops nothing: the range is the same
+	return FromHDR(dense)
+}
+
 // check refuses what HDR could not take, or what would overflow a sum of counts.
 func (h Histogram) check() error {
 	if len(h.Values) != len(h.Counts) {

@@ -125,9 +125,12 @@ type ErrorKind struct {
 	Sample string        `json:"sample,omitempty"`
 }
 
+// GeneratorProcess is the name of the load generator itself among the processes.
+const GeneratorProcess = "generator"
+
 // ProcessCPU is the processor time that a process and its children used during the run.
 type ProcessCPU struct {
-	Name string        `json:"name"` // "generator", "command", "query", "Postgres primary", "Redis"
+	Name string        `json:"name"` // GeneratorProcess, "command", "query", "Postgres primary", "Redis"
 	CPU  time.Duration `json:"cpu_ns"`
 }
 
