@@ -22,8 +22,9 @@ type Config struct {
 	TLS  bool
 	// Client is ClientFast (the default) or ClientNet.
 	Client string
-	// VUsers is the number of virtual users; each has at most one request under way.
-	VUsers int
+	// VUsers is the number of virtual users; each has at most one request under way. Their numbers count
+	// from FirstUser, so that several generators have different ones.
+	VUsers, FirstUser int
 	// Iterations is how often each user runs the scenario; 0: until Duration.
 	Iterations int
 	// Duration bounds the run.
@@ -37,6 +38,8 @@ type Config struct {
 	// DropBodies reads answers to their end without keeping them: Response.Body is then empty. For large
 	// ones, since each user would keep the largest it has seen.
 	DropBodies bool
+	// Start is when the first user starts; zero or past: at once.
+	Start time.Time
 	// Seed makes the users' random numbers repeatable.
 	Seed uint64
 	// Steady is the number of requests in an iteration, if it is always the same: it makes the
@@ -65,6 +68,9 @@ func Run(ctx context.Context, c Config, scenario Scenario) (*Report, error) {
 	}
 	client, closeIdle := newClient(c)
 	defer closeIdle()
+	if !sleepUntil(ctx, c.Start) {
+		return nil, context.Cause(ctx)
+	}
 	if c.Duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.Duration)
@@ -95,7 +101,7 @@ func (r *run) users(ctx context.Context, scenario Scenario) error {
 	errs := make(chan error, r.config.VUsers)
 	for id := range r.config.VUsers {
 		wg.Go(func() {
-			user := newUser(ctx, r, id)
+			user := newUser(ctx, r, r.config.FirstUser+id)
 			defer user.release()
 			errs <- user.loop(scenario)
 		})

@@ -12,11 +12,12 @@ type pacer struct {
 	rate     float64
 	rampUp   time.Duration
 	users    int
+	first    int // user
 	arrivals atomic.Int64
 }
 
 func newPacer(c Config, start time.Time) *pacer {
-	return &pacer{start: start, rate: c.Rate, rampUp: c.RampUp, users: c.VUsers}
+	return &pacer{start: start, rate: c.Rate, rampUp: c.RampUp, users: c.VUsers, first: c.FirstUser}
 }
 
 // arrivalOffset is the intended start of the n-th arrival (from 0) at a constant rate per second.
@@ -37,7 +38,7 @@ func (p *pacer) wait(ctx context.Context, u *User) (more bool) {
 		if u.Iteration > 0 || p.rampUp == 0 {
 			return ctx.Err() == nil
 		}
-		return sleepUntil(ctx, p.start.Add(rampOffset(u.ID, p.users, p.rampUp)))
+		return sleepUntil(ctx, p.start.Add(rampOffset(u.ID-p.first, p.users, p.rampUp)))
 	}
 	u.Arrival = p.arrivals.Add(1) - 1
 	u.intended = p.start.Add(arrivalOffset(u.Arrival, p.rate))

@@ -13,7 +13,7 @@ import (
 
 // User is one virtual user. It belongs to one goroutine.
 type User struct {
-	// ID counts from 0, Iteration from 0.
+	// ID counts from Config.FirstUser, Iteration from 0.
 	ID, Iteration int
 	// Arrival is the number of the iteration over all users, from 0 (open model).
 	Arrival int64

@@ -49,8 +49,9 @@ func (l *Ledger) Postgres(ctx context.Context, url string, progress Progress) (r
 	})
 	if err != nil {
 		r.Problem = err.Error()
+	} else {
+		l.closeBooks(&r)
 	}
-	l.closeBooks(&r)
 	r.Took = time.Since(start)
 	return r, lsn
 }

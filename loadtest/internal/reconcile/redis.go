@@ -103,8 +103,9 @@ func (l *Ledger) Redis(ctx context.Context, api ReadAPI, lsn string, progress Pr
 	}
 	if err != nil {
 		r.Problem = err.Error()
+	} else {
+		copied.closeBooks()
 	}
-	copied.closeBooks()
 	r.Took = time.Since(start) - r.Waited
 	return r
 }
