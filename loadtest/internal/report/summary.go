@@ -64,14 +64,15 @@ type NGrinder struct {
 	TPS          float64       // successful tests per second over the whole run
 	PeakTPS      float64       // most successful tests in one second
 	MeanTestTime time.Duration // mean of successful tests
-	Tests        int64         // successful
+	Executed     int64
+	Tests        int64 // successful
 	Errors       int64
 }
 
 // NGrinder sums up all steps.
 func (r *Run) NGrinder() NGrinder {
 	all := r.All()
-	n := NGrinder{TPS: r.PerSecond(all.OK), Tests: all.OK, Errors: all.Failed, MeanTestTime: all.Service.Summary().Mean}
+	n := NGrinder{TPS: r.PerSecond(all.OK), Executed: all.Count(), Tests: all.OK, Errors: all.Failed, MeanTestTime: all.Service.Summary().Mean}
 	for _, s := range all.Seconds {
 		n.PeakTPS = max(n.PeakTPS, float64(s.OK))
 	}

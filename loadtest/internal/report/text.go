@@ -140,7 +140,7 @@ func (c PathComparison) text(b *strings.Builder) {
 		rows = append(rows, append([]string{p.label(), Grouped(p.OK), Grouped(p.Failed), c.ratioText(p), latency(p.Lag)}, p.Latency.Summary().cells()...))
 	}
 	table(b, rows)
-	fmt.Fprintf(b, "  %s\n", c.bodies())
+	fmt.Fprintf(b, "  %s\n", c.Bodies())
 }
 
 func (p PathResult) label() string {
@@ -150,8 +150,8 @@ func (p PathResult) label() string {
 	return p.Path + ", " + p.Cache
 }
 
-// bodies says whether the paths gave the same answers.
-func (c PathComparison) bodies() string {
+// Bodies says whether the paths gave the same answers.
+func (c PathComparison) Bodies() string {
 	switch {
 	case c.Compared == 0:
 		return "bodies were not compared"
