@@ -22,6 +22,7 @@ type subcommand struct {
 
 var subcommands = []subcommand{
 	{"seed", "fill an empty database with the data set", runSeed},
+	{"level", "put the system under the load of one of the six levels", runLevel},
 }
 
 // errUsage is returned when the arguments are wrong and the notes already say how.
@@ -29,6 +30,7 @@ var errUsage = errors.New("wrong arguments")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	switch {

@@ -79,6 +79,7 @@ type Reconciliation struct {
 	Doubled          int64         `json:"doubled"`                // keys with more than one bid
 	Unknown          int64         `json:"unknown"`                // keys without an answer
 	UnknownCommitted int64         `json:"unknown_committed"`      // of those, found
+	Unexpected       int64         `json:"unexpected"`             // stored although refused, without any key, or in Redis alone
 	Retries          int64         `json:"retries"`                // requests sent again with the same key
 	LostKeys         []string      `json:"lost_keys,omitempty"`    // the first few
 	DoubledKeys      []string      `json:"doubled_keys,omitempty"` // the first few
@@ -88,8 +89,11 @@ type Reconciliation struct {
 	Problem          string        `json:"problem,omitempty"`      // why it could not be completed; then it holds nothing
 }
 
-// Clean reports whether the comparison was completed and nothing is lost or doubled.
-func (r Reconciliation) Clean() bool { return r.Problem == "" && r.Lost == 0 && r.Doubled == 0 }
+// Clean reports whether the comparison was completed and nothing is lost, doubled or stored that should
+// not be.
+func (r Reconciliation) Clean() bool {
+	return r.Problem == "" && r.Lost == 0 && r.Doubled == 0 && r.Unexpected == 0
+}
 
 // Step is what one named request did over the whole run. Histograms hold successful requests only.
 type Step struct {
