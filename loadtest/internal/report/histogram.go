@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -99,6 +100,11 @@ func (h Histogram) coarsen(digits int) Histogram {
 	dense := NewHDR(digits)
 	dense.Merge(h.HDR()) // drops nothing: the range is the same
 	return FromHDR(dense)
+}
+
+// equal reports whether two histograms hold the same values in the same buckets.
+func (h Histogram) equal(o Histogram) bool {
+	return slices.Equal(h.Values, o.Values) && slices.Equal(h.Counts, o.Counts)
 }
 
 // check refuses what HDR could not take, or what would overflow a sum of counts.
