@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help up status down clean test check lint race sqlc-diff config-check bench generate fuzz build
+.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest generate fuzz build
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ race: ## Run every test with the race detector
 bench: ## Measure the write side beside its baselines in the same run (about 7 minutes)
 	@deploy/local/install
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./loadtest/internal/bench
+
+loadtest: ## Run the six load levels and compare the read paths against the running stack (about 2 minutes)
+	@deploy/local/loadtest all
 
 generate: ## Make the database code from sql/queries
 	$(GO) tool sqlc generate

@@ -15,12 +15,16 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// Every level runs against the whole system; what was written is in Postgres and in Redis exactly once
-// (W1, W2, P1).
-func TestLevels_W1_W2_P1(t *testing.T) {
+func TestAgainstTheWholeSystem(t *testing.T) {
 	s := startStack(t)
 	t.Setenv("LOADTEST_URL", s.url)
 	t.Setenv("LOADTEST_DATABASE_URL", s.primary.URL("query"))
+	t.Run("every level runs, and what it wrote is in Postgres and Redis once: W1, W2, P1", s.everyLevel)
+	t.Run("planted faults are caught: W1, W2", s.plantedFaults)
+	t.Run("the paths give the same bytes: R5", s.samePaths)
+}
+
+func (s *stack) everyLevel(t *testing.T) {
 	t.Setenv("LOADTEST_PROCESSES", fmt.Sprintf("command=%d,query=%d", s.command.PID(), s.query.PID()))
 	work := t.TempDir()
 	for _, c := range []struct {
@@ -79,4 +83,30 @@ func runToReport(t *testing.T, args []string) *report.Run {
 		t.Fatal(err)
 	}
 	return &r
+}
+
+func (s *stack) samePaths(t *testing.T) {
+	t.Setenv("LOADTEST_STANDBY_URL", s.standby.URL("query"))
+	t.Setenv("LOADTEST_REPLICA_URL", s.pgpool.URL("query"))
+	r := runToReport(t, strings.Fields("paths --rate 200 --size-rate 20 --blocks 2 --block 100ms --warm 20 --cold 10 --scans 2"))
+	if len(r.Paths) == 0 || len(r.Errors) > 0 {
+		t.Fatalf("%d comparisons, %+v, %+v", len(r.Paths), r.Verdict, r.Errors)
+	}
+	c := r.Paths[0]
+	if c.Compared != 20 || c.Different != 0 || c.Base != "redis" {
+		t.Errorf("%+v", c)
+	}
+	seen := make(map[string]report.PathResult)
+	for _, p := range c.Paths {
+		seen[p.Path+" "+p.Cache] = p
+	}
+	for _, path := range []string{"redis", "replica", "standby", "primary"} {
+		cold, warm := seen[path+" cold"], seen[path+" warm"]
+		if cold.OK < 9 || cold.OK > 10 || warm.OK < 30 || cold.Failed+warm.Failed > 0 || warm.Latency.Count() != warm.OK {
+			t.Errorf("%s: %d cold, %d warm, %d failed", path, cold.OK, warm.OK, cold.Failed+warm.Failed)
+		}
+		if plan := strings.Contains(warm.Explain, "Buffers:"); plan != (path != "redis") {
+			t.Errorf("the plan of %s is %q", path, warm.Explain)
+		}
+	}
 }
