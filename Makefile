@@ -46,8 +46,9 @@ config-check: ## Validate the HAProxy, Prometheus and shell files
 race: ## Run every test with the race detector
 	$(GO) test -race -timeout 15m ./...
 
-bench: ## Measure the write side beside its baselines in the same run (about 7 minutes)
+bench: ## Measure the write side and the load generator beside their baselines in the same run (about 8 minutes)
 	@deploy/local/install
+	@deploy/local/install wrk
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./loadtest/internal/bench
 
 loadtest: ## Run the six load levels and compare the read paths against the running stack (about 2 minutes)
