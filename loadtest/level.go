@@ -145,7 +145,7 @@ func given(flags *flag.FlagSet, name string) (found bool) {
 func execute(ctx context.Context, q levels.Request, p *place, out, notes io.Writer) error {
 	q.Dir, q.Database, q.Processes, q.Notes = p.work, p.database, p.processes, notes
 	show := newLive(notes)
-	q.Progress, q.Compared = show.progress, show.step
+	q.Progress, q.Compared = show.load.Update, show.step
 	run, err := levels.Execute(ctx, q)
 	show.end()
 	if err != nil {

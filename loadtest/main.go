@@ -23,6 +23,7 @@ type subcommand struct {
 var subcommands = []subcommand{
 	{"seed", "fill an empty database with the data set", runSeed},
 	{"level", "put the system under the load of one of the six levels", runLevel},
+	{"paths", "compare the read paths", runPaths},
 }
 
 // errUsage is returned when the arguments are wrong and the notes already say how.

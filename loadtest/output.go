@@ -1,53 +1,67 @@
 package main
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// live shows a run that is under way.
+// live shows a run that is under way: its load, then the steps of its reconciliation.
 type live struct {
-	out   io.Writer
+	load  *report.Live
 	steps *progress
 }
 
-func newLive(out io.Writer) *live { return &live{out: out, steps: newProgress(out, time.Now)} }
+func newLive(out io.Writer) *live {
+	var width func() int
+	if isTerminal(out) {
+		width = columns
+	}
+	return &live{load: report.NewLive(out, width), steps: newProgress(out, time.Now)}
+}
 
-func (l *live) progress(p report.Progress) {
-	fmt.Fprintf(l.out, "%3.0f s  %s done, %s failed, %d users, %d/s\n", p.Elapsed.Seconds(), grouped(p.Done), grouped(p.Failed), p.ActiveUsers, p.Last.OK)
+// columns is the width of the terminal as the shell tells it.
+func columns() int {
+	n, err := strconv.Atoi(os.Getenv("COLUMNS"))
+	if err != nil || n < 20 {
+		return 80
+	}
+	return n
 }
 
 // step is a reconcile.Progress.
-func (l *live) step(step string, done, total int64) { l.steps.update(step, done, total) }
+func (l *live) step(step string, done, total int64) {
+	l.load.End()
+	l.steps.update(step, done, total)
+}
 
-func (l *live) end() { l.steps.end() }
+func (l *live) end() {
+	l.load.End()
+	l.steps.end()
+}
 
-// emit shows the result and writes its reports.
+// emit shows the result and writes it to two files: JSON, to be compared, and HTML.
 func emit(run *report.Run, dir string, out io.Writer) error {
-	for _, s := range run.Steps {
-		h := s.Total.HDR()
-		fmt.Fprintf(out, "%-22s OK %s KO %s  %.0f/s p50 %d us p99 %d us max %d us\n", s.Name, grouped(s.OK), grouped(s.Failed),
-			float64(s.OK)/run.Elapsed.Seconds(), h.ValueAtPercentile(50), h.ValueAtPercentile(99), h.Max())
+	name := filepath.Join(dir, run.Started.UTC().Format("20060102-150405-")+run.Level)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
 	}
-	for _, r := range run.Reconciliations {
-		fmt.Fprintf(out, "%+v\n", r)
+	for ext, write := range map[string]func(io.Writer) error{".json": run.WriteJSON, ".html": run.WriteHTML} {
+		var file bytes.Buffer
+		if err := errors.Join(write(&file), os.WriteFile(name+ext, file.Bytes(), 0o644)); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
 	}
-	for _, e := range run.Errors {
-		fmt.Fprintf(out, "%+v\n", e)
+	if err := run.WriteText(out); err != nil {
+		return err
 	}
-	for _, c := range run.CPU {
-		fmt.Fprintf(out, "%s %v\n", c.Name, c.CPU)
-	}
-	fmt.Fprintf(out, "%+v %s\n", run.Verdict, run.Generator.Warning)
-	raw, err := json.Marshal(run)
-	name := filepath.Join(dir, fmt.Sprintf("%s-level-%s.json", run.Started.Format("20060102-150405"), strings.ReplaceAll(run.Level, "/", "")))
-	return errors.Join(err, os.MkdirAll(dir, 0o755), os.WriteFile(name, raw, 0o644))
+	_, err := fmt.Fprintf(out, "\nreport: %s.html\n\n", name)
+	return err
 }

@@ -34,12 +34,11 @@ func newClient(c Config) (client doer, closeIdle func()) {
 		ReadTimeout: c.Timeout, WriteTimeout: c.Timeout,
 		Addr: c.Addr, IsTLS: c.TLS, MaxConns: c.VUsers, MaxIdleConnDuration: time.Minute,
 		// A bid sent twice would be the generator's own fault.
-		MaxIdemponentCallAttempts:     1,
-		RetryIfErr:                    func(*fasthttp.Request, int, error) (bool, bool) { return false, false },
-		NoDefaultUserAgentHeader:      true,
-		DisablePathNormalizing:        true,
-		DisableHeaderNamesNormalizing: true,
-		ReadBufferSize:                4096, WriteBufferSize: 4096,
+		MaxIdemponentCallAttempts: 1,
+		RetryIfErr:                func(*fasthttp.Request, int, error) (bool, bool) { return false, false },
+		NoDefaultUserAgentHeader:  true,
+		DisablePathNormalizing:    true,
+		ReadBufferSize:            4096, WriteBufferSize: 4096,
 		StreamResponseBody: c.DropBodies,
 	}
 	if !c.DropBodies {

@@ -16,8 +16,8 @@ import (
 // tooMuch is the share of the machine from which the generator may be what limits the load.
 const tooMuch = 0.5
 
-// describe says where a run was made and what the generator took of it.
-func describe(run *report.Run) {
+// Describe says where a run was made and what the generator took of it.
+func Describe(run *report.Run) {
 	run.Cores = runtime.NumCPU()
 	run.CPU = append(run.CPU, report.ProcessCPU{Name: report.GeneratorProcess, CPU: run.Generator.CPU})
 	run.Generator.Warning = generatorWarning(run.Generator.CPU, run.Elapsed, run.Cores)

@@ -49,7 +49,7 @@ func (p Plan) Check() error {
 	if _, err := find(p.Level); err != nil {
 		errs = append(errs, err)
 	}
-	if _, _, err := p.address(); err != nil {
+	if _, _, err := p.Address(); err != nil {
 		errs = append(errs, err)
 	}
 	if p.VUsers < 1 {
@@ -64,8 +64,8 @@ func (p Plan) Check() error {
 	return errors.Join(errs...)
 }
 
-// address returns host:port and whether TLS is spoken.
-func (p Plan) address() (addr string, tls bool, err error) {
+// Address returns host:port and whether TLS is spoken.
+func (p Plan) Address() (addr string, tls bool, err error) {
 	u, err := url.Parse(p.URL)
 	if err != nil {
 		return "", false, err
@@ -83,7 +83,7 @@ func (p Plan) address() (addr string, tls bool, err error) {
 
 // base is scheme and authority without a slash at the end.
 func (p Plan) base() string {
-	addr, tls, err := p.address()
+	addr, tls, err := p.Address()
 	if err != nil {
 		panic("levels: a plan that was not checked: " + err.Error())
 	}

@@ -150,7 +150,7 @@ func (r *Runner) logIn(ctx context.Context, a api, w *world, job cluster.Job) er
 
 // load waits for the start and runs the engine.
 func (w *world) load(ctx context.Context, level Level, job cluster.Job, a api, progress func(report.Progress)) (*report.Run, error) {
-	addr, tls, err := w.plan.address()
+	addr, tls, err := w.plan.Address()
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +169,6 @@ func (w *world) load(ctx context.Context, level Level, job cluster.Job, a api, p
 	run := &report.Run{Version: report.Version, Name: "level " + level.ID + ": " + level.Title, Purpose: level.Purpose, Level: level.ID,
 		Seed: w.plan.Seed, Config: w.plan.fields()}
 	result.Fill(run)
-	describe(run)
+	Describe(run)
 	return run, err
 }
