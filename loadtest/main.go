@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
 // A subcommand parses its own arguments. Results go to out; progress and notes go to notes.
@@ -24,6 +26,7 @@ var subcommands = []subcommand{
 	{"seed", "fill an empty database with the data set", runSeed},
 	{"level", "put the system under the load of one of the six levels", runLevel},
 	{"paths", "compare the read paths", runPaths},
+	{"compare", "show what changed between two runs beyond noise", runCompare},
 }
 
 // errUsage is returned when the arguments are wrong and the notes already say how.
@@ -36,6 +39,9 @@ func main() {
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	switch {
 	case errors.Is(err, errUsage):
+		os.Exit(2)
+	case errors.Is(err, report.ErrIncomparable):
+		fmt.Fprintln(os.Stderr, "loadtest:", err)
 		os.Exit(2)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "loadtest:", err)

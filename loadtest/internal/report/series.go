@@ -39,8 +39,8 @@ func (r *Run) series(seconds []Second) []point {
 		}
 	}
 	samples := r.Samples
-	if n := len(samples); n > 1 && samples[n-1].ActiveUsers == 0 {
-		samples = samples[:n-1] // taken when the last user had stopped: the end, not a drop
+	for len(samples) > 1 && samples[len(samples)-1].ActiveUsers == 0 {
+		samples = samples[:len(samples)-1] // taken when the last user had stopped: the end, not a drop
 	}
 	for _, s := range samples {
 		if i := int(float64(s.At) / width); i < len(points) {
