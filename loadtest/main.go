@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
 // A subcommand parses its own arguments. Results go to out; progress and notes go to notes.
@@ -25,6 +27,7 @@ var subcommands = []subcommand{
 	{"level", "put the system under the load of one of the six levels", runLevel},
 	{"paths", "compare the read paths", runPaths},
 	{"all", "run the six levels and the comparison of paths", runAll},
+	{"compare", "show what changed between two runs beyond noise", runCompare},
 }
 
 // errUsage is returned when the arguments are wrong and the notes already say how.
@@ -37,6 +40,9 @@ func main() {
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	switch {
 	case errors.Is(err, errUsage):
+		os.Exit(2)
+	case errors.Is(err, report.ErrIncomparable):
+		fmt.Fprintln(os.Stderr, "loadtest:", err)
 		os.Exit(2)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "loadtest:", err)

@@ -44,7 +44,7 @@ func significant(v float64) string {
 
 // tick writes an axis value without trailing zeros.
 func tick(v float64) string {
-	if math.Abs(v) >= 1e4 {
+	if math.Abs(v) >= 1e3 {
 		return Grouped(int64(math.Round(v)))
 	}
 	return strconv.FormatFloat(v, 'g', 6, 64)

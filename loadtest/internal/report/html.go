@@ -6,7 +6,6 @@ import (
 	"html/template"
 	"io"
 	"math"
-	"time"
 )
 
 //go:embed report.html
@@ -40,11 +39,11 @@ type headline struct{ Value, Name string }
 // Headlines are what most readers came for.
 func (v view) Headlines() []headline {
 	all := v.Run.All()
-	s := all.Total.Summary()
+	cells := all.Total.cells()
 	return []headline{
 		{rate(v.PerSecond(all.OK)), "requests per second"},
-		{latency(s.P50), "median latency"},
-		{latency(s.P99), "99th percentile"},
+		{cells[2], "median latency"},
+		{cells[5], "99th percentile"},
 		{Grouped(all.OK), "good requests"},
 		{Grouped(all.Failed), "failed (" + percent(part(all.Failed, all.Count())) + ")"},
 		{elapsed(v.Elapsed), "duration"},
@@ -78,7 +77,7 @@ func (v view) LatencyHead() []string { return latencyHead }
 func (v view) StepTables() []stepTable {
 	rows := func(of func(Step) Histogram) (out []stepRow) {
 		for i, s := range v.shown() {
-			out = append(out, stepRow{s, v.PerSecond(s.OK), of(s).Summary().cells(), i == len(v.Steps)})
+			out = append(out, stepRow{s, v.PerSecond(s.OK), of(s).cells(), i == len(v.Steps)})
 		}
 		return out
 	}
@@ -130,26 +129,6 @@ func (v view) CPUBars() (bars []cpuBar) {
 	return bars
 }
 
-// Accounts reports whether the reconciliations are all clean.
-func (v view) Accounts() bool {
-	for _, r := range v.Reconciliations {
-		if !r.Clean() {
-			return false
-		}
-	}
-	return true
-}
-
-// Problems are the reasons of the verdict, those of the reconciliations included.
-func (v view) Problems() (out []string) {
-	out = append(out, v.Verdict.Invalid...)
-	out = append(out, v.Verdict.Failed...)
-	for _, r := range v.Reconciliations {
-		out = append(out, r.problems()...)
-	}
-	return out
-}
-
 // ErrorShare is the part of its step's requests that failed in this way.
 func (v view) ErrorShare(e ErrorKind) string {
 	for _, s := range v.Steps {
@@ -157,7 +136,7 @@ func (v view) ErrorShare(e ErrorKind) string {
 			return percent(part(e.Count, s.Count()))
 		}
 	}
-	return "–"
+	return none
 }
 
 type pathView struct {
@@ -194,12 +173,15 @@ func (c PathComparison) view() pathView {
 	axis := scale{}
 	if low <= high {
 		axis, view.Ticks = logarithmic(low, high, 0, barWidth, func(v float64) string {
-			return latency(time.Duration(v * float64(time.Millisecond)))
+			if v >= 1000 {
+				return tick(v/1000) + " s"
+			}
+			return tick(v) + " ms"
 		})
 	}
 	for _, p := range c.Paths {
 		s := p.Latency.Summary()
-		row := pathRow{PathResult: p, Label: p.label(), Ratio: c.ratioText(p), Latency: s.cells(), Known: s.P50 > 0}
+		row := pathRow{PathResult: p, Label: p.label(), Ratio: c.ratioText(p), Latency: p.Latency.cells(), Known: s.P50 > 0}
 		if row.Known {
 			row.P50, row.P99 = axis.pos(milliseconds(s.P50)), axis.pos(milliseconds(s.P99))
 			row.Width = round(row.P99 - row.P50)

@@ -14,7 +14,6 @@ const (
 	plotTop, plotBottom   = 12.0, 178.0
 	labelGap              = 13.0 // between two labels of lines
 	maxLabel              = 17   // characters
-	palette               = 6    // colours in the style sheet
 	minLogTicks           = 3
 )
 
@@ -45,9 +44,10 @@ type dot struct{ X, Y float64 }
 
 // curve is what a line is made of: its points, NaN in y where there is none.
 type curve struct {
-	name string
-	x, y []float64
-	thin bool
+	name   string
+	colour int
+	x, y   []float64
+	thin   bool
 }
 
 // scale maps values to SVG units.
@@ -71,9 +71,8 @@ func round(v float64) float64 { return math.Round(v*10) / 10 }
 // newPlot draws curves on given scales.
 func newPlot(title, unit string, x, y scale, xTicks, yTicks []axisTick, curves []curve) plot {
 	p := plot{Title: title, Unit: unit, XTicks: xTicks, YTicks: yTicks, Empty: true}
-	for i, c := range curves {
+	for _, c := range curves {
 		line := draw(c, x, y)
-		line.Colour = i % palette
 		if line.Path != "" || len(line.Dots) > 0 {
 			p.Empty = false
 			p.Lines = append(p.Lines, line)
@@ -84,7 +83,7 @@ func newPlot(title, unit string, x, y scale, xTicks, yTicks []axisTick, curves [
 }
 
 func draw(c curve, x, y scale) plotLine {
-	line := plotLine{Text: shorten(c.name), Full: c.name, Thin: c.thin}
+	line := plotLine{Text: shorten(c.name), Full: c.name, Colour: c.colour, Thin: c.thin}
 	var path strings.Builder
 	run := 0 // points since the last gap
 	for i, v := range c.y {
@@ -161,16 +160,23 @@ func niceStep(v float64) float64 {
 	return 10 * power
 }
 
+// niceFloor is 1, 2 or 5 times a power of ten, not above v > 0.
+func niceFloor(v float64) float64 {
+	power := math.Pow(10, math.Floor(math.Log10(v)+1e-9))
+	for _, m := range []float64{5, 2} {
+		if m*power <= v*(1+1e-9) {
+			return m * power
+		}
+	}
+	return power
+}
+
 // logarithmic returns a scale that holds low to high, both above 0, with ticks at powers of ten, and at 2
 // and 5 times them if there are few.
 func logarithmic(low, high float64, from, to float64, text func(float64) string) (scale, []axisTick) {
-	low = math.Pow(10, math.Floor(math.Log10(low)+1e-9))
-	top := math.Pow(10, math.Floor(math.Log10(high)+1e-9))
-	for _, m := range []float64{1, 2, 5, 10} {
-		if m*top >= high*(1-1e-9) && m*top > low {
-			top *= m
-			break
-		}
+	low, top := niceFloor(low), niceStep(high)
+	if top <= low {
+		top = niceStep(low * 1.5)
 	}
 	s := scale{low: low, high: top, from: from, to: to, log: true}
 	multiples := []float64{1}
@@ -178,9 +184,9 @@ func logarithmic(low, high float64, from, to float64, text func(float64) string)
 		multiples = []float64{1, 2, 5}
 	}
 	var ticks []axisTick
-	for power := low; power <= top*(1+1e-9); power *= 10 {
+	for power := math.Pow(10, math.Floor(math.Log10(low)+1e-9)); power <= top*(1+1e-9); power *= 10 {
 		for _, m := range multiples {
-			if v := m * power; v <= top*(1+1e-9) {
+			if v := m * power; v >= low*(1-1e-9) && v <= top*(1+1e-9) {
 				ticks = append(ticks, axisTick{s.pos(v), text(v)})
 			}
 		}

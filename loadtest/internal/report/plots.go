@@ -5,6 +5,14 @@ import (
 	"time"
 )
 
+// Colours of the style sheet with a meaning; the others tell steps apart.
+const (
+	warm = 1
+	soft = 6
+)
+
+func stepColour(i int) int { return []int{0, 2, 3, 4, 5}[i%5] }
+
 // overTime makes the plots with time on the x axis; those without any value are left out.
 func (r *Run) overTime() []plot {
 	all := r.All()
@@ -28,25 +36,25 @@ func (r *Run) overTime() []plot {
 // throughput has a line per step, and one for failures if there were any.
 func (r *Run) throughput() plot {
 	var curves []curve
-	add := func(name string, seconds []Second, value func(point) float64) {
-		c := curve{name: name}
+	add := func(name string, colour int, seconds []Second, value func(point) float64) {
+		c := curve{name: name, colour: colour}
 		for _, p := range r.series(seconds) {
 			c.x, c.y = append(c.x, p.at), append(c.y, value(p))
 		}
 		curves = append(curves, c)
 	}
-	for _, s := range r.Steps {
-		add(s.Name, s.Seconds, point.okRate)
+	for i, s := range r.Steps {
+		add(s.Name, stepColour(i), s.Seconds, point.okRate)
 	}
 	if all := r.All(); all.Failed > 0 {
-		add("failed", all.Seconds, point.failedRate)
+		add("failed", warm, all.Seconds, point.failedRate)
 	}
 	return r.timePlot("Throughput", "requests/s", curves)
 }
 
 // latencies has a line per percentile, on a logarithmic axis.
 func (r *Run) latencies(title string, seconds []Second) plot {
-	curves := []curve{{name: "max", thin: true}, {name: "p99"}, {name: "p95"}, {name: "p50"}}
+	curves := []curve{{name: "max", colour: soft, thin: true}, {name: "p99", colour: warm}, {name: "p95", colour: 2}, {name: "p50"}}
 	for _, p := range r.series(seconds) {
 		for i, v := range p.percentiles(100, 99, 95, 50) {
 			curves[i].x, curves[i].y = append(curves[i].x, p.at), append(curves[i].y, v)
@@ -88,8 +96,9 @@ func (r *Run) timeAxis() (scale, []axisTick) {
 func (r *Run) percentileCurve() plot {
 	var curves []curve
 	most := int64(0)
-	for _, s := range r.Steps {
+	for i, s := range r.Steps {
 		curves = append(curves, distribution(s.Name, s.Total))
+		curves[i].colour = stepColour(i)
 		most = max(most, s.Total.Count())
 	}
 	title := "Latency by percentile"
@@ -99,7 +108,7 @@ func (r *Run) percentileCurve() plot {
 	}
 	nines := max(math.Ceil(math.Log10(2*float64(most))-1e-9), 2)
 	x := scale{high: nines, from: plotLeft, to: plotRight}
-	xTicks := []axisTick{{x.pos(0), "0 %"}, {x.pos(math.Log10(2)), "50 %"}}
+	xTicks := []axisTick{{x.pos(math.Log10(2)), "50 %"}} // 0 % is the left end; two labels have no room there
 	for n := 1.0; n <= nines; n++ {
 		xTicks = append(xTicks, axisTick{x.pos(n), tick(100-math.Pow(10, 2-n)) + " %"})
 	}

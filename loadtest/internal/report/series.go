@@ -38,7 +38,11 @@ func (r *Run) series(seconds []Second) []point {
 			points[i].merge(s)
 		}
 	}
-	for _, s := range r.Samples {
+	samples := r.Samples
+	for len(samples) > 1 && samples[len(samples)-1].ActiveUsers == 0 {
+		samples = samples[:len(samples)-1] // taken when the last user had stopped: the end, not a drop
+	}
+	for _, s := range samples {
 		if i := int(float64(s.At) / width); i < len(points) {
 			points[i].sample(s)
 		}

@@ -42,13 +42,21 @@ func table(b *strings.Builder, rows [][]string) {
 	}
 }
 
+// none stands for a figure that there is not.
+const none = "–"
+
 var latencyHead = []string{"min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"}
 
-// cells are the values below latencyHead.
-func (s Summary) cells() []string {
-	var out []string
+// cells are the values below latencyHead; an empty histogram has none.
+func (h Histogram) cells() []string {
+	s := h.Summary()
+	out := make([]string, 0, len(latencyHead))
 	for _, d := range []time.Duration{s.Min, s.Mean, s.P50, s.P90, s.P95, s.P99, s.P999, s.Max} {
-		out = append(out, latency(d))
+		if len(h.Values) == 0 {
+			out = append(out, none)
+		} else {
+			out = append(out, latency(d))
+		}
 	}
 	return out
 }
@@ -68,13 +76,13 @@ func (r *Run) textSteps(b *strings.Builder) {
 	}
 	rows := [][]string{append([]string{"latency " + from, "OK", "KO", "req/s"}, latencyHead...)}
 	for _, s := range r.shown() {
-		rows = append(rows, append([]string{s.Name, Grouped(s.OK), Grouped(s.Failed), rate(r.PerSecond(s.OK))}, s.Total.Summary().cells()...))
+		rows = append(rows, append([]string{s.Name, Grouped(s.OK), Grouped(s.Failed), rate(r.PerSecond(s.OK))}, s.Total.cells()...))
 	}
 	table(b, rows)
 	if r.OpenModel() {
 		rows = [][]string{append([]string{"service time"}, latencyHead...)}
 		for _, s := range r.shown() {
-			rows = append(rows, append([]string{s.Name}, s.Service.Summary().cells()...))
+			rows = append(rows, append([]string{s.Name}, s.Service.cells()...))
 		}
 		table(b, rows)
 	}
@@ -95,24 +103,24 @@ func (r *Run) textReconciliations(b *strings.Builder) {
 	if len(r.Reconciliations) == 0 {
 		return
 	}
-	rows := [][]string{{"reconciliation", "acknowledged", "stored", "lost", "doubled", "no answer", "of those stored", "retries"}}
+	rows := [][]string{{"reconciliation", "acknowledged", "stored", "lost", "doubled", "unexpected", "no answer", "of those stored", "retries"}}
 	for _, c := range r.Reconciliations {
 		row := []string{c.Store}
-		for _, n := range []int64{c.Acknowledged, c.Stored, c.Lost, c.Doubled, c.Unknown, c.UnknownCommitted, c.Retries} {
+		for _, n := range []int64{c.Acknowledged, c.Stored, c.Lost, c.Doubled, c.Unexpected, c.Unknown, c.UnknownCommitted, c.Retries} {
 			row = append(row, Grouped(n))
 		}
 		rows = append(rows, row)
 	}
 	table(b, rows)
 	for _, c := range r.Reconciliations {
-		for _, p := range c.problems() {
+		for _, p := range c.Problems() {
 			fmt.Fprintf(b, "  %s\n", p)
 		}
 	}
 }
 
-// problems are the reasons why a reconciliation is not clean, with samples.
-func (r Reconciliation) problems() (out []string) {
+// Problems are the reasons why a reconciliation is not clean, with samples.
+func (r Reconciliation) Problems() (out []string) {
 	if r.Problem != "" {
 		out = append(out, r.Store+": not completed: "+r.Problem)
 	}
@@ -140,7 +148,7 @@ func some(keys []string, n int64) string {
 func (c PathComparison) text(b *strings.Builder) {
 	rows := [][]string{append([]string{c.Name, "OK", "KO", "p50 ratio", "lag"}, latencyHead...)}
 	for _, p := range c.Paths {
-		rows = append(rows, append([]string{p.label(), Grouped(p.OK), Grouped(p.Failed), c.ratioText(p), latency(p.Lag)}, p.Latency.Summary().cells()...))
+		rows = append(rows, append([]string{p.label(), Grouped(p.OK), Grouped(p.Failed), c.ratioText(p), latency(p.Lag)}, p.Latency.cells()...))
 	}
 	table(b, rows)
 	fmt.Fprintf(b, "  %s\n", c.Bodies())
@@ -180,7 +188,7 @@ func (c PathComparison) ratioText(p PathResult) string {
 	if v := c.ratio(p); v > 0 {
 		return "× " + significant(v)
 	}
-	return "–"
+	return none
 }
 
 func (r *Run) textCosts(b *strings.Builder) {
