@@ -56,7 +56,7 @@ func tenfoldPlan(e seed.Estimate, redisBytes string) string {
 	for _, p := range e.Bytes {
 		row(p.Name, p.Bytes)
 	}
-	row("PostgreSQL, each node", e.TotalBytes())
+	row("PostgreSQL, each of two nodes", e.TotalBytes())
 	row("write-ahead log of the load", e.WAL)
 	fmt.Fprintf(&b, "  %-44s %6.0f s rows, %.0f s indexes\n\n", "time, if it grows with the bids",
 		e.Copy.Seconds()*times, e.Build.Seconds()*times)

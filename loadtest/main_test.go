@@ -53,7 +53,7 @@ func TestSeedPlansTenfold(t *testing.T) {
 			t.Fatalf("%s: %v", args, err)
 		}
 	}
-	for _, want := range []string{"sample of 20,000 bids", "120,000,000 bids", "bids_sample_pkey", "PostgreSQL, each node", "write-ahead log", "12 GB in packed sets"} {
+	for _, want := range []string{"sample of 20,000 bids", "120,000,000 bids", "bids_sample_pkey", "PostgreSQL, each of two nodes", "write-ahead log", "12 GB in packed sets"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in %s", want, out.String())
 		}

@@ -96,7 +96,7 @@ func (s *stack) plantedFaults(t *testing.T) {
 		{"double without its key", 100, double(false), "--vusers 10 --iterations 10", 0, 0, 1},
 	} {
 		args := fmt.Sprintf("level 4 --ramp-up 0s %s --work %s --url %s", c.load, t.TempDir(), faulty(t, s.url, c.every, c.handle))
-		r := runToReport(t, strings.Fields(args))
+		r := runToReport(t.Context(), t, strings.Fields(args))
 		if len(r.Reconciliations) != 2 {
 			t.Fatalf("%s: %+v", c.name, r.Verdict)
 		}
