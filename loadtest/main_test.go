@@ -75,6 +75,16 @@ func TestUsage(t *testing.T) {
 		{"seed --scale huge", true, "", "want demo, full or 10x"},
 		{"seed --scale demo --at yesterday", true, "", "invalid value"},
 		{"seed --scale demo more", true, "", `unexpected argument "more"`},
+		{"level -h", false, "", "4  write only. Everybody bids at once"},
+		{"level", true, "", "usage: loadtest level N"},
+		{"level 7", true, "", `no level "7": want 1 to 6`},
+		{"level 1 --vusers 0", true, "", "at least one virtual user"},
+		{"level 1 --url nowhere", true, "", "http://host:port"},
+		{"level 1 --client curl", true, "", "want fasthttp or nethttp"},
+		{"paths -h", false, "", "usage: loadtest paths"},
+		{"paths --paths redis,nowhere", true, "", `no path "nowhere"`},
+		{"paths --blocks 0", true, "", "at least one block"},
+		{"all -h", false, "", "usage: loadtest all"},
 	} {
 		var out, notes bytes.Buffer
 		err := run(t.Context(), strings.Fields(c.args), &out, &notes)

@@ -57,7 +57,8 @@ var All = []Level{
 	},
 }
 
-func find(id string) (Level, error) {
+// Find returns the level of a number.
+func Find(id string) (Level, error) {
 	for _, l := range All {
 		if l.ID == id {
 			return l, nil
