@@ -26,6 +26,7 @@ var subcommands = []subcommand{
 	{"seed", "fill an empty database with the data set", runSeed},
 	{"level", "put the system under the load of one of the six levels", runLevel},
 	{"paths", "compare the read paths", runPaths},
+	{"all", "run the six levels and the comparison of paths", runAll},
 	{"compare", "show what changed between two runs beyond noise", runCompare},
 }
 

@@ -42,6 +42,24 @@ func TestSeed(t *testing.T) {
 	}
 }
 
+// The plan works beside a loaded data set and leaves nothing.
+func TestSeedPlansTenfold(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	t.Setenv("SEED_URL", db.URL("migrator"))
+	var out, notes bytes.Buffer
+	for _, args := range []string{"seed --scale demo --bids 1000", "seed --scale 10x --bids 20000", "seed --scale 10x --bids 20000"} {
+		out.Reset()
+		if err := run(t.Context(), strings.Fields(args), &out, &notes); err != nil {
+			t.Fatalf("%s: %v", args, err)
+		}
+	}
+	for _, want := range []string{"sample of 20,000 bids", "120,000,000 bids", "bids_sample_pkey", "PostgreSQL, each of two nodes", "write-ahead log", "12 GB in packed sets"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %s", want, out.String())
+		}
+	}
+}
+
 func TestUsage(t *testing.T) {
 	t.Setenv("SEED_URL", "")
 	for _, c := range []struct {
@@ -53,8 +71,8 @@ func TestUsage(t *testing.T) {
 		{"help", false, "usage: loadtest SUBCOMMAND", ""},
 		{"nonsense", true, "", `unknown subcommand "nonsense"`},
 		{"seed -h", false, "", "usage: loadtest seed --scale"},
-		{"seed", true, "", "want demo or full"},
-		{"seed --scale huge", true, "", "want demo or full"},
+		{"seed", true, "", "want demo, full or 10x"},
+		{"seed --scale huge", true, "", "want demo, full or 10x"},
 		{"seed --scale demo --at yesterday", true, "", "invalid value"},
 		{"seed --scale demo more", true, "", `unexpected argument "more"`},
 	} {

@@ -62,11 +62,8 @@ func Execute(ctx context.Context, q Request) (*report.Run, error) {
 			return nil, err
 		}
 	}
-	before, err := engine.TreesCPU(q.Processes)
-	if err != nil {
-		return nil, err
-	}
-	run, journals, err := q.load(ctx, job)
+	var before map[string]time.Duration
+	run, journals, err := q.load(ctx, job, func() { before, err = engine.TreesCPU(q.Processes) })
 	if run == nil {
 		return nil, err
 	}
@@ -84,11 +81,12 @@ func Execute(ctx context.Context, q Request) (*report.Run, error) {
 	return run, nil
 }
 
-func (q Request) load(ctx context.Context, job cluster.Job) (*report.Run, []string, error) {
+func (q Request) load(ctx context.Context, job cluster.Job, prepared func()) (*report.Run, []string, error) {
 	if q.Load != nil {
+		prepared()
 		return q.Load(ctx, job)
 	}
-	r := &Runner{Dir: q.Dir, Notes: q.Notes}
+	r := &Runner{Dir: q.Dir, Notes: q.Notes, prepared: prepared}
 	outcome, err := r.Run(ctx, job, q.Progress)
 	return outcome.Run, slices.Collect(maps.Values(outcome.Files)), err
 }
@@ -100,14 +98,16 @@ func newID() string {
 	return hex.EncodeToString(raw[:])
 }
 
-// addCPU leaves out a process that has ended meanwhile.
+// addCPU leaves out a process that was started again meanwhile.
 func (q Request) addCPU(run *report.Run, before map[string]time.Duration) {
 	now, err := engine.TreesCPU(q.Processes)
 	if err != nil {
 		run.Verdict.Failed = append(run.Verdict.Failed, err.Error())
 	}
 	for _, name := range slices.Sorted(maps.Keys(now)) {
-		run.CPU = append(run.CPU, report.ProcessCPU{Name: name, CPU: now[name] - before[name]})
+		if used := now[name] - before[name]; used >= 0 {
+			run.CPU = append(run.CPU, report.ProcessCPU{Name: name, CPU: used})
+		}
 	}
 }
 

@@ -44,7 +44,7 @@ var All = []Level{
 		Defaults: Plan{VUsers: 16, Duration: 30 * time.Second}, steady: 1, dropBodies: true, scenario: lists,
 	},
 	{
-		ID: "4", Title: "write only", Purpose: "6,000 users place 1,000 bids each, every bid with a key of its own; afterwards none may be lost or doubled, in Postgres or in Redis.",
+		ID: "4", Title: "write only", Purpose: "Everybody bids at once, 6,000 users 1,000 times each in full, every bid with a key of its own; afterwards none may be lost or doubled, in Postgres or in Redis.",
 		Defaults: Plan{VUsers: 6000, Iterations: 1000, RampUp: 5 * time.Second}, steady: 1, writes: true, raffles: true, scenario: bids,
 	},
 	{

@@ -27,6 +27,8 @@ type Runner struct {
 	Dir string
 	// Notes is told what takes long before the load begins.
 	Notes io.Writer
+
+	prepared func() // is called when the load is about to begin; may be nil
 }
 
 // world is what the users of a level share.
@@ -67,6 +69,9 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 			return outcome, err
 		}
 		outcome.Files[FileJournal] = path
+	}
+	if r.prepared != nil {
+		r.prepared()
 	}
 	outcome.Run, err = w.load(ctx, level, job, a, progress)
 	if w.journal != nil {

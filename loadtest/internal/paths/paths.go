@@ -98,7 +98,7 @@ func Run(ctx context.Context, c Config) (*report.Run, error) {
 	}
 	run.Elapsed = time.Since(run.Started)
 	if len(run.Paths) == 0 {
-		return nil, fmt.Errorf("nothing could be compared: %s", run.Verdict.Failed)
+		return nil, fmt.Errorf("nothing could be compared %s", run.Verdict.Failed)
 	}
 	return run, nil
 }

@@ -1,6 +1,7 @@
 package paths
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func (r *runner) compare(ctx context.Context, l lookup) error {
 	c := report.PathComparison{Name: l.name, Blocks: r.Blocks, Rate: l.rate, Base: base}
 	usable := r.usable(ctx, l)
 	if len(usable) == 0 {
-		return errors.New("no path answers")
+		return nil // each was said why
 	}
 	if err := r.sameBodies(ctx, l, usable, &c); err != nil {
 		return err
@@ -74,19 +75,26 @@ func (r *runner) compare(ctx context.Context, l lookup) error {
 func (r *runner) usable(ctx context.Context, l lookup) (paths []string) {
 	for _, p := range r.Paths {
 		a, err := r.client.get(ctx, l.target(l.warm[0]), p, "")
+		reason := ""
 		switch {
 		case err != nil:
-			fmt.Fprintf(r.Notes, "%s: %s is left out: %v\n", l.name, p, err)
+			reason = err.Error()
 		case a.status != http.StatusOK:
-			fmt.Fprintf(r.Notes, "%s: %s is left out: status %d %.300s\n", l.name, p, a.status, a.body)
+			reason = fmt.Sprintf("status %d %s", a.status, bytes.TrimSpace(a.body[:min(len(a.body), maxReason)]))
 		case a.path != p && p != Scan:
-			fmt.Fprintf(r.Notes, "%s: %s is left out: %q answered (does the service have ALLOW_READ_PATH=true?)\n", l.name, p, a.path)
+			reason = fmt.Sprintf("%q answered: does the service have ALLOW_READ_PATH=true?", a.path)
 		default:
 			paths = append(paths, p)
+			continue
 		}
+		r.run.Config = append(r.run.Config, report.Field{Name: "left out: " + p + ", " + l.name, Value: reason})
+		fmt.Fprintf(r.Notes, "%s: %s is left out: %s\n", l.name, p, reason)
 	}
 	return paths
 }
+
+// maxReason bounds what is shown of a refusal, in bytes.
+const maxReason = 300
 
 // sequence is the order of the warm keys in a block: the same for every path.
 func (r *runner) sequence(warm []key, block int) []key {

@@ -193,14 +193,15 @@ func (c *copied) enter(p page) {
 	}
 }
 
-// closeBooks counts, of the run's own keys, what is there and what is not.
+// closeBooks counts, of the run's own keys, what is there and what is not. Bids are found here by their
+// id; that the id is the key's own is for PostgreSQL to say.
 func (c *copied) closeBooks() {
 	r := c.result
 	for _, b := range c.ledger.books {
 		for serial, id := range b.outcome {
 			late := b.late[uint32(serial)]
 			switch {
-			case id > 0 && c.ids.has(id-c.ledger.after):
+			case id > 0 && b.matched.has(int64(serial)) && c.ids.has(id-c.ledger.after):
 				r.Stored++
 			case id > 0:
 				r.Lost++

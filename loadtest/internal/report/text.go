@@ -130,6 +130,9 @@ func (r Reconciliation) Problems() (out []string) {
 	if r.Doubled > 0 {
 		out = append(out, fmt.Sprintf("%s: %s doubled: %s", r.Store, Grouped(r.Doubled), some(r.DoubledKeys, r.Doubled)))
 	}
+	if r.Unexpected > 0 {
+		out = append(out, fmt.Sprintf("%s: %s that should not be there: refused, without a key, or in Redis alone", r.Store, Grouped(r.Unexpected)))
+	}
 	return out
 }
 
