@@ -56,10 +56,7 @@ func (a *Agent) handler(ctx context.Context) http.Handler {
 	mux.HandleFunc("GET /v1/clock", func(w http.ResponseWriter, _ *http.Request) { answer(w, reading{time.Now()}) })
 	mux.HandleFunc("POST /v1/jobs", func(w http.ResponseWriter, r *http.Request) { a.accept(ctx, w, r) })
 	mux.HandleFunc("GET /v1/jobs/{id}", a.withTask(func(t *task, w http.ResponseWriter, _ *http.Request) { answer(w, t.look()) }))
-	mux.HandleFunc("DELETE /v1/jobs/{id}", a.withTask(func(t *task, w http.ResponseWriter, _ *http.Request) {
-		t.cancel(errors.New("stopped by the controller"))
-		w.WriteHeader(http.StatusNoContent)
-	}))
+	mux.HandleFunc("DELETE /v1/jobs/{id}", a.withTask(a.drop))
 	mux.HandleFunc("POST /v1/jobs/{id}/start", a.withTask(start))
 	mux.HandleFunc("GET /v1/jobs/{id}/result", a.withTask(sendResult))
 	mux.HandleFunc("GET /v1/jobs/{id}/files/{name}", a.withTask(sendFile))
@@ -105,6 +102,16 @@ func (a *Agent) accept(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	fmt.Fprintf(a.notes, "job %s: agent %d of %d, %d users\n", job.ID, job.Share.Agent+1, job.Share.Agents, job.Share.Users)
 	a.current = launch(ctx, a.runner, job, a.timing.lease)
 	w.WriteHeader(http.StatusAccepted)
+}
+
+// drop stops a job at work, and removes the files of one that has ended.
+func (a *Agent) drop(t *task, w http.ResponseWriter, _ *http.Request) {
+	if !t.look().State.ended() {
+		t.cancel(errors.New("stopped by the controller"))
+	} else if err := t.discard(); err != nil {
+		fmt.Fprintf(a.notes, "job %s: %v\n", t.job.ID, err)
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func start(t *task, w http.ResponseWriter, r *http.Request) {

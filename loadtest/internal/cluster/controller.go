@@ -20,27 +20,26 @@ const maxOffset = 50 * time.Millisecond
 
 // Controller spreads a job over agents.
 type Controller struct {
-	agents   []string
-	token    Token
-	dir      string
-	notes    io.Writer
-	progress func(report.Progress)
-	timing   timing
-	client   *http.Client
+	agents []string
+	token  Token
+	dir    string
+	notes  io.Writer
+	timing timing
+	client *http.Client
 }
 
 // NewController returns a controller of the agents at these addresses (host:port). The agents' files are
-// put into dir. progress is called once a second with that of all agents.
-func NewController(agents []string, token Token, dir string, notes io.Writer, progress func(report.Progress)) *Controller {
-	return &Controller{agents: agents, token: token, dir: dir, notes: notes, progress: progress,
+// put into dir.
+func NewController(agents []string, token Token, dir string, notes io.Writer) *Controller {
+	return &Controller{agents: agents, token: token, dir: dir, notes: notes,
 		timing: defaultTiming(), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}}}
 }
 
 // Run gives each agent its share of the job, starts all at one moment, and returns their merged result and
 // the files that they left. When ctx ends the agents are stopped, and the result is that of what was done.
 // An agent that is lost makes the result invalid and ends the load of the others. The error is for a load
-// that never began or that left no result.
-func (c *Controller) Run(ctx context.Context, job Job) (*report.Run, []string, error) {
+// that never began or that left no result. progress is called once a second with that of all agents.
+func (c *Controller) Run(ctx context.Context, job Job, progress func(report.Progress)) (*report.Run, []string, error) {
 	defer c.client.CloseIdleConnections()
 	members, err := c.assign(ctx, job)
 	if err != nil {
@@ -52,7 +51,7 @@ func (c *Controller) Run(ctx context.Context, job Job) (*report.Run, []string, e
 	if err := g.prepare(ctx); err != nil {
 		return nil, nil, err
 	}
-	g.run(ctx, c.progress)
+	g.run(ctx, progress)
 	return c.collect(ctx, g)
 }
 
@@ -174,6 +173,9 @@ func (c *Controller) takeIn(ctx context.Context, m *member, names []string) (*re
 			return nil, files, fmt.Errorf("file %s: %w", name, err)
 		}
 		files = append(files, to)
+	}
+	if err := m.call(ctx, http.MethodDelete, m.path(""), nil, nil); err != nil {
+		fmt.Fprintf(c.notes, "agent %s keeps its files: %v\n", m.addr, err)
 	}
 	return run, files, nil
 }

@@ -74,5 +74,5 @@ type Runner interface {
 // Outcome is the result of a job.
 type Outcome struct {
 	Run   *report.Run
-	Files map[string]string // name -> path on the agent, kept until the next job
+	Files map[string]string // name -> path on the agent; the controller has them removed when it has copies
 }

@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -44,7 +46,7 @@ func launch(ctx context.Context, runner Runner, job Job, lease time.Duration) *t
 }
 
 // errControllerGone is why an agent stops by itself.
-var errControllerGone = fmt.Errorf("the controller was not heard of any more")
+var errControllerGone = errors.New("the controller was not heard of any more")
 
 func (t *task) watch(lease time.Duration) {
 	tick := time.NewTicker(lease / 4)
@@ -110,6 +112,17 @@ func (t *task) look() status {
 	defer t.mu.Unlock()
 	t.touched = time.Now()
 	return t.status
+}
+
+// discard removes the files of a job that has ended.
+func (t *task) discard() (err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, name := range t.outcome.Files {
+		err = errors.Join(err, os.Remove(name))
+	}
+	t.outcome.Files, t.status.Files = nil, nil
+	return err
 }
 
 // result is the outcome; ok is false before there is one.
