@@ -27,6 +27,8 @@ var subcommands = []subcommand{
 	{"level", "put the system under the load of one of the six levels", runLevel},
 	{"paths", "compare the read paths", runPaths},
 	{"all", "run the six levels and the comparison of paths", runAll},
+	{"run", "the same as level, from several machines", runRun},
+	{"agent", "make load for a controller on another machine", runAgent},
 	{"compare", "show what changed between two runs beyond noise", runCompare},
 }
 

@@ -19,8 +19,19 @@ type Job struct {
 	Plan json.RawMessage `json:"plan"`
 	// Share is this agent's part of it.
 	Share Share `json:"share"`
-	// Start is when the first user starts, by the agent's own clock.
-	Start time.Time `json:"start"`
+	// Await blocks until the controller has set the moment at which the first user starts, and returns it
+	// by the agent's own clock. Nil: there is nobody to wait for.
+	Await func(context.Context) (time.Time, error) `json:"-"`
+}
+
+// Begin is called when all that comes before the load is done, and returns when it starts: the zero time
+// means at once.
+func (j Job) Begin(ctx context.Context) (time.Time, error) {
+	if j.Await == nil {
+		return time.Time{}, nil
+	}
+	at, err := j.Await(ctx)
+	return at.Add(j.Share.Delay), err
 }
 
 // Share is a part of a load. Users are numbered over all agents, so what is derived from a user's number
@@ -31,7 +42,7 @@ type Share struct {
 	FirstUser int     `json:"first_user"`
 	Users     int     `json:"users"`
 	Rate      float64 `json:"rate,omitempty"` // scenario starts per second, 0 in the closed model
-	// Delay is how long after Start the first arrival of the open model is due: the agents' arrivals
+	// Delay is how long after the common start the first arrival of the open model is due: the agents' arrivals
 	// interleave like those of one generator.
 	Delay time.Duration `json:"delay_ns,omitempty"`
 }
@@ -53,9 +64,9 @@ func Split(users int, rate float64, n int) ([]Share, error) {
 	return shares, nil
 }
 
-// Runner makes the load of a job. It waits for job.Start itself, calls progress about once a second, and
+// Runner makes the load of a job. It calls job.Begin before it and progress about once a second, and
 // returns a result whenever it made any load, also when ctx ended it early. Files are what the controller
-// needs beside the result, by name: the log of acknowledged keys, say.
+// needs beside the result, by name: the journal of acknowledged keys, say.
 type Runner interface {
 	Run(ctx context.Context, job Job, progress func(report.Progress)) (Outcome, error)
 }
@@ -63,5 +74,5 @@ type Runner interface {
 // Outcome is the result of a job.
 type Outcome struct {
 	Run   *report.Run
-	Files map[string]string // name -> path on the agent, kept until the next job
+	Files map[string]string // name -> path on the agent; the controller has them removed when it has copies
 }

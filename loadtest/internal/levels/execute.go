@@ -40,7 +40,7 @@ type Request struct {
 	// Compared is told how far the reconciliation is.
 	Compared reconcile.Progress
 	// Load makes the load and returns the result and the journals; nil: this process does.
-	Load func(context.Context, cluster.Job) (*report.Run, []string, error)
+	Load func(context.Context, cluster.Job, func(report.Progress)) (*report.Run, []string, error)
 }
 
 // Execute runs a level and judges the result. When ctx ends the load ends early, but is still judged.
@@ -84,7 +84,7 @@ func Execute(ctx context.Context, q Request) (*report.Run, error) {
 func (q Request) load(ctx context.Context, job cluster.Job, prepared func()) (*report.Run, []string, error) {
 	if q.Load != nil {
 		prepared()
-		return q.Load(ctx, job)
+		return q.Load(ctx, job, q.Progress)
 	}
 	r := &Runner{Dir: q.Dir, Notes: q.Notes, prepared: prepared}
 	outcome, err := r.Run(ctx, job, q.Progress)

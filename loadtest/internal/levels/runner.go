@@ -162,10 +162,13 @@ func (w *world) load(ctx context.Context, level Level, job cluster.Job, a api, p
 	c := engine.Config{
 		Addr: addr, TLS: tls, Client: w.plan.Client, FirstUser: job.Share.FirstUser, VUsers: job.Share.Users,
 		Iterations: w.plan.Iterations, Duration: w.plan.Duration, Rate: job.Share.Rate, RampUp: w.plan.RampUp, Seed: w.plan.Seed,
-		DropBodies: level.dropBodies, Steady: level.steady, Progress: progress, Start: job.Start.Add(job.Share.Delay),
+		DropBodies: level.dropBodies, Steady: level.steady, Progress: progress,
 	}
 	if len(w.raffles) > 0 {
 		c.Lag = func(ctx context.Context) (float64, error) { return a.lag(ctx, w.raffles[0]) }
+	}
+	if c.Start, err = job.Begin(ctx); err != nil {
+		return nil, err
 	}
 	result, err := engine.Run(ctx, c, level.scenario(w))
 	if err != nil && result == nil {
