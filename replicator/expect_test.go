@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"sort"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
@@ -15,6 +17,7 @@ func (s *system) fromPrimary(e readmodel.Epoch) map[string][][]byte {
 	s.t.Helper()
 	want := make(map[string][][]byte)
 	s.expectBids(want, e)
+	s.expectSizes(want, e)
 	s.expectRaffles(want, e)
 	s.expectProducts(want, e)
 	return want
@@ -38,6 +41,37 @@ func (s *system) expectBids(want map[string][][]byte, e readmodel.Epoch) {
 		})
 		s.must(err)
 	}
+}
+
+// expectSizes expects the bids of a size over all raffles that are newer than the floor.
+func (s *system) expectSizes(want map[string][][]byte, e readmodel.Epoch) {
+	s.t.Helper()
+	rows, err := s.db.Query(s.ctx, "SELECT raffle_id, id, user_id, created_at, price, quantity, size FROM bids ORDER BY size, created_at, id")
+	s.must(err)
+	var b readmodel.Bid
+	var at time.Time
+	floors := make(map[int16]int64)
+	_, err = pgx.ForEachRow(rows, []any{&b.RaffleID, &b.ID, &b.UserID, &at, &b.Price, &b.Quantity, &b.Size}, func() error {
+		if _, known := floors[b.Size]; !known {
+			floors[b.Size] = s.floor(e, b.Size)
+		}
+		b.CreatedAt = at.UnixMicro()
+		if k := e.SizeNewest(b.Size); b.CreatedAt > floors[b.Size] {
+			want[k] = append(want[k], b.AppendSizeMember(nil))
+		}
+		return nil
+	})
+	s.must(err)
+}
+
+// floor is where the set of a size over all raffles begins to have holes, -1 if it has none.
+func (s *system) floor(e readmodel.Epoch, size int16) int64 {
+	floor, err := s.redis.Get(s.ctx, e.SizeFloor(size)).Int64()
+	if errors.Is(err, redis.Nil) {
+		return -1
+	}
+	s.must(err)
+	return floor
 }
 
 func (s *system) expectRaffles(want map[string][][]byte, e readmodel.Epoch) {

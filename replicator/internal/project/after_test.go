@@ -78,7 +78,7 @@ func TestP4ClaimTakesAWrongEpochAway(t *testing.T) {
 		if got.Token != want || claimed.Token != want || r.redis.Exists(ctx, readmodel.CheckpointKey).Val() != int64(min(len(want), 1)) {
 			t.Errorf("%q: %s, claimed %s", reason, got, claimed)
 		}
-		if err := f.write(ctx, cp.String(), nothing); err != nil {
+		if err := f.write(cp.String(), nothing); err != nil {
 			t.Errorf("%q: the guard does not hold: %v", reason, err)
 		}
 		_ = f.close()

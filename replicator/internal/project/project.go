@@ -34,13 +34,31 @@ type projector struct {
 	plans map[uint32]plan
 	// sized are the (raffle, size) pairs whose membership was written already: most bids need none.
 	sized map[set]struct{}
+	// added counts, by size, the bids since the set over all raffles was trimmed last.
+	added map[int16]int
+	// commit is the transaction that the rows belong to, numbers the events so far of each raffle in it.
+	commit  readmodel.LSN
+	numbers map[int64]uint64
 }
 
 // maxSized bounds the memory of sized: about 64 bytes each.
 const maxSized = 1_000_000
 
 func newProjector(e readmodel.Epoch) *projector {
-	return &projector{epoch: e, plans: make(map[uint32]plan), sized: make(map[set]struct{})}
+	return &projector{epoch: e, plans: make(map[uint32]plan), sized: make(map[set]struct{}),
+		added: make(map[int16]int), numbers: make(map[int64]uint64)}
+}
+
+// begin begins a transaction, whose commit record is at that position.
+func (p *projector) begin(commit readmodel.LSN) {
+	p.commit = commit
+	clear(p.numbers)
+}
+
+// event makes an entry of the batch the next event of its raffle.
+func (p *projector) event(b *batch, raffle int64, index int32) {
+	p.numbers[raffle]++
+	b.event(index, p.commit, p.numbers[raffle])
 }
 
 // plan is how a relation's rows are read: the indices of the columns, in the order of its table's list.
@@ -115,24 +133,45 @@ func (p *projector) row(b *batch, m *wal.Message) error {
 	return errors.Join(m.Old.Err(), m.New.Err())
 }
 
+// bid skips an update that changes nothing that is kept: idempotency keys are forgotten in great numbers.
 func (p *projector) bid(b *batch, columns []int, old, now *wal.Row) {
 	var was, is readmodel.Bid
 	if old != nil {
 		was = readBid(columns, old)
-		b.bid(was, true)
 	}
 	if now != nil {
 		is = readBid(columns, now)
-		b.bid(is, false)
+	}
+	if was == is {
+		return
+	}
+	if old != nil {
+		p.event(b, was.RaffleID, b.bid(was, true))
+	}
+	if now != nil {
+		p.event(b, is.RaffleID, b.bid(is, false))
+		p.grown(b, is.Size)
 	}
 	s := set{is.RaffleID, is.Size}
 	if left := (set{was.RaffleID, was.Size}); old != nil && left != s {
 		b.mayEmpty(left)
 		delete(p.sized, left)
 	}
-	if now == nil {
-		return
+	if now != nil {
+		p.size(b, s)
 	}
+}
+
+// grown has a size's set over all raffles trimmed now and then.
+func (p *projector) grown(b *batch, size int16) {
+	if p.added[size]++; p.added[size] >= readmodel.SizeKept/10 {
+		p.added[size] = 0
+		b.trimmed = append(b.trimmed, size)
+	}
+}
+
+// size makes the size a member of its raffle's sizes.
+func (p *projector) size(b *batch, s set) {
 	if _, ok := p.sized[s]; ok {
 		return
 	}
@@ -140,40 +179,48 @@ func (p *projector) bid(b *batch, columns []int, old, now *wal.Row) {
 		clear(p.sized)
 	}
 	p.sized[s] = struct{}{}
-	b.command("sadd", p.epoch.Sizes(is.RaffleID), strconv.Itoa(int(is.Size)))
+	b.others.Add("SADD", p.epoch.Sizes(s.raffle), strconv.Itoa(int(s.size)))
 }
 
 func (p *projector) raffle(b *batch, columns []int, old, now *wal.Row) {
 	var was, is readmodel.Raffle
+	b.version = p.commit
 	if old != nil {
 		was = readRaffle(columns, old)
-		b.command("zrem", p.epoch.Raffles(), was.AppendMember(nil))
+		b.others.Add("ZREM", p.epoch.Raffles(), string(was.AppendMember(nil)))
 	}
 	if now != nil {
 		is = readRaffle(columns, now)
-		b.command("set", p.epoch.Raffle(is.ID), is.AppendMember(nil))
-		b.command("sadd", p.epoch.Sizes(is.ID), readmodel.RaffleKnown)
-		b.command("zadd", p.epoch.Raffles(), is.EndsAt, is.AppendMember(nil))
+		entry := string(is.AppendMember(nil))
+		b.others.Add("SET", p.epoch.Raffle(is.ID), entry)
+		b.others.Add("SADD", p.epoch.Sizes(is.ID), readmodel.RaffleKnown)
+		b.others.Add("ZADD", p.epoch.Raffles(), decimal(is.EndsAt), entry)
+	}
+	if old != nil && now != nil && was.ClosedAt == 0 && is.ClosedAt != 0 {
+		p.event(b, is.ID, b.closed(is))
 	}
 	if old != nil && (now == nil || was.ID != is.ID) {
-		b.command("del", p.epoch.Raffle(was.ID), p.epoch.Sizes(was.ID))
+		b.others.Add("DEL", p.epoch.Raffle(was.ID), p.epoch.Sizes(was.ID))
 		clear(p.sized)
 	}
 }
 
 func (p *projector) product(b *batch, columns []int, old, now *wal.Row) {
 	var was, is readmodel.Product
+	b.version = p.commit
 	if now != nil {
 		is = readProduct(columns, now)
-		b.command("hset", p.epoch.Products(), decimal(is.ID), is.AppendEntry(nil))
+		b.others.Add("HSET", p.epoch.Products(), decimal(is.ID), string(is.AppendEntry(nil)))
 	}
 	if old != nil {
 		was.ID = old.Int64(columns[0])
 	}
 	if old != nil && (now == nil || was.ID != is.ID) {
-		b.command("hdel", p.epoch.Products(), decimal(was.ID))
+		b.others.Add("HDEL", p.epoch.Products(), decimal(was.ID))
 	}
 }
+
+func decimal(v int64) string { return strconv.FormatInt(v, 10) }
 
 func readBid(c []int, r *wal.Row) readmodel.Bid {
 	return readmodel.Bid{

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -33,8 +34,7 @@ func New(primaryURL string, options *redis.Options, log *slog.Logger, reg promet
 	options.MaxRetries = -1 // a retried write is a write without its WATCH
 	options.Protocol = 2
 	options.DisableIdentity = true
-	// A flush that hangs must leave time to stop within 10 s.
-	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = 2*time.Second, 5*time.Second, 5*time.Second
+	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = 2*time.Second, flushTime, flushTime
 	r := &Replicator{primaryURL: primaryURL, redis: redis.NewClient(options), log: log, board: &board{started: time.Now()}}
 	r.metrics = newMetrics(reg, func() float64 { return float64(r.Status(time.Now()).LagMillis) / 1000 })
 	r.board.metrics = r.metrics
@@ -267,11 +267,11 @@ func (r *Replicator) claim(ctx context.Context, s state, reason Reason, token st
 	if !reason.keepsServing() {
 		value, *cp = "", readmodel.Checkpoint{}
 	}
-	if err := f.write(ctx, value, nothing); err != nil {
+	if err := f.write(value, nothing); err != nil {
 		return nil, *cp, errors.Join(err, f.close())
 	}
 	r.board.applied(*cp)
 	return f, *cp, nil
 }
 
-func nothing(func([]any)) {}
+func nothing(*resp.Commands) {}

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -126,6 +127,7 @@ func (b *board) read(now time.Time) Status {
 // errorKind labels the metric of errors.
 func errorKind(err error) string {
 	var fromRedis redis.Error
+	var reply resp.Error
 	switch {
 	case errors.Is(err, errFenced):
 		return "fenced"
@@ -143,7 +145,7 @@ func errorKind(err error) string {
 		return "schema"
 	case errors.Is(err, wal.ErrDecode):
 		return "decode"
-	case errors.As(err, &fromRedis):
+	case errors.As(err, &fromRedis), errors.As(err, &reply):
 		return "redis"
 	}
 	return "connection"
