@@ -20,6 +20,7 @@ type seedConfig struct {
 	seed    uint64
 	at      time.Time
 	ifEmpty bool
+	plan    bool // print what it would take, load nothing
 }
 
 func runSeed(ctx context.Context, args []string, out, notes io.Writer) error {
@@ -29,6 +30,9 @@ func runSeed(ctx context.Context, args []string, out, notes io.Writer) error {
 	}
 	if err != nil {
 		return err
+	}
+	if cfg.plan {
+		return planTenfold(ctx, cfg, os.Getenv("LOADTEST_REDIS_BYTES_PER_BID"), out, notes)
 	}
 	set, err := dataset.New(cfg.scale, cfg.seed)
 	if err != nil {
@@ -52,7 +56,7 @@ func runSeed(ctx context.Context, args []string, out, notes io.Writer) error {
 
 func parseSeed(args []string, url string, now time.Time, notes io.Writer) (cfg seedConfig, err error) {
 	flags := flag.NewFlagSet("loadtest seed", flag.ContinueOnError)
-	scale := flags.String("scale", "", "demo (200,000 bids) or full (12,000,000 bids); required")
+	scale := flags.String("scale", "", "demo (200,000 bids), full (12,000,000), or 10x: only say what ten times full would take; required")
 	bids := flags.Int64("bids", -1, "number of bids, if not that of the scale")
 	flags.Uint64Var(&cfg.seed, "seed", 1, "the same seed makes the same data")
 	flags.BoolVar(&cfg.ifEmpty, "if-empty", false, "do nothing, successfully, if the database holds rows")
@@ -62,7 +66,7 @@ func parseSeed(args []string, url string, now time.Time, notes io.Writer) (cfg s
 		return err
 	})
 	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), "usage: loadtest seed --scale demo|full [FLAGS]\n\n"+
+		fmt.Fprint(flags.Output(), "usage: loadtest seed --scale demo|full|10x [FLAGS]\n\n"+
 			"Fills an empty database; SEED_URL is the URL of the role migrator.\n\n")
 		flags.PrintDefaults()
 	}
@@ -74,8 +78,10 @@ func parseSeed(args []string, url string, now time.Time, notes io.Writer) (cfg s
 		cfg.scale = dataset.Demo
 	case "full":
 		cfg.scale = dataset.Full
+	case "10x":
+		cfg.scale, cfg.plan = dataset.Full, true
 	default:
-		fmt.Fprintf(notes, "--scale is %q, want demo or full\n", *scale)
+		fmt.Fprintf(notes, "--scale is %q, want demo, full or 10x\n", *scale)
 		return cfg, errUsage
 	}
 	if *bids >= 0 {

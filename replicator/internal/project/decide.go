@@ -68,11 +68,13 @@ func (s state) slot(name string) *wal.Slot {
 // decide says whether the stream can go on from the checkpoint, and if not, why (P3, P4). A checkpoint
 // ahead of its slot is the normal case, since positions are confirmed late; one that is behind would
 // skip what the slot has let go; one ahead of the primary holds what the primary lost.
+// Reasons that forbid to serve the old epoch come before those that don't.
 func decide(s state) Reason {
+	if !s.forced.keepsServing() {
+		return s.forced
+	}
 	c := s.checkpoint()
 	switch {
-	case s.forced != Resume && s.forced != Requested: // a request is the least grave reason
-		return s.forced
 	case s.stored == "":
 		return CheckpointMissing
 	case c == nil:
@@ -81,6 +83,10 @@ func decide(s state) Reason {
 		return OtherSystem
 	case c.Timeline != s.system.Timeline:
 		return OtherTimeline
+	case c.LSN > s.system.Flushed:
+		return PrimaryBehind
+	case s.forced != Resume:
+		return s.forced
 	}
 	slot := s.slot(c.Slot)
 	switch {
@@ -90,8 +96,6 @@ func decide(s state) Reason {
 		return SlotLost
 	case c.LSN < slot.ConfirmedLSN:
 		return CheckpointBehind
-	case c.LSN > s.system.Flushed:
-		return PrimaryBehind
 	}
 	return s.forced
 }

@@ -15,9 +15,6 @@ import (
 // probePrefix is the prefix of the logical message that emit_probe() writes every second.
 const probePrefix = "pyramid.probe"
 
-// errTruncated asks for a rebuild: the stream names the emptied tables, not their rows.
-var errTruncated = errors.New("a table of the read model was truncated")
-
 // rowKinds label the metric of applied rows.
 var rowKinds = [...]string{tables.Bids: "bids", tables.Raffles: "raffles", tables.Products: "products"}
 
