@@ -26,10 +26,11 @@ type Progress struct {
 
 // New shows progress on out.
 func New(out io.Writer, now func() time.Time) *Progress {
-	return &Progress{out: out, now: now, bars: isTerminal(out)}
+	return &Progress{out: out, now: now, bars: IsTerminal(out)}
 }
 
-func isTerminal(w io.Writer) bool {
+// IsTerminal says whether a writer is a terminal.
+func IsTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	if !ok {
 		return false
