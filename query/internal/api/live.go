@@ -13,11 +13,12 @@ import (
 
 // AppendEvent encodes what a live event carries: the bid as every read shows it, or how the raffle closed.
 func AppendEvent(dst []byte, raffleID int64, e *readmodel.Event) []byte {
+	var c clock
 	if e.Kind != readmodel.EventClose {
-		return appendBid(dst, &e.Bid)
+		return appendBid(dst, &c, &e.Bid)
 	}
 	dst = appendInt(dst, `{"raffle_id":`, raffleID)
-	dst = appendTime(dst, `,"closed_at":`, e.ClosedAt)
+	dst = c.append(dst, `,"closed_at":`, e.ClosedAt)
 	if e.ClosingPrice == 0 {
 		return append(dst, `,"closing_price":null}`...)
 	}
