@@ -37,19 +37,22 @@ type feed struct {
 
 func startFeed(t testing.TB) *feed {
 	t.Helper()
-	f := &feed{redis: testenv.StartRedis(t), metrics: prometheus.NewRegistry()}
+	return startFeedOf(t, encodeShort)
+}
+
+func startFeedOf(t testing.TB, data AppendData) *feed {
+	t.Helper()
+	f := &feed{redis: testenv.StartRedis(t)}
 	f.checkpoint = readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_1", LSN: 1000, Epoch: 1, Token: "token"}
-	options, err := redis.ParseURL(f.redis.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	options.ContextTimeoutEnabled, options.MaxRetries = true, -1
-	f.rdb = redis.NewClient(options)
-	f.hub = NewHub(f.rdb, encodeShort, 50, slog.New(slog.DiscardHandler), f.metrics)
+	f.connectRedis(t)
+	f.hub = f.newHub(data)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- f.hub.Run(ctx) }()
-	server := httptest.NewServer(http.HandlerFunc(f.serve))
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", f.serve)
+	mux.Handle("/socket.io/", NewSocketIO(f.hub, joinable))
+	server := httptest.NewServer(mux)
 	f.url = server.URL
 	t.Cleanup(func() {
 		stop()
@@ -57,9 +60,6 @@ func startFeed(t testing.TB) *feed {
 			t.Error(err)
 		}
 		server.Close()
-		if err := f.rdb.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 	f.commit(t)
 	f.awaitHub(t, Position{1, id(1000, 0)})
@@ -74,6 +74,34 @@ func (f *feed) awaitHub(t testing.TB, at Position) {
 		defer f.hub.mu.Unlock()
 		return f.hub.now == at
 	})
+}
+
+// joinable knows one raffle.
+func joinable(_ context.Context, raffleID int64) string {
+	if raffleID != raffle {
+		return "there is no such raffle"
+	}
+	return ""
+}
+
+func (f *feed) connectRedis(t testing.TB) {
+	t.Helper()
+	options, err := redis.ParseURL(f.redis.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.ContextTimeoutEnabled, options.MaxRetries = true, -1
+	f.rdb = redis.NewClient(options)
+	t.Cleanup(func() {
+		if err := f.rdb.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func (f *feed) newHub(data AppendData) *Hub {
+	f.metrics = prometheus.NewRegistry()
+	return NewHub(f.rdb, data, 50, slog.New(slog.DiscardHandler), f.metrics)
 }
 
 // encodeShort is enough to tell events apart.
