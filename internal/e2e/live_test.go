@@ -2,8 +2,11 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -152,3 +155,57 @@ func (s *stack) commits(t *testing.T) (ids []int64) {
 	}
 	return ids
 }
+
+// The front door passes the feed on, long polls and websockets included.
+func TestLiveFeedThroughTheFrontDoor(t *testing.T) {
+	modules := npmClients(t)
+	s := startStack(t)
+	front := s.frontDoor(t)
+	f := &flood{stack: s}
+	for _, kind := range []string{"sse", "websocket", "polling"} {
+		f.listeners = append(f.listeners, listen(t, modules, kind, front, openRaffle))
+	}
+	f.awaitJoined(t, 1)
+	var want []int64
+	authorization := s.login(t, "user1")
+	for range 3 {
+		a := s.must(t, http.StatusCreated, "POST", s.bidsURL(openRaffle), map[string]int{"size": 270, "price": 5}, "Authorization", authorization)
+		var placed bidDocument
+		if err := json.Unmarshal(a.body, &placed); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, placed.ID)
+	}
+	for _, l := range f.listeners {
+		testenv.EventuallyNoError(t, 20*time.Second, l.kind+" has all", func() error { return l.holdTo(want) })
+	}
+}
+
+// frontDoor starts HAProxy with the configuration of the local stack, but for the error pages and the
+// statistics, and returns its URL.
+func (s *stack) frontDoor(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../deploy/haproxy/haproxy.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	deploy, err := filepath.Abs("../../deploy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := regexp.MustCompile(`(?m)^ *(errorfile|stats socket) .*$`).ReplaceAllString(string(text), "")
+	port := testenv.FreePort(t)
+	for name, value := range map[string]string{
+		"CONF": deploy, "HAPROXY_MAXCONN": "100", "HTTP_PORT": strconv.Itoa(port), "STATS_PORT": strconv.Itoa(testenv.FreePort(t)),
+		"COMMAND_PORT": portOf(s.commandURL), "QUERY_PORT": portOf(s.queryURL),
+	} {
+		config = strings.ReplaceAll(config, "@"+name+"@", value)
+	}
+	config = regexp.MustCompile(`port @\w+_ADMIN_PORT@ check`).ReplaceAllString(config, "")
+	config = strings.ReplaceAll(config, " track query/query1", "")
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	testenv.StartHAProxy(t, config, addr)
+	return "http://" + addr
+}
+
+func portOf(url string) string { return url[strings.LastIndexByte(url, ':')+1:] }

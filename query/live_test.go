@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+const liveFeed = "/v1/raffles/1/live"
+
+// feedOf opens a feed and returns its lines.
+func (s *stack) feedOf(t *testing.T, headers ...string) *bufio.Scanner {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+liveFeed, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := response.Body.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if got := response.Header.Get("Content-Type"); response.StatusCode != http.StatusOK || got != "text/event-stream" {
+		t.Fatalf("status %d, Content-Type %q", response.StatusCode, got)
+	}
+	return bufio.NewScanner(response.Body)
+}
+
+// line returns the next line with a prefix, without it.
+func line(t *testing.T, lines *bufio.Scanner, prefix string) string {
+	t.Helper()
+	for lines.Scan() {
+		if text, ok := strings.CutPrefix(lines.Text(), prefix); ok {
+			return text
+		}
+	}
+	t.Fatalf("the feed ended (%v) before a line with %q", lines.Err(), prefix)
+	return ""
+}
+
+func TestLiveFeed(t *testing.T) {
+	s := startStack(t)
+	t.Run("bids_as_reads_show_them", s.testLiveBids)
+	t.Run("wrong_requests", s.testLiveRequests)
+}
+
+// A bid in the feed is the bid of a read, to the byte; a close carries time and price.
+func (s *stack) testLiveBids(t *testing.T) {
+	feed := s.feedOf(t)
+	first := line(t, feed, "id: ")
+	bid := s.bids(t, "id = 10001")[0]
+	s.publish(t, readmodel.Event{Kind: readmodel.EventBid, Bid: bid},
+		readmodel.Event{Kind: readmodel.EventClose, ClosedAt: 1_700_000_000_000_001, ClosingPrice: 70},
+		readmodel.Event{Kind: readmodel.EventClose, ClosedAt: 1_700_000_000_000_000})
+	for _, lines := range []*bufio.Scanner{feed, s.feedOf(t, "Last-Event-ID", first)} {
+		data := line(t, lines, "data: ")
+		if page := s.get(t, "/v1/raffles/1/bids?size=260&limit=10").body; !strings.Contains(page, data) || !strings.Contains(data, `"id":10001,`) {
+			t.Errorf("the feed has %s, reads have %s", data, page)
+		}
+		for _, want := range []string{
+			`{"raffle_id":1,"closed_at":"2023-11-14T22:13:20.000001Z","closing_price":70}`,
+			`{"raffle_id":1,"closed_at":"2023-11-14T22:13:20.000000Z","closing_price":null}`,
+		} {
+			if got := line(t, lines, "data: "); got != want {
+				t.Errorf("close is %s, want %s", got, want)
+			}
+		}
+	}
+}
+
+// publish commits one transaction of raffle 1 as the replicator does.
+func (s *stack) publish(t *testing.T, events ...readmodel.Event) {
+	t.Helper()
+	var packed []byte
+	for i := range events {
+		packed = events[i].AppendEvent(packed)
+	}
+	id := readmodel.EventID{LSN: s.checkpoint.LSN, N: uint64(len(events))}
+	pipe := s.rdb.TxPipeline()
+	pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: s.checkpoint.Epoch.Live(1), ID: id.String(), Values: []any{readmodel.LiveField, packed}})
+	s.checkpoint.LSN++
+	s.commit(t, pipe)
+}
+
+func (s *stack) testLiveRequests(t *testing.T) {
+	for path, want := range map[string]int{
+		"/v1/raffles/999999/live": 404, "/v1/raffles/x/live": 404, liveFeed + "?size=0": 422, liveFeed + "?size=a": 400, liveFeed + "?limit=1": 400,
+	} {
+		if a := s.get(t, path); a.status != want {
+			t.Errorf("GET %s: %d %s, want %d", path, a.status, a.body, want)
+		}
+	}
+	if a := s.get(t, liveFeed, "Last-Event-ID", "1.2"); a.status != http.StatusBadRequest || problemOf(t, a).Errors[0].Field != "Last-Event-ID" {
+		t.Errorf("a wrong Last-Event-ID: %d %s", a.status, a.body)
+	}
+	if a := request(t, http.MethodHead, s.url+liveFeed); a.status != http.StatusOK || a.header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("HEAD: %d %v", a.status, a.header)
+	}
+	c := s.config()
+	c.LiveMax = 1
+	s.url = s.serve(t, c)
+	testenv.Eventually(t, patience, "Redis may be believed", func() bool { return s.get(t, "/v1/raffles/1").path() == "redis" })
+	s.feedOf(t)
+	if a := s.get(t, liveFeed); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "5" {
+		t.Errorf("one more than LIVE_MAX: %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
+	}
+}
