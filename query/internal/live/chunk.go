@@ -100,7 +100,6 @@ func (c *chunk) frame(f event, data func([]byte) []byte) {
 	c.last = f.id
 }
 
-func (c *chunk) sse(f *event) []byte  { return c.text[f.begin:f.end] }
 func (c *chunk) json(f *event) []byte { return c.text[f.data : int(f.end)-len(frameEnd)] }
 
 func (c *chunk) resets() bool {

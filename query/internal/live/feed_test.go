@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -152,12 +153,12 @@ func (f *feed) bid(size int16) readmodel.Event {
 		CreatedAt: time.Now().UnixMicro(), Price: 1000, Quantity: 1}}
 }
 
-// place commits n bids of a size, a transaction each.
-func (f *feed) place(t testing.TB, n int, size int16) {
+// place commits n bids, a transaction each.
+func (f *feed) place(t testing.TB, n int) {
 	t.Helper()
 	var list [][]readmodel.Event
 	for range n {
-		list = append(list, []readmodel.Event{f.bid(size)})
+		list = append(list, []readmodel.Event{f.bid(270)})
 	}
 	f.commit(t, list...)
 }
@@ -167,7 +168,8 @@ type got struct{ name, id, data string }
 
 // client is a connection to the feed.
 type client struct {
-	body   *http.Response
+	status int
+	body   io.Closer
 	lines  *bufio.Reader
 	lastID string
 }
@@ -187,9 +189,13 @@ func (f *feed) connect(t testing.TB, size int, lastID string) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &client{body: response, lines: bufio.NewReader(response.Body)}
-	t.Cleanup(func() { c.close(t) })
-	if response.StatusCode == http.StatusOK {
+	t.Cleanup(func() {
+		if err := response.Body.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := &client{status: response.StatusCode, body: response.Body, lines: bufio.NewReader(response.Body)}
+	if c.status == http.StatusOK {
 		if first := c.block(t); first.name != "" || first.data != "" {
 			t.Fatalf("the feed begins with an event: %v", first)
 		}
@@ -199,7 +205,7 @@ func (f *feed) connect(t testing.TB, size int, lastID string) *client {
 
 func (c *client) close(t testing.TB) {
 	t.Helper()
-	if err := c.body.Body.Close(); err != nil {
+	if err := c.body.Close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -25,7 +25,7 @@ func TestASlowSubscriberIsDroppedAndMayComeBack(t *testing.T) {
 		if n > 100_000 {
 			t.Fatal("not dropped")
 		}
-		f.place(t, each, 270)
+		f.place(t, each)
 		for i, g := range fast.events(t, each) {
 			if want := n + int64(i) + 1; len(g.data) < len(padding) || g.name != nameBid {
 				t.Fatalf("got %v, want bid %d", g, want)
