@@ -5,9 +5,9 @@ import (
 	"errors"
 	"time"
 
-	"github.com/zishang520/engine.io-go-parser/packet"
-	"github.com/zishang520/engine.io/v2/transports"
-	"github.com/zishang520/engine.io/v2/types"
+	"github.com/zishang520/socket.io/parsers/engine/v3/packet"
+	"github.com/zishang520/socket.io/servers/engine/v3/transports"
+	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
 // drainTime is how long a client may take to receive what was sent before it is dropped.

@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zishang520/engine.io/v2/transports"
-	"github.com/zishang520/engine.io/v2/types"
-	"github.com/zishang520/socket.io/v2/socket"
+	"github.com/zishang520/socket.io/servers/engine/v3/transports"
+	"github.com/zishang520/socket.io/servers/socket/v3"
+	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
 // Namespace is where socket.io clients find the feed.
@@ -36,7 +36,7 @@ type SocketIO struct {
 func NewSocketIO(h *Hub, check Check) *SocketIO {
 	options := socket.DefaultServerOptions()
 	options.SetServeClient(false)
-	options.SetTransports(types.NewSet(transports.POLLING, transports.WEBSOCKET))
+	options.SetTransports(types.NewSet[transports.TransportCtor](&transports.PollingBuilder{}, &transports.WebSocketBuilder{}))
 	options.SetMaxHttpBufferSize(maxMessage)
 	options.SetPingInterval(heartbeat)
 	options.SetPingTimeout(heartbeat)
