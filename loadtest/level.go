@@ -79,23 +79,15 @@ func runLevel(ctx context.Context, args []string, out, notes io.Writer) error {
 // parseLevel reads the level's number, whose defaults the flags then change.
 func parseLevel(args []string, notes io.Writer) (q levels.Request, p *place, err error) {
 	var level levels.Level
-	if len(args) > 0 {
-		for _, l := range levels.All {
-			if l.ID == args[0] {
-				level, args = l, args[1:]
-				break
-			}
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		if level, err = levels.Find(args[0]); err != nil {
+			fmt.Fprintln(notes, err)
+			return q, p, errUsage
 		}
+		args = args[1:]
 	}
 	flags := flag.NewFlagSet("loadtest level", flag.ContinueOnError)
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), levelUsage)
-		for _, l := range levels.All {
-			fmt.Fprintf(flags.Output(), "  %s  %s. %s\n", l.ID, l.Title, l.Purpose)
-		}
-		fmt.Fprint(flags.Output(), "\nFlags; the defaults of a level are its full size:\n")
-		flags.PrintDefaults()
-	}
+	flags.Usage = func() { levelHelp(flags) }
 	p = addPlace(flags)
 	addLoad(flags, &q, level.Defaults)
 	if err := parse(flags, args, notes); err != nil {
@@ -106,6 +98,7 @@ func parseLevel(args []string, notes io.Writer) (q levels.Request, p *place, err
 		return q, p, errUsage
 	}
 	q.Plan.Level, q.Plan.URL = level.ID, p.url
+	// Who bounds the run in one way means that one alone.
 	if given(flags, "duration") && !given(flags, "iterations") {
 		q.Plan.Iterations = 0
 	}
@@ -117,6 +110,15 @@ func parseLevel(args []string, notes io.Writer) (q levels.Request, p *place, err
 		return q, p, errUsage
 	}
 	return q, p, nil
+}
+
+func levelHelp(flags *flag.FlagSet) {
+	fmt.Fprint(flags.Output(), levelUsage)
+	for _, l := range levels.All {
+		fmt.Fprintf(flags.Output(), "  %s  %s. %s\n", l.ID, l.Title, l.Purpose)
+	}
+	fmt.Fprint(flags.Output(), "\nFlags; the defaults of a level are its full size:\n")
+	flags.PrintDefaults()
 }
 
 func addLoad(flags *flag.FlagSet, q *levels.Request, d levels.Plan) {

@@ -45,7 +45,7 @@ type Request struct {
 
 // Execute runs a level and judges the result. When ctx ends the load ends early, but is still judged.
 func Execute(ctx context.Context, q Request) (*report.Run, error) {
-	level, err := find(q.Plan.Level)
+	level, err := Find(q.Plan.Level)
 	if err != nil {
 		return nil, err
 	}

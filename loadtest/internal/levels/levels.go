@@ -57,7 +57,8 @@ var All = []Level{
 	},
 }
 
-func find(id string) (Level, error) {
+// Find returns the level of a number.
+func Find(id string) (Level, error) {
 	for _, l := range All {
 		if l.ID == id {
 			return l, nil
@@ -69,9 +70,9 @@ func find(id string) (Level, error) {
 func isOK(w *fasthttp.Response) bool { return w.StatusCode() == http.StatusOK }
 
 // get asks for a path. Failures are recorded by Do and end nothing.
-func get(u *engine.User, step, path string) bool {
+func get(u *engine.User, step, path string) {
 	u.Prepare(http.MethodGet, path)
-	return u.Do(step, isOK) == nil && isOK(u.Response)
+	_ = u.Do(step, isOK)
 }
 
 // getter asks for one path again and again; the request is made once.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
@@ -46,11 +47,14 @@ type Limits struct {
 // Check reports everything that is wrong with the plan.
 func (p Plan) Check() error {
 	var errs []error
-	if _, err := find(p.Level); err != nil {
+	if _, err := Find(p.Level); err != nil {
 		errs = append(errs, err)
 	}
 	if _, _, err := p.Address(); err != nil {
 		errs = append(errs, err)
+	}
+	if p.Client != "" && p.Client != engine.ClientFast && p.Client != engine.ClientNet {
+		errs = append(errs, fmt.Errorf("the client is %q, want %s or %s", p.Client, engine.ClientFast, engine.ClientNet))
 	}
 	if p.VUsers < 1 {
 		errs = append(errs, errors.New("there must be at least one virtual user"))

@@ -52,7 +52,7 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 	if err := json.Unmarshal(job.Plan, &p); err != nil {
 		return cluster.Outcome{}, fmt.Errorf("plan: %w", err)
 	}
-	level, err := find(p.Level)
+	level, err := Find(p.Level)
 	if err = errors.Join(err, p.Check(), engine.CheckLimits(job.Share.Users)); err != nil {
 		return cluster.Outcome{}, err
 	}

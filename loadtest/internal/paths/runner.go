@@ -75,7 +75,7 @@ func (r *runner) compare(ctx context.Context, l lookup) error {
 func (r *runner) usable(ctx context.Context, l lookup) (paths []string) {
 	for _, p := range r.Paths {
 		a, err := r.client.get(ctx, l.target(l.warm[0]), p, "")
-		reason := ""
+		var reason string
 		switch {
 		case err != nil:
 			reason = err.Error()
