@@ -9,13 +9,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"os"
 	"slices"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/cluster"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
@@ -127,10 +127,9 @@ func (q Request) reconcile(ctx context.Context, run *report.Run, after int64, jo
 	postgres, lsn := ledger.Postgres(ctx, q.Database, q.Compared)
 	run.Reconciliations = append(run.Reconciliations, postgres)
 	if postgres.Problem == "" {
-		api := reconcile.ReadAPI{Base: q.Plan.base(), Client: &http.Client{Timeout: 30 * time.Second,
-			Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
-		run.Reconciliations = append(run.Reconciliations, ledger.Redis(ctx, api, lsn, q.Compared))
-		api.Client.CloseIdleConnections()
+		door := frontdoor.New(q.Plan.base())
+		run.Reconciliations = append(run.Reconciliations, ledger.Redis(ctx, door, lsn, q.Compared))
+		door.Close()
 	}
 	if slices.ContainsFunc(run.Reconciliations, func(r report.Reconciliation) bool { return !r.Clean() }) {
 		fmt.Fprintf(q.Notes, "kept to look into it: %v\n", journals)
