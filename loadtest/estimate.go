@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/seed"
 )
@@ -33,9 +34,9 @@ func planTenfold(ctx context.Context, cfg seedConfig, redisBytes string, out, no
 	if err != nil {
 		return err
 	}
-	p := newProgress(notes, time.Now)
-	e, err := seed.Measure(ctx, cfg.url, set, cfg.at, p.update)
-	p.end()
+	p := progress.New(notes, time.Now)
+	e, err := seed.Measure(ctx, cfg.url, set, cfg.at, p.Update)
+	p.End()
 	if err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func tenfoldPlan(e seed.Estimate, redisBytes string) string {
 	times := float64(bids) / float64(max(e.Sample, 1))
 	per := func(n int64) float64 { return float64(n) / float64(max(e.Sample, 1)) }
 	var b strings.Builder
-	fmt.Fprintf(&b, "Nothing was loaded. From a sample of %s bids, rolled back, %s bids would take:\n\n", grouped(e.Sample), grouped(bids))
+	fmt.Fprintf(&b, "Nothing was loaded. From a sample of %s bids, rolled back, %s bids would take:\n\n", progress.Grouped(e.Sample), progress.Grouped(bids))
 	row := func(name string, bytes int64) {
 		fmt.Fprintf(&b, "  %-44s %7.1f bytes per bid %8.1f GB\n", name, per(bytes), float64(bytes)*times/1e9)
 	}

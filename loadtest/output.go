@@ -10,21 +10,22 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
 // live shows a run that is under way: its load, then the steps of its reconciliation.
 type live struct {
 	load  *report.Live
-	steps *progress
+	steps *progress.Progress
 }
 
 func newLive(out io.Writer) *live {
 	var width func() int
-	if isTerminal(out) {
+	if progress.IsTerminal(out) {
 		width = columns
 	}
-	return &live{load: report.NewLive(out, width), steps: newProgress(out, time.Now)}
+	return &live{load: report.NewLive(out, width), steps: progress.New(out, time.Now)}
 }
 
 // columns is the width of the terminal as the shell tells it.
@@ -39,12 +40,12 @@ func columns() int {
 // step is a reconcile.Progress.
 func (l *live) step(step string, done, total int64) {
 	l.load.End()
-	l.steps.update(step, done, total)
+	l.steps.Update(step, done, total)
 }
 
 func (l *live) end() {
 	l.load.End()
-	l.steps.end()
+	l.steps.End()
 }
 
 // emit shows the result and writes it to two files: JSON, to be compared, and HTML.

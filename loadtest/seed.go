@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/seed"
 )
@@ -37,9 +38,9 @@ func runSeed(ctx context.Context, args []string, out, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
-	p := newProgress(notes, time.Now)
-	summary, err := seed.Load(ctx, cfg.url, set, cfg.at, p.update)
-	p.end()
+	p := progress.New(notes, time.Now)
+	summary, err := seed.Load(ctx, cfg.url, set, cfg.at, p.Update)
+	p.End()
 	if errors.Is(err, seed.ErrNotEmpty) && cfg.ifEmpty {
 		_, printErr := fmt.Fprintf(out, "nothing to do: %v\n", err)
 		return printErr
@@ -98,14 +99,9 @@ func printSummary(out io.Writer, s seed.Summary) error {
 %.0f bytes per bid, indexes included
 users are user1 to user%d and admin, all with the password %q
 `,
-		grouped(s.Rows["users"]), grouped(s.Rows["products"]), grouped(s.Rows["raffles"]), grouped(s.Rows["bids"]),
-		grouped(s.TotalRows()), s.Copy.Seconds(), grouped(perSecond(s.TotalRows(), s.Copy)),
-		s.Elapsed.Seconds(), grouped(perSecond(s.TotalRows(), s.Elapsed)),
+		progress.Grouped(s.Rows["users"]), progress.Grouped(s.Rows["products"]), progress.Grouped(s.Rows["raffles"]), progress.Grouped(s.Rows["bids"]),
+		progress.Grouped(s.TotalRows()), s.Copy.Seconds(), progress.Grouped(progress.PerSecond(s.TotalRows(), s.Copy)),
+		s.Elapsed.Seconds(), progress.Grouped(progress.PerSecond(s.TotalRows(), s.Elapsed)),
 		s.BytesPerBid, s.Rows["users"]-1, dataset.Password)
 	return err
-}
-
-// perSecond is n over the time it took; a time of 0 counts as a microsecond.
-func perSecond(n int64, took time.Duration) int64 {
-	return int64(float64(n) / max(took, time.Microsecond).Seconds())
 }

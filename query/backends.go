@@ -16,6 +16,7 @@ import (
 type backends struct {
 	chain *bidbook.Chain
 	guard *bidbook.Guard
+	book  *bidbook.Redis
 	redis *redis.Client
 	pools []*pgxpool.Pool
 }
@@ -39,8 +40,11 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 	}
 	replica, standby, primary := b.pools[0], b.pools[1], b.pools[2]
 	b.guard = bidbook.NewGuard(client, standby, log)
+	if b.book, err = bidbook.NewRedis(c.RedisURL, b.guard); err != nil {
+		return nil, err
+	}
 	b.chain = bidbook.NewChain(bidbook.Paths{
-		Redis:   bidbook.NewRedis(client, b.guard),
+		Redis:   b.book,
 		Replica: bidbook.NewPostgres(replica, bidbook.PathReplica),
 		Standby: bidbook.NewPostgres(standby, bidbook.PathStandby),
 		Primary: bidbook.NewPostgres(primary, bidbook.PathPrimary),
@@ -65,6 +69,7 @@ func (b *backends) close() error {
 	case <-closed:
 	case <-time.After(closeTime):
 	}
+	b.book.Close()
 	return b.redis.Close()
 }
 

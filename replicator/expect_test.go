@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"sort"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
@@ -15,7 +17,9 @@ func (s *system) fromPrimary(e readmodel.Epoch) map[string][][]byte {
 	s.t.Helper()
 	want := make(map[string][][]byte)
 	s.expectBids(want, e)
+	s.expectSizes(want, e)
 	s.expectRaffles(want, e)
+	s.expectMemberships(want, e)
 	s.expectProducts(want, e)
 	return want
 }
@@ -40,6 +44,37 @@ func (s *system) expectBids(want map[string][][]byte, e readmodel.Epoch) {
 	}
 }
 
+// expectSizes expects the bids of a size over all raffles that are newer than the floor.
+func (s *system) expectSizes(want map[string][][]byte, e readmodel.Epoch) {
+	s.t.Helper()
+	rows, err := s.db.Query(s.ctx, "SELECT raffle_id, id, user_id, created_at, price, quantity, size FROM bids ORDER BY size, created_at, id")
+	s.must(err)
+	var b readmodel.Bid
+	var at time.Time
+	floors := make(map[int16]int64)
+	_, err = pgx.ForEachRow(rows, []any{&b.RaffleID, &b.ID, &b.UserID, &at, &b.Price, &b.Quantity, &b.Size}, func() error {
+		if _, known := floors[b.Size]; !known {
+			floors[b.Size] = s.floor(e, b.Size)
+		}
+		b.CreatedAt = at.UnixMicro()
+		if k := e.SizeNewest(b.Size); b.CreatedAt > floors[b.Size] {
+			want[k] = append(want[k], b.AppendSizeMember(nil))
+		}
+		return nil
+	})
+	s.must(err)
+}
+
+// floor is where the set of a size over all raffles begins to have holes, -1 if it has none.
+func (s *system) floor(e readmodel.Epoch, size int16) int64 {
+	floor, err := s.redis.Get(s.ctx, e.SizeFloor(size)).Int64()
+	if errors.Is(err, redis.Nil) {
+		return -1
+	}
+	s.must(err)
+	return floor
+}
+
 func (s *system) expectRaffles(want map[string][][]byte, e readmodel.Epoch) {
 	s.t.Helper()
 	rows, err := s.db.Query(s.ctx, `SELECT id, product_id, seller_id, starts_at, ends_at, coalesce(closed_at, 'epoch'), coalesce(closing_price, 0)
@@ -51,25 +86,22 @@ func (s *system) expectRaffles(want map[string][][]byte, e readmodel.Epoch) {
 		r.StartsAt, r.EndsAt, r.ClosedAt = starts.UnixMicro(), ends.UnixMicro(), closed.UnixMicro()
 		want[e.Raffles()] = append(want[e.Raffles()], r.AppendMember(nil))
 		want[e.Raffle(r.ID)] = [][]byte{r.AppendMember(nil)}
-		want[e.Sizes(r.ID)] = s.sizes(r.ID)
 		return nil
 	})
 	s.must(err)
 }
 
-// sizes are the raffle itself and the sizes that have bids, in the order of SORT.
-func (s *system) sizes(raffle int64) (members [][]byte) {
-	conn, err := pgx.Connect(s.ctx, s.dbs.URL("postgres"))
+// expectMemberships expects of each raffle the raffle itself and the sizes that have bids, in the order of SORT.
+func (s *system) expectMemberships(want map[string][][]byte, e readmodel.Epoch) {
+	s.t.Helper()
+	rows, err := s.db.Query(s.ctx, "SELECT id, 0 AS size FROM raffles UNION SELECT raffle_id, size FROM bids ORDER BY id, size")
 	s.must(err)
-	defer conn.Close(s.ctx)
-	rows, err := conn.Query(s.ctx, "SELECT 0 AS size UNION SELECT size FROM bids WHERE raffle_id = $1 ORDER BY size", raffle)
+	var raffle, size int64
+	_, err = pgx.ForEachRow(rows, []any{&raffle, &size}, func() error {
+		want[e.Sizes(raffle)] = append(want[e.Sizes(raffle)], strconv.AppendInt(nil, size, 10))
+		return nil
+	})
 	s.must(err)
-	sizes, err := pgx.CollectRows(rows, pgx.RowTo[int16])
-	s.must(err)
-	for _, size := range sizes {
-		members = append(members, strconv.AppendInt(nil, int64(size), 10))
-	}
-	return members
 }
 
 func (s *system) expectProducts(want map[string][][]byte, e readmodel.Epoch) {

@@ -22,6 +22,11 @@ var durable = []testenv.Option{
 	testenv.Set("checkpoint_timeout", "15min"), testenv.Set("wal_init_zero", "on"), testenv.Set("random_page_cost", "1.1"),
 }
 
+// deployed is what deploy/redis/redis.conf sets beside what every Redis of testenv has.
+var deployed = []testenv.Option{
+	testenv.Set("zset-max-listpack-entries", "512"), testenv.Set("auto-aof-rewrite-min-size", "1gb"), testenv.Set("rdbcompression", "no"),
+}
+
 // stack is the write path with everything attached that it has in production.
 type stack struct {
 	primary, standby    *testenv.Postgres
@@ -32,7 +37,7 @@ type stack struct {
 
 func startStack(b *testing.B) *stack {
 	b.Helper()
-	s := &stack{primary: testenv.StartPostgres(b, durable...), redis: testenv.StartRedis(b)}
+	s := &stack{primary: testenv.StartPostgres(b, durable...), redis: testenv.StartRedis(b, deployed...)}
 	seed(b, s.primary)
 	s.standby = s.primary.StartStandby(b, durable...)
 	s.replicator, _ = startService(b, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
@@ -52,11 +57,13 @@ func startService(b *testing.B, name string, environment ...string) (p *testenv.
 	return p, addr
 }
 
-func seed(b *testing.B, primary *testenv.Postgres) {
+func seed(b *testing.B, primary *testenv.Postgres) { seedScale(b, primary, "demo") }
+
+func seedScale(b *testing.B, primary *testenv.Postgres, scale string) {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	c := exec.CommandContext(ctx, testenv.Binary(b, "./loadtest"), "seed", "--scale", "demo")
+	c := exec.CommandContext(ctx, testenv.Binary(b, "./loadtest"), "seed", "--scale", scale)
 	c.Env = append(os.Environ(), "SEED_URL="+primary.URL("migrator"))
 	if out, err := c.CombinedOutput(); err != nil {
 		b.Fatalf("seed: %v\n%s", err, out)

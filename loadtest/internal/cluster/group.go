@@ -23,6 +23,7 @@ type group struct {
 	mu   sync.Mutex
 	last []status
 	errs []error // why an agent is out
+	why  error   // the first of them: the others may follow from it
 }
 
 // newGroup tells the agents to stop when ctx ends. The other methods want a context that outlives it:
@@ -73,6 +74,9 @@ func (g *group) out(i int, err error) {
 	if g.errs[i] == nil {
 		g.errs[i] = err
 	}
+	if g.why == nil {
+		g.why = fmt.Errorf("agent %s: %w", g.members[i].addr, err)
+	}
 }
 
 // prepare waits until all are ready, then gives them the moment to start, each by its own clock.
@@ -80,7 +84,7 @@ func (g *group) prepare(ctx context.Context) error {
 	g.follow(ctx, func(s State) bool { return s == Ready })
 	select {
 	case <-g.stop:
-		return errors.Join(g.firstOut(), dismiss(ctx, g.left()))
+		return errors.Join(g.reason(), dismiss(ctx, g.left()))
 	default:
 	}
 	at := time.Now().Add(g.timing.lead)
@@ -88,18 +92,16 @@ func (g *group) prepare(ctx context.Context) error {
 		if err := m.call(ctx, http.MethodPost, m.path("/start"), startOrder{at.Add(m.offset)}, nil); err != nil {
 			g.out(i, fmt.Errorf("could not be started: %w", err))
 			g.stopAll()
-			return errors.Join(g.firstOut(), dismiss(ctx, g.left()))
+			return errors.Join(g.reason(), dismiss(ctx, g.left()))
 		}
 	}
 	return nil
 }
 
-// firstOut is why the load does not begin.
-func (g *group) firstOut() error {
-	for i, err := range g.errs {
-		if err != nil {
-			return fmt.Errorf("agent %s: %w", g.members[i].addr, err)
-		}
+// reason is why the load does not begin.
+func (g *group) reason() error {
+	if g.why != nil {
+		return g.why
 	}
 	return errors.New("stopped before the load began")
 }

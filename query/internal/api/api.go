@@ -46,10 +46,15 @@ func (a *API) routes() []route {
 }
 
 func (a *API) hello(w http.ResponseWriter, _ *http.Request) error {
-	w.Header().Set("Content-Type", "text/plain")
-	_, err := w.Write([]byte("Hello World"))
+	w.Header()["Content-Type"] = textType
+	_, err := w.Write(helloWorld)
 	return err
 }
+
+var (
+	textType   = []string{"text/plain"}
+	helloWorld = []byte("Hello World")
+)
 
 func (a *API) openapi(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "application/yaml")

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -79,7 +80,7 @@ func (a *applier) run(ctx context.Context) error {
 				pause = firstAsk
 				ask.Reset(pause)
 			}
-			err = a.apply(ctx, b)
+			err = a.apply(b)
 		case <-ask.C:
 			if len(a.queue.waiting) == 0 {
 				err = a.stream.Status(a.durable.confirm(time.Now()), true)
@@ -88,7 +89,7 @@ func (a *applier) run(ctx context.Context) error {
 			ask.Reset(pause)
 		case now := <-idle.C:
 			if now.Sub(a.lastFlush) >= idleCheck {
-				err = a.flusher.verify(ctx)
+				err = a.flusher.verify()
 			}
 		}
 		if err != nil {
@@ -99,9 +100,12 @@ func (a *applier) run(ctx context.Context) error {
 
 // apply flushes a batch with the checkpoint that it leads to. A batch that ends within a transaction
 // leaves the position where it is and says so (P2).
-func (a *applier) apply(ctx context.Context, b *batch) error {
-	if err := a.write(ctx, after(a.checkpoint, b, time.Now()), b.each); err != nil {
+func (a *applier) apply(b *batch) error {
+	if err := a.write(after(a.checkpoint, b, time.Now()), b.append); err != nil {
 		return err
+	}
+	if b.commits > 0 {
+		a.board.update(func() { a.board.moved = true })
 	}
 	a.count(b)
 	a.queue.release(b)
@@ -119,10 +123,10 @@ func after(c readmodel.Checkpoint, b *batch, now time.Time) readmodel.Checkpoint
 	return c
 }
 
-// write finishes even when the context ends: a flush is never cut in the middle.
-func (a *applier) write(ctx context.Context, next readmodel.Checkpoint, each func(func([]any))) error {
+// write finishes even when the session ends: a flush is never cut in the middle.
+func (a *applier) write(next readmodel.Checkpoint, commands func(*resp.Commands)) error {
 	begun := time.Now()
-	if err := a.flusher.write(context.WithoutCancel(ctx), next.String(), each); err != nil {
+	if err := a.flusher.write(next.String(), commands); err != nil {
 		return err
 	}
 	now := time.Now()

@@ -1,13 +1,15 @@
 package project
 
 import (
+	"encoding/binary"
 	"strconv"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
 
-// Limits of one flush. Redis answers nobody else during a MULTI, 2 us and more for each of the two
-// elements of a bid: a flush must stay well within a reader's budget of 50 ms.
+// Limits of one flush. Redis answers nobody else during a MULTI, some 4 us for each bid: a flush must
+// stay well within a reader's budget of 50 ms.
 const (
 	maxChanges = 2000
 	maxBytes   = 1 << 20
@@ -16,27 +18,29 @@ const (
 // batch collects what one flush writes: whole transactions or, when one is larger than a flush, a part
 // of it. Its memory is reused.
 //
-// Bids of one (raffle, size) are grouped into runs of only additions or only removals, each of which
-// becomes one variadic command per order. Runs keep their order, so an addition and a removal of the
-// same bid do too; different sets don't depend on each other.
+// Bids of one set are grouped into runs of only additions or only removals, each of which becomes one
+// variadic command per order. Runs keep their order, so an addition and a removal of the same bid do
+// too; different sets don't depend on each other. The events of one transaction and raffle become one
+// entry of the raffle's stream.
 type batch struct {
 	epoch   readmodel.Epoch
 	arena   []byte // the packed members of entries
 	entries []entry
-	runs    []run
-	latest  map[set]int32    // index of the set's latest run
-	others  [][]any          // commands on other keys, in order
-	emptied map[set]struct{} // sets that lost a bid for good, after all else
-	args    []any
+	books   chains[bookKey] // by (raffle, size)
+	sizes   chains[sizeKey] // by size
+	live    chains[liveKey] // by (transaction, raffle)
+	others  resp.Commands   // on keys that no chain has, in order
+	emptied map[set]struct{}
+	trimmed []int16 // sizes whose set over all raffles may have grown too large
 
 	changes int
-	bytes   int
 	commits int
 	rows    [len(rowKinds)]int
 
 	lsn     readmodel.LSN // 0: no transaction ends here and no position came
 	open    bool          // the last transaction goes on in the next batch
 	probeAt int64         // microseconds; 0: no probe
+	version readmodel.LSN // of the last transaction that changed a raffle or a product; 0: none did
 }
 
 type set struct {
@@ -44,98 +48,154 @@ type set struct {
 	size   int16
 }
 
-type run struct {
-	set        set
-	remove     bool
+type (
+	bookKey struct {
+		set
+		remove bool
+	}
+	sizeKey struct {
+		size   int16
+		remove bool
+	}
+	liveKey struct {
+		commit readmodel.LSN
+		raffle int64
+	}
+)
+
+// entry is a bid that is added or removed, or, as an event only, a close.
+type entry struct {
+	kind            readmodel.EventKind
+	size            int16
+	begin, end      int32 // of the member in the arena; of a close, of the packed event
+	raffle          int64
+	newest, highest int64 // scores: both orders' are whole numbers
+	number          uint64
+	next            [3]int32
+}
+
+// The chains that an entry can be in, as an index of entry.next.
+const (
+	inBook = iota
+	inSize
+	inLive
+)
+
+// chains are lists of entries, one a key, in the order in which they were begun.
+type chains[K comparable] struct {
+	which  int
+	list   []chain[K]
+	latest map[K]int32
+}
+
+type chain[K comparable] struct {
+	key        K
 	head, tail int32
 	length     int
 }
 
-type entry struct {
-	begin, end      int
-	member          string
-	newest, highest int64 // scores: both orders' are whole numbers
-	next            int32
-}
-
 func newBatch(e readmodel.Epoch) *batch {
-	return &batch{epoch: e, latest: make(map[set]int32), emptied: make(map[set]struct{})}
+	b := &batch{epoch: e, emptied: make(map[set]struct{})}
+	b.books = chains[bookKey]{which: inBook, latest: make(map[bookKey]int32)}
+	b.sizes = chains[sizeKey]{which: inSize, latest: make(map[sizeKey]int32)}
+	b.live = chains[liveKey]{which: inLive, latest: make(map[liveKey]int32)}
+	return b
 }
 
 func (b *batch) reset() {
-	clear(b.others)
-	clear(b.entries)
-	clear(b.args)
-	clear(b.latest)
 	clear(b.emptied)
-	*b = batch{epoch: b.epoch, arena: b.arena[:0], entries: b.entries[:0], runs: b.runs[:0],
-		latest: b.latest, emptied: b.emptied, others: b.others[:0], args: b.args[:0]}
+	b.books.reset()
+	b.sizes.reset()
+	b.live.reset()
+	b.others.Reset()
+	*b = batch{epoch: b.epoch, arena: b.arena[:0], entries: b.entries[:0], books: b.books, sizes: b.sizes, live: b.live,
+		others: b.others, emptied: b.emptied, trimmed: b.trimmed[:0]}
 }
 
-func (b *batch) isFull() bool { return b.changes >= maxChanges || b.bytes >= maxBytes }
+func (c *chains[K]) reset() {
+	clear(c.latest)
+	c.list = c.list[:0]
+}
 
-// bid adds a bid to or removes it from the two sets of its raffle and size.
-func (b *batch) bid(v readmodel.Bid, remove bool) {
+// add appends the entry to the latest chain of the key, or to a new one. ends is a key whose chain must
+// not grow any more: what comes after it depends on what is in it.
+func (c *chains[K]) add(entries []entry, index int32, key, ends K) {
+	entries[index].next[c.which] = -1
+	delete(c.latest, ends)
+	if i, ok := c.latest[key]; ok {
+		chain := &c.list[i]
+		entries[chain.tail].next[c.which] = index
+		chain.tail = index
+		chain.length++
+		return
+	}
+	c.latest[key] = int32(len(c.list))
+	c.list = append(c.list, chain[K]{key: key, head: index, tail: index, length: 1})
+}
+
+func (b *batch) isFull() bool {
+	return b.changes >= maxChanges || len(b.others.Wire)+3*len(b.arena) >= maxBytes
+}
+
+// bid adds a bid to or removes it from the sets that it is in.
+func (b *batch) bid(v readmodel.Bid, remove bool) int32 {
 	begin := len(b.arena)
 	b.arena = v.AppendMember(b.arena)
 	index := int32(len(b.entries))
-	b.entries = append(b.entries, entry{
-		begin: begin, end: len(b.arena), next: -1,
-		newest: int64(v.NewestScore()), highest: int64(v.HighestScore()),
-	})
-	b.bytes += 2 * (len(b.arena) - begin)
-
-	s := set{v.RaffleID, v.Size}
-	if i, ok := b.latest[s]; ok && b.runs[i].remove == remove {
-		r := &b.runs[i]
-		b.entries[r.tail].next = index
-		r.tail = index
-		r.length++
-		return
+	e := entry{kind: readmodel.EventBid, size: v.Size, raffle: v.RaffleID, begin: int32(begin), end: int32(len(b.arena)),
+		newest: int64(v.NewestScore()), highest: int64(v.HighestScore())}
+	if remove {
+		e.kind = readmodel.EventCancel
 	}
-	b.latest[s] = int32(len(b.runs))
-	b.runs = append(b.runs, run{set: s, remove: remove, head: index, tail: index, length: 1})
+	b.entries = append(b.entries, e)
+	s := set{v.RaffleID, v.Size}
+	b.books.add(b.entries, index, bookKey{s, remove}, bookKey{s, !remove})
+	b.sizes.add(b.entries, index, sizeKey{v.Size, remove}, sizeKey{v.Size, !remove})
+	return index
+}
+
+// closed adds the close of a raffle, which is an event only.
+func (b *batch) closed(v readmodel.Raffle) int32 {
+	begin := len(b.arena)
+	e := readmodel.Event{Kind: readmodel.EventClose, ClosedAt: v.ClosedAt, ClosingPrice: v.ClosingPrice}
+	b.arena = e.AppendEvent(b.arena)
+	b.entries = append(b.entries, entry{kind: e.Kind, raffle: v.ID, begin: int32(begin), end: int32(len(b.arena))})
+	return int32(len(b.entries) - 1)
+}
+
+// event makes the entry the event of that number of its raffle and transaction.
+func (b *batch) event(index int32, commit readmodel.LSN, number uint64) {
+	b.entries[index].number = number
+	key := liveKey{commit, b.entries[index].raffle}
+	b.live.add(b.entries, index, key, liveKey{})
 }
 
 // mayEmpty has a set that lost a bid looked at when everything else is written.
 func (b *batch) mayEmpty(s set) { b.emptied[s] = struct{}{} }
 
-// command adds a command on keys that no run has.
-func (b *batch) command(args ...any) {
-	b.others = append(b.others, args)
-	for _, a := range args {
-		switch v := a.(type) {
-		case string:
-			b.bytes += len(v)
-		case []byte:
-			b.bytes += len(v)
-		}
+// append appends every command of the batch.
+func (b *batch) append(c *resp.Commands) {
+	for i := range b.books.list {
+		l := &b.books.list[i]
+		b.appendBook(c, l, b.epoch.Newest(l.key.raffle, l.key.size), false)
+		b.appendBook(c, l, b.epoch.Highest(l.key.raffle, l.key.size), true)
 	}
-}
-
-// each calls do with the arguments of every command, which stay valid until reset. Members and scores
-// are passed as pointers: a value in an interface would be an allocation each.
-func (b *batch) each(do func(args []any)) {
-	all := string(b.arena)
-	for i := range b.entries {
-		e := &b.entries[i]
-		e.member = all[e.begin:e.end]
+	for i := range b.sizes.list {
+		b.appendSize(c, &b.sizes.list[i])
 	}
-	// No growth while parts of it are in use.
-	if need := 8*len(b.runs) + 4*len(b.entries); cap(b.args) < need {
-		b.args = make([]any, 0, need+need/4)
+	for i := range b.live.list {
+		b.appendLive(c, &b.live.list[i])
 	}
-	b.args = b.args[:0]
-	for i := range b.runs {
-		r := &b.runs[i]
-		do(b.runArgs(r, b.epoch.Newest(r.set.raffle, r.set.size), false))
-		do(b.runArgs(r, b.epoch.Highest(r.set.raffle, r.set.size), true))
-	}
-	for _, args := range b.others {
-		do(args)
+	c.N += b.others.N
+	c.Wire = append(c.Wire, b.others.Wire...)
+	if b.version != 0 {
+		c.Add("SET", b.epoch.RafflesVersion(), strconv.FormatUint(uint64(b.version), 10))
 	}
 	for s := range b.emptied {
-		do([]any{"eval", forgetEmpty, 2, b.epoch.Newest(s.raffle, s.size), b.epoch.Sizes(s.raffle), int(s.size)})
+		c.Add("EVAL", forgetEmpty, "2", b.epoch.Newest(s.raffle, s.size), b.epoch.Sizes(s.raffle), strconv.Itoa(int(s.size)))
+	}
+	for _, size := range b.trimmed {
+		c.Add("EVAL", trimSize, "2", b.epoch.SizeNewest(size), b.epoch.SizeFloor(size), strconv.Itoa(readmodel.SizeKept))
 	}
 }
 
@@ -143,25 +203,84 @@ func (b *batch) each(do func(args []any)) {
 // the set was lost.
 const forgetEmpty = `if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SREM', KEYS[2], ARGV[1]) end`
 
-func (b *batch) runArgs(r *run, key string, highest bool) []any {
-	begin := len(b.args)
-	if r.remove {
-		b.args = append(b.args, "zrem", key)
-	} else {
-		b.args = append(b.args, "zadd", key)
-	}
-	for i := r.head; i >= 0; i = b.entries[i].next {
+// trimSize drops the oldest of the set KEYS[1] beyond ARGV[1] and notes the newest dropped score in KEYS[2].
+const trimSize = `local over = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[1])
+if over <= 0 then return end
+local score = redis.call('ZRANGE', KEYS[1], over - 1, over - 1, 'WITHSCORES')[2]
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, over - 1)
+local floor = redis.call('GET', KEYS[2])
+if not floor or tonumber(floor) < tonumber(score) then redis.call('SET', KEYS[2], score) end`
+
+func (b *batch) appendBook(c *resp.Commands, l *chain[bookKey], key string, highest bool) {
+	beginChain(c, key, l.key.remove, l.length)
+	for i := l.head; i >= 0; i = b.entries[i].next[inBook] {
 		e := &b.entries[i]
 		switch {
-		case r.remove:
+		case l.key.remove:
 		case highest:
-			b.args = append(b.args, &e.highest)
+			c.Int(e.highest)
 		default:
-			b.args = append(b.args, &e.newest)
+			c.Int(e.newest)
 		}
-		b.args = append(b.args, &e.member)
+		c.Bytes(b.arena[e.begin:e.end])
 	}
-	return b.args[begin:len(b.args):len(b.args)]
 }
 
-func decimal(v int64) string { return strconv.FormatInt(v, 10) }
+// appendSize makes the members of the set over all raffles, which have the raffle behind the prefix
+// (readmodel.Bid.AppendSizeMember), out of those of the raffle.
+func (b *batch) appendSize(c *resp.Commands, l *chain[sizeKey]) {
+	beginChain(c, b.epoch.SizeNewest(l.key.size), l.key.remove, l.length)
+	var varint [binary.MaxVarintLen64]byte
+	for i := l.head; i >= 0; i = b.entries[i].next[inSize] {
+		e := &b.entries[i]
+		if !l.key.remove {
+			c.Int(e.newest)
+		}
+		member, raffle := b.arena[e.begin:e.end], binary.AppendUvarint(varint[:0], uint64(e.raffle))
+		c.Head(len(member) + len(raffle))
+		c.Wire = append(c.Wire, member[:readmodel.PrefixLen]...)
+		c.Wire = append(c.Wire, raffle...)
+		c.Wire = append(c.Wire, member[readmodel.PrefixLen:]...)
+		c.Tail()
+	}
+}
+
+func beginChain(c *resp.Commands, key string, remove bool, length int) {
+	if remove {
+		c.Begin(2 + length)
+		c.String("ZREM")
+	} else {
+		c.Begin(2 + 2*length)
+		c.String("ZADD")
+	}
+	c.String(key)
+}
+
+// appendLive makes one entry of all events of a raffle in a transaction (readmodel.Event.AppendEvent).
+func (b *batch) appendLive(c *resp.Commands, l *chain[liveKey]) {
+	var varint [binary.MaxVarintLen64]byte
+	size := 0
+	for i := l.head; i >= 0; i = b.entries[i].next[inLive] {
+		e := &b.entries[i]
+		size += int(e.end - e.begin)
+		if e.kind != readmodel.EventClose {
+			size += 1 + len(binary.AppendUvarint(varint[:0], uint64(e.size)))
+		}
+	}
+	id := readmodel.EventID{LSN: l.key.commit, N: b.entries[l.tail].number}
+	c.Begin(8)
+	for _, s := range []string{"XADD", b.epoch.Live(l.key.raffle), "MAXLEN", "~", liveEntries, id.String(), readmodel.LiveField} {
+		c.String(s)
+	}
+	c.Head(size)
+	for i := l.head; i >= 0; i = b.entries[i].next[inLive] {
+		e := &b.entries[i]
+		if e.kind != readmodel.EventClose {
+			c.Wire = binary.AppendUvarint(append(c.Wire, byte(e.kind)), uint64(e.size))
+		}
+		c.Wire = append(c.Wire, b.arena[e.begin:e.end]...)
+	}
+	c.Tail()
+}
+
+var liveEntries = strconv.Itoa(readmodel.LiveEntries)

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -71,9 +72,15 @@ var _ wal.Handler = (*feed)(nil)
 
 func (f *feed) Describe(r *wal.Relation) error { return f.projector.describe(r) }
 
+// Begin notes which transaction the following rows are of.
+func (f *feed) Begin(final wal.LSN) error {
+	f.projector.begin(final)
+	return nil
+}
+
 func (f *feed) Truncate(relations []*wal.Relation) error {
 	for _, r := range relations {
-		if _, ours := tables[r.Name]; ours {
+		if tables.Of(r.Name) != tables.Other {
 			return errTruncated
 		}
 	}
@@ -81,7 +88,7 @@ func (f *feed) Truncate(relations []*wal.Relation) error {
 }
 
 func (f *feed) Row(m *wal.Message) error {
-	if err := f.begin(); err != nil {
+	if err := f.fill(); err != nil {
 		return err
 	}
 	if err := f.projector.row(f.current, m); err != nil {
@@ -107,7 +114,7 @@ func (f *feed) Logical(prefix, content []byte) error {
 
 // Commit hands even an empty transaction over: its end is a position, and a probe has no rows.
 func (f *feed) Commit(end wal.LSN) error {
-	if err := f.begin(); err != nil {
+	if err := f.fill(); err != nil {
 		return err
 	}
 	f.current.lsn, f.current.open = end, false
@@ -123,14 +130,15 @@ func (f *feed) Position(at wal.LSN) error {
 	if at <= f.handed {
 		return nil
 	}
-	if err := f.begin(); err != nil {
+	if err := f.fill(); err != nil {
 		return err
 	}
 	f.current.lsn, f.handed = at, at
 	return f.hand()
 }
 
-func (f *feed) begin() (err error) {
+// fill sees to a batch that can be added to.
+func (f *feed) fill() (err error) {
 	if f.current == nil {
 		f.current, err = f.queue.acquire(f.ctx)
 	}

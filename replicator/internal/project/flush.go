@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
 
 var (
@@ -16,25 +20,30 @@ var (
 	errTorn = errors.New("redis applied only a part of a flush")
 )
 
+// flushTime bounds one round trip. A flush that hangs must leave time to stop within 10 s.
+const flushTime = 5 * time.Second
+
 // flusher writes to Redis under a guard: a key whose value says what is there. Every write changes the
 // guard in the same MULTI and happens only if the guard still is what was written last (P2).
-// A WATCH for the next write is always armed by the round trip of the one before.
+// A WATCH for the next write is always armed by the round trip of the one before, on a dedicated
+// connection that never reconnects: a reconnect would lose the WATCH without a word.
 type flusher struct {
-	conn  *redis.Conn
+	conn  *resp.Conn
 	guard string
 	value string // what the guard held when the WATCH was armed; "" if missing
+	out   resp.Commands
 }
 
-// arm watches the guard on a dedicated connection that never reconnects: a reconnect would lose the
-// WATCH without a word. It fails unless the guard holds want.
+// arm watches the guard. It fails unless the guard holds want.
 func arm(ctx context.Context, client *redis.Client, guard, want string) (*flusher, error) {
-	f := &flusher{conn: client.EphemeralConn(), guard: guard, value: want}
-	pipe := f.conn.Pipeline()
-	armed, read := f.rearm(ctx, pipe)
-	if err := execute(ctx, pipe); err != nil {
-		return nil, errors.Join(err, f.close())
+	o := client.Options()
+	conn, err := resp.Dial(ctx, resp.Options{Network: o.Network, Addr: o.Addr, Username: o.Username, Password: o.Password,
+		DB: o.DB, TLS: o.TLSConfig, DialTimeout: o.DialTimeout})
+	if err != nil {
+		return nil, err
 	}
-	if err := f.check(armed, read); err != nil {
+	f := &flusher{conn: conn, guard: guard, value: want}
+	if err := f.watch(); err != nil {
 		return nil, errors.Join(err, f.close())
 	}
 	return f, nil
@@ -42,100 +51,148 @@ func arm(ctx context.Context, client *redis.Client, guard, want string) (*flushe
 
 func (f *flusher) close() error { return f.conn.Close() }
 
-func (f *flusher) rearm(ctx context.Context, pipe redis.Pipeliner) (armed *redis.Cmd, read *redis.StringCmd) {
-	armed = pipe.Do(ctx, "watch", f.guard)
-	return armed, pipe.Get(ctx, f.guard)
+// watch arms the WATCH on the guard and compares what it holds.
+func (f *flusher) watch() error {
+	f.out.Reset()
+	f.rearm()
+	if err := f.send(); err != nil {
+		return err
+	}
+	return f.rearmed()
 }
 
 // verify reads the guard without writing anything; the WATCH stays armed.
-func (f *flusher) verify(ctx context.Context) error {
-	got, err := f.conn.Get(ctx, f.guard).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return fmt.Errorf("redis guard: %w", err)
+func (f *flusher) verify() error {
+	f.out.Reset()
+	f.out.Add("GET", f.guard)
+	if err := f.send(); err != nil {
+		return err
 	}
-	if got != f.value {
-		return fmt.Errorf("%w: %s is %q instead of %q", errFenced, f.guard, got, f.value)
-	}
-	return nil
+	return f.check()
 }
 
-// check compares the guard as read after the WATCH with what it must be.
-func (f *flusher) check(armed *redis.Cmd, read *redis.StringCmd) error {
-	if err := armed.Err(); err != nil {
-		return fmt.Errorf("redis watch: %w", err)
-	}
-	got, err := read.Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return fmt.Errorf("redis guard: %w", err)
-	}
-	if got != f.value {
-		return fmt.Errorf("%w: %s is %q instead of %q", errFenced, f.guard, got, f.value)
-	}
-	return nil
-}
-
-// write applies the commands that each gives and sets the guard to value, all or nothing, in one round
-// trip; an empty value takes the guard away. After any error the flusher is of no use any more.
-func (f *flusher) write(ctx context.Context, value string, each func(do func(args []any))) error {
-	pipe := f.conn.Pipeline()
-	begun := pipe.Do(ctx, "multi")
-	var queued []*redis.Cmd
-	do := func(args []any) {
-		c := redis.NewCmd(ctx, args...)
-		queued = append(queued, c)
-		// A pipeline's Process only queues.
-		_ = pipe.Process(ctx, c)
-	}
-	each(do)
+// write applies commands and sets the guard to value, all or nothing, in one round trip; an empty value
+// takes the guard away. After any error the flusher is of no use any more.
+func (f *flusher) write(value string, commands func(*resp.Commands)) error {
+	f.out.Reset()
+	f.out.Add("MULTI")
+	commands(&f.out)
 	if value == "" {
-		do([]any{"del", f.guard})
+		f.out.Add("DEL", f.guard)
 	} else {
-		do([]any{"set", f.guard, value})
+		f.out.Add("SET", f.guard, value)
 	}
-	done := pipe.Do(ctx, "exec")
+	queued := f.out.N - 1
+	f.out.Add("EXEC")
 	f.value = value
-	armed, read := f.rearm(ctx, pipe)
-	if err := execute(ctx, pipe); err != nil {
+	f.rearm()
+	if err := f.send(); err != nil {
 		return err
 	}
-	if err := outcome(begun, queued, done); err != nil {
+	if err := f.outcome(queued); err != nil {
 		return err
 	}
-	return f.check(armed, read)
+	return f.rearmed()
 }
 
-// execute runs a pipeline. Errors of single commands are left to be read from them.
-func execute(ctx context.Context, pipe redis.Pipeliner) error {
-	_, err := pipe.Exec(ctx)
-	var refused redis.Error
-	if err != nil && !errors.As(err, &refused) {
+func (f *flusher) rearm() {
+	f.out.Add("WATCH", f.guard)
+	f.out.Add("GET", f.guard)
+}
+
+func (f *flusher) send() error {
+	if err := f.conn.SetDeadline(time.Now().Add(flushTime)); err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	if _, err := f.conn.Write(f.out.Wire); err != nil {
 		return fmt.Errorf("redis: %w", err)
 	}
 	return nil
 }
 
-// outcome reads the replies of a MULTI: EXEC answers nil if the guard was touched, an error if a
-// command could not be queued (nothing was applied), and a list with an error for each that failed.
-func outcome(begun *redis.Cmd, queued []*redis.Cmd, done *redis.Cmd) error {
-	if err := begun.Err(); err != nil {
-		return fmt.Errorf("redis multi: %w", err)
-	}
-	for _, c := range queued {
-		if err := c.Err(); err != nil {
-			return fmt.Errorf("redis refused %v: %w", c.Args()[0], err)
-		}
-	}
-	replies, err := done.Slice()
-	if errors.Is(err, redis.Nil) {
-		return fmt.Errorf("%w: exec answered nil", errFenced)
+// next reads a reply, or returns the error that it is.
+func (f *flusher) next(what string) (resp.Reply, error) {
+	reply, err := f.conn.Next()
+	if err == nil {
+		err = reply.Err()
 	}
 	if err != nil {
-		return fmt.Errorf("redis exec: %w", err)
+		return reply, fmt.Errorf("redis %s: %w", what, err)
 	}
-	for i, r := range replies {
-		if err, failed := r.(error); failed && i < len(queued) {
-			return fmt.Errorf("%w: %v: %w", errTorn, queued[i].Args()[0], err)
-		}
+	return reply, nil
+}
+
+// rearmed reads the replies of rearm: the guard as read after the WATCH must be what it was set to.
+func (f *flusher) rearmed() error {
+	if _, err := f.next("watch"); err != nil {
+		return err
+	}
+	return f.check()
+}
+
+func (f *flusher) check() error {
+	got, err := f.next("guard")
+	if err != nil {
+		return err
+	}
+	if string(got.Text) != f.value {
+		return fmt.Errorf("%w: %s is %q instead of %q", errFenced, f.guard, got.Text, f.value)
 	}
 	return nil
+}
+
+// outcome reads the replies of a MULTI: EXEC answers nil if the guard was touched, an error if a command
+// could not be queued (nothing was applied), and an array with an error for each that failed.
+func (f *flusher) outcome(queued int) error {
+	_, err := f.next("multi")
+	if err != nil {
+		return err
+	}
+	var refused error
+	for range queued {
+		if _, err := f.next("refused a command"); err != nil && refused == nil {
+			var reply resp.Error
+			if refused = err; !errors.As(err, &reply) {
+				return err
+			}
+		}
+	}
+	done, err := f.conn.Next()
+	switch {
+	case err != nil:
+		return fmt.Errorf("redis exec: %w", err)
+	case refused != nil:
+		return refused
+	case done.Kind == resp.Null:
+		return fmt.Errorf("%w: exec answered nil", errFenced)
+	case done.Kind != resp.Array:
+		return fmt.Errorf("redis exec: %w", done.Err())
+	}
+	return f.executed(done.N)
+}
+
+func (f *flusher) executed(n int64) error {
+	var torn error
+	for range n {
+		reply, err := f.conn.Next()
+		if err != nil {
+			return fmt.Errorf("redis exec: %w", err)
+		}
+		err = f.conn.Skip(reply)
+		var failed resp.Error
+		switch {
+		case err == nil, errors.As(err, &failed) && isRepeated(failed):
+		case failed == "":
+			return fmt.Errorf("redis exec: %w", err)
+		case torn == nil:
+			torn = fmt.Errorf("%w: %w", errTorn, err)
+		}
+	}
+	return torn
+}
+
+// isRepeated says whether a stream has the event already: what was applied in part before a restart is
+// sent again. Redis gives this error no code of its own.
+func isRepeated(e resp.Error) bool {
+	return strings.HasPrefix(string(e), "ERR The ID specified in XADD is equal or smaller")
 }

@@ -9,11 +9,12 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-func setting(key, value string) func(func([]any)) {
-	return func(do func([]any)) { do([]any{"set", key, value}) }
+func setting(key, value string) func(*resp.Commands) {
+	return func(c *resp.Commands) { c.Add("SET", key, value) }
 }
 
 func TestP2NothingIsWrittenOverAnotherOrAFlushedRedis(t *testing.T) {
@@ -33,19 +34,19 @@ func TestP2NothingIsWrittenOverAnotherOrAFlushedRedis(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := f.write(ctx, "one", setting("data", "1")); err != nil {
+		if err := f.write("one", setting("data", "1")); err != nil {
 			t.Fatal(err)
 		}
 		if err := interfere(); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.write(ctx, "two", setting("data", "2")); err == nil || (name != "killed client" && !errors.Is(err, errFenced)) {
+		if err := f.write("two", setting("data", "2")); err == nil || (name != "killed client" && !errors.Is(err, errFenced)) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if got := client.Get(ctx, "data").Val(); got == "2" {
 			t.Errorf("%s: written all the same", name)
 		}
-		if err := f.write(ctx, "three", setting("data", "3")); err == nil && name == "killed client" {
+		if err := f.write("three", setting("data", "3")); err == nil && name == "killed client" {
 			t.Error("a lost connection was replaced: its WATCH is gone")
 		}
 		if err := f.close(); err != nil {
@@ -65,12 +66,38 @@ func TestP2TornFlushIsNoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = f.write(ctx, "one", func(do func([]any)) {
-		do([]any{"set", "k", "v"})
-		do([]any{"zadd", "k", 1, "m"})
+	err = f.write("one", func(c *resp.Commands) {
+		c.Add("SET", "k", "v")
+		c.Add("ZADD", "k", "1", "m")
 	})
 	if !errors.Is(err, errTorn) {
 		t.Errorf("a command that failed within EXEC: %v", err)
+	}
+}
+
+// P2: what was applied in part before a restart comes again, and its events are in the stream already.
+func TestP2RepeatedEventsAreNoError(t *testing.T) {
+	ctx := context.Background()
+	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr(), MaxRetries: -1})
+	defer client.Close()
+	f, err := arm(ctx, client, "guard", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, value := range []string{"one", "two"} {
+		err := f.write(value, func(c *resp.Commands) {
+			c.Add("XADD", "s", "5-2", "e", "x")
+			c.Add("SET", "k", value)
+		})
+		if err != nil || client.Get(ctx, "k").Val() != value || client.XLen(ctx, "s").Val() != 1 {
+			t.Errorf("time %d: %v", i+1, err)
+		}
+	}
+	if err := f.write("three", func(c *resp.Commands) { c.Add("NOSUCH"); c.Add("SET", "k", "three") }); err == nil || errors.Is(err, errTorn) {
+		t.Errorf("a command that can't be queued: %v", err)
+	}
+	if got := client.Get(ctx, "k").Val(); got != "two" {
+		t.Errorf("the rest of it was applied: %s", got)
 	}
 }
 

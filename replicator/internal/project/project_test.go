@@ -1,68 +1,19 @@
 package project
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
-
-func TestP3P4Decide(t *testing.T) {
-	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", LSN: 100, Epoch: 5, Token: "a"}
-	whole := state{stored: cp.String(), system: wal.System{ID: 1, Timeline: 1, Flushed: 1000},
-		slots: []wal.Slot{{Name: "pyramid_4"}, {Name: "pyramid_5", ConfirmedLSN: 100}}}
-	for _, c := range []struct {
-		name   string
-		change func(*state)
-		want   Reason
-	}{
-		{"all is well", func(*state) {}, Resume},
-		{"the checkpoint is ahead of the slot", func(s *state) { s.slots[1].ConfirmedLSN = 10 }, Resume},
-		{"within a transaction", func(s *state) { p := cp; p.Applying = true; s.stored = p.String() }, Resume},
-		{"the slot is held", func(s *state) { s.slots[1].ActivePID = 7 }, Resume},
-		{"no checkpoint", func(s *state) { s.stored = "" }, CheckpointMissing},
-		{"corrupt checkpoint", func(s *state) { s.stored = "1 x" }, CheckpointCorrupt},
-		{"other system", func(s *state) { s.system.ID = 2 }, OtherSystem},
-		{"other timeline", func(s *state) { s.system.Timeline = 2 }, OtherTimeline},
-		{"no slot", func(s *state) { s.slots = nil }, SlotMissing},
-		{"another slot", func(s *state) { p := cp; p.Slot = "pyramid_6"; s.stored = p.String() }, SlotMissing},
-		{"the slot's WAL is gone", func(s *state) { s.slots[1].Lost = true }, SlotLost},
-		{"the checkpoint is behind the slot", func(s *state) { s.slots[1].ConfirmedLSN = 101 }, CheckpointBehind},
-		{"the primary lost WAL", func(s *state) { s.system.Flushed = 99 }, PrimaryBehind},
-		{"truncated", func(s *state) { s.forced = Truncated }, Truncated},
-	} {
-		s := whole
-		s.slots = append([]wal.Slot(nil), whole.slots...)
-		c.change(&s)
-		if got := decide(s); got != c.want {
-			t.Errorf("%s: %q, want %q", c.name, got, c.want)
-		}
-	}
-}
-
-func TestP4AnEpochIsNeverUsedTwice(t *testing.T) {
-	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", Epoch: 2000, Token: "a"}
-	for _, c := range []struct {
-		name, stored, mark string
-		slot               string
-		want               readmodel.Epoch
-	}{
-		{"clock", "", "", "x", 1000},
-		{"checkpoint", cp.String(), "", "x", 2001},
-		{"slot", cp.String(), "", "pyramid_3000", 3001},
-		{"mark", cp.String(), mark(4000, "a", 1), "pyramid_3000", 4001},
-	} {
-		s := state{stored: c.stored, slots: []wal.Slot{{Name: c.slot}}}
-		if got := nextEpoch(s, c.mark, time.Unix(1000, 0)); got != c.want {
-			t.Errorf("%s: %d, want %d", c.name, got, c.want)
-		}
-	}
-}
 
 func TestP1OnlySettledCheckpointsAreConfirmed(t *testing.T) {
 	at := func(ms int) time.Time { return time.UnixMilli(1_000_000 + int64(ms)) }
@@ -86,27 +37,53 @@ func TestP1OnlySettledCheckpointsAreConfirmed(t *testing.T) {
 	}
 }
 
+// commands are a batch's commands, as a server would read them.
+func commands(t *testing.T, b *batch) (all [][]string) {
+	t.Helper()
+	var c resp.Commands
+	b.append(&c)
+	r := resp.NewReader(bytes.NewReader(c.Wire), 0)
+	for range c.N {
+		head, err := r.Next()
+		if err != nil || head.Kind != resp.Array {
+			t.Fatalf("%v, %v", head, err)
+		}
+		args := make([]string, head.N)
+		for i := range args {
+			arg, err := r.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			args[i] = string(arg.Text)
+		}
+		all = append(all, args)
+	}
+	if _, err := r.Next(); !errors.Is(err, io.EOF) {
+		t.Errorf("more than %d commands", c.N)
+	}
+	return all
+}
+
 // replay applies a batch's commands to sets in memory: what Redis does with ZADD and ZREM.
 func replay(t *testing.T, b *batch, sets map[string]map[string]string) {
-	b.each(func(args []any) {
-		key := args[1].(string)
+	for _, args := range commands(t, b) {
+		key := args[1]
 		if sets[key] == nil {
 			sets[key] = make(map[string]string)
 		}
 		switch args[0] {
-		case "zadd":
+		case "ZADD":
 			for i := 2; i < len(args); i += 2 {
-				sets[key][*args[i+1].(*string)] = fmt.Sprint(*args[i].(*int64))
+				sets[key][args[i+1]] = args[i]
 			}
-		case "zrem":
-			for i := 2; i < len(args); i++ {
-				delete(sets[key], *args[i].(*string))
+		case "ZREM":
+			for _, member := range args[2:] {
+				delete(sets[key], member)
 			}
-		case "eval":
 		default:
-			t.Errorf("command %v", args[0])
+			t.Errorf("command %v", args)
 		}
-	})
+	}
 }
 
 func TestP2GroupedCommandsEndAsSingleOnes(t *testing.T) {
@@ -118,15 +95,19 @@ func TestP2GroupedCommandsEndAsSingleOnes(t *testing.T) {
 			v := readmodel.Bid{RaffleID: random.Int64N(3), ID: random.Int64N(10), UserID: 1, CreatedAt: 5, Price: 9, Quantity: 1, Size: 270}
 			remove := random.IntN(2) == 0
 			b.bid(v, remove)
-			for key, score := range map[string]float64{
-				b.epoch.Newest(v.RaffleID, v.Size): v.NewestScore(), b.epoch.Highest(v.RaffleID, v.Size): v.HighestScore()} {
-				if want[key] == nil {
-					want[key] = make(map[string]string)
+			member, sizeMember := string(v.AppendMember(nil)), string(v.AppendSizeMember(nil))
+			for _, w := range []struct {
+				key, member string
+				score       float64
+			}{{b.epoch.Newest(v.RaffleID, v.Size), member, v.NewestScore()}, {b.epoch.Highest(v.RaffleID, v.Size), member, v.HighestScore()},
+				{b.epoch.SizeNewest(v.Size), sizeMember, v.NewestScore()}} {
+				if want[w.key] == nil {
+					want[w.key] = make(map[string]string)
 				}
-				if member := string(v.AppendMember(nil)); remove {
-					delete(want[key], member)
+				if remove {
+					delete(want[w.key], w.member)
 				} else {
-					want[key][member] = fmt.Sprint(int64(score))
+					want[w.key][w.member] = fmt.Sprint(int64(w.score))
 				}
 			}
 		}
@@ -140,12 +121,59 @@ func TestP2GroupedCommandsEndAsSingleOnes(t *testing.T) {
 	}
 }
 
+// The events of a raffle are numbered within their transaction, whatever lies between them, and come as
+// one entry that has the id of the last.
+func TestEventsOfATransactionBecomeOneEntryARaffle(t *testing.T) {
+	b, p := newBatch(3), newProjector(3)
+	bid := func(raffle, id int64, remove bool) readmodel.Event {
+		v := readmodel.Bid{RaffleID: raffle, ID: id, UserID: 1, CreatedAt: 5 * id, Price: 9, Quantity: 1, Size: 270}
+		p.event(b, raffle, b.bid(v, remove))
+		if remove {
+			return readmodel.Event{Kind: readmodel.EventCancel, Bid: v}
+		}
+		return readmodel.Event{Kind: readmodel.EventBid, Bid: v}
+	}
+	want := map[string][]readmodel.Event{}
+	p.begin(100)
+	want["7 100-3"] = append(want["7 100-3"], bid(7, 1, false))
+	want["8 100-1"] = append(want["8 100-1"], bid(8, 2, false))
+	want["7 100-3"] = append(want["7 100-3"], bid(7, 3, false), bid(7, 1, true))
+	p.begin(200)
+	want["7 200-2"] = append(want["7 200-2"], bid(7, 4, false))
+	p.event(b, 7, b.closed(readmodel.Raffle{ID: 7, ClosedAt: 44, ClosingPrice: 9}))
+	want["7 200-2"] = append(want["7 200-2"], readmodel.Event{Kind: readmodel.EventClose, ClosedAt: 44, ClosingPrice: 9})
+	for _, args := range commands(t, b) {
+		if args[0] != "XADD" {
+			continue
+		}
+		raffle := int64(args[1][2] - '0')
+		id, err := readmodel.ParseEventID(args[5])
+		if err != nil || args[1] != b.epoch.Live(raffle) {
+			t.Fatal(args, err)
+		}
+		got, err := readmodel.ParseEvents(raffle, id, []byte(args[7]))
+		name := fmt.Sprintf("%d %s", raffle, id)
+		if err != nil || len(got) != len(want[name]) {
+			t.Fatalf("%s: %d events, want %d, %v", name, len(got), len(want[name]), err)
+		}
+		for i, w := range want[name] {
+			w.ID = readmodel.EventID{LSN: id.LSN, N: uint64(i + 1)}
+			if got[i] != w {
+				t.Errorf("%s: event %+v, want %+v", name, got[i], w)
+			}
+		}
+		delete(want, name)
+	}
+	if len(want) > 0 {
+		t.Errorf("missing: %v", want)
+	}
+}
+
 func TestP2TransactionsShareAFlushAndALargeOneTakesSeveral(t *testing.T) {
 	f := &feed{ctx: context.Background(), queue: newQueue(1), projector: newProjector(1)}
-	relation := &wal.Relation{ID: 1, Name: "public.products", Full: true}
-	for _, c := range tables[relation.Name].columns {
-		relation.Columns = append(relation.Columns, wal.ColumnType{Name: c.name, OID: map[wal.Class]uint32{wal.Integer: 20, wal.Text: 25, wal.Date: 1082}[c.class]})
-	}
+	relation := &wal.Relation{ID: 1, Name: "public.products", Full: true, Columns: []wal.ColumnType{{Name: "id", OID: 20},
+		{Name: "name", OID: 25}, {Name: "model", OID: 25}, {Name: "color", OID: 25}, {Name: "category", OID: 25}, {Name: "image_url", OID: 25},
+		{Name: "release_price", OID: 20}, {Name: "release_date", OID: 1082}}}
 	if err := f.Describe(relation); err != nil {
 		t.Fatal(err)
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -33,7 +35,7 @@ func (r *Replicator) rebuild(ctx context.Context, stream *wal.Stream, s state, r
 	if err != nil {
 		return nil, cp, err
 	}
-	rows, err := b.load(ctx, snapshot)
+	rows, err := b.load(ctx, snapshot, consistent)
 	if err != nil {
 		// The slot is of no use, and this connection must be gone before it can be dropped.
 		stream.Close()
@@ -43,7 +45,7 @@ func (r *Replicator) rebuild(ctx context.Context, stream *wal.Stream, s state, r
 		SystemID: s.system.ID, Timeline: s.system.Timeline, Slot: wal.SlotName(b.epoch), LSN: consistent,
 		Epoch: b.epoch, Token: token, ProbeAt: probeAt, ProbeSeen: time.Now().UnixMicro(),
 	}
-	f, err := b.finish(ctx, old.value, cp)
+	f, err := b.finish(old.value, cp)
 	if err != nil {
 		return nil, cp, err
 	}
@@ -75,17 +77,18 @@ func (b *builder) close() error {
 	return err
 }
 
-// begin takes the mark and removes what interrupted rebuilds left behind.
+// begin takes the mark and removes what interrupted rebuilds left behind, also under the number of the new
+// epoch: without a checkpoint and slots to tell, it may have been used within this second.
 func (b *builder) begin(ctx context.Context, s state, served bool) error {
 	var err error
 	b.epoch = nextEpoch(s, s.mark, time.Now())
 	if b.flusher, err = arm(ctx, b.r.redis, readmodel.RebuildKey, s.mark); err != nil {
 		return err
 	}
-	if err := b.write(ctx, nothing); err != nil {
+	if err := b.write(nothing); err != nil {
 		return err
 	}
-	keep := epochs{b.epoch: true}
+	keep := epochs{}
 	var slot string
 	if cp := s.checkpoint(); cp != nil && served {
 		keep[cp.Epoch], slot = true, cp.Slot
@@ -100,9 +103,9 @@ func (b *builder) begin(ctx context.Context, s state, served bool) error {
 }
 
 // write adds commands of the new epoch.
-func (b *builder) write(ctx context.Context, each func(func([]any))) error {
+func (b *builder) write(commands func(*resp.Commands)) error {
 	b.n++
-	return b.flusher.write(ctx, mark(b.epoch, b.token, b.n), each)
+	return b.flusher.write(mark(b.epoch, b.token, b.n), commands)
 }
 
 // createSlot makes the slot of the new epoch. A name that another database of the cluster has taken
@@ -122,37 +125,35 @@ func (b *builder) createSlot(ctx context.Context, stream *wal.Stream) (snapshot 
 	return "", 0, 0, err
 }
 
-// load copies the snapshot: one goroutine reads rows into batches, one writes them.
-func (b *builder) load(ctx context.Context, snapshot string) (int64, error) {
-	tx, err := b.control.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-	if err != nil {
-		return 0, fmt.Errorf("snapshot: %w", err)
-	}
-	// A name that the server made: hexadecimal digits and hyphens.
-	if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+snapshot+"'"); err != nil {
-		return 0, fmt.Errorf("snapshot: %w", err)
-	}
-	p, err := b.progress(ctx, tx)
+// load copies the snapshot: several connections read it into parcels, this one writes them.
+func (b *builder) load(ctx context.Context, snapshot string, at readmodel.LSN) (int64, error) {
+	p, err := b.progress(ctx, b.control)
 	if err != nil {
 		return 0, err
 	}
-	l := &loader{queue: newQueue(b.epoch), projector: newProjector(b.epoch)}
+	l := newLoader(b.r.primaryURL, snapshot, b.epoch)
 	g, loading := errgroup.WithContext(ctx)
-	g.Go(func() error { return l.load(loading, tx) })
+	g.Go(func() error { return l.load(loading) })
 	g.Go(func() error {
-		for batch := range l.queue.waiting {
-			if err := b.write(loading, batch.each); err != nil {
+		for parcel := range l.full {
+			err := b.write(func(c *resp.Commands) { c.N, c.Wire = c.N+parcel.commands.N, append(c.Wire, parcel.commands.Wire...) })
+			if err != nil {
 				return err
 			}
-			p.add(batch.changes, time.Now())
-			l.queue.release(batch)
+			p.add(parcel.rows, time.Now())
+			l.release(parcel)
 		}
 		return nil
 	})
 	if err := g.Wait(); err != nil {
 		return p.done, err
 	}
-	return p.done, tx.Commit(ctx)
+	if err := l.read(ctx, func(ctx context.Context, r *reading) error { return stillWhole(ctx, r.tx) }); err != nil {
+		return p.done, err
+	}
+	return p.done, b.write(func(c *resp.Commands) {
+		c.Add("SET", b.epoch.RafflesVersion(), strconv.FormatUint(uint64(at), 10))
+	})
 }
 
 func (b *builder) progress(ctx context.Context, q wal.Querier) (*progress, error) {
@@ -169,20 +170,15 @@ func (b *builder) progress(ctx context.Context, q wal.Querier) (*progress, error
 
 // finish switches the checkpoint, provided that it still is what it was at the start and the mark is
 // what was written last: nothing was lost in between and nobody else was here.
-func (b *builder) finish(ctx context.Context, stored string, cp readmodel.Checkpoint) (*flusher, error) {
+func (b *builder) finish(stored string, cp readmodel.Checkpoint) (*flusher, error) {
 	f := &flusher{conn: b.flusher.conn, guard: readmodel.CheckpointKey, value: stored}
-	pipe := f.conn.Pipeline()
-	armed, read := f.rearm(ctx, pipe)
-	if err := execute(ctx, pipe); err != nil {
-		return nil, err
-	}
-	if err := f.check(armed, read); err != nil {
+	if err := f.watch(); err != nil {
 		return nil, err
 	}
 	// The WATCH on the mark from its last write is still armed beside the one on the checkpoint.
-	err := f.write(ctx, cp.String(), func(do func([]any)) {
-		do([]any{"del", readmodel.RebuildKey})
-		do([]any{"set", readmodel.EvictionsKey, b.r.evictions})
+	err := f.write(cp.String(), func(c *resp.Commands) {
+		c.Add("DEL", readmodel.RebuildKey)
+		c.Add("SET", readmodel.EvictionsKey, b.r.evictions)
 	})
 	if err != nil {
 		return nil, err

@@ -2,146 +2,242 @@ package project
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
+	"runtime"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// loader reads the tables of a snapshot into batches, through the same projector as the stream.
+// Limits of what a rebuild writes at once; a member of a sorted set takes Redis up to half a microsecond.
+const (
+	parcelBytes   = 1 << 20
+	parcelMembers = 20_000
+	parcels       = 6
+)
+
+// parcel is what one MULTI of a rebuild writes.
+type parcel struct {
+	commands resp.Commands
+	rows     int // of the tables
+	members  int // of sorted sets
+}
+
+func (p *parcel) isFull() bool {
+	return len(p.commands.Wire) >= parcelBytes || p.members >= parcelMembers
+}
+
+// loader reads a snapshot over several connections and hands the read model over in parcels.
 type loader struct {
-	queue     *queue
-	projector *projector
-	current   *batch
+	url, snapshot string
+	epoch         readmodel.Epoch
+	full, free    chan *parcel
+	jobs          chan job
 }
 
-// snapshotOrder is the order of the tables. Raffles come before their bids, so that no bid is there
-// whose raffle isn't; bids come set by set, which makes long runs.
-var snapshotOrder = []struct{ table, order string }{
-	{"public.products", ""}, {"public.raffles", ""}, {"public.bids", " ORDER BY raffle_id, size"},
+// job is a part of the snapshot that one connection reads.
+type job func(context.Context, *reading) error
+
+// reading is one connection within the snapshot.
+type reading struct {
+	*loader
+	tx     pgx.Tx
+	parcel *parcel
 }
 
-// load closes the queue at the end, successful or not.
-func (l *loader) load(ctx context.Context, tx pgx.Tx) error {
-	defer close(l.queue.waiting)
-	if _, err := tx.Exec(ctx, "SET LOCAL work_mem = '64MB'; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil {
-		return fmt.Errorf("snapshot: %w", err)
+func newLoader(url, snapshot string, e readmodel.Epoch) *loader {
+	l := &loader{url: url, snapshot: snapshot, epoch: e, jobs: make(chan job),
+		full: make(chan *parcel, parcels), free: make(chan *parcel, parcels)}
+	for range parcels {
+		l.free <- &parcel{}
 	}
-	for i, t := range snapshotOrder {
-		if err := l.table(ctx, tx, uint32(i+1), t.table, t.order); err != nil {
-			return fmt.Errorf("snapshot of %s: %w", t.table, err)
-		}
-	}
-	if l.current == nil {
-		return nil
-	}
-	return l.queue.hand(ctx, l.current)
+	return l
 }
 
-func (l *loader) table(ctx context.Context, tx pgx.Tx, id uint32, name, order string) error {
-	relation, err := describe(ctx, tx, id, name)
-	if err != nil {
-		return err
-	}
-	if err := l.projector.describe(relation); err != nil {
-		return err
-	}
-	m := wal.Message{Kind: wal.Insert, Relation: relation}
-	reader := &wal.CopyReader{Row: func(fields [][]byte) error {
-		if l.current == nil {
-			if l.current, err = l.queue.acquire(ctx); err != nil {
-				return err
-			}
-		}
-		wal.CopyRow(relation, fields, &m.New)
-		if err := l.projector.row(l.current, &m); err != nil {
+// rangesOfRaffles is into how many parts the bids are cut: enough for the connections to end together, and
+// for each part to be sorted in memory.
+const rangesOfRaffles = 256
+
+// load closes full at the end, successful or not. Raffles come before the bids, so that no bid is there
+// whose raffle isn't.
+func (l *loader) load(ctx context.Context) error {
+	defer close(l.full)
+	var bounds []int64
+	var sizes []int16
+	err := l.read(ctx, func(ctx context.Context, r *reading) (err error) {
+		if err = r.entries(ctx, tables.Products); err != nil {
 			return err
 		}
-		if !l.current.isFull() {
+		if err = r.entries(ctx, tables.Raffles); err != nil {
+			return err
+		}
+		if bounds, err = r.bounds(ctx); err != nil {
+			return err
+		}
+		sizes, err = r.sizes(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.giveOut(ctx, bounds, sizes) })
+	for range max(2, runtime.GOMAXPROCS(0)) {
+		g.Go(func() error { return l.read(ctx, l.work) })
+	}
+	return g.Wait()
+}
+
+// giveOut gives the jobs out: the bids of each range of raffles, then the newest of each size.
+func (l *loader) giveOut(ctx context.Context, bounds []int64, sizes []int16) error {
+	defer close(l.jobs)
+	give := func(j job) error {
+		select {
+		case l.jobs <- j:
 			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
-		b := l.current
-		l.current = nil
-		return l.queue.hand(ctx, b)
-	}}
-	columns := make([]string, len(relation.Columns))
-	for i, c := range relation.Columns {
-		columns[i] = pgx.Identifier{c.Name}.Sanitize()
 	}
-	sql := fmt.Sprintf("COPY (SELECT %s FROM %s%s) TO STDOUT (FORMAT binary)", strings.Join(columns, ", "), name, order)
-	if _, err := tx.Conn().PgConn().CopyTo(ctx, reader, sql); err != nil {
-		return err
-	}
-	return reader.Close()
-}
-
-// describe reads the needed columns of a table as the stream would describe them.
-func describe(ctx context.Context, tx pgx.Tx, id uint32, name string) (*wal.Relation, error) {
-	wanted := make([]string, 0, 8)
-	for _, c := range tables[name].columns {
-		wanted = append(wanted, c.name)
-	}
-	rows, err := tx.Query(ctx, `SELECT attname::text, atttypid FROM pg_attribute
-		WHERE attrelid = $1::text::regclass AND attname = ANY ($2) AND NOT attisdropped ORDER BY attnum`, name, wanted)
-	if err != nil {
-		return nil, err
-	}
-	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[wal.ColumnType])
-	return &wal.Relation{ID: id, Name: name, Full: true, Columns: columns}, err
-}
-
-// dropLeftovers drops our slots that nobody uses, except for the named one: what interrupted rebuilds
-// and former epochs left behind.
-func dropLeftovers(ctx context.Context, q wal.Querier, except string) error {
-	slots, err := wal.Slots(ctx, q)
-	if err != nil {
-		return err
-	}
-	for _, s := range slots {
-		if s.Name == except || s.ActivePID != 0 {
-			continue
+	for i := 1; i < len(bounds); i++ {
+		if err := give(func(ctx context.Context, r *reading) error { return r.books(ctx, bounds[i-1], bounds[i]) }); err != nil {
+			return err
 		}
-		if err := wal.Drop(ctx, q, s.Name); err != nil {
+	}
+	for _, size := range sizes {
+		if err := give(func(ctx context.Context, r *reading) error { return r.sizeNewest(ctx, size) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *Replicator) withConn(ctx context.Context, do func(context.Context, *pgx.Conn) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, r.primaryURL)
+func (l *loader) work(ctx context.Context, r *reading) error {
+	for j := range l.jobs {
+		if err := j(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read opens a connection within the snapshot.
+func (l *loader) read(ctx context.Context, do job) (err error) {
+	conn, err := pgx.Connect(ctx, l.url)
 	if err != nil {
+		return fmt.Errorf("snapshot connection: %w", err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		err = errors.Join(err, conn.Close(ctx))
+	}()
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	// A name that the server made: hexadecimal digits and hyphens.
+	if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+l.snapshot+"'"); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	if _, err := tx.Exec(ctx, "SET LOCAL work_mem = '64MB'; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	r := &reading{loader: l, tx: tx}
+	if err := do(ctx, r); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	if err := r.hand(ctx); err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
-	return do(ctx, conn)
+	return tx.Commit(ctx)
 }
 
-func (r *Replicator) drop(ctx context.Context, slot string) error {
-	return r.withConn(ctx, func(ctx context.Context, conn *pgx.Conn) error { return wal.Drop(ctx, conn, slot) })
+// room sees to a parcel that can be added to.
+func (r *reading) room(ctx context.Context) error {
+	if r.parcel != nil && r.parcel.isFull() {
+		if err := r.hand(ctx); err != nil {
+			return err
+		}
+	}
+	if r.parcel != nil {
+		return nil
+	}
+	select {
+	case r.parcel = <-r.free:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
-// tidyPause spreads the removal of old keys: about 50,000 keys a second.
-const tidyPause = 10 * time.Millisecond
+func (r *reading) hand(ctx context.Context) error {
+	if r.parcel == nil {
+		return nil
+	}
+	p := r.parcel
+	r.parcel = nil
+	select {
+	case r.full <- p:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
 
-// tidy removes the slots and keys of other epochs than the served one. What fails is left to the next
-// session.
-func (r *Replicator) tidy(ctx context.Context, cp readmodel.Checkpoint) {
-	err := r.withConn(ctx, func(ctx context.Context, conn *pgx.Conn) error { return dropLeftovers(ctx, conn, cp.Slot) })
-	if err != nil && ctx.Err() == nil {
-		r.log.Warn("old slots are left", "error", err)
+// release gives a written parcel back.
+func (l *loader) release(p *parcel) {
+	p.commands.Reset()
+	p.rows, p.members = 0, 0
+	l.free <- p
+}
+
+// entries loads a small table through the projector of the stream.
+func (r *reading) entries(ctx context.Context, t tables.Table) error {
+	p, b := newProjector(r.epoch), newBatch(r.epoch)
+	return tables.Copy(ctx, r.tx.Conn(), t, "", func(plan tables.Plan, row *wal.Row) error {
+		if err := r.room(ctx); err != nil {
+			return err
+		}
+		b.reset()
+		p.change(b, plan, nil, row)
+		r.parcel.rows++
+		b.append(&r.parcel.commands)
+		return row.Err()
+	})
+}
+
+// bounds are ids of raffles that cut the bids into ranges: each from one up to the next.
+func (r *reading) bounds(ctx context.Context) ([]int64, error) {
+	rows, err := r.tx.Query(ctx, `SELECT min(id) FROM (SELECT id, ntile($1) OVER (ORDER BY id) AS part FROM raffles) r
+		GROUP BY part ORDER BY part`, rangesOfRaffles)
+	if err != nil {
+		return nil, err
 	}
-	n, err := sweep(ctx, r.redis, readmodel.CheckpointKey, cp.Token, epochs{cp.Epoch: true}, tidyPause)
-	if err != nil && ctx.Err() == nil {
-		r.log.Warn("old keys are left", "error", err)
+	bounds, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, err
 	}
-	if n > 0 {
-		r.log.Info("removed the keys of other epochs", "keys", n)
+	// Bids have no foreign key: those of no raffle are below, between or above.
+	const all = 1<<63 - 1
+	return append(append([]int64{0}, bounds...), all), nil
+}
+
+// sizes are the sizes that have bids, by one probe of an index each.
+func (r *reading) sizes(ctx context.Context) ([]int16, error) {
+	rows, err := r.tx.Query(ctx, `WITH RECURSIVE s AS (
+			SELECT min(size) AS size FROM bids
+			UNION ALL SELECT (SELECT min(b.size) FROM bids b WHERE b.size > s.size) FROM s WHERE s.size IS NOT NULL)
+		SELECT size FROM s WHERE size IS NOT NULL`)
+	if err != nil {
+		return nil, err
 	}
+	return pgx.CollectRows(rows, pgx.RowTo[int16])
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -56,7 +57,7 @@ type board struct {
 	status     Status
 	checkpoint readmodel.Checkpoint
 	flushed    readmodel.LSN // of the primary, as seen last
-	since      time.Time     // streaming since
+	moved      bool          // this session has applied a transaction from the stream
 	started    time.Time
 	metrics    *metrics
 }
@@ -70,10 +71,6 @@ func (b *board) update(f func()) {
 func (b *board) state(s State) {
 	b.update(func() {
 		b.status.State = s
-		b.since = time.Time{}
-		if s == Streaming {
-			b.since = time.Now()
-		}
 		if s != Rebuilding {
 			b.status.Rebuild = nil
 		}
@@ -91,6 +88,11 @@ func (b *board) state(s State) {
 func (b *board) served() (c readmodel.Checkpoint, streaming bool) {
 	b.update(func() { c, streaming = b.checkpoint, b.status.State == Streaming })
 	return c, streaming
+}
+
+func (b *board) hasMoved() (moved bool) {
+	b.update(func() { moved, b.moved = b.moved, false })
+	return moved
 }
 
 func (b *board) applied(c readmodel.Checkpoint) {
@@ -126,6 +128,7 @@ func (b *board) read(now time.Time) Status {
 // errorKind labels the metric of errors.
 func errorKind(err error) string {
 	var fromRedis redis.Error
+	var reply resp.Error
 	switch {
 	case errors.Is(err, errFenced):
 		return "fenced"
@@ -143,7 +146,7 @@ func errorKind(err error) string {
 		return "schema"
 	case errors.Is(err, wal.ErrDecode):
 		return "decode"
-	case errors.As(err, &fromRedis):
+	case errors.As(err, &fromRedis), errors.As(err, &reply):
 		return "redis"
 	}
 	return "connection"

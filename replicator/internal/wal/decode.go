@@ -34,6 +34,7 @@ type Message struct {
 	Relation      *Relation   // Describe, Insert, Update, Delete
 	Old, New      Row         // Insert: New; Delete: Old; Update: both, with REPLICA IDENTITY FULL
 	Truncated     []*Relation // Truncate
+	FinalLSN      LSN         // Begin: the start of the transaction's commit record
 	EndLSN        LSN         // Commit: the end of the transaction's commit record
 	Transactional bool        // Logical
 	Prefix        []byte      // Logical
@@ -84,7 +85,8 @@ func (d *Decoder) Decode(data []byte) (*Message, error) {
 func (d *Decoder) decode(m *Message, c *cursor) error {
 	switch m.Kind {
 	case Begin:
-		c.take(8 + 8 + 4)
+		m.FinalLSN = LSN(c.uint64())
+		c.take(8 + 4)
 	case Commit:
 		c.take(1 + 8)
 		m.EndLSN = LSN(c.uint64())

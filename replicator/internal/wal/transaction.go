@@ -7,6 +7,8 @@ import "errors"
 type Handler interface {
 	// Describe announces a table's columns, before its first row and after each change of them.
 	Describe(*Relation) error
+	// Begin opens a transaction; final is the start of its commit record.
+	Begin(final LSN) error
 	// Row is an Insert, Update or Delete.
 	Row(*Message) error
 	// Truncate names the emptied tables.
@@ -59,7 +61,7 @@ func (t *transaction) handle(m *Message, h Handler) error {
 			return errNesting
 		}
 		t.open = true
-		return nil
+		return h.Begin(m.FinalLSN)
 	case Describe:
 		return h.Describe(m.Relation)
 	case Origin, Type:
