@@ -73,7 +73,7 @@ func Execute(ctx context.Context, q Request) (*report.Run, error) {
 	if ctx.Err() != nil {
 		run.Verdict.Failed = append(run.Verdict.Failed, "interrupted before its end")
 	}
-	q.addCPU(run, before)
+	AddCPU(run, q.Processes, before)
 	if checked {
 		q.reconcile(context.WithoutCancel(ctx), run, after, journals)
 	}
@@ -96,19 +96,6 @@ func newID() string {
 	var raw [6]byte
 	_, _ = rand.Read(raw[:]) // never fails
 	return hex.EncodeToString(raw[:])
-}
-
-// addCPU leaves out a process that was started again meanwhile.
-func (q Request) addCPU(run *report.Run, before map[string]time.Duration) {
-	now, err := engine.TreesCPU(q.Processes)
-	if err != nil {
-		run.Verdict.Failed = append(run.Verdict.Failed, err.Error())
-	}
-	for _, name := range slices.Sorted(maps.Keys(now)) {
-		if used := now[name] - before[name]; used >= 0 {
-			run.CPU = append(run.CPU, report.ProcessCPU{Name: name, CPU: used})
-		}
-	}
 }
 
 // reconcile compares, and removes the journals of a run that lost nothing.
