@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -10,13 +11,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/query/internal/api"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
 )
 
 type backends struct {
 	chain *bidbook.Chain
 	guard *bidbook.Guard
-	redis *redis.Client
+	book  *bidbook.Redis
+	feed  *live.Hub
+	redis []*redis.Client
 	pools []*pgxpool.Pool
 }
 
@@ -26,7 +31,12 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 	if err != nil {
 		return nil, err
 	}
-	b := &backends{redis: client}
+	// The feed waits in Redis, on connections of its own.
+	waiting, err := bidbook.NewRedisClient(c.RedisURL)
+	if err != nil {
+		return nil, err
+	}
+	b := &backends{redis: []*redis.Client{client, waiting}, feed: live.NewHub(waiting, api.AppendEvent, c.LiveMax, log, reg)}
 	for _, p := range []struct {
 		name, url string
 		size      int32
@@ -39,8 +49,11 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 	}
 	replica, standby, primary := b.pools[0], b.pools[1], b.pools[2]
 	b.guard = bidbook.NewGuard(client, standby, log)
+	if b.book, err = bidbook.NewRedis(c.RedisURL, b.guard); err != nil {
+		return nil, err
+	}
 	b.chain = bidbook.NewChain(bidbook.Paths{
-		Redis:   bidbook.NewRedis(client, b.guard),
+		Redis:   b.book,
 		Replica: bidbook.NewPostgres(replica, bidbook.PathReplica),
 		Standby: bidbook.NewPostgres(standby, bidbook.PathStandby),
 		Primary: bidbook.NewPostgres(primary, bidbook.PathPrimary),
@@ -65,7 +78,12 @@ func (b *backends) close() error {
 	case <-closed:
 	case <-time.After(closeTime):
 	}
-	return b.redis.Close()
+	b.book.Close()
+	var errs []error
+	for _, client := range b.redis {
+		errs = append(errs, client.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // redisLog takes the lines that go-redis would write to standard error: the breaker's log says more.

@@ -24,6 +24,8 @@ type config struct {
 	RedisURL      string        `env:"REDIS_URL,required"`
 	AllowReadPath bool          `env:"ALLOW_READ_PATH" envDefault:"false"`
 	MinLSNWait    time.Duration `env:"MIN_LSN_WAIT" envDefault:"100ms"`
+	// LiveMax is how many subscribers of the live feed there may be.
+	LiveMax int `env:"LIVE_MAX" envDefault:"10000"`
 }
 
 // Check reports every value that can't work. What is missing is reported by env.Parse.
@@ -35,6 +37,9 @@ func (c *config) Check() []error {
 	}
 	if c.MinLSNWait < 0 || c.MinLSNWait > time.Second {
 		errs = append(errs, errors.New("MIN_LSN_WAIT must be from 0s to 1s"))
+	}
+	if c.LiveMax < 1 {
+		errs = append(errs, errors.New("LIVE_MAX must be at least 1"))
 	}
 	return errs
 }

@@ -40,7 +40,7 @@ func TestR1IncompleteReadModelIsNotServed(t *testing.T) {
 		{"corrupt checkpoint", func() { must(s.rdb.Set(t.Context(), readmodel.CheckpointKey, "1 2 3", 0).Err()) }, []string{someBids}},
 		{"newest lost", remove(e.Newest(1, 270)), []string{someBids, detail}},
 		{"highest lost", remove(e.Highest(1, 270)), []string{someBids + "&order=highest", detail}},
-		{"sizes lost", remove(e.Sizes(1)), []string{someBids, "/v1/raffles/1/bids?size=255", detail}},
+		{"sizes lost", remove(e.Sizes(1)), []string{"/v1/raffles/1/bids?size=255", detail}},
 		{"raffle lost", remove(e.Raffle(1)), []string{detail}},
 		{"raffles lost", remove(e.Raffles()), []string{list}},
 		{"products lost", remove(e.Products()), []string{detail}},
@@ -215,6 +215,7 @@ func TestR6RedisFails(t *testing.T) {
 func TestR6CrowdWhileRedisHangs(t *testing.T) {
 	s := startStack(t)
 	s.redis.Pause(t)
+	start := time.Now()
 	var done sync.WaitGroup
 	for range 200 {
 		done.Go(func() {
@@ -224,8 +225,11 @@ func TestR6CrowdWhileRedisHangs(t *testing.T) {
 		})
 	}
 	done.Wait()
-	if n := s.tries(t, "redis", "failed"); n == 0 || n > 100 {
-		t.Errorf("R6: %d of 200 reads waited for Redis", n)
+	if n := s.tries(t, "redis", "failed"); n == 0 {
+		t.Error("R6: no read waited for Redis")
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("R6: the crowd took %v", took)
 	}
 	if a := s.get(t, someBids); a.status != http.StatusOK {
 		t.Errorf("R6: after the crowd: %d %s", a.status, a.body)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
 )
 
 // patience is for what takes long only on a busy machine.
@@ -58,14 +58,15 @@ func (s *system) connect() {
 	s.t.Cleanup(func() { conn.Close(s.ctx) })
 }
 
-// replicate starts a replicator and returns it; the first becomes the system's own.
-func (s *system) replicate() *testenv.Program {
+// replicate starts a replicator and returns it; the first becomes the system's own. more is added to its
+// environment, NAME=value each.
+func (s *system) replicate(more ...string) *testenv.Program {
 	s.t.Helper()
 	public, admin := testenv.FreePort(s.t), testenv.FreePort(s.t)
-	p := testenv.StartProcess(s.t, testenv.Process{Path: testenv.Binary(s.t, "./replicator"), Env: []string{
+	p := testenv.StartProcess(s.t, testenv.Process{Path: testenv.Binary(s.t, "./replicator"), Env: append([]string{
 		fmt.Sprintf("LISTEN_ADDR=127.0.0.1:%d", public), fmt.Sprintf("ADMIN_ADDR=127.0.0.1:%d", admin),
 		"PRIMARY_URL=" + s.dbs.URL("replicator"), "REDIS_URL=" + s.server.URL(),
-	}, Ready: fmt.Sprintf("http://127.0.0.1:%d/livez", admin)})
+	}, more...), Ready: fmt.Sprintf("http://127.0.0.1:%d/livez", admin)})
 	if s.Program == nil {
 		s.Program = p
 		s.status = fmt.Sprintf("http://127.0.0.1:%d/v1/status", public)
@@ -129,7 +130,7 @@ func (s *system) reached() readmodel.Checkpoint {
 	return c
 }
 
-func (s *system) report() (st project.Status) {
+func (s *system) report() (st ops.Status) {
 	s.t.Helper()
 	response, err := http.Get(s.status)
 	s.must(err)
@@ -148,7 +149,7 @@ func (s *system) streaming() bool {
 }
 
 func TestConfigurationNamesEverythingThatIsWrong(t *testing.T) {
-	c := &config{PrimaryURL: "postgres://x:secret@host:notaport/", RedisURL: "redis://a:1,b:2"}
+	c := &config{Stores: Stores{PrimaryURL: "postgres://x:secret@host:notaport/", RedisURL: "redis://a:1,b:2"}}
 	var text string
 	for _, err := range c.Check() {
 		if err != nil {

@@ -1,11 +1,14 @@
 package web
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,6 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 )
+
+// Ids need not be secret, and the pool saves a call of the kernel for each.
+func init() { uuid.EnableRandPool() }
 
 // RequestIDHeader names the header that carries a request's id, from the client or made here.
 const RequestIDHeader = "X-Request-Id"
@@ -39,10 +45,10 @@ func NewRouter(log *slog.Logger, reg prometheus.Registerer, problem func(error) 
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
 		}, []string{"method", "route", "status"})}
 	reg.MustRegister(rt.duration)
-	rt.mux.NotFoundHandler = rt.serve("none", func(http.ResponseWriter, *http.Request) error {
+	rt.mux.NotFoundHandler = rt.serve("other", "none", func(http.ResponseWriter, *http.Request) error {
 		return NewProblem(http.StatusNotFound, "there is nothing at this path")
 	})
-	rt.mux.MethodNotAllowedHandler = rt.serve("none", rt.methodNotAllowed)
+	rt.mux.MethodNotAllowedHandler = rt.serve("other", "none", rt.methodNotAllowed)
 	return rt
 }
 
@@ -52,16 +58,22 @@ func (rt *Router) Handle(method, path string, h Handler) {
 	if method == http.MethodGet {
 		methods = append(methods, http.MethodHead)
 	}
-	rt.mux.Handle(path, rt.serve(path, h)).Methods(methods...)
+	rt.mux.Handle(path, rt.serve(method, path, h)).Methods(methods...)
+}
+
+// HandlePrefix adds a handler for all methods on all paths that begin with prefix.
+func (rt *Router) HandlePrefix(prefix string, h Handler) {
+	rt.mux.PathPrefix(prefix).Handler(rt.serve("other", prefix, h))
 }
 
 // ServeHTTP makes Router an http.Handler.
 func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.mux.ServeHTTP(w, r) }
 
-func (rt *Router) serve(route string, h Handler) http.Handler {
+func (rt *Router) serve(method, route string, h Handler) http.Handler {
+	usual := sync.OnceValue(func() prometheus.Observer { return rt.duration.WithLabelValues(method, route, "200") })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		w.Header().Set(RequestIDHeader, requestID(r))
+		w.Header()[RequestIDHeader] = []string{requestID(r)}
 		sw := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		defer func() {
 			if v := recover(); v != nil {
@@ -71,7 +83,11 @@ func (rt *Router) serve(route string, h Handler) http.Handler {
 				rt.log.ErrorContext(r.Context(), "handler panicked", "route", route, "panic", v, "request_id", w.Header().Get(RequestIDHeader))
 				rt.fail(sw, r, NewProblem(http.StatusInternalServerError, "something went wrong here"))
 			}
-			rt.duration.WithLabelValues(methodLabel(r.Method), route, statusLabel(sw.status)).Observe(time.Since(start).Seconds())
+			if took := time.Since(start).Seconds(); sw.status == http.StatusOK && r.Method == method {
+				usual().Observe(took) // without looking up the labels
+			} else {
+				rt.duration.WithLabelValues(methodLabel(r.Method), route, statusLabel(sw.status)).Observe(took)
+			}
 		}()
 		if err := h(sw, r); err != nil {
 			rt.fail(sw, r, err)
@@ -174,3 +190,9 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 
 // Unwrap lets http.ResponseController reach the connection.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Hijack makes statusWriter an http.Hijacker, for those who ask for that and not for a ResponseController.
+func (w *statusWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.status, w.wrote = http.StatusSwitchingProtocols, true
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}

@@ -9,23 +9,30 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
 )
 
 // API answers the read API.
 type API struct {
 	book          *bidbook.Chain
+	feed          *live.Hub
 	allowReadPath bool
 	document      []byte
 }
 
 // New makes the public handler. document is the OpenAPI description; allowReadPath honours the request
 // header Read-Path.
-func New(log *slog.Logger, reg prometheus.Registerer, book *bidbook.Chain, allowReadPath bool, document []byte) http.Handler {
-	a := &API{book: book, allowReadPath: allowReadPath, document: document}
+func New(log *slog.Logger, reg prometheus.Registerer, book *bidbook.Chain, feed *live.Hub, allowReadPath bool, document []byte) http.Handler {
+	a := &API{book: book, feed: feed, allowReadPath: allowReadPath, document: document}
+	sockets := live.NewSocketIO(feed, a.joinable)
 	rt := web.NewRouter(log, reg, problem)
 	for _, r := range a.routes() {
 		rt.Handle(http.MethodGet, r.path, r.handler)
 	}
+	rt.HandlePrefix("/socket.io/", func(w http.ResponseWriter, r *http.Request) error {
+		sockets.ServeHTTP(w, r)
+		return nil
+	})
 	return rt
 }
 
@@ -40,16 +47,22 @@ func (a *API) routes() []route {
 		{"/v1/raffles", a.raffles},
 		{"/v1/raffles/{id}", a.raffle},
 		{"/v1/raffles/{id}/bids", a.raffleBids},
+		{"/v1/raffles/{id}/live", a.live},
 		{"/hello", a.hello},
 		{"/openapi/query.yaml", a.openapi},
 	}
 }
 
 func (a *API) hello(w http.ResponseWriter, _ *http.Request) error {
-	w.Header().Set("Content-Type", "text/plain")
-	_, err := w.Write([]byte("Hello World"))
+	w.Header()["Content-Type"] = textType
+	_, err := w.Write(helloWorld)
 	return err
 }
+
+var (
+	textType   = []string{"text/plain"}
+	helloWorld = []byte("Hello World")
+)
 
 func (a *API) openapi(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "application/yaml")

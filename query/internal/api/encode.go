@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"time"
 	"unicode/utf8"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
@@ -18,13 +17,15 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 8<<10); return &b
 
 const largestKept = 1 << 20
 
+var jsonType = []string{"application/json"}
+
 func respond(w http.ResponseWriter, at bidbook.Position, body func([]byte) []byte) error {
 	buffer := buffers.Get().(*[]byte)
 	b := append(body((*buffer)[:0]), '\n')
 	h := w.Header()
 	setPosition(h, at)
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(b)))
+	h["Content-Type"] = jsonType
+	h["Content-Length"] = []string{strconv.Itoa(len(b))}
 	_, err := w.Write(b)
 	if cap(b) <= largestKept {
 		*buffer = b
@@ -34,34 +35,36 @@ func respond(w http.ResponseWriter, at bidbook.Position, body func([]byte) []byt
 }
 
 func appendBidPage(dst []byte, bids []readmodel.Bid, next *cursor) []byte {
+	var c clock
 	dst = append(dst, `{"bids":[`...)
 	for i := range bids {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendBid(dst, &bids[i])
+		dst = appendBid(dst, &c, &bids[i])
 	}
 	return appendNext(append(dst, ']'), next)
 }
 
-func appendBid(dst []byte, b *readmodel.Bid) []byte {
+func appendBid(dst []byte, c *clock, b *readmodel.Bid) []byte {
 	dst = appendInt(dst, `{"id":`, b.ID)
 	dst = appendInt(dst, `,"raffle_id":`, b.RaffleID)
 	dst = appendInt(dst, `,"user_id":`, b.UserID)
 	dst = appendInt(dst, `,"size":`, int64(b.Size))
 	dst = appendInt(dst, `,"price":`, int64(b.Price))
 	dst = appendInt(dst, `,"quantity":`, int64(b.Quantity))
-	dst = appendTime(dst, `,"created_at":`, b.CreatedAt)
+	dst = c.append(dst, `,"created_at":`, b.CreatedAt)
 	return append(dst, '}')
 }
 
 func appendRafflePage(dst []byte, raffles []readmodel.Raffle, next *cursor) []byte {
+	var c clock
 	dst = append(dst, `{"raffles":[`...)
 	for i := range raffles {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(appendRaffle(dst, &raffles[i]), '}')
+		dst = append(appendRaffle(dst, &c, &raffles[i]), '}')
 	}
 	return appendNext(append(dst, ']'), next)
 }
@@ -74,16 +77,16 @@ func appendNext(dst []byte, next *cursor) []byte {
 }
 
 // appendRaffle leaves the object open.
-func appendRaffle(dst []byte, r *readmodel.Raffle) []byte {
+func appendRaffle(dst []byte, c *clock, r *readmodel.Raffle) []byte {
 	dst = appendInt(dst, `{"id":`, r.ID)
 	dst = appendInt(dst, `,"product_id":`, r.ProductID)
 	dst = appendInt(dst, `,"seller_id":`, r.SellerID)
-	dst = appendTime(dst, `,"starts_at":`, r.StartsAt)
-	dst = appendTime(dst, `,"ends_at":`, r.EndsAt)
+	dst = c.append(dst, `,"starts_at":`, r.StartsAt)
+	dst = c.append(dst, `,"ends_at":`, r.EndsAt)
 	if r.ClosedAt == 0 {
 		dst = append(dst, `,"closed_at":null`...)
 	} else {
-		dst = appendTime(dst, `,"closed_at":`, r.ClosedAt)
+		dst = c.append(dst, `,"closed_at":`, r.ClosedAt)
 	}
 	if r.ClosingPrice == 0 {
 		return append(dst, `,"closing_price":null`...)
@@ -92,7 +95,7 @@ func appendRaffle(dst []byte, r *readmodel.Raffle) []byte {
 }
 
 func appendDetail(dst []byte, d bidbook.RaffleDetail) []byte {
-	dst = appendRaffle(dst, &d.Raffle)
+	dst = appendRaffle(dst, &clock{}, &d.Raffle)
 	p := &d.Product
 	dst = appendInt(dst, `,"product":{"id":`, p.ID)
 	dst = appendText(dst, `,"name":`, p.Name)
@@ -119,20 +122,7 @@ func appendDetail(dst []byte, d bidbook.RaffleDetail) []byte {
 }
 
 func appendInt(dst []byte, key string, v int64) []byte {
-	return strconv.AppendInt(append(dst, key...), v, 10)
-}
-
-// appendTime appends microseconds since the Unix epoch as RFC 3339 in UTC with exactly six decimals.
-func appendTime(dst []byte, key string, micros int64) []byte {
-	dst = append(append(dst, key...), '"')
-	t := time.UnixMicro(micros).UTC()
-	dst = t.AppendFormat(dst, time.RFC3339) // far faster than other layouts
-	dst[len(dst)-1] = '.'                   // for its Z
-	fraction := t.Nanosecond() / 1000
-	for unit := 100_000; unit > 0; unit /= 10 {
-		dst = append(dst, '0'+byte(fraction/unit%10))
-	}
-	return append(dst, `Z"`...)
+	return appendNumber(append(dst, key...), v)
 }
 
 const hex = "0123456789abcdef"

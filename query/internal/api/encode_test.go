@@ -2,6 +2,8 @@ package api
 
 import (
 	"encoding/json"
+	"math"
+	"strconv"
 	"testing"
 	"time"
 
@@ -25,11 +27,22 @@ func FuzzAppendText(f *testing.F) {
 	})
 }
 
-func TestAppendTime(t *testing.T) {
-	for _, micros := range []int64{0, 1, 999_999, 1_000_000, 1_700_000_000_123_456, 253_402_300_799_999_999} {
+func TestClock(t *testing.T) {
+	var c clock
+	for _, micros := range []int64{-1, 0, 1, 86_399_999_999, 86_400_000_000, 999_999, 1_000_000, 1_700_000_000_123_456, 253_402_300_799_999_999, 253_402_300_800_000_000, 0} {
 		want := time.UnixMicro(micros).UTC().Format(`"2006-01-02T15:04:05.000000Z"`)
-		if got := string(appendTime(nil, "", micros)); got != want {
+		if got := string(c.append(nil, "", micros)); got != want {
 			t.Errorf("%d: %s, want %s", micros, got, want)
+		}
+	}
+}
+
+func TestAppendNumber(t *testing.T) {
+	for v := int64(1); v > 0; v = v*10 + 7 {
+		for _, v := range []int64{v - 1, v, v + 1, math.MaxInt64} {
+			if got := string(appendNumber(nil, v)); got != strconv.FormatInt(v, 10) {
+				t.Errorf("%d: %s", v, got)
+			}
 		}
 	}
 }

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
 
 	"github.com/gorilla/mux"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
@@ -22,6 +24,9 @@ const (
 var orders = map[string]bidbook.Order{"newest": bidbook.Newest, "highest": bidbook.Highest}
 
 var statuses = map[string]bidbook.Status{"open": bidbook.Open, "closed": bidbook.Closed, "all": bidbook.All}
+
+// rooms hold the bids of pages.
+var rooms = sync.Pool{New: func() any { return new([]readmodel.Bid) }}
 
 func (a *API) raffleBids(w http.ResponseWriter, r *http.Request) error {
 	id, err := raffleID(mux.Vars(r)["id"])
@@ -40,10 +45,14 @@ func (a *API) raffleBids(w http.ResponseWriter, r *http.Request) error {
 	if from != nil {
 		q.After = &from.after
 	}
+	room := rooms.Get().(*[]readmodel.Bid)
+	defer rooms.Put(room)
+	q.Room = *room
 	page, at, err := a.book.Bids(r.Context(), q, want)
 	if err != nil {
 		return a.listError(w, at, err, from, want)
 	}
+	*room = page.Bids
 	next := cursor{kind: list.kind, raffle: id, size: q.Size, lsn: at.LSN}
 	if page.More {
 		b := page.Bids[len(page.Bids)-1]
@@ -133,8 +142,18 @@ func (a *API) listError(w http.ResponseWriter, at bidbook.Position, err error, f
 	return err
 }
 
+// setPosition writes canonical names, which saves making them so.
 func setPosition(h http.Header, at bidbook.Position) {
-	h.Set("Read-Path", string(at.Path))
-	h.Set("Read-LSN", at.LSN.String())
-	h.Set("Read-Lag-Ms", strconv.FormatInt(at.LagMillis, 10))
+	h["Read-Path"] = pathHeaders[at.Path]
+	h["Read-Lsn"] = []string{at.LSN.String()}
+	h["Read-Lag-Ms"] = []string{strconv.FormatInt(at.LagMillis, 10)}
 }
+
+// pathHeaders are shared by all answers; nobody changes the values of a header in place.
+var pathHeaders = func() map[bidbook.Path][]string {
+	m := map[bidbook.Path][]string{}
+	for _, p := range []bidbook.Path{bidbook.PathRedis, bidbook.PathReplica, bidbook.PathStandby, bidbook.PathPrimary} {
+		m[p] = []string{string(p)}
+	}
+	return m
+}()

@@ -13,36 +13,71 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// params reads query parameters and collects everything that is wrong with them.
+// params reads query parameters and collects everything that is wrong with them. It does what
+// url.ParseQuery does without making a map.
 type params struct {
-	values     url.Values
+	given      [maxParams]param
+	n          int
 	malformed  []web.FieldError // 400
 	outOfRange []web.FieldError // 422
 }
 
+type param struct{ name, value string }
+
+// maxParams is as many as any route knows, or more: only what is known and new is kept.
+const maxParams = 8
+
 func readParams(r *http.Request, allowed ...string) *params {
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	p := &params{values: values}
-	if err != nil {
-		p.malformed = append(p.malformed, web.FieldError{Field: "query", Detail: "can't be decoded"})
+	p := &params{}
+	for rest := r.URL.RawQuery; rest != ""; {
+		var part string
+		part, rest, _ = strings.Cut(rest, "&")
+		if part == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(part, "=")
+		name, err1 := url.QueryUnescape(name)
+		value, err2 := url.QueryUnescape(value)
+		if err1 != nil || err2 != nil || strings.Contains(part, ";") {
+			p.malformed = append(p.malformed, web.FieldError{Field: "query", Detail: "can't be decoded"})
+			continue
+		}
+		p.add(name, value, allowed)
 	}
-	for name, list := range values {
-		if !slices.Contains(allowed, name) {
-			p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "is not known here"})
-		} else if len(list) > 1 {
-			p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "is given more than once"})
+	if len(p.malformed) > 1 {
+		slices.SortFunc(p.malformed, func(a, b web.FieldError) int { return strings.Compare(a.Field, b.Field) })
+		p.malformed = slices.Compact(p.malformed)
+	}
+	return p
+}
+
+func (p *params) add(name, value string, allowed []string) {
+	switch _, twice := p.get(name); {
+	case !slices.Contains(allowed, name):
+		p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "is not known here"})
+	case twice:
+		p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "is given more than once"})
+	default:
+		p.given[p.n] = param{name, value}
+		p.n++
+	}
+}
+
+func (p *params) get(name string) (value string, given bool) {
+	for _, one := range p.given[:p.n] {
+		if one.name == name {
+			return one.value, true
 		}
 	}
-	slices.SortFunc(p.malformed, func(a, b web.FieldError) int { return strings.Compare(a.Field, b.Field) })
-	return p
+	return "", false
 }
 
 // number reads a whole number from 1 to limit; without the parameter it is missing.
 func (p *params) number(name string, limit, missing int) int {
-	if !p.values.Has(name) {
+	s, given := p.get(name)
+	if !given {
 		return missing
 	}
-	s := p.values.Get(name)
 	if digits := strings.TrimPrefix(s, "-"); digits == "" || strings.Trim(digits, "0123456789") != "" {
 		p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "must be a whole number"})
 		return missing
@@ -55,17 +90,18 @@ func (p *params) number(name string, limit, missing int) int {
 }
 
 func (p *params) required(name string) {
-	if !p.values.Has(name) {
+	if _, given := p.get(name); !given {
 		p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "is required"})
 	}
 }
 
 // choice reads one of some words; the first is taken without the parameter.
 func (p *params) choice(name string, words ...string) string {
-	if !p.values.Has(name) {
+	word, given := p.get(name)
+	if !given {
 		return words[0]
 	}
-	if word := p.values.Get(name); slices.Contains(words, word) {
+	if slices.Contains(words, word) {
 		return word
 	}
 	p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "must be one of " + strings.Join(words, ", ")})
@@ -74,10 +110,11 @@ func (p *params) choice(name string, words ...string) string {
 
 // cursor reads the cursor, which must have been made for the same list; without one it is nil.
 func (p *params) cursor(list cursor) (*cursor, error) {
-	if !p.values.Has("cursor") {
+	text, given := p.get("cursor")
+	if !given {
 		return nil, nil
 	}
-	c, err := parseCursor(p.values.Get("cursor"))
+	c, err := parseCursor(text)
 	if err != nil || !c.continues(list) {
 		return nil, errBadCursor
 	}
@@ -105,12 +142,13 @@ func raffleID(s string) (int64, error) {
 
 // want reads the request headers Min-LSN and, where it is allowed, Read-Path.
 func (a *API) want(r *http.Request) (w bidbook.Want, err error) {
-	if list := r.Header.Values("Min-LSN"); len(list) > 0 {
+	// The names are in their canonical form, which saves making it.
+	if list := r.Header["Min-Lsn"]; len(list) > 0 {
 		if w.Min, err = readmodel.ParseLSN(list[0]); err != nil || len(list) > 1 {
 			return w, badHeader("Min-LSN", "must be one position of the form X/X, in hexadecimal")
 		}
 	}
-	list := r.Header.Values("Read-Path")
+	list := r.Header["Read-Path"]
 	if !a.allowReadPath || len(list) == 0 {
 		return w, nil
 	}

@@ -79,8 +79,10 @@ type Keyset struct {
 	Price  int32
 }
 
-// BidsQuery asks for up to Limit bids of a raffle and size; After is nil for the first page.
+// BidsQuery asks for up to Limit bids of a raffle and size; After is nil for the first page. Room, which
+// may be nil, is where the bids go if it is large enough: whoever reads many pages spares the garbage.
 type BidsQuery struct {
+	Room     []readmodel.Bid
 	RaffleID int64
 	Size     int16
 	Order    Order

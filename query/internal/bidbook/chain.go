@@ -19,13 +19,9 @@ const (
 	SQLBudget   = 250 * time.Millisecond
 )
 
-// Reads on one path at a time, and how long a further one waits for its turn before it takes the next
-// path. Waiting here is not the path's fault, so it is outside of the budget: inside, a busy service
-// would take a healthy Redis for a slow one and turn on SQL.
-const (
-	redisQueue = 500 * time.Millisecond
-	sqlQueue   = 250 * time.Millisecond
-)
+// How long a read waits for its turn on a SQL path before it takes the next path. Waiting for a turn is
+// not the path's fault, so it is outside of the budget.
+const sqlQueue = 250 * time.Millisecond
 
 // Want is what a request asks of the path: a position to be reached, and which path ("" for any).
 type Want struct {
@@ -67,16 +63,15 @@ func NewChain(p Paths, wait time.Duration, log *slog.Logger, reg prometheus.Regi
 		reader Reader
 		budget time.Duration
 		poll   time.Duration
-		slots  int
-		queue  time.Duration
+		slots  int // 0: the reader keeps its budget and its queue itself
 	}{
-		{PathRedis, p.Redis, RedisBudget, time.Millisecond, redisReads, redisQueue},
-		{PathReplica, p.Replica, SQLBudget, 5 * time.Millisecond, ReplicaConns, sqlQueue},
-		{PathStandby, p.Standby, SQLBudget, 5 * time.Millisecond, StandbyConns, sqlQueue},
-		{PathPrimary, p.Primary, SQLBudget, 5 * time.Millisecond, PrimaryConns, sqlQueue},
+		{PathRedis, p.Redis, RedisBudget, time.Millisecond, 0},
+		{PathReplica, p.Replica, SQLBudget, 5 * time.Millisecond, ReplicaConns},
+		{PathStandby, p.Standby, SQLBudget, 5 * time.Millisecond, StandbyConns},
+		{PathPrimary, p.Primary, SQLBudget, 5 * time.Millisecond, PrimaryConns},
 	} {
 		c.paths = append(c.paths, &path{name: one.name, reader: one.reader, budget: one.budget,
-			slots: make(chan struct{}, one.slots), queue: one.queue,
+			slots: make(chan struct{}, one.slots), queue: sqlQueue,
 			waiter: &waiter{probe: one.reader.Probe, every: one.poll, limit: one.budget}})
 		c.metrics.open.WithLabelValues(string(one.name)).Set(0)
 	}
@@ -168,6 +163,11 @@ func try[T any](ctx context.Context, c *Chain, p *path, w Want, look lookup[T]) 
 // within does a lookup in its turn. Those that have waited don't follow one another into a path whose
 // breaker has opened meanwhile.
 func within[T any](ctx context.Context, p *path, budget time.Duration, evenOpen bool, look lookup[T]) (data T, at Position, used time.Duration, err error) {
+	if cap(p.slots) == 0 {
+		start := time.Now()
+		data, at, err = look(ctx, p.reader)
+		return data, at, time.Since(start), err
+	}
 	if err := p.enter(ctx); err != nil {
 		return data, at, 0, err
 	}

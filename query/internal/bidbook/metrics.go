@@ -9,8 +9,9 @@ import (
 )
 
 type metrics struct {
-	tries *prometheus.HistogramVec
-	open  *prometheus.GaugeVec
+	tries    *prometheus.HistogramVec
+	answered map[Path]prometheus.Observer // of tries: looked up once
+	open     *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -24,10 +25,18 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"path"}),
 	}
 	reg.MustRegister(m.tries, m.open)
+	m.answered = map[Path]prometheus.Observer{}
+	for _, p := range []Path{PathRedis, PathReplica, PathStandby, PathPrimary} {
+		m.answered[p] = m.tries.WithLabelValues(string(p), result(nil))
+	}
 	return m
 }
 
 func (m *metrics) observe(p Path, took time.Duration, err error) {
+	if err == nil {
+		m.answered[p].Observe(took.Seconds())
+		return
+	}
 	m.tries.WithLabelValues(string(p), result(err)).Observe(took.Seconds())
 }
 

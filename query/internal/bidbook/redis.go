@@ -1,10 +1,12 @@
 package bidbook
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"runtime"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -12,24 +14,64 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bracket"
 )
 
-// Redis reads the read model that the replicator keeps.
+// Redis reads the read model that the replicator keeps. Lookups share pipelines, each between two reads of
+// the checkpoint.
 type Redis struct {
-	client *redis.Client
 	guard  *Guard
+	client *bracket.Client[*proof]
 	epoch  atomic.Uint64 // the last one seen
 }
 
-// NewRedis makes a reader.
-func NewRedis(client *redis.Client, guard *Guard) *Redis { return &Redis{client: client, guard: guard} }
+type request = bracket.Request[*proof]
 
-// redisReads is how many lookups are on their way to Redis at once. More only wait for each other: a
-// lookup takes Redis some 20 us, and this process about as long.
-var redisReads = 8 * runtime.GOMAXPROCS(0)
+// proof is what the checkpoints around a pipeline say about all its lookups.
+type proof struct {
+	checkpoint readmodel.Checkpoint // the first
+	at         Position
+	err        error
+}
 
-// NewRedisClient makes a client for a redis:// URL of one server that gives up with the context and
-// never retries: the chain's next path is the retry. It does not connect yet.
+// How much is sent to Redis at once. Two pipelines keep Redis busy while the answers of the other one are
+// handed out; more only make them smaller. A lookup takes Redis some 10 us: a full pipeline stays far below
+// the budget, and the queue is a tenth of a second.
+const (
+	redisPipelines = 2
+	redisBatch     = 256
+	redisWaiting   = 4096
+)
+
+// NewRedis makes a reader of the server that a redis:// URL names. It does not connect yet.
+func NewRedis(url string, guard *Guard) (*Redis, error) {
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("redis URL: %w", err)
+	}
+	r := &Redis{guard: guard}
+	r.client = bracket.New(bracket.Options{
+		Dial: dialer(o), Username: o.Username, Password: o.Password, DB: o.DB,
+		Mark: readmodel.CheckpointKey, Budget: RedisBudget,
+		Connections: redisPipelines, Batch: redisBatch, Queue: redisWaiting,
+	}, r.judge)
+	return r, nil
+}
+
+func dialer(o *redis.Options) func(context.Context) (net.Conn, error) {
+	if o.TLSConfig != nil {
+		d := tls.Dialer{Config: o.TLSConfig}
+		return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", o.Addr) }
+	}
+	var d net.Dialer
+	return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", o.Addr) }
+}
+
+// Close ends the connections.
+func (r *Redis) Close() { r.client.Close() }
+
+// NewRedisClient makes a client for what is not a lookup, of one server, which gives up with the context
+// and never retries. It does not connect yet.
 func NewRedisClient(url string) (*redis.Client, error) {
 	o, err := redis.ParseURL(url)
 	if err != nil {
@@ -38,96 +80,104 @@ func NewRedisClient(url string) (*redis.Client, error) {
 	o.ContextTimeoutEnabled = true
 	o.MaxRetries = -1
 	o.DialerRetries = 1
-	o.DialTimeout = 500 * time.Millisecond // dialling goes on in the background when a request gives up
-	o.PoolSize = redisReads + 4            // the guard and the waiter have theirs
-	o.MinIdleConns = 2
+	o.DialTimeout = 500 * time.Millisecond
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return redis.NewClient(o), nil
 }
 
 // Probe reads the checkpoint.
-func (r *Redis) Probe(ctx context.Context) (Position, error) {
-	c, err := r.begin(ctx, 0, func(redis.Pipeliner, readmodel.Epoch) {})
-	return position(c), err
+func (r *Redis) Probe(context.Context) (Position, error) {
+	q := r.client.Request()
+	defer q.Release()
+	p, err := r.ask(q, 0, func(readmodel.Epoch) {})
+	return p.at, err
 }
 
-func position(c readmodel.Checkpoint) Position {
-	return Position{Path: PathRedis, LSN: c.LSN, LagMillis: c.LagMillis(time.Now().UnixMicro())}
-}
+// nothing is the proof of an answer that didn't come.
+var nothing = &proof{}
 
-// begin does lookups between two reads of the checkpoint, in one round trip, and returns the first
-// checkpoint if both prove the lookups whole: same epoch and token, nothing half applied. The lookups
-// need the epoch before it is read, so they use the last one seen, and are done again if that is over.
-func (r *Redis) begin(ctx context.Context, min readmodel.LSN, lookups func(redis.Pipeliner, readmodel.Epoch)) (readmodel.Checkpoint, error) {
+// ask sends the lookups that write puts into q and returns what the checkpoints around them prove. The
+// lookups need the epoch before it is read, so they use the last one seen, and are done again if that is
+// over.
+func (r *Redis) ask(q *request, min readmodel.LSN, write func(readmodel.Epoch)) (*proof, error) {
 	if err := r.guard.usable(); err != nil {
-		return readmodel.Checkpoint{}, err
+		return nothing, err
 	}
 	for range 2 {
 		epoch := readmodel.Epoch(r.epoch.Load())
-		pipe := r.client.Pipeline()
-		first := pipe.Get(ctx, readmodel.CheckpointKey)
-		lookups(pipe, epoch)
-		second := pipe.Get(ctx, readmodel.CheckpointKey)
-		if err := exec(ctx, pipe); err != nil {
-			return readmodel.Checkpoint{}, err
+		q.Reset()
+		write(epoch)
+		p, err := q.Do()
+		switch {
+		case err != nil:
+			return nothing, notSent(err)
+		case p.err != nil:
+			return p, p.err
+		case p.checkpoint.LSN < min:
+			return p, fmt.Errorf("%w: at %s", ErrBehind, p.checkpoint.LSN)
+		case p.checkpoint.Epoch == epoch:
+			return p, nil
 		}
-		c, err := r.checkpoint(first)
-		if err != nil {
-			return c, err
-		}
-		if c.LSN < min {
-			return c, fmt.Errorf("%w: at %s", ErrBehind, c.LSN)
-		}
-		if c.Epoch == epoch {
-			return c, r.same(c, second)
-		}
-		r.epoch.Store(uint64(c.Epoch))
+		r.epoch.Store(uint64(p.checkpoint.Epoch))
 	}
-	return readmodel.Checkpoint{}, fmt.Errorf("%w: the epoch changed twice", ErrIncomplete)
+	return nothing, fmt.Errorf("%w: the epoch changed twice", ErrIncomplete)
 }
 
-// again does further lookups of the same answer: they count only if the checkpoint after them still
-// has the epoch and the token of the first.
-func (r *Redis) again(ctx context.Context, c readmodel.Checkpoint, lookups func(redis.Pipeliner, readmodel.Epoch)) error {
-	pipe := r.client.Pipeline()
-	lookups(pipe, c.Epoch)
-	after := pipe.Get(ctx, readmodel.CheckpointKey)
-	if err := exec(ctx, pipe); err != nil {
-		return err
+// again does further lookups of the answer that p belongs to: they count only if the checkpoints around
+// them have its epoch and token.
+func (r *Redis) again(q *request, p *proof, write func(readmodel.Epoch)) error {
+	q.Reset()
+	write(p.checkpoint.Epoch)
+	now, err := q.Do()
+	switch {
+	case err != nil:
+		return notSent(err)
+	case now.err != nil:
+		return now.err
 	}
-	return r.same(c, after)
+	return same(p.checkpoint, now.checkpoint)
 }
 
-func (r *Redis) same(c readmodel.Checkpoint, after *redis.StringCmd) error {
-	c2, err := r.checkpoint(after)
-	if err == nil && (c2.Epoch != c.Epoch || c2.Token != c.Token) {
-		err = fmt.Errorf("%w: another epoch or replicator took over", ErrIncomplete)
+// notSent tells what is no failure of Redis.
+func notSent(err error) error {
+	switch {
+	case errors.Is(err, bracket.ErrFull):
+		return fmt.Errorf("%w: %w", ErrBusy, err)
+	case errors.Is(err, bracket.ErrBehindFailure):
+		return fmt.Errorf("%w: %w", ErrSpared, err)
 	}
 	return err
 }
 
-func (r *Redis) checkpoint(cmd *redis.StringCmd) (readmodel.Checkpoint, error) {
-	if errors.Is(cmd.Err(), redis.Nil) {
+// judge believes the lookups between two checkpoints if both are of the same epoch and token, of the right
+// database, and nothing is half applied (R1).
+func (r *Redis) judge(before, after []byte) *proof {
+	c, err := r.believed(before)
+	if err == nil && !bytes.Equal(before, after) {
+		var c2 readmodel.Checkpoint
+		if c2, err = r.believed(after); err == nil {
+			err = same(c, c2)
+		}
+	}
+	return &proof{checkpoint: c, err: err,
+		at: Position{Path: PathRedis, LSN: c.LSN, LagMillis: c.LagMillis(time.Now().UnixMicro())}}
+}
+
+func (r *Redis) believed(value []byte) (readmodel.Checkpoint, error) {
+	if value == nil {
 		return readmodel.Checkpoint{}, fmt.Errorf("%w: no checkpoint", ErrIncomplete)
 	}
-	c, err := readmodel.ParseCheckpoint(cmd.Val())
+	c, err := readmodel.ParseCheckpoint(string(value))
 	if err != nil {
 		return c, err
 	}
 	return c, r.guard.believes(c)
 }
 
-// exec sends the pipeline and returns the first error; a missing value is none.
-func exec(ctx context.Context, pipe redis.Pipeliner) error {
-	cmds, err := pipe.Exec(ctx)
-	if err == nil {
-		return nil
-	}
-	for _, cmd := range cmds {
-		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) {
-			return fmt.Errorf("redis %s: %w", cmd.Name(), err)
-		}
+func same(a, b readmodel.Checkpoint) error {
+	if a.Epoch != b.Epoch || a.Token != b.Token {
+		return fmt.Errorf("%w: another epoch or replicator took over", ErrIncomplete)
 	}
 	return nil
 }

@@ -5,52 +5,47 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
 // Bids reads one sorted set. It leaves unknown raffles to SQL: not in Redis isn't the same as not there.
-func (r *Redis) Bids(ctx context.Context, q BidsQuery, min readmodel.LSN) (BidPage, Position, error) {
-	var known *redis.BoolSliceCmd
-	var page rows
-	c, err := r.begin(ctx, min, func(pipe redis.Pipeliner, e readmodel.Epoch) {
-		known = pipe.SMIsMember(ctx, e.Sizes(q.RaffleID), readmodel.RaffleKnown, strconv.Itoa(int(q.Size)))
-		page = queueBids(ctx, pipe, e, q)
-	})
+func (r *Redis) Bids(_ context.Context, q BidsQuery, least readmodel.LSN) (BidPage, Position, error) {
+	ask := r.client.Request()
+	defer ask.Release()
+	p, err := r.ask(ask, least, func(e readmodel.Epoch) { writeBids(ask, e, q) })
 	if err != nil {
-		return BidPage{}, position(c), err
+		return BidPage{}, p.at, err
 	}
-	members, exists, err := page.members()
-	if err != nil {
-		return BidPage{}, position(c), err
-	}
-	is := known.Val()
-	if len(is) != 2 || !is[0] || is[1] && !exists {
-		return BidPage{}, position(c), fmt.Errorf("%w: raffle %d size %d", ErrIncomplete, q.RaffleID, q.Size)
-	}
-	members, more := cut(members, q.Limit)
-	bids := make([]readmodel.Bid, len(members))
-	for i, m := range members {
-		if bids[i], err = readmodel.ParseMember(q.RaffleID, q.Size, []byte(m)); err != nil {
-			return BidPage{}, position(c), err
+	n, exists := readPage(&ask.Replies, q.After)
+	if !exists && ask.Err() == nil {
+		// A set that isn't there is either one without bids or lost: ask for both at once.
+		p, err = r.ask(ask, least, func(e readmodel.Epoch) {
+			ask.Command("SMISMEMBER", e.Sizes(q.RaffleID), readmodel.RaffleKnown, strconv.Itoa(int(q.Size)))
+			writeBids(ask, e, q)
+		})
+		if err != nil {
+			return BidPage{}, p.at, err
+		}
+		known := readFlags(&ask.Replies, 2)
+		if n, exists = readPage(&ask.Replies, q.After); ask.Err() == nil && (!known[0] || known[1] && !exists) {
+			return BidPage{}, p.at, fmt.Errorf("%w: raffle %d size %d", ErrIncomplete, q.RaffleID, q.Size)
 		}
 	}
-	return BidPage{Bids: bids, More: more}, position(c), nil
+	bids := q.Room[:0]
+	for range min(n, q.Limit) {
+		b, err := readmodel.ParseMember(q.RaffleID, q.Size, ask.Bytes())
+		if err != nil {
+			return BidPage{}, p.at, err
+		}
+		bids = append(bids, b)
+	}
+	return BidPage{Bids: bids, More: n > q.Limit}, p.at, ask.Err()
 }
 
-func queueBids(ctx context.Context, pipe redis.Pipeliner, e readmodel.Epoch, q BidsQuery) rows {
-	after := q.After
+func writeBids(ask *request, e readmodel.Epoch, q BidsQuery) {
 	if q.Order == Newest {
-		var score int64
-		if after != nil {
-			score = after.At
-		}
-		return queuePage(ctx, pipe, e.Newest(q.RaffleID, q.Size), true, score, after, q.Limit+1)
+		writePage(ask, e.Newest(q.RaffleID, q.Size), backwards, q.After, q.Limit+1)
+		return
 	}
-	var score int64
-	if after != nil {
-		score = -int64(after.Price)
-	}
-	return queuePage(ctx, pipe, e.Highest(q.RaffleID, q.Size), false, score, after, q.Limit+1)
+	writePage(ask, e.Highest(q.RaffleID, q.Size), forwards, q.After, q.Limit+1)
 }

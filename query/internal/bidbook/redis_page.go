@@ -1,13 +1,8 @@
 package bidbook
 
 import (
-	"context"
-	"fmt"
-	"strconv"
-
-	"github.com/redis/go-redis/v9"
-
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bracket"
 )
 
 // pageAfter returns the cardinality of a sorted set and up to ARGV[4] members after a keyset: score
@@ -39,49 +34,66 @@ end
 return {card, redis.call('ZRANGE', key, low, low + n - 1)}
 `
 
-// rows is a queued read of a sorted set's page.
-type rows struct {
-	first *redis.StringSliceCmd
-	after *redis.Cmd
-}
+// direction is how a sorted set is read: by falling time, or by rising negative price.
+type direction bool
 
-// queuePage queues the read of n members of a sorted set after a keyset (nil: from the start).
-func queuePage(ctx context.Context, pipe redis.Pipeliner, key string, rev bool, score int64, after *Keyset, n int) rows {
+const (
+	forwards  direction = false
+	backwards direction = true
+)
+
+// writePage asks for n members of a sorted set after a keyset (nil: from the start).
+func writePage(ask *request, key string, d direction, after *Keyset, n int) {
 	if after == nil {
-		return rows{first: pipe.ZRangeArgs(ctx, redis.ZRangeArgs{Key: key, Start: 0, Stop: n - 1, Rev: rev})}
+		if d == backwards {
+			ask.Begin(5)
+		} else {
+			ask.Begin(4)
+		}
+		ask.Arg("ZRANGE")
+		ask.Arg(key)
+		ask.Arg("0")
+		ask.Number(int64(n - 1))
+		if d == backwards {
+			ask.Arg("REV")
+		}
+		return
 	}
-	direction := "FWD"
-	if rev {
-		direction = "REV"
+	word, score := "FWD", -int64(after.Price)
+	if d == backwards {
+		word, score = "REV", after.At
 	}
 	var prefix [readmodel.PrefixLen]byte
-	return rows{after: pipe.EvalRO(ctx, pageAfter, []string{key},
-		direction, strconv.FormatInt(score, 10), readmodel.AppendPrefix(prefix[:0], after.At, after.ID), n)}
+	ask.Begin(8)
+	ask.Arg("EVAL_RO")
+	ask.Arg(pageAfter)
+	ask.Arg("1")
+	ask.Arg(key)
+	ask.Arg(word)
+	ask.Number(score)
+	ask.Arg(string(readmodel.AppendPrefix(prefix[:0], after.At, after.ID)))
+	ask.Number(int64(n))
 }
 
-// members returns the page and whether the set has any member at all, which a set that exists has.
-func (r rows) members() (members []string, exists bool, err error) {
-	if r.first != nil {
-		members, err = r.first.Result()
-		return members, len(members) > 0, err
+// readPage reads the beginning of such a page: how many members follow, and whether the set has any at
+// all, which a set that exists has.
+func readPage(from *bracket.Replies, after *Keyset) (n int, exists bool) {
+	if after == nil {
+		n = from.Len()
+		return n, n > 0
 	}
-	answer, err := r.after.Slice()
-	if err != nil {
-		return nil, false, err
+	if parts := from.Len(); parts == 0 {
+		return 0, false // an error: the script always answers two
 	}
-	if len(answer) != 2 {
-		return nil, false, fmt.Errorf("%w: page of %d parts", readmodel.ErrCorrupt, len(answer))
+	exists = from.Int() > 0
+	return from.Len(), exists
+}
+
+// readFlags reads an array of n integers, which are 0 or 1.
+func readFlags(from *bracket.Replies, n int) []bool {
+	flags := make([]bool, n)
+	for i := range min(n, from.Len()) {
+		flags[i] = from.Int() == 1
 	}
-	card, ok1 := answer[0].(int64)
-	list, ok2 := answer[1].([]any)
-	members = make([]string, len(list))
-	for i := range list {
-		var ok bool
-		members[i], ok = list[i].(string)
-		ok2 = ok2 && ok
-	}
-	if !ok1 || !ok2 {
-		return nil, false, fmt.Errorf("%w: page of other types", readmodel.ErrCorrupt)
-	}
-	return members, card > 0, nil
+	return flags
 }

@@ -25,6 +25,7 @@ const (
 	Truncated         Reason = "truncated"
 	Torn              Reason = "flush_torn"
 	Evicted           Reason = "keys_evicted"
+	Requested         Reason = "requested"
 )
 
 // keepsServing says whether the old epoch is merely behind, so that it may be served, with its lag,
@@ -96,7 +97,7 @@ func decide(s state) Reason {
 	case c.LSN < slot.ConfirmedLSN:
 		return CheckpointBehind
 	}
-	return Resume
+	return s.forced
 }
 
 // nextEpoch is past every epoch that anything still names: the checkpoint, the slots, the mark of a

@@ -61,6 +61,8 @@ func TestP3P4Decide(t *testing.T) {
 		{"a table was truncated before a failover", []func(*state){forced(Truncated), otherTimeline}, OtherTimeline, false},
 		{"a table was truncated, redis was flushed", []func(*state){forced(Truncated), empty}, CheckpointMissing, true},
 		{"a table was truncated", []func(*state){forced(Truncated)}, Truncated, true},
+		{"a rebuild was asked for", []func(*state){forced(Requested)}, Requested, true},
+		{"a rebuild was asked for before a failover", []func(*state){forced(Requested), otherTimeline}, OtherTimeline, false},
 		{"a flush was torn", []func(*state){forced(Torn)}, Torn, false},
 		{"keys were evicted", []func(*state){forced(Evicted)}, Evicted, false},
 		{"keys were evicted, the slot is gone", []func(*state){forced(Evicted), noSlot}, Evicted, false},

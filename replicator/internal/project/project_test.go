@@ -171,10 +171,9 @@ func TestEventsOfATransactionBecomeOneEntryARaffle(t *testing.T) {
 
 func TestP2TransactionsShareAFlushAndALargeOneTakesSeveral(t *testing.T) {
 	f := &feed{ctx: context.Background(), queue: newQueue(1), projector: newProjector(1)}
-	relation := &wal.Relation{ID: 1, Name: "public.products", Full: true}
-	for _, c := range tables[relation.Name].columns {
-		relation.Columns = append(relation.Columns, wal.ColumnType{Name: c.name, OID: map[wal.Class]uint32{wal.Integer: 20, wal.Text: 25, wal.Date: 1082}[c.class]})
-	}
+	relation := &wal.Relation{ID: 1, Name: "public.products", Full: true, Columns: []wal.ColumnType{{Name: "id", OID: 20},
+		{Name: "name", OID: 25}, {Name: "model", OID: 25}, {Name: "color", OID: 25}, {Name: "category", OID: 25}, {Name: "image_url", OID: 25},
+		{Name: "release_price", OID: 20}, {Name: "release_date", OID: 1082}}}
 	if err := f.Describe(relation); err != nil {
 		t.Fatal(err)
 	}

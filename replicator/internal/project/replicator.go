@@ -25,8 +25,9 @@ type Replicator struct {
 	board      *board
 	metrics    *metrics
 
-	forced    Reason // the next session rebuilds
-	evictions string // of Redis when this session began, as in readmodel.EvictionsKey
+	requests  chan struct{} // for a rebuild, by an operator
+	forced    Reason        // the next session rebuilds
+	evictions string        // of Redis when this session began, as in readmodel.EvictionsKey
 }
 
 // New makes a replicator; Run starts it. The options of Redis are changed to never retry.
@@ -35,7 +36,8 @@ func New(primaryURL string, options *redis.Options, log *slog.Logger, reg promet
 	options.Protocol = 2
 	options.DisableIdentity = true
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = 2*time.Second, flushTime, flushTime
-	r := &Replicator{primaryURL: primaryURL, redis: redis.NewClient(options), log: log, board: &board{started: time.Now()}}
+	r := &Replicator{primaryURL: primaryURL, redis: redis.NewClient(options), log: log, board: &board{started: time.Now()},
+		requests: make(chan struct{}, 1)}
 	r.metrics = newMetrics(reg, func() float64 { return float64(r.Status(time.Now()).LagMillis) / 1000 })
 	r.board.metrics = r.metrics
 	r.board.state(Starting)
@@ -66,6 +68,10 @@ func (r *Replicator) Run(ctx context.Context) error {
 		err := r.session(ctx)
 		if ctx.Err() != nil {
 			break
+		}
+		if errors.Is(err, errRequested) {
+			r.request()
+			continue
 		}
 		if r.board.hasMoved() {
 			backoff = firstBackoff
@@ -127,6 +133,7 @@ func (r *Replicator) session(ctx context.Context) error {
 		return err
 	}
 	defer stream.Close()
+	r.takeRequest()
 	s, err := r.inspect(ctx, c, stream)
 	if err != nil {
 		return err
@@ -189,6 +196,8 @@ func (r *Replicator) watch(ctx context.Context, c *control) error {
 		}
 		select {
 		case <-tick.C:
+		case <-r.requests:
+			return errRequested
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

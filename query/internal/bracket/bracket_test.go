@@ -1,0 +1,225 @@
+package bracket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+const patience = 10 * time.Second
+
+// start makes a client of a real Redis behind a real proxy. Its proof is the pair of marks.
+func start(t testing.TB, change func(*Options)) (*Client[string], *testenv.Redis, *testenv.Proxy) {
+	t.Helper()
+	redis := testenv.StartRedis(t)
+	proxy := testenv.StartProxy(t, redis.Addr())
+	var d net.Dialer
+	o := Options{
+		Dial: func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", proxy.Addr()) },
+		Mark: "mark", Budget: 100 * time.Millisecond, Connections: 2, Batch: 16, Queue: 1000,
+	}
+	if change != nil {
+		change(&o)
+	}
+	c := New(o, func(before, after []byte) string { return string(before) + "|" + string(after) })
+	t.Cleanup(c.Close)
+	return c, redis, proxy
+}
+
+// echo asks for a value that only this request wants.
+func echo(c *Client[string], text string) (proof, answer string, err error) {
+	r := c.Request()
+	defer r.Release()
+	r.Command("ECHO", text)
+	if proof, err = r.Do(); err != nil {
+		return proof, "", err
+	}
+	answer = string(r.Bytes())
+	return proof, answer, r.Err()
+}
+
+func command(t testing.TB, c *Client[string], args ...string) {
+	t.Helper()
+	r := c.Request()
+	defer r.Release()
+	r.Command(args...)
+	if _, err := r.Do(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Everybody gets the answer to its own question, and marks that were read around it.
+func TestManyAtOnce(t *testing.T) {
+	c, _, _ := start(t, nil)
+	command(t, c, "SET", "mark", "m")
+	var wg sync.WaitGroup
+	for user := range 100 {
+		wg.Go(func() {
+			for i := range 50 {
+				text := fmt.Sprintf("%d:%d:%s", user, i, strings.Repeat("x", user*i%3000))
+				if proof, got, err := echo(c, text); err != nil || got != text || proof != "m|m" {
+					t.Errorf("%.20s: %.20s %s %v", text, got, proof, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// R1: a mark that changes among the lookups is seen as two marks, and one that is gone as none.
+func TestMarksShowAChange(t *testing.T) {
+	c, _, _ := start(t, nil)
+	r := c.Request()
+	defer r.Release()
+	r.Command("SET", "mark", "new")
+	if proof, err := r.Do(); err != nil || proof != "|new" {
+		t.Errorf("%q, %v", proof, err)
+	}
+	r.Reset()
+	if proof, err := r.Do(); err != nil || proof != "new|new" {
+		t.Errorf("a request without commands: %q, %v", proof, err)
+	}
+}
+
+// An error that Redis answers is of one command only.
+func TestServerErrorStaysWithItsCommand(t *testing.T) {
+	c, _, _ := start(t, nil)
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			r := c.Request()
+			defer r.Release()
+			r.Command("NOSUCH")
+			r.Command("ECHO", "x")
+			if _, err := r.Do(); err != nil {
+				t.Error(err)
+			}
+			var refused ServerError
+			if r.Bytes(); !errors.As(r.Err(), &refused) {
+				t.Errorf("%v", r.Err())
+			}
+		})
+		wg.Go(func() {
+			if _, got, err := echo(c, "x"); got != "x" || err != nil {
+				t.Errorf("beside an error: %q, %v", got, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// R6: a connection that stalls, is cut or refused fails everybody within the budget; afterwards all is well.
+func TestR6BrokenConnections(t *testing.T) {
+	c, redis, proxy := start(t, nil)
+	for name, f := range map[string]struct{ breaks, ends func() }{
+		"stalls":       {func() { redis.Pause(t) }, func() { redis.Resume(t) }},
+		"is cut":       {func() { proxy.Refuse(t, true); proxy.Cut() }, func() { proxy.Refuse(t, false) }},
+		"is slow":      {func() { proxy.SetDelay(time.Second, 0) }, func() { proxy.SetDelay(0, 0) }},
+		"is killed":    {func() { redis.Kill(t) }, func() { redis.Start(t) }},
+		"ends answers": {func() { proxy.CutBeforeAnswer([]byte("needle"), 1000) }, func() { proxy.CutBeforeAnswer(nil, 0) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			testenv.EventuallyNoError(t, patience, "well before", func() error { _, _, err := echo(c, "x"); return err })
+			f.breaks()
+			var failed atomic.Int32
+			var wg sync.WaitGroup
+			for range 60 {
+				wg.Go(func() {
+					begin := time.Now()
+					if _, _, err := echo(c, "needle"); err != nil {
+						failed.Add(1)
+					}
+					if took := time.Since(begin); took > 2*100*time.Millisecond+300*time.Millisecond {
+						t.Errorf("R6: took %v", took)
+					}
+				})
+			}
+			wg.Wait()
+			if failed.Load() != 60 {
+				t.Errorf("%d of 60 failed", failed.Load())
+			}
+			f.ends()
+			testenv.EventuallyNoError(t, patience, "well again", func() error { _, _, err := echo(c, "x"); return err })
+		})
+	}
+}
+
+// A connection that was closed while nobody used it costs nobody an error.
+func TestIdleConnectionIsMadeAnew(t *testing.T) {
+	c, _, proxy := start(t, func(o *Options) { o.Connections = 1 })
+	for range 5 {
+		if _, _, err := echo(c, "x"); err != nil {
+			t.Fatal(err)
+		}
+		proxy.Cut()
+	}
+}
+
+// W4: what waits is bounded.
+func TestW4QueueIsBounded(t *testing.T) {
+	c, redis, _ := start(t, func(o *Options) { o.Connections, o.Batch, o.Queue = 1, 1, 3 })
+	redis.Pause(t)
+	defer redis.Resume(t)
+	var full, behind, late atomic.Int32
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			switch _, _, err := echo(c, "x"); {
+			case errors.Is(err, ErrFull):
+				full.Add(1)
+			case errors.Is(err, ErrBehindFailure):
+				behind.Add(1)
+			case errors.Is(err, os.ErrDeadlineExceeded):
+				late.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if late.Load() == 0 || full.Load() < 10 || behind.Load() > 3*late.Load() {
+		t.Errorf("W4: %d refused, %d behind a failure, %d late", full.Load(), behind.Load(), late.Load())
+	}
+}
+
+func TestCloseEndsWhatWaits(t *testing.T) {
+	c, redis, _ := start(t, nil)
+	redis.Pause(t)
+	failed := make(chan error)
+	go func() { _, _, err := echo(c, "x"); failed <- err }()
+	c.Close()
+	if err := <-failed; err == nil {
+		t.Error("no error")
+	}
+	if _, _, err := echo(c, "x"); !errors.Is(err, ErrClosed) {
+		t.Errorf("after the end: %v", err)
+	}
+	redis.Resume(t)
+}
+
+// A password and a database are asked for before anything else; a wrong password is an error.
+func TestGreeting(t *testing.T) {
+	c, _, _ := start(t, nil)
+	command(t, c, "CONFIG", "SET", "requirepass", "secret")
+	for _, one := range []struct {
+		password string
+		good     bool
+	}{{"secret", true}, {"wrong", false}} {
+		o := c.o
+		o.Password, o.DB = one.password, 3
+		other := New(o, func(_, _ []byte) string { return "" })
+		if _, got, err := echo(other, "x"); (err == nil) != one.good || one.good && got != "x" {
+			t.Errorf("password %q: %q, %v", one.password, got, err)
+		}
+		other.Close()
+	}
+}

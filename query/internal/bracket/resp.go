@@ -1,0 +1,192 @@
+package bracket
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// ErrProtocol is an answer that is not RESP2, or not of the type that its reader expects
+// (https://redis.io/docs/latest/develop/reference/protocol-spec/).
+var ErrProtocol = errors.New("redis: unexpected answer")
+
+// ServerError is an error that Redis answered, without the leading minus.
+type ServerError string
+
+// Error makes ServerError an error.
+func (e ServerError) Error() string { return "redis: " + string(e) }
+
+// The bounds of what is believed to be an answer.
+const (
+	maxBulk   = 64 << 20 // bytes
+	maxValues = 1 << 20  // of one reply, nested ones included
+	maxLine   = 64 << 10 // bytes
+)
+
+// scanner finds the ends of replies in a buffer that is still filling. After "not yet" it goes on where it
+// stood, with more bytes.
+type scanner struct {
+	pos  int
+	open int // values that are missing in the reply it is in; 0: between two replies
+}
+
+// reply moves behind the next reply, or returns false if its end isn't there yet.
+func (s *scanner) reply(b []byte) (bool, error) {
+	if s.open == 0 {
+		s.open = 1
+	}
+	for s.open > 0 {
+		kind, n, next, err := header(b, s.pos)
+		if next == 0 || err != nil {
+			return false, err
+		}
+		switch {
+		case kind == '$' && n >= 0:
+			if next += n + 2; next > len(b) {
+				return false, nil
+			}
+			if b[next-2] != '\r' || b[next-1] != '\n' {
+				return false, fmt.Errorf("%w: bulk string without an end", ErrProtocol)
+			}
+		case kind == '*' && n > 0:
+			if s.open += n; s.open > maxValues {
+				return false, fmt.Errorf("%w: too many values", ErrProtocol)
+			}
+		}
+		s.pos = next
+		s.open--
+	}
+	return true, nil
+}
+
+// header reads the line at pos: its type, its number (the length of a string or an array, -1: nil, or the
+// value of an integer) and where the next line begins, or 0 if the line is not whole yet.
+func header(b []byte, pos int) (kind byte, n, next int, err error) {
+	if pos >= len(b) {
+		return 0, 0, 0, nil
+	}
+	end := bytes.IndexByte(b[pos:min(len(b), pos+maxLine)], '\n')
+	if end < 0 {
+		if len(b)-pos >= maxLine {
+			err = fmt.Errorf("%w: line too long", ErrProtocol)
+		}
+		return 0, 0, 0, err
+	}
+	kind, next = b[pos], pos+end+1
+	if end < 2 || b[next-2] != '\r' {
+		return 0, 0, 0, fmt.Errorf("%w: line without an end", ErrProtocol)
+	}
+	switch line := b[pos+1 : next-2]; kind {
+	case '+', '-':
+		return kind, 0, next, nil
+	case ':':
+		n, err = strconv.Atoi(string(line))
+	case '$':
+		n, err = length(line, maxBulk)
+	case '*':
+		n, err = length(line, maxValues)
+	default:
+		err = fmt.Errorf("%w: type %q", ErrProtocol, kind)
+	}
+	if err != nil {
+		return 0, 0, 0, fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	return kind, n, next, nil
+}
+
+// length reads a length up to limit, or -1.
+func length(line []byte, limit int) (n int, err error) {
+	if string(line) == "-1" {
+		return -1, nil
+	}
+	for _, c := range line {
+		if c < '0' || c > '9' {
+			return 0, fmt.Errorf("length %q", line)
+		}
+		if n = 10*n + int(c-'0'); n > limit {
+			return 0, fmt.Errorf("length above %d", limit)
+		}
+	}
+	if len(line) == 0 {
+		return 0, errors.New("no length")
+	}
+	return n, nil
+}
+
+// Replies reads replies one after the other. It remembers the first failure and then returns nothing; an
+// answered error counts as one. The bytes it returns are valid until the request is released.
+type Replies struct {
+	rest []byte
+	err  error
+}
+
+// Err is the first failure so far.
+func (r *Replies) Err() error { return r.err }
+
+func (r *Replies) take(want byte) (n int, text []byte) {
+	if r.err != nil {
+		return -1, nil
+	}
+	kind, n, next, err := header(r.rest, 0)
+	switch {
+	case err != nil:
+		r.err = err
+	case next == 0:
+		r.err = fmt.Errorf("%w: it ends early", ErrProtocol)
+	case kind == '-':
+		r.err = ServerError(r.rest[1 : next-2])
+	case kind != want:
+		r.err = fmt.Errorf("%w: %q where %q belongs", ErrProtocol, kind, want)
+	default:
+		text, r.rest = r.rest[1:next-2], r.rest[next:]
+		return n, text
+	}
+	return -1, nil
+}
+
+// Int reads an integer.
+func (r *Replies) Int() int {
+	n, _ := r.take(':')
+	return n
+}
+
+// Len reads the beginning of an array and returns how many values follow.
+func (r *Replies) Len() int {
+	n, _ := r.take('*')
+	return max(n, 0)
+}
+
+// Bytes reads a bulk string; nil is one that isn't there.
+func (r *Replies) Bytes() []byte {
+	n, _ := r.take('$')
+	if n < 0 {
+		return nil
+	}
+	if n+2 > len(r.rest) {
+		r.err = fmt.Errorf("%w: it ends early", ErrProtocol)
+		return nil
+	}
+	b := r.rest[:n:n]
+	r.rest = r.rest[n+2:]
+	return b
+}
+
+// status reads a simple string.
+func (r *Replies) status() string {
+	_, text := r.take('+')
+	return string(text)
+}
+
+// appendCommand appends a command as an array of bulk strings.
+func appendCommand(dst []byte, args ...string) []byte {
+	dst = appendHead(dst, '*', len(args))
+	for _, a := range args {
+		dst = append(append(appendHead(dst, '$', len(a)), a...), '\r', '\n')
+	}
+	return dst
+}
+
+func appendHead(dst []byte, kind byte, n int) []byte {
+	return append(strconv.AppendInt(append(dst, kind), int64(n), 10), '\r', '\n')
+}
