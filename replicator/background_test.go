@@ -76,3 +76,14 @@ func TestBackgroundComparisonGivesUpOnALongTransaction(t *testing.T) {
 	}
 	s.expect("verify", 0)
 }
+
+func TestVerifySaysWhatToDoWithoutAFreeSlot(t *testing.T) {
+	s := newSystem(t, testenv.StartPostgres(t, testenv.Set("max_replication_slots", "1")))
+	s.replicate("VERIFY_INTERVAL=100ms")
+	s.reached()
+	s.expect("verify", 2, "raise max_replication_slots")
+	testenv.Eventually(t, patience, "the background comparison says so, too", func() bool {
+		return strings.Contains(s.report().Verify.LastError, "raise max_replication_slots")
+	})
+	s.expect("status", 0, "not verified")
+}
