@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help up status down clean test check lint race sqlc-diff config-check bench generate fuzz build
+.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest generate fuzz build
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,9 +46,13 @@ config-check: ## Validate the HAProxy, Prometheus and shell files
 race: ## Run every test with the race detector
 	$(GO) test -race -timeout 15m ./...
 
-bench: ## Measure the write side beside its baselines in the same run (about 7 minutes)
+bench: ## Measure the write side and the load generator beside their baselines in the same run (about 8 minutes)
 	@deploy/local/install
+	@deploy/local/install wrk
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./loadtest/internal/bench
+
+loadtest: ## Run the six load levels and compare the read paths against the running stack (about 2 minutes)
+	@deploy/local/loadtest all
 
 generate: ## Make the database code from sql/queries
 	$(GO) tool sqlc generate

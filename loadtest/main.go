@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
 // A subcommand parses its own arguments. Results go to out; progress and notes go to notes.
@@ -22,6 +24,12 @@ type subcommand struct {
 
 var subcommands = []subcommand{
 	{"seed", "fill an empty database with the data set", runSeed},
+	{"level", "put the system under the load of one of the six levels", runLevel},
+	{"paths", "compare the read paths", runPaths},
+	{"all", "run the six levels and the comparison of paths", runAll},
+	{"run", "the same as level, from several machines", runRun},
+	{"agent", "make load for a controller on another machine", runAgent},
+	{"compare", "show what changed between two runs beyond noise", runCompare},
 }
 
 // errUsage is returned when the arguments are wrong and the notes already say how.
@@ -29,10 +37,14 @@ var errUsage = errors.New("wrong arguments")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	switch {
 	case errors.Is(err, errUsage):
+		os.Exit(2)
+	case errors.Is(err, report.ErrIncomparable):
+		fmt.Fprintln(os.Stderr, "loadtest:", err)
 		os.Exit(2)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "loadtest:", err)

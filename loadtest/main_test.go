@@ -42,6 +42,24 @@ func TestSeed(t *testing.T) {
 	}
 }
 
+// The plan works beside a loaded data set and leaves nothing.
+func TestSeedPlansTenfold(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	t.Setenv("SEED_URL", db.URL("migrator"))
+	var out, notes bytes.Buffer
+	for _, args := range []string{"seed --scale demo --bids 1000", "seed --scale 10x --bids 20000", "seed --scale 10x --bids 20000"} {
+		out.Reset()
+		if err := run(t.Context(), strings.Fields(args), &out, &notes); err != nil {
+			t.Fatalf("%s: %v", args, err)
+		}
+	}
+	for _, want := range []string{"sample of 20,000 bids", "120,000,000 bids", "bids_sample_pkey", "PostgreSQL, each of two nodes", "write-ahead log", "12 GB in packed sets"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %s", want, out.String())
+		}
+	}
+}
+
 func TestUsage(t *testing.T) {
 	t.Setenv("SEED_URL", "")
 	for _, c := range []struct {
@@ -53,10 +71,20 @@ func TestUsage(t *testing.T) {
 		{"help", false, "usage: loadtest SUBCOMMAND", ""},
 		{"nonsense", true, "", `unknown subcommand "nonsense"`},
 		{"seed -h", false, "", "usage: loadtest seed --scale"},
-		{"seed", true, "", "want demo or full"},
-		{"seed --scale huge", true, "", "want demo or full"},
+		{"seed", true, "", "want demo, full or 10x"},
+		{"seed --scale huge", true, "", "want demo, full or 10x"},
 		{"seed --scale demo --at yesterday", true, "", "invalid value"},
 		{"seed --scale demo more", true, "", `unexpected argument "more"`},
+		{"level -h", false, "", "4  write only. Everybody bids at once"},
+		{"level", true, "", "usage: loadtest level N"},
+		{"level 7", true, "", `no level "7": want 1 to 6`},
+		{"level 1 --vusers 0", true, "", "at least one virtual user"},
+		{"level 1 --url nowhere", true, "", "http://host:port"},
+		{"level 1 --client curl", true, "", "want fasthttp or nethttp"},
+		{"paths -h", false, "", "usage: loadtest paths"},
+		{"paths --paths redis,nowhere", true, "", `no path "nowhere"`},
+		{"paths --blocks 0", true, "", "at least one block"},
+		{"all -h", false, "", "usage: loadtest all"},
 	} {
 		var out, notes bytes.Buffer
 		err := run(t.Context(), strings.Fields(c.args), &out, &notes)
@@ -81,35 +109,5 @@ func TestParseSeed(t *testing.T) {
 	cfg, err = parseSeed([]string{"--scale=demo", "--seed=9", "--bids=0", "--at=2024-05-01T09:00:00.5+09:00"}, "url", now, &bytes.Buffer{})
 	if err != nil || cfg.seed != 9 || cfg.scale.Bids != 0 || !cfg.at.Equal(time.Date(2024, 5, 1, 0, 0, 0, 5e8, time.UTC)) {
 		t.Errorf("got %+v, %v", cfg, err)
-	}
-}
-
-func TestProgressLines(t *testing.T) {
-	var out bytes.Buffer
-	now := time.Unix(0, 0)
-	p := newProgress(&out, func() time.Time { return now })
-	for _, s := range []struct {
-		seconds     int64
-		step        string
-		done, total int64
-	}{
-		{0, "bids", 0, 12_000_000},
-		{1, "bids", 400_000, 12_000_000},
-		{4, "bids", 2_000_000, 12_000_000},
-		{5, "bids", 2_500_000, 12_000_000},
-		{20, "bids", 12_000_000, 12_000_000},
-		{20, "index bids_size", 0, 0},
-		{22, "index bids_size", 1, 0},
-	} {
-		now = time.Unix(s.seconds, 0)
-		p.update(s.step, s.done, s.total)
-	}
-	p.end()
-	want := `bids: 2,000,000 of 12,000,000 (16 %), 500,000/s, 20 s left
-bids: 12,000,000 in 20.0 s
-index bids_size: 2.0 s
-`
-	if out.String() != want {
-		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/seed"
 )
@@ -19,6 +20,7 @@ type seedConfig struct {
 	seed    uint64
 	at      time.Time
 	ifEmpty bool
+	plan    bool // print what it would take, load nothing
 }
 
 func runSeed(ctx context.Context, args []string, out, notes io.Writer) error {
@@ -29,13 +31,16 @@ func runSeed(ctx context.Context, args []string, out, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if cfg.plan {
+		return planTenfold(ctx, cfg, os.Getenv("LOADTEST_REDIS_BYTES_PER_BID"), out, notes)
+	}
 	set, err := dataset.New(cfg.scale, cfg.seed)
 	if err != nil {
 		return err
 	}
-	p := newProgress(notes, time.Now)
-	summary, err := seed.Load(ctx, cfg.url, set, cfg.at, p.update)
-	p.end()
+	p := progress.New(notes, time.Now)
+	summary, err := seed.Load(ctx, cfg.url, set, cfg.at, p.Update)
+	p.End()
 	if errors.Is(err, seed.ErrNotEmpty) && cfg.ifEmpty {
 		_, printErr := fmt.Fprintf(out, "nothing to do: %v\n", err)
 		return printErr
@@ -51,7 +56,7 @@ func runSeed(ctx context.Context, args []string, out, notes io.Writer) error {
 
 func parseSeed(args []string, url string, now time.Time, notes io.Writer) (cfg seedConfig, err error) {
 	flags := flag.NewFlagSet("loadtest seed", flag.ContinueOnError)
-	scale := flags.String("scale", "", "demo (200,000 bids) or full (12,000,000 bids); required")
+	scale := flags.String("scale", "", "demo (200,000 bids), full (12,000,000), or 10x: only say what ten times full would take; required")
 	bids := flags.Int64("bids", -1, "number of bids, if not that of the scale")
 	flags.Uint64Var(&cfg.seed, "seed", 1, "the same seed makes the same data")
 	flags.BoolVar(&cfg.ifEmpty, "if-empty", false, "do nothing, successfully, if the database holds rows")
@@ -61,7 +66,7 @@ func parseSeed(args []string, url string, now time.Time, notes io.Writer) (cfg s
 		return err
 	})
 	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), "usage: loadtest seed --scale demo|full [FLAGS]\n\n"+
+		fmt.Fprint(flags.Output(), "usage: loadtest seed --scale demo|full|10x [FLAGS]\n\n"+
 			"Fills an empty database; SEED_URL is the URL of the role migrator.\n\n")
 		flags.PrintDefaults()
 	}
@@ -73,8 +78,10 @@ func parseSeed(args []string, url string, now time.Time, notes io.Writer) (cfg s
 		cfg.scale = dataset.Demo
 	case "full":
 		cfg.scale = dataset.Full
+	case "10x":
+		cfg.scale, cfg.plan = dataset.Full, true
 	default:
-		fmt.Fprintf(notes, "--scale is %q, want demo or full\n", *scale)
+		fmt.Fprintf(notes, "--scale is %q, want demo, full or 10x\n", *scale)
 		return cfg, errUsage
 	}
 	if *bids >= 0 {
@@ -92,14 +99,9 @@ func printSummary(out io.Writer, s seed.Summary) error {
 %.0f bytes per bid, indexes included
 users are user1 to user%d and admin, all with the password %q
 `,
-		grouped(s.Rows["users"]), grouped(s.Rows["products"]), grouped(s.Rows["raffles"]), grouped(s.Rows["bids"]),
-		grouped(s.TotalRows()), s.Copy.Seconds(), grouped(perSecond(s.TotalRows(), s.Copy)),
-		s.Elapsed.Seconds(), grouped(perSecond(s.TotalRows(), s.Elapsed)),
+		progress.Grouped(s.Rows["users"]), progress.Grouped(s.Rows["products"]), progress.Grouped(s.Rows["raffles"]), progress.Grouped(s.Rows["bids"]),
+		progress.Grouped(s.TotalRows()), s.Copy.Seconds(), progress.Grouped(progress.PerSecond(s.TotalRows(), s.Copy)),
+		s.Elapsed.Seconds(), progress.Grouped(progress.PerSecond(s.TotalRows(), s.Elapsed)),
 		s.BytesPerBid, s.Rows["users"]-1, dataset.Password)
 	return err
-}
-
-// perSecond is n over the time it took; a time of 0 counts as a microsecond.
-func perSecond(n int64, took time.Duration) int64 {
-	return int64(float64(n) / max(took, time.Microsecond).Seconds())
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -11,18 +12,25 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/api"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
 )
 
 type backends struct {
 	chain *bidbook.Chain
 	guard *bidbook.Guard
 	book  *bidbook.Redis
-	redis *redis.Client
 	keys  *auth.Remote // nil without a JWKS_URL
+	feed  *live.Hub
+	redis []*redis.Client
 	pools []*pgxpool.Pool
 
 	verifier *auth.Verifier
+}
+
+func (b *backends) sources() api.Sources {
+	return api.Sources{Book: b.chain, Feed: b.feed, Verifier: b.verifier}
 }
 
 // openBackends connects to nothing yet: the service starts with any of them down.
@@ -31,7 +39,12 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 	if err != nil {
 		return nil, err
 	}
-	b := &backends{redis: client}
+	// The feed waits in Redis, on connections of its own.
+	waiting, err := bidbook.NewRedisClient(c.RedisURL)
+	if err != nil {
+		return nil, err
+	}
+	b := &backends{redis: []*redis.Client{client, waiting}, feed: live.NewHub(waiting, api.AppendEvent, c.LiveMax, log, reg)}
 	if c.JWKSURL != "" {
 		b.keys = auth.NewRemote(c.JWKSURL, log)
 		b.verifier = auth.NewVerifier(b.keys, time.Now)
@@ -83,7 +96,11 @@ func (b *backends) close() error {
 	case <-time.After(closeTime):
 	}
 	b.book.Close()
-	return b.redis.Close()
+	var errs []error
+	for _, client := range b.redis {
+		errs = append(errs, client.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // redisLog takes the lines that go-redis would write to standard error: the breaker's log says more.

@@ -28,6 +28,8 @@ type config struct {
 	RedisMaxLag time.Duration `env:"REDIS_MAX_LAG" envDefault:"2s"`
 	// JWKSURL is where command publishes the keys of its tokens.
 	JWKSURL string `env:"JWKS_URL"`
+	// LiveMax is how many subscribers of the live feed there may be.
+	LiveMax int `env:"LIVE_MAX" envDefault:"10000"`
 }
 
 // Check reports every value that can't work. What is missing is reported by env.Parse.
@@ -45,6 +47,9 @@ func (c *config) Check() []error {
 	}
 	if u, err := url.Parse(c.JWKSURL); c.JWKSURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		errs = append(errs, errors.New("JWKS_URL is not an http or https URL"))
+	}
+	if c.LiveMax < 1 {
+		errs = append(errs, errors.New("LIVE_MAX must be at least 1"))
 	}
 	return errs
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/redis/go-redis/v9"
@@ -10,19 +11,33 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 )
 
+// config is that of `run`.
 type config struct {
 	env.Common
-	PrimaryURL string `env:"PRIMARY_URL,required"`
-	RedisURL   string `env:"REDIS_URL,required"`
+	Stores
+	VerifyInterval time.Duration `env:"VERIFY_INTERVAL" envDefault:"30s"`
 }
 
 // Check makes config an env.Checker.
 func (c *config) Check() []error {
-	return append(c.Common.Check(), c.checkPrimary(), c.checkRedis())
+	problems := append(c.Common.Check(), c.Stores.Check()...)
+	if c.VerifyInterval != 0 && c.VerifyInterval < 100*time.Millisecond {
+		problems = append(problems, fmt.Errorf("VERIFY_INTERVAL is %s, want 0 (off) or at least 100ms", c.VerifyInterval))
+	}
+	return problems
 }
 
+// Stores are what is copied from and to.
+type Stores struct {
+	PrimaryURL string `env:"PRIMARY_URL,required"`
+	RedisURL   string `env:"REDIS_URL,required"`
+}
+
+// Check makes Stores an env.Checker.
+func (c Stores) Check() []error { return []error{c.checkPrimary(), c.checkRedis()} }
+
 // A parser's own message can hold the password, so none is passed on.
-func (c *config) checkPrimary() error {
+func (c Stores) checkPrimary() error {
 	if c.PrimaryURL == "" {
 		return nil
 	}
@@ -32,7 +47,7 @@ func (c *config) checkPrimary() error {
 	return nil
 }
 
-func (c *config) checkRedis() error {
+func (c Stores) checkRedis() error {
 	if c.RedisURL == "" {
 		return nil
 	}
@@ -43,4 +58,13 @@ func (c *config) checkRedis() error {
 		return fmt.Errorf("REDIS_URL is not redis://host:port/database")
 	}
 	return nil
+}
+
+// options are those of Redis, checked already; each caller gets its own.
+func (c Stores) options() (*redis.Options, error) {
+	options, err := redis.ParseURL(c.RedisURL)
+	if err != nil {
+		return nil, fmt.Errorf("REDIS_URL: %w", err)
+	}
+	return options, nil
 }

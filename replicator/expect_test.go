@@ -19,6 +19,7 @@ func (s *system) fromPrimary(e readmodel.Epoch) map[string][][]byte {
 	s.expectBids(want, e)
 	s.expectSizes(want, e)
 	s.expectRaffles(want, e)
+	s.expectMemberships(want, e)
 	s.expectProducts(want, e)
 	return want
 }
@@ -85,25 +86,22 @@ func (s *system) expectRaffles(want map[string][][]byte, e readmodel.Epoch) {
 		r.StartsAt, r.EndsAt, r.ClosedAt = starts.UnixMicro(), ends.UnixMicro(), closed.UnixMicro()
 		want[e.Raffles()] = append(want[e.Raffles()], r.AppendMember(nil))
 		want[e.Raffle(r.ID)] = [][]byte{r.AppendMember(nil)}
-		want[e.Sizes(r.ID)] = s.sizes(r.ID)
 		return nil
 	})
 	s.must(err)
 }
 
-// sizes are the raffle itself and the sizes that have bids, in the order of SORT.
-func (s *system) sizes(raffle int64) (members [][]byte) {
-	conn, err := pgx.Connect(s.ctx, s.dbs.URL("postgres"))
+// expectMemberships expects of each raffle the raffle itself and the sizes that have bids, in the order of SORT.
+func (s *system) expectMemberships(want map[string][][]byte, e readmodel.Epoch) {
+	s.t.Helper()
+	rows, err := s.db.Query(s.ctx, "SELECT id, 0 AS size FROM raffles UNION SELECT raffle_id, size FROM bids ORDER BY id, size")
 	s.must(err)
-	defer conn.Close(s.ctx)
-	rows, err := conn.Query(s.ctx, "SELECT 0 AS size UNION SELECT size FROM bids WHERE raffle_id = $1 ORDER BY size", raffle)
+	var raffle, size int64
+	_, err = pgx.ForEachRow(rows, []any{&raffle, &size}, func() error {
+		want[e.Sizes(raffle)] = append(want[e.Sizes(raffle)], strconv.AppendInt(nil, size, 10))
+		return nil
+	})
 	s.must(err)
-	sizes, err := pgx.CollectRows(rows, pgx.RowTo[int16])
-	s.must(err)
-	for _, size := range sizes {
-		members = append(members, strconv.AppendInt(nil, int64(size), 10))
-	}
-	return members
 }
 
 func (s *system) expectProducts(want map[string][][]byte, e readmodel.Epoch) {

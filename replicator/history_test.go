@@ -1,88 +1,181 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
-	"syscall"
+	"os"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// The order of changes and faults is that of the seed; the values are not.
-func TestP2P3P4HistoryWithFaultsEndsEqual(t *testing.T) {
-	const seed = 20261124
-	random := rand.New(rand.NewPCG(seed, 1))
-	pg := testenv.StartPostgres(t)
-	s := newSystem(t, pg)
-	s.replicate()
-	changes, faults := s.changes(random), s.faults(pg)
-	for round, f := range faults {
-		for range 8 {
-			changes[random.IntN(len(changes))]()
+// What histories write to: few sets, so that changes meet.
+const raffles = 4
+
+var sizes = []int16{260, 265, 270}
+
+// fromEnv is a number that the caller of go test may choose.
+func fromEnv(t *testing.T, name string, otherwise int64) int64 {
+	t.Helper()
+	text, ok := os.LookupEnv(name)
+	if !ok {
+		return otherwise
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 {
+		t.Fatalf("%s must be a positive number, not %q", name, text)
+	}
+	return n
+}
+
+// HISTORIES histories, 200 by default, each with the order of changes and faults that its seed gives. The
+// seeds begin at HISTORY_SEED. At the end of each the read model is what the primary holds; every read on
+// the way was what the primary held at its Read-LSN. Odd seeds have two replicators.
+func TestP2P3P4P9R1NoHistoryGivesAWrongRead(t *testing.T) {
+	first, count := fromEnv(t, "HISTORY_SEED", 1), fromEnv(t, "HISTORIES", 200)
+	for waiting := range int64(2) {
+		begin := first + (first+waiting)%2
+		if begin >= first+count {
+			continue
 		}
-		f.do()
-		for range 4 {
-			changes[random.IntN(len(changes))]()
-		}
-		t.Run(fmt.Sprintf("%d %s", round, f.name), func(t *testing.T) {
-			was := s.t
-			s.t = t
-			defer func() { s.t = was }()
-			s.equal()
+		t.Run(fmt.Sprintf("%d waiting", waiting), func(t *testing.T) {
+			t.Parallel()
+			w := newWorker(t, 1+int(waiting))
+			defer w.report(t)
+			for seed := begin; seed < first+count; seed += 2 {
+				if !t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { w.run(t, seed) }) {
+					return
+				}
+			}
 		})
 	}
 }
 
-// changes are transactions of every kind.
-func (s *system) changes(random *rand.Rand) []func() {
-	return []func(){
-		func() { s.bids(1 + random.IntN(50)) },
-		func() { s.bids(1 + random.IntN(50)) },
-		func() { s.bids(6000) },
-		func() { s.exec("DELETE FROM bids WHERE id % 7 = $1", random.IntN(7)) },
-		func() { s.exec("UPDATE bids SET price = price + 500, size = 300 WHERE id % 11 = $1", random.IntN(11)) },
-		func() { s.exec("DELETE FROM bids WHERE raffle_id = $1 AND size = 270", 1+random.IntN(10)) },
-		func() {
-			s.exec("UPDATE raffles SET closed_at = clock_timestamp(), closing_price = 1000 WHERE id = $1", 1+random.IntN(10))
-		},
-		func() {
-			s.exec("UPDATE products SET name = name || '!', release_date = release_date + 1 WHERE id = $1", 1+random.IntN(5))
-		},
-		func() {
-			s.exec("INSERT INTO raffles (id, product_id, seller_id, starts_at, ends_at) VALUES (99, 1, 1, now(), '2040-01-01')")
-			s.exec("INSERT INTO bids (raffle_id, user_id, size, price, created_at) VALUES (99, 1, 260, 5, now())")
-			s.exec("DELETE FROM bids WHERE raffle_id = 99")
-			s.exec("DELETE FROM raffles WHERE id = 99")
-		},
-		func() {
-			s.exec("BEGIN; UPDATE bids SET quantity = 2 WHERE id % 3 = 0; SAVEPOINT a; DELETE FROM bids WHERE id % 3 = 0; ROLLBACK TO a; COMMIT")
-		},
+// worker runs one history after the other on the same servers.
+type worker struct {
+	*system
+	other       *pgx.Conn // a second session
+	replicators []*replicator
+	oracle      *oracle
+	readers     *readers
+	backup      *backup
+	ended       readmodel.LSN // of the last history: no read since then is older, without a backup
+	reads       int
+	refused     int
+	begun       time.Time
+	spent       map[string]time.Duration
+}
+
+// replicator is a process and for how many events more it is stopped.
+type replicator struct {
+	*testenv.Program
+	stopped int
+}
+
+func newWorker(t *testing.T, replicators int) *worker {
+	t.Helper()
+	db := testenv.NewDatabase(t)
+	w := &worker{system: newSystem(t, db), begun: time.Now(), spent: map[string]time.Duration{}}
+	var err error
+	w.other, err = pgx.Connect(w.ctx, w.dbs.URL("postgres"))
+	w.must(err)
+	t.Cleanup(func() { w.other.Close(context.Background()) })
+	w.oracle, err = newOracle(w.ctx, w.db, "oracle_"+db.Name)
+	w.must(err)
+	for range replicators {
+		w.replicators = append(w.replicators, &replicator{Program: w.replicate()})
+	}
+	w.readers = w.startReaders(2)
+	return w
+}
+
+// history is one run of events.
+type history struct {
+	*worker
+	random *rand.Rand
+	told   []string
+}
+
+func (w *worker) run(t *testing.T, seed int64) {
+	was := w.t
+	w.t = t
+	defer func() { w.t = was }()
+	h := &history{worker: w, random: rand.New(rand.NewPCG(uint64(seed), 1))}
+	defer func() {
+		if t.Failed() {
+			t.Logf("HISTORY_SEED=%d HISTORIES=1 repeats it:\n%s", seed, strings.Join(h.told, "\n"))
+		}
+	}()
+	h.exec("DELETE FROM bids")
+	h.exec("UPDATE raffles SET closed_at = NULL, closing_price = NULL WHERE closed_at IS NOT NULL")
+	h.tell("reached", func() { h.begin() })
+	for range 20 + h.random.IntN(21) {
+		h.event()
+	}
+	h.goOn(1 << 10)
+	h.tell("equal", func() { h.ended = h.equal().LSN })
+	h.tell("judge", h.judge)
+}
+
+// begin waits for a quiet start and now and then keeps Redis's files of it.
+func (h *history) begin() {
+	h.reached()
+	if chosen := h.random.IntN(5) == 0; chosen || h.backup == nil { // drawn in any case: the seed gives the order
+		h.backup = h.save()
+		h.oracle.forget(h.ended)
 	}
 }
 
-// fault is something that the system must survive.
-type fault struct {
-	name string
-	do   func()
+// event does one change or fault or rests; one of a kind is as likely as any other.
+func (h *history) event() {
+	list := changes
+	switch h.random.IntN(8) {
+	case 0:
+		list = faults
+	case 1, 2, 3:
+		list = rests
+	}
+	e := list[h.random.IntN(len(list))]
+	h.tell(e.name, func() { e.do(h) })
+	h.goOn(1)
 }
 
-func (s *system) faults(pg *testenv.Postgres) []fault {
-	t := s.t
-	return []fault{
-		{"kill the replicator", func() { s.Kill(t); s.Start(t) }},
-		{"kill redis", func() { s.server.Kill(t); s.server.Start(t) }},
-		{"flush redis", func() { s.must(s.redis.FlushAll(s.ctx).Err()) }},
-		{"kill the primary", func() { pg.Kill(t); pg.Start(t); s.connect() }},
-		{"terminate walsenders", func() {
-			s.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'walsender'")
-		}},
-		{"stop the replicator", func() { s.Stop(t); s.bids(10); s.Start(t) }},
-		{"drop the slot", func() {
-			s.Signal(t, syscall.SIGTERM)
-			s.Wait(t)
-			s.exec("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active")
-			s.Start(t)
-		}},
+// goOn lets so many events go by for the stopped.
+func (h *history) goOn(events int) {
+	for _, r := range h.replicators {
+		if r.stopped > 0 && r.stopped <= events {
+			h.tell("resume", func() { r.Resume(h.t) })
+		}
+		r.stopped = max(r.stopped-events, 0)
+	}
+}
+
+func (h *history) tell(what string, do func()) {
+	begun := time.Now()
+	h.told = append(h.told, fmt.Sprintf("%s %s at %s", begun.Format("05.000"), what, h.lsn()))
+	do()
+	h.spent[what] += time.Since(begun)
+}
+
+// judge asks the oracle about every read since it was asked last.
+func (w *worker) judge() {
+	answers, refused := w.readers.take()
+	w.must(w.oracle.pull(w.ctx))
+	w.must(w.oracle.check(answers))
+	w.reads += len(answers)
+	w.refused += refused
+}
+
+func (w *worker) report(t *testing.T) {
+	t.Logf("%d right reads from Redis, %d refused, %v", w.reads, w.refused, time.Since(w.begun).Round(time.Second))
+	for what, d := range w.spent {
+		t.Logf("  %-30s %v", what, d.Round(time.Millisecond))
 	}
 }

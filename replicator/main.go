@@ -1,85 +1,64 @@
 // Command replicator keeps the read model in Redis equal to the primary: it follows the logical
-// replication stream and writes it to Redis together with its position.
+// replication stream and writes it to Redis together with its position. Its other subcommands show how
+// that goes, prove that both are equal, and mend or rebuild the read model.
 package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
-	"log/slog"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
-
-	"github.com/oklog/run"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/redis/go-redis/v9"
-
-	"github.com/stock-pyramid/stock-pyramid/internal/env"
-	"github.com/stock-pyramid/stock-pyramid/internal/web"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
 )
 
-const usage = `usage: replicator [run]
-
-Copies bids, raffles and products from the primary's logical replication stream to Redis and builds
-the read model anew when that is needed. It is configured by the environment:
-
-  LISTEN_ADDR   host:port of GET /v1/status
-  ADMIN_ADDR    host:port of /livez, /readyz, /metrics and /debug/pprof
-  PRIMARY_URL   the primary as role replicator; several hosts with target_session_attrs=read-write
-  REDIS_URL     redis://host:port/database
-  LOG_LEVEL     debug, info (default), warn or error
-
-Of several replicators of one database one works and the others wait. A change that does not fit the
-read model stops it, and the status says why; once that is put right, DEL pyramid:checkpoint in Redis
-makes it build the model anew.`
-
-func main() { os.Exit(start(append(os.Args[1:], "run")[0])) }
-
-// start returns the exit status.
-func start(verb string) int {
-	switch verb {
-	case "run":
-	case "help", "-h", "--help":
-		fmt.Println(usage)
-		return 0
-	default:
-		fmt.Fprintf(os.Stderr, "replicator: unknown verb %q\n%s\n", verb, usage)
-		return 2
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	cfg, err := env.Parse(&config{})
-	if err == nil {
-		err = replicate(ctx, cfg)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "replicator:", err)
-		return 1
-	}
-	return 0
+// A subcommand parses its own arguments and returns its exit status; an error without one is a 1.
+// Results go to out; progress and notes go to notes.
+type subcommand struct {
+	name    string
+	summary string
+	run     func(ctx context.Context, args []string, out, notes io.Writer) (status int, err error)
 }
 
-// replicate runs until the context ends.
-func replicate(ctx context.Context, cfg *config) error {
-	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.LogLevel})).With("service", "replicator")
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	options, err := redis.ParseURL(cfg.RedisURL)
-	if err != nil {
-		return fmt.Errorf("REDIS_URL: %w", err)
+var subcommands = []subcommand{
+	{"run", "replicate until SIGTERM; what happens without a subcommand", runReplicator},
+	{"status", "show what the running replicator does and how far it is", runStatus},
+	{"verify", "compare Redis with the primary, while both go on, and repair what differs", runVerify},
+	{"rebuild", "have the running replicator copy everything anew, beside what is served", runRebuild},
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(dispatch(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// dispatch returns the exit status: 2 for wrong arguments, otherwise that of the subcommand.
+func dispatch(ctx context.Context, args []string, out, notes io.Writer) int {
+	if len(args) == 0 {
+		args = []string{"run"}
 	}
-	r := project.New(cfg.PrimaryURL, options, log, reg)
-	servers, err := web.Listen(log, cfg.ListenAddr, cfg.AdminAddr)
-	if err != nil {
-		return err
+	for _, c := range subcommands {
+		if c.name != args[0] {
+			continue
+		}
+		status, err := c.run(ctx, args[1:], out, notes)
+		switch {
+		case errors.Is(err, flag.ErrHelp):
+			return 0
+		case err != nil:
+			fmt.Fprintln(notes, "replicator:", err)
+			return max(status, 1)
+		}
+		return status
 	}
-	var g run.Group
-	servers.AddTo(&g, ops.Handler(log, reg, func(now time.Time) project.Status { return r.Status(now) }), web.Admin(reg, r.Ready))
-	ctx, cancel := context.WithCancel(ctx)
-	g.Add(func() error { return r.Run(ctx) }, func(error) { cancel() })
-	return g.Run()
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		fmt.Fprint(out, usage())
+		return 0
+	}
+	fmt.Fprintf(notes, "replicator: unknown subcommand %q\n%s", args[0], usage())
+	return 2
 }

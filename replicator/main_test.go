@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
 )
 
 // patience is for what takes long only on a busy machine.
@@ -59,14 +58,15 @@ func (s *system) connect() {
 	s.t.Cleanup(func() { conn.Close(s.ctx) })
 }
 
-// replicate starts a replicator and returns it; the first becomes the system's own.
-func (s *system) replicate() *testenv.Program {
+// replicate starts a replicator and returns it; the first becomes the system's own. more is added to its
+// environment, NAME=value each.
+func (s *system) replicate(more ...string) *testenv.Program {
 	s.t.Helper()
 	public, admin := testenv.FreePort(s.t), testenv.FreePort(s.t)
-	p := testenv.StartProcess(s.t, testenv.Process{Path: testenv.Binary(s.t, "./replicator"), Env: []string{
+	p := testenv.StartProcess(s.t, testenv.Process{Path: testenv.Binary(s.t, "./replicator"), Env: append([]string{
 		fmt.Sprintf("LISTEN_ADDR=127.0.0.1:%d", public), fmt.Sprintf("ADMIN_ADDR=127.0.0.1:%d", admin),
 		"PRIMARY_URL=" + s.dbs.URL("replicator"), "REDIS_URL=" + s.server.URL(),
-	}, Ready: fmt.Sprintf("http://127.0.0.1:%d/livez", admin)})
+	}, more...), Ready: fmt.Sprintf("http://127.0.0.1:%d/livez", admin)})
 	if s.Program == nil {
 		s.Program = p
 		s.status = fmt.Sprintf("http://127.0.0.1:%d/v1/status", public)
@@ -130,7 +130,7 @@ func (s *system) reached() readmodel.Checkpoint {
 	return c
 }
 
-func (s *system) report() (st project.Status) {
+func (s *system) report() (st ops.Status) {
 	s.t.Helper()
 	response, err := http.Get(s.status)
 	s.must(err)
@@ -148,80 +148,8 @@ func (s *system) streaming() bool {
 	return response.StatusCode == http.StatusOK
 }
 
-// equal compares Redis, whole, with the primary: every set in both orders, and nothing else there.
-func (s *system) equal() {
-	s.t.Helper()
-	c := s.reached()
-	want := s.fromPrimary(c.Epoch)
-	testenv.EventuallyNoError(s.t, patience, "only the served epoch's keys", func() error {
-		for _, key := range s.contents() {
-			if _, expected := want[key]; !expected {
-				return fmt.Errorf("%s is there", key)
-			}
-		}
-		return nil
-	})
-	for key, members := range want {
-		got, err := s.members(key)
-		s.must(err)
-		if floor, ok := s.aboveFloor(c.Epoch, key); ok {
-			got, err = s.redis.ZRangeByScore(s.ctx, key, &redis.ZRangeBy{Min: fmt.Sprintf("(%d", floor), Max: "+inf"}).Result()
-			s.must(err)
-		}
-		if len(got) != len(members) {
-			s.t.Fatalf("%s has %d members, want %d", key, len(got), len(members))
-		}
-		for i := range got {
-			if !bytes.Equal([]byte(got[i]), members[i]) {
-				s.t.Fatalf("%s: member %d is %x, want %x", key, i, got[i], members[i])
-			}
-		}
-	}
-}
-
-// contents are the keys whose value follows from the primary's: not what says how the model came to be.
-func (s *system) contents() (keys []string) {
-	s.t.Helper()
-	all, err := s.redis.Keys(s.ctx, "*").Result()
-	s.must(err)
-	for _, key := range all {
-		switch {
-		case key == readmodel.CheckpointKey, key == readmodel.EvictionsKey:
-		case strings.HasSuffix(key, ":live"), strings.HasSuffix(key, ":version"), strings.HasSuffix(key, ":floor"):
-		default:
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
-
-// aboveFloor says whether a key is a set over all raffles, and from where on it is whole.
-func (s *system) aboveFloor(e readmodel.Epoch, key string) (floor int64, ok bool) {
-	var size int16
-	if n, err := fmt.Sscanf(key, "{s%d}:", &size); n != 1 || err != nil {
-		return 0, false
-	}
-	return s.floor(e, size), true
-}
-
-func (s *system) members(key string) ([]string, error) {
-	switch kind := s.redis.Type(s.ctx, key).Val(); kind {
-	case "zset":
-		return s.redis.ZRange(s.ctx, key, 0, -1).Result()
-	case "set":
-		return s.redis.Sort(s.ctx, key, &redis.Sort{}).Result()
-	case "hash":
-		return hashMembers(s.redis.HGetAll(s.ctx, key).Result())
-	case "string":
-		v, err := s.redis.Get(s.ctx, key).Result()
-		return []string{v}, err
-	default:
-		return nil, fmt.Errorf("%s is a %s", key, kind)
-	}
-}
-
 func TestConfigurationNamesEverythingThatIsWrong(t *testing.T) {
-	c := &config{PrimaryURL: "postgres://x:secret@host:notaport/", RedisURL: "redis://a:1,b:2"}
+	c := &config{Stores: Stores{PrimaryURL: "postgres://x:secret@host:notaport/", RedisURL: "redis://a:1,b:2"}}
 	var text string
 	for _, err := range c.Check() {
 		if err != nil {

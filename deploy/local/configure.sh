@@ -122,7 +122,7 @@ configure_services() {
     local both=$PRIMARY_PORT,$STANDBY_PORT writable=target_session_attrs=read-write
     local redis=redis://127.0.0.1:$REDIS_PORT/0 jwks=http://127.0.0.1:$COMMAND_PORT/.well-known/jwks.json
     local given=() name
-    for name in LOG_LEVEL RATE_LIMIT TRUSTED_PROXIES KEY_RETENTION BID_LANES BID_QUEUE MIN_LSN_WAIT; do
+    for name in LOG_LEVEL RATE_LIMIT TRUSTED_PROXIES KEY_RETENTION BID_LANES BID_QUEUE MIN_LSN_WAIT VERIFY_INTERVAL; do
         [[ -z ${!name:-} ]] || given+=("$name=${!name}")
     done
     env_file command "LISTEN_ADDR=127.0.0.1:$COMMAND_PORT" "ADMIN_ADDR=127.0.0.1:$COMMAND_ADMIN_PORT" \

@@ -24,15 +24,33 @@ const ticks = 100
 // TreeCPU is the processor time of a process and all its descendants that are alive, plus that of the
 // children it has waited for (proc(5): fields 14 to 17 of /proc/PID/stat).
 func TreeCPU(pid int) (time.Duration, error) {
-	stats, err := readStats()
+	used, err := TreesCPU(map[string]int{"": pid})
 	if err != nil {
 		return 0, err
 	}
-	root, ok := stats[pid]
+	total, ok := used[""]
 	if !ok {
 		return 0, fmt.Errorf("there is no process %d", pid)
 	}
-	total := root.cpu
+	return total, nil
+}
+
+// TreesCPU is TreeCPU for several processes, by name. Those that don't exist are left out.
+func TreesCPU(pids map[string]int) (map[string]time.Duration, error) {
+	stats, err := readStats()
+	if err != nil {
+		return nil, err
+	}
+	used := make(map[string]time.Duration)
+	for name, pid := range pids {
+		if root, ok := stats[pid]; ok {
+			used[name] = root.cpu + descendants(stats, pid)
+		}
+	}
+	return used, nil
+}
+
+func descendants(stats map[int]procStat, pid int) (total time.Duration) {
 	for child, s := range stats {
 		for p, hops := s.parent, 0; p > 1 && hops < 64; p, hops = stats[p].parent, hops+1 {
 			if p == pid {
@@ -41,7 +59,7 @@ func TreeCPU(pid int) (time.Duration, error) {
 			}
 		}
 	}
-	return total, nil
+	return total
 }
 
 type procStat struct {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
 func serve(t *testing.T, h http.HandlerFunc) string {
@@ -137,5 +142,123 @@ func TestParseStatSurvivesAnyCommandName(t *testing.T) {
 	got, err := parseStat("12 (a ) b) S 7 1 1 0 -1 0 0 0 0 0 10 20 30 40 20 0 1 0 100")
 	if err != nil || got.parent != 7 || got.cpu != time.Second {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestSecondsAddUpToTheWhole(t *testing.T) {
+	addr := serve(t, func(http.ResponseWriter, *http.Request) {})
+	var told []report.Progress
+	c := Config{Addr: addr, VUsers: 3, Duration: 2200 * time.Millisecond, Rate: 100, Progress: func(p report.Progress) { told = append(told, p) },
+		Lag: func(context.Context) (float64, error) { return 7, nil }}
+	r, err := Run(context.Background(), c, get(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var inSeconds int64
+	for i, s := range r.Step("get").Seconds {
+		inSeconds += s.OK
+		if s.At != i || s.Total.Count() != s.OK {
+			t.Errorf("second %d is said to be %d; %d values of %d", i, s.At, s.Total.Count(), s.OK)
+		}
+	}
+	last := told[len(told)-1]
+	if inSeconds != r.Step("get").OK || last.Done != inSeconds || last.Limit != c.Duration || len(r.Samples) != len(told) {
+		t.Errorf("%d in seconds, %d in progress, %d in all; %d samples", inSeconds, last.Done, r.Step("get").OK, len(r.Samples))
+	}
+	if s := r.Samples[1]; s.ActiveUsers != 3 || s.LagMS == nil || *s.LagMS != 7 {
+		t.Errorf("sample %+v", s)
+	}
+}
+
+// Ctrl-C ends a run gracefully: what was under way is finished and counted as good.
+func TestCancelKeepsWhatIsUnderWay(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	addr := serve(t, func(http.ResponseWriter, *http.Request) { cancel() })
+	r, err := Run(ctx, Config{Addr: addr, VUsers: 5, Duration: time.Minute}, get(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := r.Step("get"); s.OK == 0 || s.Failed != 0 {
+		t.Errorf("%d good, %d bad: %v", s.OK, s.Failed, s.Failures)
+	}
+}
+
+func TestBothClientsSendAndReadTheSame(t *testing.T) {
+	large := strings.Repeat("x", 3<<20)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if r.Method != http.MethodPost || r.URL.RequestURI() != "/a?b=c" || r.Header.Get("X-One") != "1" || string(body) != "hello" || err != nil {
+			w.WriteHeader(http.StatusTeapot)
+		}
+		w.Header().Set("X-Two", "2")
+		_, _ = io.WriteString(w, large)
+	}))
+	s.Start()
+	t.Cleanup(s.Close)
+	for _, client := range []string{ClientFast, ClientNet} {
+		for _, drop := range []bool{false, true} {
+			c := Config{Addr: s.Listener.Addr().String(), VUsers: 2, Iterations: 3, Client: client, DropBodies: drop}
+			r, err := Run(context.Background(), c, func(u *User) error {
+				u.Prepare("POST", "/a?b=c").Header.Set("X-One", "1")
+				u.Request.SetBodyString("hello")
+				return u.Do("post", func(w *fasthttp.Response) bool {
+					return w.StatusCode() == 200 && string(w.Header.Peek("X-Two")) == "2" && (drop || string(w.Body()) == large)
+				})
+			})
+			if err != nil || r.Step("post").OK != 6 {
+				t.Errorf("%s, drop %v: %v, %+v", client, drop, err, r.Step("post").Failures)
+			}
+		}
+	}
+}
+
+func TestNetClientSpeaksHTTP2(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Proto", r.Proto)
+	}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	n := newNetClient(Config{Addr: s.Listener.Addr().String(), TLS: true, VUsers: 1, Timeout: time.Second})
+	n.client.Transport.(*http.Transport).TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig
+	var request fasthttp.Request
+	var response fasthttp.Response
+	request.SetRequestURI("/")
+	if err := n.Do(&request, &response); err != nil || string(response.Header.Peek("Proto")) != "HTTP/2.0" {
+		t.Errorf("%v, %s", err, response.Header.Peek("Proto"))
+	}
+}
+
+func TestPortsAreCompared(t *testing.T) {
+	if err := checkPorts(6000, "32768\t60999\n"); err != nil {
+		t.Error(err)
+	}
+	for _, c := range []struct {
+		users int
+		ports string
+		want  string
+	}{{40_000, "32768\t60999\n", "sysctl"}, {1, "nonsense", "range of ports"}} {
+		if err := checkPorts(c.users, c.ports); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%d users, %q: %v", c.users, c.ports, err)
+		}
+	}
+	if err := CheckLimits(1 << 30); err == nil || !strings.Contains(err.Error(), "hard limit") {
+		t.Errorf("a billion users: %v", err)
+	}
+}
+
+func TestFillHoldsErrorsWithTheirSample(t *testing.T) {
+	addr := serve(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no room", http.StatusServiceUnavailable) })
+	r, err := Run(context.Background(), Config{Addr: addr, VUsers: 2, Iterations: 2}, get(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var result report.Run
+	r.Fill(&result)
+	if e := result.Errors; len(e) != 1 || e[0].Count != 4 || e[0].Kind != "status 503" || e[0].Sample != "no room\n" || e[0].First < 0 || e[0].First > r.Elapsed {
+		t.Errorf("%+v", e)
+	}
+	if s := result.Steps; len(s) != 1 || s[0].Failed != 4 || s[0].Total.Count() != 0 {
+		t.Errorf("%+v", s)
 	}
 }

@@ -12,11 +12,12 @@ type pacer struct {
 	rate     float64
 	rampUp   time.Duration
 	users    int
+	first    int // user
 	arrivals atomic.Int64
 }
 
 func newPacer(c Config, start time.Time) *pacer {
-	return &pacer{start: start, rate: c.Rate, rampUp: c.RampUp, users: c.VUsers}
+	return &pacer{start: start, rate: c.Rate, rampUp: c.RampUp, users: c.VUsers, first: c.FirstUser}
 }
 
 // arrivalOffset is the intended start of the n-th arrival (from 0) at a constant rate per second.
@@ -29,18 +30,19 @@ func rampOffset(id, users int, rampUp time.Duration) time.Duration {
 	return time.Duration(int64(rampUp) * int64(id) / int64(users))
 }
 
-// wait returns when the user may begin its iteration; intended is zero in the closed model. In the
-// open model whichever user is free takes the next arrival, and starts late if all were busy: the
-// lateness is part of the latency. more is false when the run is over.
-func (p *pacer) wait(ctx context.Context, id, iteration int) (intended time.Time, more bool) {
+// wait returns when the user may begin its iteration and sets what the pacer knows about it. In the open
+// model whichever user is free takes the next arrival, and starts late if all were busy: the lateness is
+// part of the latency. more is false when the run is over.
+func (p *pacer) wait(ctx context.Context, u *User) (more bool) {
 	if p.rate == 0 {
-		if iteration > 0 || p.rampUp == 0 {
-			return time.Time{}, ctx.Err() == nil
+		if u.Iteration > 0 || p.rampUp == 0 {
+			return ctx.Err() == nil
 		}
-		return time.Time{}, sleepUntil(ctx, p.start.Add(rampOffset(id, p.users, p.rampUp)))
+		return sleepUntil(ctx, p.start.Add(rampOffset(u.ID-p.first, p.users, p.rampUp)))
 	}
-	intended = p.start.Add(arrivalOffset(p.arrivals.Add(1)-1, p.rate))
-	return intended, sleepUntil(ctx, intended)
+	u.Arrival = p.arrivals.Add(1) - 1
+	u.intended = p.start.Add(arrivalOffset(u.Arrival, p.rate))
+	return sleepUntil(ctx, u.intended)
 }
 
 func sleepUntil(ctx context.Context, at time.Time) bool {

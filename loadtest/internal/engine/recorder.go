@@ -1,69 +1,59 @@
 package engine
 
 import (
-	"sort"
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// Latencies are kept in microseconds with three significant digits up to two minutes.
+// Latencies are kept in microseconds: with three significant digits over the run, with two per second.
 const (
-	lowest      = 1
-	highest     = int64(2 * time.Minute / time.Microsecond)
-	significant = 3
+	digits       = 3
+	secondDigits = 2
 )
+
+// maxDetail bounds the sample of an error, in bytes.
+const maxDetail = 300
 
 type sample struct {
 	step, failure  string
+	detail         func() string // of a failure
 	service, total time.Duration
 	at             time.Time
 }
 
 // Recorder keeps all latencies of a run. Users share a few shards, so that they seldom meet at a lock
 // and 6,000 of them need no histogram each.
-type Recorder struct{ shards []shard }
+type Recorder struct {
+	shards []shard
+	// seconds holds what the shards had for each whole second, by step. Only the watch touches it.
+	seconds map[string][]report.Second
+}
 
 type shard struct {
 	mu    sync.Mutex
-	steps map[string]*Step
+	steps map[string]*recording
 	_     [40]byte // keep two shards' locks off one cache line
 }
 
-// Step is what one named request did. Service is the time from sending to the answer; Total the time
-// from the intended start (the same in the closed model). Only successful requests are in the histograms.
-type Step struct {
-	Name           string
-	Service, Total *hdrhistogram.Histogram
-	OK, Failed     int64
-	Failures       map[string]Failure
-}
-
-// Failure is one kind of failed request.
-type Failure struct {
-	Count int64
-	First time.Time
-}
-
-// Report is the outcome of a run.
-type Report struct {
-	Steps        []*Step // by name
-	Elapsed      time.Duration
-	GeneratorCPU time.Duration
+// recording is a step of one shard, and apart what it did since the last look.
+type recording struct {
+	Step
+	since              *hdrhistogram.Histogram
+	sinceOK, sinceFail int64
 }
 
 func newRecorder(users int) *Recorder {
-	r := &Recorder{shards: make([]shard, min(users, 16))}
+	r := &Recorder{shards: make([]shard, min(users, 16)), seconds: make(map[string][]report.Second)}
 	for i := range r.shards {
-		r.shards[i].steps = make(map[string]*Step)
+		r.shards[i].steps = make(map[string]*recording)
 	}
 	return r
-}
-
-func newStep(name string) *Step {
-	return &Step{Name: name, Failures: make(map[string]Failure),
-		Service: hdrhistogram.New(lowest, highest, significant), Total: hdrhistogram.New(lowest, highest, significant)}
 }
 
 func (r *Recorder) add(user int, s sample) {
@@ -72,33 +62,81 @@ func (r *Recorder) add(user int, s sample) {
 	defer sh.mu.Unlock()
 	step, ok := sh.steps[s.step]
 	if !ok {
-		step = newStep(s.step)
+		step = &recording{Step: *newStep(s.step), since: report.NewHDR(secondDigits)}
 		sh.steps[s.step] = step
 	}
 	if s.failure != "" {
-		step.Failed++
-		f := step.Failures[s.failure]
-		if f.Count == 0 {
-			f.First = s.at
-		}
-		f.Count++
-		step.Failures[s.failure] = f
+		step.fail(s)
 		return
 	}
 	step.OK++
+	step.sinceOK++
 	record(step.Service, s.service)
 	record(step.Total, s.total)
+	record(step.since, s.total)
+}
+
+func (r *recording) fail(s sample) {
+	r.Failed++
+	r.sinceFail++
+	f := r.Failures[s.failure]
+	if f.Count == 0 {
+		f.First, f.Sample = s.at, s.detail()
+		f.Sample = f.Sample[:min(len(f.Sample), maxDetail)]
+	}
+	f.Count++
+	r.Failures[s.failure] = f
 }
 
 // record puts what lies outside the histogram's range at its edge.
 func record(h *hdrhistogram.Histogram, d time.Duration) {
-	if err := h.RecordValue(min(max(d.Microseconds(), lowest), highest)); err != nil {
+	if err := h.RecordValue(min(max(d.Microseconds(), report.Lowest), report.Highest)); err != nil {
 		panic("engine: a value within the range was refused: " + err.Error())
 	}
 }
 
+// look moves what the steps did since the last look to the whole second at, and returns the sum of all
+// steps.
+func (r *Recorder) look(at int) report.Second {
+	fresh := make(map[string]*recording)
+	for i := range r.shards {
+		r.shards[i].take(fresh)
+	}
+	all := report.Second{At: at}
+	total := report.NewHDR(secondDigits)
+	for name, f := range fresh {
+		r.seconds[name] = append(r.seconds[name],
+			report.Second{At: at, OK: f.sinceOK, Failed: f.sinceFail, Total: report.FromHDR(f.since)})
+		all.OK += f.sinceOK
+		all.Failed += f.sinceFail
+		total.Merge(f.since)
+	}
+	all.Total = report.FromHDR(total)
+	return all
+}
+
+func (sh *shard) take(into map[string]*recording) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for name, s := range sh.steps {
+		if s.sinceOK+s.sinceFail == 0 {
+			continue
+		}
+		sum, ok := into[name]
+		if !ok {
+			sum = &recording{since: report.NewHDR(secondDigits)}
+			into[name] = sum
+		}
+		sum.sinceOK += s.sinceOK
+		sum.sinceFail += s.sinceFail
+		sum.since.Merge(s.since)
+		s.since.Reset()
+		s.sinceOK, s.sinceFail = 0, 0
+	}
+}
+
 // report merges the shards: histograms are added up, percentiles never averaged.
-func (r *Recorder) report() *Report {
+func (r *Recorder) report(start time.Time) *Report {
 	merged := make(map[string]*Step)
 	for i := range r.shards {
 		for name, s := range r.shards[i].steps {
@@ -107,49 +145,14 @@ func (r *Recorder) report() *Report {
 				m = newStep(name)
 				merged[name] = m
 			}
-			m.Merge(s)
+			m.Merge(&s.Step)
 		}
 	}
-	report := &Report{}
-	for _, s := range merged {
-		report.Steps = append(report.Steps, s)
+	result := &Report{Started: start}
+	for name, s := range merged {
+		s.Seconds = r.seconds[name]
+		result.Steps = append(result.Steps, s)
 	}
-	sort.Slice(report.Steps, func(i, j int) bool { return report.Steps[i].Name < report.Steps[j].Name })
-	return report
-}
-
-// Merge adds another recording of the same step.
-func (s *Step) Merge(o *Step) {
-	s.Service.Merge(o.Service)
-	s.Total.Merge(o.Total)
-	s.OK += o.OK
-	s.Failed += o.Failed
-	for kind, f := range o.Failures {
-		have, ok := s.Failures[kind]
-		if !ok || f.First.Before(have.First) {
-			have.First = f.First
-		}
-		have.Count += f.Count
-		s.Failures[kind] = have
-	}
-}
-
-// Step returns the step of that name; one that never ran has no requests.
-func (r *Report) Step(name string) *Step {
-	for _, s := range r.Steps {
-		if s.Name == name {
-			return s
-		}
-	}
-	return newStep(name)
-}
-
-// PerSecond is the rate of successful requests of a step.
-func (r *Report) PerSecond(name string) float64 {
-	return float64(r.Step(name).OK) / r.Elapsed.Seconds()
-}
-
-// Percentile is the total latency that q percent of the step's successful requests did not exceed.
-func (s *Step) Percentile(q float64) time.Duration {
-	return time.Duration(s.Total.ValueAtPercentile(q)) * time.Microsecond
+	slices.SortFunc(result.Steps, func(a, b *Step) int { return cmp.Compare(a.Name, b.Name) })
+	return result
 }

@@ -34,9 +34,10 @@ func (l *loader) copyAll(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return err
 	}
-	return copyTable(ctx, l, tx, "bids (raffle_id, id, user_id, size, price, quantity, created_at)",
-		scale.Bids, l.set.Bids(), l.bid)
+	return copyTable(ctx, l, tx, "bids "+bidColumns, scale.Bids, l.set.Bids(), l.bid)
 }
+
+const bidColumns = "(raffle_id, id, user_id, size, price, quantity, created_at)"
 
 // copyTable sends rows to a target, which is a table and its columns.
 func copyTable[T any](ctx context.Context, l *loader, tx pgx.Tx, target string, total int64,

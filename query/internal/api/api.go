@@ -10,25 +10,37 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
 )
 
 // API answers the read API.
 type API struct {
-	book          *bidbook.Chain
+	Sources
 	allowReadPath bool
 	document      []byte
-	verifier      *auth.Verifier
 	pages         pages
 }
 
+// Sources are what the API answers from. Without a Verifier no token can be checked.
+type Sources struct {
+	Book     *bidbook.Chain
+	Feed     *live.Hub
+	Verifier *auth.Verifier
+}
+
 // New makes the public handler. document is the OpenAPI description; allowReadPath honours the request
-// header Read-Path; without a verifier no token can be checked.
-func New(log *slog.Logger, reg prometheus.Registerer, book *bidbook.Chain, verifier *auth.Verifier, allowReadPath bool, document []byte) http.Handler {
-	a := &API{book: book, verifier: verifier, allowReadPath: allowReadPath, document: document}
+// header Read-Path.
+func New(log *slog.Logger, reg prometheus.Registerer, from Sources, allowReadPath bool, document []byte) http.Handler {
+	a := &API{Sources: from, allowReadPath: allowReadPath, document: document}
+	sockets := live.NewSocketIO(a.Feed, a.joinable)
 	rt := web.NewRouter(log, reg, problem)
 	for _, r := range a.routes() {
 		rt.Handle(http.MethodGet, r.path, r.handler)
 	}
+	rt.HandlePrefix("/socket.io/", func(w http.ResponseWriter, r *http.Request) error {
+		sockets.ServeHTTP(w, r)
+		return nil
+	})
 	return rt
 }
 
@@ -47,6 +59,7 @@ func (a *API) routes() []route {
 		{"/v1/raffles/{id}/bids/{bid_id}", a.bid},
 		{"/v1/bids", a.sizeBids},
 		{"/v1/me/bids", a.myBids},
+		{"/v1/raffles/{id}/live", a.live},
 		{"/openapi/query.yaml", a.openapi},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
 )
 
 // Errors of requests.
@@ -35,6 +36,7 @@ var problems = []struct {
 	{bidbook.ErrUnavailable, web.NewProblem(http.StatusServiceUnavailable, "no database that could answer is reachable").Retry(time.Second)},
 	{auth.ErrToken, web.NewProblem(http.StatusUnauthorized, "the token is not valid, or not any more")},
 	{auth.ErrNoKeys, web.NewProblem(http.StatusServiceUnavailable, "tokens can't be checked now").Retry(time.Second)},
+	{live.ErrFull, web.NewProblem(http.StatusServiceUnavailable, "there are as many live feeds as there may be").Retry(5 * time.Second)},
 	{context.Canceled, web.NewProblem(http.StatusServiceUnavailable, "the request was given up").Retry(time.Second)},
 	{context.DeadlineExceeded, web.NewProblem(http.StatusServiceUnavailable, "the answer took too long").Retry(time.Second)},
 }

@@ -1,7 +1,8 @@
-// Package ops serves what operators ask the replicator.
+// Package ops serves what operators ask the replicator and tell it to do.
 package ops
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -10,15 +11,47 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 )
 
-// Handler answers GET /v1/status with the replicator's project.Status.
-func Handler(log *slog.Logger, reg prometheus.Registerer, status func(now time.Time) project.Status) http.Handler {
-	rt := web.NewRouter(log, reg, func(error) *web.Problem { return nil })
-	rt.Handle(http.MethodGet, "/v1/status", func(w http.ResponseWriter, r *http.Request) error {
+// Status is the answer to GET /v1/status. Verify is missing where the background comparison is off.
+type Status struct {
+	project.Status
+	Verify *verify.State `json:"verify,omitempty"`
+}
+
+// Replicator is what the handler asks and tells.
+type Replicator struct {
+	Status  func(now time.Time) Status
+	Rebuild func() error // project.ErrBusy: not now
+}
+
+// Handler answers GET /v1/status, and POST /v1/rebuild with 202 when a rebuild will be made or 409 when
+// this replicator can't make one.
+func Handler(log *slog.Logger, reg prometheus.Registerer, r Replicator) http.Handler {
+	rt := web.NewRouter(log, reg, problem)
+	rt.Handle(http.MethodGet, "/v1/status", func(w http.ResponseWriter, req *http.Request) error {
 		w.Header().Set("Cache-Control", "no-store")
-		web.WriteJSON(w, r, http.StatusOK, status(time.Now()))
+		web.WriteJSON(w, req, http.StatusOK, r.Status(time.Now()))
+		return nil
+	})
+	rt.Handle(http.MethodPost, "/v1/rebuild", func(w http.ResponseWriter, req *http.Request) error {
+		// Browsers name the page that sends a POST: no page may have anything rebuilt.
+		if req.Header.Get("Origin") != "" {
+			return web.NewProblem(http.StatusForbidden, "this is not for browsers")
+		}
+		if err := r.Rebuild(); err != nil {
+			return err
+		}
+		web.WriteJSON(w, req, http.StatusAccepted, r.Status(time.Now()))
 		return nil
 	})
 	return rt
+}
+
+func problem(err error) *web.Problem {
+	if errors.Is(err, project.ErrBusy) {
+		return web.NewProblem(http.StatusConflict, err.Error())
+	}
+	return nil
 }

@@ -36,19 +36,6 @@ func TestP2OnlyACommitEndsApplying(t *testing.T) {
 	}
 }
 
-// R1, P4: an epoch that holds what the primary does not, or lacks something, is not served meanwhile.
-func TestP4OnlyAStaleEpochIsServedDuringARebuild(t *testing.T) {
-	for reason, want := range map[Reason]bool{
-		Resume: true, CheckpointMissing: true, CheckpointCorrupt: true, SlotMissing: true, SlotLost: true,
-		CheckpointBehind: true, Truncated: true,
-		OtherSystem: false, OtherTimeline: false, PrimaryBehind: false, Evicted: false, Torn: false,
-	} {
-		if got := reason.keepsServing(); got != want {
-			t.Errorf("%q: %v", reason, got)
-		}
-	}
-}
-
 func TestR1EvictionsAreComparedWithinARunOfTheServer(t *testing.T) {
 	for _, c := range []struct {
 		before, now string

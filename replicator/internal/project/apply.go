@@ -104,6 +104,9 @@ func (a *applier) apply(b *batch) error {
 	if err := a.write(after(a.checkpoint, b, time.Now()), b.append); err != nil {
 		return err
 	}
+	if b.commits > 0 {
+		a.board.update(func() { a.board.moved = true })
+	}
 	a.count(b)
 	a.queue.release(b)
 	return nil

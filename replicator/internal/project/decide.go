@@ -25,6 +25,7 @@ const (
 	Truncated         Reason = "truncated"
 	Torn              Reason = "flush_torn"
 	Evicted           Reason = "keys_evicted"
+	Requested         Reason = "requested"
 )
 
 // keepsServing says whether the old epoch is merely behind, so that it may be served, with its lag,
@@ -67,11 +68,13 @@ func (s state) slot(name string) *wal.Slot {
 // decide says whether the stream can go on from the checkpoint, and if not, why (P3, P4). A checkpoint
 // ahead of its slot is the normal case, since positions are confirmed late; one that is behind would
 // skip what the slot has let go; one ahead of the primary holds what the primary lost.
+// Reasons that forbid to serve the old epoch come before those that don't.
 func decide(s state) Reason {
+	if !s.forced.keepsServing() {
+		return s.forced
+	}
 	c := s.checkpoint()
 	switch {
-	case s.forced != Resume:
-		return s.forced
 	case s.stored == "":
 		return CheckpointMissing
 	case c == nil:
@@ -80,6 +83,10 @@ func decide(s state) Reason {
 		return OtherSystem
 	case c.Timeline != s.system.Timeline:
 		return OtherTimeline
+	case c.LSN > s.system.Flushed:
+		return PrimaryBehind
+	case s.forced != Resume:
+		return s.forced
 	}
 	slot := s.slot(c.Slot)
 	switch {
@@ -89,10 +96,8 @@ func decide(s state) Reason {
 		return SlotLost
 	case c.LSN < slot.ConfirmedLSN:
 		return CheckpointBehind
-	case c.LSN > s.system.Flushed:
-		return PrimaryBehind
 	}
-	return Resume
+	return s.forced
 }
 
 // nextEpoch is past every epoch that anything still names: the checkpoint, the slots, the mark of a

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -79,7 +80,7 @@ func (f *feed) Begin(final wal.LSN) error {
 
 func (f *feed) Truncate(relations []*wal.Relation) error {
 	for _, r := range relations {
-		if _, ours := tables[r.Name]; ours {
+		if tables.Of(r.Name) != tables.Other {
 			return errTruncated
 		}
 	}

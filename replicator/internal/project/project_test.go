@@ -15,58 +15,6 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-func TestP3P4Decide(t *testing.T) {
-	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", LSN: 100, Epoch: 5, Token: "a"}
-	whole := state{stored: cp.String(), system: wal.System{ID: 1, Timeline: 1, Flushed: 1000},
-		slots: []wal.Slot{{Name: "pyramid_4"}, {Name: "pyramid_5", ConfirmedLSN: 100}}}
-	for _, c := range []struct {
-		name   string
-		change func(*state)
-		want   Reason
-	}{
-		{"all is well", func(*state) {}, Resume},
-		{"the checkpoint is ahead of the slot", func(s *state) { s.slots[1].ConfirmedLSN = 10 }, Resume},
-		{"within a transaction", func(s *state) { p := cp; p.Applying = true; s.stored = p.String() }, Resume},
-		{"the slot is held", func(s *state) { s.slots[1].ActivePID = 7 }, Resume},
-		{"no checkpoint", func(s *state) { s.stored = "" }, CheckpointMissing},
-		{"corrupt checkpoint", func(s *state) { s.stored = "1 x" }, CheckpointCorrupt},
-		{"other system", func(s *state) { s.system.ID = 2 }, OtherSystem},
-		{"other timeline", func(s *state) { s.system.Timeline = 2 }, OtherTimeline},
-		{"no slot", func(s *state) { s.slots = nil }, SlotMissing},
-		{"another slot", func(s *state) { p := cp; p.Slot = "pyramid_6"; s.stored = p.String() }, SlotMissing},
-		{"the slot's WAL is gone", func(s *state) { s.slots[1].Lost = true }, SlotLost},
-		{"the checkpoint is behind the slot", func(s *state) { s.slots[1].ConfirmedLSN = 101 }, CheckpointBehind},
-		{"the primary lost WAL", func(s *state) { s.system.Flushed = 99 }, PrimaryBehind},
-		{"truncated", func(s *state) { s.forced = Truncated }, Truncated},
-	} {
-		s := whole
-		s.slots = append([]wal.Slot(nil), whole.slots...)
-		c.change(&s)
-		if got := decide(s); got != c.want {
-			t.Errorf("%s: %q, want %q", c.name, got, c.want)
-		}
-	}
-}
-
-func TestP4AnEpochIsNeverUsedTwice(t *testing.T) {
-	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", Epoch: 2000, Token: "a"}
-	for _, c := range []struct {
-		name, stored, mark string
-		slot               string
-		want               readmodel.Epoch
-	}{
-		{"clock", "", "", "x", 1000},
-		{"checkpoint", cp.String(), "", "x", 2001},
-		{"slot", cp.String(), "", "pyramid_3000", 3001},
-		{"mark", cp.String(), mark(4000, "a", 1), "pyramid_3000", 4001},
-	} {
-		s := state{stored: c.stored, slots: []wal.Slot{{Name: c.slot}}}
-		if got := nextEpoch(s, c.mark, time.Unix(1000, 0)); got != c.want {
-			t.Errorf("%s: %d, want %d", c.name, got, c.want)
-		}
-	}
-}
-
 func TestP1OnlySettledCheckpointsAreConfirmed(t *testing.T) {
 	at := func(ms int) time.Time { return time.UnixMilli(1_000_000 + int64(ms)) }
 	d := &durable{confirmed: 5}
@@ -223,10 +171,9 @@ func TestEventsOfATransactionBecomeOneEntryARaffle(t *testing.T) {
 
 func TestP2TransactionsShareAFlushAndALargeOneTakesSeveral(t *testing.T) {
 	f := &feed{ctx: context.Background(), queue: newQueue(1), projector: newProjector(1)}
-	relation := &wal.Relation{ID: 1, Name: "public.products", Full: true}
-	for _, c := range tables[relation.Name].columns {
-		relation.Columns = append(relation.Columns, wal.ColumnType{Name: c.name, OID: map[wal.Class]uint32{wal.Integer: 20, wal.Text: 25, wal.Date: 1082}[c.class]})
-	}
+	relation := &wal.Relation{ID: 1, Name: "public.products", Full: true, Columns: []wal.ColumnType{{Name: "id", OID: 20},
+		{Name: "name", OID: 25}, {Name: "model", OID: 25}, {Name: "color", OID: 25}, {Name: "category", OID: 25}, {Name: "image_url", OID: 25},
+		{Name: "release_price", OID: 20}, {Name: "release_date", OID: 1082}}}
 	if err := f.Describe(relation); err != nil {
 		t.Fatal(err)
 	}

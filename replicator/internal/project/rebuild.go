@@ -77,7 +77,8 @@ func (b *builder) close() error {
 	return err
 }
 
-// begin takes the mark and removes what interrupted rebuilds left behind.
+// begin takes the mark and removes what interrupted rebuilds left behind, also under the number of the new
+// epoch: without a checkpoint and slots to tell, it may have been used within this second.
 func (b *builder) begin(ctx context.Context, s state, served bool) error {
 	var err error
 	b.epoch = nextEpoch(s, s.mark, time.Now())
@@ -87,7 +88,7 @@ func (b *builder) begin(ctx context.Context, s state, served bool) error {
 	if err := b.write(nothing); err != nil {
 		return err
 	}
-	keep := epochs{b.epoch: true}
+	keep := epochs{}
 	var slot string
 	if cp := s.checkpoint(); cp != nil && served {
 		keep[cp.Epoch], slot = true, cp.Slot
@@ -145,6 +146,9 @@ func (b *builder) load(ctx context.Context, snapshot string, at readmodel.LSN) (
 		return nil
 	})
 	if err := g.Wait(); err != nil {
+		return p.done, err
+	}
+	if err := l.read(ctx, func(ctx context.Context, r *reading) error { return stillWhole(ctx, r.tx) }); err != nil {
 		return p.done, err
 	}
 	return p.done, b.write(func(c *resp.Commands) {

@@ -25,8 +25,9 @@ type Replicator struct {
 	board      *board
 	metrics    *metrics
 
-	forced    Reason // the next session rebuilds
-	evictions string // of Redis when this session began, as in readmodel.EvictionsKey
+	requests  chan struct{} // for a rebuild, by an operator
+	forced    Reason        // the next session rebuilds
+	evictions string        // of Redis when this session began, as in readmodel.EvictionsKey
 }
 
 // New makes a replicator; Run starts it. The options of Redis are changed to never retry.
@@ -35,7 +36,8 @@ func New(primaryURL string, options *redis.Options, log *slog.Logger, reg promet
 	options.Protocol = 2
 	options.DisableIdentity = true
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = 2*time.Second, flushTime, flushTime
-	r := &Replicator{primaryURL: primaryURL, redis: redis.NewClient(options), log: log, board: &board{started: time.Now()}}
+	r := &Replicator{primaryURL: primaryURL, redis: redis.NewClient(options), log: log, board: &board{started: time.Now()},
+		requests: make(chan struct{}, 1)}
 	r.metrics = newMetrics(reg, func() float64 { return float64(r.Status(time.Now()).LagMillis) / 1000 })
 	r.board.metrics = r.metrics
 	r.board.state(Starting)
@@ -54,12 +56,12 @@ func (r *Replicator) Ready(context.Context) error {
 }
 
 const (
-	firstBackoff = 100 * time.Millisecond
+	firstBackoff = 50 * time.Millisecond
 	lastBackoff  = 3 * time.Second // P9: a takeover has 10 s
 )
 
-// Run works until the context ends; what fails is tried again with backoff. Its only error is that of
-// closing Redis.
+// Run works until the context ends; what fails is tried again with backoff, which begins anew after a
+// session that has applied a transaction from the stream. Its only error is that of closing Redis.
 func (r *Replicator) Run(ctx context.Context) error {
 	backoff := firstBackoff
 	for ctx.Err() == nil {
@@ -67,7 +69,11 @@ func (r *Replicator) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		if r.streamedFor() > lastBackoff {
+		if errors.Is(err, errRequested) {
+			r.request()
+			continue
+		}
+		if r.board.hasMoved() {
 			backoff = firstBackoff
 		}
 		r.board.failed(err, time.Now())
@@ -104,15 +110,6 @@ func (r *Replicator) withdraw(ctx context.Context, token string) {
 	}
 }
 
-func (r *Replicator) streamedFor() (d time.Duration) {
-	r.board.update(func() {
-		if !r.board.since.IsZero() {
-			d = time.Since(r.board.since)
-		}
-	})
-	return d
-}
-
 // session connects, waits for the lock, decides, and replicates until the first error.
 func (r *Replicator) session(ctx context.Context) error {
 	r.board.state(Starting)
@@ -136,6 +133,7 @@ func (r *Replicator) session(ctx context.Context) error {
 		return err
 	}
 	defer stream.Close()
+	r.takeRequest()
 	s, err := r.inspect(ctx, c, stream)
 	if err != nil {
 		return err
@@ -198,6 +196,8 @@ func (r *Replicator) watch(ctx context.Context, c *control) error {
 		}
 		select {
 		case <-tick.C:
+		case <-r.requests:
+			return errRequested
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -9,43 +9,43 @@ import (
 	"strconv"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
 // shelf gathers the bids of one (raffle, size) of a snapshot, which come in the order of their members,
 // and writes each of its sets at once.
 type shelf struct {
-	set      set
-	arena    []byte
-	ends     []int    // of the members in the arena
-	newest   []int64  // scores
-	price    []uint64 // sort key of highest: the price inverted, then the place in the order of members
-	begun    bool     // a former part of the set was written
-	scored   []scored
-	dump     []byte
-	sizes    []int16 // of the raffle so far
-	reading  *reading
-	relation *wal.Relation
-	columns  []int
-	row      wal.Row
+	set     set
+	arena   []byte
+	ends    []int    // of the members in the arena
+	newest  []int64  // scores
+	price   []uint64 // sort key of highest: the price inverted, then the place in the order of members
+	begun   bool     // a former part of the set was written
+	scored  []scored
+	dump    []byte
+	sizes   []int16 // of the raffle so far
+	reading *reading
 }
 
 // books loads the bids of a range of raffles.
 func (r *reading) books(ctx context.Context, from, to int64) error {
 	s := &shelf{reading: r}
 	query := fmt.Sprintf("WHERE raffle_id >= %d AND raffle_id < %d ORDER BY raffle_id, size, created_at, id", from, to)
-	err := r.copy(ctx, "public.bids", query, func(relation *wal.Relation, fields [][]byte) error { return s.add(ctx, relation, fields) })
+	err := tables.Copy(ctx, r.tx.Conn(), tables.Bids, query, func(p tables.Plan, row *wal.Row) error {
+		b := p.Bid(row)
+		if err := row.Err(); err != nil {
+			return err
+		}
+		return s.add(ctx, b)
+	})
 	if err != nil {
 		return err
 	}
 	return errors.Join(s.write(ctx), s.writeSizes(ctx))
 }
 
-func (s *shelf) add(ctx context.Context, relation *wal.Relation, fields [][]byte) error {
-	b, err := s.read(relation, fields)
-	if err != nil {
-		return err
-	}
+func (s *shelf) add(ctx context.Context, b readmodel.Bid) error {
 	if next := (set{b.RaffleID, b.Size}); next != s.set {
 		if err := s.write(ctx); err != nil {
 			return err
@@ -68,19 +68,6 @@ func (s *shelf) add(ctx context.Context, relation *wal.Relation, fields [][]byte
 	s.ends = append(s.ends, len(s.arena))
 	s.newest = append(s.newest, int64(b.NewestScore()))
 	return nil
-}
-
-func (s *shelf) read(relation *wal.Relation, fields [][]byte) (readmodel.Bid, error) {
-	if s.relation != relation {
-		p := newProjector(0)
-		if err := p.describe(relation); err != nil {
-			return readmodel.Bid{}, err
-		}
-		s.relation, s.columns = relation, p.plans[relation.ID].columns
-	}
-	wal.CopyRow(relation, fields, &s.row)
-	b := readBid(s.columns, &s.row)
-	return b, s.row.Err()
 }
 
 func (s *shelf) member(i int) []byte {
@@ -165,13 +152,12 @@ func (s *shelf) writeSizes(ctx context.Context) error {
 // sizeNewest loads the newest bids of a size over all raffles, and one more: the score of that one is
 // where the set has holes.
 func (r *reading) sizeNewest(ctx context.Context, size int16) error {
-	s := &shelf{reading: r}
 	var newest []scored
 	query := fmt.Sprintf("WHERE size = %d ORDER BY created_at DESC, id DESC LIMIT %d", size, readmodel.SizeKept+1)
-	err := r.copy(ctx, "public.bids", query, func(relation *wal.Relation, fields [][]byte) error {
-		b, err := s.read(relation, fields)
+	err := tables.Copy(ctx, r.tx.Conn(), tables.Bids, query, func(p tables.Plan, row *wal.Row) error {
+		b := p.Bid(row)
 		newest = append(newest, scored{b.AppendSizeMember(nil), int64(b.NewestScore())})
-		return err
+		return row.Err()
 	})
 	if err != nil || len(newest) == 0 {
 		return err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -72,10 +72,10 @@ func (l *loader) load(ctx context.Context) error {
 	var bounds []int64
 	var sizes []int16
 	err := l.read(ctx, func(ctx context.Context, r *reading) (err error) {
-		if err = r.entries(ctx, "public.products"); err != nil {
+		if err = r.entries(ctx, tables.Products); err != nil {
 			return err
 		}
-		if err = r.entries(ctx, "public.raffles"); err != nil {
+		if err = r.entries(ctx, tables.Raffles); err != nil {
 			return err
 		}
 		if bounds, err = r.bounds(ctx); err != nil {
@@ -199,47 +199,18 @@ func (l *loader) release(p *parcel) {
 	l.free <- p
 }
 
-// copy reads the rows that a query over a table gives, in the columns that the read model uses.
-func (r *reading) copy(ctx context.Context, table, query string, row func(*wal.Relation, [][]byte) error) error {
-	relation, err := describe(ctx, r.tx, 1, table)
-	if err != nil {
-		return err
-	}
-	columns := make([]string, len(relation.Columns))
-	for i, c := range relation.Columns {
-		columns[i] = pgx.Identifier{c.Name}.Sanitize()
-	}
-	reader := &wal.CopyReader{Row: func(fields [][]byte) error { return row(relation, fields) }}
-	sql := fmt.Sprintf("COPY (SELECT %s FROM %s %s) TO STDOUT (FORMAT binary)", strings.Join(columns, ", "), table, query)
-	if _, err := r.tx.Conn().PgConn().CopyTo(ctx, reader, sql); err != nil {
-		return fmt.Errorf("%s: %w", table, err)
-	}
-	return reader.Close()
-}
-
 // entries loads a small table through the projector of the stream.
-func (r *reading) entries(ctx context.Context, table string) error {
+func (r *reading) entries(ctx context.Context, t tables.Table) error {
 	p, b := newProjector(r.epoch), newBatch(r.epoch)
-	var m wal.Message
-	var seen *wal.Relation
-	return r.copy(ctx, table, "", func(relation *wal.Relation, fields [][]byte) error {
-		if seen != relation {
-			if err := p.describe(relation); err != nil {
-				return err
-			}
-			seen, m = relation, wal.Message{Kind: wal.Insert, Relation: relation}
-		}
+	return tables.Copy(ctx, r.tx.Conn(), t, "", func(plan tables.Plan, row *wal.Row) error {
 		if err := r.room(ctx); err != nil {
 			return err
 		}
-		wal.CopyRow(relation, fields, &m.New)
 		b.reset()
-		if err := p.row(b, &m); err != nil {
-			return err
-		}
+		p.change(b, plan, nil, row)
 		r.parcel.rows++
 		b.append(&r.parcel.commands)
-		return nil
+		return row.Err()
 	})
 }
 
@@ -269,19 +240,4 @@ func (r *reading) sizes(ctx context.Context) ([]int16, error) {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[int16])
-}
-
-// describe reads the needed columns of a table as the stream would describe them.
-func describe(ctx context.Context, tx pgx.Tx, id uint32, name string) (*wal.Relation, error) {
-	wanted := make([]string, 0, 8)
-	for _, c := range tables[name].columns {
-		wanted = append(wanted, c.name)
-	}
-	rows, err := tx.Query(ctx, `SELECT attname::text, atttypid FROM pg_attribute
-		WHERE attrelid = $1::text::regclass AND attname = ANY ($2) AND NOT attisdropped ORDER BY attnum`, name, wanted)
-	if err != nil {
-		return nil, err
-	}
-	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[wal.ColumnType])
-	return &wal.Relation{ID: id, Name: name, Full: true, Columns: columns}, err
 }

@@ -57,7 +57,7 @@ type board struct {
 	status     Status
 	checkpoint readmodel.Checkpoint
 	flushed    readmodel.LSN // of the primary, as seen last
-	since      time.Time     // streaming since
+	moved      bool          // this session has applied a transaction from the stream
 	started    time.Time
 	metrics    *metrics
 }
@@ -71,10 +71,6 @@ func (b *board) update(f func()) {
 func (b *board) state(s State) {
 	b.update(func() {
 		b.status.State = s
-		b.since = time.Time{}
-		if s == Streaming {
-			b.since = time.Now()
-		}
 		if s != Rebuilding {
 			b.status.Rebuild = nil
 		}
@@ -92,6 +88,11 @@ func (b *board) state(s State) {
 func (b *board) served() (c readmodel.Checkpoint, streaming bool) {
 	b.update(func() { c, streaming = b.checkpoint, b.status.State == Streaming })
 	return c, streaming
+}
+
+func (b *board) hasMoved() (moved bool) {
+	b.update(func() { moved, b.moved = b.moved, false })
+	return moved
 }
 
 func (b *board) applied(c readmodel.Checkpoint) {

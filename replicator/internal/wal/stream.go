@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"sync"
 	"time"
 
@@ -37,12 +38,16 @@ const readBuffer = 64 << 10
 
 // Connect opens the replication connection to the primary.
 func Connect(ctx context.Context, url string) (*Stream, error) {
+	return connect(ctx, url, map[string]string{"application_name": "replicator"})
+}
+
+func connect(ctx context.Context, url string, params map[string]string) (*Stream, error) {
 	config, err := pgconn.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("primary URL: %w", err)
 	}
 	for name, value := range map[string]string{
-		"replication": "database", "application_name": "replicator",
+		"replication": "database",
 		// A walsender of a stopped or lost replicator frees the slot within this time.
 		"wal_sender_timeout": "5s",
 		"DateStyle":          "ISO", "TimeZone": "UTC",
@@ -51,6 +56,7 @@ func Connect(ctx context.Context, url string) (*Stream, error) {
 	} {
 		config.RuntimeParams[name] = value
 	}
+	maps.Copy(config.RuntimeParams, params)
 	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		return pgproto3.NewFrontend(bufio.NewReaderSize(&gatherer{from: r}, readBuffer), w)
 	}

@@ -1,4 +1,5 @@
-package main
+// Package progress shows on a terminal, or in lines of a log, how far the steps of a command have come.
+package progress
 
 import (
 	"fmt"
@@ -13,8 +14,8 @@ import (
 // lineEvery is how often a running step is told of where there is no terminal.
 const lineEvery = 3 * time.Second
 
-// progress shows how far steps are: as a bar on a terminal, as lines elsewhere.
-type progress struct {
+// Progress shows how far steps are: as a bar on a terminal, as lines elsewhere.
+type Progress struct {
 	out     io.Writer
 	now     func() time.Time
 	bars    bool
@@ -23,11 +24,13 @@ type progress struct {
 	printed time.Time
 }
 
-func newProgress(out io.Writer, now func() time.Time) *progress {
-	return &progress{out: out, now: now, bars: isTerminal(out)}
+// New shows progress on out.
+func New(out io.Writer, now func() time.Time) *Progress {
+	return &Progress{out: out, now: now, bars: IsTerminal(out)}
 }
 
-func isTerminal(w io.Writer) bool {
+// IsTerminal says whether a writer is a terminal.
+func IsTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	if !ok {
 		return false
@@ -36,8 +39,9 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// update is a seed.Progress.
-func (p *progress) update(step string, done, total int64) {
+// Update tells how much of a step is done, in rows. A step begins with 0 and ends with its total; without a
+// total (0) it ends with anything else, and only its time is shown.
+func (p *Progress) Update(step string, done, total int64) {
 	now := p.now()
 	if done == 0 {
 		p.started, p.printed = now, now
@@ -50,11 +54,11 @@ func (p *progress) update(step string, done, total int64) {
 	finished := done >= max(total, 1)
 	switch {
 	case finished && p.bar != nil:
-		p.end()
+		p.End()
 	case finished && total == 0:
 		p.printf("%s: %.1f s\n", step, now.Sub(p.started).Seconds())
 	case finished:
-		p.printf("%s: %s in %.1f s\n", step, grouped(total), now.Sub(p.started).Seconds())
+		p.printf("%s: %s in %.1f s\n", step, Grouped(total), now.Sub(p.started).Seconds())
 	case p.bar == nil && now.Sub(p.printed) >= lineEvery:
 		p.printed = now
 		p.printf("%s\n", progressLine(step, done, total, now.Sub(p.started)))
@@ -62,7 +66,7 @@ func (p *progress) update(step string, done, total int64) {
 }
 
 // startBar shows a bar for a step with a total; the others only say when they are done.
-func (p *progress) startBar(step string, total int64) {
+func (p *Progress) startBar(step string, total int64) {
 	if !p.bars || total == 0 {
 		return
 	}
@@ -73,35 +77,40 @@ func (p *progress) startBar(step string, total int64) {
 }
 
 // set moves the bar; one that can't be drawn must not end a load.
-func (p *progress) set(done int64) {
+func (p *Progress) set(done int64) {
 	if err := p.bar.Set64(done); err != nil {
 		p.bar, p.bars = nil, false
 		p.printf("no progress bar: %v\n", err)
 	}
 }
 
-// end leaves the line of a bar that is still shown.
-func (p *progress) end() {
+// End leaves the line of a bar that is still shown.
+func (p *Progress) End() {
 	if p.bar != nil {
 		p.bar = nil
 		p.printf("\n")
 	}
 }
 
-func (p *progress) printf(format string, args ...any) { fmt.Fprintf(p.out, format, args...) }
+func (p *Progress) printf(format string, args ...any) { fmt.Fprintf(p.out, format, args...) }
 
 // progressLine says how far a step is after elapsed, at what rate, and how long the rest will take.
 func progressLine(step string, done, total int64, elapsed time.Duration) string {
-	rate := max(perSecond(done, elapsed), 1)
-	return fmt.Sprintf("%s: %s of %s (%d %%), %s/s, %d s left", step, grouped(done), grouped(total),
-		100*done/total, grouped(rate), (total-done+rate-1)/rate)
+	rate := max(PerSecond(done, elapsed), 1)
+	return fmt.Sprintf("%s: %s of %s (%d %%), %s/s, %d s left", step, Grouped(done), Grouped(total),
+		100*done/total, Grouped(rate), (total-done+rate-1)/rate)
 }
 
-// grouped writes n >= 0 with commas between groups of three digits.
-func grouped(n int64) string {
+// Grouped writes n >= 0 with commas between groups of three digits.
+func Grouped(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// PerSecond is n over the time it took; a time of 0 counts as a microsecond.
+func PerSecond(n int64, took time.Duration) int64 {
+	return int64(float64(n) / max(took, time.Microsecond).Seconds())
 }

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/levels"
+)
+
+// demoSizes make each level end in well under a minute with the demo data. What they leave out is the
+// level's own default.
+var demoSizes = []struct {
+	level string
+	args  []string
+}{
+	{"1", []string{"--duration", "5s"}},
+	{"2", []string{"--duration", "5s"}},
+	{"3", []string{"--duration", "10s"}},
+	{"4", []string{"--vusers", "500", "--iterations", "40", "--ramp-up", "1s"}},
+	{"5", []string{"--vusers", "300", "--duration", "10s"}},
+	{"6", []string{"--vusers", "200", "--duration", "20s", "--ramp-up", "8s"}},
+}
+
+// runAll runs the six levels and the comparison of paths, one after the other, whatever each one's result.
+func runAll(ctx context.Context, args []string, out, notes io.Writer) error {
+	flags := flag.NewFlagSet("loadtest all", flag.ContinueOnError)
+	full := flags.Bool("full", false, "each level at its full size, for the full data set")
+	seed := flags.String("seed", "1", "the same seed makes the same requests")
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), "usage: loadtest all [FLAGS]\n\nRuns levels 1 to 6 and the comparison of read paths, small enough for the demo data.\n\n")
+		flags.PrintDefaults()
+	}
+	if err := parse(flags, args, notes); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+	start := time.Now()
+	var failed []error
+	for _, size := range demoSizes {
+		one := []string{size.level, "--seed", *seed}
+		if !*full {
+			one = append(one, size.args...)
+		}
+		failed = append(failed, named("level "+size.level, runLevel(ctx, one, out, notes)))
+		if ctx.Err() != nil {
+			return errors.Join(failed...)
+		}
+	}
+	failed = append(failed, named("paths", runPaths(ctx, []string{"--seed", *seed}, out, notes)))
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "all %d levels and the paths passed in %.0f s\n", len(levels.All), time.Since(start).Seconds())
+	return err
+}
+
+func named(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

@@ -1,0 +1,172 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
+)
+
+const (
+	callTime   = 2 * time.Second
+	resultTime = time.Minute
+	fileTime   = 10 * time.Minute
+	probes     = 8
+)
+
+// member is an agent as its controller sees it.
+type member struct {
+	addr   string
+	token  Token
+	client *http.Client
+	job    Job
+	offset time.Duration // its clock minus ours
+}
+
+// refusal is an answer that is not a success.
+type refusal struct {
+	code int
+	text string
+}
+
+func (r refusal) Error() string { return fmt.Sprintf("status %d: %s", r.code, r.text) }
+
+// call sends a request; in and out are JSON bodies, nil for none.
+func (m *member) call(ctx context.Context, method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	body, err := m.open(ctx, method, path, in)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if out == nil {
+		return nil
+	}
+	return json.NewDecoder(body).Decode(out)
+}
+
+// open sends a request and returns the body of a successful answer, to be closed.
+func (m *member) open(ctx context.Context, method, path string, in any) (io.ReadCloser, error) {
+	var content io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return nil, err
+		}
+		content = bytes.NewReader(raw)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+m.addr+path, content)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Authorization", scheme+string(m.token))
+	resp, err := m.client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode/100 != 2 {
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 200)) // the status says enough
+		return nil, refusal{resp.StatusCode, strings.TrimSpace(string(text))}
+	}
+	return resp.Body, nil
+}
+
+func (m *member) path(suffix string) string { return "/v1/jobs/" + m.job.ID + suffix }
+
+// measureClock sets the offset of the agent's clock. Of several readings the one with the shortest round
+// trip counts, taken to be made in its middle (Cristian 1989); uncertain is half that round trip.
+func (m *member) measureClock(ctx context.Context) (uncertain time.Duration, err error) {
+	best := time.Duration(-1)
+	for range probes {
+		before := time.Now()
+		var r reading
+		if err := m.call(ctx, http.MethodGet, "/v1/clock", nil, &r); err != nil {
+			return 0, err
+		}
+		if trip := time.Since(before); best < 0 || trip < best {
+			best, m.offset = trip, r.Now.Sub(before.Add(trip/2))
+		}
+	}
+	return best / 2, nil
+}
+
+// errLost says that an agent is not there any more.
+var errLost = errors.New("lost")
+
+// follow asks for the job's status until reached says that it is far enough. When stop is closed the agent
+// is told to stop, and followed on until it has. An agent that does not answer for t.patience, or does not
+// know the job, is lost.
+func (m *member) follow(ctx context.Context, stop <-chan struct{}, t timing, see func(status), reached func(State) bool) (status, error) {
+	tick := time.NewTicker(t.poll)
+	defer tick.Stop()
+	seen := time.Now()
+	var deadline time.Time
+	for {
+		select {
+		case <-stop:
+			stop, deadline = nil, time.Now().Add(t.grace)
+			if err := m.call(ctx, http.MethodDelete, m.path(""), nil, nil); err != nil {
+				return status{}, fmt.Errorf("%w: could not be told to stop: %w", errLost, err)
+			}
+		case <-tick.C:
+		}
+		var s status
+		err := m.call(ctx, http.MethodGet, m.path(""), nil, &s)
+		var refused refusal
+		switch {
+		case errors.As(err, &refused):
+			return s, fmt.Errorf("%w: %w", errLost, err)
+		case err != nil && time.Since(seen) > t.patience:
+			return s, fmt.Errorf("%w: no answer for %.0f s: %w", errLost, time.Since(seen).Seconds(), err)
+		case err != nil:
+			continue
+		}
+		seen = time.Now()
+		see(s)
+		if reached(s.State) || s.State.ended() {
+			return s, nil
+		}
+		if !deadline.IsZero() && time.Now().After(deadline) {
+			return s, fmt.Errorf("%w: still at work %v after it was told to stop", errLost, t.grace)
+		}
+	}
+}
+
+// fetch takes the result of a job that is done.
+func (m *member) fetch(ctx context.Context) (*report.Run, error) {
+	ctx, cancel := context.WithTimeout(ctx, resultTime)
+	defer cancel()
+	body, err := m.open(ctx, http.MethodGet, m.path("/result"), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return report.ReadJSON(body)
+}
+
+// download copies one of the job's files.
+func (m *member) download(ctx context.Context, name, to string) error {
+	ctx, cancel := context.WithTimeout(ctx, fileTime)
+	defer cancel()
+	body, err := m.open(ctx, http.MethodGet, m.path("/files/"+name), nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	file, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(file, body)
+	return errors.Join(err, file.Close())
+}

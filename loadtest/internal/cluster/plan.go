@@ -1,0 +1,78 @@
+// Package cluster spreads one load run over several machines: agents wait for a plan on a control channel,
+// a controller gives each its share, starts all at one moment, and merges what they measured.
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
+)
+
+// Job is what one agent is to do.
+type Job struct {
+	// ID is the run's, the same for all agents; idempotency keys are made of it and the user's number.
+	ID string `json:"id"`
+	// Plan is the level's own description of the whole load, not read here.
+	Plan json.RawMessage `json:"plan"`
+	// Share is this agent's part of it.
+	Share Share `json:"share"`
+	// Await blocks until the controller has set the moment at which the first user starts, and returns it
+	// by the agent's own clock. Nil: there is nobody to wait for.
+	Await func(context.Context) (time.Time, error) `json:"-"`
+}
+
+// Begin is called when all that comes before the load is done, and returns when it starts: the zero time
+// means at once.
+func (j Job) Begin(ctx context.Context) (time.Time, error) {
+	if j.Await == nil {
+		return time.Time{}, nil
+	}
+	at, err := j.Await(ctx)
+	return at.Add(j.Share.Delay), err
+}
+
+// Share is a part of a load. Users are numbered over all agents, so what is derived from a user's number
+// (random numbers, idempotency keys, login) is disjoint between agents and does not depend on their count.
+type Share struct {
+	Agent     int     `json:"agent"` // from 0
+	Agents    int     `json:"agents"`
+	FirstUser int     `json:"first_user"`
+	Users     int     `json:"users"`
+	Rate      float64 `json:"rate,omitempty"` // scenario starts per second, 0 in the closed model
+	// Delay is how long after the common start the first arrival of the open model is due: the agents' arrivals
+	// interleave like those of one generator.
+	Delay time.Duration `json:"delay_ns,omitempty"`
+}
+
+// Split divides users and rate among n agents: users as evenly as they go, the rate evenly.
+func Split(users int, rate float64, n int) ([]Share, error) {
+	if n < 1 || users < n {
+		return nil, fmt.Errorf("%d users can't be divided among %d agents", users, n)
+	}
+	shares := make([]Share, n)
+	for i := range shares {
+		first, next := users*i/n, users*(i+1)/n
+		shares[i] = Share{Agent: i, Agents: n, FirstUser: first, Users: next - first}
+		if rate > 0 {
+			shares[i].Rate = rate / float64(n)
+			shares[i].Delay = time.Duration(float64(i) / rate * float64(time.Second))
+		}
+	}
+	return shares, nil
+}
+
+// Runner makes the load of a job. It calls job.Begin before it and progress about once a second, and
+// returns a result whenever it made any load, also when ctx ended it early. Files are what the controller
+// needs beside the result, by name: the journal of acknowledged keys, say.
+type Runner interface {
+	Run(ctx context.Context, job Job, progress func(report.Progress)) (Outcome, error)
+}
+
+// Outcome is the result of a job.
+type Outcome struct {
+	Run   *report.Run
+	Files map[string]string // name -> path on the agent; the controller has them removed when it has copies
+}

@@ -1,0 +1,133 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
+)
+
+// task is a job at work in an agent.
+type task struct {
+	job    Job
+	cancel context.CancelCauseFunc
+	start  chan time.Time
+	done   chan struct{}
+
+	mu      sync.Mutex
+	status  status
+	outcome Outcome
+	touched time.Time // when the controller last asked
+}
+
+// launch starts the job, which ends with ctx or when the controller was not heard of for the lease.
+func launch(ctx context.Context, runner Runner, job Job, lease time.Duration) *task {
+	ctx, cancel := context.WithCancelCause(ctx)
+	t := &task{job: job, cancel: cancel, start: make(chan time.Time, 1), done: make(chan struct{}),
+		status: status{State: Preparing}, touched: time.Now()}
+	t.job.Await = t.await
+	go t.watch(lease)
+	go func() {
+		defer close(t.done)
+		defer cancel(nil)
+		outcome, err := runner.Run(ctx, t.job, t.progress)
+		if cause := context.Cause(ctx); cause == errControllerGone {
+			err = cause
+		}
+		t.end(outcome, err)
+	}()
+	return t
+}
+
+// errControllerGone is why an agent stops by itself.
+var errControllerGone = errors.New("the controller was not heard of any more")
+
+func (t *task) watch(lease time.Duration) {
+	tick := time.NewTicker(lease / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.done:
+			return
+		case now := <-tick.C:
+			t.mu.Lock()
+			gone := now.Sub(t.touched) > lease
+			t.mu.Unlock()
+			if gone {
+				t.cancel(errControllerGone)
+				return
+			}
+		}
+	}
+}
+
+// await is the job's Await.
+func (t *task) await(ctx context.Context) (time.Time, error) {
+	t.setState(Ready)
+	select {
+	case at := <-t.start:
+		t.setState(Running)
+		return at, nil
+	case <-ctx.Done():
+		return time.Time{}, context.Cause(ctx)
+	}
+}
+
+func (t *task) setState(s State) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.State = s
+}
+
+func (t *task) progress(p report.Progress) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.Progress = p
+}
+
+// end keeps what came out. An error beside a result becomes one of its reasons.
+func (t *task) end(o Outcome, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.outcome = o
+	t.status.State = Done
+	t.status.Files = slices.Sorted(maps.Keys(o.Files))
+	switch {
+	case o.Run == nil:
+		t.status.State, t.status.Error = Failed, fmt.Sprint(err)
+	case err != nil:
+		o.Run.Verdict.Failed = append(o.Run.Verdict.Failed, err.Error())
+	}
+}
+
+// look is a question of the controller: it renews the lease.
+func (t *task) look() status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.touched = time.Now()
+	return t.status
+}
+
+// discard removes the files of a job that has ended.
+func (t *task) discard() (err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, name := range t.outcome.Files {
+		err = errors.Join(err, os.Remove(name))
+	}
+	t.outcome.Files, t.status.Files = nil, nil
+	return err
+}
+
+// result is the outcome; ok is false before there is one.
+func (t *task) result() (o Outcome, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.outcome, t.status.State == Done
+}

@@ -1,0 +1,120 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// The HTTP clients. ClientNet costs about twice as much; it speaks HTTP/2 where TLS offers it, and is
+// there to check the other one.
+const (
+	ClientFast = "fasthttp"
+	ClientNet  = "nethttp"
+)
+
+// maxBody is the largest answer that is kept in memory.
+const maxBody = 64 << 20
+
+// doer sends one request and reads the answer.
+type doer interface {
+	Do(*fasthttp.Request, *fasthttp.Response) error
+}
+
+func newClient(c Config) (client doer, closeIdle func()) {
+	if c.Client == ClientNet {
+		n := newNetClient(c)
+		return n, n.client.CloseIdleConnections
+	}
+	f := &fasthttp.HostClient{
+		ReadTimeout: c.Timeout, WriteTimeout: c.Timeout,
+		Addr: c.Addr, IsTLS: c.TLS, MaxConns: c.VUsers, MaxIdleConnDuration: time.Minute,
+		// A bid sent twice would be the generator's own fault.
+		MaxIdemponentCallAttempts: 1,
+		RetryIfErr:                func(*fasthttp.Request, int, error) (bool, bool) { return false, false },
+		NoDefaultUserAgentHeader:  true,
+		DisablePathNormalizing:    true,
+		ReadBufferSize:            4096, WriteBufferSize: 4096,
+		StreamResponseBody: c.DropBodies,
+	}
+	if !c.DropBodies {
+		f.MaxResponseBodySize = maxBody
+	}
+	return f, f.CloseIdleConnections
+}
+
+// drain reads a streamed body to its end, so that its connection can be used again.
+func drain(r *fasthttp.Response) error {
+	if !r.IsBodyStream() {
+		return nil
+	}
+	_, err := io.Copy(io.Discard, r.BodyStream())
+	return errors.Join(err, r.CloseBodyStream())
+}
+
+// netClient lets net/http carry fasthttp's requests.
+type netClient struct {
+	client http.Client
+	base   string // scheme and authority
+	drop   bool
+}
+
+func newNetClient(c Config) *netClient {
+	base := "http://" + c.Addr
+	if c.TLS {
+		base = "https://" + c.Addr
+	}
+	return &netClient{base: base, drop: c.DropBodies, client: http.Client{
+		Timeout:       c.Timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{MaxIdleConnsPerHost: c.VUsers, MaxIdleConns: c.VUsers, IdleConnTimeout: time.Minute,
+			ForceAttemptHTTP2: true, DisableCompression: true},
+	}}
+}
+
+// Do is never repeated by net/http: it repeats only requests without a body whose connection turns out to
+// be closed, and a request for a bid has a body that can't be read twice.
+func (n *netClient) Do(from *fasthttp.Request, to *fasthttp.Response) error {
+	var body io.Reader
+	if len(from.Body()) > 0 {
+		body = io.MultiReader(bytes.NewReader(from.Body())) // hides that it could be read again
+	}
+	r, err := http.NewRequest(string(from.Header.Method()), n.base+string(from.URI().RequestURI()), body)
+	if err != nil {
+		return err
+	}
+	r.ContentLength = int64(len(from.Body()))
+	for name, value := range from.Header.All() {
+		if key := string(name); key != "Host" && key != "Content-Length" {
+			r.Header.Add(key, string(value))
+		}
+	}
+	w, err := n.client.Do(r)
+	if err != nil {
+		return err
+	}
+	return errors.Join(n.copy(to, w), w.Body.Close())
+}
+
+func (n *netClient) copy(to *fasthttp.Response, w *http.Response) error {
+	to.SetStatusCode(w.StatusCode)
+	for name, values := range w.Header {
+		for _, v := range values {
+			to.Header.Add(name, v)
+		}
+	}
+	if n.drop {
+		_, err := io.Copy(io.Discard, w.Body)
+		return err
+	}
+	kept, err := io.ReadAll(io.LimitReader(w.Body, maxBody+1))
+	if len(kept) > maxBody {
+		return fasthttp.ErrBodyTooLarge
+	}
+	to.SetBody(kept)
+	return err
+}

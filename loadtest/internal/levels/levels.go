@@ -1,0 +1,125 @@
+// Package levels holds the six load levels: what each does to the system and what it is to show. A
+// Runner makes the load of a level, alone or as one of several agents; Settle judges the whole.
+package levels
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+)
+
+// Level is one of the six. Defaults is its full size, with the full data set.
+type Level struct {
+	ID       string
+	Title    string
+	Purpose  string
+	Defaults Plan
+
+	writes     bool // needs tokens and a journal
+	raffles    bool // needs the open raffles
+	dropBodies bool
+	steady     int // requests in an iteration, 0 if that differs
+	scenario   func(*world) engine.Scenario
+}
+
+// All are the levels in their order.
+var All = []Level{
+	{
+		ID: "1", Title: "static page", Purpose: "The front door alone: HAProxy serves /static.html from memory, no service is asked.",
+		Defaults: Plan{VUsers: 500, Duration: 30 * time.Second}, steady: 1,
+		scenario: func(*world) engine.Scenario { return getter("GET /static.html", "/static.html") },
+	},
+	{
+		ID: "2", Title: "hello world", Purpose: "What a request costs that does nothing: through HAProxy to the query service and back.",
+		Defaults: Plan{VUsers: 500, Duration: 30 * time.Second}, steady: 1,
+		scenario: func(*world) engine.Scenario { return getter("GET /hello", "/hello") },
+	},
+	{
+		ID: "3", Title: "read only", Purpose: "The list of all raffles (up to 10,000), from the database (pgpool-II, replica) and from Redis by turns: what the read model saves.",
+		Defaults: Plan{VUsers: 16, Duration: 30 * time.Second}, steady: 1, dropBodies: true, scenario: lists,
+	},
+	{
+		ID: "4", Title: "write only", Purpose: "Everybody bids at once, 6,000 users 1,000 times each in full, every bid with a key of its own; afterwards none may be lost or doubled, in Postgres or in Redis.",
+		Defaults: Plan{VUsers: 6000, Iterations: 1000, RampUp: 5 * time.Second}, steady: 1, writes: true, raffles: true, scenario: bids,
+	},
+	{
+		ID: "5", Title: "read and write", Purpose: "Three groups at once: one bids, one lists raffles, one looks at single raffles: whether writes slow reads down, and the other way round.",
+		Defaults: Plan{VUsers: 600, Duration: time.Minute, RampUp: time.Second}, steady: 1, writes: true, raffles: true, scenario: groups,
+	},
+	{
+		ID: "6", Title: "scenario", Purpose: "What people do in a drop: log in, list, look at a raffle and its bids of a size, bid (or not), list again, with pauses of random length.",
+		Defaults: Plan{VUsers: 500, Duration: time.Minute, RampUp: 20 * time.Second, Think: time.Second}, writes: true, raffles: true, scenario: visit,
+	},
+}
+
+// Find returns the level of a number.
+func Find(id string) (Level, error) {
+	for _, l := range All {
+		if l.ID == id {
+			return l, nil
+		}
+	}
+	return Level{}, fmt.Errorf("there is no level %q: want 1 to %d", id, len(All))
+}
+
+func isOK(w *fasthttp.Response) bool { return w.StatusCode() == http.StatusOK }
+
+// get asks for a path. Failures are recorded by Do and end nothing.
+func get(u *engine.User, step, path string) {
+	u.Prepare(http.MethodGet, path)
+	_ = u.Do(step, isOK)
+}
+
+// getter asks for one path again and again; the request is made once.
+func getter(step, path string) engine.Scenario {
+	return func(u *engine.User) error {
+		if u.Iteration == 0 {
+			u.Prepare(http.MethodGet, path)
+		}
+		_ = u.Do(step, isOK) // recorded as a failure
+		return nil
+	}
+}
+
+// lists alternates between the paths, so that both see the same moments.
+func lists(*world) engine.Scenario {
+	paths := [...]string{"redis", "replica"}
+	return func(u *engine.User) error {
+		path := paths[(u.Iteration+u.ID)%len(paths)]
+		u.Prepare(http.MethodGet, "/v1/raffles?status=all&limit=10000").Header.Set("Read-Path", path)
+		_ = u.Do("raffles from "+path, isOK) // recorded as a failure
+		return nil
+	}
+}
+
+func bids(w *world) engine.Scenario {
+	return func(u *engine.User) error { return w.bid(u, w.bearer[u.ID-w.firstUser]) }
+}
+
+// groups gives each user one task; in the open model, where arrivals go to whoever is free, each arrival.
+func groups(w *world) engine.Scenario {
+	return func(u *engine.User) error {
+		n := u.ID
+		if w.plan.Rate > 0 {
+			n = int(u.Arrival)
+		}
+		switch n % 3 {
+		case 0:
+			return w.bid(u, w.bearer[u.ID-w.firstUser])
+		case 1:
+			get(u, "list", listPath)
+		case 2:
+			get(u, "raffle", w.rafflePath(w.raffle(u)))
+		}
+		return nil
+	}
+}
+
+const listPath = "/v1/raffles?status=open&limit=50"
+
+func (w *world) rafflePath(id int64) string { return "/v1/raffles/" + strconv.FormatInt(id, 10) }

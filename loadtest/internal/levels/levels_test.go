@@ -1,0 +1,240 @@
+package levels
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/cluster"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
+)
+
+// system answers what a level asks beside its load, and bids as the test says.
+type system struct {
+	*httptest.Server
+	mu     sync.Mutex
+	logins int
+	keys   map[string]int // how often each idempotency key came
+	bid    func(w http.ResponseWriter, times int)
+}
+
+func startSystem(t *testing.T, bid func(w http.ResponseWriter, times int)) *system {
+	t.Helper()
+	s := &system{keys: make(map[string]int), bid: bid}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /.well-known/jwks.json", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"keys":[{"kid":"now"}]}`) })
+	mux.HandleFunc("GET /v1/raffles", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"raffles":[{"id":5},{"id":6}]}`)
+	})
+	mux.HandleFunc("POST /v1/login", s.login)
+	mux.HandleFunc("POST /v1/raffles/{id}/bids", func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		key := r.Header.Get("Idempotency-Key")
+		s.keys[key]++
+		s.bid(w, s.keys[key])
+	})
+	s.Server = httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// login knows user1 to user9 only, and refuses every third for too many at once.
+func (s *system) login(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logins++
+	switch {
+	case err != nil || len(body) != len(`{"login":"user1","password":"pyramid"}`):
+		w.WriteHeader(http.StatusUnauthorized)
+	case s.logins%3 == 0:
+		w.WriteHeader(http.StatusServiceUnavailable)
+	default:
+		_, _ = fmt.Fprintf(w, `{"access_token":%q}`, token("now", time.Now().Add(time.Hour)))
+	}
+}
+
+func token(kid string, expires time.Time) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"kid":"`+kid+`"}`)) + "." + encode(fmt.Appendf(nil, `{"exp":%d}`, expires.Unix())) + ".c2ln"
+}
+
+func answer(w http.ResponseWriter, status int) {
+	w.Header().Set("Location", "/v1/raffles/5/bids/77")
+	w.WriteHeader(status)
+}
+
+// place runs level 4 with 4 users and 5 bids each, and returns what the journal says.
+func place(t *testing.T, s *system, patience time.Duration) (*report.Run, *reconcile.Ledger) {
+	t.Helper()
+	plan, err := json.Marshal(Plan{Level: "4", URL: s.URL, VUsers: 4, Iterations: 5, Logins: 2, Patience: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Runner{Dir: t.TempDir(), Notes: t.Output()}
+	o, err := r.Run(t.Context(), cluster.Job{ID: "id", Plan: plan, Share: cluster.Share{Agent: 2, Users: 4}}, func(report.Progress) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ledger, err := reconcile.Load(0, o.Files[FileJournal])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o.Run, ledger
+}
+
+// W2: a bid whose outcome is open is sent again with the same key; the journal has one entry for it.
+func TestABidIsRepeatedWithItsKey_W2(t *testing.T) {
+	s := startSystem(t, func(w http.ResponseWriter, times int) {
+		if times < 3 {
+			answer(w, http.StatusServiceUnavailable)
+			return
+		}
+		answer(w, http.StatusCreated)
+	})
+	run, ledger := place(t, s, time.Minute)
+	if len(s.keys) != 20 || ledger.Acknowledged() != 20 || s.keys["load-id-2-0"] != 3 {
+		t.Errorf("%d keys, %d acknowledged: %v", len(s.keys), ledger.Acknowledged(), s.keys)
+	}
+	if step := run.Steps[0]; step.OK != 20 || step.Failed != 40 {
+		t.Errorf("%d good and %d bad requests", step.OK, step.Failed)
+	}
+}
+
+func TestARefusalIsFinalAndPatienceEnds(t *testing.T) {
+	for status, patience := range map[int]time.Duration{http.StatusConflict: time.Minute, http.StatusUnprocessableEntity: time.Minute, http.StatusServiceUnavailable: 0} {
+		s := startSystem(t, func(w http.ResponseWriter, _ int) { answer(w, status) })
+		_, ledger := place(t, s, patience)
+		total := 0
+		for _, n := range s.keys {
+			total += n
+		}
+		if ledger.Acknowledged() != 0 || total != 20 {
+			t.Errorf("status %d: %d acknowledged, sent %d times, want 20", status, ledger.Acknowledged(), total)
+		}
+	}
+}
+
+func TestTokensAreCachedUntilTheyAreOfNoUse(t *testing.T) {
+	s := startSystem(t, nil)
+	a := newAPI(s.URL)
+	file := filepath.Join(t.TempDir(), "below", "tokens.json")
+	cached, err := openTokens(a, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cached.known = map[string]string{"user1": token("now", time.Now().Add(time.Hour)), "user2": token("old", time.Now().Add(time.Hour)),
+		"user3": token("now", time.Now()), "user4": "nonsense"}
+	if err := cached.prune(t.Context(), time.Now().Add(time.Minute)); err != nil || len(cached.known) != 1 {
+		t.Fatalf("%v left, %v", cached.known, err)
+	}
+	logins := []string{"user1", "user2", "user1", "user3", "user2"}
+	bearer, err := cached.obtain(t.Context(), logins, func(int64, int64) {})
+	if err != nil || len(bearer) != 5 || s.logins != 2 || bearer[1] != bearer[4] {
+		t.Errorf("%d bearers after %d logins, %v", len(bearer), s.logins, err)
+	}
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file is %v, %v", info.Mode(), err)
+	}
+	again, err := openTokens(a, file)
+	if err != nil || len(again.known) != 3 {
+		t.Errorf("%v, %v", again.known, err)
+	}
+	if _, err := again.obtain(t.Context(), []string{"nobody-of-ours"}, func(int64, int64) {}); err == nil {
+		t.Error("an unknown user was logged in")
+	}
+}
+
+func TestPlansAreChecked(t *testing.T) {
+	good := Plan{Level: "1", URL: "https://example.org/", VUsers: 1, Duration: time.Second}
+	if addr, tls, err := good.Address(); good.Check() != nil || addr != "example.org:443" || !tls || err != nil || good.base() != "https://example.org:443" {
+		t.Errorf("%v, %s, %v", good.Check(), addr, tls)
+	}
+	for want, change := range map[string]func(*Plan){
+		"no level":         func(p *Plan) { p.Level = "7" },
+		"is not http":      func(p *Plan) { p.URL = "ftp://a" },
+		"http://host:port": func(p *Plan) { p.URL = "http://a/b" },
+		"virtual user":     func(p *Plan) { p.VUsers = 0 },
+		"duration":         func(p *Plan) { p.Duration = 0 },
+		"can be negative":  func(p *Plan) { p.Think = -1 },
+	} {
+		p := good
+		change(&p)
+		if err := p.Check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+func TestLimitsAreJudged(t *testing.T) {
+	h := report.NewHDR(3)
+	if err := h.RecordValues(20_000, 99); err != nil {
+		t.Fatal(err)
+	}
+	newRun := func() *report.Run {
+		return &report.Run{Elapsed: 10 * time.Second, Steps: []report.Step{{Name: "a", OK: 99, Failed: 1, Total: report.FromHDR(h)}}}
+	}
+	for _, c := range []struct {
+		limits Limits
+		passed bool
+	}{
+		{Limits{MaxErrors: -1}, true},
+		{Limits{MaxErrors: 1, MaxP99: 21 * time.Millisecond, MinRate: 9.9}, true},
+		{Limits{MaxErrors: 0.5}, false},
+		{Limits{MaxErrors: -1, MaxP99: 19 * time.Millisecond}, false},
+		{Limits{MaxErrors: -1, MinRate: 10}, false},
+	} {
+		run := newRun()
+		c.limits.judge(run)
+		if run.Verdict.Passed() != c.passed {
+			t.Errorf("%+v: %+v", c.limits, run.Verdict)
+		}
+	}
+	run := newRun()
+	run.Reconciliations = []report.Reconciliation{{Store: "Redis", Lost: 2}}
+	run.Steps[0].OK = 0
+	Limits{MaxErrors: -1}.judge(run)
+	if want := "[Redis: 2 bids lost, 0 doubled, 0 that should not be there no request was successful]"; fmt.Sprint(run.Verdict.Failed) != want {
+		t.Errorf("%v", run.Verdict.Failed)
+	}
+}
+
+func TestTheGeneratorWarnsOfItself(t *testing.T) {
+	if w := generatorWarning(9*time.Second, 10*time.Second, 2); w != "" {
+		t.Errorf("45 %%: %s", w)
+	}
+	if w := generatorWarning(12*time.Second, 10*time.Second, 2); !strings.Contains(w, "60 %") {
+		t.Errorf("60 %%: %q", w)
+	}
+}
+
+// A writing level that can't be compared with the database does not pass, unless that was asked for.
+func TestALevelThatIsNotReconciledFails_W1(t *testing.T) {
+	s := startSystem(t, func(w http.ResponseWriter, _ int) { answer(w, http.StatusCreated) })
+	q := Request{Plan: Plan{Level: "4", URL: s.URL, VUsers: 2, Iterations: 2, Logins: 2, Client: engine.ClientNet}, Limits: Limits{MaxErrors: -1},
+		Dir: t.TempDir(), Notes: t.Output(), Progress: func(report.Progress) {}}
+	for _, skip := range []bool{false, true} {
+		q.NoReconcile = skip
+		run, err := Execute(context.Background(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if run.Verdict.Passed() != skip {
+			t.Errorf("not reconciled on purpose %v: %+v", skip, run.Verdict)
+		}
+	}
+}

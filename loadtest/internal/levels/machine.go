@@ -1,0 +1,93 @@
+package levels
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
+)
+
+// tooMuch is the share of the machine from which the generator may be what limits the load.
+const tooMuch = 0.5
+
+// Describe says where a run was made and what the generator took of it.
+func Describe(run *report.Run) {
+	run.Cores = runtime.NumCPU()
+	run.CPU = append(run.CPU, report.ProcessCPU{Name: report.GeneratorProcess, CPU: run.Generator.CPU})
+	run.Generator.Warning = generatorWarning(run.Generator.CPU, run.Elapsed, run.Cores)
+	run.Commit = commit()
+	run.Environment = append(run.Environment,
+		report.Field{Name: "processor", Value: firstValue("/proc/cpuinfo", "model name")},
+		report.Field{Name: "cores", Value: fmt.Sprint(run.Cores)},
+		report.Field{Name: "memory", Value: firstValue("/proc/meminfo", "MemTotal")},
+		report.Field{Name: "kernel", Value: kernel()},
+		report.Field{Name: "Go", Value: runtime.Version()},
+		report.Field{Name: "generator's memory, highest", Value: fmt.Sprintf("%d MB", highestRSS()>>20)})
+}
+
+func generatorWarning(used, elapsed time.Duration, cores int) string {
+	share := float64(used) / (float64(elapsed) * float64(cores))
+	if elapsed <= 0 || share < tooMuch {
+		return ""
+	}
+	return fmt.Sprintf("the generator took %.0f %% of the machine's %d cores: it may have limited the load; take fewer users or more machines",
+		100*share, cores)
+}
+
+// commit is the source's revision, if the program was built from a checkout.
+func commit() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	var revision, dirty string
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			revision = s.Value
+		case "vcs.modified":
+			if s.Value == "true" {
+				dirty = ", changed"
+			}
+		}
+	}
+	return revision + dirty
+}
+
+// firstValue returns the value of the first "name : value" line; "" if there is none.
+func firstValue(file, name string) string {
+	f, err := os.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if key, value, _ := strings.Cut(lines.Text(), ":"); strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func kernel() string {
+	raw, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return ""
+	}
+	return "Linux " + strings.TrimSpace(string(raw))
+}
+
+// highestRSS is the largest resident memory of this process so far, in bytes.
+func highestRSS() int64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic("levels: getrusage: " + err.Error()) // can't fail for RUSAGE_SELF
+	}
+	return u.Maxrss << 10
+}

@@ -1,0 +1,113 @@
+package levels
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
+)
+
+// Plan is a whole load, over all generators. Its JSON form is what a controller sends to its agents.
+type Plan struct {
+	// Level is "1" to "6".
+	Level string `json:"level"`
+	// URL is scheme and authority of the front door.
+	URL        string        `json:"url"`
+	VUsers     int           `json:"vusers"`
+	Iterations int           `json:"iterations"`
+	Duration   time.Duration `json:"duration_ns"`
+	Rate       float64       `json:"rate"`
+	RampUp     time.Duration `json:"ramp_up_ns"`
+	// Think is the mean time between two requests of a scenario (level 6).
+	Think  time.Duration `json:"think_ns"`
+	Seed   uint64        `json:"seed"`
+	Client string        `json:"client"`
+	// Logins is the number of seeded users to log in as, user1 to userN; 0: one for each virtual user, if
+	// the data set has as many.
+	Logins int `json:"logins"`
+	// Patience is how long a bid that was not acknowledged is sent again.
+	Patience time.Duration `json:"patience_ns"`
+}
+
+// Limits are what a run has to keep; zero (for MaxErrors, a negative value) is no limit.
+type Limits struct {
+	// MaxP99 is for every step, from the intended start.
+	MaxP99 time.Duration
+	// MaxErrors is the highest share of failed requests over all steps, in percent.
+	MaxErrors float64
+	// MinRate is the lowest number of good requests per second over all steps.
+	MinRate float64
+}
+
+// Check reports everything that is wrong with the plan.
+func (p Plan) Check() error {
+	var errs []error
+	if _, err := Find(p.Level); err != nil {
+		errs = append(errs, err)
+	}
+	if _, _, err := p.Address(); err != nil {
+		errs = append(errs, err)
+	}
+	if p.Client != "" && p.Client != engine.ClientFast && p.Client != engine.ClientNet {
+		errs = append(errs, fmt.Errorf("the client is %q, want %s or %s", p.Client, engine.ClientFast, engine.ClientNet))
+	}
+	if p.VUsers < 1 {
+		errs = append(errs, errors.New("there must be at least one virtual user"))
+	}
+	if p.Iterations < 1 && p.Duration <= 0 {
+		errs = append(errs, errors.New("give a duration or a number of iterations"))
+	}
+	if p.Iterations < 0 || p.Duration < 0 || p.Rate < 0 || p.RampUp < 0 || p.Think < 0 || p.Logins < 0 || p.Patience < 0 {
+		errs = append(errs, errors.New("nothing can be negative"))
+	}
+	return errors.Join(errs...)
+}
+
+// Address returns host:port and whether TLS is spoken.
+func (p Plan) Address() (addr string, tls bool, err error) {
+	u, err := url.Parse(p.URL)
+	if err != nil {
+		return "", false, err
+	}
+	ports := map[string]string{"http": "80", "https": "443"}
+	if ports[u.Scheme] == "" || u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" {
+		return "", false, fmt.Errorf("the URL %q is not http://host:port or https://host:port", p.URL)
+	}
+	port := u.Port()
+	if port == "" {
+		port = ports[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port), u.Scheme == "https", nil
+}
+
+// base is scheme and authority without a slash at the end.
+func (p Plan) base() string {
+	addr, tls, err := p.Address()
+	if err != nil {
+		panic("levels: a plan that was not checked: " + err.Error())
+	}
+	if tls {
+		return "https://" + addr
+	}
+	return "http://" + addr
+}
+
+func (p Plan) fields() []report.Field {
+	fields := []report.Field{
+		{Name: "URL", Value: p.URL},
+		{Name: "virtual users", Value: fmt.Sprint(p.VUsers)},
+		{Name: "iterations each", Value: fmt.Sprint(p.Iterations)},
+		{Name: "duration", Value: fmt.Sprint(p.Duration)},
+		{Name: "rate", Value: fmt.Sprintf("%g/s", p.Rate)},
+		{Name: "ramp-up", Value: fmt.Sprint(p.RampUp)},
+		{Name: "think time", Value: fmt.Sprint(p.Think)},
+		{Name: "client", Value: p.Client},
+	}
+	unset := func(f report.Field) bool { return f.Value == "0" || f.Value == "0s" || f.Value == "0/s" }
+	return slices.DeleteFunc(fields, unset)
+}

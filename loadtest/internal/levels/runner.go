@@ -1,0 +1,182 @@
+package levels
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/cluster"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
+)
+
+// FileJournal is the name of the journal among an outcome's files.
+const FileJournal = "journal"
+
+// Runner makes the load of one generator. It is a cluster.Runner.
+type Runner struct {
+	// Dir keeps tokens and journals. Nothing in it is removed but the journal of the same job.
+	Dir string
+	// Notes is told what takes long before the load begins.
+	Notes io.Writer
+
+	prepared func() // is called when the load is about to begin; may be nil
+}
+
+// world is what the users of a level share.
+type world struct {
+	plan      Plan
+	firstUser int
+	raffles   []int64 // hottest first
+	heat      *dataset.Zipf
+	bearer    []string // by the user's number in this generator; empty: not logged in
+	journal   *reconcile.Journal
+	logins    int
+}
+
+func (w *world) raffle(u *engine.User) int64 { return w.raffles[w.heat.Rank(u.Rand)-1] }
+
+func (w *world) login(user int) string { return fmt.Sprintf("user%d", 1+user%w.logins) }
+
+// Run makes the job's part of a level's load.
+func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.Progress)) (cluster.Outcome, error) {
+	var p Plan
+	if err := json.Unmarshal(job.Plan, &p); err != nil {
+		return cluster.Outcome{}, fmt.Errorf("plan: %w", err)
+	}
+	level, err := Find(p.Level)
+	if err = errors.Join(err, p.Check(), engine.CheckLimits(job.Share.Users)); err != nil {
+		return cluster.Outcome{}, err
+	}
+	a := newAPI(p.base())
+	defer a.client.CloseIdleConnections()
+	w, err := r.prepare(ctx, a, level, p, job)
+	if err != nil {
+		return cluster.Outcome{}, err
+	}
+	outcome := cluster.Outcome{Files: make(map[string]string)}
+	if level.writes {
+		path := filepath.Join(r.Dir, "journal-"+job.ID+fmt.Sprintf("-%d", job.Share.Agent))
+		if w.journal, err = createJournal(path, fmt.Sprintf("load-%s-%d", job.ID, job.Share.Agent)); err != nil {
+			return outcome, err
+		}
+		outcome.Files[FileJournal] = path
+	}
+	if r.prepared != nil {
+		r.prepared()
+	}
+	outcome.Run, err = w.load(ctx, level, job, a, progress)
+	if w.journal != nil {
+		err = errors.Join(err, w.journal.Close())
+	}
+	return outcome, err
+}
+
+func createJournal(path, prefix string) (*reconcile.Journal, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	return reconcile.CreateJournal(path, prefix)
+}
+
+// prepare does what is not part of the load: looks for raffles and logs in.
+func (r *Runner) prepare(ctx context.Context, a api, level Level, p Plan, job cluster.Job) (w *world, err error) {
+	w = &world{plan: p, firstUser: job.Share.FirstUser}
+	if level.raffles {
+		if w.raffles, err = a.openRaffles(ctx); err != nil {
+			return nil, err
+		}
+		w.heat = dataset.NewZipf(len(w.raffles), dataset.Skew)
+	}
+	if !level.writes {
+		return w, nil
+	}
+	if w.logins, err = a.logins(ctx, p); err != nil {
+		return nil, err
+	}
+	w.bearer = make([]string, job.Share.Users)
+	if level.ID == "6" { // the scenario logs in by itself
+		return w, nil
+	}
+	return w, r.logIn(ctx, a, w, job)
+}
+
+// logins is the number of users to log in as: what was asked for, else one per virtual user if there are
+// as many, else all of the smaller data set.
+func (a api) logins(ctx context.Context, p Plan) (int, error) {
+	n := p.Logins
+	if n == 0 {
+		n = p.VUsers
+	}
+	_, err := a.login(ctx, fmt.Sprintf("user%d", n))
+	if errors.Is(err, errNoSuchLogin) && p.Logins == 0 && n > dataset.Demo.Users {
+		n = dataset.Demo.Users
+		_, err = a.login(ctx, fmt.Sprintf("user%d", n))
+	}
+	if err != nil {
+		return 0, fmt.Errorf("log in as user%d: %w", n, err)
+	}
+	return n, nil
+}
+
+func (r *Runner) logIn(ctx context.Context, a api, w *world, job cluster.Job) error {
+	start := time.Now()
+	name := strings.NewReplacer("/", "", ":", "_").Replace(strings.TrimPrefix(a.base, "http"))
+	t, err := openTokens(a, filepath.Join(r.Dir, "tokens"+name+".json"))
+	if err != nil {
+		return err
+	}
+	if err := t.prune(ctx, start.Add(w.plan.Duration+tokenSpare)); err != nil {
+		return err
+	}
+	logins := make([]string, job.Share.Users)
+	for i := range logins {
+		logins[i] = w.login(job.Share.FirstUser + i)
+	}
+	var obtained int64
+	w.bearer, err = t.obtain(ctx, logins, func(done, total int64) {
+		if obtained = done; done%500 == 0 {
+			fmt.Fprintf(r.Notes, "log in: %d of %d\n", done, total)
+		}
+	})
+	if err == nil {
+		fmt.Fprintf(r.Notes, "tokens: %d obtained in %.1f s, the others from %s\n", obtained, time.Since(start).Seconds(), t.file)
+	}
+	return err
+}
+
+// load waits for the start and runs the engine.
+func (w *world) load(ctx context.Context, level Level, job cluster.Job, a api, progress func(report.Progress)) (*report.Run, error) {
+	addr, tls, err := w.plan.Address()
+	if err != nil {
+		return nil, err
+	}
+	c := engine.Config{
+		Addr: addr, TLS: tls, Client: w.plan.Client, FirstUser: job.Share.FirstUser, VUsers: job.Share.Users,
+		Iterations: w.plan.Iterations, Duration: w.plan.Duration, Rate: job.Share.Rate, RampUp: w.plan.RampUp, Seed: w.plan.Seed,
+		DropBodies: level.dropBodies, Steady: level.steady, Progress: progress,
+	}
+	if len(w.raffles) > 0 {
+		c.Lag = func(ctx context.Context) (float64, error) { return a.lag(ctx, w.raffles[0]) }
+	}
+	if c.Start, err = job.Begin(ctx); err != nil {
+		return nil, err
+	}
+	result, err := engine.Run(ctx, c, level.scenario(w))
+	if err != nil && result == nil {
+		return nil, err
+	}
+	run := &report.Run{Version: report.Version, Name: "level " + level.ID + ": " + level.Title, Purpose: level.Purpose, Level: level.ID,
+		Seed: w.plan.Seed, Config: w.plan.fields()}
+	result.Fill(run)
+	Describe(run)
+	return run, err
+}

@@ -1,0 +1,187 @@
+package levels
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
+)
+
+const (
+	// loginsAtOnce is more than the service hashes at once, and little enough that none is refused for long.
+	loginsAtOnce = 4
+	// tokenSpare is what a cached token must still be good for, beside the duration of the run.
+	tokenSpare = 20 * time.Minute
+)
+
+var errNoSuchLogin = errors.New("login refused")
+
+// tokens obtains access tokens and keeps them in a file that only the owner can read.
+type tokens struct {
+	api   api
+	file  string
+	mu    sync.Mutex
+	known map[string]string // by login
+}
+
+func openTokens(a api, file string) (*tokens, error) {
+	t := &tokens{api: a, file: file, known: make(map[string]string)}
+	raw, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return t, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &t.known)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cached tokens: %w", err)
+	}
+	return t, nil
+}
+
+// prune forgets tokens that expire too soon or whose key the service does not publish (any more).
+func (t *tokens) prune(ctx context.Context, until time.Time) error {
+	var keys struct {
+		Keys []struct {
+			Kid string `json:"kid"`
+		} `json:"keys"`
+	}
+	if err := t.api.get(ctx, "/.well-known/jwks.json", &keys); err != nil {
+		return err
+	}
+	published := make(map[string]bool)
+	for _, k := range keys.Keys {
+		published[k.Kid] = true
+	}
+	for login, token := range t.known {
+		if kid, expires, err := inspect(token); err != nil || !published[kid] || expires.Before(until) {
+			delete(t.known, login)
+		}
+	}
+	return nil
+}
+
+// inspect reads a JSON Web Token (RFC 7519) without checking it: the services do that.
+func inspect(token string) (kid string, expires time.Time, err error) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return "", expires, errors.New("not a token")
+	}
+	var head struct {
+		Kid string `json:"kid"`
+	}
+	var claims struct {
+		Exp int64 `json:"exp"`
+	}
+	for i, into := range []any{&head, &claims} {
+		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
+		if err = errors.Join(err, json.Unmarshal(raw, into)); err != nil {
+			return "", expires, err
+		}
+	}
+	return head.Kid, time.Unix(claims.Exp, 0), nil
+}
+
+// obtain returns the token of every login, in their order.
+func (t *tokens) obtain(ctx context.Context, logins []string, progress func(done, total int64)) ([]string, error) {
+	var missing []string
+	seen := make(map[string]bool)
+	for _, login := range logins {
+		if t.known[login] == "" && !seen[login] {
+			seen[login] = true
+			missing = append(missing, login)
+		}
+	}
+	group, groupContext := errgroup.WithContext(ctx)
+	group.SetLimit(loginsAtOnce)
+	var done int64
+	for _, login := range missing {
+		group.Go(func() error {
+			token, err := t.api.login(groupContext, login)
+			if err != nil {
+				return fmt.Errorf("log in as %s: %w", login, err)
+			}
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			t.known[login] = token
+			done++
+			progress(done, int64(len(missing)))
+			return nil
+		})
+	}
+	err := group.Wait()
+	if len(missing) > 0 {
+		err = errors.Join(err, t.save()) // also those of a broken-off attempt
+	}
+	bearer := make([]string, len(logins))
+	for i, login := range logins {
+		bearer[i] = "Bearer " + t.known[login]
+	}
+	return bearer, err
+}
+
+func (t *tokens) save() error {
+	raw, err := json.Marshal(t.known)
+	if err != nil {
+		return err
+	}
+	temporary := t.file + ".new"
+	if err := errors.Join(os.MkdirAll(filepath.Dir(t.file), 0o700), os.WriteFile(temporary, raw, 0o600)); err != nil {
+		return fmt.Errorf("cache tokens: %w", err)
+	}
+	return os.Rename(temporary, t.file)
+}
+
+func credentials(login string) []byte {
+	return []byte(`{"login":` + strconv.Quote(login) + `,"password":"` + dataset.Password + `"}`)
+}
+
+func parseToken(body []byte) (string, error) {
+	var doc struct {
+		Token string `json:"access_token"`
+	}
+	if err := json.Unmarshal(body, &doc); err != nil {
+		return "", err
+	}
+	if doc.Token == "" {
+		return "", errors.New("the answer holds no token")
+	}
+	return doc.Token, nil
+}
+
+// login repeats what was refused for too many logins at once.
+func (a api) login(ctx context.Context, login string) (string, error) {
+	for {
+		status, body, err := a.do(ctx, http.MethodPost, "/v1/login", bytes.NewReader(credentials(login)))
+		switch {
+		case err != nil:
+			return "", err
+		case status == http.StatusOK:
+			return parseToken(body)
+		case status == http.StatusUnauthorized:
+			return "", errNoSuchLogin
+		case status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests:
+			return "", fmt.Errorf("status %d: %s", status, body)
+		}
+		timer := time.NewTimer(time.Second)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return "", ctx.Err()
+		}
+	}
+}

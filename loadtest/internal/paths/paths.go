@@ -1,0 +1,167 @@
+// Package paths compares the ways that a read can take: Redis, the replica through pgpool-II, the standby
+// directly, the primary, and an un-indexed scan. Each is forced by the header Read-Path, on the same keys
+// at the same rate, in blocks that take turns, so that what else happens on the machine meets all alike.
+//
+// A warm key was read through the same path before. A cold one is read for the first time in this run;
+// every path has cold keys of its own, since two paths may lead to one server. Caches of the operating
+// system are left as they are, so "cold" says no more than that.
+package paths
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
+)
+
+// All are the paths in the order of display; Scan is the one that is measured with few requests.
+var All = []string{"redis", "replica", "standby", "primary", Scan}
+
+// Scan is the path that reads without an index.
+const Scan = "scan"
+
+// base is the path that ratios are relative to.
+const base = "redis"
+
+// Config says what to compare, how often and how fast.
+type Config struct {
+	URL   string
+	Addr  string // host:port of the URL
+	TLS   bool
+	Paths []string
+	// Rate is the number of lookups of a raffle's bids per second; a size over all raffles, which is
+	// forty times as long, is looked up SizeRate times.
+	Rate, SizeRate float64
+	Blocks         int
+	Block          time.Duration
+	// Warm is the number of warm keys, Cold that of cold ones for each path.
+	Warm, Cold int
+	// Scans is how many requests take the path Scan, one after the other.
+	Scans int
+	// Size is the one to look up over all raffles, in mm.
+	Size int
+	Seed uint64
+	// Databases are the URLs of the nodes by path, for EXPLAIN; without one there is no plan.
+	Databases map[string]string
+	Notes     io.Writer
+}
+
+// Check reports everything that is wrong.
+func (c Config) Check() error {
+	var errs []error
+	for _, p := range c.Paths {
+		if !slices.Contains(All, p) {
+			errs = append(errs, fmt.Errorf("there is no path %q: want some of %q", p, All))
+		}
+	}
+	if len(c.Paths) == 0 {
+		errs = append(errs, errors.New("name at least one path"))
+	}
+	if c.Rate <= 0 || c.SizeRate <= 0 || c.Block <= 0 {
+		errs = append(errs, errors.New("rates and the length of a block must be positive"))
+	}
+	if c.Blocks < 1 || c.Warm < 1 || c.Cold < 0 || c.Scans < 1 {
+		errs = append(errs, errors.New("there must be at least one block, one warm key and one scan"))
+	}
+	return errors.Join(errs...)
+}
+
+// lookup is one kind of read: its keys, and the SQL that the services read the same with.
+type lookup struct {
+	name   string
+	rate   float64
+	warm   []key
+	cold   map[string][]key // by path
+	target func(key) string
+	sql    func(k key, scan bool) string
+}
+
+// Run makes all comparisons. When ctx ends it returns what it has, with the reason in the verdict.
+func Run(ctx context.Context, c Config) (*report.Run, error) {
+	run := &report.Run{Version: report.Version, Name: "paths", Level: "paths", Started: time.Now(), Seed: c.Seed, Config: c.fields(),
+		Purpose: "What a read costs on each path, that all give the same bytes, and what an index and the read model save."}
+	r := &runner{Config: c, run: run, client: newClient(c.URL)}
+	defer r.client.close()
+	keys, err := r.keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range []lookup{c.ofRaffle(keys), c.ofSize()} {
+		if err := r.compare(ctx, l); err != nil {
+			run.Verdict.Failed = append(run.Verdict.Failed, fmt.Sprintf("%s: %v", l.name, err))
+		}
+	}
+	run.Elapsed = time.Since(run.Started)
+	if len(run.Paths) == 0 {
+		return nil, fmt.Errorf("nothing could be compared %s", run.Verdict.Failed)
+	}
+	return run, nil
+}
+
+func (c Config) ofRaffle(keys []key) lookup {
+	l := lookup{name: "newest 50 bids of a size of a raffle", rate: c.Rate, cold: make(map[string][]key), sql: raffleSQL,
+		target: func(k key) string { return fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=50", k.raffle, k.size) }}
+	l.warm, keys = keys[:min(c.Warm, len(keys))], keys[min(c.Warm, len(keys)):]
+	for _, p := range c.Paths {
+		if p == Scan {
+			continue // it never uses what a cache holds of an index, and reads the whole table each time
+		}
+		n := min(c.Cold, len(keys))
+		l.cold[p], keys = keys[:n], keys[n:]
+	}
+	return l
+}
+
+// ofSize is the experiment of the original: the newest 2,000 bids of one size, of all raffles.
+func (c Config) ofSize() lookup {
+	return lookup{name: fmt.Sprintf("newest 2,000 bids of size %d over all raffles", c.Size), rate: c.SizeRate,
+		warm: []key{{size: c.Size}}, sql: sizeSQL,
+		target: func(k key) string { return fmt.Sprintf("/v1/bids?size=%d&limit=2000", k.size) }}
+}
+
+// key is what is looked up; raffle 0 stands for all.
+type key struct {
+	raffle int64
+	size   int
+}
+
+// The sizes of the data set, in mm.
+const (
+	smallestSize = 250
+	sizeStep     = 5
+	sizeCount    = 11
+)
+
+// keys are all raffles with all sizes, shuffled.
+func (r *runner) keys(ctx context.Context) ([]key, error) {
+	raffles, err := r.client.raffles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]key, 0, len(raffles)*sizeCount)
+	for _, id := range raffles {
+		for i := range sizeCount {
+			keys = append(keys, key{id, smallestSize + sizeStep*i})
+		}
+	}
+	random := rand.New(rand.NewPCG(r.Seed, 0))
+	random.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	return keys, nil
+}
+
+func (c Config) fields() []report.Field {
+	return []report.Field{
+		{Name: "URL", Value: c.URL},
+		{Name: "rate", Value: fmt.Sprintf("%g/s, %g/s over all raffles", c.Rate, c.SizeRate)},
+		{Name: "blocks", Value: fmt.Sprintf("%d of %v for each path, by turns", c.Blocks, c.Block)},
+		{Name: "keys", Value: fmt.Sprintf("%d warm for all paths, %d cold for each", c.Warm, c.Cold)},
+		{Name: "warm", Value: "read through the same path before"},
+		{Name: "cold", Value: "read for the first time in this run; no cache was emptied"},
+		{Name: "scan", Value: fmt.Sprintf("%d requests, one after the other", c.Scans)},
+	}
+}

@@ -1,0 +1,219 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
+)
+
+const (
+	pageSize    = 2000 // bids in one answer: the API's limit
+	readers     = 8
+	pollEvery   = 200 * time.Millisecond
+	readRetries = 50
+)
+
+// ReadAPI is the public read API with paths that can be forced.
+type ReadAPI struct {
+	// Base is scheme and authority.
+	Base   string
+	Client *http.Client
+}
+
+// errBusy: the forced path is behind or has no room at the moment.
+var errBusy = errors.New("503")
+
+func (a ReadAPI) get(ctx context.Context, path, lsn string, into any) (http.Header, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.Base+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Read-Path", "redis")
+	r.Header.Set("Min-LSN", lsn)
+	w, err := a.Client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Body.Close()
+	body, err := io.ReadAll(w.Body)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("GET %s: %w", path, err)
+	case w.StatusCode == http.StatusServiceUnavailable:
+		return nil, fmt.Errorf("GET %s from redis: %w %s", path, errBusy, body)
+	case w.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("GET %s from redis: %s %s", path, w.Status, body)
+	case w.Header.Get("Read-Path") != "redis":
+		return nil, fmt.Errorf("GET %s: the path was not forced (set ALLOW_READ_PATH=true), %q answered", path, w.Header.Get("Read-Path"))
+	}
+	return w.Header, json.Unmarshal(body, into)
+}
+
+// await returns once Redis has reached the position and says that it has no lag.
+func (a ReadAPI) await(ctx context.Context, lot Lot, lsn string) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		h, err := a.get(ctx, fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", lot.Raffle, lot.Size), lsn, &page{})
+		if err == nil && h.Get("Read-Lag-Ms") == "0" || err != nil && !errors.Is(err, errBusy) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("redis did not reach %s: %w", lsn, errors.Join(ctx.Err(), err))
+		}
+	}
+}
+
+type page struct {
+	Bids []struct {
+		ID int64 `json:"id"`
+	} `json:"bids"`
+	Next string `json:"next_cursor"`
+}
+
+// Redis compares the ledger with what the read API answers from Redis, once Redis has reached lsn and
+// has no lag: every raffle and size that may have a bid of the run, newest first down to the bids from
+// before it. Postgres must have been called before: its rows tell what may be there.
+func (l *Ledger) Redis(ctx context.Context, api ReadAPI, lsn string, progress Progress) report.Reconciliation {
+	r := l.start("Redis")
+	start := time.Now()
+	lots := l.Lots()
+	if len(lots) == 0 {
+		return r
+	}
+	progress("wait for Redis", 0, 0)
+	err := api.await(ctx, lots[0], lsn)
+	r.Waited = time.Since(start)
+	progress("wait for Redis", 1, 0)
+	copied := &copied{ledger: l, result: &r}
+	if err == nil {
+		err = copied.readAll(ctx, api, lots, lsn, progress)
+	}
+	if err != nil {
+		r.Problem = err.Error()
+	} else {
+		copied.closeBooks()
+	}
+	r.Took = time.Since(start) - r.Waited
+	return r
+}
+
+// copied is what was found in Redis.
+type copied struct {
+	mu     sync.Mutex
+	ledger *Ledger
+	result *report.Reconciliation
+	ids    bitmap // by id - ledger.after
+	done   int64
+}
+
+func (c *copied) readAll(ctx context.Context, api ReadAPI, lots []Lot, lsn string, progress Progress) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readers)
+	progress("sets in Redis", 0, int64(len(lots)))
+	for _, lot := range lots {
+		group.Go(func() error {
+			if err := c.readLot(ctx, api, lot, lsn); err != nil {
+				return err
+			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.done++
+			progress("sets in Redis", c.done, int64(len(lots)))
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// readLot ends with the page whose last bid is from before the run: all that follow are older still.
+func (c *copied) readLot(ctx context.Context, api ReadAPI, lot Lot, lsn string) error {
+	path := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&order=newest&limit=%d", lot.Raffle, lot.Size, pageSize)
+	for cursor := ""; ; {
+		var p page
+		target := path
+		if cursor != "" {
+			target += "&cursor=" + url.QueryEscape(cursor)
+		}
+		if err := patient(ctx, func() error { p = page{}; _, err := api.get(ctx, target, lsn, &p); return err }); err != nil {
+			return err
+		}
+		c.enter(p)
+		if p.Next == "" || len(p.Bids) == 0 || p.Bids[len(p.Bids)-1].ID <= c.ledger.after {
+			return nil
+		}
+		cursor = p.Next
+	}
+}
+
+// patient repeats a read that had no room.
+func patient(ctx context.Context, read func() error) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for try := 0; ; try++ {
+		err := read()
+		if !errors.Is(err, errBusy) || try == readRetries {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (c *copied) enter(p page) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range p.Bids {
+		n := b.ID - c.ledger.after
+		if n <= 0 {
+			continue
+		}
+		if !c.ids.add(n) {
+			c.result.Doubled++
+			continue
+		}
+		if !c.ledger.stored.has(n) {
+			c.result.Unexpected++
+		}
+	}
+}
+
+// closeBooks counts, of the run's own keys, what is there and what is not. Bids are found here by their
+// id; that the id is the key's own is for PostgreSQL to say.
+func (c *copied) closeBooks() {
+	r := c.result
+	for _, b := range c.ledger.books {
+		for serial, id := range b.outcome {
+			late := b.late[uint32(serial)]
+			switch {
+			case id > 0 && b.matched.has(int64(serial)) && c.ids.has(id-c.ledger.after):
+				r.Stored++
+			case id > 0:
+				r.Lost++
+				r.LostKeys = example(r.LostKeys, b, uint32(serial))
+			case late > 0 && c.ids.has(late-c.ledger.after):
+				r.Stored++
+				r.UnknownCommitted++
+				r.UnknownKeys = example(r.UnknownKeys, b, uint32(serial))
+			case late > 0: // committed, so it must be here too
+				r.Lost++
+				r.LostKeys = example(r.LostKeys, b, uint32(serial))
+			}
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package report
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// maxSize bounds what Read takes: an hour of ten steps is about 50 MB.
+const maxSize = 1 << 30
+
+// maxSeconds is the longest run that a report can hold: a week.
+const maxSeconds = 7 * 24 * 3600
+
+// WriteJSON writes the run so that Read gives the same run back.
+func (r *Run) WriteJSON(w io.Writer) error {
+	if err := json.NewEncoder(w).Encode(r); err != nil {
+		return fmt.Errorf("write the result as JSON: %w", err)
+	}
+	return nil
+}
+
+// MarshalJSON adds the summaries of a step's histograms for readers without a histogram library. They are
+// not read back.
+func (s Step) MarshalJSON() ([]byte, error) {
+	type plain Step
+	return json.Marshal(struct {
+		plain
+		ServiceSummary Summary `json:"service_summary"`
+		TotalSummary   Summary `json:"total_summary"`
+	}{plain(s), s.Service.Summary(), s.Total.Summary()})
+}
+
+// ReadJSON reads what WriteJSON wrote. Everything else is an error: a run that it returns can be shown,
+// merged and compared without further checks.
+func ReadJSON(r io.Reader) (*Run, error) {
+	var run Run
+	dec := json.NewDecoder(io.LimitReader(r, maxSize))
+	if err := dec.Decode(&run); err != nil {
+		return nil, fmt.Errorf("read a result: %w", err)
+	}
+	if dec.More() {
+		return nil, errors.New("read a result: more than one value")
+	}
+	if err := run.check(); err != nil {
+		return nil, fmt.Errorf("read a result: %w", err)
+	}
+	return &run, nil
+}
+
+func (r *Run) check() error {
+	if r.Version != Version {
+		return fmt.Errorf("version %d, this program reads version %d", r.Version, Version)
+	}
+	if r.Elapsed < 0 || r.Elapsed.Seconds() > maxSeconds {
+		return fmt.Errorf("a run of %v", r.Elapsed)
+	}
+	names := make(map[string]bool)
+	for _, s := range r.Steps {
+		if s.Name == "" || names[s.Name] {
+			return fmt.Errorf("step %q has no name or comes twice", s.Name)
+		}
+		names[s.Name] = true
+		if err := s.check(); err != nil {
+			return fmt.Errorf("step %q: %w", s.Name, err)
+		}
+	}
+	if err := checkSeconds(r.Samples, func(s Sample) int { return s.At }); err != nil {
+		return fmt.Errorf("samples: %w", err)
+	}
+	for _, c := range r.Paths {
+		for _, p := range c.Paths {
+			if err := p.Latency.check(); err != nil {
+				return fmt.Errorf("path %q of %q: %w", p.Path, c.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s Step) check() error {
+	if s.OK < 0 || s.Failed < 0 {
+		return errors.New("a count is negative")
+	}
+	if err := errors.Join(s.Service.check(), s.Total.check()); err != nil {
+		return err
+	}
+	for _, sec := range s.Seconds {
+		if sec.OK < 0 || sec.Failed < 0 {
+			return fmt.Errorf("second %d: a count is negative", sec.At)
+		}
+		if err := sec.Total.check(); err != nil {
+			return fmt.Errorf("second %d: %w", sec.At, err)
+		}
+	}
+	return checkSeconds(s.Seconds, func(s Second) int { return s.At })
+}
+
+// checkSeconds demands ascending seconds of a run of bearable length.
+func checkSeconds[E any](list []E, at func(E) int) error {
+	previous := -1
+	for _, e := range list {
+		if at(e) <= previous || at(e) > maxSeconds {
+			return fmt.Errorf("second %d is out of order or range", at(e))
+		}
+		previous = at(e)
+	}
+	return nil
+}

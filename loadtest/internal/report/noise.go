@@ -1,0 +1,146 @@
+package report
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+const (
+	// minSeconds is the least length of a step's series from which its noise can be judged.
+	minSeconds = 10
+	// resamples are enough for the 0.5th and 99.5th percentile of what they give.
+	resamples = 1000
+	// worthwhile is the smallest relative change that counts: two runs of one program on one machine
+	// differ by more than the seconds within a run let expect, as caches, layout and neighbours change.
+	worthwhile = 0.05
+	// worthwhileErrors is the smallest change of the failed share that counts.
+	worthwhileErrors = 0.001
+)
+
+// measures are what a step is compared by, from its seconds: good requests per second, the failed share,
+// and percentiles in microseconds.
+type measures [6]float64
+
+const (
+	measureRate = iota
+	measureFailed
+	measureP50 // and what follows, in the order of measureQuantiles
+)
+
+var (
+	measureNames     = [len(measures{})]string{"req/s", "failed", "p50", "p90", "p99", "p99.9"}
+	measureQuantiles = []float64{0.50, 0.90, 0.99, 0.999}
+)
+
+// fullLoad is the part of the most active users from which on a second belongs to the steady part of a run.
+const fullLoad = 0.95
+
+// steady are the whole seconds of a step under full load, without those in which users come and go. A
+// second without requests is one with zeros.
+func (r *Run) steady(s Step) []Second {
+	all := make([]Second, max(int(r.Elapsed.Seconds()), 0))
+	for _, sec := range s.Seconds {
+		if sec.At < len(all) {
+			all[sec.At] = sec
+		}
+	}
+	from, to := 1, len(all)-1
+	peak := 0
+	for _, sample := range r.Samples {
+		peak = max(peak, sample.ActiveUsers)
+	}
+	last := 0
+	for _, sample := range r.Samples {
+		switch full := float64(sample.ActiveUsers) >= fullLoad*float64(peak); {
+		case full:
+			last = sample.At
+		case last == 0: // still coming
+			from = max(from, sample.At+1)
+		}
+	}
+	if last > 0 {
+		to = min(to, last)
+	}
+	if from >= to {
+		return nil
+	}
+	return all[from:to]
+}
+
+// secondsTable is a step's seconds with their histograms on common buckets, so that sums are cheap.
+type secondsTable struct {
+	seconds []Second
+	values  []int64
+	column  map[int64]int
+}
+
+func newSecondsTable(seconds []Second) secondsTable {
+	t := secondsTable{seconds: seconds, column: make(map[int64]int)}
+	for _, s := range seconds {
+		t.values = append(t.values, s.Total.Values...)
+	}
+	slices.Sort(t.values)
+	t.values = slices.Compact(t.values)
+	for i, v := range t.values {
+		t.column[v] = i
+	}
+	return t
+}
+
+// measure takes the seconds of the given indices together.
+func (t secondsTable) measure(indices []int) measures {
+	counts := make([]int64, len(t.values))
+	var ok, failed, inHistogram int64
+	for _, i := range indices {
+		s := t.seconds[i]
+		ok, failed = ok+s.OK, failed+s.Failed
+		for j, v := range s.Total.Values {
+			counts[t.column[v]] += s.Total.Counts[j]
+			inHistogram += s.Total.Counts[j]
+		}
+	}
+	m := measures{measureRate: float64(ok) / float64(len(indices)), measureFailed: part(failed, ok+failed)}
+	next, seen := 0, int64(0)
+	for i, c := range counts {
+		seen += c
+		for next < len(measureQuantiles) && float64(seen) >= measureQuantiles[next]*float64(inHistogram) {
+			m[measureP50+next] = float64(t.values[i])
+			next++
+		}
+	}
+	return m
+}
+
+// bootstrap measures a series as it would have come out otherwise. Seconds depend on their neighbours (a
+// checkpoint slows several down), so whole blocks are drawn, with replacement and wrapped around the end:
+// the circular block bootstrap (Politis and Romano 1992), with blocks of n^(1/3) seconds (Hall, Horowitz
+// and Jing 1995).
+func bootstrap(seconds []Second, random *rand.Rand) []measures {
+	t, n := newSecondsTable(seconds), len(seconds)
+	block := max(int(math.Round(math.Cbrt(float64(n)))), 1)
+	out := make([]measures, resamples)
+	indices := make([]int, 0, n+block)
+	for i := range out {
+		indices = indices[:0]
+		for len(indices) < n {
+			first := random.IntN(n)
+			for j := range block {
+				indices = append(indices, (first+j)%n)
+			}
+		}
+		out[i] = t.measure(indices[:n])
+	}
+	return out
+}
+
+// interval is the range of 99 % of the differences, as change says, between resamples of two series.
+func interval(a, b []measures, of int, change func(a, b float64) float64) (low, high float64) {
+	differences := make([]float64, len(a))
+	for i := range a {
+		differences[i] = change(a[i][of], b[i][of])
+	}
+	slices.Sort(differences)
+	edge := len(differences) / 200
+	return differences[edge], differences[len(differences)-1-edge]
+}

@@ -1,0 +1,235 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// WriteText writes the run for a terminal: steps, errors, reconciliation, paths, and the verdict last,
+// where the eye is.
+func (r *Run) WriteText(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s · %s · seed %d\n%s\n", r.Name, elapsed(r.Elapsed), r.Seed, r.Purpose)
+	r.textSteps(&b)
+	r.textErrors(&b)
+	r.textReconciliations(&b)
+	for _, c := range r.Paths {
+		c.text(&b)
+	}
+	r.textCosts(&b)
+	r.Verdict.text(&b)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// table writes rows in columns; the first is flush left, the others are flush right.
+func table(b *strings.Builder, rows [][]string) {
+	b.WriteByte('\n')
+	tw := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	width := 0
+	for _, row := range rows {
+		width = max(width, len([]rune(row[0])))
+	}
+	for _, row := range rows {
+		first := row[0] + strings.Repeat(" ", width-len([]rune(row[0])))
+		fmt.Fprintf(tw, "%s\t%s\t\n", first, strings.Join(row[1:], "\t"))
+	}
+	if err := tw.Flush(); err != nil {
+		panic("report: a strings.Builder refused text: " + err.Error())
+	}
+}
+
+// none stands for a figure that there is not.
+const none = "–"
+
+var latencyHead = []string{"min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"}
+
+// cells are the values below latencyHead; an empty histogram has none.
+func (h Histogram) cells() []string {
+	s := h.Summary()
+	out := make([]string, 0, len(latencyHead))
+	for _, d := range []time.Duration{s.Min, s.Mean, s.P50, s.P90, s.P95, s.P99, s.P999, s.Max} {
+		if len(h.Values) == 0 {
+			out = append(out, none)
+		} else {
+			out = append(out, latency(d))
+		}
+	}
+	return out
+}
+
+// shown are the steps and, if there are several, their sum.
+func (r *Run) shown() []Step {
+	if len(r.Steps) > 1 {
+		return append(r.Steps[:len(r.Steps):len(r.Steps)], r.All())
+	}
+	return r.Steps
+}
+
+func (r *Run) textSteps(b *strings.Builder) {
+	from := "from sending"
+	if r.OpenModel() {
+		from = "from the intended start"
+	}
+	rows := [][]string{append([]string{"latency " + from, "OK", "KO", "req/s"}, latencyHead...)}
+	for _, s := range r.shown() {
+		rows = append(rows, append([]string{s.Name, Grouped(s.OK), Grouped(s.Failed), rate(r.PerSecond(s.OK))}, s.Total.cells()...))
+	}
+	table(b, rows)
+	if r.OpenModel() {
+		rows = [][]string{append([]string{"service time"}, latencyHead...)}
+		for _, s := range r.shown() {
+			rows = append(rows, append([]string{s.Name}, s.Service.cells()...))
+		}
+		table(b, rows)
+	}
+}
+
+func (r *Run) textErrors(b *strings.Builder) {
+	if len(r.Errors) == 0 {
+		return
+	}
+	rows := [][]string{{"errors", "count", "first at"}}
+	for _, e := range r.Errors {
+		rows = append(rows, []string{e.Step + ": " + e.Kind, Grouped(e.Count), clock(e.First)})
+	}
+	table(b, rows)
+}
+
+func (r *Run) textReconciliations(b *strings.Builder) {
+	if len(r.Reconciliations) == 0 {
+		return
+	}
+	rows := [][]string{{"reconciliation", "acknowledged", "stored", "lost", "doubled", "unexpected", "no answer", "of those stored", "retries"}}
+	for _, c := range r.Reconciliations {
+		row := []string{c.Store}
+		for _, n := range []int64{c.Acknowledged, c.Stored, c.Lost, c.Doubled, c.Unexpected, c.Unknown, c.UnknownCommitted, c.Retries} {
+			row = append(row, Grouped(n))
+		}
+		rows = append(rows, row)
+	}
+	table(b, rows)
+	for _, c := range r.Reconciliations {
+		for _, p := range c.Problems() {
+			fmt.Fprintf(b, "  %s\n", p)
+		}
+	}
+}
+
+// Problems are the reasons why a reconciliation is not clean, with samples.
+func (r Reconciliation) Problems() (out []string) {
+	if r.Problem != "" {
+		out = append(out, r.Store+": not completed: "+r.Problem)
+	}
+	if r.Lost > 0 {
+		out = append(out, fmt.Sprintf("%s: %s lost: %s", r.Store, Grouped(r.Lost), some(r.LostKeys, r.Lost)))
+	}
+	if r.Doubled > 0 {
+		out = append(out, fmt.Sprintf("%s: %s doubled: %s", r.Store, Grouped(r.Doubled), some(r.DoubledKeys, r.Doubled)))
+	}
+	if r.Unexpected > 0 {
+		out = append(out, fmt.Sprintf("%s: %s that should not be there: refused, without a key, or in Redis alone", r.Store, Grouped(r.Unexpected)))
+	}
+	return out
+}
+
+// some lists samples of n keys.
+func some(keys []string, n int64) string {
+	list := strings.Join(keys, ", ")
+	if int64(len(keys)) < n {
+		return list + " ..."
+	}
+	return list
+}
+
+func (c PathComparison) text(b *strings.Builder) {
+	rows := [][]string{append([]string{c.Name, "OK", "KO", "p50 ratio", "lag"}, latencyHead...)}
+	for _, p := range c.Paths {
+		rows = append(rows, append([]string{p.label(), Grouped(p.OK), Grouped(p.Failed), c.ratioText(p), latency(p.Lag)}, p.Latency.cells()...))
+	}
+	table(b, rows)
+	fmt.Fprintf(b, "  %s\n", c.Bodies())
+}
+
+func (p PathResult) label() string {
+	if p.Cache == "" {
+		return p.Path
+	}
+	return p.Path + ", " + p.Cache
+}
+
+// Bodies says whether the paths gave the same answers.
+func (c PathComparison) Bodies() string {
+	switch {
+	case c.Compared == 0:
+		return "bodies were not compared"
+	case c.Different == 0:
+		return fmt.Sprintf("bodies identical on all paths for all %s keys", Grouped(c.Compared))
+	}
+	return fmt.Sprintf("bodies DIFFER for %s of %s keys, first: %s", Grouped(c.Different), Grouped(c.Compared), c.Sample)
+}
+
+// ratio is p's median relative to that of the base path in the same cache state; 0 if either is missing.
+func (c PathComparison) ratio(p PathResult) float64 {
+	for _, base := range c.Paths {
+		if base.Path == c.Base && base.Cache == p.Cache {
+			if median := base.Latency.Summary().P50; median > 0 {
+				return float64(p.Latency.Summary().P50) / float64(median)
+			}
+		}
+	}
+	return 0
+}
+
+func (c PathComparison) ratioText(p PathResult) string {
+	if v := c.ratio(p); v > 0 {
+		return "× " + significant(v)
+	}
+	return none
+}
+
+func (r *Run) textCosts(b *strings.Builder) {
+	if len(r.CPU) > 0 {
+		rows := [][]string{{"CPU", "time", "of the machine"}}
+		for _, c := range r.CPU {
+			rows = append(rows, []string{c.Name, latency(c.CPU), percent(r.Share(c.CPU))})
+		}
+		table(b, rows)
+	}
+	n := r.NGrinder()
+	fmt.Fprintf(b, "\nin nGrinder's words: TPS %s, peak TPS %s, mean test time %s, errors %s\n",
+		rate(n.TPS), rate(n.PeakTPS), latency(n.MeanTestTime), Grouped(n.Errors))
+	fmt.Fprintf(b, "the generator used %s of processor time per request\n", latency(r.PerRequest()))
+	if r.Generator.Warning != "" {
+		fmt.Fprintf(b, "WARNING: %s\n", r.Generator.Warning)
+	}
+}
+
+func (v Verdict) text(b *strings.Builder) {
+	b.WriteByte('\n')
+	for _, t := range v.Thresholds {
+		mark := "kept  "
+		if !t.OK {
+			mark = "MISSED"
+		}
+		fmt.Fprintf(b, "%s  %s: %s, limit %s\n", mark, t.Name, t.Got, t.Limit)
+	}
+	for _, s := range append(v.Invalid[:len(v.Invalid):len(v.Invalid)], v.Failed...) {
+		fmt.Fprintf(b, "        %s\n", s)
+	}
+	fmt.Fprintf(b, "verdict: %s\n", v.Word())
+}
+
+// Word is the verdict in one word: "passed", "failed" or "invalid".
+func (v Verdict) Word() string {
+	switch {
+	case !v.Valid():
+		return "invalid"
+	case !v.Passed():
+		return "failed"
+	}
+	return "passed"
+}

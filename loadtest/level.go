@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/levels"
+)
+
+const levelUsage = `usage: loadtest level N [FLAGS]
+
+Puts the system under the load of one level and judges what it did:
+
+`
+
+// place is where the system is and where results go; the environment has it, deploy/local/loadtest sets it.
+type place struct {
+	url       string
+	database  string
+	processes map[string]int
+	work      string // tokens and journals
+	out       string // reports
+}
+
+// addPlace adds the flags that all load commands share. URLs with passwords come from the environment only.
+func addPlace(flags *flag.FlagSet) *place {
+	p := &place{database: os.Getenv("LOADTEST_DATABASE_URL")}
+	flags.StringVar(&p.url, "url", orElse(os.Getenv("LOADTEST_URL"), "http://127.0.0.1:8080"), "`address` of the front door")
+	local := orElse(os.Getenv("LOCAL_DIR"), ".local")
+	flags.StringVar(&p.out, "out", filepath.Join(local, "reports"), "`folder` for reports")
+	flags.StringVar(&p.work, "work", filepath.Join(local, "loadtest"), "`folder` for tokens and journals")
+	return p
+}
+
+// readProcesses reads LOADTEST_PROCESSES: NAME=PID, separated by commas.
+func (p *place) readProcesses() error {
+	p.processes = make(map[string]int)
+	for pair := range strings.SplitSeq(os.Getenv("LOADTEST_PROCESSES"), ",") {
+		if pair == "" {
+			continue
+		}
+		name, number, _ := strings.Cut(pair, "=")
+		pid, err := strconv.Atoi(number)
+		if err != nil || pid < 1 {
+			return fmt.Errorf("LOADTEST_PROCESSES: %q is not NAME=PID", pair)
+		}
+		p.processes[name] = pid
+	}
+	return nil
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func runLevel(ctx context.Context, args []string, out, notes io.Writer) error {
+	q, p, err := parseLevel(args, notes)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return execute(ctx, q, p, out, notes)
+}
+
+// parseLevel reads the level's number, whose defaults the flags then change.
+func parseLevel(args []string, notes io.Writer) (q levels.Request, p *place, err error) {
+	var level levels.Level
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		if level, err = levels.Find(args[0]); err != nil {
+			fmt.Fprintln(notes, err)
+			return q, p, errUsage
+		}
+		args = args[1:]
+	}
+	flags := flag.NewFlagSet("loadtest level", flag.ContinueOnError)
+	flags.Usage = func() { levelHelp(flags) }
+	p = addPlace(flags)
+	addLoad(flags, &q, level.Defaults)
+	if err := parse(flags, args, notes); err != nil {
+		return q, p, err
+	}
+	if level.ID == "" {
+		flags.Usage()
+		return q, p, errUsage
+	}
+	q.Plan.Level, q.Plan.URL = level.ID, p.url
+	// Who bounds the run in one way means that one alone.
+	if given(flags, "duration") && !given(flags, "iterations") {
+		q.Plan.Iterations = 0
+	}
+	if given(flags, "iterations") && !given(flags, "duration") {
+		q.Plan.Duration = 0
+	}
+	if err := errors.Join(q.Plan.Check(), p.readProcesses()); err != nil {
+		fmt.Fprintln(notes, err)
+		return q, p, errUsage
+	}
+	return q, p, nil
+}
+
+func levelHelp(flags *flag.FlagSet) {
+	fmt.Fprint(flags.Output(), levelUsage)
+	for _, l := range levels.All {
+		fmt.Fprintf(flags.Output(), "  %s  %s. %s\n", l.ID, l.Title, l.Purpose)
+	}
+	fmt.Fprint(flags.Output(), "\nFlags; the defaults of a level are its full size:\n")
+	flags.PrintDefaults()
+}
+
+func addLoad(flags *flag.FlagSet, q *levels.Request, d levels.Plan) {
+	flags.IntVar(&q.Plan.VUsers, "vusers", d.VUsers, "virtual users")
+	flags.IntVar(&q.Plan.Iterations, "iterations", d.Iterations, "times that each user runs the scenario; with --duration, what comes first ends the run")
+	flags.DurationVar(&q.Plan.Duration, "duration", d.Duration, "length of the run")
+	flags.Float64Var(&q.Plan.Rate, "rate", 0, "scenario starts per second over all users, answers or not (open model); 0: as fast as answers come (closed)")
+	flags.DurationVar(&q.Plan.RampUp, "ramp-up", d.RampUp, "time within which the users start, one after the other")
+	flags.DurationVar(&q.Plan.Think, "think", d.Think, "mean pause between two requests (level 6)")
+	flags.Uint64Var(&q.Plan.Seed, "seed", 1, "the same seed makes the same requests")
+	flags.StringVar(&q.Plan.Client, "client", engine.ClientFast, "fasthttp, or nethttp as a cross-check and for HTTP/2 over TLS")
+	flags.IntVar(&q.Plan.Logins, "logins", 0, "log in as user1 to userN (default: one for each virtual user, or as many as there are)")
+	flags.DurationVar(&q.Plan.Patience, "patience", time.Minute, "how long a bid without an answer is sent again with its key")
+	flags.DurationVar(&q.Limits.MaxP99, "max-p99", 0, "fail if the 99th percentile of a step is above")
+	flags.Float64Var(&q.Limits.MaxErrors, "max-errors", -1, "fail if more `percent` of the requests fail (negative: no limit)")
+	flags.Float64Var(&q.Limits.MinRate, "min-rate", 0, "fail with fewer good requests per second")
+	flags.BoolVar(&q.NoReconcile, "no-reconcile", false, "do not look whether bids were lost or doubled")
+}
+
+func given(flags *flag.FlagSet, name string) (found bool) {
+	flags.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
+}
+
+// execute runs a level, shows the result and writes its reports.
+func execute(ctx context.Context, q levels.Request, p *place, out, notes io.Writer) error {
+	q.Dir, q.Database, q.Processes, q.Notes = p.work, p.database, p.processes, notes
+	show := newLive(notes)
+	q.Progress, q.Compared = show.load.Update, show.step
+	run, err := levels.Execute(ctx, q)
+	show.end()
+	if err != nil {
+		return err
+	}
+	if err := emit(run, p.out, out); err != nil {
+		return err
+	}
+	if !run.Verdict.Passed() {
+		return levels.ErrFailed
+	}
+	return nil
+}

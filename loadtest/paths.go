@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/levels"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/paths"
+)
+
+func runPaths(ctx context.Context, args []string, out, notes io.Writer) error {
+	c, p, err := parsePaths(args, notes)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return comparePaths(ctx, c, p, out)
+}
+
+func parsePaths(args []string, notes io.Writer) (c paths.Config, p *place, err error) {
+	flags := flag.NewFlagSet("loadtest paths", flag.ContinueOnError)
+	p = addPlace(flags)
+	list := flags.String("paths", strings.Join(paths.All, ","), "the `paths` to compare")
+	flags.Float64Var(&c.Rate, "rate", 200, "lookups of a raffle's bids per second (open model)")
+	flags.Float64Var(&c.SizeRate, "size-rate", 10, "lookups of a size over all raffles per second")
+	flags.IntVar(&c.Blocks, "blocks", 3, "blocks of each path")
+	flags.DurationVar(&c.Block, "block", time.Second, "length of a block")
+	flags.IntVar(&c.Warm, "warm", 200, "keys that were read before, the same for all paths")
+	flags.IntVar(&c.Cold, "cold", 200, "keys for each path that are read for the first time")
+	flags.IntVar(&c.Scans, "scans", 3, "requests without an index, one after the other")
+	flags.IntVar(&c.Size, "size", 270, "the size to look up over all raffles, in mm")
+	flags.Uint64Var(&c.Seed, "seed", 1, "the same seed reads the same keys")
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), "usage: loadtest paths [FLAGS]\n\nCompares the read paths: Redis, the replica through pgpool-II, the standby, the primary, and a scan\n"+
+			"without an index. Needs a query service with ALLOW_READ_PATH=true.\n\n")
+		flags.PrintDefaults()
+	}
+	if err := parse(flags, args, notes); err != nil {
+		return c, p, err
+	}
+	c.Paths, c.Notes = strings.Split(*list, ","), notes
+	c.URL = strings.TrimSuffix(p.url, "/")
+	c.Addr, c.TLS, err = levels.Plan{URL: p.url}.Address()
+	if err := errors.Join(err, c.Check()); err != nil {
+		fmt.Fprintln(notes, err)
+		return c, p, errUsage
+	}
+	primary, standby := p.database, os.Getenv("LOADTEST_STANDBY_URL")
+	c.Databases = map[string]string{"primary": primary, "standby": standby, paths.Scan: standby, "replica": os.Getenv("LOADTEST_REPLICA_URL")}
+	return c, p, nil
+}
+
+func comparePaths(ctx context.Context, c paths.Config, p *place, out io.Writer) error {
+	run, err := paths.Run(ctx, c)
+	if err != nil {
+		return err
+	}
+	levels.Describe(run)
+	if err := emit(run, p.out, out); err != nil {
+		return err
+	}
+	if !run.Verdict.Passed() {
+		return levels.ErrFailed
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/cluster"
+)
+
+const runUsage = `usage: loadtest run --agents HOST:PORT,... N [FLAGS]
+
+Runs level N like "loadtest level N [FLAGS]", but the agents at these addresses make the load: users and
+rate are divided among them, they start at one moment, and their histograms are added up. A lost agent
+makes the run invalid. LOADTEST_TOKEN_FILE or LOADTEST_TOKEN holds the secret of the agents.
+
+`
+
+func runRun(ctx context.Context, args []string, out, notes io.Writer) error {
+	flags := flag.NewFlagSet("loadtest run", flag.ContinueOnError)
+	flags.SetOutput(notes)
+	agents := flags.String("agents", "", "`addresses` of the agents, separated by commas; required")
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), runUsage)
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return errUsage
+	}
+	addresses, err := readAgents(*agents)
+	if err != nil {
+		fmt.Fprintln(notes, err)
+		return errUsage
+	}
+	q, p, err := parseLevel(flags.Args(), notes)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	token, err := cluster.ReadToken()
+	if err != nil {
+		return err
+	}
+	q.Load = cluster.NewController(addresses, token, p.work, notes).Run
+	return execute(ctx, q, p, out, notes)
+}
+
+// readAgents refuses an address that comes twice: an agent does one job at a time.
+func readAgents(list string) ([]string, error) {
+	if list == "" {
+		return nil, errors.New("--agents is missing")
+	}
+	seen := make(map[string]bool)
+	addresses := strings.Split(list, ",")
+	for _, a := range addresses {
+		if a == "" || seen[a] {
+			return nil, fmt.Errorf("--agents: %q is empty or comes twice", a)
+		}
+		seen[a] = true
+	}
+	return addresses, nil
+}

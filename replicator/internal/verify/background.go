@@ -1,0 +1,196 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// Limits of one slice of the background comparison, and its rate: the slot and the snapshot are there for
+// some seconds only, and neither server notices.
+const (
+	sliceRaffles = 200
+	sliceBids    = 200_000
+	sliceRate    = 200_000 // rows or members a second
+	sliceDetails = 20
+	sliceTime    = 5 * time.Minute
+)
+
+// State is what the background comparison says about itself.
+type State struct {
+	Passes        int       `json:"passes"` // over the whole read model
+	LastPassAt    string    `json:"last_pass_at,omitempty"`
+	VerifiedKeys  int64     `json:"verified_keys"`
+	DivergentKeys int       `json:"divergent_keys"`
+	Findings      []Finding `json:"findings,omitempty"` // the first of them
+	LastError     string    `json:"last_error,omitempty"`
+	LastErrorAt   string    `json:"last_error_at,omitempty"`
+}
+
+// Background compares the read model slice by slice, over and over again.
+type Background struct {
+	verifier *Verifier
+	interval time.Duration
+	active   func() bool
+	log      *slog.Logger
+
+	after     int64 // the raffle that the last slice ended with
+	divergent prometheus.Gauge
+	verified  prometheus.Counter
+	lastPass  prometheus.Gauge
+
+	mu    sync.Mutex
+	state State
+	known map[key]known // divergent keys
+}
+
+type known struct {
+	epoch   readmodel.Epoch
+	finding Finding // none if there were too many
+}
+
+// NewBackground makes a background comparison that begins a slice each interval while active says so.
+func NewBackground(v *Verifier, interval time.Duration, active func() bool, log *slog.Logger, reg prometheus.Registerer) *Background {
+	b := &Background{verifier: v, interval: interval, active: active, log: log, known: make(map[key]known),
+		divergent: prometheus.NewGauge(prometheus.GaugeOpts{Name: "readmodel_divergent_keys",
+			Help: "Keys of the read model that were not as the primary has them when they were last compared."}),
+		verified: prometheus.NewCounter(prometheus.CounterOpts{Name: "readmodel_verified_keys_total",
+			Help: "Keys of the read model that were compared with the primary."}),
+		lastPass: prometheus.NewGauge(prometheus.GaugeOpts{Name: "readmodel_verify_last_pass_timestamp_seconds",
+			Help: "When the whole read model had been compared last; 0: not yet."}),
+	}
+	reg.MustRegister(b.divergent, b.verified, b.lastPass)
+	return b
+}
+
+// State is what the comparison has found so far.
+func (b *Background) State() State {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.state
+	s.Findings = slices.Clone(s.Findings)
+	return s
+}
+
+// Run compares until the context ends.
+func (b *Background) Run(ctx context.Context) error {
+	tick := time.NewTicker(b.interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if !b.active() {
+			continue
+		}
+		if err := b.slice(ctx); err != nil && ctx.Err() == nil {
+			b.log.Warn("a part of the read model could not be compared", "error", err)
+			b.failed(err, time.Now())
+		}
+	}
+}
+
+// slice compares the next raffles, and at the end of a pass the lists over all of them.
+func (b *Background) slice(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sliceTime)
+	defer cancel()
+	scope, err := b.next(ctx)
+	if err != nil {
+		return err
+	}
+	report, err := b.verifier.Run(ctx, Options{Scope: scope, Rate: sliceRate, Details: sliceDetails})
+	if err != nil {
+		return err
+	}
+	b.note(scope, report, time.Now())
+	if report.Divergent > 0 {
+		b.log.Error("the read model differs from the primary: replicator verify --repair mends it",
+			"divergent_keys", report.Divergent, "first", lines(report.Findings))
+	}
+	if b.after = scope.To; scope.Globals {
+		b.after = 0
+	}
+	return nil
+}
+
+// next is the scope after the last one: so many raffles, but not many more bids.
+func (b *Background) next(ctx context.Context) (Scope, error) {
+	conn, err := pgx.Connect(ctx, b.verifier.primaryURL)
+	if err != nil {
+		return Scope{}, fmt.Errorf("next raffles: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	scope := Scope{After: b.after}
+	err = conn.QueryRow(ctx, `SELECT least(
+			coalesce((SELECT id FROM raffles WHERE id > $1 ORDER BY id OFFSET $2 LIMIT 1), $4),
+			coalesce((SELECT raffle_id FROM bids WHERE raffle_id > $1 ORDER BY raffle_id OFFSET $3 LIMIT 1), $4))`,
+		b.after, sliceRaffles-1, sliceBids-1, Everything.To).Scan(&scope.To)
+	if err != nil {
+		return Scope{}, fmt.Errorf("next raffles: %w", err)
+	}
+	scope.Globals = scope.To == Everything.To
+	return scope, nil
+}
+
+// note replaces what was known of a scope.
+func (b *Background) note(scope Scope, r Report, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for k, was := range b.known {
+		if scope.covers(k) || was.epoch != r.Epoch {
+			delete(b.known, k)
+		}
+	}
+	findings := make(map[string]Finding)
+	for _, f := range r.Findings {
+		findings[f.Key] = f
+	}
+	for _, k := range r.divergent {
+		b.known[k] = known{r.Epoch, findings[k.name(r.Epoch)]}
+	}
+	b.state.VerifiedKeys += r.Keys
+	b.state.DivergentKeys, b.state.Findings = len(b.known), b.first()
+	b.verified.Add(float64(r.Keys))
+	b.divergent.Set(float64(len(b.known)))
+	if scope.Globals {
+		b.state.Passes++
+		b.state.LastPassAt = now.UTC().Format(time.RFC3339)
+		b.lastPass.Set(float64(now.Unix()))
+	}
+}
+
+// first are the first known findings, in the order of their keys.
+func (b *Background) first() (all []Finding) {
+	for _, k := range b.known {
+		if k.finding.Key != "" {
+			all = append(all, k.finding)
+		}
+	}
+	slices.SortFunc(all, func(a, b Finding) int { return strings.Compare(a.Key, b.Key) })
+	return all[:min(len(all), sliceDetails)]
+}
+
+func (b *Background) failed(err error, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.state.LastError, b.state.LastErrorAt = err.Error(), now.UTC().Format(time.RFC3339)
+}
+
+func lines(findings []Finding) []string {
+	var all []string
+	for _, f := range findings {
+		all = append(all, f.String())
+	}
+	return all
+}

@@ -1,0 +1,66 @@
+package verify
+
+import (
+	"strconv"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// content is what a key holds: members with their scores, members alone, fields with their values, or,
+// under the empty name, a string.
+type content map[string]string
+
+// change puts a field in or takes it out.
+func (c content) change(field, value string, sign int64) {
+	if sign < 0 {
+		delete(c, field)
+	} else {
+		c[field] = value
+	}
+}
+
+// difference is what is wrong with a key: the fields that it lacks, has too many, or has with another value.
+type difference struct {
+	missing, extra, wrong []string
+	structure             string // not "": the key is something else altogether
+}
+
+func (d *difference) none() bool {
+	return len(d.missing) == 0 && len(d.extra) == 0 && len(d.wrong) == 0 && d.structure == ""
+}
+
+// fields are all that differ.
+func (d *difference) fields() []string {
+	all := append([]string(nil), d.missing...)
+	return append(append(all, d.extra...), d.wrong...)
+}
+
+func compare(want, got content) (d difference) {
+	for field, value := range want {
+		switch actual, ok := got[field]; {
+		case !ok:
+			d.missing = append(d.missing, field)
+		case actual != value:
+			d.wrong = append(d.wrong, field)
+		}
+	}
+	for field := range got {
+		if _, ok := want[field]; !ok {
+			d.extra = append(d.extra, field)
+		}
+	}
+	return d
+}
+
+// number is a score as a whole number, which all scores of the read model are.
+func number(score float64) string { return strconv.FormatFloat(score, 'f', -1, 64) }
+
+// score is the score that a bid's member must have in one of the orders: everything that it is made of is
+// in the member. false: it is no bid's member.
+func score(k kind, member []byte) (float64, bool) {
+	b, err := readmodel.ParseMember(0, 0, member)
+	if k == highest {
+		return b.HighestScore(), err == nil
+	}
+	return b.NewestScore(), err == nil
+}

@@ -1,0 +1,165 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// contentKeys is how many keys are read whole at one moment, unless they are large.
+const contentKeys = 200
+
+// parts cuts keys into what is read at one moment.
+func (m *model) parts(keys []key) (all [][]key) {
+	begin, held := 0, 0
+	for i, k := range keys {
+		n := m.weight(k)
+		if i > begin && (i-begin == contentKeys || held+n > chunkMembers) {
+			all = append(all, keys[begin:i])
+			begin, held = i, 0
+		}
+		held += n
+	}
+	if begin < len(keys) {
+		all = append(all, keys[begin:])
+	}
+	return all
+}
+
+// weight is about how much a key holds.
+func (m *model) weight(k key) int {
+	switch k.kind {
+	case newest, highest:
+		return int(m.digest(k.set).count)
+	case raffles:
+		return len(m.raffles)
+	case products:
+		return len(m.products)
+	case sizeNewest:
+		return len(m.sizeLatest(k.size).bids)
+	}
+	return 1
+}
+
+// found is what Redis has under a key.
+type found struct {
+	content   content
+	structure string // not "": another one than the key must have
+	floor     string // of sizeNewest
+}
+
+// compareContents compares whole contents, keys by keys, and calls differs for those that are not as
+// they must be.
+func (c *comparison) compareContents(ctx context.Context, keys []key, differs func(key, difference)) error {
+	for _, some := range c.source.model.parts(keys) {
+		var all []found
+		err := c.exactly(ctx, func() (checkpoint string, err error) {
+			checkpoint, all, err = readContents(ctx, c.client, c.epoch, some)
+			return checkpoint, err
+		})
+		if err != nil {
+			return err
+		}
+		for i, k := range some {
+			if d := c.source.model.differ(k, all[i]); !d.none() {
+				differs(k, d)
+			}
+		}
+		c.keys += int64(len(some))
+		if err := c.limit.WaitN(ctx, len(some)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// differ compares a key with the model.
+func (m *model) differ(k key, got found) difference {
+	var d difference
+	if k.kind == sizeNewest {
+		d = m.sizeLatest(k.size).differ(got)
+	} else {
+		d = compare(m.content(k), got.content)
+	}
+	d.structure = got.structure
+	return d
+}
+
+// readContents reads keys and the checkpoint at one moment.
+func readContents(ctx context.Context, client redis.Cmdable, e readmodel.Epoch, keys []key) (checkpoint string, all []found, err error) {
+	pipe := client.TxPipeline()
+	cp := pipe.Get(ctx, readmodel.CheckpointKey)
+	floors := make([]*redis.StringCmd, len(keys))
+	replies := make([]redis.Cmder, len(keys))
+	for i, k := range keys {
+		replies[i] = k.read(ctx, pipe, e)
+		if k.kind == sizeNewest {
+			floors[i] = pipe.Get(ctx, e.SizeFloor(k.size))
+		}
+	}
+	var refused redis.Error
+	if _, err := pipe.Exec(ctx); err != nil && !errors.As(err, &refused) {
+		return "", nil, fmt.Errorf("redis: %w", err)
+	}
+	if checkpoint, err = orEmpty(cp.Result()); err != nil {
+		return "", nil, err
+	}
+	all = make([]found, len(keys))
+	for i, reply := range replies {
+		if all[i], err = take(reply); err != nil {
+			return "", nil, err
+		}
+		if floors[i] != nil {
+			all[i].floor = floors[i].Val()
+		}
+	}
+	return checkpoint, all, nil
+}
+
+// read asks for all that a key holds.
+func (k key) read(ctx context.Context, client redis.Cmdable, e readmodel.Epoch) redis.Cmder {
+	switch name := k.name(e); k.structure() {
+	case "set":
+		return client.SMembers(ctx, name)
+	case "hash":
+		return client.HGetAll(ctx, name)
+	case "string":
+		return client.Get(ctx, name)
+	default:
+		return client.ZRangeWithScores(ctx, name, 0, -1)
+	}
+}
+
+// take makes content of a reply.
+func take(reply redis.Cmder) (found, error) {
+	c := make(content)
+	switch err := reply.Err(); {
+	case errors.Is(err, redis.Nil):
+		return found{content: c}, nil
+	case err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE"):
+		return found{content: c, structure: "another type"}, nil
+	case err != nil:
+		return found{}, fmt.Errorf("redis: %w", err)
+	}
+	switch r := reply.(type) {
+	case *redis.StringSliceCmd:
+		for _, member := range r.Val() {
+			c[member] = ""
+		}
+	case *redis.MapStringStringCmd:
+		c = r.Val()
+	case *redis.StringCmd:
+		c[""] = r.Val()
+	case *redis.ZSliceCmd:
+		for _, z := range r.Val() {
+			// go-redis reads members as strings.
+			c[z.Member.(string)] = number(z.Score)
+		}
+	}
+	return found{content: c}, nil
+}

@@ -1,0 +1,132 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// gate is the wal.Handler that applies the stream to a model, and lets it pass no further than to a
+// target: there the model is compared with what Redis holds at just that position, and stands still
+// meanwhile.
+type gate struct {
+	model *model
+	plans map[uint32]tables.Plan
+
+	mu     sync.Mutex
+	moved  sync.Cond // the target, the position, or the end
+	target wal.LSN
+	at     wal.LSN // everything that was committed up to here is in the model, nothing after it
+	err    error   // why the stream has ended
+}
+
+var _ wal.Handler = (*gate)(nil)
+
+func newGate(m *model, from wal.LSN) *gate {
+	g := &gate{model: m, plans: make(map[uint32]tables.Plan), target: from, at: from}
+	g.moved.L = &g.mu
+	return g
+}
+
+// reach returns once the model stands exactly at a position, which must not be before the last one: that
+// of a commit, or one with no transaction in progress around it.
+func (g *gate) reach(ctx context.Context, to wal.LSN) error {
+	defer context.AfterFunc(ctx, func() { g.end(context.Cause(ctx)) })()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.target = to
+	g.moved.Broadcast()
+	for g.at < to && g.err == nil {
+		g.moved.Wait()
+	}
+	return g.err
+}
+
+// waiting says whether somebody waits for the stream, and how far that has come.
+func (g *gate) waiting() (at wal.LSN, hungry bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.at, g.at < g.target
+}
+
+// end lets go of whoever waits.
+func (g *gate) end(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.err == nil {
+		g.err = err
+	}
+	g.moved.Broadcast()
+}
+
+// Begin holds the stream before a transaction that is after the target. A position lies between records:
+// a commit record that begins before it also ends at it or before.
+func (g *gate) Begin(final wal.LSN) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for final >= g.target && g.err == nil {
+		if g.at < g.target {
+			g.at = g.target
+			g.moved.Broadcast()
+		}
+		g.moved.Wait()
+	}
+	return g.err
+}
+
+// Commit makes gate a wal.Handler.
+func (g *gate) Commit(end wal.LSN) error {
+	g.mu.Lock()
+	target := g.target
+	g.mu.Unlock()
+	if end > target {
+		return fmt.Errorf("the checkpoint's position %s is within the commit record that ends at %s", target, end)
+	}
+	return g.Position(end)
+}
+
+// Position makes gate a wal.Handler.
+func (g *gate) Position(at wal.LSN) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.at = max(g.at, at)
+	g.moved.Broadcast()
+	return g.err
+}
+
+// Describe makes gate a wal.Handler.
+func (g *gate) Describe(r *wal.Relation) error {
+	p, err := tables.NewPlan(r)
+	g.plans[r.ID] = p
+	return err
+}
+
+// Row makes gate a wal.Handler.
+func (g *gate) Row(m *wal.Message) error {
+	p := g.plans[m.Relation.ID]
+	if p.Table == tables.Other {
+		return nil
+	}
+	var old, now *wal.Row
+	if m.Kind != wal.Insert {
+		old = &m.Old
+	}
+	if m.Kind != wal.Delete {
+		now = &m.New
+	}
+	return g.model.change(p, old, now)
+}
+
+// Truncate makes gate a wal.Handler.
+func (g *gate) Truncate(relations []*wal.Relation) error {
+	for _, r := range relations {
+		g.model.truncate(tables.Of(r.Name))
+	}
+	return nil
+}
+
+// Logical makes gate a wal.Handler.
+func (g *gate) Logical(_, _ []byte) error { return nil }

@@ -1,0 +1,67 @@
+package verify
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// latest are the bids of one size over all raffles that were made after floor, in microseconds.
+type latest struct {
+	floor int64
+	bids  content
+}
+
+// latestKept bounds how many bids of a size are looked at: more than Redis keeps in a capped set.
+const latestKept = 2 * readmodel.SizeKept
+
+func (l *latest) bid(b readmodel.Bid, sign int64) {
+	if b.CreatedAt > l.floor {
+		l.bids.change(string(b.AppendSizeMember(nil)), number(b.NewestScore()), sign)
+	}
+}
+
+// differ compares a capped set above both floors: the model knows nothing below its own, and below that of
+// Redis (decimal; "" if nothing was ever dropped) the set may have holes, and nobody reads it.
+func (l *latest) differ(got found) difference {
+	floor := float64(l.floor)
+	if v, err := strconv.ParseFloat(got.floor, 64); err == nil {
+		floor = max(floor, v)
+	}
+	want := maps.Clone(l.bids)
+	for _, c := range []content{want, got.content} {
+		maps.DeleteFunc(c, func(_, score string) bool {
+			at, err := strconv.ParseFloat(score, 64)
+			return err == nil && at <= floor
+		})
+	}
+	return compare(want, got.content)
+}
+
+// floors begins the latest bids of every size. The floor of Redis only rises, so any one from before the
+// snapshot would do; the own one needs no Redis and bounds the memory.
+func (l *loader) floors() error {
+	rows, err := l.conn.Query(l.ctx, `WITH RECURSIVE s AS (
+			(SELECT size FROM bids ORDER BY size LIMIT 1) UNION ALL
+			SELECT (SELECT b.size FROM bids b WHERE b.size > s.size ORDER BY b.size LIMIT 1) FROM s WHERE s.size IS NOT NULL)
+		SELECT size, coalesce((SELECT created_at FROM bids b WHERE b.size = s.size ORDER BY created_at DESC OFFSET $1 LIMIT 1), 'epoch')
+		FROM s WHERE size IS NOT NULL`, latestKept)
+	if err != nil {
+		return fmt.Errorf("sizes: %w", err)
+	}
+	var size int16
+	var floor time.Time
+	_, err = pgx.ForEachRow(rows, []any{&size, &floor}, func() error {
+		l.model.latest[size] = &latest{floor: floor.UnixMicro(), bids: make(content)}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("sizes: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,205 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// source is a model of the primary that goes with the stream: a temporary slot, the rows of the snapshot
+// that it exported, and then the changes.
+type source struct {
+	*gate
+	system  wal.System
+	start   wal.LSN // the snapshot's position
+	rows    int64
+	stop    func()
+	stopped chan struct{}
+}
+
+// openSource reads the model's rows and begins to follow. told is called with the rows read so far.
+func openSource(ctx context.Context, url string, m *model, limit *rate.Limiter, told func(done, total int64)) (_ *source, err error) {
+	stream, snapshot, err := wal.Temporary(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	s := &source{gate: newGate(m, snapshot.LSN), start: snapshot.LSN, stopped: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			stream.Close()
+		}
+	}()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return nil, fmt.Errorf("snapshot connection: %w", err)
+	}
+	if s.rows, err = load(ctx, conn, snapshot, m, limit, told); err != nil {
+		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	if err := conn.Close(ctx); err != nil {
+		return nil, fmt.Errorf("snapshot connection: %w", err)
+	}
+	if s.system, err = stream.Identify(ctx); err != nil {
+		return nil, err
+	}
+	if err := stream.Start(ctx, snapshot.Slot, snapshot.LSN); err != nil {
+		return nil, err
+	}
+	s.follow(ctx, stream)
+	return s, nil
+}
+
+// follow receives until close is called or the context ends.
+func (s *source) follow(ctx context.Context, stream *wal.Stream) {
+	ctx, s.stop = context.WithCancel(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return stream.Run(s.gate) })
+	g.Go(func() error {
+		defer stream.Close()
+		return s.report(ctx, stream)
+	})
+	go func() {
+		s.end(g.Wait())
+		close(s.stopped)
+	}()
+}
+
+// close ends the stream, and the slot with it.
+func (s *source) close() {
+	s.stop()
+	s.end(context.Canceled)
+	<-s.stopped
+}
+
+const (
+	statusEvery = time.Second          // well within wal_sender_timeout
+	askEvery    = 5 * time.Millisecond // while somebody waits
+)
+
+// report tells the server how far the model is, which lets it remove WAL, and asks for its position as
+// long as somebody waits: WAL without a change of ours moves the stream only by a keepalive.
+func (s *source) report(ctx context.Context, stream *wal.Stream) error {
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	var told time.Time
+	for {
+		at, hungry := s.waiting()
+		if now := time.Now(); hungry || now.Sub(told) >= statusEvery {
+			told = now
+			if err := stream.Status(at, hungry); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// load fills the model from the snapshot.
+func load(ctx context.Context, conn *pgx.Conn, snapshot wal.Snapshot, m *model, limit *rate.Limiter, told func(done, total int64)) (int64, error) {
+	// A name that the server made: hexadecimal digits and hyphens.
+	_, err := conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '"+snapshot.Name+"'; "+
+		"SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+	if err != nil {
+		return 0, fmt.Errorf("snapshot: %w", err)
+	}
+	l := &loader{ctx: ctx, conn: conn, model: m, limit: limit, told: told}
+	if err := l.expect(); err != nil {
+		return 0, err
+	}
+	if err := l.globals(); err != nil {
+		return 0, err
+	}
+	if err := l.bids(m.where("raffle_id"), m.bid); err != nil {
+		return 0, err
+	}
+	told(max(l.total, 1), l.total)
+	return l.done, nil
+}
+
+type loader struct {
+	ctx         context.Context // of one load
+	conn        *pgx.Conn
+	model       *model
+	limit       *rate.Limiter
+	told        func(done, total int64)
+	done, total int64
+}
+
+// expect takes the planner's word for the number of rows; of a part of them nothing is known.
+func (l *loader) expect() error {
+	if !l.model.whole() {
+		l.told(0, 0)
+		return nil
+	}
+	err := l.conn.QueryRow(l.ctx, "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'bids'::regclass").Scan(&l.total)
+	if err != nil {
+		return fmt.Errorf("expected rows: %w", err)
+	}
+	l.told(0, l.total)
+	return nil
+}
+
+// globals reads raffles, products, and the latest bids of each size from its floor on.
+func (l *loader) globals() error {
+	clauses := l.model.where("id")
+	if l.model.scope.Globals {
+		clauses = ""
+		if err := tables.Copy(l.ctx, l.conn, tables.Products, "", l.change); err != nil {
+			return err
+		}
+	}
+	if err := tables.Copy(l.ctx, l.conn, tables.Raffles, clauses, l.change); err != nil {
+		return err
+	}
+	if !l.model.scope.Globals {
+		return nil
+	}
+	if err := l.floors(); err != nil {
+		return err
+	}
+	if l.model.whole() {
+		return nil // the latest bids come with all of them
+	}
+	for size, latest := range l.model.latest {
+		after := time.UnixMicro(latest.floor).UTC().Format("2006-01-02 15:04:05.000000Z07:00")
+		err := l.bids(fmt.Sprintf("WHERE size = %d AND created_at > '%s'", size, after), latest.bid)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *loader) change(p tables.Plan, r *wal.Row) error { return l.model.change(p, nil, r) }
+
+// portion is how many rows are read between two looks at the rate and the clock.
+const portion = 1000
+
+func (l *loader) bids(clauses string, each func(b readmodel.Bid, sign int64)) error {
+	return tables.Copy(l.ctx, l.conn, tables.Bids, clauses, func(p tables.Plan, r *wal.Row) error {
+		each(p.Bid(r), 1)
+		if err := r.Err(); err != nil {
+			return err
+		}
+		if l.done++; l.done%portion == 0 {
+			if l.total > 0 {
+				l.told(l.done, max(l.total, l.done+1))
+			}
+			return l.limit.WaitN(l.ctx, portion)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,211 @@
+// Package verify compares the read model in Redis with the primary at common positions of the
+// write-ahead log, while both go on: a temporary slot exports a snapshot and streams what follows, and
+// the model made of these is moved to the very position that each answer of Redis carries.
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/time/rate"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// Verifier compares one primary with one Redis. It may run in any process, and several at once.
+type Verifier struct {
+	primaryURL string
+	client     *redis.Client
+}
+
+// New makes a verifier; Close it. The options are changed to never retry: a retried write is one without
+// its WATCH.
+func New(primaryURL string, options *redis.Options) *Verifier {
+	options.MaxRetries = -1
+	options.Protocol = 2
+	options.DisableIdentity = true
+	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = 2*time.Second, 10*time.Second, 10*time.Second
+	return &Verifier{primaryURL: primaryURL, client: redis.NewClient(options)}
+}
+
+// Close closes the connections to Redis.
+func (v *Verifier) Close() error { return v.client.Close() }
+
+// Options are how a comparison is made.
+type Options struct {
+	Scope   Scope
+	Repair  bool
+	Rate    int // rows of the primary, and members of Redis, a second; 0: as fast as it goes
+	Details int // how many divergent keys are looked into and reported one by one
+	// Told is called with how far a step has come; a step begins with 0 and ends with its total.
+	Told func(step string, done, total int64)
+}
+
+// ErrUnstable is returned when the read model was rebuilt again and again during the comparison.
+var ErrUnstable = errors.New("the read model does not stay long enough to be compared")
+
+const attempts = 5
+
+// Run compares, and repairs if that is wanted. An error means that the comparison did not come to its
+// end; what differs is no error.
+func (v *Verifier) Run(ctx context.Context, o Options) (Report, error) {
+	limit := rate.NewLimiter(rate.Inf, portion)
+	if o.Rate > 0 {
+		limit.SetLimit(rate.Limit(o.Rate))
+	}
+	if o.Told == nil {
+		o.Told = func(string, int64, int64) {}
+	}
+	begun := time.Now()
+	for range attempts {
+		r := &run{Verifier: v, Options: o, limit: limit}
+		err := r.run(ctx)
+		r.report.Took = time.Since(begun)
+		if !errors.Is(err, errEpoch) {
+			return r.report, err
+		}
+	}
+	return Report{}, ErrUnstable
+}
+
+// run is one attempt at a comparison, of one epoch.
+type run struct {
+	*Verifier
+	Options
+	limit  *rate.Limiter
+	epoch  readmodel.Epoch
+	report Report
+}
+
+func (r *run) run(ctx context.Context) error {
+	if err := r.findEpoch(ctx); err != nil {
+		return err
+	}
+	there, err := r.scan(ctx)
+	if err != nil {
+		return err
+	}
+	suspects, err := r.survey(ctx, there)
+	if err != nil {
+		return err
+	}
+	r.report.Divergent = len(suspects)
+	for _, s := range suspects {
+		r.report.divergent = append(r.report.divergent, s.key)
+	}
+	return r.examine(ctx, suspects)
+}
+
+// findEpoch takes the served epoch, which may be some time in coming.
+func (r *run) findEpoch(ctx context.Context) error {
+	stored, err := checkpoint(ctx, r.client)
+	if err != nil {
+		return err
+	}
+	if stored == "" {
+		return errors.New("redis has no checkpoint: the read model is being built, or no replicator runs")
+	}
+	cp, err := readmodel.ParseCheckpoint(stored)
+	r.epoch, r.report.Epoch = cp.Epoch, cp.Epoch
+	return err
+}
+
+// scan lists the keys of the epoch that are in the scope. What is made or removed meanwhile may or may
+// not be among them.
+func (r *run) scan(ctx context.Context) (map[key]bool, error) {
+	there := make(map[key]bool)
+	var cursor uint64
+	for {
+		names, next, err := r.client.Scan(ctx, cursor, readmodel.EpochKeys, contentKeys).Result()
+		if err != nil {
+			return nil, fmt.Errorf("redis scan: %w", err)
+		}
+		for _, name := range names {
+			if k, e, ok := parseKey(name); ok && e == r.epoch && r.Scope.covers(k) {
+				there[k] = true
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return there, nil
+		}
+	}
+}
+
+// survey compares everything in the scope and returns the keys that differ. there are the keys that
+// Redis is known to have: any that the primary knows nothing of must be empty.
+func (r *run) survey(ctx context.Context, there map[key]bool) ([]suspect, error) {
+	source, err := r.open(ctx, newModel(r.Scope, newHasher()))
+	if err != nil {
+		return nil, err
+	}
+	defer source.close()
+	c := &comparison{client: r.client, limit: r.limit, epoch: r.epoch, source: source}
+	if err := c.exactly(ctx, func() (string, error) { return checkpoint(ctx, r.client) }); err != nil {
+		return nil, err
+	}
+	sets, others := r.plan(source.model, there)
+	expected := int64(0)
+	for _, s := range sets {
+		expected += 2 * source.model.digest(s).count
+	}
+	r.Told("comparing", 0, expected)
+	bad, err := c.compareSets(ctx, source.model.chunks(sets), func(n int64) {
+		r.report.Members += n
+		r.Told("comparing", max(r.report.Members, 1), max(expected, r.report.Members+1))
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = c.compareContents(ctx, others, func(k key, _ difference) { bad = append(bad, k) })
+	r.Told("comparing", max(expected, 1), max(expected, 1))
+	at, _ := source.waiting()
+	r.report.LSN, r.report.Keys, r.report.Rows = at.String(), c.keys, source.rows
+	suspects := make([]suspect, 0, len(bad))
+	for _, k := range bad {
+		suspects = append(suspects, suspect{k, source.model.weight(k)})
+	}
+	return suspects, err
+}
+
+func (r *run) open(ctx context.Context, m *model) (*source, error) {
+	return openSource(ctx, r.primaryURL, m, r.limit, func(done, total int64) { r.Told("reading the primary", done, total) })
+}
+
+// plan lists the sets of bids and the other keys to compare.
+func (r *run) plan(m *model, there map[key]bool) (sets []set, others []key) {
+	known, ids := make(map[set]bool), make(map[int64]bool)
+	for id, b := range m.books {
+		ids[id] = true
+		for _, s := range *b {
+			known[set{id, s.size}] = true
+		}
+	}
+	for id := range m.raffles {
+		ids[id] = true
+	}
+	for k := range there {
+		ids[k.raffle] = true
+		if k.kind == newest || k.kind == highest {
+			known[k.set] = true
+		}
+	}
+	sets = slices.Collect(maps.Keys(known))
+	sortSets(sets)
+	for id := range ids {
+		if r.Scope.has(id) {
+			others = append(others, key{sizes, set{raffle: id}}, key{raffle, set{raffle: id}})
+		}
+	}
+	if r.Scope.Globals {
+		others = append(others, key{kind: raffles}, key{kind: products})
+		for size := range m.latest {
+			others = append(others, key{sizeNewest, set{size: size}})
+		}
+	}
+	return sets, others
+}

@@ -1,0 +1,70 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pglogrepl"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// slotPatience is how long the making of a temporary slot may wait for the transactions that are open
+// when it begins. The limit is the server's lock_timeout, since what waits there is a lock on each of
+// them: a client that only went away would leave a walsender behind that waits on.
+const slotPatience = 10 * time.Second
+
+// ErrSlot is returned when no temporary slot can be had; the message says what an operator can do.
+var ErrSlot = errors.New("no replication slot for a comparison")
+
+// Snapshot is the state of the database at the consistent point of a slot. Name can be imported until
+// the connection that made the slot is used again or ends.
+type Snapshot struct {
+	Name string
+	LSN  LSN
+	Slot string
+}
+
+// Temporary opens a replication connection with a slot of its own, which ends with the connection. The
+// stream from the snapshot's position on carries everything that was committed after the snapshot.
+func Temporary(ctx context.Context, url string) (*Stream, Snapshot, error) {
+	s, err := connect(ctx, url, map[string]string{
+		"application_name": "replicator-verify", "lock_timeout": fmt.Sprint(slotPatience.Milliseconds()),
+	})
+	if err != nil {
+		return nil, Snapshot{}, slotError(err)
+	}
+	snapshot := Snapshot{Slot: "verify_" + uuid.NewString()[:8]}
+	ctx, cancel := context.WithTimeout(ctx, 2*slotPatience)
+	defer cancel()
+	r, err := pglogrepl.CreateReplicationSlot(ctx, s.conn, snapshot.Slot, "pgoutput", pglogrepl.CreateReplicationSlotOptions{
+		Temporary: true, Mode: pglogrepl.LogicalReplication, SnapshotAction: "EXPORT_SNAPSHOT"})
+	if err == nil {
+		snapshot.Name = r.SnapshotName
+		snapshot.LSN, err = readmodel.ParseLSN(r.ConsistentPoint)
+	}
+	if err != nil {
+		s.Close()
+		return nil, Snapshot{}, slotError(err)
+	}
+	return s, snapshot, nil
+}
+
+func slotError(err error) error {
+	hint := ""
+	switch {
+	case HasCode(err, "53400"): // configuration_limit_exceeded
+		hint = "; pg_replication_slots shows who has them: drop one that is not needed or raise max_replication_slots"
+	case HasCode(err, "53300"): // too_many_connections
+		hint = "; pg_stat_replication shows who has them: end one or raise max_wal_senders"
+	case HasCode(err, "55P03"): // lock_not_available
+		hint = fmt.Sprintf("; a transaction that writes has been open for more than %s: "+
+			"find it in pg_stat_activity, and try again when it has ended", slotPatience)
+	case HasCode(err, "55000"): // object_not_in_prerequisite_state
+		hint = "; PRIMARY_URL must lead to a primary with wal_level=logical"
+	}
+	return fmt.Errorf("%w: %w%s", ErrSlot, err, hint)
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/progress"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+)
+
+const statusHelp = `usage: replicator status [--json]
+
+Shows what the running replicator does: its state, how far the read model is and how far behind, its
+replication slot, a rebuild under way, the last error, and what the background comparison has found.
+
+Environment:
+  LISTEN_ADDR  host:port of the running replicator's GET /v1/status
+
+Exit status:
+  0  it is streaming: the read model follows the primary
+  1  it is not, or no replicator answers
+  2  wrong arguments
+`
+
+func runStatus(ctx context.Context, args []string, out, notes io.Writer) (int, error) {
+	flags := newFlags("status", statusHelp)
+	asJSON := flags.Bool("json", false, "print the answer of GET /v1/status as it is")
+	if err := parse(flags, args, out, notes); err != nil {
+		return 2, err
+	}
+	o, err := newOperator()
+	if err != nil {
+		return 2, err
+	}
+	s, err := o.status(ctx)
+	if err != nil {
+		return 1, err
+	}
+	if *asJSON {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		err = encoder.Encode(s)
+	} else {
+		err = printStatus(out, s)
+	}
+	if err == nil && s.State != project.Streaming {
+		return 1, nil
+	}
+	return 0, err
+}
+
+func printStatus(out io.Writer, s ops.Status) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
+	line("state", "%s", s.State)
+	if s.Rebuild != nil {
+		line("rebuild", "%s", rebuildLine(*s.Rebuild))
+	}
+	if s.LSN == "" {
+		line("position", "none: Redis has no whole read model, reads go to SQL")
+	} else {
+		line("position", "%s (epoch %d)", s.LSN, s.Epoch)
+		line("slot", "%s, which holds %s of WAL back", s.Slot, megabytes(s.RetainedBytes))
+	}
+	line("lag", "%.3f s, %s of WAL", float64(s.LagMillis)/1000, megabytes(s.LagBytes))
+	line("rebuilds", "%d since it was started", s.Rebuilds)
+	if s.LastError != "" {
+		line("last error", "%s: %s", s.LastErrorAt, s.LastError)
+	}
+	verified(line, s)
+	// What w buffers is written here, and any error with it.
+	return w.Flush()
+}
+
+// verified shows the background comparison.
+func verified(line func(name, format string, args ...any), s ops.Status) {
+	v := s.Verify
+	if v == nil {
+		line("verified", "not in the background (VERIFY_INTERVAL=0)")
+		return
+	}
+	last := "no whole pass yet"
+	if v.LastPassAt != "" {
+		last = fmt.Sprintf("%d whole passes, the last at %s", v.Passes, v.LastPassAt)
+	}
+	line("verified", "%s keys, %s", progress.Grouped(v.VerifiedKeys), last)
+	line("divergent", "%s keys", progress.Grouped(int64(v.DivergentKeys)))
+	for _, f := range v.Findings {
+		line("", "%s", f)
+	}
+	if v.LastError != "" {
+		line("not verified", "%s: %s", v.LastErrorAt, v.LastError)
+	}
+}
+
+const barWidth = 30
+
+// rebuildLine is a bar with rows, rate and the time that is left.
+func rebuildLine(p project.Progress) string {
+	share := 0.0
+	if p.Expected > 0 {
+		share = min(float64(p.Rows)/float64(p.Expected), 1)
+	}
+	full := int(share * barWidth)
+	return fmt.Sprintf("[%s%s] %.0f %%, %s of about %s rows, %s/s, %d s left (%s)",
+		strings.Repeat("#", full), strings.Repeat(".", barWidth-full), 100*share,
+		progress.Grouped(p.Rows), progress.Grouped(p.Expected), progress.Grouped(p.PerSec), p.ETA, p.Reason)
+}
+
+func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/(1<<20)) }

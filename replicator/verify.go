@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/progress"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
+)
+
+const verifyHelp = `usage: replicator verify [--repair] [--raffle N] [--rate ROWS]
+
+Compares the read model in Redis with the primary, key by key and at equal positions of the write-ahead
+log, while bids come in and the replicator runs. What differs is printed, a line for each key. It uses a
+temporary replication slot, reads every bid once and needs memory for the lists, not for the bids.
+
+With --repair it puts in what is missing and takes out what is too much, member by member, and compares
+those keys again.
+
+Environment:
+  PRIMARY_URL  the primary as role replicator
+  REDIS_URL    redis://host:port/database
+
+Exit status:
+  0  equal, or with --repair: made equal
+  1  something differs
+  2  could not be compared to the end
+`
+
+// Exit statuses of verify.
+const (
+	divergent    = 1
+	notCompared  = 2
+	printedLines = 100
+)
+
+func runVerify(ctx context.Context, args []string, out, notes io.Writer) (int, error) {
+	options := verify.Options{Scope: verify.Everything, Details: printedLines}
+	flags := newFlags("verify", verifyHelp)
+	flags.BoolVar(&options.Repair, "repair", false, "mend what differs")
+	raffle := flags.Int64("raffle", 0, "compare the keys of raffle `N` only")
+	flags.IntVar(&options.Rate, "rate", 0, "read at most `ROWS` bids, and as many members of Redis, a second (0: no limit)")
+	if err := parse(flags, args, out, notes); err != nil {
+		return notCompared, err
+	}
+	if *raffle < 0 || options.Rate < 0 {
+		return notCompared, fmt.Errorf("--raffle and --rate are not negative")
+	}
+	if *raffle > 0 {
+		options.Scope = verify.Scope{After: *raffle - 1, To: *raffle}
+	}
+	cfg, err := env.Parse(&Stores{})
+	if err != nil {
+		return notCompared, err
+	}
+	report, err := compare(ctx, cfg, options, notes)
+	if err != nil {
+		return notCompared, fmt.Errorf("could not compare: %w", err)
+	}
+	if err := printReport(out, report); err != nil {
+		return notCompared, err
+	}
+	if report.Divergent > report.Repaired {
+		return divergent, nil
+	}
+	return 0, nil
+}
+
+func compare(ctx context.Context, cfg *Stores, options verify.Options, notes io.Writer) (verify.Report, error) {
+	redis, err := cfg.options()
+	if err != nil {
+		return verify.Report{}, err
+	}
+	v := verify.New(cfg.PrimaryURL, redis)
+	p := progress.New(notes, time.Now)
+	options.Told = p.Update
+	report, err := v.Run(ctx, options)
+	p.End()
+	if closeErr := v.Close(); err == nil {
+		err = closeErr
+	}
+	return report, err
+}
+
+func printReport(out io.Writer, r verify.Report) error {
+	for _, f := range r.Findings {
+		if _, err := fmt.Fprintln(out, f); err != nil {
+			return err
+		}
+	}
+	if more := r.Divergent - len(r.Findings); more > 0 {
+		if _, err := fmt.Fprintf(out, "and %s more\n", progress.Grouped(int64(more))); err != nil {
+			return err
+		}
+	}
+	verdict := "all are as the primary has them"
+	if r.Divergent > 0 {
+		verdict = fmt.Sprintf("%s differ, %s repaired", progress.Grouped(int64(r.Divergent)), progress.Grouped(int64(r.Repaired)))
+	}
+	_, err := fmt.Fprintf(out, "%s keys of epoch %d with %s entries of bids, up to LSN %s, against %s bids in %.1f s: %s\n",
+		progress.Grouped(r.Keys), r.Epoch, progress.Grouped(r.Members), r.LSN, progress.Grouped(r.Rows), r.Took.Seconds(), verdict)
+	return err
+}
