@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -21,16 +20,12 @@ type backends struct {
 	chain *bidbook.Chain
 	guard *bidbook.Guard
 	book  *bidbook.Redis
-	keys  *auth.Remote // nil without a JWKS_URL
 	feed  *live.Hub
-	redis []*redis.Client
+	redis *redis.Client // of the guard and the feed
+	keys  *auth.Remote  // nil without a JWKS_URL
 	pools []*pgxpool.Pool
 
 	verifier *auth.Verifier
-}
-
-func (b *backends) sources() api.Sources {
-	return api.Sources{Book: b.chain, Feed: b.feed, Verifier: b.verifier}
 }
 
 // openBackends connects to nothing yet: the service starts with any of them down.
@@ -39,12 +34,7 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 	if err != nil {
 		return nil, err
 	}
-	// The feed waits in Redis, on connections of its own.
-	waiting, err := bidbook.NewRedisClient(c.RedisURL)
-	if err != nil {
-		return nil, err
-	}
-	b := &backends{redis: []*redis.Client{client, waiting}, feed: live.NewHub(waiting, api.AppendEvent, c.LiveMax, log, reg)}
+	b := &backends{redis: client, feed: live.NewHub(client, api.AppendEvent, c.LiveMax, log, reg)}
 	if c.JWKSURL != "" {
 		b.keys = auth.NewRemote(c.JWKSURL, log)
 		b.verifier = auth.NewVerifier(b.keys, time.Now)
@@ -96,11 +86,7 @@ func (b *backends) close() error {
 	case <-time.After(closeTime):
 	}
 	b.book.Close()
-	var errs []error
-	for _, client := range b.redis {
-		errs = append(errs, client.Close())
-	}
-	return errors.Join(errs...)
+	return b.redis.Close()
 }
 
 // redisLog takes the lines that go-redis would write to standard error: the breaker's log says more.

@@ -104,7 +104,8 @@ func (s *stack) serve(t testing.TB, c *config) string {
 	watched := make(chan error, 2)
 	go func() { watched <- b.guard.Watch(ctx) }()
 	go func() { watched <- b.feed.Run(ctx) }()
-	server := httptest.NewServer(api.New(log, reg, b.sources(), c.AllowReadPath, document))
+	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier}
+	server := httptest.NewServer(api.New(log, reg, parts, c.AllowReadPath, document))
 	t.Cleanup(func() {
 		stop()
 		if err := errors.Join(<-watched, <-watched); err != nil {

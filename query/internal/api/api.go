@@ -15,24 +15,26 @@ import (
 
 // API answers the read API.
 type API struct {
-	Sources
+	book          *bidbook.Chain
+	feed          *live.Hub
 	allowReadPath bool
 	document      []byte
+	verifier      *auth.Verifier
 	pages         pages
 }
 
-// Sources are what the API answers from. Without a Verifier no token can be checked.
-type Sources struct {
+// Parts are what answers are made of.
+type Parts struct {
 	Book     *bidbook.Chain
 	Feed     *live.Hub
 	Verifier *auth.Verifier
 }
 
 // New makes the public handler. document is the OpenAPI description; allowReadPath honours the request
-// header Read-Path.
-func New(log *slog.Logger, reg prometheus.Registerer, from Sources, allowReadPath bool, document []byte) http.Handler {
-	a := &API{Sources: from, allowReadPath: allowReadPath, document: document}
-	sockets := live.NewSocketIO(a.Feed, a.joinable)
+// header Read-Path; without a verifier no token can be checked.
+func New(log *slog.Logger, reg prometheus.Registerer, p Parts, allowReadPath bool, document []byte) http.Handler {
+	a := &API{book: p.Book, feed: p.Feed, verifier: p.Verifier, allowReadPath: allowReadPath, document: document}
+	sockets := live.NewSocketIO(p.Feed, a.joinable)
 	rt := web.NewRouter(log, reg, problem)
 	for _, r := range a.routes() {
 		rt.Handle(http.MethodGet, r.path, r.handler)
@@ -57,9 +59,9 @@ func (a *API) routes() []route {
 		{"/v1/raffles/{id}/bids", a.raffleBids},
 		{"/v1/raffles/{id}", a.raffle},
 		{"/v1/raffles/{id}/bids/{bid_id}", a.bid},
+		{"/v1/raffles/{id}/live", a.live},
 		{"/v1/bids", a.sizeBids},
 		{"/v1/me/bids", a.myBids},
-		{"/v1/raffles/{id}/live", a.live},
 		{"/openapi/query.yaml", a.openapi},
 	}
 }

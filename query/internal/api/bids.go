@@ -39,7 +39,7 @@ func (a *API) raffleBids(w http.ResponseWriter, r *http.Request) error {
 	room := rooms.Get().(*[]readmodel.Bid)
 	defer rooms.Put(room)
 	q.Room, q.After = *room, l.after()
-	page, at, err := a.Book.Bids(r.Context(), q, l.want)
+	page, at, err := a.book.Bids(r.Context(), q, l.want)
 	return a.bidPage(w, l, room, page, at, err)
 }
 
@@ -54,7 +54,7 @@ func (a *API) sizeBids(w http.ResponseWriter, r *http.Request) error {
 	room := rooms.Get().(*[]readmodel.Bid)
 	defer rooms.Put(room)
 	q.Room, q.After = *room, l.after()
-	page, at, err := a.Book.SizeBids(r.Context(), q, l.want)
+	page, at, err := a.book.SizeBids(r.Context(), q, l.want)
 	return a.bidPage(w, l, room, page, at, err)
 }
 
@@ -73,7 +73,7 @@ func (a *API) myBids(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	q.After = l.after()
-	page, at, err := a.Book.UserBids(r.Context(), q, l.want)
+	page, at, err := a.book.UserBids(r.Context(), q, l.want)
 	w.Header()["Cache-Control"] = noStore
 	return a.bidPage(w, l, &[]readmodel.Bid{}, page, at, err)
 }
@@ -87,10 +87,10 @@ func (a *API) user(r *http.Request) (auth.Identity, error) {
 	if len(values) != 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return auth.Identity{}, web.NewProblem(http.StatusUnauthorized, "send a token: Authorization: Bearer ...")
 	}
-	if a.Verifier == nil {
+	if a.verifier == nil {
 		return auth.Identity{}, auth.ErrNoKeys
 	}
-	return a.Verifier.Verify(r.Context(), token)
+	return a.verifier.Verify(r.Context(), token)
 }
 
 // bidPage answers with a page that was read into room.
@@ -124,7 +124,7 @@ func (a *API) bid(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	b, at, err := a.Book.Bid(r.Context(), raffle, id, l.want)
+	b, at, err := a.book.Bid(r.Context(), raffle, id, l.want)
 	if err != nil {
 		return a.failed(w, at, err, l)
 	}

@@ -34,9 +34,9 @@ var problems = []struct {
 	{bidbook.ErrBeyond, web.NewProblem(http.StatusUnprocessableEntity, "the wanted position is in the future",
 		web.FieldError{Field: "Min-LSN", Detail: "is beyond the primary's position"})},
 	{bidbook.ErrUnavailable, web.NewProblem(http.StatusServiceUnavailable, "no database that could answer is reachable").Retry(time.Second)},
+	{live.ErrFull, web.NewProblem(http.StatusServiceUnavailable, "there are as many live feeds as there may be").Retry(5 * time.Second)},
 	{auth.ErrToken, web.NewProblem(http.StatusUnauthorized, "the token is not valid, or not any more")},
 	{auth.ErrNoKeys, web.NewProblem(http.StatusServiceUnavailable, "tokens can't be checked now").Retry(time.Second)},
-	{live.ErrFull, web.NewProblem(http.StatusServiceUnavailable, "there are as many live feeds as there may be").Retry(5 * time.Second)},
 	{context.Canceled, web.NewProblem(http.StatusServiceUnavailable, "the request was given up").Retry(time.Second)},
 	{context.DeadlineExceeded, web.NewProblem(http.StatusServiceUnavailable, "the answer took too long").Retry(time.Second)},
 }

@@ -34,25 +34,25 @@ func (a *API) live(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	l := list{}
-	if l.want, err = a.want(r); err == nil {
-		err = l.noScan()
+	if l.want, err = a.want(r); err != nil {
+		return err
 	}
-	if err != nil {
+	if err := l.noScan(); err != nil {
 		return err
 	}
 	from, err := lastEventID(r)
 	if err != nil {
 		return err
 	}
-	if _, at, err := a.Book.Raffle(r.Context(), id, l.want); err != nil {
+	if _, at, err := a.book.Raffle(r.Context(), id, l.want); err != nil {
 		return a.failed(w, at, err, l)
 	}
-	return a.Feed.ServeSSE(w, r, id, size, from)
+	return a.feed.ServeSSE(w, r, id, size, from)
 }
 
 // joinable says what a socket.io client is told of a raffle that it can't join.
 func (a *API) joinable(ctx context.Context, raffleID int64) string {
-	_, _, err := a.Book.Raffle(ctx, raffleID, bidbook.Want{})
+	_, _, err := a.book.Raffle(ctx, raffleID, bidbook.Want{})
 	if err == nil {
 		return ""
 	}

@@ -17,7 +17,7 @@ func (a *API) raffles(w http.ResponseWriter, r *http.Request) error {
 		return a.firstRaffles(w, r, q, l)
 	}
 	q.After = l.after()
-	page, at, err := a.Book.Raffles(r.Context(), q, l.want)
+	page, at, err := a.book.Raffles(r.Context(), q, l.want)
 	if err != nil {
 		return a.failed(w, at, err, l)
 	}
@@ -31,7 +31,7 @@ func (a *API) firstRaffles(w http.ResponseWriter, r *http.Request, q bidbook.Raf
 	if kept := seen; kept != nil {
 		known := q
 		known.Known = &kept.validity
-		page, at, err := a.Book.Raffles(r.Context(), known, l.want)
+		page, at, err := a.book.Raffles(r.Context(), known, l.want)
 		switch {
 		case err != nil:
 			return a.failed(w, at, err, l)
@@ -46,7 +46,7 @@ func (a *API) firstRaffles(w http.ResponseWriter, r *http.Request, q bidbook.Raf
 	if kept := shelf.page.Load(); kept != nil && kept != seen && kept.serves(l) {
 		return kept.document.send(w, r, kept.at)
 	}
-	page, at, err := a.Book.Raffles(r.Context(), q, l.want)
+	page, at, err := a.book.Raffles(r.Context(), q, l.want)
 	if err != nil {
 		return a.failed(w, at, err, l)
 	}
@@ -78,7 +78,7 @@ func (a *API) raffle(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	detail, at, err := a.Book.Raffle(r.Context(), id, l.want)
+	detail, at, err := a.book.Raffle(r.Context(), id, l.want)
 	if err != nil {
 		return a.failed(w, at, err, l)
 	}
