@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -38,6 +39,7 @@ type read struct {
 	paths       []string
 	headers     []string
 	copyHeaders []string // of the request whose answer the baseline copies: NAME=value of staticserver
+	clients     int      // 0: wrkConnections
 	want        float64  // at least this part of the baseline's rate; 0: no matter
 	least       float64  // or at least so many a second
 }
@@ -64,8 +66,8 @@ func (s *reads) reads(b *testing.B) []read {
 	return []read{
 		{name: "hello", paths: []string{"/hello"}, want: 0.75},
 		{name: "lookup of 50, redis", route: lookup, paths: s.lookups, want: 0.65},
-		{name: "lookup of 50, replica", route: lookup, paths: s.lookups, headers: []string{"Read-Path: replica"}},
-		{name: "lookup of 50, standby", route: lookup, paths: s.lookups, headers: []string{"Read-Path: standby"}},
+		{name: "lookup of 50, replica", route: lookup, paths: s.lookups, headers: []string{"Read-Path: replica"}, clients: sqlClients},
+		{name: "lookup of 50, standby", route: lookup, paths: s.lookups, headers: []string{"Read-Path: standby"}, clients: sqlClients},
 		{name: "1,000 raffles, plain", route: "/v1/raffles", paths: []string{list}, want: 0.8},
 		{name: "1,000 raffles, gzip", route: "/v1/raffles", paths: []string{list}, want: 0.8,
 			headers: []string{"Accept-Encoding: gzip"}, copyHeaders: []string{"ACCEPT_ENCODING=gzip"}},
@@ -150,8 +152,9 @@ func (s *reads) get(b *testing.B, path string) *http.Response {
 func (s *reads) compare(b *testing.B, r read) {
 	b.Helper()
 	base := s.baseline(b, r)
-	ours := load{addr: s.queryAddr, paths: r.paths, headers: r.headers}
-	ours.run(b, time.Second) // caches, plans and connections
+	ours := base
+	ours.addr = s.queryAddr
+	ours.warm(b, time.Second)
 	var rate, still []float64
 	used, requests := map[string]time.Duration{}, 0
 	for range rounds {
@@ -191,7 +194,7 @@ func (s *reads) baseline(b *testing.B, r read) load {
 		environment = append(environment, "ROUTE="+r.route, "COPY=http://"+s.queryAddr+r.paths[0])
 	}
 	_, addr := startService(b, "loadtest/internal/bench/staticserver", environment...)
-	return load{addr: addr, paths: r.paths, headers: r.headers}
+	return load{addr: addr, paths: r.paths, headers: r.headers, clients: cmp.Or(r.clients, wrkConnections)}
 }
 
 // used is the processor time so far; pg is everything between query and the rows.
