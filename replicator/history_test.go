@@ -92,6 +92,7 @@ func newWorker(t *testing.T, replicators int) *worker {
 	for range replicators {
 		w.replicators = append(w.replicators, &replicator{Program: w.replicate()})
 	}
+	w.verifyAlways(t)
 	w.readers = w.startReaders(2)
 	return w
 }
@@ -121,6 +122,7 @@ func (w *worker) run(t *testing.T, seed int64) {
 	}
 	h.goOn(1 << 10)
 	h.tell("equal", func() { h.ended = h.equal().LSN })
+	h.tell("verify", func() { h.clean() })
 	h.tell("judge", h.judge)
 }
 
