@@ -24,6 +24,12 @@ type config struct {
 	RedisURL      string        `env:"REDIS_URL,required"`
 	AllowReadPath bool          `env:"ALLOW_READ_PATH" envDefault:"false"`
 	MinLSNWait    time.Duration `env:"MIN_LSN_WAIT" envDefault:"100ms"`
+	// LiveMax is how many subscribers of the live feed there may be.
+	LiveMax int `env:"LIVE_MAX" envDefault:"10000"`
+	// RedisMaxLag is the lag of Redis from which on a fresher replica answers instead.
+	RedisMaxLag time.Duration `env:"REDIS_MAX_LAG" envDefault:"2s"`
+	// JWKSURL is where command publishes the keys of its tokens.
+	JWKSURL string `env:"JWKS_URL"`
 }
 
 // Check reports every value that can't work. What is missing is reported by env.Parse.
@@ -35,6 +41,15 @@ func (c *config) Check() []error {
 	}
 	if c.MinLSNWait < 0 || c.MinLSNWait > time.Second {
 		errs = append(errs, errors.New("MIN_LSN_WAIT must be from 0s to 1s"))
+	}
+	if c.LiveMax < 1 {
+		errs = append(errs, errors.New("LIVE_MAX must be at least 1"))
+	}
+	if c.RedisMaxLag <= 0 {
+		errs = append(errs, errors.New("REDIS_MAX_LAG must be positive"))
+	}
+	if u, err := url.Parse(c.JWKSURL); c.JWKSURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		errs = append(errs, errors.New("JWKS_URL is not an http or https URL"))
 	}
 	return errs
 }

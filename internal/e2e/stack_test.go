@@ -40,9 +40,15 @@ func startStack(t testing.TB) *stack {
 	primary := "PRIMARY_URL=" + s.primary.URL("command")
 	s.command, s.commandURL = startService(t, "command", primary, "JWT_KEYS_DIR="+keys)
 	s.replicator, _ = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
-	s.query, s.queryURL = startService(t, "query", "PRIMARY_URL="+s.primary.URL("query"),
-		"REPLICA_URL="+s.pgpool.URL("query"), "STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true")
+	s.query, s.queryURL = s.startQuery(t)
 	return s
+}
+
+// startQuery starts an instance of the read side.
+func (s *stack) startQuery(t testing.TB) (*testenv.Program, string) {
+	t.Helper()
+	return startService(t, "query", "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
+		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true")
 }
 
 func startService(t testing.TB, name string, environment ...string) (*testenv.Program, string) {

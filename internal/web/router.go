@@ -1,9 +1,11 @@
 package web
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -57,6 +59,11 @@ func (rt *Router) Handle(method, path string, h Handler) {
 		methods = append(methods, http.MethodHead)
 	}
 	rt.mux.Handle(path, rt.serve(method, path, h)).Methods(methods...)
+}
+
+// HandlePrefix adds a handler for all methods on all paths that begin with prefix.
+func (rt *Router) HandlePrefix(prefix string, h Handler) {
+	rt.mux.PathPrefix(prefix).Handler(rt.serve("other", prefix, h))
 }
 
 // ServeHTTP makes Router an http.Handler.
@@ -183,3 +190,9 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 
 // Unwrap lets http.ResponseController reach the connection.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Hijack makes statusWriter an http.Hijacker, for those who ask for that and not for a ResponseController.
+func (w *statusWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.status, w.wrote = http.StatusSwitchingProtocols, true
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}

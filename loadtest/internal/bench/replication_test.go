@@ -34,7 +34,7 @@ type replication struct {
 	primary    *testenv.Postgres
 	redis      *testenv.Redis
 	replicator *testenv.Program
-	status     string
+	addr       string
 	db         *pgx.Conn
 }
 
@@ -43,9 +43,7 @@ func startReplication(b *testing.B, scale string) *replication {
 	s := &replication{primary: testenv.StartPostgres(b, durable...),
 		redis: testenv.StartRedis(b, deployed...)}
 	seedScale(b, s.primary, scale)
-	var addr string
-	s.replicator, addr = startService(b, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
-	s.status = "http://" + addr + "/v1/status"
+	s.replicator, s.addr = startService(b, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
 	conn, err := pgx.Connect(context.Background(), s.primary.URL("postgres"))
 	if err != nil {
 		b.Fatal(err)
@@ -85,7 +83,7 @@ type replicatorStatus struct {
 
 func (s *replication) report(b *testing.B) (st replicatorStatus) {
 	b.Helper()
-	r, err := http.Get(s.status)
+	r, err := http.Get("http://" + s.addr + "/v1/status")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/cluster"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
@@ -130,9 +131,9 @@ func TestARefusalIsFinalAndPatienceEnds(t *testing.T) {
 
 func TestTokensAreCachedUntilTheyAreOfNoUse(t *testing.T) {
 	s := startSystem(t, nil)
-	a := newAPI(s.URL)
+	door := frontdoor.New(s.URL)
 	file := filepath.Join(t.TempDir(), "below", "tokens.json")
-	cached, err := openTokens(a, file)
+	cached, err := openTokens(door, file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +151,7 @@ func TestTokensAreCachedUntilTheyAreOfNoUse(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file is %v, %v", info.Mode(), err)
 	}
-	again, err := openTokens(a, file)
+	again, err := openTokens(door, file)
 	if err != nil || len(again.known) != 3 {
 		t.Errorf("%v, %v", again.known, err)
 	}

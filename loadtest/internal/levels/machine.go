@@ -3,13 +3,16 @@ package levels
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
@@ -29,6 +32,20 @@ func Describe(run *report.Run) {
 		report.Field{Name: "kernel", Value: kernel()},
 		report.Field{Name: "Go", Value: runtime.Version()},
 		report.Field{Name: "generator's memory, highest", Value: fmt.Sprintf("%d MB", highestRSS()>>20)})
+}
+
+// AddCPU adds what the system's processes, by name, have used since before. One that was started again
+// meanwhile is left out.
+func AddCPU(run *report.Run, processes map[string]int, before map[string]time.Duration) {
+	now, err := engine.TreesCPU(processes)
+	if err != nil {
+		run.Verdict.Failed = append(run.Verdict.Failed, err.Error())
+	}
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		if used := now[name] - before[name]; used >= 0 {
+			run.CPU = append(run.CPU, report.ProcessCPU{Name: name, CPU: used})
+		}
+	}
 }
 
 func generatorWarning(used, elapsed time.Duration, cores int) string {

@@ -7,25 +7,42 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
 )
 
 // API answers the read API.
 type API struct {
 	book          *bidbook.Chain
+	feed          *live.Hub
 	allowReadPath bool
 	document      []byte
+	verifier      *auth.Verifier
+	pages         pages
+}
+
+// Parts are what answers are made of.
+type Parts struct {
+	Book     *bidbook.Chain
+	Feed     *live.Hub
+	Verifier *auth.Verifier
 }
 
 // New makes the public handler. document is the OpenAPI description; allowReadPath honours the request
-// header Read-Path.
-func New(log *slog.Logger, reg prometheus.Registerer, book *bidbook.Chain, allowReadPath bool, document []byte) http.Handler {
-	a := &API{book: book, allowReadPath: allowReadPath, document: document}
+// header Read-Path; without a verifier no token can be checked.
+func New(log *slog.Logger, reg prometheus.Registerer, p Parts, allowReadPath bool, document []byte) http.Handler {
+	a := &API{book: p.Book, feed: p.Feed, verifier: p.Verifier, allowReadPath: allowReadPath, document: document}
+	sockets := live.NewSocketIO(p.Feed, a.joinable)
 	rt := web.NewRouter(log, reg, problem)
 	for _, r := range a.routes() {
 		rt.Handle(http.MethodGet, r.path, r.handler)
 	}
+	rt.HandlePrefix("/socket.io/", func(w http.ResponseWriter, r *http.Request) error {
+		sockets.ServeHTTP(w, r)
+		return nil
+	})
 	return rt
 }
 
@@ -37,10 +54,14 @@ type route struct {
 // routes are all GET, which answers HEAD as well.
 func (a *API) routes() []route {
 	return []route{
+		{"/hello", a.hello}, // the router tries them in this order
 		{"/v1/raffles", a.raffles},
-		{"/v1/raffles/{id}", a.raffle},
 		{"/v1/raffles/{id}/bids", a.raffleBids},
-		{"/hello", a.hello},
+		{"/v1/raffles/{id}", a.raffle},
+		{"/v1/raffles/{id}/bids/{bid_id}", a.bid},
+		{"/v1/raffles/{id}/live", a.live},
+		{"/v1/bids", a.sizeBids},
+		{"/v1/me/bids", a.myBids},
 		{"/openapi/query.yaml", a.openapi},
 	}
 }

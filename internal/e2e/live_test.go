@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+const (
+	liveBids    = 10_000
+	liveWriters = 24
+	// liveAhead is how many bids the slowest client may be behind: a raffle's stream keeps 1,000 entries.
+	liveAhead = 700
+	liveTime  = 90 * time.Second
+)
+
+// Every client receives each of 10,000 bids exactly once in the order of their commits, while its instance
+// is killed under it and another one, to which it comes back, is stopped.
+func TestLiveFeedExactlyOnceInCommitOrder(t *testing.T) {
+	modules := npmClients(t)
+	s := startStack(t)
+	second, secondURL := s.startQuery(t)
+	first := strings.TrimPrefix(s.queryURL, "http://")
+	proxy := testenv.StartProxy(t, first)
+	s.primary.Exec(t, "SELECT pg_create_logical_replication_slot('order_of_commits', 'test_decoding')")
+	f := &flood{stack: s, until: time.Now().Add(liveTime)}
+	for _, kind := range []string{"sse", "websocket", "polling"} {
+		f.listeners = append(f.listeners, listen(t, modules, kind, "http://"+proxy.Addr(), openRaffle))
+	}
+	f.awaitJoined(t, 1)
+	var work sync.WaitGroup
+	for n := range liveWriters {
+		authorization := s.login(t, "user"+strconv.Itoa(n+1))
+		work.Go(func() { f.write(t, authorization) })
+	}
+	f.awaitPlaced(t, 3000)
+	proxy.SetTarget(strings.TrimPrefix(secondURL, "http://"))
+	s.query.Kill(t)
+	f.awaitJoined(t, 2)
+	f.awaitPlaced(t, 6000)
+	s.query.Start(t)
+	proxy.SetTarget(first)
+	start := time.Now()
+	if status := second.Stop(t); status != 0 || time.Since(start) > 5*time.Second {
+		t.Errorf("SIGTERM with open feeds: status %d after %v", status, time.Since(start))
+	}
+	f.awaitJoined(t, 3)
+	work.Wait()
+	want := s.commits(t)
+	if len(want) != liveBids {
+		t.Fatalf("%d bids committed, want %d", len(want), liveBids)
+	}
+	for _, l := range f.listeners {
+		testenv.EventuallyNoError(t, 20*time.Second, l.kind+" has all", func() error { return l.holdTo(want) })
+	}
+}
+
+// flood places bids on one raffle, no faster than the clients come back.
+type flood struct {
+	stack     *stack
+	listeners []*listener
+	until     time.Time
+	taken     atomic.Int64
+	placed    atomic.Int64
+}
+
+func (f *flood) write(t *testing.T, authorization string) {
+	for n := f.taken.Add(1); n <= liveBids; n = f.taken.Add(1) {
+		f.awaitListeners(t, n)
+		bid := map[string]int{"size": 250 + 5*int(n%11), "price": 1000 + int(n)}
+		ctx, cancel := context.WithDeadline(context.Background(), f.until)
+		a, err := f.stack.insist(ctx, "POST", f.stack.bidsURL(openRaffle), bid, "Authorization", authorization)
+		cancel()
+		if err != nil || a.status != http.StatusCreated {
+			t.Errorf("bid %d: %d %s %v", n, a.status, a.body, err)
+			return
+		}
+		f.placed.Add(1)
+	}
+}
+
+// awaitListeners holds a writer back while a client is too far behind.
+func (f *flood) awaitListeners(t *testing.T, n int64) {
+	for time.Now().Before(f.until) {
+		slowest := n
+		for _, l := range f.listeners {
+			_, bids := l.state()
+			slowest = min(slowest, int64(bids))
+		}
+		if n-slowest < liveAhead {
+			return
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	t.Error("the clients did not catch up in time")
+}
+
+func (f *flood) awaitJoined(t *testing.T, times int) {
+	t.Helper()
+	for _, l := range f.listeners {
+		testenv.EventuallyNoError(t, 20*time.Second, l.kind+" joins", func() error {
+			if joined, _ := l.state(); joined < times {
+				return fmt.Errorf("joined %d times", joined)
+			}
+			return nil
+		})
+	}
+}
+
+func (f *flood) awaitPlaced(t *testing.T, n int64) {
+	t.Helper()
+	testenv.Eventually(t, time.Until(f.until), "bids are placed", func() bool { return f.placed.Load() >= n })
+}
+
+var insertedBid = regexp.MustCompile(`^table public\.bids: INSERT: .* id\[bigint\]:(\d+) `)
+
+// commits is the bids in the order of their commits, as a slot tells it.
+func (s *stack) commits(t *testing.T) (ids []int64) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), s.primary.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	rows, err := conn.Query(t.Context(), "SELECT data FROM pg_logical_slot_get_changes('order_of_commits', NULL, NULL)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range lines {
+		if m := insertedBid.FindStringSubmatch(line); m != nil {
+			id, err := strconv.ParseInt(m[1], 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}

@@ -1,0 +1,76 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
+)
+
+// AppendEvent encodes what a live event carries: the bid as every read shows it, or how the raffle closed.
+func AppendEvent(dst []byte, raffleID int64, e *readmodel.Event) []byte {
+	var c clock
+	if e.Kind != readmodel.EventClose {
+		return appendBid(dst, &c, &e.Bid)
+	}
+	dst = appendInt(dst, `{"raffle_id":`, raffleID)
+	dst = c.append(dst, `,"closed_at":`, e.ClosedAt)
+	if e.ClosingPrice == 0 {
+		return append(dst, `,"closing_price":null}`...)
+	}
+	return append(appendInt(dst, `,"closing_price":`, int64(e.ClosingPrice)), '}')
+}
+
+func (a *API) live(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, "id", errNoRaffle)
+	if err != nil {
+		return err
+	}
+	p := readParams(r, "size")
+	size := int16(p.number("size", maxSize, 0))
+	if err := p.err(); err != nil {
+		return err
+	}
+	l := list{}
+	if l.want, err = a.want(r); err != nil {
+		return err
+	}
+	if err := l.noScan(); err != nil {
+		return err
+	}
+	from, err := lastEventID(r)
+	if err != nil {
+		return err
+	}
+	if _, at, err := a.book.Raffle(r.Context(), id, l.want); err != nil {
+		return a.failed(w, at, err, l)
+	}
+	return a.feed.ServeSSE(w, r, id, size, from)
+}
+
+// joinable says what a socket.io client is told of a raffle that it can't join.
+func (a *API) joinable(ctx context.Context, raffleID int64) string {
+	_, _, err := a.book.Raffle(ctx, raffleID, bidbook.Want{})
+	if err == nil {
+		return ""
+	}
+	if p := problem(err); p != nil {
+		return p.Detail
+	}
+	return "something went wrong here"
+}
+
+// lastEventID reads the header that a client sends when it comes back (HTML standard, Server-sent events).
+func lastEventID(r *http.Request) (live.Position, error) {
+	list := r.Header.Values("Last-Event-ID")
+	if len(list) == 0 || list[0] == "" {
+		return live.Position{}, nil
+	}
+	from, err := live.ParsePosition(list[0])
+	if err != nil || len(list) > 1 {
+		return from, badHeader("Last-Event-ID", "must be the id of an event of this feed")
+	}
+	return from, nil
+}

@@ -1,0 +1,231 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// Errors of Subscribe and of a Subscription.
+var (
+	// ErrFull is returned when there are as many subscribers as there may be.
+	ErrFull = errors.New("too many subscribers")
+	// ErrEnded is returned when the hub ends.
+	ErrEnded = errors.New("the feed ends")
+	// ErrSlow is returned to a subscriber that is too far behind.
+	ErrSlow = errors.New("subscriber too slow")
+)
+
+// Hub reads the streams of all raffles that have subscribers, with one connection and one goroutine, and
+// hands what it reads to all of them.
+type Hub struct {
+	client  *redis.Client
+	data    AppendData
+	limit   int
+	log     *slog.Logger
+	metrics *metrics
+	ended   chan struct{}
+
+	mu          sync.Mutex
+	now         Position // the checkpoint's; the zero Position: the feed doesn't work
+	rooms       map[int64]*room
+	subscribers int
+	atEnd       []func()
+}
+
+// NewHub makes a hub for at most limit subscribers; Run does its work. The client must not retry. data
+// encodes events.
+func NewHub(client *redis.Client, data AppendData, limit int, log *slog.Logger, reg prometheus.Registerer) *Hub {
+	return &Hub{client: client, data: data, limit: limit, log: log, metrics: newMetrics(reg), ended: make(chan struct{}), rooms: make(map[int64]*room)}
+}
+
+// How the hub reads. A blocked read doesn't hear of new rooms, so it is short; the pause bounds how many
+// reads a second a busy system causes.
+const (
+	longestBlock = 50 * time.Millisecond
+	readPause    = 5 * time.Millisecond
+	failPause    = 100 * time.Millisecond
+	redisTime    = 500 * time.Millisecond
+)
+
+// Run reads until ctx ends; then all subscriptions end.
+func (h *Hub) Run(ctx context.Context) error {
+	defer h.end()
+	for ctx.Err() == nil {
+		start := time.Now()
+		block := h.publish(start)
+		pause := readPause
+		if err := h.read(ctx, block); err != nil && ctx.Err() == nil {
+			h.fail(err)
+			pause = failPause
+		}
+		wait(ctx, time.Until(start.Add(pause)))
+	}
+	return nil
+}
+
+func (h *Hub) end() {
+	close(h.ended)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, do := range h.atEnd {
+		do()
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// publish publishes what is due and returns how long to wait for more.
+func (h *Hub) publish(now time.Time) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	block := longestBlock
+	for _, r := range h.rooms {
+		if due := r.publish(now); !due.IsZero() {
+			block = min(block, due.Sub(now))
+		}
+	}
+	// Redis counts milliseconds, and takes 0 as for ever.
+	return max(block, time.Millisecond)
+}
+
+// fail remembers that events may be missed from now on.
+func (h *Hub) fail(err error) {
+	h.mu.Lock()
+	worked := h.now != Position{}
+	h.now = Position{}
+	h.mu.Unlock()
+	if worked {
+		h.log.Warn("live feed interrupted", "error", err)
+	}
+}
+
+// read waits for events in all rooms, and looks at the checkpoint in the same round trip.
+func (h *Hub) read(ctx context.Context, block time.Duration) error {
+	epoch, rooms, streams := h.plan()
+	if len(rooms) == 0 {
+		wait(ctx, block)
+	}
+	ctx, cancel := context.WithTimeout(ctx, block+redisTime)
+	defer cancel()
+	pipe := h.client.Pipeline()
+	get := pipe.Get(ctx, readmodel.CheckpointKey)
+	var events *redis.XStreamSliceCmd
+	if len(rooms) > 0 {
+		events = pipe.XRead(ctx, &redis.XReadArgs{Streams: streams, Block: block, Count: readmodel.LiveEntries})
+	}
+	// Nil is the answer of both commands when there is nothing; their own errors say which.
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return err
+	}
+	checkpoint, err := readmodel.ParseCheckpoint(get.Val())
+	if err := errors.Join(get.Err(), err); err != nil {
+		return err
+	}
+	if err := h.serve(ctx, Position{checkpoint.Epoch, readmodel.EventID{LSN: checkpoint.LSN}}); err != nil || events == nil || checkpoint.Epoch != epoch {
+		return err
+	}
+	return h.take(ctx, epoch, rooms, events.Val())
+}
+
+// plan is what to read: the rooms of the epoch by key, and keys and ids as XREAD takes them.
+func (h *Hub) plan() (epoch readmodel.Epoch, rooms map[string]*room, streams []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	epoch, rooms = h.now.Epoch, make(map[string]*room, len(h.rooms))
+	var ids []string
+	for _, r := range h.rooms {
+		if at := r.pending.last; at.Epoch == epoch && epoch != 0 {
+			key := epoch.Live(r.raffle)
+			rooms[key] = r
+			streams, ids = append(streams, key), append(ids, at.Event.String())
+		}
+	}
+	return epoch, rooms, append(streams, ids...)
+}
+
+// serve takes a checkpoint. Rooms that can't go on at their position are reset to it.
+func (h *Hub) serve(ctx context.Context, at Position) error {
+	h.mu.Lock()
+	interrupted := h.now.Epoch != at.Epoch
+	var doubtful []*room
+	for _, r := range h.rooms {
+		if interrupted || r.pending.last.Epoch != at.Epoch {
+			doubtful = append(doubtful, r)
+		}
+	}
+	h.mu.Unlock()
+	for _, r := range doubtful {
+		if err := h.check(ctx, r, at); err != nil {
+			return err
+		}
+	}
+	h.mu.Lock()
+	h.now = at
+	h.mu.Unlock()
+	if interrupted {
+		h.log.Info("live feed works", "epoch", uint64(at.Epoch), "lsn", at.Event.LSN.String())
+	}
+	return nil
+}
+
+// check resets a room to a position unless its stream goes on where the room is.
+func (h *Hub) check(ctx context.Context, r *room, now Position) error {
+	h.mu.Lock()
+	last := r.pending.last
+	h.mu.Unlock()
+	whole := false
+	if last.Epoch == now.Epoch {
+		var err error
+		if _, whole, err = readPage(ctx, h.client, now.Epoch.Live(r.raffle), last.Event); err != nil {
+			return err
+		}
+	}
+	if !whole {
+		h.mu.Lock()
+		r.pending.addReset(r.raffle, now)
+		h.mu.Unlock()
+	}
+	return nil
+}
+
+// take hands entries to their rooms. A stream keeps at least readmodel.LiveEntries, and as many are asked
+// for: who is given fewer has missed none.
+func (h *Hub) take(ctx context.Context, epoch readmodel.Epoch, rooms map[string]*room, streams []redis.XStream) error {
+	for _, s := range streams {
+		r := rooms[s.Stream]
+		list, err := entries(s.Messages)
+		if err != nil {
+			return err
+		}
+		if len(list) >= readmodel.LiveEntries {
+			last := list[len(list)-1].id
+			if err := h.check(ctx, r, Position{epoch, last}); err != nil {
+				return err
+			}
+		}
+		h.mu.Lock()
+		before := len(r.pending.events)
+		err = r.pending.addEntries(r.raffle, epoch, list, h.data)
+		h.metrics.events.Add(float64(len(r.pending.events) - before))
+		h.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

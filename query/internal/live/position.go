@@ -1,0 +1,53 @@
+package live
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// ErrPosition is returned for a Last-Event-ID that no server of ours has sent.
+var ErrPosition = errors.New("not an event id of this feed")
+
+// Position is a place in a raffle's feed: behind an event of one build of the read model. With N = 0 it
+// is behind everything that was committed before the LSN. The zero Position is no place.
+type Position struct {
+	Epoch readmodel.Epoch
+	Event readmodel.EventID
+}
+
+// String is the event id that clients see and send back: epoch.LSN-N, in decimal.
+func (p Position) String() string { return string(p.append(nil)) }
+
+func (p Position) append(dst []byte) []byte {
+	dst = append(strconv.AppendUint(dst, uint64(p.Epoch), 10), '.')
+	dst = append(strconv.AppendUint(dst, uint64(p.Event.LSN), 10), '-')
+	return strconv.AppendUint(dst, p.Event.N, 10)
+}
+
+// ParsePosition reads what String wrote; anything else is ErrPosition.
+func ParsePosition(s string) (Position, error) {
+	epoch, event, _ := strings.Cut(s, ".")
+	e, err1 := strconv.ParseUint(epoch, 10, 64)
+	id, err2 := readmodel.ParseEventID(event)
+	p := Position{readmodel.Epoch(e), id}
+	if err1 != nil || err2 != nil || p.String() != s {
+		return Position{}, fmt.Errorf("%w: %.80q", ErrPosition, s)
+	}
+	return p, nil
+}
+
+// after says whether p is not yet reached at o. Another build of the read model never is.
+func (p Position) after(o Position) bool { return p.Epoch != o.Epoch || p.Event.After(o.Event) }
+
+// minLSN is the Min-LSN of a read that holds everything up to the position. An event's LSN is where its
+// commit record begins, and a read has that commit only if it is beyond.
+func (p Position) minLSN() readmodel.LSN {
+	if p.Event.N == 0 {
+		return p.Event.LSN
+	}
+	return p.Event.LSN + 1
+}

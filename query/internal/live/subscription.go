@@ -1,0 +1,162 @@
+package live
+
+import (
+	"context"
+	"time"
+)
+
+// Subscription is one subscriber's way through a raffle's feed. It is for one goroutine.
+type Subscription struct {
+	hub       *Hub
+	room      *room
+	transport string
+	size      int16
+	at        Position // what the subscriber has had
+	node      *chunk   // where it stands; nil while it reads what it has missed from Redis
+}
+
+// maxBehind is how many bytes a subscriber may lie behind what is published, besides what is in its
+// connection's buffers. It holds them for all others: chunks are shared.
+const maxBehind = 1 << 20
+
+// subscribe begins a feed of a raffle and a size (mm; 0: all) behind a position, or with what comes from
+// now on if that is zero.
+func (h *Hub) subscribe(transport string, raffleID int64, size int16, from Position) (*Subscription, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.subscribers >= h.limit {
+		return nil, ErrFull
+	}
+	r := h.rooms[raffleID]
+	if r == nil {
+		r = newRoom(raffleID, h.now)
+		h.rooms[raffleID] = r
+	}
+	h.subscribers++
+	r.subscribers++
+	h.metrics.subscribers.WithLabelValues(transport).Inc()
+	s := &Subscription{hub: h, room: r, transport: transport, size: size, at: from}
+	if (from == Position{}) {
+		s.node, s.at = r.tail, r.tail.last
+		if h.now.Epoch == s.at.Epoch && h.now.after(s.at) {
+			s.at = h.now
+		}
+	}
+	return s, nil
+}
+
+// close ends the subscription.
+func (s *Subscription) close() {
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.subscribers--
+	h.metrics.subscribers.WithLabelValues(s.transport).Dec()
+	if s.room.subscribers--; s.room.subscribers == 0 {
+		delete(h.rooms, s.room.raffle)
+	}
+}
+
+// next waits for the next chunk; nil: beat came first.
+func (s *Subscription) next(ctx context.Context, beat <-chan time.Time) (*chunk, error) {
+	for s.node == nil {
+		c, err := s.resume(ctx)
+		if c != nil || err != nil {
+			return c, err
+		}
+	}
+	if s.room.published.Load()-s.node.total > maxBehind {
+		return nil, ErrSlow
+	}
+	select {
+	case <-s.node.ready:
+		s.node = s.node.next
+		return s.node, nil
+	case <-beat:
+		return nil, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-s.hub.ended:
+		return nil, ErrEnded
+	}
+}
+
+// more returns the next chunk if it is there already.
+func (s *Subscription) more() *chunk {
+	if s.node == nil {
+		return nil
+	}
+	select {
+	case <-s.node.ready:
+		s.node = s.node.next
+		return s.node
+	default:
+		return nil
+	}
+}
+
+// take returns the events of a chunk that the subscriber wants, and counts the chunk as had.
+func (s *Subscription) take(c *chunk) []event {
+	list := c.wanted(s.at, s.size)
+	if c.resets() || c.last.after(s.at) {
+		s.at = c.last
+	}
+	return list
+}
+
+// resume finds the place of the subscriber's position among the chunks, or returns a chunk of what is
+// before them. Nil with neither: try again.
+func (s *Subscription) resume(ctx context.Context) (*chunk, error) {
+	h := s.hub
+	h.mu.Lock()
+	now, oldest := h.now, s.room.oldest.last
+	s.node = s.room.place(s.at)
+	h.mu.Unlock()
+	if s.node != nil {
+		return nil, nil
+	}
+	if (now == Position{}) {
+		return nil, s.pause(ctx)
+	}
+	if now.Epoch == s.at.Epoch {
+		list, whole, err := readPage(ctx, h.client, now.Epoch.Live(s.room.raffle), s.at.Event)
+		if err != nil {
+			h.log.DebugContext(ctx, "resume", "error", err)
+			return nil, s.pause(ctx)
+		}
+		if whole {
+			return s.page(ctx, list, oldest)
+		}
+	}
+	c := newChunk(now)
+	c.addReset(s.room.raffle, now)
+	return c, nil
+}
+
+// page makes a chunk of a page. One that isn't full ends with what was newest when it was read, so it has
+// all before oldest, a position of the room that is older than the page.
+func (s *Subscription) page(ctx context.Context, list []entry, oldest Position) (*chunk, error) {
+	c := newChunk(s.at)
+	if err := c.addEntries(s.room.raffle, s.at.Epoch, list, s.hub.data); err != nil {
+		return nil, err
+	}
+	if len(list) < pageEntries && oldest.Epoch == c.last.Epoch && oldest.after(c.last) {
+		c.last = oldest
+	}
+	if c.last == s.at {
+		return nil, s.pause(ctx)
+	}
+	return c, nil
+}
+
+// pause waits for the hub, which has not seen what the subscriber needs.
+func (s *Subscription) pause(ctx context.Context) error {
+	select {
+	case <-s.hub.ended:
+		return ErrEnded
+	case <-time.After(longestBlock):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
