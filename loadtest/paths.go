@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/levels"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/paths"
 )
@@ -20,6 +21,9 @@ func runPaths(ctx context.Context, args []string, out, notes io.Writer) error {
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	if err := p.readProcesses(); err != nil {
 		return err
 	}
 	return comparePaths(ctx, c, p, out)
@@ -59,11 +63,16 @@ func parsePaths(args []string, notes io.Writer) (c paths.Config, p *place, err e
 }
 
 func comparePaths(ctx context.Context, c paths.Config, p *place, out io.Writer) error {
+	before, err := engine.TreesCPU(p.processes)
+	if err != nil {
+		return err
+	}
 	run, err := paths.Run(ctx, c)
 	if err != nil {
 		return err
 	}
 	levels.Describe(run)
+	levels.AddCPU(run, p.processes, before)
 	if err := emit(run, p.out, out); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/api"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
@@ -21,7 +22,10 @@ type backends struct {
 	book  *bidbook.Redis
 	feed  *live.Hub
 	redis *redis.Client // of the guard and the feed
+	keys  *auth.Remote  // nil without a JWKS_URL
 	pools []*pgxpool.Pool
+
+	verifier *auth.Verifier
 }
 
 // openBackends connects to nothing yet: the service starts with any of them down.
@@ -31,11 +35,19 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 		return nil, err
 	}
 	b := &backends{redis: client, feed: live.NewHub(client, api.AppendEvent, c.LiveMax, log, reg)}
+	if c.JWKSURL != "" {
+		b.keys = auth.NewRemote(c.JWKSURL, log)
+		b.verifier = auth.NewVerifier(b.keys, time.Now)
+	}
 	for _, p := range []struct {
 		name, url string
 		size      int32
-	}{{"replica", c.ReplicaURL, bidbook.ReplicaConns}, {"standby", c.StandbyURL, bidbook.StandbyConns}, {"primary", c.PrimaryURL, bidbook.PrimaryConns}} {
-		pool, err := bidbook.NewPool(p.url, p.size)
+		budget    time.Duration
+	}{
+		{"replica", c.ReplicaURL, bidbook.ReplicaConns, bidbook.SQLBudget}, {"standby", c.StandbyURL, bidbook.StandbyConns, bidbook.SQLBudget},
+		{"primary", c.PrimaryURL, bidbook.PrimaryConns, bidbook.SQLBudget}, {"scan", c.StandbyURL, bidbook.ScanConns, bidbook.ScanBudget},
+	} {
+		pool, err := bidbook.NewPool(p.url, p.size, p.budget)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
@@ -51,7 +63,8 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 		Replica: bidbook.NewPostgres(replica, bidbook.PathReplica),
 		Standby: bidbook.NewPostgres(standby, bidbook.PathStandby),
 		Primary: bidbook.NewPostgres(primary, bidbook.PathPrimary),
-	}, c.MinLSNWait, log, reg)
+		Scan:    bidbook.NewPostgres(b.pools[3], bidbook.PathScan),
+	}, bidbook.Patience{MinLSN: c.MinLSNWait, MaxLag: c.RedisMaxLag}, log, reg)
 	return b, nil
 }
 

@@ -92,6 +92,7 @@ func newWorker(t *testing.T, replicators int) *worker {
 	for range replicators {
 		w.replicators = append(w.replicators, &replicator{Program: w.replicate()})
 	}
+	w.verifyAlways(t)
 	w.readers = w.startReaders(2)
 	return w
 }
@@ -120,8 +121,12 @@ func (w *worker) run(t *testing.T, seed int64) {
 		h.event()
 	}
 	h.goOn(1 << 10)
-	h.tell("equal", func() { h.ended = h.equal().LSN })
+	var end readmodel.Checkpoint
+	h.tell("equal", func() { end = h.equal() })
+	h.ended = end.LSN
+	h.tell("verify", func() { h.clean() })
 	h.tell("judge", h.judge)
+	h.tell("judge the live events", func() { h.judgeLive(end) })
 }
 
 // begin waits for a quiet start and now and then keeps Redis's files of it.

@@ -44,7 +44,22 @@ type tables struct {
 // commit is what one transaction did; its end is the position from which on it is seen.
 type commit struct {
 	end     readmodel.LSN
-	changes []func(tables)
+	changes []change
+}
+
+// change is what one row's change does to the tables, and the events that it is.
+type change struct {
+	apply  func(tables)
+	events []happened
+}
+
+// happened is an event of a raffle: of a bid, or its close.
+type happened struct {
+	raffle   int64
+	kind     readmodel.EventKind
+	bid      bidDocument
+	closedAt string
+	price    int64
 }
 
 // oracle knows what the primary held at every position since some moment. It is fed by a slot of its
@@ -104,7 +119,7 @@ func (o *oracle) pull(ctx context.Context) error {
 			}
 		default:
 			change, err := parseChange(data)
-			if change != nil {
+			if change.apply != nil {
 				open.changes = append(open.changes, change)
 			}
 			return err
@@ -125,7 +140,7 @@ func (o *oracle) forget(until readmodel.LSN) {
 
 func (c commit) apply(to tables) {
 	for _, change := range c.changes {
-		change(to)
+		change.apply(to)
 	}
 }
 
@@ -153,58 +168,63 @@ func (o *oracle) check(answers []answer) error {
 // The form of test_decoding: table public.bids: UPDATE: old-key: id[bigint]:1 ... new-tuple: id[bigint]:1 ...
 var field = regexp.MustCompile(`(\w+)\[[^\]]+\]:('(?:[^']|'')*'|\S+)`)
 
-// parseChange returns nil for other tables and for messages.
-func parseChange(line string) (func(tables), error) {
+// parseChange returns an empty change for other tables and for messages.
+func parseChange(line string) (change, error) {
 	of, rest, _ := strings.Cut(strings.TrimPrefix(line, "table "), ": ")
 	kind, columns, _ := strings.Cut(rest, ": ")
-	names := strings.Split(of, ", ")
-	if kind == "TRUNCATE" {
-		return func(t tables) {
-			if slices.Contains(names, "public.bids") {
-				clear(t.bids)
-			}
-		}, nil
+	if kind == "TRUNCATE" && slices.Contains(strings.Split(of, ", "), "public.bids") {
+		return change{apply: func(t tables) { clear(t.bids) }}, nil
 	}
-	if of != "public.bids" && of != "public.raffles" {
-		return nil, nil
-	}
-	old, now := "", columns
+	var old, now string
 	switch kind {
 	case "INSERT":
+		now = columns
 	case "DELETE":
-		old, now = columns, ""
+		old = columns
 	case "UPDATE":
 		old, now, _ = strings.Cut(strings.TrimPrefix(columns, "old-key: "), "new-tuple: ")
-	default:
-		return nil, fmt.Errorf("unknown change %q", line)
 	}
-	return change(of, old, now)
+	switch of {
+	case "public.bids":
+		return bidChange(values(old), values(now))
+	case "public.raffles":
+		return raffleChange(values(old), values(now))
+	}
+	return change{}, nil
 }
 
-func change(of, old, now string) (func(tables), error) {
-	was, is := values(old), values(now)
-	var err error
-	var bid bidDocument
-	var raffle raffleDocument
-	if len(is) > 0 && of == "public.bids" {
-		bid, err = is.bid()
-	} else if len(is) > 0 {
-		raffle, err = is.raffle()
+func bidChange(old, now row) (c change, err error) {
+	was, err1 := old.bid()
+	is, err2 := now.bid()
+	c.apply = func(t tables) {
+		delete(t.bids, was.ID)
+		if is.ID != 0 {
+			t.bids[is.ID] = is
+		}
 	}
-	gone := was.number("id", &err)
-	return func(t tables) {
-		if of == "public.bids" {
-			delete(t.bids, gone)
-			if bid.ID != 0 {
-				t.bids[bid.ID] = bid
-			}
-			return
+	if was.ID != 0 && was != is {
+		c.events = append(c.events, happened{raffle: was.RaffleID, kind: readmodel.EventCancel, bid: was})
+	}
+	if is.ID != 0 && was != is {
+		c.events = append(c.events, happened{raffle: is.RaffleID, kind: readmodel.EventBid, bid: is})
+	}
+	return c, errors.Join(err1, err2)
+}
+
+func raffleChange(old, now row) (c change, err error) {
+	was, err1 := old.raffle()
+	is, err2 := now.raffle()
+	c.apply = func(t tables) {
+		delete(t.raffles, was.ID)
+		if is.ID != 0 {
+			t.raffles[is.ID] = is
 		}
-		delete(t.raffles, gone)
-		if raffle.ID != 0 {
-			t.raffles[raffle.ID] = raffle
-		}
-	}, err
+	}
+	if was.ID != 0 && was.ClosedAt == nil && is.ClosedAt != nil {
+		price := now.number("closing_price", &err2) // no close here is without bids
+		c.events = append(c.events, happened{raffle: is.ID, kind: readmodel.EventClose, closedAt: *is.ClosedAt, price: price})
+	}
+	return c, errors.Join(err1, err2)
 }
 
 // row is the columns of a change in text; none if there is no such row.
@@ -219,9 +239,6 @@ func values(columns string) row {
 }
 
 func (r row) number(column string, failed *error) int64 {
-	if len(r) == 0 {
-		return 0
-	}
 	n, err := strconv.ParseInt(r[column], 10, 64)
 	*failed = errors.Join(*failed, err)
 	return n
@@ -236,14 +253,20 @@ func (r row) instant(column string, failed *error) string {
 func document(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
 
 func (r row) bid() (b bidDocument, err error) {
+	if len(r) == 0 {
+		return b, nil
+	}
 	return bidDocument{ID: r.number("id", &err), RaffleID: r.number("raffle_id", &err), UserID: r.number("user_id", &err),
 		Size: int16(r.number("size", &err)), Price: r.number("price", &err), Quantity: r.number("quantity", &err),
 		CreatedAt: r.instant("created_at", &err)}, err
 }
 
 func (r row) raffle() (v raffleDocument, err error) {
+	if len(r) == 0 {
+		return v, nil
+	}
 	v = raffleDocument{ID: r.number("id", &err), EndsAt: r.instant("ends_at", &err)}
-	if r["closed_at"] != "null" {
+	if text := r["closed_at"]; text != "" && text != "null" { // old rows leave nulls out
 		closed := r.instant("closed_at", &err)
 		v.ClosedAt = &closed
 	}

@@ -11,17 +11,24 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// P4: the number of an epoch is of the clock when checkpoint and slots are gone, and may have been used a
-// moment ago: what lies under it is not taken for the new epoch's.
+// P4: the number of an epoch is of the clock when checkpoint and slots are gone, and a clock can be set back:
+// what lies under it is not taken for the new epoch's.
 func TestP4KeysUnderTheNumberOfTheNewEpochAreRemoved(t *testing.T) {
+	const span = 20_000 // milliseconds from now in which the replicator begins to build
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(100)
-	for e := readmodel.Epoch(time.Now().Unix()); e < readmodel.Epoch(time.Now().Unix())+60; e++ {
-		bid := readmodel.Bid{RaffleID: 1, ID: 9999, UserID: 1, Size: 260, Price: 1, Quantity: 1}
-		s.must(s.redis.ZAdd(s.ctx, e.Newest(1, 260), redis.Z{Score: bid.NewestScore(), Member: bid.AppendMember(nil)}).Err())
+	bid := readmodel.Bid{RaffleID: 1, ID: 9999, UserID: 1, Size: 260, Price: 1, Quantity: 1}
+	pipe := s.redis.Pipeline()
+	first := readmodel.Epoch(time.Now().UnixMilli())
+	for e := first; e < first+span; e++ {
+		pipe.ZAdd(s.ctx, e.Newest(1, 260), redis.Z{Score: bid.NewestScore(), Member: bid.AppendMember(nil)})
 	}
+	_, err := pipe.Exec(s.ctx)
+	s.must(err)
 	s.replicate()
-	s.equal()
+	if c := s.equal(); c.Epoch < first || c.Epoch >= first+span {
+		t.Errorf("epoch %d is not one of those that were in use", c.Epoch)
+	}
 }
 
 // P6, R1: a snapshot sees nothing of a table that was truncated after it, so what was copied then is not

@@ -9,13 +9,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"os"
 	"slices"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/cluster"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
@@ -33,6 +33,9 @@ type Request struct {
 	// not reconciled, which fails it unless NoReconcile is set.
 	Database    string
 	NoReconcile bool
+	// Procs is the runner's; on a machine that is shared with the system half of it is enough, and every
+	// thread fewer that wakes another saves both some time.
+	Procs int
 	// Processes are the ids of the system's processes on this machine, by name.
 	Processes map[string]int
 	Notes     io.Writer
@@ -73,7 +76,7 @@ func Execute(ctx context.Context, q Request) (*report.Run, error) {
 	if ctx.Err() != nil {
 		run.Verdict.Failed = append(run.Verdict.Failed, "interrupted before its end")
 	}
-	q.addCPU(run, before)
+	AddCPU(run, q.Processes, before)
 	if checked {
 		q.reconcile(context.WithoutCancel(ctx), run, after, journals)
 	}
@@ -86,7 +89,7 @@ func (q Request) load(ctx context.Context, job cluster.Job, prepared func()) (*r
 		prepared()
 		return q.Load(ctx, job, q.Progress)
 	}
-	r := &Runner{Dir: q.Dir, Notes: q.Notes, prepared: prepared}
+	r := &Runner{Dir: q.Dir, Notes: q.Notes, Procs: q.Procs, prepared: prepared}
 	outcome, err := r.Run(ctx, job, q.Progress)
 	return outcome.Run, slices.Collect(maps.Values(outcome.Files)), err
 }
@@ -96,19 +99,6 @@ func newID() string {
 	var raw [6]byte
 	_, _ = rand.Read(raw[:]) // never fails
 	return hex.EncodeToString(raw[:])
-}
-
-// addCPU leaves out a process that was started again meanwhile.
-func (q Request) addCPU(run *report.Run, before map[string]time.Duration) {
-	now, err := engine.TreesCPU(q.Processes)
-	if err != nil {
-		run.Verdict.Failed = append(run.Verdict.Failed, err.Error())
-	}
-	for _, name := range slices.Sorted(maps.Keys(now)) {
-		if used := now[name] - before[name]; used >= 0 {
-			run.CPU = append(run.CPU, report.ProcessCPU{Name: name, CPU: used})
-		}
-	}
 }
 
 // reconcile compares, and removes the journals of a run that lost nothing.
@@ -127,10 +117,9 @@ func (q Request) reconcile(ctx context.Context, run *report.Run, after int64, jo
 	postgres, lsn := ledger.Postgres(ctx, q.Database, q.Compared)
 	run.Reconciliations = append(run.Reconciliations, postgres)
 	if postgres.Problem == "" {
-		api := reconcile.ReadAPI{Base: q.Plan.base(), Client: &http.Client{Timeout: 30 * time.Second,
-			Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
-		run.Reconciliations = append(run.Reconciliations, ledger.Redis(ctx, api, lsn, q.Compared))
-		api.Client.CloseIdleConnections()
+		door := frontdoor.New(q.Plan.base())
+		run.Reconciliations = append(run.Reconciliations, ledger.Redis(ctx, door, lsn, q.Compared))
+		door.Close()
 	}
 	if slices.ContainsFunc(run.Reconciliations, func(r report.Reconciliation) bool { return !r.Clean() }) {
 		fmt.Fprintf(q.Notes, "kept to look into it: %v\n", journals)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/cluster"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
@@ -130,9 +131,9 @@ func TestARefusalIsFinalAndPatienceEnds(t *testing.T) {
 
 func TestTokensAreCachedUntilTheyAreOfNoUse(t *testing.T) {
 	s := startSystem(t, nil)
-	a := newAPI(s.URL)
+	door := frontdoor.New(s.URL)
 	file := filepath.Join(t.TempDir(), "below", "tokens.json")
-	cached, err := openTokens(a, file)
+	cached, err := openTokens(door, file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +151,7 @@ func TestTokensAreCachedUntilTheyAreOfNoUse(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file is %v, %v", info.Mode(), err)
 	}
-	again, err := openTokens(a, file)
+	again, err := openTokens(door, file)
 	if err != nil || len(again.known) != 3 {
 		t.Errorf("%v, %v", again.known, err)
 	}
@@ -214,11 +215,14 @@ func TestLimitsAreJudged(t *testing.T) {
 }
 
 func TestTheGeneratorWarnsOfItself(t *testing.T) {
-	if w := generatorWarning(9*time.Second, 10*time.Second, 2); w != "" {
-		t.Errorf("45 %%: %s", w)
-	}
-	if w := generatorWarning(12*time.Second, 10*time.Second, 2); !strings.Contains(w, "60 %") {
-		t.Errorf("60 %%: %q", w)
+	for _, c := range []struct {
+		used         time.Duration
+		procs, cores int
+		warns        bool
+	}{{7 * time.Second, 1, 2, false}, {8 * time.Second, 1, 4, true}, {9 * time.Second, 2, 2, false}, {11 * time.Second, 2, 2, true}} {
+		if w := generatorWarning(c.used, 10*time.Second, c.procs, c.cores); (w != "") != c.warns {
+			t.Errorf("%+v: %q", c, w)
+		}
 	}
 }
 

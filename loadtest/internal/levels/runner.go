@@ -6,14 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/cluster"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
@@ -27,6 +31,8 @@ type Runner struct {
 	Dir string
 	// Notes is told what takes long before the load begins.
 	Notes io.Writer
+	// Procs is how many processors the load may use at once; 0: as many as the program has.
+	Procs int
 
 	prepared func() // is called when the load is about to begin; may be nil
 }
@@ -56,9 +62,9 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 	if err = errors.Join(err, p.Check(), engine.CheckLimits(job.Share.Users)); err != nil {
 		return cluster.Outcome{}, err
 	}
-	a := newAPI(p.base())
-	defer a.client.CloseIdleConnections()
-	w, err := r.prepare(ctx, a, level, p, job)
+	door := frontdoor.New(p.base())
+	defer door.Close()
+	w, err := r.prepare(ctx, door, level, p, job)
 	if err != nil {
 		return cluster.Outcome{}, err
 	}
@@ -73,7 +79,8 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 	if r.prepared != nil {
 		r.prepared()
 	}
-	outcome.Run, err = w.load(ctx, level, job, a, progress)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(r.Procs))
+	outcome.Run, err = w.load(ctx, level, job, door, progress)
 	if w.journal != nil {
 		err = errors.Join(err, w.journal.Close())
 	}
@@ -88,10 +95,10 @@ func createJournal(path, prefix string) (*reconcile.Journal, error) {
 }
 
 // prepare does what is not part of the load: looks for raffles and logs in.
-func (r *Runner) prepare(ctx context.Context, a api, level Level, p Plan, job cluster.Job) (w *world, err error) {
+func (r *Runner) prepare(ctx context.Context, door *frontdoor.Client, level Level, p Plan, job cluster.Job) (w *world, err error) {
 	w = &world{plan: p, firstUser: job.Share.FirstUser}
 	if level.raffles {
-		if w.raffles, err = a.openRaffles(ctx); err != nil {
+		if w.raffles, err = door.Raffles(ctx, "open"); err != nil {
 			return nil, err
 		}
 		w.heat = dataset.NewZipf(len(w.raffles), dataset.Skew)
@@ -99,27 +106,27 @@ func (r *Runner) prepare(ctx context.Context, a api, level Level, p Plan, job cl
 	if !level.writes {
 		return w, nil
 	}
-	if w.logins, err = a.logins(ctx, p); err != nil {
+	if w.logins, err = logins(ctx, door, p); err != nil {
 		return nil, err
 	}
 	w.bearer = make([]string, job.Share.Users)
 	if level.ID == "6" { // the scenario logs in by itself
 		return w, nil
 	}
-	return w, r.logIn(ctx, a, w, job)
+	return w, r.logIn(ctx, door, w, job)
 }
 
 // logins is the number of users to log in as: what was asked for, else one per virtual user if there are
 // as many, else all of the smaller data set.
-func (a api) logins(ctx context.Context, p Plan) (int, error) {
+func logins(ctx context.Context, door *frontdoor.Client, p Plan) (int, error) {
 	n := p.Logins
 	if n == 0 {
 		n = p.VUsers
 	}
-	_, err := a.login(ctx, fmt.Sprintf("user%d", n))
+	_, err := logIn(ctx, door, fmt.Sprintf("user%d", n))
 	if errors.Is(err, errNoSuchLogin) && p.Logins == 0 && n > dataset.Demo.Users {
 		n = dataset.Demo.Users
-		_, err = a.login(ctx, fmt.Sprintf("user%d", n))
+		_, err = logIn(ctx, door, fmt.Sprintf("user%d", n))
 	}
 	if err != nil {
 		return 0, fmt.Errorf("log in as user%d: %w", n, err)
@@ -127,10 +134,10 @@ func (a api) logins(ctx context.Context, p Plan) (int, error) {
 	return n, nil
 }
 
-func (r *Runner) logIn(ctx context.Context, a api, w *world, job cluster.Job) error {
+func (r *Runner) logIn(ctx context.Context, door *frontdoor.Client, w *world, job cluster.Job) error {
 	start := time.Now()
-	name := strings.NewReplacer("/", "", ":", "_").Replace(strings.TrimPrefix(a.base, "http"))
-	t, err := openTokens(a, filepath.Join(r.Dir, "tokens"+name+".json"))
+	name := strings.NewReplacer("/", "", ":", "_").Replace(strings.TrimPrefix(door.Base(), "http"))
+	t, err := openTokens(door, filepath.Join(r.Dir, "tokens"+name+".json"))
 	if err != nil {
 		return err
 	}
@@ -153,8 +160,21 @@ func (r *Runner) logIn(ctx context.Context, a api, w *world, job cluster.Job) er
 	return err
 }
 
+// lag returns the read model's lag in milliseconds.
+func lag(ctx context.Context, door *frontdoor.Client, raffle int64) (float64, error) {
+	target := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", raffle, smallestSize)
+	a, err := door.Do(ctx, http.MethodGet, target, nil, "Read-Path", "redis")
+	if err == nil && a.Status != http.StatusOK {
+		err = fmt.Errorf("GET %s from redis: status %d", target, a.Status)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseFloat(a.Header.Get("Read-Lag-Ms"), 64)
+}
+
 // load waits for the start and runs the engine.
-func (w *world) load(ctx context.Context, level Level, job cluster.Job, a api, progress func(report.Progress)) (*report.Run, error) {
+func (w *world) load(ctx context.Context, level Level, job cluster.Job, door *frontdoor.Client, progress func(report.Progress)) (*report.Run, error) {
 	addr, tls, err := w.plan.Address()
 	if err != nil {
 		return nil, err
@@ -165,7 +185,7 @@ func (w *world) load(ctx context.Context, level Level, job cluster.Job, a api, p
 		DropBodies: level.dropBodies, Steady: level.steady, Progress: progress,
 	}
 	if len(w.raffles) > 0 {
-		c.Lag = func(ctx context.Context) (float64, error) { return a.lag(ctx, w.raffles[0]) }
+		c.Lag = func(ctx context.Context) (float64, error) { return lag(ctx, door, w.raffles[0]) }
 	}
 	if c.Start, err = job.Begin(ctx); err != nil {
 		return nil, err

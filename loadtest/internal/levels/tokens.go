@@ -1,7 +1,6 @@
 package levels
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 )
 
 const (
@@ -31,14 +31,14 @@ var errNoSuchLogin = errors.New("login refused")
 
 // tokens obtains access tokens and keeps them in a file that only the owner can read.
 type tokens struct {
-	api   api
+	door  *frontdoor.Client
 	file  string
 	mu    sync.Mutex
 	known map[string]string // by login
 }
 
-func openTokens(a api, file string) (*tokens, error) {
-	t := &tokens{api: a, file: file, known: make(map[string]string)}
+func openTokens(door *frontdoor.Client, file string) (*tokens, error) {
+	t := &tokens{door: door, file: file, known: make(map[string]string)}
 	raw, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
 		return t, nil
@@ -59,7 +59,7 @@ func (t *tokens) prune(ctx context.Context, until time.Time) error {
 			Kid string `json:"kid"`
 		} `json:"keys"`
 	}
-	if err := t.api.get(ctx, "/.well-known/jwks.json", &keys); err != nil {
+	if err := t.door.Get(ctx, "/.well-known/jwks.json", &keys); err != nil {
 		return err
 	}
 	published := make(map[string]bool)
@@ -110,7 +110,7 @@ func (t *tokens) obtain(ctx context.Context, logins []string, progress func(done
 	var done int64
 	for _, login := range missing {
 		group.Go(func() error {
-			token, err := t.api.login(groupContext, login)
+			token, err := logIn(groupContext, t.door, login)
 			if err != nil {
 				return fmt.Errorf("log in as %s: %w", login, err)
 			}
@@ -162,19 +162,19 @@ func parseToken(body []byte) (string, error) {
 	return doc.Token, nil
 }
 
-// login repeats what was refused for too many logins at once.
-func (a api) login(ctx context.Context, login string) (string, error) {
+// logIn repeats what was refused for too many logins at once.
+func logIn(ctx context.Context, door *frontdoor.Client, login string) (string, error) {
 	for {
-		status, body, err := a.do(ctx, http.MethodPost, "/v1/login", bytes.NewReader(credentials(login)))
+		a, err := door.Do(ctx, http.MethodPost, "/v1/login", credentials(login))
 		switch {
 		case err != nil:
 			return "", err
-		case status == http.StatusOK:
-			return parseToken(body)
-		case status == http.StatusUnauthorized:
+		case a.Status == http.StatusOK:
+			return parseToken(a.Body)
+		case a.Status == http.StatusUnauthorized:
 			return "", errNoSuchLogin
-		case status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests:
-			return "", fmt.Errorf("status %d: %s", status, body)
+		case a.Status != http.StatusServiceUnavailable && a.Status != http.StatusTooManyRequests:
+			return "", fmt.Errorf("status %d: %s", a.Status, a.Body)
 		}
 		timer := time.NewTimer(time.Second)
 		select {

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
@@ -85,8 +86,8 @@ type lookup struct {
 func Run(ctx context.Context, c Config) (*report.Run, error) {
 	run := &report.Run{Version: report.Version, Name: "paths", Level: "paths", Started: time.Now(), Seed: c.Seed, Config: c.fields(),
 		Purpose: "What a read costs on each path, that all give the same bytes, and what an index and the read model save."}
-	r := &runner{Config: c, run: run, client: newClient(c.URL)}
-	defer r.client.close()
+	r := &runner{Config: c, run: run, door: frontdoor.New(c.URL)}
+	defer r.door.Close()
 	keys, err := r.keys(ctx)
 	if err != nil {
 		return nil, err
@@ -139,7 +140,7 @@ const (
 
 // keys are all raffles with all sizes, shuffled.
 func (r *runner) keys(ctx context.Context) ([]key, error) {
-	raffles, err := r.client.raffles(ctx)
+	raffles, err := r.door.Raffles(ctx, "all")
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
@@ -24,8 +25,8 @@ const connections = 32
 
 type runner struct {
 	Config
-	run    *report.Run
-	client client
+	run  *report.Run
+	door *frontdoor.Client
 }
 
 // compare makes one comparison of all paths that answer at all.
@@ -74,15 +75,15 @@ func (r *runner) compare(ctx context.Context, l lookup) error {
 // usable asks every path once. What one does not offer (yet) is said and left out.
 func (r *runner) usable(ctx context.Context, l lookup) (paths []string) {
 	for _, p := range r.Paths {
-		a, err := r.client.get(ctx, l.target(l.warm[0]), p, "")
+		a, err := r.get(ctx, l.target(l.warm[0]), p, "")
 		var reason string
 		switch {
 		case err != nil:
 			reason = err.Error()
-		case a.status != http.StatusOK:
-			reason = fmt.Sprintf("status %d %s", a.status, bytes.TrimSpace(a.body[:min(len(a.body), maxReason)]))
-		case a.path != p && p != Scan:
-			reason = fmt.Sprintf("%q answered: does the service have ALLOW_READ_PATH=true?", a.path)
+		case a.Status != http.StatusOK:
+			reason = fmt.Sprintf("status %d %s", a.Status, bytes.TrimSpace(a.Body[:min(len(a.Body), maxReason)]))
+		case a.Header.Get("Read-Path") != p && p != Scan:
+			reason = fmt.Sprintf("%q answered: does the service have ALLOW_READ_PATH=true?", a.Header.Get("Read-Path"))
 		default:
 			paths = append(paths, p)
 			continue

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 )
 
 func ignore(string, int64, int64) {}
@@ -171,7 +172,7 @@ func TestAProblemHoldsNothing(t *testing.T) {
 }
 
 // readAPI answers pages of two ids.
-func readAPI(t *testing.T, ids []int64, lag string) ReadAPI {
+func readAPI(t *testing.T, ids []int64, lag string) *frontdoor.Client {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Read-Path") != "redis" || r.Header.Get("Min-LSN") != "0/1" {
@@ -194,7 +195,7 @@ func readAPI(t *testing.T, ids []int64, lag string) ReadAPI {
 		_ = json.NewEncoder(w).Encode(answer)
 	}))
 	t.Cleanup(s.Close)
-	return ReadAPI{Base: s.URL, Client: s.Client()}
+	return frontdoor.New(s.URL)
 }
 
 // P1, R1: a bid that Redis lacks, has twice or has alone is found, also behind the first page.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"sync"
@@ -13,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
@@ -23,49 +23,33 @@ const (
 	readRetries = 50
 )
 
-// ReadAPI is the public read API with paths that can be forced.
-type ReadAPI struct {
-	// Base is scheme and authority.
-	Base   string
-	Client *http.Client
-}
-
 // errBusy: the forced path is behind or has no room at the moment.
 var errBusy = errors.New("503")
 
-func (a ReadAPI) get(ctx context.Context, path, lsn string, into any) (http.Header, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.Base+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	r.Header.Set("Read-Path", "redis")
-	r.Header.Set("Min-LSN", lsn)
-	w, err := a.Client.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer w.Body.Close()
-	body, err := io.ReadAll(w.Body)
+// fromRedis reads a page that Redis must answer, at lsn or later.
+func fromRedis(ctx context.Context, door *frontdoor.Client, target, lsn string) (p page, lag string, err error) {
+	a, err := door.Do(ctx, http.MethodGet, target, nil, "Read-Path", "redis", "Min-LSN", lsn)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("GET %s: %w", path, err)
-	case w.StatusCode == http.StatusServiceUnavailable:
-		return nil, fmt.Errorf("GET %s from redis: %w %s", path, errBusy, body)
-	case w.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("GET %s from redis: %s %s", path, w.Status, body)
-	case w.Header.Get("Read-Path") != "redis":
-		return nil, fmt.Errorf("GET %s: the path was not forced (set ALLOW_READ_PATH=true), %q answered", path, w.Header.Get("Read-Path"))
+		return p, "", err
+	case a.Status == http.StatusServiceUnavailable:
+		return p, "", fmt.Errorf("GET %s from redis: %w %s", target, errBusy, a.Body)
+	case a.Status != http.StatusOK:
+		return p, "", fmt.Errorf("GET %s from redis: status %d %s", target, a.Status, a.Body)
+	case a.Header.Get("Read-Path") != "redis":
+		return p, "", fmt.Errorf("GET %s: %q answered instead of redis (set ALLOW_READ_PATH=true)", target, a.Header.Get("Read-Path"))
 	}
-	return w.Header, json.Unmarshal(body, into)
+	err = json.Unmarshal(a.Body, &p)
+	return p, a.Header.Get("Read-Lag-Ms"), err
 }
 
 // await returns once Redis has reached the position and says that it has no lag.
-func (a ReadAPI) await(ctx context.Context, lot Lot, lsn string) error {
+func await(ctx context.Context, door *frontdoor.Client, lot Lot, lsn string) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		h, err := a.get(ctx, fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", lot.Raffle, lot.Size), lsn, &page{})
-		if err == nil && h.Get("Read-Lag-Ms") == "0" || err != nil && !errors.Is(err, errBusy) {
+		_, lag, err := fromRedis(ctx, door, fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", lot.Raffle, lot.Size), lsn)
+		if err == nil && lag == "0" || err != nil && !errors.Is(err, errBusy) {
 			return err
 		}
 		select {
@@ -86,7 +70,7 @@ type page struct {
 // Redis compares the ledger with what the read API answers from Redis, once Redis has reached lsn and
 // has no lag: every raffle and size that may have a bid of the run, newest first down to the bids from
 // before it. Postgres must have been called before: its rows tell what may be there.
-func (l *Ledger) Redis(ctx context.Context, api ReadAPI, lsn string, progress Progress) report.Reconciliation {
+func (l *Ledger) Redis(ctx context.Context, door *frontdoor.Client, lsn string, progress Progress) report.Reconciliation {
 	r := l.start("Redis")
 	start := time.Now()
 	lots := l.Lots()
@@ -94,12 +78,12 @@ func (l *Ledger) Redis(ctx context.Context, api ReadAPI, lsn string, progress Pr
 		return r
 	}
 	progress("wait for Redis", 0, 0)
-	err := api.await(ctx, lots[0], lsn)
+	err := await(ctx, door, lots[0], lsn)
 	r.Waited = time.Since(start)
 	progress("wait for Redis", 1, 0)
 	copied := &copied{ledger: l, result: &r}
 	if err == nil {
-		err = copied.readAll(ctx, api, lots, lsn, progress)
+		err = copied.readAll(ctx, door, lots, lsn, progress)
 	}
 	if err != nil {
 		r.Problem = err.Error()
@@ -119,13 +103,13 @@ type copied struct {
 	done   int64
 }
 
-func (c *copied) readAll(ctx context.Context, api ReadAPI, lots []Lot, lsn string, progress Progress) error {
+func (c *copied) readAll(ctx context.Context, door *frontdoor.Client, lots []Lot, lsn string, progress Progress) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(readers)
 	progress("sets in Redis", 0, int64(len(lots)))
 	for _, lot := range lots {
 		group.Go(func() error {
-			if err := c.readLot(ctx, api, lot, lsn); err != nil {
+			if err := c.readLot(ctx, door, lot, lsn); err != nil {
 				return err
 			}
 			c.mu.Lock()
@@ -139,7 +123,7 @@ func (c *copied) readAll(ctx context.Context, api ReadAPI, lots []Lot, lsn strin
 }
 
 // readLot ends with the page whose last bid is from before the run: all that follow are older still.
-func (c *copied) readLot(ctx context.Context, api ReadAPI, lot Lot, lsn string) error {
+func (c *copied) readLot(ctx context.Context, door *frontdoor.Client, lot Lot, lsn string) error {
 	path := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&order=newest&limit=%d", lot.Raffle, lot.Size, pageSize)
 	for cursor := ""; ; {
 		var p page
@@ -147,7 +131,7 @@ func (c *copied) readLot(ctx context.Context, api ReadAPI, lot Lot, lsn string) 
 		if cursor != "" {
 			target += "&cursor=" + url.QueryEscape(cursor)
 		}
-		if err := patient(ctx, func() error { p = page{}; _, err := api.get(ctx, target, lsn, &p); return err }); err != nil {
+		if err := patient(ctx, func() (err error) { p, _, err = fromRedis(ctx, door, target, lsn); return err }); err != nil {
 			return err
 		}
 		c.enter(p)

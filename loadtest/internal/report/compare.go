@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"strings"
 )
@@ -27,13 +28,16 @@ type StepComparison struct {
 }
 
 // Change is one measure of a step. Delta is relative to the first run, but for the failed share the plain
-// difference; the true one lies between Low and High with 99 %, as far as the seconds of the runs tell.
+// difference. Low and High are the limits of what it may truly be: with 99 % those of all changes
+// together hold, as far as the seconds within the runs tell.
 type Change struct {
 	Name             string
 	Before, After    float64
 	Delta, Low, High float64
 	Beyond           bool // the interval excludes 0, and Delta is large enough to matter
 	Worse            bool // in which direction, if Beyond
+
+	shift, deviation float64 // in the measure's own terms: logarithms, or shares
 }
 
 // Compare judges b by a. The error is ErrIncomparable with the reason.
@@ -59,6 +63,7 @@ func Compare(a, b *Run) (*Comparison, error) {
 			}
 		}
 	}
+	c.judge()
 	switch {
 	case len(c.Steps) == 0:
 		return nil, fmt.Errorf("%w: they have no step in common", ErrIncomparable)
@@ -146,25 +151,22 @@ func compareStep(a, b *Run, before, after Step) StepComparison {
 	c := StepComparison{Name: before.Name}
 	sa, sb := a.steady(before), b.steady(after)
 	if n := min(len(sa), len(sb)); n < minSeconds {
-		c.Unjudged = fmt.Sprintf("%d whole seconds between the first and the last are too few to tell noise from change, %d are needed", n, minSeconds)
+		c.Unjudged = fmt.Sprintf("%d whole seconds under full load are too few to tell noise from change, %d are needed", n, minSeconds)
 		return c
 	}
 	ra := bootstrap(sa, rand.New(rand.NewPCG(seedBefore, 0)))
 	rb := bootstrap(sb, rand.New(rand.NewPCG(seedAfter, 0)))
 	ma, mb := newSecondsTable(sa).measure(upTo(len(sa))), newSecondsTable(sb).measure(upTo(len(sb)))
 	for i, name := range measureNames {
-		change, enough := relative, worthwhile
-		if i == measureFailed {
-			change, enough = difference, worthwhileErrors
-		}
 		if i > measureFailed && (ma[i] == 0 || mb[i] == 0) {
 			continue // one of them has no good request
 		}
-		d := Change{Name: name, Before: ma[i], After: mb[i], Delta: change(ma[i], mb[i])}
-		d.Low, d.High = interval(ra, rb, i, change)
-		d.Beyond = (d.Low > 0 || d.High < 0) && (d.Delta >= enough || d.Delta <= -enough)
-		d.Worse = d.Beyond && (d.Delta > 0) != (i == measureRate)
-		c.Changes = append(c.Changes, d)
+		scale := logarithm
+		if i == measureFailed {
+			scale = plain
+		}
+		c.Changes = append(c.Changes, Change{Name: name, Before: ma[i], After: mb[i],
+			shift: scale(mb[i]) - scale(ma[i]), deviation: math.Hypot(spreadOf(ra, i, scale), spreadOf(rb, i, scale))})
 	}
 	return c
 }
@@ -177,17 +179,33 @@ func upTo(n int) []int {
 	return all
 }
 
-func difference(a, b float64) float64 { return b - a }
+// A ratio is compared by its logarithm, which is as wide upwards as downwards. Nothing counts as a
+// thousandth of a request per second, or of a microsecond.
+func logarithm(v float64) float64 { return math.Log(max(v, 0.001)) }
 
-// relative is the change from a to b in parts of a. From nothing to something is taken as a doubling.
-func relative(a, b float64) float64 {
-	switch {
-	case a == b:
-		return 0
-	case a == 0:
-		return 1
+func plain(v float64) float64 { return v }
+
+// judge decides on every change, once their number is known.
+func (c *Comparison) judge() {
+	n := 0
+	for _, s := range c.Steps {
+		n += len(s.Changes)
 	}
-	return b/a - 1
+	for _, s := range c.Steps {
+		for i := range s.Changes {
+			s.Changes[i].judge(width(n))
+		}
+	}
+}
+
+func (d *Change) judge(width float64) {
+	back, enough := math.Expm1, worthwhile
+	if d.Name == measureNames[measureFailed] {
+		back, enough = plain, worthwhileErrors
+	}
+	d.Delta, d.Low, d.High = back(d.shift), back(d.shift-width*d.deviation), back(d.shift+width*d.deviation)
+	d.Beyond = (d.Low > 0 || d.High < 0) && math.Abs(d.Delta) >= enough
+	d.Worse = d.Beyond && (d.Delta > 0) != (d.Name == measureNames[measureRate])
 }
 
 // Worse reports whether anything got worse beyond noise.
@@ -222,8 +240,8 @@ func (c *Comparison) WriteText(w io.Writer) error {
 	if c.Worse() {
 		word = "WORSE"
 	}
-	fmt.Fprintf(&b, "\n%s (a change counts if its 99 %% interval, from resampled blocks of seconds, excludes 0 and it is at least %g %%, for the failed share %g points)\n",
-		word, worthwhile*100, worthwhileErrors*100)
+	fmt.Fprintf(&b, "\n%s\nA change counts if its limits exclude 0 and it is at least %g %%, for the failed share %g points. All limits\nhold together with %g %%, judged by resampled blocks of seconds of each run.\n",
+		word, worthwhile*100, worthwhileErrors*100, 100*(1-mistake))
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -233,7 +251,7 @@ func (s StepComparison) text(b *strings.Builder) {
 		fmt.Fprintf(b, "\n%s: not judged: %s\n", s.Name, s.Unjudged)
 		return
 	}
-	rows := [][]string{{s.Name, "before", "after", "change", "99 % interval", ""}}
+	rows := [][]string{{s.Name, "before", "after", "change", "limits", ""}}
 	for _, d := range s.Changes {
 		rows = append(rows, d.row())
 	}

@@ -3,6 +3,7 @@ package report
 import (
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -38,7 +39,12 @@ func significant(v float64) string {
 	if v == 0 {
 		return "0"
 	}
-	decimals := 2 - int(math.Floor(math.Log10(math.Abs(v))+1e-9))
+	exponent := strconv.FormatFloat(v, 'e', 2, 64) // rounded: 9.999 has one digit before the point, "10.0" two
+	power, err := strconv.Atoi(exponent[strings.IndexByte(exponent, 'e')+1:])
+	if err != nil {
+		return exponent // not a finite number
+	}
+	decimals := 2 - power
 	return strconv.FormatFloat(v, 'f', min(max(decimals, 0), 6), 64)
 }
 

@@ -10,8 +10,12 @@ import (
 // maxSize bounds what Read takes: an hour of ten steps is about 50 MB.
 const maxSize = 1 << 30
 
-// maxSeconds is the longest run that a report can hold: a week.
-const maxSeconds = 7 * 24 * 3600
+// Bounds of what a report can hold: a day, counts whose sums can't overflow, and a lag of 30 years.
+const (
+	maxSeconds = 24 * 3600
+	maxCount   = 1 << 50
+	maxLag     = 1e12
+)
 
 // WriteJSON writes the run so that Read gives the same run back.
 func (r *Run) WriteJSON(w io.Writer) error {
@@ -69,6 +73,11 @@ func (r *Run) check() error {
 	if err := checkSeconds(r.Samples, func(s Sample) int { return s.At }); err != nil {
 		return fmt.Errorf("samples: %w", err)
 	}
+	for _, s := range r.Samples {
+		if s.ActiveUsers < 0 || s.LagMS != nil && (*s.LagMS < 0 || *s.LagMS > maxLag) {
+			return fmt.Errorf("second %d: users or lag out of range", s.At)
+		}
+	}
 	for _, c := range r.Paths {
 		for _, p := range c.Paths {
 			if err := p.Latency.check(); err != nil {
@@ -80,21 +89,25 @@ func (r *Run) check() error {
 }
 
 func (s Step) check() error {
-	if s.OK < 0 || s.Failed < 0 {
-		return errors.New("a count is negative")
+	if !counts(s.OK, s.Failed) {
+		return errors.New("a count is out of range")
 	}
 	if err := errors.Join(s.Service.check(), s.Total.check()); err != nil {
 		return err
 	}
 	for _, sec := range s.Seconds {
-		if sec.OK < 0 || sec.Failed < 0 {
-			return fmt.Errorf("second %d: a count is negative", sec.At)
+		if !counts(sec.OK, sec.Failed) {
+			return fmt.Errorf("second %d: a count is out of range", sec.At)
 		}
 		if err := sec.Total.check(); err != nil {
 			return fmt.Errorf("second %d: %w", sec.At, err)
 		}
 	}
 	return checkSeconds(s.Seconds, func(s Second) int { return s.At })
+}
+
+func counts(ok, failed int64) bool {
+	return ok >= 0 && failed >= 0 && ok <= maxCount && failed <= maxCount
 }
 
 // checkSeconds demands ascending seconds of a run of bearable length.

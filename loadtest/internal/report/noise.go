@@ -7,10 +7,13 @@ import (
 )
 
 const (
-	// minSeconds is the least length of a step's series from which its noise can be judged.
+	// minSeconds is the least length of a step's steady part from which its noise can be judged.
 	minSeconds = 10
-	// resamples are enough for the 0.5th and 99.5th percentile of what they give.
-	resamples = 1000
+	// resamples are enough for a standard error (Efron and Tibshirani 1993, section 6.4).
+	resamples = 200
+	// mistake is the probability that any of the compared measures is taken for changed by chance, as far
+	// as the seconds within the runs tell.
+	mistake = 0.01
 	// worthwhile is the smallest relative change that counts: two runs of one program on one machine
 	// differ by more than the seconds within a run let expect, as caches, layout and neighbours change.
 	worthwhile = 0.05
@@ -134,13 +137,19 @@ func bootstrap(seconds []Second, random *rand.Rand) []measures {
 	return out
 }
 
-// interval is the range of 99 % of the differences, as change says, between resamples of two series.
-func interval(a, b []measures, of int, change func(a, b float64) float64) (low, high float64) {
-	differences := make([]float64, len(a))
-	for i := range a {
-		differences[i] = change(a[i][of], b[i][of])
+// spreadOf is the standard deviation of one measure over resamples, in the terms of scale.
+func spreadOf(all []measures, of int, scale func(float64) float64) float64 {
+	var sum, squares float64
+	for _, m := range all {
+		v := scale(m[of])
+		sum, squares = sum+v, squares+v*v
 	}
-	slices.Sort(differences)
-	edge := len(differences) / 200
-	return differences[edge], differences[len(differences)-1-edge]
+	n := float64(len(all))
+	return math.Sqrt(max(squares/n-sum/n*sum/n, 0))
+}
+
+// width is how many standard errors a change must be from 0 when so many measures are compared: that of
+// the normal distribution, with Bonferroni's correction.
+func width(comparisons int) float64 {
+	return math.Sqrt2 * math.Erfinv(1-mistake/float64(max(comparisons, 1)))
 }

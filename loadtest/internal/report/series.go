@@ -24,7 +24,7 @@ type point struct {
 // without requests count as zero; a short rest at the end is left out, unless it is all there is.
 func (r *Run) series(seconds []Second) []point {
 	length := r.seconds(seconds)
-	width := math.Ceil(length / maxPoints)
+	width := max(math.Ceil(length/maxPoints), 1)
 	points := make([]point, 0, maxPoints)
 	for from := 0.0; from < length; from += width {
 		w := min(width, length-from)

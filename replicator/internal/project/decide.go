@@ -101,9 +101,10 @@ func decide(s state) Reason {
 }
 
 // nextEpoch is past every epoch that anything still names: the checkpoint, the slots, the mark of a
-// rebuild. The clock, in seconds, makes it new even when all of these are gone but keys are left.
+// rebuild. The clock, in milliseconds, makes it new even when all of these are gone or those of a restored
+// backup: whoever remembers an epoch, as a reader of live events does, never takes another one for it.
 func nextEpoch(s state, mark string, now time.Time) readmodel.Epoch {
-	e := readmodel.Epoch(max(now.Unix(), 1))
+	e := readmodel.Epoch(max(now.UnixMilli(), 1))
 	if c := s.checkpoint(); c != nil {
 		e = max(e, c.Epoch+1)
 	}

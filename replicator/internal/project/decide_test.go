@@ -95,7 +95,7 @@ func TestP4AnEpochIsNeverUsedTwice(t *testing.T) {
 		{"mark", cp.String(), mark(4000, "a", 1), "pyramid_3000", 4001},
 	} {
 		s := state{stored: c.stored, slots: []wal.Slot{{Name: c.slot}}}
-		if got := nextEpoch(s, c.mark, time.Unix(1000, 0)); got != c.want {
+		if got := nextEpoch(s, c.mark, time.UnixMilli(1000)); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
 		}
 	}

@@ -78,7 +78,7 @@ func (b *builder) close() error {
 }
 
 // begin takes the mark and removes what interrupted rebuilds left behind, also under the number of the new
-// epoch: without a checkpoint and slots to tell, it may have been used within this second.
+// epoch, which a clock that was set back may have given before.
 func (b *builder) begin(ctx context.Context, s state, served bool) error {
 	var err error
 	b.epoch = nextEpoch(s, s.mark, time.Now())

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+// judgeLive holds each raffle's stream against the oracle: since the epoch began it has every event, in the
+// order of the commits, once, up to its length.
+func (w *worker) judgeLive(c readmodel.Checkpoint) {
+	w.t.Helper()
+	from := max(w.oracle.from, w.began(c.Epoch))
+	for raffle := range int64(raffles) {
+		got := w.live(c.Epoch, raffle+1, from)
+		want := w.oracle.events(raffle+1, from)
+		if len(want) > len(got) && len(got) >= readmodel.LiveEntries {
+			want = want[len(want)-len(got):]
+		}
+		if !slices.Equal(got, want) {
+			at := 0
+			for at < min(len(got), len(want)) && got[at] == want[at] {
+				at++
+			}
+			w.t.Fatalf("raffle %d since %s: %d events, want %d; the first %d are right, then %+v, want %+v", raffle+1, from,
+				len(got), len(want), at, got[at:min(at+2, len(got))], want[at:min(at+2, len(want))])
+		}
+	}
+}
+
+// events are those of a raffle after a position.
+func (o *oracle) events(raffle int64, after readmodel.LSN) (events []happened) {
+	for _, commit := range o.log {
+		if commit.end <= after {
+			continue
+		}
+		for _, change := range commit.changes {
+			for _, e := range change.events {
+				if e.raffle == raffle {
+					events = append(events, e)
+				}
+			}
+		}
+	}
+	return events
+}
+
+// live reads a stream and checks that its ids rise and count the events of each transaction. An id has the
+// position of the commit record, which is before the transaction's end.
+func (w *worker) live(e readmodel.Epoch, raffle int64, from readmodel.LSN) (events []happened) {
+	w.t.Helper()
+	entries, err := w.redis.XRange(w.ctx, e.Live(raffle), "-", "+").Result()
+	w.must(err)
+	var last readmodel.EventID
+	for _, entry := range entries {
+		id, err := readmodel.ParseEventID(entry.ID)
+		w.must(err)
+		packed, _ := entry.Values[readmodel.LiveField].(string)
+		parsed, err := readmodel.ParseEvents(raffle, id, []byte(packed))
+		w.must(err)
+		for _, event := range parsed {
+			if !event.ID.After(last) || event.ID.N > 1 && last != (readmodel.EventID{LSN: event.ID.LSN, N: event.ID.N - 1}) && last.LSN != 0 {
+				w.t.Fatalf("raffle %d: event %s follows %s", raffle, event.ID, last)
+			}
+			last = event.ID
+			if event.ID.LSN >= from {
+				events = append(events, happening(raffle, event))
+			}
+		}
+	}
+	return events
+}
+
+func happening(raffle int64, e readmodel.Event) happened {
+	if e.Kind == readmodel.EventClose {
+		return happened{raffle: raffle, kind: e.Kind, closedAt: document(time.UnixMicro(e.ClosedAt)), price: int64(e.ClosingPrice)}
+	}
+	return happened{raffle: raffle, kind: e.Kind, bid: bidDocument{ID: e.Bid.ID, RaffleID: raffle, UserID: e.Bid.UserID, Size: e.Bid.Size,
+		Price: int64(e.Bid.Price), Quantity: int64(e.Bid.Quantity), CreatedAt: document(time.UnixMicro(e.Bid.CreatedAt))}}
+}
+
+// began is the position at which an epoch began, as its builder has logged it.
+func (w *worker) began(e readmodel.Epoch) (at readmodel.LSN) {
+	w.t.Helper()
+	line := regexp.MustCompile(fmt.Sprintf(`"epoch":%d,"rows":\d+,"lsn":"([^"]+)"`, e))
+	for _, r := range w.replicators {
+		for _, built := range line.FindAllStringSubmatch(r.Output(), -1) {
+			if at != 0 {
+				w.t.Fatalf("epoch %d was built twice", e)
+			}
+			var err error
+			at, err = readmodel.ParseLSN(built[1])
+			w.must(err)
+		}
+	}
+	if at == 0 {
+		w.t.Fatalf("nobody says that he has built epoch %d", e)
+	}
+	return at
+}
+
+// P2: a transaction that was applied in part is sent again after a restart, without what came before it. Each
+// of its events is in the stream once all the same.
+func TestP2EventsOfATransactionThatIsSentAgainAreNotRepeated(t *testing.T) {
+	w := newWorker(t, 1)
+	w.reached()
+	large, err := w.other.Begin(w.ctx)
+	w.must(err)
+	_, err = large.Exec(w.ctx, insertBids, 40_000)
+	w.must(err)
+	w.server.Pause(t)
+	w.bids(10) // its flush does not end
+	w.bids(10) // waits, and the large one begins in the same flush
+	w.must(large.Commit(w.ctx))
+	committed := w.lsn()
+	testenv.Eventually(t, patience, "it is on its way", func() bool {
+		return w.count(`SELECT count(*) FROM pg_stat_replication r JOIN pg_stat_activity a USING (pid)
+			WHERE a.datname = current_database() AND r.application_name = 'replicator' AND sent_lsn >= $1::pg_lsn`, committed.String()) == 1
+	})
+	w.server.Resume(t)
+	testenv.Eventually(t, patience, "a part is applied", func() bool { c, err := w.checkpoint(); return err == nil && c.Applying })
+	w.Kill(t)
+	if c, err := w.checkpoint(); err != nil || !c.Applying {
+		t.Fatalf("not killed within the transaction: %s, %v", c, err)
+	}
+	w.Start(t)
+	c := w.equal()
+	w.judge()
+	w.judgeLive(c)
+}
