@@ -88,7 +88,7 @@ func startReads(b *testing.B) *reads {
 	seedScale(b, s.primary, scale)
 	s.standby = s.primary.StartStandby(b, durable...)
 	s.pgpool = testenv.StartPgpool(b, s.primary, s.standby)
-	s.replicator, _ = startService(b, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
+	s.startReplicator(b)
 	s.command, s.commandAddr = startService(b, "command", "PRIMARY_URL="+s.primary.URL("command"), "JWT_KEYS_DIR="+b.TempDir(), "LOG_LEVEL=warn")
 	s.query, s.queryAddr = startService(b, "query", "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
 		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true", "LOG_LEVEL=error")
@@ -97,6 +97,16 @@ func startReads(b *testing.B) *reads {
 	})
 	s.lookups = s.pages(b)
 	return s
+}
+
+// startReplicator doesn't wait for the read model: the full one may take longer than a start may.
+func (s *reads) startReplicator(b *testing.B) {
+	b.Helper()
+	listen, admin := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(b)), fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(b))
+	s.replicator = testenv.StartProcess(b, testenv.Process{
+		Path: testenv.Binary(b, "./replicator"), Ready: "http://" + admin + "/livez",
+		Env: []string{"LISTEN_ADDR=" + listen, "ADMIN_ADDR=" + admin, "PRIMARY_URL=" + s.primary.URL("replicator"), "REDIS_URL=" + s.redis.URL()},
+	})
 }
 
 // pages are the first pages of raffles and sizes with enough bids, drawn without regard to their number.
