@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
@@ -41,21 +42,36 @@ func (a *API) firstRaffles(w http.ResponseWriter, r *http.Request, q bidbook.Raf
 			return newDocument(rafflePage(page, at, l)).send(w, r, at)
 		}
 	}
-	shelf.encoding.Lock() // one reads and encodes, and those that come meanwhile take that
-	defer shelf.encoding.Unlock()
-	if kept := shelf.page.Load(); kept != nil && kept != seen && kept.serves(l) {
-		return kept.document.send(w, r, kept.at)
-	}
-	page, at, err := a.book.Raffles(r.Context(), q, l.want)
+	document, at, err := a.encodeRaffles(r.Context(), shelf, seen, q, l)
 	if err != nil {
 		return a.failed(w, at, err, l)
+	}
+	return document.send(w, r, at)
+}
+
+// encodeRaffles reads and encodes a page. Those that come while one does that take its page. If it was not
+// kept, because SQL had to answer, they don't queue up one behind the other.
+func (a *API) encodeRaffles(ctx context.Context, shelf *shelf, seen *keptPage, q bidbook.RafflesQuery, l list) (*document, bidbook.Position, error) {
+	if shelf.encoding.TryLock() {
+		defer shelf.encoding.Unlock()
+	} else {
+		shelf.encoding.Lock()
+		kept := shelf.page.Load()
+		shelf.encoding.Unlock()
+		if kept != nil && kept != seen && kept.serves(l) {
+			return kept.document, kept.at, nil
+		}
+	}
+	page, at, err := a.book.Raffles(ctx, q, l.want)
+	if err != nil {
+		return nil, at, err
 	}
 	document := newDocument(rafflePage(page, at, l))
 	if page.Validity.Version != "" {
 		document.kept = true
 		a.pages.keep(shelf, &keptPage{document: document, validity: page.Validity, at: at})
 	}
-	return document.send(w, r, at)
+	return document, at, nil
 }
 
 // rafflePage encodes a page. Its cursor carries the position at which it was read: while nothing changes,

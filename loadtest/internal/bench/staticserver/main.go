@@ -33,8 +33,9 @@ func main() {
 func serve(ctx context.Context) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	reg := prometheus.NewRegistry()
-	handler, err := bareHello(), error(nil)
+	handler := bareHello()
 	if route := os.Getenv("ROUTE"); route != "" {
+		var err error
 		if handler, err = copied(ctx, log, reg, route); err != nil {
 			return err
 		}
@@ -72,12 +73,14 @@ func copied(ctx context.Context, log *slog.Logger, reg prometheus.Registerer, ro
 			r.Header.Set(name, value)
 		}
 	}
-	answer, err := (&http.Transport{DisableCompression: true}).RoundTrip(r)
+	client := http.Client{Transport: &http.Transport{DisableCompression: true}}
+	answer, err := client.Do(r)
 	if err != nil {
 		return nil, err
 	}
+	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
-	if err := errors.Join(err, answer.Body.Close()); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	header := answer.Header
