@@ -103,12 +103,17 @@ func (s *stack) samePaths(t *testing.T) {
 	t.Setenv("LOADTEST_STANDBY_URL", s.standby.URL("query"))
 	t.Setenv("LOADTEST_REPLICA_URL", s.pgpool.URL("query"))
 	r := runToReport(t.Context(), t, strings.Fields("paths --rate 200 --size-rate 20 --blocks 2 --block 100ms --warm 20 --cold 10 --scans 2"))
-	if len(r.Paths) == 0 || len(r.Verdict.Failed) > 0 {
+	if len(r.Paths) != 2 || len(r.Verdict.Failed) > 0 {
 		t.Fatalf("%d comparisons, %+v, %+v", len(r.Paths), r.Verdict, r.Errors)
 	}
 	c := r.Paths[0]
 	if c.Compared != 20 || c.Different != 0 || c.Base != "redis" {
 		t.Errorf("%+v", c)
+	}
+	for _, c := range r.Paths {
+		if last := c.Paths[len(c.Paths)-1]; last.Path != "scan" || last.OK != 2 || !strings.Contains(last.Explain, "Seq Scan") {
+			t.Errorf("%s: %+v", c.Name, last)
+		}
 	}
 	seen := make(map[string]report.PathResult)
 	for _, p := range c.Paths {
@@ -117,7 +122,7 @@ func (s *stack) samePaths(t *testing.T) {
 	for _, path := range []string{"redis", "replica", "standby", "primary"} {
 		cold, warm := seen[path+" cold"], seen[path+" warm"]
 		// Some reads may find no time on a busy machine.
-		if n := cold.OK + cold.Failed; n < 9 || n > 10 || warm.OK < 30 || cold.Failed+warm.Failed > 5 || warm.Latency.Count() != warm.OK {
+		if cold.OK+cold.Failed != 10 || warm.OK+warm.Failed != 40 || cold.Failed+warm.Failed > 5 || warm.Latency.Count() != warm.OK {
 			t.Errorf("%s: %d cold, %d warm, %d failed", path, cold.OK, warm.OK, cold.Failed+warm.Failed)
 		}
 		if plan := strings.Contains(warm.Explain, "Buffers:"); plan != (path != "redis") {

@@ -15,7 +15,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// Config says how much load to make. Duration or Iterations bounds it; with both, the first reached does.
+// Config says how much load to make. Duration, Iterations or Arrivals bounds it; with several, the first
+// reached does.
 type Config struct {
 	// Addr is host:port of the server, TLS whether to speak TLS to it.
 	Addr string
@@ -31,6 +32,8 @@ type Config struct {
 	Duration time.Duration
 	// Rate is the number of scenario starts per second over all users (open model); 0: closed model.
 	Rate float64
+	// Arrivals is the number of scenario starts in the open model; 0: no bound.
+	Arrivals int64
 	// RampUp spreads the first starts of the users evenly (closed model).
 	RampUp time.Duration
 	// Timeout bounds one request. Default 10 s.
@@ -121,8 +124,11 @@ func (c Config) check() error {
 	if c.VUsers < 1 {
 		errs = append(errs, errors.New("there must be at least one virtual user"))
 	}
-	if c.Duration <= 0 && c.Iterations <= 0 {
-		errs = append(errs, errors.New("a run needs a duration or a number of iterations"))
+	if c.Duration <= 0 && c.Iterations <= 0 && c.Arrivals <= 0 {
+		errs = append(errs, errors.New("a run needs a duration, or a number of iterations or arrivals"))
+	}
+	if c.Arrivals > 0 && c.Rate <= 0 {
+		errs = append(errs, errors.New("a number of arrivals needs a rate"))
 	}
 	if c.Rate < 0 {
 		errs = append(errs, errors.New("the rate can't be negative"))

@@ -106,6 +106,15 @@ func TestNothingIsSentTwice(t *testing.T) {
 	}
 }
 
+// A number of arrivals is kept to, however late they are.
+func TestOpenModelEndsWithItsArrivals(t *testing.T) {
+	addr := serve(t, func(http.ResponseWriter, *http.Request) {})
+	r, err := Run(context.Background(), Config{Addr: addr, VUsers: 4, Rate: 5000, Arrivals: 123}, get(addr))
+	if err != nil || r.Step("get").OK != 123 {
+		t.Errorf("%v, %+v", err, r.Step("get"))
+	}
+}
+
 func TestArrivals(t *testing.T) {
 	for _, c := range []struct {
 		n    int64
@@ -122,8 +131,8 @@ func TestArrivals(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	_, err := Run(context.Background(), Config{Rate: -1}, nil)
-	for _, want := range []string{"user", "duration", "rate"} {
+	_, err := Run(context.Background(), Config{Rate: -1, Arrivals: 1}, nil)
+	for _, want := range []string{"user", "needs a rate", "negative"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not mention %s", err, want)
 		}

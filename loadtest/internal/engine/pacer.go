@@ -12,12 +12,13 @@ type pacer struct {
 	rate     float64
 	rampUp   time.Duration
 	users    int
-	first    int // user
+	first    int   // user
+	limit    int64 // of arrivals; 0: none
 	arrivals atomic.Int64
 }
 
 func newPacer(c Config, start time.Time) *pacer {
-	return &pacer{start: start, rate: c.Rate, rampUp: c.RampUp, users: c.VUsers, first: c.FirstUser}
+	return &pacer{start: start, rate: c.Rate, rampUp: c.RampUp, users: c.VUsers, first: c.FirstUser, limit: c.Arrivals}
 }
 
 // arrivalOffset is the intended start of the n-th arrival (from 0) at a constant rate per second.
@@ -41,6 +42,9 @@ func (p *pacer) wait(ctx context.Context, u *User) (more bool) {
 		return sleepUntil(ctx, p.start.Add(rampOffset(u.ID-p.first, p.users, p.rampUp)))
 	}
 	u.Arrival = p.arrivals.Add(1) - 1
+	if p.limit > 0 && u.Arrival >= p.limit {
+		return false
+	}
 	u.intended = p.start.Add(arrivalOffset(u.Arrival, p.rate))
 	return sleepUntil(ctx, u.intended)
 }

@@ -46,8 +46,12 @@ func (r *runner) compare(ctx context.Context, l lookup) error {
 	results := make(map[string]*measured)
 	for _, p := range usable {
 		if cold := l.cold[p]; len(cold) > 0 {
+			// Unrecorded: the services open their connections, which is not what is cold here.
+			if err := r.block(ctx, l, newMeasured(p, unrecorded), l.warm, int64(len(l.warm))); err != nil {
+				return err
+			}
 			results[p+" cold"] = newMeasured(p, "cold")
-			if err := r.block(ctx, l, results[p+" cold"], cold, time.Duration(float64(len(cold))/l.rate*float64(time.Second))); err != nil {
+			if err := r.block(ctx, l, results[p+" cold"], cold, int64(len(cold))); err != nil {
 				return err
 			}
 		}
@@ -56,7 +60,7 @@ func (r *runner) compare(ctx context.Context, l lookup) error {
 	for b := range r.Blocks {
 		for i := range usable {
 			p := usable[(i+b)%len(usable)] // each begins in turn
-			if err := r.block(ctx, l, results[p], r.sequence(l.warm, b), r.Block); err != nil {
+			if err := r.block(ctx, l, results[p], r.sequence(l.warm, b), max(1, int64(l.rate*r.Block.Seconds()))); err != nil {
 				return err
 			}
 		}
@@ -82,7 +86,7 @@ func (r *runner) usable(ctx context.Context, l lookup) (paths []string) {
 			reason = err.Error()
 		case a.Status != http.StatusOK:
 			reason = fmt.Sprintf("status %d %s", a.Status, bytes.TrimSpace(a.Body[:min(len(a.Body), maxReason)]))
-		case a.Header.Get("Read-Path") != p && p != Scan:
+		case a.Header.Get("Read-Path") != p:
 			reason = fmt.Sprintf("%q answered: does the service have ALLOW_READ_PATH=true?", a.Header.Get("Read-Path"))
 		default:
 			paths = append(paths, p)
@@ -104,6 +108,8 @@ func (r *runner) sequence(warm []key, block int) []key {
 	random.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	return keys
 }
+
+const unrecorded = ""
 
 // measured is what one path did, over all blocks.
 type measured struct {
@@ -129,23 +135,20 @@ func (m *measured) seeLag(r *fasthttp.Response) {
 	_ = m.lag.RecordValue(ms + 1) // more than an hour is out of range: not seen
 }
 
-// block reads keys through one path for a time, in the open model, or one after the other if it is Scan.
-func (r *runner) block(ctx context.Context, l lookup, m *measured, keys []key, length time.Duration) error {
+// block makes so many reads through one path in the open model, or a few one after the other if it is Scan.
+func (r *runner) block(ctx context.Context, l lookup, m *measured, keys []key, reads int64) error {
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
-	c := engine.Config{Addr: r.Addr, TLS: r.TLS, VUsers: connections, Duration: length, Rate: l.rate, Seed: r.Seed, Timeout: 15 * time.Second}
+	c := engine.Config{Addr: r.Addr, TLS: r.TLS, VUsers: connections, Rate: l.rate, Arrivals: reads, Seed: r.Seed, Timeout: 15 * time.Second}
 	if m.path == Scan {
-		c.VUsers, c.Rate, c.Duration, c.Iterations = 1, 0, 0, (r.Scans+r.Blocks-1)/r.Blocks
+		c.VUsers, c.Rate, c.Arrivals, c.Iterations = 1, 0, 0, (r.Scans+r.Blocks-1)/r.Blocks
 	}
 	step := m.path + ", " + m.cache + ": " + l.name
 	result, err := engine.Run(ctx, c, func(u *engine.User) error {
 		n := u.Iteration
 		if c.Rate > 0 {
 			n = int(u.Arrival)
-		}
-		if m.cache == "cold" && n >= len(keys) {
-			return nil // a key is cold only once
 		}
 		u.Prepare(http.MethodGet, l.target(keys[n%len(keys)])).Header.Set("Read-Path", m.path)
 		_ = u.Do(step, func(w *fasthttp.Response) bool { // recorded as a failure
@@ -160,14 +163,25 @@ func (r *runner) block(ctx context.Context, l lookup, m *measured, keys []key, l
 	s := result.Step(step)
 	m.ok, m.failed = m.ok+s.OK, m.failed+s.Failed
 	m.latency = m.latency.Merge(report.FromHDR(s.Total))
-	part := &report.Run{}
-	result.Fill(part)
-	for i := range part.Errors {
-		part.Errors[i].First += result.Started.Sub(r.run.Started)
-	}
-	r.run.Errors = append(r.run.Errors, part.Errors...)
 	r.run.Generator.CPU += result.GeneratorCPU
+	if m.cache == unrecorded {
+		return nil
+	}
+	for kind, f := range s.Failures {
+		r.fail(report.ErrorKind{Step: step, Kind: kind, Count: f.Count, First: f.First.Sub(r.run.Started), Sample: f.Sample})
+	}
 	return nil
+}
+
+// fail adds a kind of failure to what earlier blocks had of it.
+func (r *runner) fail(e report.ErrorKind) {
+	for i := range r.run.Errors {
+		if have := &r.run.Errors[i]; have.Step == e.Step && have.Kind == e.Kind {
+			have.Count += e.Count
+			return
+		}
+	}
+	r.run.Errors = append(r.run.Errors, e)
 }
 
 func (r *runner) add(ctx context.Context, l lookup, m *measured, c *report.PathComparison) {
