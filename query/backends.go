@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -22,8 +21,8 @@ type backends struct {
 	guard *bidbook.Guard
 	book  *bidbook.Redis
 	feed  *live.Hub
-	redis []*redis.Client
-	keys  *auth.Remote // nil without a JWKS_URL
+	redis *redis.Client // of the guard and the feed
+	keys  *auth.Remote  // nil without a JWKS_URL
 	pools []*pgxpool.Pool
 
 	verifier *auth.Verifier
@@ -35,12 +34,7 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 	if err != nil {
 		return nil, err
 	}
-	// The feed waits in Redis, on connections of its own.
-	waiting, err := bidbook.NewRedisClient(c.RedisURL)
-	if err != nil {
-		return nil, err
-	}
-	b := &backends{redis: []*redis.Client{client, waiting}, feed: live.NewHub(waiting, api.AppendEvent, c.LiveMax, log, reg)}
+	b := &backends{redis: client, feed: live.NewHub(client, api.AppendEvent, c.LiveMax, log, reg)}
 	if c.JWKSURL != "" {
 		b.keys = auth.NewRemote(c.JWKSURL, log)
 		b.verifier = auth.NewVerifier(b.keys, time.Now)
@@ -92,11 +86,7 @@ func (b *backends) close() error {
 	case <-time.After(closeTime):
 	}
 	b.book.Close()
-	var errs []error
-	for _, client := range b.redis {
-		errs = append(errs, client.Close())
-	}
-	return errors.Join(errs...)
+	return b.redis.Close()
 }
 
 // redisLog takes the lines that go-redis would write to standard error: the breaker's log says more.

@@ -230,7 +230,8 @@ func TestR6CrowdWhileRedisHangs(t *testing.T) {
 	if n := s.tries(t, "redis", "failed"); n == 0 {
 		t.Error("R6: no read waited for Redis")
 	}
-	if took := time.Since(start); took > time.Second {
+	// One after the other they would take 10 s.
+	if took := time.Since(start); took > 3*time.Second {
 		t.Errorf("R6: the crowd took %v", took)
 	}
 	if a := s.get(t, someBids); a.status != http.StatusOK {

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
 // judgeLive holds each raffle's stream against the oracle: since the epoch began it has every event, in the
@@ -100,4 +102,34 @@ func (w *worker) began(e readmodel.Epoch) (at readmodel.LSN) {
 		w.t.Fatalf("nobody says that he has built epoch %d", e)
 	}
 	return at
+}
+
+// P2: a transaction that was applied in part is sent again after a restart, without what came before it. Each
+// of its events is in the stream once all the same.
+func TestP2EventsOfATransactionThatIsSentAgainAreNotRepeated(t *testing.T) {
+	w := newWorker(t, 1)
+	w.reached()
+	large, err := w.other.Begin(w.ctx)
+	w.must(err)
+	_, err = large.Exec(w.ctx, insertBids, 40_000)
+	w.must(err)
+	w.server.Pause(t)
+	w.bids(10) // its flush does not end
+	w.bids(10) // waits, and the large one begins in the same flush
+	w.must(large.Commit(w.ctx))
+	committed := w.lsn()
+	testenv.Eventually(t, patience, "it is on its way", func() bool {
+		return w.count(`SELECT count(*) FROM pg_stat_replication r JOIN pg_stat_activity a USING (pid)
+			WHERE a.datname = current_database() AND r.application_name = 'replicator' AND sent_lsn >= $1::pg_lsn`, committed.String()) == 1
+	})
+	w.server.Resume(t)
+	testenv.Eventually(t, patience, "a part is applied", func() bool { c, err := w.checkpoint(); return err == nil && c.Applying })
+	w.Kill(t)
+	if c, err := w.checkpoint(); err != nil || !c.Applying {
+		t.Fatalf("not killed within the transaction: %s, %v", c, err)
+	}
+	w.Start(t)
+	c := w.equal()
+	w.judge()
+	w.judgeLive(c)
 }

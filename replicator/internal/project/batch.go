@@ -33,7 +33,7 @@ type batch struct {
 	emptied map[set]struct{}
 	trimmed []int16 // sizes whose set over all raffles may have grown too large
 
-	changes int
+	load    // of the rows in it
 	commits int
 	rows    [len(rowKinds)]int
 
@@ -133,14 +133,23 @@ func (c *chains[K]) add(entries []entry, index int32, key, ends K) {
 	c.list = append(c.list, chain[K]{key: key, head: index, tail: index, length: 1})
 }
 
-func (b *batch) isFull() bool {
-	return b.changes >= maxChanges || len(b.others.Wire)+3*len(b.arena) >= maxBytes
+// load is how much rows bring into a flush. It depends on nothing but the rows.
+type load struct {
+	changes int
+	bytes   int // about, in Redis commands
+}
+
+func (l load) isFull() bool { return l.changes >= maxChanges || l.bytes >= maxBytes }
+
+func (l load) since(before load) load {
+	return load{l.changes - before.changes, l.bytes - before.bytes}
 }
 
 // bid adds a bid to or removes it from the sets that it is in.
 func (b *batch) bid(v readmodel.Bid, remove bool) int32 {
 	begin := len(b.arena)
 	b.arena = v.AppendMember(b.arena)
+	b.bytes += 3 * (len(b.arena) - begin)
 	index := int32(len(b.entries))
 	e := entry{kind: readmodel.EventBid, size: v.Size, raffle: v.RaffleID, begin: int32(begin), end: int32(len(b.arena)),
 		newest: int64(v.NewestScore()), highest: int64(v.HighestScore())}

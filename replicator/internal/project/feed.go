@@ -64,6 +64,7 @@ type feed struct {
 	queue     *queue
 	projector *projector
 	current   *batch
+	before    load // of the current batch, from transactions before this one
 	handed    readmodel.LSN
 	probeAt   int64
 }
@@ -87,6 +88,9 @@ func (f *feed) Truncate(relations []*wal.Relation) error {
 	return nil
 }
 
+// Row cuts a large transaction by its own rows alone. When it is sent again after a restart, without what
+// shared its first flush, it is cut at the same rows, and Redis refuses the events that it has: those of
+// another cut would partly be new.
 func (f *feed) Row(m *wal.Message) error {
 	if err := f.fill(); err != nil {
 		return err
@@ -94,7 +98,7 @@ func (f *feed) Row(m *wal.Message) error {
 	if err := f.projector.row(f.current, m); err != nil {
 		return err
 	}
-	if !f.current.isFull() {
+	if !f.current.since(f.before).isFull() {
 		return nil
 	}
 	f.current.open = true
@@ -139,8 +143,11 @@ func (f *feed) Position(at wal.LSN) error {
 
 // fill sees to a batch that can be added to.
 func (f *feed) fill() (err error) {
-	if f.current == nil {
-		f.current, err = f.queue.acquire(f.ctx)
+	if f.current != nil {
+		return nil
+	}
+	if f.current, err = f.queue.acquire(f.ctx); err == nil {
+		f.before = f.current.load
 	}
 	return err
 }

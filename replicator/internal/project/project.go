@@ -149,6 +149,7 @@ func (p *projector) raffle(b *batch, plan tables.Plan, old, now *wal.Row) {
 	if now != nil {
 		is = plan.Raffle(now)
 		entry := string(is.AppendMember(nil))
+		b.bytes += 2 * len(entry)
 		b.others.Add("SET", p.epoch.Raffle(is.ID), entry)
 		b.others.Add("SADD", p.epoch.Sizes(is.ID), readmodel.RaffleKnown)
 		b.others.Add("ZADD", p.epoch.Raffles(), decimal(is.EndsAt), entry)
