@@ -167,16 +167,20 @@ func TestEverythingIsEscaped(t *testing.T) {
 
 var number = regexp.MustCompile(`-?[0-9.]+(e[-+][0-9]+)?`)
 
-// Every point of every plot is a number within its drawing, in all the runs that could break a scale.
-func TestPlotsStayWithinTheirAxes(t *testing.T) {
-	none := madeUp(20, time.Millisecond, 0, 1)
-	for i := range none.Steps {
-		s := &none.Steps[i]
+func allFailed() *Run {
+	run := madeUp(20, time.Millisecond, 0, 1)
+	for i := range run.Steps {
+		s := &run.Steps[i]
 		s.Failed, s.OK, s.Total, s.Service = s.OK, 0, Histogram{}, Histogram{}
 		for j := range s.Seconds {
 			s.Seconds[j] = Second{At: j, Failed: s.Seconds[j].OK}
 		}
 	}
+	return run
+}
+
+// Every point of every plot is a number within its drawing, in all the runs that could break a scale.
+func TestPlotsStayWithinTheirAxes(t *testing.T) {
 	noLag := madeUp(20, time.Millisecond, 0, 1)
 	for i := range noLag.Samples {
 		noLag.Samples[i].LagMS = nil
@@ -198,7 +202,7 @@ func TestPlotsStayWithinTheirAxes(t *testing.T) {
 		{"one second", one, 7},
 		{"gaps", gaps, 7},
 		{"no lag", noLag, 6},
-		{"all failed", none, 3},
+		{"all failed", allFailed(), 3},
 		{"empty", &Run{Version: Version}, 0},
 	} {
 		doc := document(t, c.run)
