@@ -46,10 +46,10 @@ config-check: ## Validate the HAProxy, Prometheus and shell files
 race: ## Run every test with the race detector
 	$(GO) test -race -timeout 15m ./...
 
-bench: ## Measure the write side and the load generator beside their baselines in the same run (about 8 minutes)
+bench: ## Measure both sides beside their baselines in the same run (BENCH=Read: only the benchmarks of that name)
 	@deploy/local/install
 	@deploy/local/install wrk
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./loadtest/internal/bench
+	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchtime 1x -timeout 60m ./loadtest/internal/bench
 
 loadtest: ## Run the six load levels and compare the read paths against the running stack (about 2 minutes)
 	@deploy/local/loadtest all

@@ -6,8 +6,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +42,12 @@ func addPlace(flags *flag.FlagSet) *place {
 	flags.StringVar(&p.out, "out", filepath.Join(local, "reports"), "`folder` for reports")
 	flags.StringVar(&p.work, "work", filepath.Join(local, "loadtest"), "`folder` for tokens and journals")
 	return p
+}
+
+// isHere says whether the URL is of this machine, which then bears the load and the generator.
+func (p *place) isHere() bool {
+	u, err := url.Parse(p.url)
+	return err == nil && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
 }
 
 // readProcesses reads LOADTEST_PROCESSES: NAME=PID, separated by commas.
@@ -132,6 +141,7 @@ func addLoad(flags *flag.FlagSet, q *levels.Request, d levels.Plan) {
 	flags.StringVar(&q.Plan.Client, "client", engine.ClientFast, "fasthttp, or nethttp as a cross-check and for HTTP/2 over TLS")
 	flags.IntVar(&q.Plan.Logins, "logins", 0, "log in as user1 to userN (default: one for each virtual user, or as many as there are)")
 	flags.DurationVar(&q.Plan.Patience, "patience", time.Minute, "how long a bid without an answer is sent again with its key")
+	flags.IntVar(&q.Procs, "procs", 0, "processors that the load may use at once (default: half of them if the URL is of this machine, else all)")
 	flags.DurationVar(&q.Limits.MaxP99, "max-p99", 0, "fail if the 99th percentile of a step is above")
 	flags.Float64Var(&q.Limits.MaxErrors, "max-errors", -1, "fail if more `percent` of the requests fail (negative: no limit)")
 	flags.Float64Var(&q.Limits.MinRate, "min-rate", 0, "fail with fewer good requests per second")
@@ -146,6 +156,9 @@ func given(flags *flag.FlagSet, name string) (found bool) {
 // execute runs a level, shows the result and writes its reports.
 func execute(ctx context.Context, q levels.Request, p *place, out, notes io.Writer) error {
 	q.Dir, q.Database, q.Processes, q.Notes = p.work, p.database, p.processes, notes
+	if q.Procs == 0 && os.Getenv("GOMAXPROCS") == "" && p.isHere() {
+		q.Procs = max(1, runtime.NumCPU()/2)
+	}
 	show := newLive(notes)
 	q.Progress, q.Compared = show.load.Update, show.step
 	run, err := levels.Execute(ctx, q)

@@ -23,6 +23,7 @@ func TestAgainstTheWholeSystem(t *testing.T) {
 	t.Setenv("LOADTEST_DATABASE_URL", s.primary.URL("query"))
 	t.Run("every level runs, and what it wrote is in Postgres and Redis once: W1, W2, P1", s.everyLevel)
 	t.Run("an interrupted level is judged", s.interrupted)
+	t.Run("two agents write what one would: W1, W2", s.twoAgents)
 	t.Run("planted faults are caught: W1, W2", s.plantedFaults)
 	t.Run("the paths give the same bytes: R5", s.samePaths)
 }

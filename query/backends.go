@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/api"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
@@ -21,8 +21,11 @@ type backends struct {
 	guard *bidbook.Guard
 	book  *bidbook.Redis
 	feed  *live.Hub
-	redis []*redis.Client
+	redis *redis.Client // of the guard and the feed
+	keys  *auth.Remote  // nil without a JWKS_URL
 	pools []*pgxpool.Pool
+
+	verifier *auth.Verifier
 }
 
 // openBackends connects to nothing yet: the service starts with any of them down.
@@ -31,17 +34,20 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 	if err != nil {
 		return nil, err
 	}
-	// The feed waits in Redis, on connections of its own.
-	waiting, err := bidbook.NewRedisClient(c.RedisURL)
-	if err != nil {
-		return nil, err
+	b := &backends{redis: client, feed: live.NewHub(client, api.AppendEvent, c.LiveMax, log, reg)}
+	if c.JWKSURL != "" {
+		b.keys = auth.NewRemote(c.JWKSURL, log)
+		b.verifier = auth.NewVerifier(b.keys, time.Now)
 	}
-	b := &backends{redis: []*redis.Client{client, waiting}, feed: live.NewHub(waiting, api.AppendEvent, c.LiveMax, log, reg)}
 	for _, p := range []struct {
 		name, url string
 		size      int32
-	}{{"replica", c.ReplicaURL, bidbook.ReplicaConns}, {"standby", c.StandbyURL, bidbook.StandbyConns}, {"primary", c.PrimaryURL, bidbook.PrimaryConns}} {
-		pool, err := bidbook.NewPool(p.url, p.size)
+		budget    time.Duration
+	}{
+		{"replica", c.ReplicaURL, bidbook.ReplicaConns, bidbook.SQLBudget}, {"standby", c.StandbyURL, bidbook.StandbyConns, bidbook.SQLBudget},
+		{"primary", c.PrimaryURL, bidbook.PrimaryConns, bidbook.SQLBudget}, {"scan", c.StandbyURL, bidbook.ScanConns, bidbook.ScanBudget},
+	} {
+		pool, err := bidbook.NewPool(p.url, p.size, p.budget)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
@@ -57,7 +63,8 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 		Replica: bidbook.NewPostgres(replica, bidbook.PathReplica),
 		Standby: bidbook.NewPostgres(standby, bidbook.PathStandby),
 		Primary: bidbook.NewPostgres(primary, bidbook.PathPrimary),
-	}, c.MinLSNWait, log, reg)
+		Scan:    bidbook.NewPostgres(b.pools[3], bidbook.PathScan),
+	}, bidbook.Patience{MinLSN: c.MinLSNWait, MaxLag: c.RedisMaxLag}, log, reg)
 	return b, nil
 }
 
@@ -79,11 +86,7 @@ func (b *backends) close() error {
 	case <-time.After(closeTime):
 	}
 	b.book.Close()
-	var errs []error
-	for _, client := range b.redis {
-		errs = append(errs, client.Close())
-	}
-	return errors.Join(errs...)
+	return b.redis.Close()
 }
 
 // redisLog takes the lines that go-redis would write to standard error: the breaker's log says more.

@@ -26,6 +26,10 @@ type config struct {
 	MinLSNWait    time.Duration `env:"MIN_LSN_WAIT" envDefault:"100ms"`
 	// LiveMax is how many subscribers of the live feed there may be.
 	LiveMax int `env:"LIVE_MAX" envDefault:"10000"`
+	// RedisMaxLag is the lag of Redis from which on a fresher replica answers instead.
+	RedisMaxLag time.Duration `env:"REDIS_MAX_LAG" envDefault:"2s"`
+	// JWKSURL is where command publishes the keys of its tokens.
+	JWKSURL string `env:"JWKS_URL"`
 }
 
 // Check reports every value that can't work. What is missing is reported by env.Parse.
@@ -40,6 +44,12 @@ func (c *config) Check() []error {
 	}
 	if c.LiveMax < 1 {
 		errs = append(errs, errors.New("LIVE_MAX must be at least 1"))
+	}
+	if c.RedisMaxLag <= 0 {
+		errs = append(errs, errors.New("REDIS_MAX_LAG must be positive"))
+	}
+	if u, err := url.Parse(c.JWKSURL); c.JWKSURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		errs = append(errs, errors.New("JWKS_URL is not an http or https URL"))
 	}
 	return errs
 }

@@ -12,6 +12,7 @@ func TestBadInput(t *testing.T) {
 	bidCursor := *decode[bidPage](t, s.get(t, someBids)).NextCursor
 	highCursor := *decode[bidPage](t, s.get(t, someBids+"&order=highest")).NextCursor
 	raffleCursor := *decode[rafflePage](t, s.get(t, "/v1/raffles?limit=1")).NextCursor
+	sizeCursor := *decode[bidPage](t, s.get(t, "/v1/bids?size=270")).NextCursor
 	const bids = "/v1/raffles/1/bids"
 	for _, c := range []struct {
 		path   string
@@ -43,9 +44,16 @@ func TestBadInput(t *testing.T) {
 		{"/v1/raffles?status=unknown", 400, "status"}, {"/v1/raffles?status=", 400, "status"}, {"/v1/raffles?status=open&status=open", 400, "status"},
 		{"/v1/raffles?limit=10001", 422, "limit"}, {"/v1/raffles?limit=0", 422, "limit"}, {"/v1/raffles?size=270", 400, "size"},
 		{"/v1/raffles/1?size=270", 400, "size"},
+		{"/v1/bids", 400, "size"}, {"/v1/bids?size=0", 422, "size"}, {"/v1/bids?size=270&limit=2001", 422, "limit"}, {"/v1/bids?size=270&order=newest", 400, "order"},
+		{"/v1/bids?size=270&cursor=" + bidCursor, 400, "cursor"}, {bids + "?size=270&cursor=" + sizeCursor, 400, "cursor"}, {"/v1/bids?size=260&cursor=" + sizeCursor, 400, "cursor"},
+		{bids + "/0", 404, ""}, {bids + "/x", 404, ""}, {bids + "/01", 404, ""}, {bids + "/77777", 404, ""}, {"/v1/raffles/2/bids/1", 404, ""}, {"/v1/raffles/x/bids/1", 404, ""},
+		{bids + "/1?size=270", 400, "size"}, {"/v1/me/bids", 401, ""},
 	} {
 		a := s.get(t, c.path)
 		checkProblem(t, c.path, a, c.status, c.field)
+	}
+	for _, path := range []string{"/v1/raffles/1", "/v1/raffles/1/bids/1"} {
+		checkProblem(t, path+" by a scan", s.get(t, path, "Read-Path", "scan"), 400, "Read-Path")
 	}
 	for _, c := range []struct {
 		name   string
@@ -55,7 +63,7 @@ func TestBadInput(t *testing.T) {
 		{"Min-LSN", []string{""}, 400}, {"Min-LSN", []string{"x"}, 400}, {"Min-LSN", []string{"1"}, 400}, {"Min-LSN", []string{"0/0 "}, 200},
 		{"Min-LSN", []string{"1/123456789"}, 400}, {"Min-LSN", []string{"0/0", "0/0"}, 400}, {"Min-LSN", []string{"0/0"}, 200}, {"Min-LSN", []string{"0/ab"}, 200},
 		{"Min-LSN", []string{"FFFFFFFF/FFFFFFFF"}, 422},
-		{"Read-Path", []string{"scan"}, 400}, {"Read-Path", []string{"Redis"}, 400}, {"Read-Path", []string{""}, 400}, {"Read-Path", []string{"redis", "redis"}, 400},
+		{"Read-Path", []string{"Scan"}, 400}, {"Read-Path", []string{"Redis"}, 400}, {"Read-Path", []string{""}, 400}, {"Read-Path", []string{"redis", "redis"}, 400},
 	} {
 		var headers []string
 		for _, v := range c.values {
@@ -86,7 +94,7 @@ func checkProblem(t *testing.T, what string, a answer, status int, field string)
 
 func TestMethods(t *testing.T) {
 	s := startStack(t)
-	for _, path := range []string{someBids, "/v1/raffles/1", "/v1/raffles", "/hello", "/openapi/query.yaml"} {
+	for _, path := range []string{someBids, "/v1/raffles/1", "/v1/raffles", "/v1/bids?size=270", "/v1/raffles/1/bids/1", "/hello", "/openapi/query.yaml"} {
 		get, head := s.get(t, path), request(t, http.MethodHead, s.url+path)
 		if get.status != 200 || head.status != 200 || head.body != "" || head.header.Get("Content-Length") != get.header.Get("Content-Length") {
 			t.Errorf("HEAD %s: %d %v, GET %d %v", path, head.status, head.header, get.status, get.header)

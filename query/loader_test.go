@@ -69,6 +69,7 @@ func (s *stack) load(t testing.TB, epoch readmodel.Epoch, token string) {
 	for _, b := range s.bids(t, "true") {
 		addBid(t, pipe, epoch, b)
 	}
+	pipe.Set(t.Context(), epoch.RafflesVersion(), lsn.String(), 0)
 	s.checkpoint = readmodel.Checkpoint{SystemID: s.systemID(t), Timeline: 1, Slot: "pyramid_1", LSN: lsn, Epoch: epoch, Token: token}
 	s.commit(t, pipe)
 }
@@ -97,6 +98,7 @@ func addBid(t testing.TB, pipe redis.Pipeliner, e readmodel.Epoch, b readmodel.B
 	pipe.ZAdd(t.Context(), e.Newest(b.RaffleID, b.Size), redis.Z{Score: b.NewestScore(), Member: member})
 	pipe.ZAdd(t.Context(), e.Highest(b.RaffleID, b.Size), redis.Z{Score: b.HighestScore(), Member: member})
 	pipe.SAdd(t.Context(), e.Sizes(b.RaffleID), strconv.Itoa(int(b.Size)))
+	pipe.ZAdd(t.Context(), e.SizeNewest(b.Size), redis.Z{Score: b.NewestScore(), Member: b.AppendSizeMember(nil)})
 }
 
 // place makes a bid on the primary, waits for the standby and brings it to Redis.
@@ -120,6 +122,7 @@ func (s *stack) cancel(t testing.TB, id int64) {
 		member := b.AppendMember(nil)
 		pipe.ZRem(t.Context(), s.checkpoint.Epoch.Newest(b.RaffleID, b.Size), member)
 		pipe.ZRem(t.Context(), s.checkpoint.Epoch.Highest(b.RaffleID, b.Size), member)
+		pipe.ZRem(t.Context(), s.checkpoint.Epoch.SizeNewest(b.Size), b.AppendSizeMember(nil))
 	}
 	if _, err := s.sql.Exec(t.Context(), "DELETE FROM bids WHERE "+where); err != nil {
 		t.Fatal(err)

@@ -52,9 +52,13 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 	}
 	var g run.Group
 	g.Add(run.SignalHandler(ctx, os.Interrupt, syscall.SIGTERM))
-	servers.AddTo(&g, api.New(log, reg, b.chain, b.feed, c.AllowReadPath, document), web.Admin(reg, b.chain.Ready))
+	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier}
+	servers.AddTo(&g, api.New(log, reg, parts, c.AllowReadPath, document), web.Admin(reg, b.chain.Ready))
 	watching, stop := context.WithCancel(ctx)
 	g.Add(func() error { return b.guard.Watch(watching) }, func(error) { stop() })
+	if b.keys != nil {
+		g.Add(func() error { return b.keys.Run(watching) }, func(error) { stop() })
+	}
 	feeding, end := context.WithCancel(ctx)
 	g.Add(func() error { return b.feed.Run(feeding) }, func(error) { end() })
 	err = g.Run()

@@ -57,6 +57,7 @@ func processEnv(s *stack, public, admin int) []string {
 	return []string{
 		fmt.Sprintf("LISTEN_ADDR=127.0.0.1:%d", public), fmt.Sprintf("ADMIN_ADDR=127.0.0.1:%d", admin),
 		"PRIMARY_URL=" + c.PrimaryURL, "REPLICA_URL=" + c.ReplicaURL, "STANDBY_URL=" + c.StandbyURL, "REDIS_URL=" + c.RedisURL,
+		"REDIS_MAX_LAG=1h", // the loader writes no probes
 	}
 }
 
@@ -64,7 +65,7 @@ func TestConfigReportsEverythingWrongAtOnce(t *testing.T) {
 	for name, value := range map[string]string{
 		"LISTEN_ADDR": "no-port", "ADMIN_ADDR": "127.0.0.1:1", "PRIMARY_URL": "postgres://x:secret@h:port/db", "STANDBY_URL": "",
 		"REPLICA_URL": "postgres://query:secret@127.0.0.1/pyramid?target_session_attrs=prefer-standby",
-		"REDIS_URL":   "redis://:secret@a:1,b:2/0", "MIN_LSN_WAIT": "-1s", "ALLOW_READ_PATH": "perhaps",
+		"REDIS_URL":   "redis://:secret@a:1,b:2/0", "MIN_LSN_WAIT": "-1s", "REDIS_MAX_LAG": "0s", "JWKS_URL": "127.0.0.1/keys", "ALLOW_READ_PATH": "perhaps",
 	} {
 		t.Setenv(name, value)
 	}
@@ -72,7 +73,7 @@ func TestConfigReportsEverythingWrongAtOnce(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"LISTEN_ADDR", "PRIMARY_URL", "REPLICA_URL", "REDIS_URL", "MIN_LSN_WAIT", "AllowReadPath"} {
+	for _, want := range []string{"LISTEN_ADDR", "PRIMARY_URL", "REPLICA_URL", "REDIS_URL", "MIN_LSN_WAIT", "REDIS_MAX_LAG", "JWKS_URL", "AllowReadPath"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not named in %v", want, err)
 		}

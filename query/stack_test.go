@@ -65,6 +65,7 @@ func (s *stack) config() *config {
 		Common:     env.Common{ListenAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0"},
 		PrimaryURL: s.primary.URL("query"), ReplicaURL: s.pgpool.URL("query"), StandbyURL: s.standby.URL("query"),
 		RedisURL: s.redis.URL(), AllowReadPath: true, MinLSNWait: 300 * time.Millisecond, LiveMax: 100,
+		RedisMaxLag: time.Hour, // the loader writes no probes
 	}
 }
 
@@ -103,7 +104,8 @@ func (s *stack) serve(t testing.TB, c *config) string {
 	watched := make(chan error, 2)
 	go func() { watched <- b.guard.Watch(ctx) }()
 	go func() { watched <- b.feed.Run(ctx) }()
-	server := httptest.NewServer(api.New(log, reg, b.chain, b.feed, c.AllowReadPath, document))
+	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier}
+	server := httptest.NewServer(api.New(log, reg, parts, c.AllowReadPath, document))
 	t.Cleanup(func() {
 		stop()
 		if err := errors.Join(<-watched, <-watched); err != nil {
@@ -141,7 +143,11 @@ func request(t testing.TB, method, url string, headers ...string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Header.Set("Accept-Encoding", "identity") // or the client asks for gzip by itself
 	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Accept-Encoding" {
+			r.Header.Del(headers[i])
+		}
 		r.Header.Add(headers[i], headers[i+1])
 	}
 	start := time.Now()

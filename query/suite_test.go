@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
@@ -35,6 +36,7 @@ func TestEveryReader(t *testing.T) {
 	t.Run("R5_same_bytes_on_all_paths", s.testSameBytes)
 	t.Run("order_is_SQLs", s.testOrder)
 	t.Run("raffles_paged_by_status", s.testRafflesPaged)
+	t.Run("R4_newest_of_a_size_paged", s.testSizePaged)
 	t.Run("R4_paging_while_bids_come_and_go", s.testPaging)
 }
 
@@ -61,8 +63,15 @@ func (s *stack) testSameBytes(t *testing.T) {
 		"/v1/raffles/1/bids?size=270", "/v1/raffles/1/bids?size=270&order=highest&limit=2000", "/v1/raffles/1/bids?size=270&order=newest&limit=2000",
 		"/v1/raffles/1/bids?size=260&limit=3", "/v1/raffles/1/bids?size=260&order=highest&limit=2", "/v1/raffles/1/bids?size=250",
 		"/v1/raffles/1/bids?size=255", "/v1/raffles/2/bids?size=270&order=highest", "/v1/raffles/1/bids?size=32767",
+		"/v1/bids?size=270", "/v1/bids?size=270&limit=2000", "/v1/bids?size=260", "/v1/bids?size=250&limit=1",
 	} {
-		s.sameOnAllPaths(t, path)
+		a := s.sameOnAllPaths(t, path)
+		if strings.Contains(path, "bids") || strings.Contains(path, "raffles?") {
+			scan := s.expect(t, http.StatusOK, "scan", path, "Read-Path", "scan")
+			if cursorPart.ReplaceAllString(scan.body, "") != cursorPart.ReplaceAllString(a.body, "") {
+				t.Errorf("R5: %s: scan answers\n%.2000s\nbut others\n%.2000s", path, scan.body, a.body)
+			}
+		}
 	}
 	detail := decode[struct {
 		BidCount int64 `json:"bid_count"`
@@ -126,6 +135,17 @@ func (s *stack) testOrder(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("%s on %s: %d bids in another order than SQL's %d", order, p, len(got), len(want))
 			}
+		}
+	}
+}
+
+// The newest of a size over all raffles, from every path in turn.
+func (s *stack) testSizePaged(t *testing.T) {
+	want := collect(t, s, "SELECT id FROM bids WHERE size = 270 ORDER BY created_at DESC, id DESC", scanID)
+	for first := range allPaths {
+		got := s.pages(t, "/v1/bids?size=270&limit=101", func(page int) string { return allPaths[(first+page)%4] }, nothing)
+		if !slices.Equal(got, want) {
+			t.Errorf("R4: from %s on: %d bids in another order than SQL's %d", allPaths[first], len(got), len(want))
 		}
 	}
 }

@@ -92,6 +92,7 @@ func newWorker(t *testing.T, replicators int) *worker {
 	for range replicators {
 		w.replicators = append(w.replicators, &replicator{Program: w.replicate()})
 	}
+	w.verifyAlways(t)
 	w.readers = w.startReaders(2)
 	return w
 }
@@ -123,6 +124,7 @@ func (w *worker) run(t *testing.T, seed int64) {
 	var end readmodel.Checkpoint
 	h.tell("equal", func() { end = h.equal() })
 	h.ended = end.LSN
+	h.tell("verify", func() { h.clean() })
 	h.tell("judge", h.judge)
 	h.tell("judge the live events", func() { h.judgeLive(end) })
 }

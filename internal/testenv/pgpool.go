@@ -191,3 +191,9 @@ func (g *Pgpool) Resume(t testing.TB) {
 	_, err := g.proc.signalTree(syscall.SIGCONT)
 	g.proc.must(t, err)
 }
+
+// PID is the process id of pgpool-II's first process.
+func (p *Pgpool) PID() int {
+	pid, _ := p.proc.state()
+	return pid
+}

@@ -10,6 +10,41 @@ import (
 	"time"
 )
 
+const bid = `-- name: Bid :one
+SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
+WHERE raffle_id = $1 AND id = $2
+`
+
+type BidParams struct {
+	RaffleID int64
+	ID       int64
+}
+
+type BidRow struct {
+	RaffleID  int64
+	ID        int64
+	UserID    int64
+	Size      int16
+	Price     int32
+	Quantity  int32
+	CreatedAt time.Time
+}
+
+func (q *Queries) Bid(ctx context.Context, arg BidParams) (BidRow, error) {
+	row := q.db.QueryRow(ctx, bid, arg.RaffleID, arg.ID)
+	var i BidRow
+	err := row.Scan(
+		&i.RaffleID,
+		&i.ID,
+		&i.UserID,
+		&i.Size,
+		&i.Price,
+		&i.Quantity,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
 const bidsHighest = `-- name: BidsHighest :many
 SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
 WHERE raffle_id = $1 AND size = $2
@@ -115,6 +150,122 @@ func (q *Queries) BidsNewest(ctx context.Context, arg BidsNewestParams) ([]BidsN
 	var items []BidsNewestRow
 	for rows.Next() {
 		var i BidsNewestRow
+		if err := rows.Scan(
+			&i.RaffleID,
+			&i.ID,
+			&i.UserID,
+			&i.Size,
+			&i.Price,
+			&i.Quantity,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const bidsOfSize = `-- name: BidsOfSize :many
+SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
+WHERE size = $1 AND (created_at, id) < ($2::timestamptz, $3::bigint)
+ORDER BY created_at DESC, id DESC
+LIMIT $4::integer
+`
+
+type BidsOfSizeParams struct {
+	Size            int16
+	BeforeCreatedAt time.Time
+	BeforeID        int64
+	RowLimit        int32
+}
+
+type BidsOfSizeRow struct {
+	RaffleID  int64
+	ID        int64
+	UserID    int64
+	Size      int16
+	Price     int32
+	Quantity  int32
+	CreatedAt time.Time
+}
+
+// Bids of one size over all raffles, newest first, after a keyset.
+func (q *Queries) BidsOfSize(ctx context.Context, arg BidsOfSizeParams) ([]BidsOfSizeRow, error) {
+	rows, err := q.db.Query(ctx, bidsOfSize,
+		arg.Size,
+		arg.BeforeCreatedAt,
+		arg.BeforeID,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []BidsOfSizeRow
+	for rows.Next() {
+		var i BidsOfSizeRow
+		if err := rows.Scan(
+			&i.RaffleID,
+			&i.ID,
+			&i.UserID,
+			&i.Size,
+			&i.Price,
+			&i.Quantity,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const bidsOfUser = `-- name: BidsOfUser :many
+SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
+WHERE user_id = $1 AND (created_at, id) < ($2::timestamptz, $3::bigint)
+ORDER BY created_at DESC, id DESC
+LIMIT $4::integer
+`
+
+type BidsOfUserParams struct {
+	UserID          int64
+	BeforeCreatedAt time.Time
+	BeforeID        int64
+	RowLimit        int32
+}
+
+type BidsOfUserRow struct {
+	RaffleID  int64
+	ID        int64
+	UserID    int64
+	Size      int16
+	Price     int32
+	Quantity  int32
+	CreatedAt time.Time
+}
+
+// Bids of one user, newest first, after a keyset.
+func (q *Queries) BidsOfUser(ctx context.Context, arg BidsOfUserParams) ([]BidsOfUserRow, error) {
+	rows, err := q.db.Query(ctx, bidsOfUser,
+		arg.UserID,
+		arg.BeforeCreatedAt,
+		arg.BeforeID,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []BidsOfUserRow
+	for rows.Next() {
+		var i BidsOfUserRow
 		if err := rows.Scan(
 			&i.RaffleID,
 			&i.ID,

@@ -37,7 +37,7 @@ func launch(ctx context.Context, runner Runner, job Job, lease time.Duration) *t
 		defer close(t.done)
 		defer cancel(nil)
 		outcome, err := runner.Run(ctx, t.job, t.progress)
-		if cause := context.Cause(ctx); cause == errControllerGone {
+		if cause := context.Cause(ctx); errors.Is(cause, errControllerGone) {
 			err = cause
 		}
 		t.end(outcome, err)

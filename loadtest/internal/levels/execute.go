@@ -33,6 +33,9 @@ type Request struct {
 	// not reconciled, which fails it unless NoReconcile is set.
 	Database    string
 	NoReconcile bool
+	// Procs is the runner's; on a machine that is shared with the system half of it is enough, and every
+	// thread fewer that wakes another saves both some time.
+	Procs int
 	// Processes are the ids of the system's processes on this machine, by name.
 	Processes map[string]int
 	Notes     io.Writer
@@ -86,7 +89,7 @@ func (q Request) load(ctx context.Context, job cluster.Job, prepared func()) (*r
 		prepared()
 		return q.Load(ctx, job, q.Progress)
 	}
-	r := &Runner{Dir: q.Dir, Notes: q.Notes, prepared: prepared}
+	r := &Runner{Dir: q.Dir, Notes: q.Notes, Procs: q.Procs, prepared: prepared}
 	outcome, err := r.Run(ctx, job, q.Progress)
 	return outcome.Run, slices.Collect(maps.Values(outcome.Files)), err
 }

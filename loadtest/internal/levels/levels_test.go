@@ -215,11 +215,14 @@ func TestLimitsAreJudged(t *testing.T) {
 }
 
 func TestTheGeneratorWarnsOfItself(t *testing.T) {
-	if w := generatorWarning(9*time.Second, 10*time.Second, 2); w != "" {
-		t.Errorf("45 %%: %s", w)
-	}
-	if w := generatorWarning(12*time.Second, 10*time.Second, 2); !strings.Contains(w, "60 %") {
-		t.Errorf("60 %%: %q", w)
+	for _, c := range []struct {
+		used         time.Duration
+		procs, cores int
+		warns        bool
+	}{{7 * time.Second, 1, 2, false}, {8 * time.Second, 1, 4, true}, {9 * time.Second, 2, 2, false}, {11 * time.Second, 2, 2, true}} {
+		if w := generatorWarning(c.used, 10*time.Second, c.procs, c.cores); (w != "") != c.warns {
+			t.Errorf("%+v: %q", c, w)
+		}
 	}
 }
 

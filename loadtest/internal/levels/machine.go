@@ -16,18 +16,23 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// tooMuch is the share of the machine from which the generator may be what limits the load.
-const tooMuch = 0.5
+// The shares from which the generator may be what limits the load: of the processors that it may use, and
+// of the machine.
+const (
+	nearlyAll = 0.8
+	tooMuch   = 0.5
+)
 
 // Describe says where a run was made and what the generator took of it.
 func Describe(run *report.Run) {
 	run.Cores = runtime.NumCPU()
 	run.CPU = append(run.CPU, report.ProcessCPU{Name: report.GeneratorProcess, CPU: run.Generator.CPU})
-	run.Generator.Warning = generatorWarning(run.Generator.CPU, run.Elapsed, run.Cores)
+	run.Generator.Warning = generatorWarning(run.Generator.CPU, run.Elapsed, runtime.GOMAXPROCS(0), run.Cores)
 	run.Commit = commit()
 	run.Environment = append(run.Environment,
 		report.Field{Name: "processor", Value: firstValue("/proc/cpuinfo", "model name")},
 		report.Field{Name: "cores", Value: fmt.Sprint(run.Cores)},
+		report.Field{Name: "cores that the generator may use", Value: fmt.Sprint(runtime.GOMAXPROCS(0))},
 		report.Field{Name: "memory", Value: firstValue("/proc/meminfo", "MemTotal")},
 		report.Field{Name: "kernel", Value: kernel()},
 		report.Field{Name: "Go", Value: runtime.Version()},
@@ -48,13 +53,15 @@ func AddCPU(run *report.Run, processes map[string]int, before map[string]time.Du
 	}
 }
 
-func generatorWarning(used, elapsed time.Duration, cores int) string {
+// generatorWarning judges the generator by what it may use and by what it takes from the machine.
+func generatorWarning(used, elapsed time.Duration, procs, cores int) string {
+	allowed := float64(used) / (float64(elapsed) * float64(procs))
 	share := float64(used) / (float64(elapsed) * float64(cores))
-	if elapsed <= 0 || share < tooMuch {
+	if elapsed <= 0 || allowed < nearlyAll && share < tooMuch {
 		return ""
 	}
-	return fmt.Sprintf("the generator took %.0f %% of the machine's %d cores: it may have limited the load; take fewer users or more machines",
-		100*share, cores)
+	return fmt.Sprintf("the generator used %.0f %% of the processors that it may use and %.0f %% of the machine: it may have limited the load; "+
+		"give it more (--procs), or take fewer users or more machines", 100*allowed, 100*share)
 }
 
 // commit is the source's revision, if the program was built from a checkout.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,8 @@ type Runner struct {
 	Dir string
 	// Notes is told what takes long before the load begins.
 	Notes io.Writer
+	// Procs is how many processors the load may use at once; 0: as many as the program has.
+	Procs int
 
 	prepared func() // is called when the load is about to begin; may be nil
 }
@@ -76,6 +79,7 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 	if r.prepared != nil {
 		r.prepared()
 	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(r.Procs))
 	outcome.Run, err = w.load(ctx, level, job, door, progress)
 	if w.journal != nil {
 		err = errors.Join(err, w.journal.Close())

@@ -38,7 +38,7 @@ type headline struct{ Value, Name string }
 
 // Headlines are what most readers came for.
 func (v view) Headlines() []headline {
-	all := v.Run.All()
+	all := v.All()
 	cells := all.Total.cells()
 	return []headline{
 		{rate(v.PerSecond(all.OK)), "requests per second"},
@@ -57,7 +57,7 @@ func part(n, of int64) float64 {
 	return float64(n) / float64(of)
 }
 
-// StepTable is a table of latencies.
+// stepTable is a table of latencies.
 type stepTable struct {
 	Caption string
 	Rows    []stepRow
@@ -112,7 +112,7 @@ func (v view) StepPlots() (plots []plot) {
 	return plots
 }
 
-// bars is the width of a bar in SVG units for the share 1.
+// barWidth is the width of a bar in SVG units for the share 1.
 const barWidth = 240.0
 
 type cpuBar struct {
@@ -156,7 +156,7 @@ type pathRow struct {
 
 // PathViews are the path comparisons with their bars from p50 to p99 on one logarithmic axis.
 func (v view) PathViews() (out []pathView) {
-	for _, c := range v.Run.Paths {
+	for _, c := range v.Paths {
 		out = append(out, c.view())
 	}
 	return out

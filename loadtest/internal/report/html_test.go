@@ -241,6 +241,17 @@ func within(t *testing.T, name, xs, ys string) int {
 	return 1
 }
 
+// Six million requests have seven nines, whose labels must neither be rounded nor overlap.
+func TestNinesOfALargeRun(t *testing.T) {
+	var texts []string
+	for _, tick := range nineTicks(scale{high: 8, from: plotLeft, to: plotRight}) {
+		texts = append(texts, tick.Text)
+	}
+	if got := strings.Join(texts, "|"); got != "50 %|90 %|99 %|99.9 %|99.99 %||99.9999 %||99.999999 %" {
+		t.Error(got)
+	}
+}
+
 func TestPathsShowTheirRatios(t *testing.T) {
 	fast, slow := madeUp(5, time.Millisecond, 0, 1).Steps[0], madeUp(5, 100*time.Millisecond, 0, 1).Steps[0]
 	c := PathComparison{Name: "bids", Base: "redis", Compared: 500, Paths: []PathResult{

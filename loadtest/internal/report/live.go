@@ -57,11 +57,9 @@ func (p Progress) line(columns int) string {
 		line = bar(p.Fraction(), 20) + " "
 	}
 	for i, part := range parts {
-		next := part
+		next := line + part
 		if i > 0 {
 			next = line + " · " + part
-		} else {
-			next = line + part
 		}
 		if columns > 0 && len([]rune(next)) >= columns {
 			break

@@ -2,6 +2,7 @@ package report
 
 import (
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -108,12 +109,27 @@ func (r *Run) percentileCurve() plot {
 	}
 	nines := max(math.Ceil(math.Log10(2*float64(most))-1e-9), 2)
 	x := scale{high: nines, from: plotLeft, to: plotRight}
-	xTicks := []axisTick{{x.pos(math.Log10(2)), "50 %"}} // 0 % is the left end; two labels have no room there
-	for n := 1.0; n <= nines; n++ {
-		xTicks = append(xTicks, axisTick{x.pos(n), tick(100-math.Pow(10, 2-n)) + " %"})
-	}
+	xTicks := nineTicks(x)
 	y, yTicks := logarithmic(low, high, plotBottom, plotTop, tick)
 	return newPlot(title, "ms, logarithmic", x, y, xTicks, yTicks, curves)
+}
+
+// nineTicks marks 50 %, 90 %, 99 % and so on, with a text where there is room for it.
+func nineTicks(x scale) []axisTick {
+	const character = 6.5                               // the width of one, at least
+	ticks := []axisTick{{x.pos(math.Log10(2)), "50 %"}} // 0 % is the left end
+	used := ticks[0].Pos + character*2
+	for n := 1; float64(n) <= x.high; n++ {
+		t := axisTick{x.pos(float64(n)), strconv.FormatFloat(100-math.Pow(10, float64(2-n)), 'f', max(n-2, 0), 64) + " %"}
+		half := character * float64(len(t.Text)) / 2
+		if t.Pos-half < used {
+			t.Text = ""
+		} else {
+			used = t.Pos + half
+		}
+		ticks = append(ticks, t)
+	}
+	return ticks
 }
 
 // distribution is the curve of milliseconds over log10(1/(1-q)), q the share of requests that were not

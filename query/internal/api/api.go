@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
@@ -18,13 +19,22 @@ type API struct {
 	feed          *live.Hub
 	allowReadPath bool
 	document      []byte
+	verifier      *auth.Verifier
+	pages         pages
+}
+
+// Parts are what answers are made of.
+type Parts struct {
+	Book     *bidbook.Chain
+	Feed     *live.Hub
+	Verifier *auth.Verifier
 }
 
 // New makes the public handler. document is the OpenAPI description; allowReadPath honours the request
-// header Read-Path.
-func New(log *slog.Logger, reg prometheus.Registerer, book *bidbook.Chain, feed *live.Hub, allowReadPath bool, document []byte) http.Handler {
-	a := &API{book: book, feed: feed, allowReadPath: allowReadPath, document: document}
-	sockets := live.NewSocketIO(feed, a.joinable)
+// header Read-Path; without a verifier no token can be checked.
+func New(log *slog.Logger, reg prometheus.Registerer, p Parts, allowReadPath bool, document []byte) http.Handler {
+	a := &API{book: p.Book, feed: p.Feed, verifier: p.Verifier, allowReadPath: allowReadPath, document: document}
+	sockets := live.NewSocketIO(p.Feed, a.joinable)
 	rt := web.NewRouter(log, reg, problem)
 	for _, r := range a.routes() {
 		rt.Handle(http.MethodGet, r.path, r.handler)
@@ -44,11 +54,14 @@ type route struct {
 // routes are all GET, which answers HEAD as well.
 func (a *API) routes() []route {
 	return []route{
+		{"/hello", a.hello}, // the router tries them in this order
 		{"/v1/raffles", a.raffles},
-		{"/v1/raffles/{id}", a.raffle},
 		{"/v1/raffles/{id}/bids", a.raffleBids},
+		{"/v1/raffles/{id}", a.raffle},
+		{"/v1/raffles/{id}/bids/{bid_id}", a.bid},
 		{"/v1/raffles/{id}/live", a.live},
-		{"/hello", a.hello},
+		{"/v1/bids", a.sizeBids},
+		{"/v1/me/bids", a.myBids},
 		{"/openapi/query.yaml", a.openapi},
 	}
 }

@@ -125,7 +125,7 @@ func appendInt(dst []byte, key string, v int64) []byte {
 	return appendNumber(append(dst, key...), v)
 }
 
-const hex = "0123456789abcdef"
+const hexDigits = "0123456789abcdef"
 
 // appendText appends a JSON string (RFC 8259, section 7); what isn't UTF-8 becomes U+FFFD.
 func appendText(dst []byte, key, s string) []byte {
@@ -135,7 +135,7 @@ func appendText(dst []byte, key, s string) []byte {
 		case r == '"' || r == '\\':
 			dst = append(dst, '\\', byte(r))
 		case r < ' ':
-			dst = append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&0xf])
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[r>>4], hexDigits[r&0xf])
 		default:
 			dst = utf8.AppendRune(dst, r)
 		}

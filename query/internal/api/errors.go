@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
@@ -24,6 +25,7 @@ var problems = []struct {
 	problem *web.Problem
 }{
 	{errNoRaffle, web.NewProblem(http.StatusNotFound, "there is no such raffle")},
+	{bidbook.ErrNoBid, web.NewProblem(http.StatusNotFound, "there is no such bid")},
 	{bidbook.ErrNotFound, web.NewProblem(http.StatusNotFound, "there is no such raffle")},
 	{errBadCursor, web.NewProblem(http.StatusBadRequest, "the cursor does not belong to this request",
 		web.FieldError{Field: "cursor", Detail: "take it from next_cursor of the same list, and keep the other parameters"})},
@@ -33,6 +35,8 @@ var problems = []struct {
 		web.FieldError{Field: "Min-LSN", Detail: "is beyond the primary's position"})},
 	{bidbook.ErrUnavailable, web.NewProblem(http.StatusServiceUnavailable, "no database that could answer is reachable").Retry(time.Second)},
 	{live.ErrFull, web.NewProblem(http.StatusServiceUnavailable, "there are as many live feeds as there may be").Retry(5 * time.Second)},
+	{auth.ErrToken, web.NewProblem(http.StatusUnauthorized, "the token is not valid, or not any more")},
+	{auth.ErrNoKeys, web.NewProblem(http.StatusServiceUnavailable, "tokens can't be checked now").Retry(time.Second)},
 	{context.Canceled, web.NewProblem(http.StatusServiceUnavailable, "the request was given up").Retry(time.Second)},
 	{context.DeadlineExceeded, web.NewProblem(http.StatusServiceUnavailable, "the answer took too long").Retry(time.Second)},
 }

@@ -5,11 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"sync"
 
-	"github.com/gorilla/mux"
-
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
@@ -25,118 +21,70 @@ var orders = map[string]bidbook.Order{"newest": bidbook.Newest, "highest": bidbo
 
 var statuses = map[string]bidbook.Status{"open": bidbook.Open, "closed": bidbook.Closed, "all": bidbook.All}
 
-// rooms hold the bids of pages.
-var rooms = sync.Pool{New: func() any { return new([]readmodel.Bid) }}
-
-func (a *API) raffleBids(w http.ResponseWriter, r *http.Request) error {
-	id, err := raffleID(mux.Vars(r)["id"])
-	if err != nil {
-		return err
-	}
-	p := readParams(r, "size", "order", "limit", "cursor")
-	p.required("size")
-	q := bidbook.BidsQuery{RaffleID: id, Size: int16(p.number("size", maxSize, 1)),
-		Order: orders[p.choice("order", "newest", "highest")], Limit: p.number("limit", maxBids, defaultLimit)}
-	list := cursor{kind: byte(q.Order), raffle: id, size: q.Size}
-	want, from, err := a.page(r, p, list)
-	if err != nil {
-		return err
-	}
-	if from != nil {
-		q.After = &from.after
-	}
-	room := rooms.Get().(*[]readmodel.Bid)
-	defer rooms.Put(room)
-	q.Room = *room
-	page, at, err := a.book.Bids(r.Context(), q, want)
-	if err != nil {
-		return a.listError(w, at, err, from, want)
-	}
-	*room = page.Bids
-	next := cursor{kind: list.kind, raffle: id, size: q.Size, lsn: at.LSN}
-	if page.More {
-		b := page.Bids[len(page.Bids)-1]
-		next.after = bidbook.Keyset{At: b.CreatedAt, ID: b.ID}
-		if q.Order == bidbook.Highest {
-			next.after.Price = b.Price
-		}
-	}
-	return respond(w, at, func(dst []byte) []byte { return appendBidPage(dst, page.Bids, next.from(from, page.More)) })
+// list is what a request wants of which list.
+type list struct {
+	is   cursor // what its cursors have in common
+	from *cursor
+	want bidbook.Want
 }
 
-func (a *API) raffles(w http.ResponseWriter, r *http.Request) error {
-	p := readParams(r, "status", "limit", "cursor")
-	q := bidbook.RafflesQuery{Status: statuses[p.choice("status", "open", "closed", "all")], Limit: p.number("limit", maxRaffles, defaultLimit)}
-	list := cursor{kind: byte(q.Status)}
-	want, from, err := a.page(r, p, list)
-	if err != nil {
-		return err
-	}
-	if from != nil {
-		q.After = &from.after
-	}
-	page, at, err := a.book.Raffles(r.Context(), q, want)
-	if err != nil {
-		return a.listError(w, at, err, from, want)
-	}
-	next := cursor{kind: list.kind, lsn: at.LSN}
-	if page.More {
-		last := page.Raffles[len(page.Raffles)-1]
-		next.after = bidbook.Keyset{At: last.EndsAt, ID: last.ID}
-	}
-	return respond(w, at, func(dst []byte) []byte { return appendRafflePage(dst, page.Raffles, next.from(from, page.More)) })
-}
-
-func (a *API) raffle(w http.ResponseWriter, r *http.Request) error {
-	id, err := raffleID(mux.Vars(r)["id"])
-	if err != nil {
-		return err
-	}
-	if err := readParams(r).err(); err != nil {
-		return err
-	}
-	want, err := a.want(r)
-	if err != nil {
-		return err
-	}
-	detail, at, err := a.book.Raffle(r.Context(), id, want)
-	if err != nil {
-		return a.listError(w, at, err, nil, want)
-	}
-	return respond(w, at, func(dst []byte) []byte { return appendDetail(dst, detail) })
-}
-
-// page reads what all lists share. A cursor's position is a Min-LSN that the client need not repeat.
-func (a *API) page(r *http.Request, p *params, list cursor) (want bidbook.Want, from *cursor, err error) {
+// list reads what all lists share. A cursor's position is a Min-LSN that the client need not repeat.
+func (a *API) list(r *http.Request, p *params, is cursor) (l list, err error) {
+	l.is = is
 	if err := p.err(); err != nil {
-		return want, nil, err
+		return l, err
 	}
-	if want, err = a.want(r); err != nil {
-		return want, nil, err
+	if l.want, err = a.want(r); err != nil {
+		return l, err
 	}
-	if from, err = p.cursor(list); from != nil {
-		want.Min = max(want.Min, from.lsn)
+	if l.from, err = p.cursor(is); l.from != nil {
+		l.want.Min = max(l.want.Min, l.from.lsn)
 	}
-	return want, from, err
+	return l, err
 }
 
-// from returns the cursor of the next page, with the first page's position, or nil if there is none.
-func (c cursor) from(previous *cursor, more bool) *cursor {
-	if !more {
+// one is list for a request without query parameters.
+func (a *API) one(r *http.Request) (l list, err error) {
+	if err := readParams(r).err(); err != nil {
+		return l, err
+	}
+	if l.want, err = a.want(r); err != nil {
+		return l, err
+	}
+	return l, l.noScan()
+}
+
+// noScan refuses the path that has plans of its own for lists only.
+func (l list) noScan() error {
+	if l.want.Force == bidbook.PathScan {
+		return badHeader("Read-Path", "scan is for lists of bids and raffles")
+	}
+	return nil
+}
+
+func (l list) after() *bidbook.Keyset {
+	if l.from == nil {
 		return nil
 	}
-	if previous != nil {
-		c.lsn = previous.lsn
+	return &l.from.after
+}
+
+// next returns the cursor of the next page, with the first page's position.
+func (l list) next(after bidbook.Keyset, at bidbook.Position) *cursor {
+	c := l.is
+	c.after, c.lsn = after, at.LSN
+	if l.from != nil {
+		c.lsn = l.from.lsn
 	}
 	return &c
 }
 
-// listError says where a failure was found out, and blames the cursor for a position that only it asked for.
-func (a *API) listError(w http.ResponseWriter, at bidbook.Position, err error, from *cursor, want bidbook.Want) error {
+// failed says where a failure was found out, and blames the cursor for a position that only it asked for.
+func (a *API) failed(w http.ResponseWriter, at bidbook.Position, err error, l list) error {
 	if at.Path != "" {
 		setPosition(w.Header(), at)
 	}
-	if errors.Is(err, bidbook.ErrBeyond) && from != nil && from.lsn == want.Min {
+	if errors.Is(err, bidbook.ErrBeyond) && l.from != nil && l.from.lsn == l.want.Min {
 		return fmt.Errorf("%w: %w", errOldHistory, err)
 	}
 	return err
@@ -152,7 +100,7 @@ func setPosition(h http.Header, at bidbook.Position) {
 // pathHeaders are shared by all answers; nobody changes the values of a header in place.
 var pathHeaders = func() map[bidbook.Path][]string {
 	m := map[bidbook.Path][]string{}
-	for _, p := range []bidbook.Path{bidbook.PathRedis, bidbook.PathReplica, bidbook.PathStandby, bidbook.PathPrimary} {
+	for _, p := range []bidbook.Path{bidbook.PathRedis, bidbook.PathReplica, bidbook.PathStandby, bidbook.PathPrimary, bidbook.PathScan} {
 		m[p] = []string{string(p)}
 	}
 	return m

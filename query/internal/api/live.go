@@ -4,8 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/gorilla/mux"
-
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
@@ -26,7 +24,7 @@ func AppendEvent(dst []byte, raffleID int64, e *readmodel.Event) []byte {
 }
 
 func (a *API) live(w http.ResponseWriter, r *http.Request) error {
-	id, err := raffleID(mux.Vars(r)["id"])
+	id, err := pathID(r, "id", errNoRaffle)
 	if err != nil {
 		return err
 	}
@@ -35,16 +33,19 @@ func (a *API) live(w http.ResponseWriter, r *http.Request) error {
 	if err := p.err(); err != nil {
 		return err
 	}
-	want, err := a.want(r)
-	if err != nil {
+	l := list{}
+	if l.want, err = a.want(r); err != nil {
+		return err
+	}
+	if err := l.noScan(); err != nil {
 		return err
 	}
 	from, err := lastEventID(r)
 	if err != nil {
 		return err
 	}
-	if _, at, err := a.book.Raffle(r.Context(), id, want); err != nil {
-		return a.listError(w, at, err, nil, want)
+	if _, at, err := a.book.Raffle(r.Context(), id, l.want); err != nil {
+		return a.failed(w, at, err, l)
 	}
 	return a.feed.ServeSSE(w, r, id, size, from)
 }

@@ -131,15 +131,6 @@ func (p *params) err() error {
 	return nil
 }
 
-// raffleID reads a raffle's id from the path. What can't be one names no raffle.
-func raffleID(s string) (int64, error) {
-	id, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || id < 1 || strconv.FormatInt(id, 10) != s {
-		return 0, errNoRaffle
-	}
-	return id, nil
-}
-
 // want reads the request headers Min-LSN and, where it is allowed, Read-Path.
 func (a *API) want(r *http.Request) (w bidbook.Want, err error) {
 	// The names are in their canonical form, which saves making it.
@@ -154,14 +145,12 @@ func (a *API) want(r *http.Request) (w bidbook.Want, err error) {
 	}
 	w.Force = bidbook.Path(list[0])
 	switch w.Force {
-	case bidbook.PathRedis, bidbook.PathReplica, bidbook.PathStandby, bidbook.PathPrimary:
+	case bidbook.PathRedis, bidbook.PathReplica, bidbook.PathStandby, bidbook.PathPrimary, bidbook.PathScan:
 		if len(list) == 1 {
 			return w, nil
 		}
-	case "scan":
-		return w, badHeader("Read-Path", "scan is not available yet")
 	}
-	return w, badHeader("Read-Path", "must be one of redis, replica, standby, primary")
+	return w, badHeader("Read-Path", "must be one of redis, replica, standby, primary, scan")
 }
 
 func badHeader(name, detail string) error {

@@ -6,6 +6,7 @@ package bidbook
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
@@ -15,12 +16,13 @@ import (
 type Path string
 
 // The paths in the order in which they are tried. Primary is tried only for a Min-LSN that no other
-// path has reached.
+// path has reached, Scan only when it is forced: it reads the standby without an index, for comparison.
 const (
 	PathRedis   Path = "redis"
 	PathReplica Path = "replica"
 	PathStandby Path = "standby"
 	PathPrimary Path = "primary"
+	PathScan    Path = "scan"
 )
 
 // Position says how current an answer is: it holds everything committed up to LSN, and LagMillis is
@@ -32,8 +34,10 @@ type Position struct {
 }
 
 var (
-	// ErrNotFound says that there is no such raffle, at the position returned with it.
-	ErrNotFound = errors.New("no such raffle")
+	// ErrNotFound says that there is no such raffle or bid, at the position returned with it.
+	ErrNotFound = errors.New("not found")
+	// ErrNoBid says that there is no such bid; it is an ErrNotFound.
+	ErrNoBid = fmt.Errorf("bid: %w", ErrNotFound)
 	// ErrBehind says that the path is up but has not reached the wanted position.
 	ErrBehind = errors.New("behind the wanted position")
 	// ErrIncomplete says that the read model can't prove that it holds the whole answer (R1).
@@ -90,11 +94,28 @@ type BidsQuery struct {
 	Limit    int
 }
 
-// RafflesQuery asks for up to Limit raffles, latest end first; After is nil for the first page.
+// SizeQuery asks for up to Limit bids of a size over all raffles, newest first; Room as in BidsQuery.
+type SizeQuery struct {
+	Room  []readmodel.Bid
+	Size  int16
+	After *Keyset
+	Limit int
+}
+
+// UserQuery asks for up to Limit bids of a user, newest first.
+type UserQuery struct {
+	UserID int64
+	After  *Keyset
+	Limit  int
+}
+
+// RafflesQuery asks for up to Limit raffles, latest end first; After is nil for the first page. With Known,
+// the read model only says whether a page that it gave before is still the answer.
 type RafflesQuery struct {
 	Status Status
 	After  *Keyset
 	Limit  int
+	Known  *Validity
 }
 
 // BidPage is a page of bids; More says that there is a further one.
@@ -103,11 +124,32 @@ type BidPage struct {
 	More bool
 }
 
-// RafflePage is a page of raffles; More says that there is a further one.
+// RafflePage is a page of raffles; More says that there is a further one. Answer says what it is when the
+// query had Known.
 type RafflePage struct {
-	Raffles []readmodel.Raffle
-	More    bool
+	Raffles  []readmodel.Raffle
+	More     bool
+	Validity Validity
+	Answer   Answer
 }
+
+// Validity says how long a page of raffles is what it is: while the read model has Version, and until the
+// time Until (microseconds since the Unix epoch), when a raffle of the page's range opens. Without a
+// Version nothing is known.
+type Validity struct {
+	Version string
+	Until   int64
+}
+
+// Answer is what a page of raffles says.
+type Answer byte
+
+// A Page holds raffles; Unchanged and Changed say that of the page that the query knew.
+const (
+	Page Answer = iota
+	Unchanged
+	Changed
+)
 
 // SizeSummary is how many bids a size has in a raffle and the highest price (KRW) among them.
 type SizeSummary struct {
@@ -134,6 +176,17 @@ type Reader interface {
 	Raffle(ctx context.Context, id int64, min readmodel.LSN) (RaffleDetail, Position, error)
 	// Bids lists bids of a raffle and size, or returns ErrNotFound for an unknown raffle.
 	Bids(ctx context.Context, q BidsQuery, min readmodel.LSN) (BidPage, Position, error)
+	// SizeBids lists bids of a size over all raffles.
+	SizeBids(ctx context.Context, q SizeQuery, min readmodel.LSN) (BidPage, Position, error)
+}
+
+// Finder is a path that also finds bids by what the read model has no keys for.
+type Finder interface {
+	Reader
+	// Bid returns one bid or ErrNoBid.
+	Bid(ctx context.Context, raffleID, id int64, min readmodel.LSN) (readmodel.Bid, Position, error)
+	// UserBids lists bids of a user.
+	UserBids(ctx context.Context, q UserQuery, min readmodel.LSN) (BidPage, Position, error)
 }
 
 // cut makes a page of rows that were read one past the limit.

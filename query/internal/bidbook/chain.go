@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,47 +16,38 @@ import (
 const (
 	RedisBudget = 50 * time.Millisecond
 	SQLBudget   = 250 * time.Millisecond
+	ScanBudget  = 10 * time.Second
 )
-
-// How long a read waits for its turn on a SQL path before it takes the next path. Waiting for a turn is
-// not the path's fault, so it is outside of the budget.
-const sqlQueue = 250 * time.Millisecond
 
 // Want is what a request asks of the path: a position to be reached, and which path ("" for any).
 type Want struct {
 	Min   readmodel.LSN
 	Force Path
+
+	sqlOnly bool
 }
 
-// Paths are the readers of a chain; all four are needed.
+// Paths are the readers of a chain; all are needed.
 type Paths struct {
-	Redis, Replica, Standby, Primary Reader
+	Redis                           Reader
+	Replica, Standby, Primary, Scan Finder
 }
+
+// Patience is how long a chain puts up with a path that is behind: it waits up to MinLSN on each path for a
+// wanted position, and asks the replica when Redis lags more than MaxLag.
+type Patience struct{ MinLSN, MaxLag time.Duration }
 
 // Chain asks one path after the other until one answers.
 type Chain struct {
-	paths   []*path // the last is the primary
-	wait    time.Duration
+	paths   []*path // the first is Redis
+	patient Patience
 	log     *slog.Logger
 	metrics *metrics
 }
 
-// path is a reader with its budget and breaker.
-type path struct {
-	name   Path
-	reader Reader
-	budget time.Duration
-	waiter *waiter
-	slots  chan struct{}
-	queue  time.Duration
-
-	mu      sync.Mutex
-	breaker breaker
-}
-
-// NewChain makes a chain that waits up to wait on each path for a wanted position.
-func NewChain(p Paths, wait time.Duration, log *slog.Logger, reg prometheus.Registerer) *Chain {
-	c := &Chain{wait: wait, log: log, metrics: newMetrics(reg)}
+// NewChain makes a chain.
+func NewChain(p Paths, patient Patience, log *slog.Logger, reg prometheus.Registerer) *Chain {
+	c := &Chain{patient: patient, log: log, metrics: newMetrics(reg)}
 	for _, one := range []struct {
 		name   Path
 		reader Reader
@@ -69,6 +59,7 @@ func NewChain(p Paths, wait time.Duration, log *slog.Logger, reg prometheus.Regi
 		{PathReplica, p.Replica, SQLBudget, 5 * time.Millisecond, ReplicaConns},
 		{PathStandby, p.Standby, SQLBudget, 5 * time.Millisecond, StandbyConns},
 		{PathPrimary, p.Primary, SQLBudget, 5 * time.Millisecond, PrimaryConns},
+		{PathScan, p.Scan, ScanBudget, 5 * time.Millisecond, ScanConns},
 	} {
 		c.paths = append(c.paths, &path{name: one.name, reader: one.reader, budget: one.budget,
 			slots: make(chan struct{}, one.slots), queue: sqlQueue,
@@ -94,10 +85,27 @@ func (c *Chain) Raffle(ctx context.Context, id int64, w Want) (RaffleDetail, Pos
 	return run(ctx, c, w, func(ctx context.Context, r Reader) (RaffleDetail, Position, error) { return r.Raffle(ctx, id, w.Min) })
 }
 
+// SizeBids is as Bids.
+func (c *Chain) SizeBids(ctx context.Context, q SizeQuery, w Want) (BidPage, Position, error) {
+	return run(ctx, c, w, func(ctx context.Context, r Reader) (BidPage, Position, error) { return r.SizeBids(ctx, q, w.Min) })
+}
+
+// Bid is as Bids, on the SQL paths; the error for an unknown bid is ErrNoBid.
+func (c *Chain) Bid(ctx context.Context, raffleID, id int64, w Want) (readmodel.Bid, Position, error) {
+	return find(ctx, c, w, func(ctx context.Context, f Finder) (readmodel.Bid, Position, error) {
+		return f.Bid(ctx, raffleID, id, w.Min)
+	})
+}
+
+// UserBids is as Bids, on the SQL paths.
+func (c *Chain) UserBids(ctx context.Context, q UserQuery, w Want) (BidPage, Position, error) {
+	return find(ctx, c, w, func(ctx context.Context, f Finder) (BidPage, Position, error) { return f.UserBids(ctx, q, w.Min) })
+}
+
 // Ready returns nil if a path answers that serves reads without a Min-LSN.
 func (c *Chain) Ready(ctx context.Context) error {
 	for _, p := range c.paths {
-		if p.name == PathPrimary {
+		if p.name == PathPrimary || p.name == PathScan {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, p.budget)
@@ -113,10 +121,39 @@ func (c *Chain) Ready(ctx context.Context) error {
 
 type lookup[T any] func(context.Context, Reader) (T, Position, error)
 
+// find looks up what Redis doesn't hold.
+func find[T any](ctx context.Context, c *Chain, w Want, look func(context.Context, Finder) (T, Position, error)) (T, Position, error) {
+	w.sqlOnly = true
+	return run(ctx, c, w, func(ctx context.Context, r Reader) (T, Position, error) {
+		if f, ok := r.(Finder); ok {
+			return look(ctx, f)
+		}
+		var none T
+		return none, Position{}, errNotThere
+	})
+}
+
+// errNotThere: the path was forced for something that it doesn't hold.
+var errNotThere = errors.New("not among what the path holds")
+
+// takes says whether a path is to be asked at all.
+func (w Want) takes(p Path) bool {
+	switch {
+	case w.Force != "":
+		return w.Force == p
+	case p == PathRedis:
+		return !w.sqlOnly
+	case p == PathPrimary:
+		return w.Min != 0
+	}
+	return p != PathScan
+}
+
 func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, at Position, err error) {
 	var errs []error
+	var late readmodel.LSN // where Redis stands if it lags too much
 	for _, p := range c.paths {
-		if w.Force != "" && w.Force != p.name || w.Force == "" && p.name == PathPrimary && w.Min == 0 {
+		if !w.takes(p.name) {
 			continue
 		}
 		start := time.Now()
@@ -124,7 +161,14 @@ func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 		c.metrics.observe(p.name, time.Since(start), err)
 		switch {
 		case err == nil, errors.Is(err, ErrNotFound):
-			return data, at, err
+			if w.Force == "" && c.lags(at) {
+				late = at.LSN
+				continue
+			}
+			if at.LSN > late {
+				return data, at, err
+			}
+			continue // not fresher than Redis
 		case ctx.Err() != nil:
 			return data, Position{}, context.Cause(ctx)
 		case p.name == PathPrimary && errors.Is(err, ErrBehind):
@@ -132,116 +176,12 @@ func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
 	}
+	if late != 0 { // nobody is fresher; the answer of before may be overwritten by now
+		return try(ctx, c, c.paths[0], w, look)
+	}
 	return data, Position{}, fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(errs...))
 }
 
-// try asks one path within its budget, waiting once for the wanted position. A forced path is asked
-// whatever its breaker says, and its breaker is not told.
-func try[T any](ctx context.Context, c *Chain, p *path, w Want, look lookup[T]) (data T, at Position, err error) {
-	evenOpen := w.Force != ""
-	if !evenOpen {
-		ok, trial := p.allow(time.Now())
-		if !ok {
-			return data, at, ErrSpared
-		}
-		evenOpen = trial
-		defer func() { c.done(ctx, p, trial, err) }()
-	}
-	data, at, used, err := within(ctx, p, p.budget, evenOpen, look)
-	if w.Min == 0 || p.name == PathPrimary || !errors.Is(err, ErrBehind) {
-		return data, at, err
-	}
-	waiting, cancel := context.WithTimeout(ctx, c.wait)
-	defer cancel()
-	if err := p.waiter.await(waiting, w.Min); err != nil {
-		return data, at, err
-	}
-	data, at, _, err = within(ctx, p, p.budget-used, evenOpen, look)
-	return data, at, err
-}
-
-// within does a lookup in its turn. Those that have waited don't follow one another into a path whose
-// breaker has opened meanwhile.
-func within[T any](ctx context.Context, p *path, budget time.Duration, evenOpen bool, look lookup[T]) (data T, at Position, used time.Duration, err error) {
-	if cap(p.slots) == 0 {
-		start := time.Now()
-		data, at, err = look(ctx, p.reader)
-		return data, at, time.Since(start), err
-	}
-	if err := p.enter(ctx); err != nil {
-		return data, at, 0, err
-	}
-	defer p.leave()
-	if !evenOpen && p.open() {
-		return data, at, 0, ErrSpared
-	}
-	ctx, cancel := context.WithTimeout(ctx, budget)
-	defer cancel()
-	start := time.Now()
-	data, at, err = look(ctx, p.reader)
-	return data, at, time.Since(start), err
-}
-
-// enter takes a slot or returns ErrBusy.
-func (p *path) enter(ctx context.Context) error {
-	select {
-	case p.slots <- struct{}{}:
-		return nil
-	default:
-	}
-	turn := time.NewTimer(p.queue)
-	defer turn.Stop()
-	select {
-	case p.slots <- struct{}{}:
-		return nil
-	case <-turn.C:
-		return ErrBusy
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (p *path) leave() { <-p.slots }
-
-func (p *path) open() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.breaker.open()
-}
-
-// verdict: a path that answers "behind" or "incomplete" costs a round trip and no budget, so it is not
-// spared. A client that has left or had no turn says nothing about the path, nor does a statement that
-// the server ended as too much work.
-func verdict(ctx context.Context, err error) outcome {
-	switch {
-	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrBehind), errors.Is(err, ErrIncomplete):
-		return worked
-	case ctx.Err() != nil, errors.Is(err, ErrBusy), errors.Is(err, ErrSpared), errors.Is(err, errTooMuch):
-		return unknown
-	}
-	return failed
-}
-
-func (p *path) allow(now time.Time) (ok, trial bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.breaker.allow(now)
-}
-
-// done tells the path's breaker and everybody who watches how a use ended.
-func (c *Chain) done(ctx context.Context, p *path, trial bool, err error) {
-	p.mu.Lock()
-	before := p.breaker.open()
-	p.breaker.done(time.Now(), verdict(ctx, err), trial)
-	open := p.breaker.open()
-	p.mu.Unlock()
-	switch {
-	case open && !before:
-		c.log.WarnContext(ctx, "path failed repeatedly and is spared", "path", p.name, "error", err)
-	case before && !open:
-		c.log.InfoContext(ctx, "path answers again", "path", p.name)
-	default:
-		return
-	}
-	c.metrics.setOpen(p.name, open)
+func (c *Chain) lags(at Position) bool {
+	return at.Path == PathRedis && time.Duration(at.LagMillis)*time.Millisecond > c.patient.MaxLag
 }

@@ -26,7 +26,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	reg.MustRegister(m.tries, m.open)
 	m.answered = map[Path]prometheus.Observer{}
-	for _, p := range []Path{PathRedis, PathReplica, PathStandby, PathPrimary} {
+	for _, p := range []Path{PathRedis, PathReplica, PathStandby, PathPrimary, PathScan} {
 		m.answered[p] = m.tries.WithLabelValues(string(p), result(nil))
 	}
 	return m

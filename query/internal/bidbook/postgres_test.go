@@ -13,7 +13,7 @@ import (
 // R6: a count that takes too long is ended by the server, within the budget, and is known by that.
 func TestR6TooManyBidsToCountAreNotAFailureOfThePath(t *testing.T) {
 	db := testenv.NewDatabase(t)
-	pool, err := NewPool(db.URL("query"), 1)
+	pool, err := NewPool(db.URL("query"), 1, SQLBudget)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,8 @@ type Redis struct {
 	guard  *Guard
 	client *bracket.Client[*proof]
 	epoch  atomic.Uint64 // the last one seen
+
+	outlines outlines
 }
 
 type request = bracket.Request[*proof]

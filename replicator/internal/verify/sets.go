@@ -62,40 +62,45 @@ func (c *comparison) compareSets(ctx context.Context, parts []chunk, told func(m
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.conn.Close()) }()
-	for len(parts) > 0 {
-		var again []chunk
-		readings := make(chan reading, 2)
-		g, ctx := errgroup.WithContext(ctx)
-		g.Go(func() error {
-			defer close(readings)
-			return r.read(ctx, parts, readings)
-		})
-		g.Go(func() error {
-			for got := range readings {
-				differ, err := c.judge(ctx, got)
-				if errors.Is(err, errNotYet) {
-					again = append(again, got.chunk)
-					continue
-				}
-				if err != nil {
-					return err
-				}
-				bad = append(bad, differ...)
-				told(got.members())
-			}
-			return nil
-		})
-		if err := g.Wait(); err != nil {
-			return nil, err
+	for {
+		differ, again, err := c.comparePass(ctx, r, parts, told)
+		bad = append(bad, differ...)
+		if err != nil || len(again) == 0 {
+			return bad, err
 		}
 		// What could not be compared is read again once there is a checkpoint that can be.
-		if parts = again; len(parts) > 0 {
-			if err := c.exactly(ctx, func() (string, error) { return checkpoint(ctx, c.client) }); err != nil {
-				return nil, err
-			}
+		if err := c.exactly(ctx, func() (string, error) { return checkpoint(ctx, c.client) }); err != nil {
+			return nil, err
 		}
+		parts = again
 	}
-	return bad, nil
+}
+
+// comparePass compares each chunk once; again are those that could not be compared yet.
+func (c *comparison) comparePass(ctx context.Context, r *setReader, parts []chunk, told func(members int64)) (bad []key, again []chunk, err error) {
+	readings := make(chan reading, 2)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(readings)
+		return r.read(ctx, parts, readings)
+	})
+	g.Go(func() error {
+		for got := range readings {
+			differ, err := c.judge(ctx, got)
+			if errors.Is(err, errNotYet) {
+				again = append(again, got.chunk)
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			bad = append(bad, differ...)
+			told(got.members())
+		}
+		return nil
+	})
+	err = g.Wait()
+	return bad, again, err
 }
 
 // judge compares a reading with the model at the reading's position.

@@ -13,3 +13,21 @@ WHERE raffle_id = @raffle_id AND size = @size
   AND (-price, created_at, id) > (@after_negative_price::integer, @after_created_at::timestamptz, @after_id::bigint)
 ORDER BY -price, created_at, id
 LIMIT @row_limit::integer;
+
+-- name: BidsOfSize :many
+-- Bids of one size over all raffles, newest first, after a keyset.
+SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
+WHERE size = @size AND (created_at, id) < (@before_created_at::timestamptz, @before_id::bigint)
+ORDER BY created_at DESC, id DESC
+LIMIT @row_limit::integer;
+
+-- name: BidsOfUser :many
+-- Bids of one user, newest first, after a keyset.
+SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
+WHERE user_id = @user_id AND (created_at, id) < (@before_created_at::timestamptz, @before_id::bigint)
+ORDER BY created_at DESC, id DESC
+LIMIT @row_limit::integer;
+
+-- name: Bid :one
+SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
+WHERE raffle_id = @raffle_id AND id = @id;

@@ -1,0 +1,96 @@
+package bench
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// wrkConnections keep both processors busy: the latency of a lookup behind others costs no throughput.
+const wrkConnections = 256
+
+// A SQL path has 16 connections and sheds what would wait too long for one.
+const sqlClients = 32
+
+// load is what wrk asks for: the paths at random, all with the same headers.
+type load struct {
+	addr    string
+	paths   []string
+	headers []string // "Name: value"
+	clients int      // connections
+}
+
+// pick is wrk's script: a random line of the file whose name is given behind --.
+const pick = `local paths, n = {}, 0
+init = function(args)
+  for line in io.lines(args[1]) do n = n + 1; paths[n] = line end
+  math.randomseed(tonumber(args[2]) + os.time())
+end
+request = function() return wrk.format(nil, paths[math.random(n)]) end
+`
+
+var (
+	wrkRate  = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
+	wrkTotal = regexp.MustCompile(`(\d+) requests in`)
+)
+
+// warm is run without a look at the answers: plans, caches and connections are made.
+func (l load) warm(b *testing.B, d time.Duration) { l.wrk(b, d) }
+
+// run returns the requests per second, how many there were, and the generator's processor time. Any answer
+// but a 2xx or 3xx fails the benchmark.
+func (l load) run(b *testing.B, d time.Duration) (perSecond float64, requests int, generator time.Duration) {
+	b.Helper()
+	out, generator := l.wrk(b, d)
+	rate, total := wrkRate.FindStringSubmatch(out), wrkTotal.FindStringSubmatch(out)
+	if rate == nil || total == nil || strings.Contains(out, "Non-2xx") {
+		b.Fatalf("%s: wrk says\n%s", l.paths[0], out)
+	}
+	perSecond, err := strconv.ParseFloat(rate[1], 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if requests, err = strconv.Atoi(total[1]); err != nil {
+		b.Fatal(err)
+	}
+	return perSecond, requests, generator
+}
+
+func (l load) wrk(b *testing.B, d time.Duration) (out string, generator time.Duration) {
+	b.Helper()
+	dir := b.TempDir()
+	script, list := filepath.Join(dir, "pick.lua"), filepath.Join(dir, "paths")
+	for name, text := range map[string]string{script: pick, list: strings.Join(l.paths, "\n") + "\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	args := []string{"-t2", "-c" + strconv.Itoa(l.clients), "-d" + d.String()}
+	for _, h := range l.headers {
+		args = append(args, "-H", h)
+	}
+	url := "http://" + l.addr
+	if len(l.paths) == 1 { // without a script, which costs the generator
+		url += l.paths[0]
+	} else {
+		args = append(args, "-s", script)
+	}
+	args = append(args, url)
+	if len(l.paths) > 1 {
+		args = append(args, "--", list, strconv.Itoa(os.Getpid()))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), d+30*time.Second)
+	defer cancel()
+	c := exec.CommandContext(ctx, "wrk", args...)
+	text, err := c.CombinedOutput()
+	if err != nil {
+		b.Fatalf("wrk (deploy/local/install wrk): %v\n%s", err, text)
+	}
+	return string(text), c.ProcessState.UserTime() + c.ProcessState.SystemTime()
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+// reads are what is asked while something fails. Their answers never change meanwhile.
+var reads = []string{
+	"/v1/raffles/1/bids?size=270", "/v1/raffles/1/bids?size=270&order=highest", "/v1/raffles/1/bids?size=255",
+	"/v1/raffles/1", "/v1/raffles?limit=20", "/v1/bids?size=260",
+}
+
+// R6: whatever happens to Redis, reads keep answering the same, within its budget and the replica's time;
+// the breaker shows it and everything recovers by itself.
+func TestR6ReadsStayRight(t *testing.T) {
+	s := startStack(t)
+	proxy := testenv.StartProxy(t, s.redis.Addr())
+	c := s.config()
+	c.RedisURL = proxy.URL(s.redis.URL())
+	s.url = s.serve(t, c)
+	refill := func(t testing.TB) { s.load(t, s.checkpoint.Epoch, "token-1") }
+	for _, f := range []struct {
+		name         string
+		breaks, ends func(testing.TB)
+		opens        bool // a failure opens the breaker; what answers "incomplete" costs a round trip only
+	}{
+		{"SIGSTOPped", s.redis.Pause, s.redis.Resume, true},
+		{"killed", s.redis.Kill, s.redis.Start, true},
+		{"flushed", func(t testing.TB) { s.redisDo(t, "FLUSHALL") }, refill, false},
+		{"full and flushed", func(t testing.TB) { s.redisDo(t, "FLUSHALL"); s.redisDo(t, "CONFIG", "SET", "maxmemory", "1") },
+			func(t testing.TB) { s.redisDo(t, "CONFIG", "SET", "maxmemory", "0"); refill(t) }, false},
+		{"answering errors", func(t testing.TB) { s.redisDo(t, "CONFIG", "SET", "requirepass", "x"); proxy.Cut() },
+			func(t testing.TB) { s.redisDo(t, "CONFIG", "SET", "requirepass", "") }, true},
+		{"slow by 1 s", func(testing.TB) { proxy.SetDelay(time.Second, 0) }, func(testing.TB) { proxy.SetDelay(0, 0) }, true},
+		{"cut off", func(t testing.TB) { proxy.Refuse(t, true); proxy.Cut() }, func(t testing.TB) { proxy.Refuse(t, false) }, true},
+	} {
+		t.Run(f.name, func(t *testing.T) {
+			testenv.Eventually(t, patience, "Redis answers", func() bool { return s.get(t, reads[0]).path() == "redis" })
+			want := s.ask(t, reads)
+			f.breaks(t)
+			p99 := s.hammer(t, reads, want, "replica")
+			fmt.Printf("Redis %-17s p99 %v\n", f.name, p99.Round(100*time.Microsecond))
+			if limit := 50*time.Millisecond + 500*time.Millisecond; p99 > limit { // as in R6 above
+				t.Errorf("R6: p99 %v", p99)
+			}
+			if open := s.breaker(t, "redis"); open != f.opens {
+				t.Errorf("R6: breaker open: %v", open)
+			}
+			f.ends(t)
+			testenv.Eventually(t, patience, "Redis is used again", func() bool {
+				return s.get(t, reads[0]).path() == "redis" && !s.breaker(t, "redis")
+			})
+			s.hammer(t, reads, want, "")
+		})
+	}
+	t.Run("Redis and pgpool killed", func(t *testing.T) {
+		want := s.ask(t, reads)
+		s.redis.Kill(t)
+		s.pgpool.Kill(t)
+		p99 := s.hammer(t, reads, want, "standby")
+		fmt.Printf("Redis and pgpool killed    p99 %v\n", p99.Round(100*time.Microsecond))
+		s.redis.Start(t)
+		s.pgpool.Start(t)
+		testenv.Eventually(t, patience, "Redis is used again", func() bool { return s.get(t, reads[0]).path() == "redis" })
+	})
+}
+
+// ask returns the bodies without their cursors.
+func (s *stack) ask(t testing.TB, paths []string) map[string]string {
+	t.Helper()
+	bodies := map[string]string{}
+	for _, p := range paths {
+		a := s.get(t, p)
+		if a.status != http.StatusOK {
+			t.Fatalf("%s: %d %s", p, a.status, a.body)
+		}
+		bodies[p] = cursorPart.ReplaceAllString(a.body, "")
+	}
+	return bodies
+}
+
+// hammer has eight clients ask 50 times each, holds the answers against want and returns the 99th
+// percentile of their times. Most answers must come from the path that stands in, if there is one.
+func (s *stack) hammer(t *testing.T, paths []string, want map[string]string, standIn string) time.Duration {
+	t.Helper()
+	var mu sync.Mutex
+	var took []time.Duration
+	from := map[string]int{}
+	var wg sync.WaitGroup
+	for client := range 8 {
+		wg.Go(func() {
+			for i := range 50 {
+				path := paths[(client+i)%len(paths)]
+				a := request(t, http.MethodGet, s.url+path)
+				if a.status != http.StatusOK || cursorPart.ReplaceAllString(a.body, "") != want[path] {
+					t.Errorf("R6: %s from %s: %d %.300s", path, a.path(), a.status, a.body)
+				}
+				mu.Lock()
+				took = append(took, a.took)
+				from[a.path()]++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if standIn != "" && from[standIn] < 300 {
+		t.Errorf("R6: answers come from %v", from)
+	}
+	slices.Sort(took)
+	return took[len(took)*99/100]
+}
+
+func (s *stack) redisDo(t testing.TB, args ...any) {
+	t.Helper()
+	if err := s.rdb.Do(t.Context(), args...).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// breaker is what the metrics say.
+func (s *stack) breaker(t testing.TB, path string) bool {
+	t.Helper()
+	families, err := s.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "query_path_breaker_open" && m.GetLabel()[0].GetValue() == path {
+				return m.GetGauge().GetValue() == 1
+			}
+		}
+	}
+	t.Fatal("no such metric")
+	return false
+}
+
+// R3: a Redis that lags too much is left for a replica that is fresher, and for no other.
+func TestR3LaggingRedis(t *testing.T) {
+	s := startStack(t)
+	c := s.config()
+	c.RedisMaxLag = 2 * time.Second
+	s.url = s.serve(t, c)
+	testenv.Eventually(t, patience, "the replica answers", func() bool { return s.get(t, someBids, "Read-Path", "replica").status == 200 })
+	s.setCheckpoint(t, func(*readmodel.Checkpoint) {}) // with a probe of now
+	s.expect(t, http.StatusOK, "redis", someBids)
+	s.sqlBid(t)
+	s.standby.WaitReplay(t)
+	stuck := s.checkpoint
+	stuck.ProbeAt = time.Now().Add(-time.Minute).UnixMicro()
+	stuck.ProbeSeen = stuck.ProbeAt
+	if err := s.rdb.Set(t.Context(), readmodel.CheckpointKey, stuck.String(), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	a := s.expect(t, http.StatusOK, "replica", someBids)
+	if !strings.Contains(a.body, `"price":7,`) {
+		t.Errorf("the new bid is not in %s", a.body)
+	}
+	a = s.expect(t, http.StatusOK, "redis", someBids, "Read-Path", "redis")
+	if lag, err := strconv.Atoi(a.header.Get("Read-Lag-Ms")); err != nil || lag < 50_000 {
+		t.Errorf("R3: lag %q", a.header.Get("Read-Lag-Ms"))
+	}
+	stuck.LSN = s.lsn(t) + 1<<20 // nobody is fresher
+	if err := s.rdb.Set(t.Context(), readmodel.CheckpointKey, stuck.String(), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, http.StatusOK, "redis", someBids)
+}

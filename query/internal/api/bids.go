@@ -1,0 +1,142 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/gorilla/mux"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/auth"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
+)
+
+// The kinds of cursors of lists of bids that have no choice of order.
+const (
+	kindSize = 's'
+	kindUser = 'u'
+)
+
+// rooms hold the bids of pages.
+var rooms = sync.Pool{New: func() any { return new([]readmodel.Bid) }}
+
+func (a *API) raffleBids(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, "id", errNoRaffle)
+	if err != nil {
+		return err
+	}
+	p := readParams(r, "size", "order", "limit", "cursor")
+	p.required("size")
+	q := bidbook.BidsQuery{RaffleID: id, Size: int16(p.number("size", maxSize, 1)),
+		Order: orders[p.choice("order", "newest", "highest")], Limit: p.number("limit", maxBids, defaultLimit)}
+	l, err := a.list(r, p, cursor{kind: byte(q.Order), raffle: id, size: q.Size})
+	if err != nil {
+		return err
+	}
+	room := rooms.Get().(*[]readmodel.Bid)
+	defer rooms.Put(room)
+	q.Room, q.After = *room, l.after()
+	page, at, err := a.book.Bids(r.Context(), q, l.want)
+	return a.bidPage(w, l, room, page, at, err)
+}
+
+func (a *API) sizeBids(w http.ResponseWriter, r *http.Request) error {
+	p := readParams(r, "size", "limit", "cursor")
+	p.required("size")
+	q := bidbook.SizeQuery{Size: int16(p.number("size", maxSize, 1)), Limit: p.number("limit", maxBids, defaultLimit)}
+	l, err := a.list(r, p, cursor{kind: kindSize, size: q.Size})
+	if err != nil {
+		return err
+	}
+	room := rooms.Get().(*[]readmodel.Bid)
+	defer rooms.Put(room)
+	q.Room, q.After = *room, l.after()
+	page, at, err := a.book.SizeBids(r.Context(), q, l.want)
+	return a.bidPage(w, l, room, page, at, err)
+}
+
+func (a *API) myBids(w http.ResponseWriter, r *http.Request) error {
+	who, err := a.user(r)
+	if err != nil {
+		return err
+	}
+	p := readParams(r, "limit", "cursor")
+	q := bidbook.UserQuery{UserID: who.UserID, Limit: p.number("limit", maxBids, defaultLimit)}
+	l, err := a.list(r, p, cursor{kind: kindUser, raffle: who.UserID})
+	if err == nil {
+		err = l.noScan()
+	}
+	if err != nil {
+		return err
+	}
+	q.After = l.after()
+	page, at, err := a.book.UserBids(r.Context(), q, l.want)
+	w.Header()["Cache-Control"] = noStore
+	return a.bidPage(w, l, &[]readmodel.Bid{}, page, at, err)
+}
+
+var noStore = []string{"no-store"}
+
+// user checks the token of a request (RFC 6750, section 2.1).
+func (a *API) user(r *http.Request) (auth.Identity, error) {
+	values := r.Header["Authorization"]
+	scheme, token, _ := strings.Cut(strings.Join(values, ","), " ")
+	if len(values) != 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return auth.Identity{}, web.NewProblem(http.StatusUnauthorized, "send a token: Authorization: Bearer ...")
+	}
+	if a.verifier == nil {
+		return auth.Identity{}, auth.ErrNoKeys
+	}
+	return a.verifier.Verify(r.Context(), token)
+}
+
+// bidPage answers with a page that was read into room.
+func (a *API) bidPage(w http.ResponseWriter, l list, room *[]readmodel.Bid, page bidbook.BidPage, at bidbook.Position, err error) error {
+	if err != nil {
+		return a.failed(w, at, err, l)
+	}
+	*room = page.Bids
+	var next *cursor
+	if page.More {
+		b := page.Bids[len(page.Bids)-1]
+		after := bidbook.Keyset{At: b.CreatedAt, ID: b.ID}
+		if l.is.kind == byte(bidbook.Highest) {
+			after.Price = b.Price
+		}
+		next = l.next(after, at)
+	}
+	return respond(w, at, func(dst []byte) []byte { return appendBidPage(dst, page.Bids, next) })
+}
+
+func (a *API) bid(w http.ResponseWriter, r *http.Request) error {
+	raffle, err := pathID(r, "id", errNoRaffle)
+	if err != nil {
+		return err
+	}
+	id, err := pathID(r, "bid_id", bidbook.ErrNoBid)
+	if err != nil {
+		return err
+	}
+	l, err := a.one(r)
+	if err != nil {
+		return err
+	}
+	b, at, err := a.book.Bid(r.Context(), raffle, id, l.want)
+	if err != nil {
+		return a.failed(w, at, err, l)
+	}
+	return respond(w, at, func(dst []byte) []byte { return appendBid(dst, &clock{}, &b) })
+}
+
+// pathID reads an id from the path. What can't be one names nothing.
+func pathID(r *http.Request, name string, missing error) (int64, error) {
+	s := mux.Vars(r)[name]
+	id, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || id < 1 || s[0] < '1' || s[0] > '9' {
+		return 0, missing
+	}
+	return id, nil
+}

@@ -1,0 +1,112 @@
+package api
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
+)
+
+// document is an encoded body with its entity tag. One that is kept is compressed once for all that ask.
+type document struct {
+	plain []byte
+	tag   string
+	kept  bool
+	forms [3]func() form
+}
+
+// form is a body in one coding and the headers that go with it.
+type form struct {
+	body           []byte
+	tag, length    []string
+	contentCodings []string
+}
+
+// coding is a content coding (RFC 9110, section 8.4.1) that bodies are served in.
+type coding int
+
+const (
+	identity coding = iota
+	gzipped
+	zstandard
+)
+
+var codingNames = [...]string{identity: "identity", gzipped: "gzip", zstandard: "zstd"}
+
+func newDocument(plain []byte) *document {
+	sum := sha256.Sum256(plain)
+	d := &document{plain: plain, tag: hex.EncodeToString(sum[:12])}
+	for c := range d.forms {
+		d.forms[c] = sync.OnceValue(func() form { return d.form(coding(c)) })
+	}
+	return d
+}
+
+func (d *document) form(c coding) form {
+	f := form{body: d.plain, tag: []string{`"` + d.tag + `"`}}
+	if c != identity {
+		f.body = compress(c, d.plain)
+		f.tag = []string{`"` + d.tag + "-" + codingNames[c] + `"`} // other bytes, so another tag
+		f.contentCodings = []string{codingNames[c]}
+	}
+	f.length = []string{strconv.Itoa(len(f.body))}
+	return f
+}
+
+var zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		panic("api: zstd: " + err.Error()) // only for options that contradict each other
+	}
+	return e
+})
+
+func compress(c coding, b []byte) []byte {
+	if c == zstandard {
+		return zstdEncoder().EncodeAll(b, nil)
+	}
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, err := w.Write(b)
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		panic("api: gzip: " + err.Error()) // a buffer takes everything
+	}
+	return out.Bytes()
+}
+
+var (
+	varyHeader = []string{"Accept-Encoding"}
+	revalidate = []string{"no-cache"} // may be kept, must be asked for
+)
+
+// send answers with the document in the coding that the client likes best, or with 304 if it has it.
+func (d *document) send(w http.ResponseWriter, r *http.Request, at bidbook.Position) error {
+	c := identity
+	if d.kept {
+		c = accepted(r.Header["Accept-Encoding"])
+	}
+	f := d.forms[c]()
+	h := w.Header()
+	setPosition(h, at)
+	h["Etag"], h["Vary"], h["Cache-Control"] = f.tag, varyHeader, revalidate
+	if matches(r.Header["If-None-Match"], f.tag[0]) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h["Content-Type"], h["Content-Length"] = jsonType, f.length
+	if f.contentCodings != nil {
+		h["Content-Encoding"] = f.contentCodings
+	}
+	_, err := w.Write(f.body)
+	return err
+}

@@ -1,0 +1,136 @@
+package bidbook
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// How long a read waits for its turn on a SQL path before it takes the next path. Waiting for a turn is
+// not the path's fault, so it is outside of the budget.
+const sqlQueue = 250 * time.Millisecond
+
+// path is a reader with its budget and breaker.
+type path struct {
+	name   Path
+	reader Reader
+	budget time.Duration
+	waiter *waiter
+	slots  chan struct{}
+	queue  time.Duration
+
+	mu      sync.Mutex
+	breaker breaker
+}
+
+// try asks one path within its budget, waiting once for the wanted position. A forced path is asked
+// whatever its breaker says, and its breaker is not told.
+func try[T any](ctx context.Context, c *Chain, p *path, w Want, look lookup[T]) (data T, at Position, err error) {
+	evenOpen := w.Force != ""
+	if !evenOpen {
+		ok, trial := p.allow(time.Now())
+		if !ok {
+			return data, at, ErrSpared
+		}
+		evenOpen = trial
+		defer func() { c.done(ctx, p, trial, err) }()
+	}
+	data, at, used, err := within(ctx, p, p.budget, evenOpen, look)
+	if w.Min == 0 || p.name == PathPrimary || !errors.Is(err, ErrBehind) {
+		return data, at, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, c.patient.MinLSN)
+	defer cancel()
+	if err := p.waiter.await(waiting, w.Min); err != nil {
+		return data, at, err
+	}
+	data, at, _, err = within(ctx, p, p.budget-used, evenOpen, look)
+	return data, at, err
+}
+
+// within does a lookup in its turn. Those that have waited don't follow one another into a path whose
+// breaker has opened meanwhile.
+func within[T any](ctx context.Context, p *path, budget time.Duration, evenOpen bool, look lookup[T]) (data T, at Position, used time.Duration, err error) {
+	if cap(p.slots) == 0 {
+		start := time.Now()
+		data, at, err = look(ctx, p.reader)
+		return data, at, time.Since(start), err
+	}
+	if err := p.enter(ctx); err != nil {
+		return data, at, 0, err
+	}
+	defer p.leave()
+	if !evenOpen && p.open() {
+		return data, at, 0, ErrSpared
+	}
+	ctx, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	start := time.Now()
+	data, at, err = look(ctx, p.reader)
+	return data, at, time.Since(start), err
+}
+
+// enter takes a slot or returns ErrBusy.
+func (p *path) enter(ctx context.Context) error {
+	select {
+	case p.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	turn := time.NewTimer(p.queue)
+	defer turn.Stop()
+	select {
+	case p.slots <- struct{}{}:
+		return nil
+	case <-turn.C:
+		return ErrBusy
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (p *path) leave() { <-p.slots }
+
+func (p *path) open() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.breaker.open()
+}
+
+// verdict: a path that answers "behind" or "incomplete" costs a round trip and no budget, so it is not
+// spared. A client that has left or had no turn says nothing about the path, nor does a statement that
+// the server ended as too much work.
+func verdict(ctx context.Context, err error) outcome {
+	switch {
+	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrBehind), errors.Is(err, ErrIncomplete):
+		return worked
+	case ctx.Err() != nil, errors.Is(err, ErrBusy), errors.Is(err, ErrSpared), errors.Is(err, errTooMuch):
+		return unknown
+	}
+	return failed
+}
+
+func (p *path) allow(now time.Time) (ok, trial bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.breaker.allow(now)
+}
+
+// done tells the path's breaker and everybody who watches how a use ended.
+func (c *Chain) done(ctx context.Context, p *path, trial bool, err error) {
+	p.mu.Lock()
+	before := p.breaker.open()
+	p.breaker.done(time.Now(), verdict(ctx, err), trial)
+	open := p.breaker.open()
+	p.mu.Unlock()
+	switch {
+	case open && !before:
+		c.log.WarnContext(ctx, "path failed repeatedly and is spared", "path", p.name, "error", err)
+	case before && !open:
+		c.log.InfoContext(ctx, "path answers again", "path", p.name)
+	default:
+		return
+	}
+	c.metrics.setOpen(p.name, open)
+}

@@ -1,0 +1,143 @@
+package bidbook
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bracket"
+)
+
+// outline is what has to be known of a raffle to ask for its details in one round trip.
+type outline struct {
+	product int64
+	sizes   []int16
+}
+
+// outlines remembers what raffles looked like when they were read last. It is only a guess of what to ask
+// for: the answer says itself whether the guess was right.
+type outlines struct {
+	mu sync.RWMutex
+	m  map[int64]outline
+}
+
+// A raffle's outline takes about 100 bytes.
+const maxOutlines = 50_000
+
+func (o *outlines) get(id int64) outline {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.m[id]
+}
+
+func (o *outlines) put(id int64, v outline) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.m == nil || len(o.m) >= maxOutlines {
+		o.m = make(map[int64]outline)
+	}
+	o.m[id] = v
+}
+
+// Raffle asks for all at once as the raffle looked the last time, and again if it looks different now.
+func (r *Redis) Raffle(_ context.Context, id int64, least readmodel.LSN) (RaffleDetail, Position, error) {
+	ask := r.client.Request()
+	defer ask.Release()
+	guess := r.outlines.get(id)
+	p, err := r.ask(ask, least, func(e readmodel.Epoch) { writeDetail(ask, e, id, guess) })
+	if err != nil {
+		return RaffleDetail{}, p.at, err
+	}
+	d, seen, err := readOutline(ask, id)
+	if err != nil {
+		return d, p.at, err
+	}
+	if seen.product != guess.product || !slices.Equal(seen.sizes, guess.sizes) {
+		r.outlines.put(id, seen)
+		if err := r.again(ask, p, func(e readmodel.Epoch) { writeDetail(ask, e, id, seen) }); err != nil {
+			return d, p.at, err
+		}
+		var now outline
+		if d, now, err = readOutline(ask, id); err != nil {
+			return d, p.at, err
+		}
+		if now.product != seen.product || !slices.Equal(now.sizes, seen.sizes) {
+			return d, p.at, fmt.Errorf("%w: raffle %d gets its first bids", ErrIncomplete, id)
+		}
+	}
+	return d, p.at, readDetail(ask, &d, seen.sizes)
+}
+
+func writeDetail(ask *request, e readmodel.Epoch, id int64, o outline) {
+	ask.Command("GET", e.Raffle(id))
+	ask.Command("SMEMBERS", e.Sizes(id))
+	if o.product == 0 {
+		return
+	}
+	ask.Command("HGET", e.Products(), strconv.FormatInt(o.product, 10))
+	for _, size := range o.sizes {
+		ask.Command("ZCARD", e.Newest(id, size))
+		ask.Command("ZRANGE", e.Highest(id, size), "0", "0")
+	}
+}
+
+func readOutline(ask *request, id int64) (d RaffleDetail, o outline, err error) {
+	entry := ask.Bytes()
+	if entry == nil && ask.Err() == nil {
+		return d, o, fmt.Errorf("%w: raffle %d", ErrIncomplete, id)
+	}
+	if o.sizes, err = readSizes(&ask.Replies); err != nil {
+		return d, o, fmt.Errorf("raffle %d: %w", id, err)
+	}
+	d.Raffle, err = readmodel.ParseRaffle(entry)
+	o.product = d.Raffle.ProductID
+	return d, o, err
+}
+
+// readSizes returns the sizes ascending; a set without RaffleKnown is not whole.
+func readSizes(from *bracket.Replies) ([]int16, error) {
+	n := from.Len()
+	sizes, known := make([]int16, 0, n), false
+	for range n {
+		m := from.Bytes()
+		size, err := strconv.ParseInt(string(m), 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("size %q: %w", m, readmodel.ErrCorrupt)
+		}
+		if size == 0 {
+			known = true
+		} else {
+			sizes = append(sizes, int16(size))
+		}
+	}
+	if from.Err() == nil && !known {
+		return nil, fmt.Errorf("%w: its sizes", ErrIncomplete)
+	}
+	slices.Sort(sizes)
+	return sizes, from.Err()
+}
+
+func readDetail(ask *request, d *RaffleDetail, sizes []int16) (err error) {
+	product := ask.Bytes()
+	if product == nil && ask.Err() == nil {
+		return fmt.Errorf("%w: product %d", ErrIncomplete, d.Raffle.ProductID)
+	}
+	if d.Product, err = readmodel.ParseProduct(product); err != nil {
+		return err
+	}
+	for _, size := range sizes {
+		count, n := ask.Int(), ask.Len()
+		if ask.Err() == nil && (count == 0 || n == 0) {
+			return fmt.Errorf("%w: raffle %d size %d", ErrIncomplete, d.Raffle.ID, size)
+		}
+		bid, err := readmodel.ParseMember(d.Raffle.ID, size, ask.Bytes())
+		if err != nil {
+			return err
+		}
+		d.Sizes = append(d.Sizes, SizeSummary{Size: size, Count: int64(count), Highest: bid.Price})
+	}
+	return ask.Err()
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/auth"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+// The list of raffles is encoded once per change: the same bytes with the same tag until a raffle changes,
+// in each coding, and never an old one afterwards.
+func TestRaffleListIsKeptUntilItChanges(t *testing.T) {
+	s := startStack(t)
+	const list = "/v1/raffles?limit=100"
+	plain := s.expect(t, http.StatusOK, "redis", list)
+	s.setCheckpoint(t, func(c *readmodel.Checkpoint) { c.LSN++ }) // bids only
+	again := s.expect(t, http.StatusOK, "redis", list)
+	if again.body != plain.body || again.header.Get("Etag") != plain.header.Get("Etag") || again.header.Get("Read-LSN") != s.checkpoint.LSN.String() {
+		t.Errorf("nothing changed, but %v became %v", plain.header, again.header)
+	}
+	tags := map[string]bool{plain.header.Get("Etag"): true}
+	for coding, open := range map[string]func(io.Reader) (io.Reader, error){
+		"gzip": func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
+		"zstd": func(r io.Reader) (io.Reader, error) { return zstd.NewReader(r) },
+	} {
+		a := request(t, http.MethodGet, s.url+list, "Accept-Encoding", coding)
+		r, err := open(strings.NewReader(a.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(r); err != nil || string(body) != plain.body {
+			t.Errorf("%s: another body, %v", coding, err)
+		}
+		if a.header.Get("Content-Encoding") != coding || a.header.Get("Vary") != "Accept-Encoding" || len(a.body) > len(plain.body)/2 {
+			t.Errorf("%s: %d bytes, %v", coding, len(a.body), a.header)
+		}
+		tags[a.header.Get("Etag")] = true
+		if b := s.get(t, list, "If-None-Match", a.header.Get("Etag"), "Accept-Encoding", coding); b.status != http.StatusNotModified || b.body != "" || b.path() != "redis" {
+			t.Errorf("%s: If-None-Match: %d", coding, b.status)
+		}
+		if b := s.get(t, list, "If-None-Match", a.header.Get("Etag")); b.status != http.StatusOK {
+			t.Errorf("the tag of %s matches the plain body: %d", coding, b.status)
+		}
+	}
+	if len(tags) != 3 {
+		t.Errorf("tags %v", tags)
+	}
+	s.closeRaffle(t, decode[rafflePage](t, plain).Raffles[0].ID)
+	a := s.expect(t, http.StatusOK, "redis", list, "If-None-Match", plain.header.Get("Etag"))
+	if want := s.expect(t, http.StatusOK, "primary", list, "Read-Path", "primary"); cursorPart.ReplaceAllString(a.body, "") != cursorPart.ReplaceAllString(want.body, "") {
+		t.Errorf("after a change: %.300s, want %.300s", a.body, want.body)
+	}
+	// Without a version nothing can be known to be unchanged.
+	if err := s.rdb.Del(t.Context(), s.checkpoint.Epoch.RafflesVersion()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, http.StatusOK, "redis", list, "If-None-Match", `"x"`)
+}
+
+// A raffle that starts is in the list of the open ones at once, though nothing was written.
+func TestRaffleListSeesARaffleStart(t *testing.T) {
+	s := startStack(t)
+	list := "/v1/raffles?limit=" + strconv.Itoa(raffles)
+	before := decode[rafflePage](t, s.expect(t, http.StatusOK, "redis", list))
+	s.exec(t, "UPDATE raffles SET starts_at = now() + interval '1500 milliseconds' WHERE id = 2") // not started yet
+	s.reload(t)
+	s.expect(t, http.StatusOK, "redis", list)
+	testenv.Eventually(t, patience, "the raffle is open", func() bool {
+		return len(decode[rafflePage](t, s.expect(t, http.StatusOK, "redis", list)).Raffles) == len(before.Raffles)+1
+	})
+}
+
+// The capped set of a size is believed only above the newest bid that it ever dropped (R1).
+func TestR1SizeBelowItsFloorIsSQLs(t *testing.T) {
+	s := startStack(t)
+	e := s.checkpoint.Epoch
+	all := collect(t, s, "SELECT id FROM bids WHERE size = 270 ORDER BY created_at DESC, id DESC", scanID)
+	dropped, err := s.rdb.ZRangeWithScores(t.Context(), e.SizeNewest(270), 0, 1999).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	floor := dropped[len(dropped)-1]
+	if err := s.rdb.ZRemRangeByRank(t.Context(), e.SizeNewest(270), 0, 1999).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.rdb.Set(t.Context(), e.SizeFloor(270), strconv.FormatInt(int64(floor.Score), 10), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, http.StatusOK, "redis", "/v1/bids?size=270&limit=700")
+	s.expect(t, http.StatusOK, "replica", "/v1/bids?size=270&limit=1000")
+	s.expect(t, http.StatusOK, "replica", "/v1/bids?size=255")
+	seen := map[string]bool{}
+	var got []int64
+	for next := ""; ; {
+		a := s.get(t, "/v1/bids?size=270&limit=333"+next)
+		seen[a.path()] = true
+		p := decode[bidPage](t, a)
+		for _, b := range p.Bids {
+			got = append(got, b.ID)
+		}
+		if p.NextCursor == nil {
+			break
+		}
+		next = "&cursor=" + *p.NextCursor
+	}
+	if !slices.Equal(got, all) || !seen["redis"] || !seen["replica"] {
+		t.Errorf("R1: %d of %d bids from %v", len(got), len(all), seen)
+	}
+}
+
+// A raffle's details are asked for as they were the last time, and right when they are not so any more.
+func TestDetailFollowsNewSizes(t *testing.T) {
+	s := startStack(t)
+	for _, size := range []int16{280, 285} {
+		s.expect(t, http.StatusOK, "redis", "/v1/raffles/1")
+		s.place(t, size, 777)
+		s.sameOnAllPaths(t, "/v1/raffles/1")
+	}
+}
+
+func TestOneBidAndMyBids(t *testing.T) {
+	s := startStack(t)
+	keys, err := auth.OpenFolder(t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	published := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := io.Copy(w, bytes.NewReader(keys.JWKS())); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer published.Close()
+	c := s.config()
+	c.JWKSURL = published.URL
+	s.url = s.serve(t, c)
+	sign := func(user int64, ttl time.Duration) string {
+		token, err := auth.NewSigner(keys, ttl, time.Now).Sign(user, auth.RoleBidder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "Bearer " + token
+	}
+	testenv.Eventually(t, patience, "the replica answers", func() bool { return s.get(t, "/v1/raffles/1/bids/10002").path() == "replica" })
+	one := s.expect(t, http.StatusOK, "replica", "/v1/raffles/1/bids/10002")
+	if listed := s.get(t, "/v1/raffles/1/bids?size=260").body; !strings.Contains(listed, strings.TrimSuffix(one.body, "\n")) {
+		t.Errorf("%s is not in %s", one.body, listed)
+	}
+	s.expect(t, http.StatusServiceUnavailable, "", "/v1/raffles/1/bids/10002", "Read-Path", "redis")
+
+	want := collect(t, s, "SELECT id FROM bids WHERE user_id = 3 ORDER BY created_at DESC, id DESC", scanID)
+	var got []int64
+	for page, next := 0, ""; ; page++ {
+		path := []string{"replica", "standby", "primary"}[page%3]
+		a := s.expect(t, http.StatusOK, path, "/v1/me/bids?limit=20"+next, "Read-Path", path, "Authorization", sign(3, time.Hour))
+		if a.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%v", a.header)
+		}
+		p := decode[bidPage](t, a)
+		for _, b := range p.Bids {
+			got = append(got, b.ID)
+		}
+		if p.NextCursor == nil {
+			break
+		}
+		next = "&cursor=" + *p.NextCursor
+		if a := s.get(t, "/v1/me/bids?limit=20"+next, "Authorization", sign(4, time.Hour)); a.status != http.StatusBadRequest {
+			t.Errorf("another user's cursor: %d", a.status)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("my bids: %d, want %d", len(got), len(want))
+	}
+	for _, token := range []string{"", "Bearer", "Bearer x", "Basic eDp5", sign(3, -time.Hour), sign(3, time.Hour) + "x"} {
+		a := s.get(t, "/v1/me/bids", "Authorization", token)
+		if a.status != http.StatusUnauthorized || a.header.Get("WWW-Authenticate") == "" {
+			t.Errorf("token %q: %d", token, a.status)
+		}
+	}
+}
+
+func (s *stack) exec(t testing.TB, sql string) {
+	t.Helper()
+	if _, err := s.sql.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reload builds the next epoch from what the database has now.
+func (s *stack) reload(t testing.TB) {
+	t.Helper()
+	s.load(t, s.checkpoint.Epoch+1, s.checkpoint.Token)
+	s.standby.WaitReplay(t)
+}
+
+func (s *stack) closeRaffle(t testing.TB, id int64) {
+	t.Helper()
+	read := func() readmodel.Raffle {
+		return collect(t, s, "SELECT id, product_id, seller_id, "+micros("starts_at")+", "+micros("ends_at")+", coalesce("+micros("closed_at")+
+			", 0), coalesce(closing_price, 0) FROM raffles WHERE id = "+strconv.FormatInt(id, 10), pgx.RowToStructByPos[readmodel.Raffle])[0]
+	}
+	was := read()
+	s.exec(t, "UPDATE raffles SET closed_at = now() WHERE id = "+strconv.FormatInt(id, 10))
+	is := read()
+	e, pipe := s.checkpoint.Epoch, s.rdb.Pipeline()
+	pipe.ZRem(t.Context(), e.Raffles(), was.AppendMember(nil))
+	pipe.ZAdd(t.Context(), e.Raffles(), z(string(is.AppendMember(nil)), is.EndScore()))
+	pipe.Set(t.Context(), e.Raffle(id), is.AppendMember(nil), 0)
+	pipe.Set(t.Context(), e.RafflesVersion(), s.lsn(t).String(), 0)
+	s.advance(t, pipe)
+}
