@@ -80,7 +80,7 @@ func (s *system) contents(served readmodel.Epoch) (keys []string) {
 func (s *system) members(e readmodel.Epoch, key string) ([]string, error) {
 	var size int16
 	if n, _ := fmt.Sscanf(key, "{s%d}:", &size); n == 1 {
-		return s.redis.ZRangeByScore(s.ctx, key, &redis.ZRangeBy{Min: fmt.Sprintf("(%d", s.floor(e, size)), Max: "+inf"}).Result()
+		return s.redis.ZRangeArgs(s.ctx, redis.ZRangeArgs{Key: key, Start: fmt.Sprintf("(%d", s.floor(e, size)), Stop: "+inf", ByScore: true}).Result()
 	}
 	switch kind := s.redis.Type(s.ctx, key).Val(); kind {
 	case "zset":

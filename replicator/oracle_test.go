@@ -109,10 +109,10 @@ func (o *oracle) pull(ctx context.Context) error {
 	var data string
 	var open commit
 	_, err = pgx.ForEachRow(rows, []any{&at, &data}, func() error {
-		switch {
-		case data == "BEGIN":
+		switch data {
+		case "BEGIN":
 			open = commit{}
-		case data == "COMMIT":
+		case "COMMIT":
 			open.end = readmodel.LSN(at) // of a commit, the slot gives the end
 			if len(open.changes) > 0 {
 				o.log = append(o.log, open)
