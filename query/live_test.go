@@ -62,8 +62,14 @@ func TestLiveFeed(t *testing.T) {
 
 // A bid in the feed is the bid of a read, to the byte; a close carries time and price.
 func (s *stack) testLiveBids(t *testing.T) {
-	feed := s.feedOf(t)
-	first := line(t, feed, "id: ")
+	var feed *bufio.Scanner
+	var first string
+	testenv.Eventually(t, patience, "the feed has a place to begin from", func() (ok bool) {
+		feed = s.feedOf(t)
+		_ = feed.Scan() && feed.Scan() // retry, id
+		first, ok = strings.CutPrefix(feed.Text(), "id: ")
+		return ok
+	})
 	bid := s.bids(t, "id = 10001")[0]
 	s.publish(t, readmodel.Event{Kind: readmodel.EventBid, Bid: bid},
 		readmodel.Event{Kind: readmodel.EventClose, ClosedAt: 1_700_000_000_000_001, ClosingPrice: 70},
