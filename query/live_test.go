@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -66,15 +67,20 @@ func (s *stack) testLiveBids(t *testing.T) {
 	var first string
 	testenv.Eventually(t, patience, "the feed has a place to begin from", func() (ok bool) {
 		feed = s.feedOf(t)
-		_ = feed.Scan() && feed.Scan() // retry, id
+		_ = feed.Scan() && feed.Scan() && feed.Scan() && feed.Scan() // retry, the end of its block, event, id
 		first, ok = strings.CutPrefix(feed.Text(), "id: ")
 		return ok
 	})
+	if data := line(t, feed, "data: "); data != fmt.Sprintf(`{"raffle_id":1,"min_lsn":"%s"}`, s.checkpoint.LSN) {
+		t.Errorf("the feed begins with %s", data)
+	}
 	bid := s.bids(t, "id = 10001")[0]
 	s.publish(t, readmodel.Event{Kind: readmodel.EventBid, Bid: bid},
 		readmodel.Event{Kind: readmodel.EventClose, ClosedAt: 1_700_000_000_000_001, ClosingPrice: 70},
 		readmodel.Event{Kind: readmodel.EventClose, ClosedAt: 1_700_000_000_000_000})
-	for _, lines := range []*bufio.Scanner{feed, s.feedOf(t, "Last-Event-ID", first)} {
+	resumed := s.feedOf(t, "Last-Event-ID", first)
+	line(t, resumed, "data: ") // start
+	for _, lines := range []*bufio.Scanner{feed, resumed} {
 		data := line(t, lines, "data: ")
 		if page := s.get(t, "/v1/raffles/1/bids?size=260&limit=10").body; !strings.Contains(page, data) || !strings.Contains(data, `"id":10001,`) {
 			t.Errorf("the feed has %s, reads have %s", data, page)

@@ -16,6 +16,7 @@ const (
 	nameCancel = "cancel"
 	nameClose  = "close"
 	nameReset  = "reset"
+	nameStart  = "start" // of a feed, over SSE only
 )
 
 // event is an event as its subscribers get it: parts of its chunk's text.
@@ -80,7 +81,12 @@ func (c *chunk) add(raffleID int64, epoch readmodel.Epoch, e *readmodel.Event, d
 
 // addReset tells subscribers to read again, and from where on the feed goes on.
 func (c *chunk) addReset(raffleID int64, at Position) {
-	c.frame(event{name: nameReset, id: at}, func(dst []byte) []byte {
+	c.place(nameReset, raffleID, at)
+}
+
+// place frames an event that says from which position on the feed goes.
+func (c *chunk) place(name string, raffleID int64, at Position) {
+	c.frame(event{name: name, id: at}, func(dst []byte) []byte {
 		dst = strconv.AppendInt(append(dst, `{"raffle_id":`...), raffleID, 10)
 		dst = append(append(dst, `,"min_lsn":"`...), at.minLSN().String()...)
 		return append(dst, `"}`...)

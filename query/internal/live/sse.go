@@ -65,15 +65,17 @@ func (o *sse) run(ctx context.Context) error {
 	}
 }
 
-// begin tells the position, so that a client that is cut off before the first event loses nothing. Clients
-// are told to come back at different times: they may all be cut off at once.
+// begin tells the position, so that a client that is cut off before the first event loses nothing. It is an
+// event with data, since not every client keeps the id of a block without. Clients are told to come back
+// at different times: they may all be cut off at once.
 func (o *sse) begin() error {
-	text := strconv.AppendInt([]byte("retry: "), 500+rand.Int64N(1000), 10)
-	text = append(text, '\n')
+	var c chunk
+	c.text = strconv.AppendInt([]byte("retry: "), 500+rand.Int64N(1000), 10)
+	c.text = append(c.text, frameEnd...)
 	if at := o.s.at; at != (Position{}) {
-		text = append(at.append(append(text, "id: "...)), '\n')
+		c.place(nameStart, o.s.room.raffle, at)
 	}
-	return o.flush(append(text, '\n'))
+	return o.flush(c.text)
 }
 
 // write writes a chunk and all that follow it already, or a heartbeat, at once.
