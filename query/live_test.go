@@ -67,7 +67,7 @@ func (s *stack) testLiveBids(t *testing.T) {
 	var first string
 	testenv.Eventually(t, patience, "the feed has a place to begin from", func() (ok bool) {
 		feed = s.feedOf(t)
-		_ = feed.Scan() && feed.Scan() && feed.Scan() && feed.Scan() // retry, the end of its block, event, id
+		_ = feed.Scan() && feed.Scan() && feed.Scan() // retry, event, id
 		first, ok = strings.CutPrefix(feed.Text(), "id: ")
 		return ok
 	})

@@ -71,9 +71,11 @@ func (o *sse) run(ctx context.Context) error {
 func (o *sse) begin() error {
 	var c chunk
 	c.text = strconv.AppendInt([]byte("retry: "), 500+rand.Int64N(1000), 10)
-	c.text = append(c.text, frameEnd...)
+	c.text = append(c.text, '\n')
 	if at := o.s.at; at != (Position{}) {
 		c.place(nameStart, o.s.room.raffle, at)
+	} else {
+		c.text = append(c.text, '\n')
 	}
 	return o.flush(c.text)
 }
