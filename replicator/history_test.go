@@ -126,7 +126,7 @@ func (w *worker) run(t *testing.T, seed int64) {
 	h.ended = end.LSN
 	h.tell("verify", func() { h.clean() })
 	h.tell("judge", h.judge)
-	h.tell("judge the live events", func() { h.judgeLive(end) })
+	h.tell("judge the live events", h.judgeLive)
 }
 
 // begin waits for a quiet start and now and then keeps Redis's files of it.
