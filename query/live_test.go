@@ -43,15 +43,15 @@ func (s *stack) feedOf(t *testing.T, headers ...string) *bufio.Scanner {
 	return bufio.NewScanner(response.Body)
 }
 
-// line returns the next line with a prefix, without it.
-func line(t *testing.T, lines *bufio.Scanner, prefix string) string {
+// data returns the data of the next event.
+func data(t *testing.T, lines *bufio.Scanner) string {
 	t.Helper()
 	for lines.Scan() {
-		if text, ok := strings.CutPrefix(lines.Text(), prefix); ok {
+		if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
 			return text
 		}
 	}
-	t.Fatalf("the feed ended (%v) before a line with %q", lines.Err(), prefix)
+	t.Fatalf("the feed ended (%v) before an event", lines.Err())
 	return ""
 }
 
@@ -67,29 +67,31 @@ func (s *stack) testLiveBids(t *testing.T) {
 	var first string
 	testenv.Eventually(t, patience, "the feed has a place to begin from", func() (ok bool) {
 		feed = s.feedOf(t)
-		_ = feed.Scan() && feed.Scan() && feed.Scan() // retry, event, id
+		for range 3 { // retry, event, id
+			feed.Scan()
+		}
 		first, ok = strings.CutPrefix(feed.Text(), "id: ")
 		return ok
 	})
-	if data := line(t, feed, "data: "); data != fmt.Sprintf(`{"raffle_id":1,"min_lsn":"%s"}`, s.checkpoint.LSN) {
-		t.Errorf("the feed begins with %s", data)
+	if start := data(t, feed); start != fmt.Sprintf(`{"raffle_id":1,"min_lsn":"%s"}`, s.checkpoint.LSN) {
+		t.Errorf("the feed begins with %s", start)
 	}
 	bid := s.bids(t, "id = 10001")[0]
 	s.publish(t, readmodel.Event{Kind: readmodel.EventBid, Bid: bid},
 		readmodel.Event{Kind: readmodel.EventClose, ClosedAt: 1_700_000_000_000_001, ClosingPrice: 70},
 		readmodel.Event{Kind: readmodel.EventClose, ClosedAt: 1_700_000_000_000_000})
 	resumed := s.feedOf(t, "Last-Event-ID", first)
-	line(t, resumed, "data: ") // start
+	data(t, resumed) // start
 	for _, lines := range []*bufio.Scanner{feed, resumed} {
-		data := line(t, lines, "data: ")
-		if page := s.get(t, "/v1/raffles/1/bids?size=260&limit=10").body; !strings.Contains(page, data) || !strings.Contains(data, `"id":10001,`) {
-			t.Errorf("the feed has %s, reads have %s", data, page)
+		text := data(t, lines)
+		if page := s.get(t, "/v1/raffles/1/bids?size=260&limit=10").body; !strings.Contains(page, text) || !strings.Contains(text, `"id":10001,`) {
+			t.Errorf("the feed has %s, reads have %s", text, page)
 		}
 		for _, want := range []string{
 			`{"raffle_id":1,"closed_at":"2023-11-14T22:13:20.000001Z","closing_price":70}`,
 			`{"raffle_id":1,"closed_at":"2023-11-14T22:13:20.000000Z","closing_price":null}`,
 		} {
-			if got := line(t, lines, "data: "); got != want {
+			if got := data(t, lines); got != want {
 				t.Errorf("close is %s, want %s", got, want)
 			}
 		}

@@ -83,7 +83,7 @@ func copied(ctx context.Context, log *slog.Logger, reg prometheus.Registerer, ro
 	if err != nil {
 		return nil, err
 	}
-	header := answer.Header
+	header, status := answer.Header, answer.StatusCode
 	header.Del("Date") // the server's own
 	header.Del(web.RequestIDHeader)
 	router := web.NewRouter(log, reg, func(error) *web.Problem { return nil })
@@ -92,7 +92,7 @@ func copied(ctx context.Context, log *slog.Logger, reg prometheus.Registerer, ro
 		for name, values := range header {
 			h[name] = values
 		}
-		w.WriteHeader(answer.StatusCode)
+		w.WriteHeader(status)
 		_, err := w.Write(body)
 		if errors.Is(err, http.ErrBodyNotAllowed) {
 			return nil
