@@ -114,8 +114,9 @@ func (s *system) startReaders(n int) *readers {
 	r := &readers{url: fmt.Sprintf("http://127.0.0.1:%d", public)}
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
+	t := s.t // a history has its own
 	for i := range n {
-		done.Go(func() { r.run(ctx, s.t, rand.New(rand.NewPCG(uint64(i), 1))) })
+		done.Go(func() { r.run(ctx, t, rand.New(rand.NewPCG(uint64(i), 1))) })
 	}
 	r.stop = func() { cancel(); done.Wait() }
 	s.t.Cleanup(r.stop)

@@ -48,7 +48,7 @@ func (r *Remote) Run(ctx context.Context) error {
 	tick := time.NewTicker(fetchEvery)
 	defer tick.Stop()
 	for {
-		r.refresh(ctx, time.Now())
+		_ = r.refresh(ctx, time.Now()) // logged; the next one is soon
 		select {
 		case <-ctx.Done():
 			return nil
@@ -63,12 +63,12 @@ func (r *Remote) Key(ctx context.Context, kid string) (ed25519.PublicKey, error)
 		return key, nil
 	}
 	// The others wait for this answer as well, so it is not given up with the request.
-	r.refresh(context.WithoutCancel(ctx), time.Now())
+	err := r.refresh(context.WithoutCancel(ctx), time.Now())
 	if key, ok := r.known(kid); ok {
 		return key, nil
 	}
-	if r.keys.Load() == nil {
-		return nil, ErrNoKeys
+	if err != nil || r.keys.Load() == nil {
+		return nil, ErrNoKeys // the key may be a new one
 	}
 	return nil, ErrUnknownKey
 }
@@ -82,12 +82,13 @@ func (r *Remote) known(kid string) (ed25519.PublicKey, bool) {
 	return key, ok
 }
 
-// refresh reads the keys unless that was done a moment ago. It logs a failure once.
-func (r *Remote) refresh(ctx context.Context, now time.Time) {
+// refresh reads the keys unless that was done a moment ago, and returns how the last reading ended. It logs
+// a failure once.
+func (r *Remote) refresh(ctx context.Context, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if now.Sub(r.fetchedAt) < fetchAtMostEvery {
-		return
+		return r.failure
 	}
 	keys, err := r.fetch(ctx)
 	r.fetchedAt = time.Now()
@@ -97,6 +98,7 @@ func (r *Remote) refresh(ctx context.Context, now time.Time) {
 		r.log.WarnContext(ctx, "published keys not read", "error", err)
 	}
 	r.failure = err
+	return err
 }
 
 func (r *Remote) fetch(ctx context.Context) (keys map[string]ed25519.PublicKey, err error) {

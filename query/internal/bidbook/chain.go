@@ -177,7 +177,10 @@ func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 		errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
 	}
 	if late != 0 { // nobody is fresher; the answer of before may be overwritten by now
-		return try(ctx, c, c.paths[0], w, look)
+		if data, at, err = try(ctx, c, c.paths[0], w, look); err == nil || errors.Is(err, ErrNotFound) {
+			return data, at, err
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", c.paths[0].name, err))
 	}
 	return data, Position{}, fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(errs...))
 }

@@ -44,6 +44,7 @@ const (
 
 // writePage asks for n members of a sorted set after a keyset (nil: from the start).
 func writePage(ask *request, key string, d direction, after *Keyset, n int) {
+	ask.Rows(n)
 	if after == nil {
 		if d == backwards {
 			ask.Begin(5)

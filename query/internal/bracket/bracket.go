@@ -36,6 +36,8 @@ type Options struct {
 	Connections int
 	// Batch is how many lookups a pipeline has at most, Queue how many wait for the next ones.
 	Batch, Queue int
+	// Rows is how many rows the lookups of a pipeline ask for at most, if it is not a single one.
+	Rows int
 }
 
 // Client sends lookups. P is what a pair of marks proves; it is made once for each pipeline.
@@ -100,7 +102,11 @@ func (c *Client[P]) take(batch []*Request[P]) []*Request[P] {
 	if c.closed {
 		return batch
 	}
-	n := min(len(c.waiting), c.o.Batch)
+	n, rows := 0, 0
+	for n < min(len(c.waiting), c.o.Batch) && (n == 0 || rows+c.waiting[n].rows <= c.o.Rows) {
+		rows += c.waiting[n].rows
+		n++
+	}
 	batch = append(batch, c.waiting[:n]...)
 	c.waiting = c.waiting[:copy(c.waiting, c.waiting[n:])]
 	if len(c.waiting) > 0 {

@@ -12,6 +12,7 @@ type Request[P any] struct {
 	client   *Client[P]
 	out      []byte
 	commands int
+	rows     int // that it asks for
 	proof    P
 	in       *buffer
 	from, to int // of its replies in the buffer
@@ -36,6 +37,9 @@ func (r *Request[P]) Command(args ...string) {
 	r.out = appendCommand(r.out, args...)
 	r.commands++
 }
+
+// Rows says how many rows the replies may hold: a pipeline takes up to so many of all its requests.
+func (r *Request[P]) Rows(n int) { r.rows = n }
 
 // Begin adds a command of n arguments, its name included; each must follow with Arg or Number.
 func (r *Request[P]) Begin(n int) {
@@ -78,7 +82,7 @@ func (r *Request[P]) Reset() {
 	}
 	var none P
 	r.proof, r.in, r.failure, r.Replies = none, nil, nil, Replies{}
-	r.out, r.commands = r.out[:0], 0
+	r.out, r.commands, r.rows = r.out[:0], 0, 0
 }
 
 // Release gives the request back.

@@ -120,16 +120,16 @@ func (h *Hub) read(ctx context.Context, block time.Duration) error {
 	if len(rooms) == 0 {
 		wait(ctx, block)
 	}
-	ctx, cancel := context.WithTimeout(ctx, block+redisTime)
+	reading, cancel := context.WithTimeout(ctx, block+redisTime)
 	defer cancel()
 	pipe := h.client.Pipeline()
-	get := pipe.Get(ctx, readmodel.CheckpointKey)
+	get := pipe.Get(reading, readmodel.CheckpointKey)
 	var events *redis.XStreamSliceCmd
 	if len(rooms) > 0 {
-		events = pipe.XRead(ctx, &redis.XReadArgs{Streams: streams, Block: block, Count: readmodel.LiveEntries})
+		events = pipe.XRead(reading, &redis.XReadArgs{Streams: streams, Block: block, Count: readmodel.LiveEntries})
 	}
 	// Nil is the answer of both commands when there is nothing; their own errors say which.
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+	if _, err := pipe.Exec(reading); err != nil && !errors.Is(err, redis.Nil) {
 		return err
 	}
 	checkpoint, err := readmodel.ParseCheckpoint(get.Val())
@@ -188,6 +188,9 @@ func (h *Hub) check(ctx context.Context, r *room, now Position) error {
 	h.mu.Lock()
 	last := r.pending.last
 	h.mu.Unlock()
+	// A time-out of its own: after an interruption there may be thousands of rooms to check.
+	ctx, cancel := context.WithTimeout(ctx, redisTime)
+	defer cancel()
 	whole := false
 	if last.Epoch == now.Epoch {
 		var err error

@@ -40,7 +40,9 @@ type batch struct {
 	lsn     readmodel.LSN // 0: no transaction ends here and no position came
 	open    bool          // the last transaction goes on in the next batch
 	probeAt int64         // microseconds; 0: no probe
-	version readmodel.LSN // of the last transaction that changed a raffle or a product; 0: none did
+	// version is the last transaction that changed a raffle or a product, and its part: readers must not
+	// take half of one for the whole. Zero: none did.
+	version readmodel.EventID
 }
 
 type set struct {
@@ -197,8 +199,8 @@ func (b *batch) append(c *resp.Commands) {
 	}
 	c.N += b.others.N
 	c.Wire = append(c.Wire, b.others.Wire...)
-	if b.version != 0 {
-		c.Add("SET", b.epoch.RafflesVersion(), strconv.FormatUint(uint64(b.version), 10))
+	if b.version.LSN != 0 {
+		c.Add("SET", b.epoch.RafflesVersion(), b.version.String())
 	}
 	for s := range b.emptied {
 		c.Add("EVAL", forgetEmpty, "2", b.epoch.Newest(s.raffle, s.size), b.epoch.Sizes(s.raffle), strconv.Itoa(int(s.size)))

@@ -102,6 +102,7 @@ func (f *feed) Row(m *wal.Message) error {
 		return nil
 	}
 	f.current.open = true
+	f.projector.part++
 	return f.hand()
 }
 

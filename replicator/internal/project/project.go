@@ -29,6 +29,7 @@ type projector struct {
 	added map[int16]int
 	// commit is the transaction that the rows belong to, numbers the events so far of each raffle in it.
 	commit  readmodel.LSN
+	part    uint64 // of the transaction, as it is cut into flushes
 	numbers map[int64]uint64
 }
 
@@ -42,7 +43,7 @@ func newProjector(e readmodel.Epoch) *projector {
 
 // begin begins a transaction, whose commit record is at that position.
 func (p *projector) begin(commit readmodel.LSN) {
-	p.commit = commit
+	p.commit, p.part = commit, 0
 	clear(p.numbers)
 }
 
@@ -141,7 +142,7 @@ func (p *projector) size(b *batch, s set) {
 
 func (p *projector) raffle(b *batch, plan tables.Plan, old, now *wal.Row) {
 	var was, is readmodel.Raffle
-	b.version = p.commit
+	b.version = readmodel.EventID{LSN: p.commit, N: p.part}
 	if old != nil {
 		was = plan.Raffle(old)
 		b.others.Add("ZREM", p.epoch.Raffles(), string(was.AppendMember(nil)))
@@ -165,10 +166,12 @@ func (p *projector) raffle(b *batch, plan tables.Plan, old, now *wal.Row) {
 
 func (p *projector) product(b *batch, plan tables.Plan, old, now *wal.Row) {
 	var was, is readmodel.Product
-	b.version = p.commit
+	b.version = readmodel.EventID{LSN: p.commit, N: p.part}
 	if now != nil {
 		is = plan.Product(now)
-		b.others.Add("HSET", p.epoch.Products(), decimal(is.ID), string(is.AppendEntry(nil)))
+		entry := string(is.AppendEntry(nil))
+		b.bytes += len(entry)
+		b.others.Add("HSET", p.epoch.Products(), decimal(is.ID), entry)
 	}
 	if old != nil {
 		was.ID = plan.ID(old)

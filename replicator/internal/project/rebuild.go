@@ -23,10 +23,9 @@ func (r *Replicator) rebuild(ctx context.Context, stream *wal.Stream, s state, r
 	r.metrics.rebuilds.WithLabelValues(string(reason)).Inc()
 	r.board.update(func() { r.board.status.Rebuilds++; r.board.status.Rebuild = &Progress{Reason: reason} })
 	r.board.state(Rebuilding)
-	defer func() { err = errors.Join(err, old.close()) }()
-
+	defer r.leave(old.close)
 	b := &builder{r: r, token: token}
-	defer func() { err = errors.Join(err, b.close()) }()
+	defer r.leave(b.close)
 	if err := b.begin(ctx, s, old.value != ""); err != nil {
 		return nil, cp, err
 	}
@@ -52,6 +51,14 @@ func (r *Replicator) rebuild(ctx context.Context, stream *wal.Stream, s state, r
 	r.log.Info("rebuilt the read model", "epoch", b.epoch, "rows", rows, "lsn", consistent.String(),
 		"seconds", time.Since(begun).Seconds())
 	return f, cp, nil
+}
+
+// leave closes connections that are of no use any more: that one was ended by the other side while it was
+// idle must not undo a rebuild.
+func (r *Replicator) leave(close func() error) {
+	if err := close(); err != nil {
+		r.log.Warn("a connection of the rebuild had been ended already", "error", err)
+	}
 }
 
 // builder is one rebuild: everything it writes is guarded by the mark.

@@ -99,7 +99,16 @@ func exactModel(keys []key) *model {
 // repair mends keys and returns those that differ again, or still.
 func (c *comparison) repair(ctx context.Context, differences map[key]difference) (map[key]difference, error) {
 	for k, d := range differences {
-		for fields := range slices.Chunk(d.fields(), mendFields) {
+		// What is not there is not served. Half of it would be, so it is written at once.
+		there, err := c.client.Exists(ctx, k.name(c.epoch)).Result()
+		if err != nil {
+			return nil, fmt.Errorf("repair of %s: %w", k.name(c.epoch), err)
+		}
+		most := mendFields
+		if there == 0 || d.structure != "" {
+			most = max(len(d.fields()), 1)
+		}
+		for fields := range slices.Chunk(d.fields(), most) {
 			if err := c.mend(ctx, k, fields); err != nil {
 				return nil, fmt.Errorf("repair of %s: %w", k.name(c.epoch), err)
 			}

@@ -206,6 +206,11 @@ func (r *run) plan(m *model, there map[key]bool) (sets []set, others []key) {
 		for size := range m.latest {
 			others = append(others, key{sizeNewest, set{size: size}})
 		}
+		for k := range there { // of a size without bids nothing may be left
+			if k.kind == sizeNewest && m.latest[k.size] == nil {
+				others = append(others, k)
+			}
+		}
 	}
 	return sets, others
 }
