@@ -193,10 +193,14 @@ func TestP2TransactionsShareAFlushAndALargeOneTakesSeveral(t *testing.T) {
 	_ = f.Commit(20)
 	_ = f.Position(15) // late: not past what was handed over
 	_ = f.Position(25)
+	_ = f.Begin(29)
 	insert(maxChanges)
 	b := <-f.queue.waiting
 	if b.lsn != 25 || b.commits != 2 || b.changes != 3+maxChanges || !b.open {
 		t.Errorf("first flush: lsn %d, %d commits, %d changes, open %v", b.lsn, b.commits, b.changes, b.open)
+	}
+	if want := (readmodel.EventID{LSN: 29}); b.version != want {
+		t.Errorf("R1: the raffles' version is %s, want %s", b.version, want)
 	}
 	f.queue.release(b)
 	insert(1)
@@ -205,5 +209,9 @@ func TestP2TransactionsShareAFlushAndALargeOneTakesSeveral(t *testing.T) {
 	b = <-f.queue.waiting
 	if b.lsn != 30 || b.changes != 1 || b.open || b.probeAt != 123 {
 		t.Errorf("last flush: lsn %d, %d changes, open %v, probe %d", b.lsn, b.changes, b.open, b.probeAt)
+	}
+	// A list that was read between the two must not pass for the whole.
+	if want := (readmodel.EventID{LSN: 29, N: 1}); b.version != want {
+		t.Errorf("R1: the raffles' version of the second part is %s, want %s", b.version, want)
 	}
 }
