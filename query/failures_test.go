@@ -157,8 +157,7 @@ func TestR3LaggingRedis(t *testing.T) {
 	s.sqlBid(t)
 	s.standby.WaitReplay(t)
 	stuck := s.checkpoint
-	stuck.ProbeAt = time.Now().Add(-time.Minute).UnixMicro()
-	stuck.ProbeSeen = stuck.ProbeAt
+	stuck.Beat.At = time.Now().Add(-time.Minute).UnixMicro()
 	if err := s.rdb.Set(t.Context(), readmodel.CheckpointKey, stuck.String(), 0).Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
@@ -78,7 +80,7 @@ func (s *stack) load(t testing.TB, epoch readmodel.Epoch, token string) {
 func (s *stack) commit(t testing.TB, pipe redis.Pipeliner) {
 	t.Helper()
 	now := time.Now().UnixMicro()
-	s.checkpoint.ProbeAt, s.checkpoint.ProbeSeen = now, now
+	s.checkpoint.Beat = heartbeat.Beat{Number: s.checkpoint.Beat.Number + 1, At: now}
 	pipe.Set(t.Context(), readmodel.CheckpointKey, s.checkpoint.String(), 0)
 	if _, err := pipe.Exec(t.Context()); err != nil {
 		t.Fatal(err)
@@ -143,9 +145,9 @@ func (s *stack) bids(t testing.TB, where string) []readmodel.Bid {
 		pgx.RowToStructByPos[readmodel.Bid])
 }
 
-func (s *stack) lsn(t testing.TB) readmodel.LSN {
+func (s *stack) lsn(t testing.TB) lsn.LSN {
 	t.Helper()
-	lsn, err := readmodel.ParseLSN(collect(t, s, `SELECT pg_current_wal_flush_lsn()::text`, pgx.RowTo[string])[0])
+	lsn, err := lsn.Parse(collect(t, s, `SELECT pg_current_wal_flush_lsn()::text`, pgx.RowTo[string])[0])
 	if err != nil {
 		t.Fatal(err)
 	}

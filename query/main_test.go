@@ -57,7 +57,7 @@ func processEnv(s *stack, public, admin int) []string {
 	return []string{
 		fmt.Sprintf("LISTEN_ADDR=127.0.0.1:%d", public), fmt.Sprintf("ADMIN_ADDR=127.0.0.1:%d", admin),
 		"PRIMARY_URL=" + c.PrimaryURL, "REPLICA_URL=" + c.ReplicaURL, "STANDBY_URL=" + c.StandbyURL, "REDIS_URL=" + c.RedisURL,
-		"REDIS_MAX_LAG=1h", // the loader writes no probes
+		"REDIS_MAX_LAG=1h", // the loader writes no heartbeats
 	}
 }
 

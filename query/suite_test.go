@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
 type bidPage struct {
@@ -93,7 +93,7 @@ func (s *stack) testSameBytes(t *testing.T) {
 func (s *stack) testPositions(t *testing.T) {
 	for _, p := range allPaths {
 		a := s.expect(t, http.StatusOK, p, "/v1/raffles/1/bids?size=250", "Read-Path", p)
-		lsn, err := readmodel.ParseLSN(a.header.Get("Read-LSN"))
+		lsn, err := lsn.Parse(a.header.Get("Read-LSN"))
 		if err != nil || lsn == 0 || lsn > s.lsn(t) {
 			t.Errorf("R3: %s: Read-LSN %q (%v)", p, a.header.Get("Read-LSN"), err)
 		}

@@ -155,7 +155,7 @@ func TestP7LagIsOfTheProbeAndGrowsWhenStuck(t *testing.T) {
 	lag := func() int64 { c, err := s.checkpoint(); s.must(err); return c.LagMillis(time.Now().UnixMicro()) }
 	before, err := s.checkpoint()
 	s.must(err)
-	testenv.Eventually(t, patience, "a probe arrives", func() bool { c, err := s.checkpoint(); return err == nil && c.ProbeAt > before.ProbeAt })
+	testenv.Eventually(t, patience, "a probe arrives", func() bool { c, err := s.checkpoint(); return err == nil && c.Beat.At > before.Beat.At })
 	if ms := lag(); ms > 1000 {
 		t.Errorf("the lag is %d ms while all is well", ms)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
@@ -66,7 +67,7 @@ type worker struct {
 	oracle      *oracle
 	readers     *readers
 	backup      *backup
-	ended       readmodel.LSN // of the last history: no read since then is older, without a backup
+	ended       lsn.LSN // of the last history: no read since then is older, without a backup
 	reads       int
 	refused     int
 	begun       time.Time

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
@@ -52,7 +53,7 @@ func (w *worker) compareLive(e readmodel.Epoch) string {
 }
 
 // events are those of a raffle after a position.
-func (o *oracle) events(raffle int64, after readmodel.LSN) (events []happened) {
+func (o *oracle) events(raffle int64, after lsn.LSN) (events []happened) {
 	for _, commit := range o.log {
 		if commit.end <= after {
 			continue
@@ -70,7 +71,7 @@ func (o *oracle) events(raffle int64, after readmodel.LSN) (events []happened) {
 
 // live reads a stream and checks that its ids rise and count the events of each transaction. An id has the
 // position of the commit record, which is before the transaction's end.
-func (w *worker) live(e readmodel.Epoch, raffle int64, from readmodel.LSN) (events []happened) {
+func (w *worker) live(e readmodel.Epoch, raffle int64, from lsn.LSN) (events []happened) {
 	w.t.Helper()
 	entries, err := w.redis.XRange(w.ctx, e.Live(raffle), "-", "+").Result()
 	w.must(err)
@@ -103,7 +104,7 @@ func happening(raffle int64, e readmodel.Event) happened {
 }
 
 // began is the position at which an epoch began, as its builder has logged it.
-func (w *worker) began(e readmodel.Epoch) (at readmodel.LSN) {
+func (w *worker) began(e readmodel.Epoch) (at lsn.LSN) {
 	w.t.Helper()
 	line := regexp.MustCompile(fmt.Sprintf(`"epoch":%d,"rows":\d+,"lsn":"([^"]+)"`, e))
 	var built []string
@@ -120,7 +121,7 @@ func (w *worker) began(e readmodel.Epoch) (at readmodel.LSN) {
 	if len(built) > 1 {
 		w.t.Fatalf("epoch %d was built %d times", e, len(built))
 	}
-	at, err := readmodel.ParseLSN(built[0])
+	at, err := lsn.Parse(built[0])
 	w.must(err)
 	return at
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
@@ -99,11 +100,11 @@ const insertBids = `INSERT INTO bids (raffle_id, user_id, size, price, quantity,
 	SELECT i % 10 + 1, i % 50 + 1, 250 + 5 * (random() * 10)::int, 1 + (random() * 300)::int * 1000, 1, clock_timestamp()
 	FROM generate_series(1, $1::int) i`
 
-func (s *system) lsn() readmodel.LSN {
+func (s *system) lsn() lsn.LSN {
 	s.t.Helper()
 	var text string
 	s.must(s.db.QueryRow(s.ctx, "SELECT pg_current_wal_flush_lsn()::text").Scan(&text))
-	lsn, err := readmodel.ParseLSN(text)
+	lsn, err := lsn.Parse(text)
 	s.must(err)
 	return lsn
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
@@ -43,7 +44,7 @@ type tables struct {
 
 // commit is what one transaction did; its end is the position from which on it is seen.
 type commit struct {
-	end     readmodel.LSN
+	end     lsn.LSN
 	changes []change
 }
 
@@ -67,9 +68,9 @@ type happened struct {
 type oracle struct {
 	db   *pgx.Conn
 	slot string
-	base tables        // at the position from
-	from readmodel.LSN // answers before it can't be judged
-	log  []commit      // after from
+	base tables   // at the position from
+	from lsn.LSN  // answers before it can't be judged
+	log  []commit // after from
 }
 
 // newOracle begins with tables that must not change meanwhile.
@@ -80,7 +81,7 @@ func newOracle(ctx context.Context, db *pgx.Conn, slot string) (*oracle, error) 
 	if err != nil {
 		return nil, fmt.Errorf("the oracle's slot: %w", err)
 	}
-	o.from = readmodel.LSN(at)
+	o.from = lsn.LSN(at)
 	rows, err := db.Query(ctx, "SELECT id, ends_at, closed_at FROM raffles")
 	if err != nil {
 		return nil, err
@@ -113,7 +114,7 @@ func (o *oracle) pull(ctx context.Context) error {
 		case "BEGIN":
 			open = commit{}
 		case "COMMIT":
-			open.end = readmodel.LSN(at) // of a commit, the slot gives the end
+			open.end = lsn.LSN(at) // of a commit, the slot gives the end
 			if len(open.changes) > 0 {
 				o.log = append(o.log, open)
 			}
@@ -130,7 +131,7 @@ func (o *oracle) pull(ctx context.Context) error {
 }
 
 // forget makes a later position the oldest that can be judged.
-func (o *oracle) forget(until readmodel.LSN) {
+func (o *oracle) forget(until lsn.LSN) {
 	for len(o.log) > 0 && o.log[0].end <= until {
 		o.log[0].apply(o.base)
 		o.log = o.log[1:]

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
@@ -28,7 +28,7 @@ type look struct {
 // answer is what a look was answered from Redis, and its Read-LSN.
 type answer struct {
 	look look
-	at   readmodel.LSN
+	at   lsn.LSN
 	body []byte
 }
 
@@ -164,7 +164,7 @@ func (r *readers) read(ctx context.Context, l look) error {
 	defer r.mu.Unlock()
 	switch response.StatusCode {
 	case http.StatusOK:
-		at, err := readmodel.ParseLSN(response.Header.Get("Read-LSN"))
+		at, err := lsn.Parse(response.Header.Get("Read-LSN"))
 		r.answers = append(r.answers, answer{l, at, body})
 		return err
 	case http.StatusServiceUnavailable:

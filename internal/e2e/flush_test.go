@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
@@ -35,7 +35,7 @@ type seen struct {
 	book book
 	at   time.Time // when it was asked
 	path string
-	lsn  readmodel.LSN
+	lsn  lsn.LSN
 	ids  []int64
 }
 
@@ -43,8 +43,8 @@ type seen struct {
 type flushLoad struct {
 	s        *stack
 	mu       sync.Mutex
-	accepted map[book]map[int64]readmodel.LSN
-	last     readmodel.LSN
+	accepted map[book]map[int64]lsn.LSN
+	last     lsn.LSN
 	reads    []seen
 }
 
@@ -58,17 +58,17 @@ func (l *flushLoad) write(i int, authorization string) error {
 	if err := json.Unmarshal(a.body, &doc); err != nil {
 		return err
 	}
-	lsn, err := readmodel.ParseLSN(a.header.Get("Commit-LSN"))
+	at, err := lsn.Parse(a.header.Get("Commit-LSN"))
 	if err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.accepted[b] == nil {
-		l.accepted[b] = make(map[int64]readmodel.LSN)
+		l.accepted[b] = make(map[int64]lsn.LSN)
 	}
-	l.accepted[b][doc.ID] = lsn
-	l.last = max(l.last, lsn)
+	l.accepted[b][doc.ID] = at
+	l.last = max(l.last, at)
 	return nil
 }
 
@@ -76,7 +76,7 @@ func (l *flushLoad) write(i int, authorization string) error {
 func (l *flushLoad) read(i int) error {
 	r := seen{book: bookOf(i), at: time.Now()}
 	var header []string
-	var least readmodel.LSN
+	var least lsn.LSN
 	if i%3 == 0 {
 		l.mu.Lock()
 		least = l.last
@@ -94,7 +94,7 @@ func (l *flushLoad) read(i int) error {
 	if err := json.Unmarshal(a.body, &page); err != nil {
 		return err
 	}
-	if r.lsn, err = readmodel.ParseLSN(a.header.Get("Read-LSN")); err != nil {
+	if r.lsn, err = lsn.Parse(a.header.Get("Read-LSN")); err != nil {
 		return err
 	}
 	if r.lsn < least {
@@ -180,7 +180,7 @@ func (l *flushLoad) fromRedis(since time.Time) (n int) {
 // hold or has one that is not there, and the reads leave Redis and return to it by themselves.
 func TestFlushedRedisUnderLoadIsNeverWrong_R1_R2_R6_P3(t *testing.T) {
 	s := startStack(t)
-	l := &flushLoad{s: s, accepted: make(map[book]map[int64]readmodel.LSN)}
+	l := &flushLoad{s: s, accepted: make(map[book]map[int64]lsn.LSN)}
 	stop := l.start(t)
 	for range 3 {
 		before := time.Now()

@@ -12,7 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
@@ -24,7 +24,7 @@ func TestReplicatorKilledUnderLoadLosesNothing_P1_P2(t *testing.T) {
 	before := s.stored(t, raffles)
 	var mu sync.Mutex
 	acknowledged := make(map[int64]bool)
-	var last readmodel.LSN
+	var last lsn.LSN
 	load := func(client int) error {
 		authorization := s.login(t, fmt.Sprintf("user%d", client+1))
 		for i := range perClient {
@@ -38,7 +38,7 @@ func TestReplicatorKilledUnderLoadLosesNothing_P1_P2(t *testing.T) {
 			if err := json.Unmarshal(a.body, &doc); err != nil {
 				return err
 			}
-			lsn, err := readmodel.ParseLSN(a.header.Get("Commit-LSN"))
+			lsn, err := lsn.Parse(a.header.Get("Commit-LSN"))
 			if err != nil {
 				return err
 			}
@@ -101,7 +101,7 @@ func (s *stack) stored(t *testing.T, raffles int64) map[int64]bool {
 }
 
 // compare holds what was there before and what was acknowledged against Postgres and Redis.
-func (s *stack) compare(t *testing.T, raffles int64, before, acknowledged map[int64]bool, last readmodel.LSN) {
+func (s *stack) compare(t *testing.T, raffles int64, before, acknowledged map[int64]bool, last lsn.LSN) {
 	t.Helper()
 	stored := s.stored(t, raffles)
 	for id := range acknowledged {

@@ -9,17 +9,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
 // committed is what the writers were told: each bid with a position that covers it.
 type committed struct {
 	mu   sync.Mutex
-	bids map[int64]readmodel.LSN
+	bids map[int64]lsn.LSN
 }
 
-func (c *committed) upTo(lsn readmodel.LSN) (ids []int64) {
+func (c *committed) upTo(lsn lsn.LSN) (ids []int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, at := range c.bids {
@@ -40,7 +40,7 @@ const (
 // random, each bid that was committed by the first page's Read-LSN is seen exactly once, others at most once.
 func TestPagingWhileBidsArriveAndPathsChange_R4(t *testing.T) {
 	s := startStack(t)
-	known := &committed{bids: map[int64]readmodel.LSN{}}
+	known := &committed{bids: map[int64]lsn.LSN{}}
 	for _, id := range s.readAll(t, openRaffle, "size=270", "primary", "0/0") {
 		known.bids[id] = 0
 	}
@@ -83,7 +83,7 @@ func (s *stack) keepBidding(ctx context.Context, t *testing.T, authorization str
 			return
 		}
 		var made bidDocument
-		lsn, err := readmodel.ParseLSN(a.header.Get("Commit-LSN"))
+		lsn, err := lsn.Parse(a.header.Get("Commit-LSN"))
 		if err := json.Unmarshal(a.body, &made); err != nil {
 			t.Error(err)
 		}
@@ -104,7 +104,7 @@ func (s *stack) walk(t *testing.T, order string, known *committed, from map[stri
 	for cursor, page := "", 0; ; page++ {
 		a := s.pageFromAnywhere(t, s.lookupURL(openRaffle, "size=270&limit=20&order="+order+cursor), from)
 		if page == 0 {
-			lsn, err := readmodel.ParseLSN(a.header.Get("Read-LSN"))
+			lsn, err := lsn.Parse(a.header.Get("Read-LSN"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,45 +4,40 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
-
-// LSN is a position in the write-ahead log, in bytes.
-type LSN uint64
-
-// ParseLSN reads PostgreSQL's text form X/X: two hexadecimal numbers of at most 32 bits.
-func ParseLSN(s string) (LSN, error) {
-	high, low, ok := strings.Cut(s, "/")
-	h, err1 := strconv.ParseUint(high, 16, 32)
-	l, err2 := strconv.ParseUint(low, 16, 32)
-	if !ok || err1 != nil || err2 != nil {
-		return 0, fmt.Errorf("LSN %q is not of the form X/X", s)
-	}
-	return LSN(h<<32 | l), nil
-}
-
-// String gives PostgreSQL's text form.
-func (l LSN) String() string {
-	return strings.ToUpper(strconv.FormatUint(uint64(l>>32), 16) + "/" + strconv.FormatUint(uint64(l&0xffffffff), 16))
-}
 
 // Checkpoint says what the read model holds: everything committed on the primary SystemID/Timeline up
 // to LSN, in the keys of Epoch. Token names the replicator that wrote it (fencing). Applying is set
 // while a transaction larger than one flush is only partly in: readers take another path.
-// Times are microseconds since the Unix epoch: ProbeAt is the primary's clock when the last probe was
-// written there, ProbeSeen the replicator's clock when it had arrived.
 type Checkpoint struct {
-	SystemID  uint64
-	Timeline  uint32
-	Slot      string
-	LSN       LSN
-	Epoch     Epoch
-	Token     string
-	Applying  bool
-	ProbeAt   int64
-	ProbeSeen int64
+	SystemID uint64
+	Timeline uint32
+	Slot     string
+	LSN      lsn.LSN
+	Epoch    Epoch
+	Token    string
+	Applying bool
+	// Publication is a fingerprint of what the primary publishes (P11).
+	Publication string
+	// Commit is where the commit record of the last applied transaction begins, CommitAt the time in that
+	// record (microseconds since the Unix epoch). A primary that has another transaction there has another
+	// history (P10). Zero: no transaction was applied since the read model was built.
+	Commit   lsn.LSN
+	CommitAt int64
+	// Beat is the last applied heartbeat, Delay how many milliseconds it took from the primary to Redis.
+	Beat  heartbeat.Beat
+	Delay int64
 }
 
-const checkpointVersion = "1"
+// Position is up to where the read model holds everything.
+func (c Checkpoint) Position() lsn.Position { return lsn.Position{Timeline: c.Timeline, LSN: c.LSN} }
+
+// checkpointVersion is the version of the checkpoint's form and of all keys and packings of the read model:
+// a replicator that finds another one builds the read model anew.
+const checkpointVersion = "3"
 
 // String packs the checkpoint as the value of CheckpointKey: space-separated, readable in redis-cli.
 func (c Checkpoint) String() string {
@@ -53,37 +48,42 @@ func (c Checkpoint) String() string {
 	return strings.Join([]string{
 		checkpointVersion, strconv.FormatUint(c.SystemID, 10), strconv.FormatUint(uint64(c.Timeline), 10),
 		c.Slot, c.LSN.String(), strconv.FormatUint(uint64(c.Epoch), 10), c.Token, applying,
-		strconv.FormatInt(c.ProbeAt, 10), strconv.FormatInt(c.ProbeSeen, 10),
+		c.Publication, c.Commit.String(), strconv.FormatInt(c.CommitAt, 10), c.Beat.String(), strconv.FormatInt(c.Delay, 10),
 	}, " ")
 }
 
-// ParseCheckpoint reads what String wrote; anything else is ErrCorrupt.
+// checkpointFields is how many fields String writes. Later releases may add some at the end.
+const checkpointFields = 13
+
+// ParseCheckpoint reads what String wrote, also with further fields behind; anything else is ErrCorrupt.
 func ParseCheckpoint(s string) (Checkpoint, error) {
 	f := strings.Split(s, " ")
-	if len(f) != 10 || f[0] != checkpointVersion || f[3] == "" || f[6] == "" || (f[7] != "whole" && f[7] != "applying") {
+	if len(f) < checkpointFields || f[0] != checkpointVersion || f[3] == "" || f[6] == "" || (f[7] != "whole" && f[7] != "applying") {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w", ErrCorrupt)
 	}
 	system, err1 := strconv.ParseUint(f[1], 10, 64)
 	timeline, err2 := strconv.ParseUint(f[2], 10, 32)
-	lsn, err3 := ParseLSN(f[4])
+	at, err3 := lsn.Parse(f[4])
 	epoch, err4 := strconv.ParseUint(f[5], 10, 64)
-	probeAt, err5 := strconv.ParseInt(f[8], 10, 64)
-	probeSeen, err6 := strconv.ParseInt(f[9], 10, 64)
-	for _, err := range []error{err1, err2, err3, err4, err5, err6} {
+	commit, err5 := lsn.Parse(f[9])
+	commitAt, err6 := strconv.ParseInt(f[10], 10, 64)
+	beat, err7 := heartbeat.Parse(f[11])
+	delay, err8 := strconv.ParseInt(f[12], 10, 64)
+	for _, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8} {
 		if err != nil {
 			return Checkpoint{}, fmt.Errorf("checkpoint: %w", ErrCorrupt)
 		}
 	}
 	return Checkpoint{
-		SystemID: system, Timeline: uint32(timeline), Slot: f[3], LSN: lsn, Epoch: Epoch(epoch),
-		Token: f[6], Applying: f[7] == "applying", ProbeAt: probeAt, ProbeSeen: probeSeen,
+		SystemID: system, Timeline: uint32(timeline), Slot: f[3], LSN: at, Epoch: Epoch(epoch),
+		Token: f[6], Applying: f[7] == "applying", Publication: f[8], Commit: commit, CommitAt: commitAt, Beat: beat, Delay: delay,
 	}, nil
 }
 
 // LagMillis is how far the read model is behind, in milliseconds, at the time now (microseconds):
-// max(delay of the last probe, age of the last probe - 2 s, 0). Probes come every second, so one that
-// is younger than two says nothing bad; an older one shows a stuck replicator that can't report itself.
+// max(delay of the last heartbeat, age of the last heartbeat - 2 s, 0). Heartbeats come every second, so one
+// that is younger than two says nothing bad; an older one shows a stuck replicator that can't report itself.
 func (c Checkpoint) LagMillis(now int64) int64 {
 	const quiet = 2_000_000
-	return max(c.ProbeSeen-c.ProbeAt, now-c.ProbeAt-quiet, 0) / 1000
+	return max(c.Delay, (now-c.Beat.At-quiet)/1000, 0)
 }

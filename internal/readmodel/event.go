@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
 // EventKind is what happened to a raffle.
@@ -33,7 +35,7 @@ type Event struct {
 // Begin message tells it, then the number of the event among those of the same transaction and raffle,
 // counted from 1. It is also the form of an id in a Redis stream.
 type EventID struct {
-	LSN LSN
+	LSN lsn.LSN
 	N   uint64
 }
 
@@ -44,10 +46,10 @@ func (i EventID) String() string {
 
 // ParseEventID reads what String wrote; anything else is ErrCorrupt.
 func ParseEventID(s string) (EventID, error) {
-	lsn, n, _ := strings.Cut(s, "-")
-	a, err1 := strconv.ParseUint(lsn, 10, 64)
+	position, n, _ := strings.Cut(s, "-")
+	a, err1 := strconv.ParseUint(position, 10, 64)
 	b, err2 := strconv.ParseUint(n, 10, 64)
-	id := EventID{LSN(a), b}
+	id := EventID{lsn.LSN(a), b}
 	if err1 != nil || err2 != nil || id.String() != s {
 		return EventID{}, fmt.Errorf("event id %q: %w", s, ErrCorrupt)
 	}

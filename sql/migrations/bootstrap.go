@@ -45,7 +45,36 @@ func Bootstrap(ctx context.Context, conn *pgx.Conn, passwords map[string]string)
 	if err != nil {
 		return fmt.Errorf("database %s: %w", Database, err)
 	}
+	if err := ensureWAL(ctx, conn.Config()); err != nil {
+		return fmt.Errorf("schema wal: %w", err)
+	}
 	return nil
+}
+
+// walSchema is what needs a superuser's rights on the node itself: its timeline history files and its WAL.
+// The schema belongs to the superuser, so that nobody else can put another function in the place of one
+// that runs with these rights.
+const walSchema = `
+CREATE SCHEMA IF NOT EXISTS wal;
+CREATE EXTENSION IF NOT EXISTS pg_walinspect SCHEMA wal;
+CREATE OR REPLACE FUNCTION wal.history(of integer) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+    SELECT pg_read_file('pg_wal/' || upper(lpad(to_hex(of), 8, '0')) || '.history', 0, 1048576, true)
+$$;
+REVOKE ALL ON FUNCTION wal.history(integer) FROM PUBLIC;
+GRANT USAGE ON SCHEMA wal TO migrator, command, query, replicator;
+GRANT EXECUTE ON FUNCTION wal.history(integer) TO migrator, query, replicator;
+`
+
+// ensureWAL makes the schema wal in the database of the system.
+func ensureWAL(ctx context.Context, config *pgx.ConnConfig) error {
+	config.Database = Database
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, walSchema)
+	return errors.Join(err, conn.Close(ctx))
 }
 
 func ensureRole(ctx context.Context, conn *pgx.Conn, r Role, password string) error {

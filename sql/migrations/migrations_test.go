@@ -52,7 +52,7 @@ func TestBootstrapCanBeRepeatedAndSetsPasswords(t *testing.T) {
 
 func TestTwoStartersDoNotRace(t *testing.T) {
 	db := testenv.NewDatabase(t)
-	for range 3 { // back to the empty database
+	for range 4 { // back to the empty database
 		if _, err := migrations.Down(t.Context(), db.URL("migrator")); err != nil {
 			t.Fatal(err)
 		}
@@ -96,8 +96,8 @@ func TestRolesHaveTheLeastPrivileges(t *testing.T) {
 		{"query", "INSERT INTO products (name) VALUES ('x')"},
 		{"query", "DELETE FROM bids"},
 		{"query", "SELECT nextval('bid_ids')"},
-		{"query", "SELECT emit_probe()"},
-		{"replicator", "UPDATE probe SET at = now()"},
+		{"query", "SELECT heartbeat()"},
+		{"replicator", "DELETE FROM heartbeats"},
 		{"replicator", "DELETE FROM bids"},
 		{"replicator", "SELECT password_hash FROM users"},
 		{"replicator", "CREATE PUBLICATION mine FOR TABLE bids"},

@@ -35,9 +35,12 @@ type CancelledBid struct {
 	CancelledAt    time.Time
 }
 
-type Probe struct {
-	One bool
-	At  time.Time
+type Heartbeat struct {
+	Number   int64
+	Nonce    int64
+	At       time.Time
+	Timeline int32
+	Lsn      interface{}
 }
 
 type Product struct {
@@ -59,6 +62,12 @@ type Raffle struct {
 	EndsAt       time.Time
 	ClosedAt     *time.Time
 	ClosingPrice *int32
+}
+
+type Timeline struct {
+	Timeline int32
+	Parent   int32
+	Begins   interface{}
 }
 
 type User struct {

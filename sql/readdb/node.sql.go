@@ -12,7 +12,7 @@ import (
 const nodePosition = `-- name: NodePosition :one
 SELECT node_lsn()::text AS lsn, node_is_standby()::boolean AS standby,
        (extract(epoch FROM now() - at) * 1000)::bigint AS probe_age_ms
-FROM probe
+FROM heartbeats ORDER BY number DESC LIMIT 1
 `
 
 type NodePositionRow struct {

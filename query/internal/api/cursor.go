@@ -4,7 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
@@ -16,7 +16,7 @@ type cursor struct {
 	raffle int64
 	size   int16
 	after  bidbook.Keyset
-	lsn    readmodel.LSN
+	lsn    lsn.LSN
 }
 
 const (
@@ -57,7 +57,7 @@ func parseCursor(s string) (cursor, error) {
 			At:    int64(binary.BigEndian.Uint64(b[16:])),
 			ID:    int64(binary.BigEndian.Uint64(b[24:])),
 		},
-		lsn: readmodel.LSN(binary.BigEndian.Uint64(b[32:])),
+		lsn: lsn.LSN(binary.BigEndian.Uint64(b[32:])),
 	}
 	if c.after.At < 0 || c.after.ID < 1 || c.after.Price < 0 || (c.after.Price > 0) != (c.kind == byte(bidbook.Highest)) {
 		return cursor{}, errBadCursor

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
@@ -135,7 +135,7 @@ func (p *params) err() error {
 func (a *API) want(r *http.Request) (w bidbook.Want, err error) {
 	// The names are in their canonical form, which saves making it.
 	if list := r.Header["Min-Lsn"]; len(list) > 0 {
-		if w.Min, err = readmodel.ParseLSN(list[0]); err != nil || len(list) > 1 {
+		if w.Min, err = lsn.Parse(list[0]); err != nil || len(list) > 1 {
 			return w, badHeader("Min-LSN", "must be one position of the form X/X, in hexadecimal")
 		}
 	}

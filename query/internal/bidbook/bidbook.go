@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
@@ -29,7 +30,7 @@ const (
 // how far Path is behind the primary, in milliseconds.
 type Position struct {
 	Path      Path
-	LSN       readmodel.LSN
+	LSN       lsn.LSN
 	LagMillis int64
 }
 
@@ -171,22 +172,22 @@ type Reader interface {
 	// Probe returns the path's position, as cheaply as the path can.
 	Probe(ctx context.Context) (Position, error)
 	// Raffles lists raffles.
-	Raffles(ctx context.Context, q RafflesQuery, min readmodel.LSN) (RafflePage, Position, error)
+	Raffles(ctx context.Context, q RafflesQuery, min lsn.LSN) (RafflePage, Position, error)
 	// Raffle returns one raffle or ErrNotFound.
-	Raffle(ctx context.Context, id int64, min readmodel.LSN) (RaffleDetail, Position, error)
+	Raffle(ctx context.Context, id int64, min lsn.LSN) (RaffleDetail, Position, error)
 	// Bids lists bids of a raffle and size, or returns ErrNotFound for an unknown raffle.
-	Bids(ctx context.Context, q BidsQuery, min readmodel.LSN) (BidPage, Position, error)
+	Bids(ctx context.Context, q BidsQuery, min lsn.LSN) (BidPage, Position, error)
 	// SizeBids lists bids of a size over all raffles.
-	SizeBids(ctx context.Context, q SizeQuery, min readmodel.LSN) (BidPage, Position, error)
+	SizeBids(ctx context.Context, q SizeQuery, min lsn.LSN) (BidPage, Position, error)
 }
 
 // Finder is a path that also finds bids by what the read model has no keys for.
 type Finder interface {
 	Reader
 	// Bid returns one bid or ErrNoBid.
-	Bid(ctx context.Context, raffleID, id int64, min readmodel.LSN) (readmodel.Bid, Position, error)
+	Bid(ctx context.Context, raffleID, id int64, min lsn.LSN) (readmodel.Bid, Position, error)
 	// UserBids lists bids of a user.
-	UserBids(ctx context.Context, q UserQuery, min readmodel.LSN) (BidPage, Position, error)
+	UserBids(ctx context.Context, q UserQuery, min lsn.LSN) (BidPage, Position, error)
 }
 
 // cut makes a page of rows that were read one past the limit.

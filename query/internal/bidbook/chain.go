@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
@@ -21,7 +22,7 @@ const (
 
 // Want is what a request asks of the path: a position to be reached, and which path ("" for any).
 type Want struct {
-	Min   readmodel.LSN
+	Min   lsn.LSN
 	Force Path
 
 	sqlOnly bool
@@ -151,7 +152,7 @@ func (w Want) takes(p Path) bool {
 
 func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, at Position, err error) {
 	var errs []error
-	var late readmodel.LSN // where Redis stands if it lags too much
+	var late lsn.LSN // where Redis stands if it lags too much
 	for _, p := range c.paths {
 		if !w.takes(p.name) {
 			continue

@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/sql/readdb"
 )
 
@@ -57,7 +57,7 @@ var errOtherNode = errors.New("the node changed within a read")
 
 // read runs the statements in one READ COMMITTED transaction and one round trip. The position comes
 // first, in a statement of its own: each statement sees at least what was committed before it.
-func (p *Postgres) read(ctx context.Context, min readmodel.LSN, statements ...statement) (Position, error) {
+func (p *Postgres) read(ctx context.Context, min lsn.LSN, statements ...statement) (Position, error) {
 	var node, after readdb.NodePositionRow
 	all := append([]statement{func(q *readdb.Queries) (err error) { node, err = q.NodePosition(ctx); return }}, statements...)
 	if p.path == PathReplica {
@@ -101,7 +101,7 @@ func (p *Postgres) send(ctx context.Context, statements []statement) (err error)
 }
 
 func (p *Postgres) position(node readdb.NodePositionRow) (Position, error) {
-	lsn, err := readmodel.ParseLSN(node.Lsn)
+	lsn, err := lsn.Parse(node.Lsn)
 	if err != nil {
 		return Position{}, err
 	}

@@ -8,12 +8,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/sql/readdb"
 )
 
 // Bids reads an index range.
-func (p *Postgres) Bids(ctx context.Context, q BidsQuery, least readmodel.LSN) (BidPage, Position, error) {
+func (p *Postgres) Bids(ctx context.Context, q BidsQuery, least lsn.LSN) (BidPage, Position, error) {
 	bids := q.Room
 	var known bool
 	list := p.newest(ctx, q, &bids)
@@ -59,7 +60,7 @@ func (p *Postgres) highest(ctx context.Context, q BidsQuery, into *[]readmodel.B
 }
 
 // SizeBids reads an index range.
-func (p *Postgres) SizeBids(ctx context.Context, q SizeQuery, least readmodel.LSN) (BidPage, Position, error) {
+func (p *Postgres) SizeBids(ctx context.Context, q SizeQuery, least lsn.LSN) (BidPage, Position, error) {
 	after, bids := from(q.After), q.Room
 	params := readdb.BidsOfSizeParams{Size: q.Size, BeforeCreatedAt: time.UnixMicro(after.At), BeforeID: after.ID, RowLimit: int32(q.Limit) + 1}
 	read := list(&bids, func(db *readdb.Queries) ([]readdb.BidsOfSizeRow, error) { return db.BidsOfSize(ctx, params) },
@@ -75,7 +76,7 @@ func (p *Postgres) SizeBids(ctx context.Context, q SizeQuery, least readmodel.LS
 }
 
 // UserBids reads an index range.
-func (p *Postgres) UserBids(ctx context.Context, q UserQuery, least readmodel.LSN) (BidPage, Position, error) {
+func (p *Postgres) UserBids(ctx context.Context, q UserQuery, least lsn.LSN) (BidPage, Position, error) {
 	after := from(q.After)
 	var bids []readmodel.Bid
 	at, err := p.read(ctx, least, list(&bids, func(db *readdb.Queries) ([]readdb.BidsOfUserRow, error) {
@@ -86,7 +87,7 @@ func (p *Postgres) UserBids(ctx context.Context, q UserQuery, least readmodel.LS
 }
 
 // Bid reads one row by its primary key.
-func (p *Postgres) Bid(ctx context.Context, raffleID, id int64, least readmodel.LSN) (readmodel.Bid, Position, error) {
+func (p *Postgres) Bid(ctx context.Context, raffleID, id int64, least lsn.LSN) (readmodel.Bid, Position, error) {
 	var found readmodel.Bid
 	missing := false
 	at, err := p.read(ctx, least, func(db *readdb.Queries) error {

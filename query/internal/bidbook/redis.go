@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bracket"
 )
@@ -103,7 +104,7 @@ var nothing = &proof{}
 // ask sends the lookups that write puts into q and returns what the checkpoints around them prove. The
 // lookups need the epoch before it is read, so they use the last one seen, and are done again if that is
 // over.
-func (r *Redis) ask(q *request, min readmodel.LSN, write func(readmodel.Epoch)) (*proof, error) {
+func (r *Redis) ask(q *request, min lsn.LSN, write func(readmodel.Epoch)) (*proof, error) {
 	if err := r.guard.usable(); err != nil {
 		return nothing, err
 	}

@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
 // SizeBids reads the newest bids of a size. The set is capped: a page that would reach down to what was
 // dropped is SQL's, and so is an empty set, which nothing proves to be whole.
-func (r *Redis) SizeBids(_ context.Context, q SizeQuery, least readmodel.LSN) (BidPage, Position, error) {
+func (r *Redis) SizeBids(_ context.Context, q SizeQuery, least lsn.LSN) (BidPage, Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
 	p, err := r.ask(ask, least, func(e readmodel.Epoch) {

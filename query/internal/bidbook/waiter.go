@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
 // waiter lets any number of requests wait for a position with one poller, which runs only while
@@ -21,13 +21,13 @@ type waiter struct {
 }
 
 type waiting struct {
-	min  readmodel.LSN
+	min  lsn.LSN
 	done chan error
 }
 
 // await returns nil once a probe that began after the call has reached min, the probe's error, or
 // ErrBehind when ctx ends.
-func (w *waiter) await(ctx context.Context, min readmodel.LSN) error {
+func (w *waiter) await(ctx context.Context, min lsn.LSN) error {
 	me := &waiting{min: min, done: make(chan error, 1)}
 	w.mu.Lock()
 	if w.waiting == nil {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
@@ -45,7 +46,7 @@ func (p Position) after(o Position) bool { return p.Epoch != o.Epoch || p.Event.
 
 // minLSN is the Min-LSN of a read that holds everything up to the position. An event's LSN is where its
 // commit record begins, and a read has that commit only if it is beyond.
-func (p Position) minLSN() readmodel.LSN {
+func (p Position) minLSN() lsn.LSN {
 	if p.Event.N == 0 {
 		return p.Event.LSN
 	}

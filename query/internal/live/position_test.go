@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
@@ -27,12 +28,12 @@ func FuzzParsePosition(f *testing.F) {
 	})
 }
 
-func id(lsn readmodel.LSN, n uint64) readmodel.EventID { return readmodel.EventID{LSN: lsn, N: n} }
+func id(lsn lsn.LSN, n uint64) readmodel.EventID { return readmodel.EventID{LSN: lsn, N: n} }
 
 func TestAPositionHoldsWhatIsBeforeIt(t *testing.T) {
 	for _, c := range []struct {
 		p    Position
-		want readmodel.LSN
+		want lsn.LSN
 	}{
 		{Position{1, id(100, 0)}, 100}, // a checkpoint: everything before is in
 		{Position{1, id(100, 1)}, 101}, // an event: its commit, which begins there, is in too

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
@@ -117,8 +118,8 @@ func (a *applier) apply(b *batch) error {
 func after(c readmodel.Checkpoint, b *batch, now time.Time) readmodel.Checkpoint {
 	c.LSN = max(c.LSN, b.lsn)
 	c.Applying = b.open || c.Applying && b.commits == 0
-	if b.probeAt != 0 {
-		c.ProbeAt, c.ProbeSeen = b.probeAt, now.UnixMicro()
+	if b.beat != (heartbeat.Beat{}) {
+		c.Beat, c.Delay = b.beat, max(now.UnixMicro()-b.beat.At, 0)/1000
 	}
 	return c
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"strconv"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
@@ -37,9 +39,9 @@ type batch struct {
 	commits int
 	rows    [len(rowKinds)]int
 
-	lsn     readmodel.LSN // 0: no transaction ends here and no position came
-	open    bool          // the last transaction goes on in the next batch
-	probeAt int64         // microseconds; 0: no probe
+	lsn  lsn.LSN        // 0: no transaction ends here and no position came
+	open bool           // the last transaction goes on in the next batch
+	beat heartbeat.Beat // the last one in it
 	// version is the last transaction that changed a raffle or a product, and its part: readers must not
 	// take half of one for the whole. Zero: none did.
 	version readmodel.EventID
@@ -60,7 +62,7 @@ type (
 		remove bool
 	}
 	liveKey struct {
-		commit readmodel.LSN
+		commit lsn.LSN
 		raffle int64
 	}
 )
@@ -175,7 +177,7 @@ func (b *batch) closed(v readmodel.Raffle) int32 {
 }
 
 // event makes the entry the event of that number of its raffle and transaction.
-func (b *batch) event(index int32, commit readmodel.LSN, number uint64) {
+func (b *batch) event(index int32, commit lsn.LSN, number uint64) {
 	b.entries[index].number = number
 	key := liveKey{commit, b.entries[index].raffle}
 	b.live.add(b.entries, index, key, liveKey{})

@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -79,7 +79,7 @@ func (c *control) lock(ctx context.Context, waiting func()) error {
 
 // positions is what the primary says once a second.
 type positions struct {
-	flushed readmodel.LSN
+	flushed lsn.LSN
 	slots   []wal.Slot
 }
 
@@ -89,12 +89,12 @@ func (c *control) probe(ctx context.Context) (positions, error) {
 	defer cancel()
 	var p positions
 	var flushed int64
-	if _, err := c.conn.Exec(ctx, "SELECT emit_probe()"); err != nil {
+	if _, err := c.conn.Exec(ctx, "SELECT heartbeat()"); err != nil {
 		return p, fmt.Errorf("probe: %w", err)
 	}
 	if err := c.conn.QueryRow(ctx, "SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint").Scan(&flushed); err != nil {
 		return p, fmt.Errorf("flush position: %w", err)
 	}
 	slots, err := wal.Slots(ctx, c.conn)
-	return positions{readmodel.LSN(flushed), slots}, err
+	return positions{lsn.LSN(flushed), slots}, err
 }

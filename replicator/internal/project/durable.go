@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
 // Redis syncs its append-only file every second and may put that off for two (appendfsync everysec):
@@ -18,17 +18,17 @@ const (
 type durable struct {
 	mu        sync.Mutex
 	marks     []written
-	confirmed readmodel.LSN
+	confirmed lsn.LSN
 }
 
 type written struct {
-	lsn         readmodel.LSN
+	lsn         lsn.LSN
 	first, last time.Time
 }
 
 // wrote notes that Redis took a checkpoint. Those of a tenth of a second share a mark, which has the
 // age of its youngest.
-func (d *durable) wrote(lsn readmodel.LSN, now time.Time) {
+func (d *durable) wrote(lsn lsn.LSN, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if n := len(d.marks); n > 0 && now.Sub(d.marks[n-1].first) < resolution {
@@ -39,7 +39,7 @@ func (d *durable) wrote(lsn readmodel.LSN, now time.Time) {
 }
 
 // confirm returns the position that may be confirmed now.
-func (d *durable) confirm(now time.Time) readmodel.LSN {
+func (d *durable) confirm(now time.Time) lsn.LSN {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := 0

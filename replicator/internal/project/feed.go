@@ -2,8 +2,9 @@ package project
 
 import (
 	"context"
-	"strconv"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
@@ -65,8 +66,8 @@ type feed struct {
 	projector *projector
 	current   *batch
 	before    load // of the current batch, from transactions before this one
-	handed    readmodel.LSN
-	probeAt   int64
+	handed    lsn.LSN
+	beat      heartbeat.Beat
 }
 
 var _ wal.Handler = (*feed)(nil)
@@ -106,13 +107,14 @@ func (f *feed) Row(m *wal.Message) error {
 	return f.hand()
 }
 
-// Logical ignores messages of others and probes that nobody can have written.
+// Logical ignores messages of others and heartbeats that the database can't have written: everybody may
+// write logical messages.
 func (f *feed) Logical(prefix, content []byte) error {
-	if string(prefix) != probePrefix {
+	if string(prefix) != heartbeat.MessagePrefix {
 		return nil
 	}
-	if at, err := strconv.ParseInt(string(content), 10, 64); err == nil && at > 0 {
-		f.probeAt = at
+	if b, err := heartbeat.Parse(string(content)); err == nil {
+		f.beat = b
 	}
 	return nil
 }
@@ -124,8 +126,8 @@ func (f *feed) Commit(end wal.LSN) error {
 	}
 	f.current.lsn, f.current.open = end, false
 	f.current.commits++
-	if f.probeAt != 0 {
-		f.current.probeAt, f.probeAt = f.probeAt, 0
+	if f.beat != (heartbeat.Beat{}) {
+		f.current.beat, f.beat = f.beat, heartbeat.Beat{}
 	}
 	f.handed = end
 	return f.hand()

@@ -7,13 +7,11 @@ import (
 	"errors"
 	"strconv"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
-
-// probePrefix is the prefix of the logical message that emit_probe() writes every second.
-const probePrefix = "pyramid.probe"
 
 // rowKinds label the metric of applied rows.
 var rowKinds = [...]string{tables.Bids: "bids", tables.Raffles: "raffles", tables.Products: "products"}
@@ -28,7 +26,7 @@ type projector struct {
 	// added counts, by size, the bids since the set over all raffles was trimmed last.
 	added map[int16]int
 	// commit is the transaction that the rows belong to, numbers the events so far of each raffle in it.
-	commit  readmodel.LSN
+	commit  lsn.LSN
 	part    uint64 // of the transaction, as it is cut into flushes
 	numbers map[int64]uint64
 }
@@ -42,7 +40,7 @@ func newProjector(e readmodel.Epoch) *projector {
 }
 
 // begin begins a transaction, whose commit record is at that position.
-func (p *projector) begin(commit readmodel.LSN) {
+func (p *projector) begin(commit lsn.LSN) {
 	p.commit, p.part = commit, 0
 	clear(p.numbers)
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
@@ -19,11 +21,11 @@ func TestP1OnlySettledCheckpointsAreConfirmed(t *testing.T) {
 	at := func(ms int) time.Time { return time.UnixMilli(1_000_000 + int64(ms)) }
 	d := &durable{confirmed: 5}
 	for ms := 0; ms <= 1000; ms += 10 {
-		d.wrote(readmodel.LSN(100+ms), at(ms))
+		d.wrote(lsn.LSN(100+ms), at(ms))
 	}
 	for _, c := range []struct {
 		ms   int
-		most readmodel.LSN
+		most lsn.LSN
 	}{{0, 5}, {2999, 5}, {3200, 300}, {3999, 1099}} {
 		if got := d.confirm(at(c.ms)); got > c.most {
 			t.Errorf("at %d ms %d is confirmed, at most %d may be", c.ms, got, c.most)
@@ -204,11 +206,11 @@ func TestP2TransactionsShareAFlushAndALargeOneTakesSeveral(t *testing.T) {
 	}
 	f.queue.release(b)
 	insert(1)
-	_ = f.Logical([]byte(probePrefix), []byte("123"))
+	_ = f.Logical([]byte(heartbeat.MessagePrefix), []byte("1,2,123"))
 	_ = f.Commit(30)
 	b = <-f.queue.waiting
-	if b.lsn != 30 || b.changes != 1 || b.open || b.probeAt != 123 {
-		t.Errorf("last flush: lsn %d, %d changes, open %v, probe %d", b.lsn, b.changes, b.open, b.probeAt)
+	if b.lsn != 30 || b.changes != 1 || b.open || b.beat.At != 123 {
+		t.Errorf("last flush: lsn %d, %d changes, open %v, heartbeat %v", b.lsn, b.changes, b.open, b.beat)
 	}
 	// A list that was read between the two must not pass for the whole.
 	if want := (readmodel.EventID{LSN: 29, N: 1}); b.version != want {

@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
@@ -42,7 +44,7 @@ func (r *Replicator) rebuild(ctx context.Context, stream *wal.Stream, s state, r
 	}
 	cp = readmodel.Checkpoint{
 		SystemID: s.system.ID, Timeline: s.system.Timeline, Slot: wal.SlotName(b.epoch), LSN: consistent,
-		Epoch: b.epoch, Token: token, ProbeAt: probeAt, ProbeSeen: time.Now().UnixMicro(),
+		Epoch: b.epoch, Token: token, Beat: heartbeat.Beat{At: probeAt},
 	}
 	f, err := b.finish(old.value, cp)
 	if err != nil {
@@ -117,7 +119,7 @@ func (b *builder) write(commands func(*resp.Commands)) error {
 
 // createSlot makes the slot of the new epoch. A name that another database of the cluster has taken
 // moves the epoch on. probeAt is the primary's time before the snapshot, in microseconds.
-func (b *builder) createSlot(ctx context.Context, stream *wal.Stream) (snapshot string, consistent readmodel.LSN, probeAt int64, err error) {
+func (b *builder) createSlot(ctx context.Context, stream *wal.Stream) (snapshot string, consistent lsn.LSN, probeAt int64, err error) {
 	err = b.control.QueryRow(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").Scan(&probeAt)
 	if err != nil {
 		return "", 0, 0, fmt.Errorf("primary's time: %w", err)
@@ -133,7 +135,7 @@ func (b *builder) createSlot(ctx context.Context, stream *wal.Stream) (snapshot 
 }
 
 // load copies the snapshot: several connections read it into parcels, this one writes them.
-func (b *builder) load(ctx context.Context, snapshot string, at readmodel.LSN) (int64, error) {
+func (b *builder) load(ctx context.Context, snapshot string, at lsn.LSN) (int64, error) {
 	p, err := b.progress(ctx, b.control)
 	if err != nil {
 		return 0, err

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
@@ -56,8 +57,8 @@ type board struct {
 	mu         sync.Mutex
 	status     Status
 	checkpoint readmodel.Checkpoint
-	flushed    readmodel.LSN // of the primary, as seen last
-	moved      bool          // this session has applied a transaction from the stream
+	flushed    lsn.LSN // of the primary, as seen last
+	moved      bool    // this session has applied a transaction from the stream
 	started    time.Time
 	metrics    *metrics
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
@@ -168,6 +169,6 @@ func (s *Stream) CreateSlot(ctx context.Context, e readmodel.Epoch) (snapshot st
 	if err != nil {
 		return "", 0, fmt.Errorf("create slot %s: %w", SlotName(e), err)
 	}
-	consistent, err = readmodel.ParseLSN(r.ConsistentPoint)
+	consistent, err = lsn.Parse(r.ConsistentPoint)
 	return r.SnapshotName, consistent, err
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pglogrepl"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
 // slotPatience is how long the making of a temporary slot may wait for the transactions that are open
@@ -44,7 +44,7 @@ func Temporary(ctx context.Context, url string) (*Stream, Snapshot, error) {
 		Temporary: true, Mode: pglogrepl.LogicalReplication, SnapshotAction: "EXPORT_SNAPSHOT"})
 	if err == nil {
 		snapshot.Name = r.SnapshotName
-		snapshot.LSN, err = readmodel.ParseLSN(r.ConsistentPoint)
+		snapshot.LSN, err = lsn.Parse(r.ConsistentPoint)
 	}
 	if err != nil {
 		s.Close()

@@ -7,11 +7,12 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
 // LSN is a position in the write-ahead log.
-type LSN = readmodel.LSN
+type LSN = lsn.LSN
 
 // SlotPrefix begins the name of every slot of this service.
 const SlotPrefix = "pyramid_"

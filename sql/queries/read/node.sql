@@ -3,4 +3,4 @@
 -- the position can run past the snapshot. Nothing volatile here, or pgpool-II asks the primary.
 SELECT node_lsn()::text AS lsn, node_is_standby()::boolean AS standby,
        (extract(epoch FROM now() - at) * 1000)::bigint AS probe_age_ms
-FROM probe;
+FROM heartbeats ORDER BY number DESC LIMIT 1;

@@ -1,0 +1,111 @@
+package lsn
+
+import "slices"
+
+// Branch says where a timeline begins: at the LSN Begins of its parent. The WAL of both is the same up to
+// there (PostgreSQL documentation, chapter 26.3.5, Timelines).
+type Branch struct {
+	Timeline, Parent uint32
+	Begins           LSN
+}
+
+// History is the present timeline of a database and the branches that led to it. The zero History knows
+// no timeline; it compares only positions of equal timelines. It is never changed after it was made, so
+// goroutines may share it.
+type History struct {
+	present uint32
+	// ends are the ancestors of the present timeline: up to which LSN each belongs to this history.
+	ends map[uint32]LSN
+}
+
+// NewHistory makes the history of the present timeline. Branches that did not lead to it are ignored. A
+// branch whose parent has no branch of its own ends the line: the parent is the oldest timeline known.
+func NewHistory(present uint32, branches []Branch) History {
+	h := History{present: present, ends: make(map[uint32]LSN)}
+	end := ^LSN(0)
+	for t := present; ; {
+		i := slices.IndexFunc(branches, func(b Branch) bool { return b.Timeline == t })
+		if i < 0 {
+			return h
+		}
+		b := branches[i]
+		if _, twice := h.ends[b.Parent]; twice || b.Parent == 0 || b.Parent == present {
+			return h
+		}
+		// A timeline can be left before it has got anywhere: then its parent ends there too.
+		end = min(end, b.Begins)
+		h.ends[b.Parent] = end
+		t = b.Parent
+	}
+}
+
+// Present returns the present timeline, 0 if none is known.
+func (h History) Present() uint32 { return h.present }
+
+// Resolve gives a position of timeline 0 the present timeline.
+func (h History) Resolve(p Position) Position {
+	if p.Timeline == 0 {
+		p.Timeline = h.present
+	}
+	return p
+}
+
+// Standing says what a history knows about a position.
+type Standing byte
+
+// The standings of a position.
+const (
+	// Held: the WAL up to the position is part of the history, as far as it has been written.
+	Held Standing = iota
+	// Lost: the history left the position's timeline before the position.
+	Lost
+	// Unknown: the position's timeline is newer than the history.
+	Unknown
+)
+
+// Judge says what the history knows about a position. A position of an older timeline that is no ancestor is
+// lost: the system went on without that timeline.
+func (h History) Judge(p Position) Standing {
+	p = h.Resolve(p)
+	switch end, ancestor := h.ends[p.Timeline]; {
+	case p.Timeline == h.present:
+		return Held
+	case ancestor && p.LSN <= end:
+		return Held
+	case h.present == 0 || p.Timeline > h.present:
+		return Unknown
+	}
+	return Lost
+}
+
+// Reaches says whether data that hold everything up to the position at also hold everything up to want.
+// A timeline 0 in want means the present one. Positions of unknown or lost timelines are never reached,
+// except by one of the same timeline.
+func (h History) Reaches(at, want Position) bool {
+	want = h.Resolve(want)
+	if at.Timeline == want.Timeline {
+		return at.LSN >= want.LSN
+	}
+	wantEnd, wantIsAncestor := h.ends[want.Timeline]
+	atEnd, atIsAncestor := h.ends[at.Timeline]
+	switch {
+	case at.Timeline == h.present:
+		return wantIsAncestor && want.LSN <= wantEnd && want.LSN <= at.LSN
+	case !atIsAncestor:
+		return false
+	}
+	// What at holds of this history ends where its timeline was left.
+	at.LSN = min(at.LSN, atEnd)
+	if want.Timeline != h.present && !(wantIsAncestor && want.LSN <= wantEnd) {
+		return false
+	}
+	return at.LSN >= want.LSN
+}
+
+// Later returns the position that holds more. Neither timeline may be lost.
+func (h History) Later(a, b Position) Position {
+	if h.Reaches(a, b) {
+		return a
+	}
+	return b
+}
