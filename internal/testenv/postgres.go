@@ -27,6 +27,7 @@ type Postgres struct {
 	port     int
 	database string
 	primary  *Postgres // of a standby
+	settings []setting // given by the test, the later ones win
 }
 
 // StartPostgres starts a private cluster that lives until the end of the test.
@@ -62,7 +63,8 @@ func newPostgres(t testing.TB, name string, o options) *Postgres {
 
 func (p *Postgres) startFirst(t testing.TB, settings []setting) {
 	t.Helper()
-	if err := p.configure(settings); err != nil {
+	p.settings = settings
+	if err := p.configure(); err != nil {
 		t.Fatalf("postgres: %v", err)
 	}
 	p.proc.logOnFailure(t)
@@ -78,7 +80,7 @@ func (p *Postgres) data() string { return filepath.Join(p.dir, "data") }
 
 // configure writes the configuration outside of the data folder, so that ALTER SYSTEM wins over it
 // and a base backup does not carry it along.
-func (p *Postgres) configure(settings []setting) error {
+func (p *Postgres) configure() error {
 	path, err := postgresBinary("postgres")
 	if err != nil {
 		return err
@@ -90,7 +92,7 @@ func (p *Postgres) configure(settings []setting) error {
 	p.proc.death = syscall.SIGQUIT
 
 	var text strings.Builder
-	for _, s := range append(p.defaults(), settings...) {
+	for _, s := range append(p.defaults(), p.settings...) {
 		fmt.Fprintf(&text, "%s = '%s'\n", s.name, strings.ReplaceAll(s.value, "'", "''"))
 	}
 	hba := "local all postgres trust\n" +

@@ -24,6 +24,7 @@ type Proxy struct {
 
 	mu                 sync.Mutex
 	listener           net.Listener
+	accepting          chan struct{} // closed when the listener's last accept has ended
 	target             string
 	toServer, toClient time.Duration
 	rate               float64 // bytes per second to the server; 0: any
@@ -32,6 +33,7 @@ type Proxy struct {
 	match              []byte
 	cutsLeft, cutsDone int
 	links              map[*link]struct{}
+	hole               chan struct{} // while the proxy is a black hole; closed when that ends
 	ended              bool
 }
 
@@ -58,6 +60,7 @@ func StartProxy(t testing.TB, target string) *Proxy {
 	p.Refuse(t, false)
 	t.Cleanup(func() {
 		p.Refuse(t, true)
+		p.BlackHole(false)
 		p.mu.Lock()
 		p.ended = true
 		p.mu.Unlock()
@@ -119,6 +122,47 @@ func (p *Proxy) Cut() {
 	}
 }
 
+// BlackHole makes the proxy forward nothing, or ends that. As in a network that drops every packet, neither
+// side learns anything: connections stay open, new ones are not answered, and the end of a connection does
+// not reach the other side. What was sent meanwhile arrives when it ends, as TCP's retransmission has it.
+func (p *Proxy) BlackHole(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case on && p.hole == nil:
+		p.hole = make(chan struct{})
+	case !on && p.hole != nil:
+		close(p.hole)
+		p.hole = nil
+	}
+}
+
+// passable is closed when the proxy forwards.
+func (p *Proxy) passable() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.hole == nil {
+		return always
+	}
+	return p.hole
+}
+
+var always = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// pass waits while the proxy is a black hole. It is false if the link was cut meanwhile.
+func (p *Proxy) pass(k *link) bool {
+	select {
+	case <-p.passable():
+		return true
+	case <-k.gone:
+		return false
+	}
+}
+
 // CutBeforeAnswer cuts the next n connections in which the server's answers hold match, such as
 // CommitAnswer: the server has done its work, and the client never sees match whole.
 func (p *Proxy) CutBeforeAnswer(match []byte, n int) {
@@ -147,6 +191,7 @@ func (p *Proxy) Refuse(t testing.TB, refuse bool) {
 		if err := p.listener.Close(); err != nil {
 			t.Fatalf("proxy: %v", err)
 		}
+		<-p.accepting // an accept in progress keeps the socket open
 		p.listener = nil
 		return
 	}
@@ -154,8 +199,9 @@ func (p *Proxy) Refuse(t testing.TB, refuse bool) {
 	if err != nil {
 		t.Fatalf("proxy: %v", err)
 	}
-	p.listener = l
-	p.work.Go(func() { p.accept(l) })
+	p.listener, p.accepting = l, make(chan struct{})
+	ended := p.accepting
+	p.work.Go(func() { defer close(ended); p.accept(l) })
 }
 
 func (p *Proxy) accept(l net.Listener) {
@@ -169,6 +215,7 @@ func (p *Proxy) accept(l net.Listener) {
 }
 
 func (p *Proxy) serve(client net.Conn) {
+	<-p.passable()
 	server, err := net.DialTimeout("tcp", p.Target(), startBudget)
 	if err != nil {
 		_ = client.Close() // all that a client can see of it
@@ -184,8 +231,8 @@ func (p *Proxy) serve(client net.Conn) {
 	p.links[k] = struct{}{}
 	p.mu.Unlock()
 	var both sync.WaitGroup
-	both.Go(func() { k.forward(client, server, p.request) })
-	both.Go(func() { k.forward(server, client, p.answers()) })
+	both.Go(func() { p.forward(k, client, server, p.request) })
+	both.Go(func() { p.forward(k, server, client, p.answers()) })
 	both.Wait()
 	p.mu.Lock()
 	delete(p.links, k)
@@ -241,16 +288,19 @@ type chunk struct {
 const chunksUnderWay = 256
 
 // forward copies one direction until it ends or the link is cut, and then cuts the link.
-func (k *link) forward(from, to net.Conn, when func([]byte) (time.Time, error)) {
+func (p *Proxy) forward(k *link, from, to net.Conn, when func([]byte) (time.Time, error)) {
 	defer k.cut()
 	chunks := make(chan chunk, chunksUnderWay)
 	var writer sync.WaitGroup
-	writer.Go(func() { k.write(to, chunks) })
+	writer.Go(func() { p.write(k, to, chunks) })
 	defer writer.Wait()
 	defer close(chunks)
 	buffer := make([]byte, 16<<10)
 	for {
 		n, readErr := from.Read(buffer)
+		if !p.pass(k) {
+			return
+		}
 		if n > 0 {
 			due, err := when(buffer[:n])
 			if err != nil {
@@ -269,7 +319,7 @@ func (k *link) forward(from, to net.Conn, when func([]byte) (time.Time, error)) 
 	}
 }
 
-func (k *link) write(to net.Conn, chunks <-chan chunk) {
+func (p *Proxy) write(k *link, to net.Conn, chunks <-chan chunk) {
 	defer k.cut()
 	for c := range chunks {
 		if wait := time.Until(c.due); wait > 0 {
@@ -280,6 +330,9 @@ func (k *link) write(to net.Conn, chunks <-chan chunk) {
 				timer.Stop()
 				return
 			}
+		}
+		if !p.pass(k) {
+			return
 		}
 		if _, err := to.Write(c.data); err != nil {
 			return

@@ -145,6 +145,43 @@ func TestProxyCutsBeforeAnAnswerInPieces(t *testing.T) {
 	}
 }
 
+func TestProxyIsABlackHole(t *testing.T) {
+	t.Parallel()
+	p := StartProxy(t, echo(t, ""))
+	open, closed := dialLine(t, p), dialLine(t, p)
+	open.must(t, "a", "a")
+	closed.must(t, "a", "a")
+	p.BlackHole(true)
+	late := dialLine(t, p)
+	for name, c := range map[string]*lineClient{"an open": open, "a new": late} {
+		if err := c.SetDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(c, "b\n"); err != nil {
+			t.Fatal(err)
+		}
+		var timeout net.Error
+		if got, err := c.in.ReadString('\n'); !errors.As(err, &timeout) || !timeout.Timeout() {
+			t.Errorf("%s connection got %q, %v", name, got, err)
+		}
+	}
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.BlackHole(false)
+	for _, c := range []*lineClient{open, late} {
+		c.must(t, "c", "b") // the answer to what was sent in the black hole
+		if got, err := c.in.ReadString('\n'); got != "c\n" {
+			t.Errorf("the next answer is %q, %v", got, err)
+		}
+	}
+	p.BlackHole(true)
+	p.Cut()
+	if got, err := open.ask("d"); err == nil {
+		t.Errorf("a cut connection answers %q", got)
+	}
+}
+
 // What a service fears most: the commit is done and its answer lost.
 func TestProxyCutsAfterTheCommit(t *testing.T) {
 	t.Parallel()

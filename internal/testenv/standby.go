@@ -2,6 +2,8 @@ package testenv
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 )
 
@@ -16,7 +18,7 @@ func (p *Postgres) StartStandby(t testing.TB, opts ...Option) *Postgres {
 	o := apply(opts)
 	s := newPostgres(t, "standby", o)
 	s.primary = p
-	if err := s.backup(); err != nil {
+	if err := s.copyPrimary(); err != nil {
 		t.Fatalf("standby: %v", err)
 	}
 	s.startFirst(t, o.settings)
@@ -24,8 +26,8 @@ func (p *Postgres) StartStandby(t testing.TB, opts ...Option) *Postgres {
 	return s
 }
 
-// backup copies the primary's data. -R writes standby.signal and primary_conninfo.
-func (s *Postgres) backup() error {
+// copyPrimary copies the primary's data. -R writes standby.signal and primary_conninfo.
+func (s *Postgres) copyPrimary() error {
 	path, err := postgresBinary("pg_basebackup")
 	if err != nil {
 		return err
@@ -62,4 +64,92 @@ func (s *Postgres) Promote(t testing.TB) {
 	t.Helper()
 	s.Exec(t, "SELECT pg_promote(true, 60)")
 	s.primary = nil
+}
+
+// Rejoin makes p, which must have ended, a standby of another server: a new copy of its data on the port
+// of p. It waits as StartStandby does.
+func (p *Postgres) Rejoin(t testing.TB, primary *Postgres) {
+	t.Helper()
+	if p.proc.running() {
+		t.Fatalf("%s: rejoin of a running server", p.proc.name)
+	}
+	p.primary = primary
+	p.proc.must(t, os.RemoveAll(p.data()))
+	p.proc.must(t, p.copyPrimary())
+	p.Start(t)
+	p.WaitReplay(t)
+}
+
+// Timeline is the timeline whose WAL p writes or, as a standby, replays.
+func (p *Postgres) Timeline(t testing.TB) (timeline uint32) {
+	t.Helper()
+	// A standby's control file has the timeline of its last restart point, which may be older.
+	const sql = `SELECT CASE WHEN pg_is_in_recovery() THEN (SELECT received_tli FROM pg_stat_wal_receiver)
+		ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END`
+	p.proc.must(t, queryRow(p.URL("postgres"), sql, nil, &timeline))
+	return timeline
+}
+
+// SetSynchronous makes commits on p wait for the named standbys (setting synchronous_standby_names), or
+// for none of them if names is empty, which also ends the waiting of those that wait.
+func (p *Postgres) SetSynchronous(t testing.TB, names string) {
+	t.Helper()
+	p.Configure(t, Set("synchronous_standby_names", names))
+	const sql = `SELECT count(*) = 0 FROM pg_stat_replication
+		WHERE application_name = $2 AND (sync_state = 'async') <> ($1 = '')`
+	Eventually(t, startBudget, "the standby's part is changed", func() (done bool) {
+		p.proc.must(t, queryRow(p.URL("postgres"), sql, []any{names, StandbyName}, &done))
+		return done
+	})
+}
+
+// Configure changes settings of the running server and waits until new sessions have them. They stay with
+// p when it is started again, and a copy of its data doesn't have them.
+func (p *Postgres) Configure(t testing.TB, opts ...Option) {
+	t.Helper()
+	changed := apply(opts).settings
+	p.settings = append(p.settings, changed...)
+	p.proc.must(t, p.configure())
+	p.Exec(t, "SELECT pg_reload_conf()")
+	for _, s := range changed {
+		Eventually(t, startBudget, fmt.Sprintf("%s is %q", s.name, s.value), func() bool {
+			var now string
+			p.proc.must(t, queryRow(p.URL("postgres"), "SELECT current_setting($1)", []any{s.name}, &now))
+			return now == s.value
+		})
+	}
+}
+
+// PauseReplay makes the standby receive WAL and replay none of it.
+func (p *Postgres) PauseReplay(t testing.TB) {
+	t.Helper()
+	p.Exec(t, "SELECT pg_wal_replay_pause()")
+	Eventually(t, startBudget, "the replay pauses", func() bool {
+		var state string
+		p.proc.must(t, queryRow(p.URL("postgres"), "SELECT pg_get_wal_replay_pause_state()", nil, &state))
+		return state == "paused"
+	})
+}
+
+// ResumeReplay ends PauseReplay.
+func (p *Postgres) ResumeReplay(t testing.TB) {
+	t.Helper()
+	p.Exec(t, "SELECT pg_wal_replay_resume()")
+}
+
+// MultiHostURL makes one connection string of several of one role and database, as Postgres.URL and
+// Proxy.URL give them. A client tries their hosts in this order.
+func MultiHostURL(urls ...string) string {
+	var hosts []string
+	for _, url := range urls {
+		hosts = append(hosts, host(url))
+	}
+	return strings.Replace(urls[0], hosts[0], strings.Join(hosts, ","), 1)
+}
+
+// host is what is between @ and / of a connection string.
+func host(url string) string {
+	_, after, _ := strings.Cut(url, "@")
+	host, _, _ := strings.Cut(after, "/")
+	return host
 }

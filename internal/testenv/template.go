@@ -126,7 +126,7 @@ func (p *Postgres) build() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := p.configure(nil); err != nil {
+	if err := p.configure(); err != nil {
 		return err
 	}
 	if err := p.start(); err != nil {

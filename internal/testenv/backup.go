@@ -1,0 +1,81 @@
+package testenv
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// Backup is a copy of a cluster's data folder at one moment, with its WAL and its replication slots, as a
+// snapshot of the storage is. A server that starts from it has the system identifier of the original, goes
+// on from that moment on the same timeline, and uses the same LSNs for other WAL.
+type Backup struct{ data string }
+
+// Backup copies the data of p, running, paused or stopped. Where p runs, it stands still meanwhile.
+func (p *Postgres) Backup(t testing.TB) *Backup {
+	t.Helper()
+	b := &Backup{filepath.Join(testFolder(t, memoryRun, "backup", p.proc.owner), "data")}
+	p.proc.must(t, p.frozen(func() error { return copyData(p.data(), b.data) }))
+	return b
+}
+
+// frozen runs do while no process of p runs. A p that was paused stays so.
+func (p *Postgres) frozen(do func() error) error {
+	if state, _, ok := stat(p.PID()); p.proc.running() && ok && state != "T" {
+		if _, err := p.proc.signalTree(syscall.SIGSTOP); err != nil {
+			return err
+		}
+		defer func() { _, _ = p.proc.signalTree(syscall.SIGCONT) }()
+	}
+	return do()
+}
+
+// copyData leaves out the mark that a server runs in the folder.
+func copyData(from, to string) error {
+	if err := runTool(nil, filepath.Dir(to), "cp", "-a", "--reflink=auto", from, to); err != nil {
+		return err
+	}
+	err := os.Remove(filepath.Join(to, "postmaster.pid"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Restore replaces the data of p, which must have ended, by that of the backup. It can be done again.
+func (p *Postgres) Restore(t testing.TB, b *Backup) {
+	t.Helper()
+	if p.proc.running() {
+		t.Fatalf("%s: restore of a running server", p.proc.name)
+	}
+	p.proc.must(t, os.RemoveAll(p.data()))
+	p.proc.must(t, copyData(b.data, p.data()))
+}
+
+// RemoveSlots removes all replication slots of p, which must have ended, as a restore from a base backup
+// does.
+func (p *Postgres) RemoveSlots(t testing.TB) {
+	t.Helper()
+	if p.proc.running() {
+		t.Fatalf("%s: slots of a running server", p.proc.name)
+	}
+	slots, err := filepath.Glob(filepath.Join(p.data(), "pg_replslot", "*"))
+	p.proc.must(t, err)
+	for _, slot := range slots {
+		p.proc.must(t, os.RemoveAll(slot))
+	}
+}
+
+// StartFrom starts another server from a backup, on a port of its own.
+func StartFrom(t testing.TB, b *Backup, opts ...Option) *Postgres {
+	t.Helper()
+	o := apply(opts)
+	p := newPostgres(t, "restored", o)
+	if err := copyData(b.data, p.data()); err != nil {
+		t.Fatalf("restored: %v", err)
+	}
+	p.startFirst(t, o.settings)
+	return p
+}
