@@ -36,7 +36,7 @@ type applier struct {
 // stream applies from the checkpoint on until an error or the end of the context.
 func (r *Replicator) stream(ctx context.Context, stream *wal.Stream, f *flusher, cp readmodel.Checkpoint, s state) (err error) {
 	defer func() { err = errors.Join(err, f.close()) }()
-	if err := stream.Start(ctx, cp.Slot, cp.LSN); err != nil {
+	if err := stream.Start(ctx, cp.Slot, cp.Commit); err != nil {
 		return err
 	}
 	r.board.applied(cp)
@@ -46,11 +46,12 @@ func (r *Replicator) stream(ctx context.Context, stream *wal.Stream, f *flusher,
 	if slot := s.slot(cp.Slot); slot != nil {
 		a.durable.confirmed = slot.ConfirmedLSN
 	}
-	a.durable.wrote(cp.LSN, time.Now())
+	a.durable.wrote(cp.Commit, time.Now())
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return stream.Run(&feed{ctx: ctx, queue: a.queue, projector: newProjector(cp.Epoch), handed: cp.LSN})
+		return stream.Run(&feed{ctx: ctx, queue: a.queue, projector: newProjector(cp.Epoch), handed: cp.LSN,
+			origin: originOf(cp)})
 	})
 	g.Go(func() error { return a.run(ctx) })
 	g.Go(func() error { return a.acknowledge(ctx) })
@@ -117,6 +118,9 @@ func (a *applier) apply(b *batch) error {
 // was cut off by the end of a process is sent again as a whole, but a mere position may come before it.
 func after(c readmodel.Checkpoint, b *batch, now time.Time) readmodel.Checkpoint {
 	c.LSN = max(c.LSN, b.lsn)
+	if b.commits > 0 {
+		c.Commit, c.CommitAt = b.last.begins, b.last.at
+	}
 	c.Applying = b.open || c.Applying && b.commits == 0
 	if b.beat != (heartbeat.Beat{}) {
 		c.Beat, c.Delay = b.beat, max(now.UnixMicro()-b.beat.At, 0)/1000
@@ -134,7 +138,7 @@ func (a *applier) write(next readmodel.Checkpoint, commands func(*resp.Commands)
 	a.metrics.flush.Observe(now.Sub(begun).Seconds())
 	a.lastFlush = now
 	a.checkpoint = next
-	a.durable.wrote(next.LSN, now)
+	a.durable.wrote(next.Commit, now)
 	a.board.applied(next)
 	return nil
 }

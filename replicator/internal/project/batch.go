@@ -40,6 +40,7 @@ type batch struct {
 	rows    [len(rowKinds)]int
 
 	lsn  lsn.LSN        // 0: no transaction ends here and no position came
+	last commit         // of the last transaction that ends here
 	open bool           // the last transaction goes on in the next batch
 	beat heartbeat.Beat // the last one in it
 	// version is the last transaction that changed a raffle or a product, and its part: readers must not

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
@@ -22,6 +23,7 @@ const (
 	SlotLost          Reason = "slot_lost"
 	CheckpointBehind  Reason = "checkpoint_behind_slot"
 	PrimaryBehind     Reason = "primary_behind_checkpoint"
+	PrimaryForgot     Reason = "primary_forgot"
 	Truncated         Reason = "truncated"
 	Torn              Reason = "flush_torn"
 	Evicted           Reason = "keys_evicted"
@@ -32,7 +34,7 @@ const (
 // until the next one is there. Otherwise it holds what the primary does not have, or lacks something.
 func (r Reason) keepsServing() bool {
 	switch r {
-	case OtherSystem, OtherTimeline, PrimaryBehind, Evicted, Torn:
+	case OtherSystem, OtherTimeline, PrimaryBehind, PrimaryForgot, Evicted, Torn:
 		return false
 	}
 	return true
@@ -94,10 +96,18 @@ func decide(s state) Reason {
 		return SlotMissing
 	case slot.Lost:
 		return SlotLost
-	case c.LSN < slot.ConfirmedLSN:
+	case resumesAt(*c) < slot.ConfirmedLSN:
 		return CheckpointBehind
 	}
 	return s.forced
+}
+
+// resumesAt is where the stream must start: the slot may not have been told that anything behind it is durable.
+func resumesAt(c readmodel.Checkpoint) lsn.LSN {
+	if c.Commit != 0 {
+		return c.Commit
+	}
+	return c.LSN
 }
 
 // nextEpoch is past every epoch that anything still names: the checkpoint, the slots, the mark of a

@@ -68,6 +68,9 @@ type feed struct {
 	before    load // of the current batch, from transactions before this one
 	handed    lsn.LSN
 	beat      heartbeat.Beat
+	origin    origin // of what Redis holds
+	commit    commit // of the transaction that is open
+	skipping  bool   // Redis holds the open transaction
 }
 
 var _ wal.Handler = (*feed)(nil)
@@ -75,12 +78,17 @@ var _ wal.Handler = (*feed)(nil)
 func (f *feed) Describe(r *wal.Relation) error { return f.projector.describe(r) }
 
 // Begin notes which transaction the following rows are of.
-func (f *feed) Begin(final wal.LSN) error {
+func (f *feed) Begin(final wal.LSN, at int64) (err error) {
+	f.commit = commit{final, at}
+	f.skipping, err = f.origin.begin(f.commit, f.handed)
 	f.projector.begin(final)
-	return nil
+	return err
 }
 
 func (f *feed) Truncate(relations []*wal.Relation) error {
+	if f.skipping {
+		return nil
+	}
 	for _, r := range relations {
 		if tables.Of(r.Name) != tables.Other {
 			return errTruncated
@@ -93,6 +101,9 @@ func (f *feed) Truncate(relations []*wal.Relation) error {
 // shared its first flush, it is cut at the same rows, and Redis refuses the events that it has: those of
 // another cut would partly be new.
 func (f *feed) Row(m *wal.Message) error {
+	if f.skipping {
+		return nil
+	}
 	if err := f.fill(); err != nil {
 		return err
 	}
@@ -110,7 +121,7 @@ func (f *feed) Row(m *wal.Message) error {
 // Logical ignores messages of others and heartbeats that the database can't have written: everybody may
 // write logical messages.
 func (f *feed) Logical(prefix, content []byte) error {
-	if string(prefix) != heartbeat.MessagePrefix {
+	if f.skipping || string(prefix) != heartbeat.MessagePrefix {
 		return nil
 	}
 	if b, err := heartbeat.Parse(string(content)); err == nil {
@@ -121,10 +132,13 @@ func (f *feed) Logical(prefix, content []byte) error {
 
 // Commit hands even an empty transaction over: its end is a position, and a probe has no rows.
 func (f *feed) Commit(end wal.LSN) error {
+	if f.skipping {
+		return nil
+	}
 	if err := f.fill(); err != nil {
 		return err
 	}
-	f.current.lsn, f.current.open = end, false
+	f.current.lsn, f.current.open, f.current.last = end, false, f.commit
 	f.current.commits++
 	if f.beat != (heartbeat.Beat{}) {
 		f.current.beat, f.beat = f.beat, heartbeat.Beat{}
@@ -136,6 +150,9 @@ func (f *feed) Commit(end wal.LSN) error {
 func (f *feed) Position(at wal.LSN) error {
 	if at <= f.handed {
 		return nil
+	}
+	if err := f.origin.position(at); err != nil {
+		return err
 	}
 	if err := f.fill(); err != nil {
 		return err

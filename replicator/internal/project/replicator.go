@@ -98,6 +98,8 @@ func forces(err error, before Reason) Reason {
 		return Torn
 	case errors.Is(err, errEvicted):
 		return Evicted
+	case errors.Is(err, errForgot):
+		return PrimaryForgot
 	}
 	return before
 }
@@ -106,7 +108,7 @@ func forces(err error, before Reason) Reason {
 // of a successor, who carries another token, stays.
 func (r *Replicator) withdraw(ctx context.Context, token string) {
 	if err := remove(ctx, r.redis, readmodel.CheckpointKey, token, ""); err != nil {
-		r.log.Error("the checkpoint of a torn flush is still there", "error", err)
+		r.log.Error("a checkpoint that is not true is still there", "error", err)
 	}
 }
 
@@ -223,7 +225,7 @@ func (r *Replicator) follow(ctx context.Context, stream *wal.Stream, s state) er
 	token, reason := uuid.NewString()[:8], decide(s)
 	err := r.replicate(ctx, stream, s, reason, token)
 	undo := context.WithoutCancel(ctx)
-	if errors.Is(err, errTorn) {
+	if errors.Is(err, errTorn) || errors.Is(err, errForgot) {
 		r.withdraw(undo, token)
 	}
 	if isFull(err) {

@@ -139,6 +139,8 @@ func errorKind(err error) string {
 		return "truncated"
 	case isFull(err):
 		return "redis_full"
+	case errors.Is(err, errForgot):
+		return "primary_forgot"
 	case errors.Is(err, errEvicted):
 		return "evicted"
 	case errors.Is(err, errRedisUnfit):

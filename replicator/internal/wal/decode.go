@@ -35,6 +35,7 @@ type Message struct {
 	Old, New      Row         // Insert: New; Delete: Old; Update: both, with REPLICA IDENTITY FULL
 	Truncated     []*Relation // Truncate
 	FinalLSN      LSN         // Begin: the start of the transaction's commit record
+	CommitAt      int64       // Begin: the time in the commit record, in microseconds since the Unix epoch
 	EndLSN        LSN         // Commit: the end of the transaction's commit record
 	Transactional bool        // Logical
 	Prefix        []byte      // Logical
@@ -86,7 +87,8 @@ func (d *Decoder) decode(m *Message, c *cursor) error {
 	switch m.Kind {
 	case Begin:
 		m.FinalLSN = LSN(c.uint64())
-		c.take(8 + 4)
+		m.CommitAt = int64(c.uint64()) + epochMicros
+		c.take(4)
 	case Commit:
 		c.take(1 + 8)
 		m.EndLSN = LSN(c.uint64())

@@ -7,8 +7,9 @@ import "errors"
 type Handler interface {
 	// Describe announces a table's columns, before its first row and after each change of them.
 	Describe(*Relation) error
-	// Begin opens a transaction; final is the start of its commit record.
-	Begin(final LSN) error
+	// Begin opens a transaction; final is the start of its commit record, at the time in that record in
+	// microseconds since the Unix epoch. Both together identify the transaction across histories.
+	Begin(final LSN, at int64) error
 	// Row is an Insert, Update or Delete.
 	Row(*Message) error
 	// Truncate names the emptied tables.
@@ -61,7 +62,7 @@ func (t *transaction) handle(m *Message, h Handler) error {
 			return errNesting
 		}
 		t.open = true
-		return h.Begin(m.FinalLSN)
+		return h.Begin(m.FinalLSN, m.CommitAt)
 	case Describe:
 		return h.Describe(m.Relation)
 	case Origin, Type:

@@ -1,0 +1,57 @@
+package project
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// errForgot says that Redis holds a commit that the primary does not have: the primary was restored, or
+// another server took its place.
+var errForgot = errors.New("the primary does not have a commit that Redis holds")
+
+// commit identifies a transaction: where its commit record begins and the time in that record. A primary
+// that has another transaction there has another history.
+type commit struct {
+	begins lsn.LSN
+	at     int64 // microseconds since the Unix epoch
+}
+
+// origin proves that the stream continues the history that Redis holds (P10). The stream starts at the
+// commit record of the last transaction in Redis and not behind it, so the first transaction that comes
+// must be that one, which is then skipped. The slot still has that transaction because no position behind
+// the start of its commit record was confirmed.
+type origin struct {
+	last     commit
+	unproven bool
+}
+
+// originOf is the origin of what a checkpoint describes. Without a commit in it, no transaction was applied
+// since the read model was built, and the stream starts where the slot was made.
+func originOf(c readmodel.Checkpoint) origin {
+	return origin{last: commit{c.Commit, c.CommitAt}, unproven: c.Commit != 0}
+}
+
+// begin says whether Redis holds a transaction already. Redis holds everything up to held, so any other
+// transaction from before held is one that Redis lacks.
+func (o *origin) begin(c commit, held lsn.LSN) (skip bool, err error) {
+	switch {
+	case o.unproven && c == o.last:
+		o.unproven = false
+		return true, nil
+	case o.unproven || c.begins < held:
+		return false, fmt.Errorf("%w: the commit record of the last transaction in Redis is at %s, of time %d; the primary has one at %s, of time %d",
+			errForgot, o.last.begins, o.last.at, c.begins, c.at)
+	}
+	return false, nil
+}
+
+// position fails if the server has passed the last transaction in Redis without sending that transaction.
+func (o *origin) position(at lsn.LSN) error {
+	if !o.unproven {
+		return nil
+	}
+	return fmt.Errorf("%w: no transaction has its commit record at %s, and the primary has sent everything up to %s", errForgot, o.last.begins, at)
+}

@@ -1,0 +1,52 @@
+package project
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// P10: the first transaction of a resumed stream must be the last one in Redis, and it is skipped. In Redis
+// is everything up to 100, with the last commit record at 90.
+func TestP10TheStreamContinuesTheHistoryThatRedisHolds(t *testing.T) {
+	cp := readmodel.Checkpoint{LSN: 100, Commit: 90, CommitAt: 7}
+	built := readmodel.Checkpoint{LSN: 100}
+	type step struct {
+		commit   commit
+		position lsn.LSN // instead of a transaction
+		skip     bool
+		forgot   bool
+	}
+	for _, c := range []struct {
+		name  string
+		from  readmodel.Checkpoint
+		steps []step
+	}{
+		{"the same transaction, then others", cp, []step{{commit: commit{90, 7}, skip: true}, {commit: commit{100, 8}}, {position: 130}, {commit: commit{130, 9}}}},
+		{"another transaction at its place", cp, []step{{commit: commit{90, 8}, forgot: true}}},
+		{"a transaction before it", cp, []step{{commit: commit{80, 7}, forgot: true}}},
+		{"none at its place", cp, []step{{commit: commit{110, 9}, forgot: true}}},
+		{"nothing but a position behind it", cp, []step{{position: 101, forgot: true}}},
+		{"a further one that Redis lacks", cp, []step{{commit: commit{90, 7}, skip: true}, {commit: commit{95, 8}, forgot: true}}},
+		{"sent twice", cp, []step{{commit: commit{90, 7}, skip: true}, {commit: commit{90, 7}, forgot: true}}},
+		{"nothing applied since the build", built, []step{{position: 110}, {commit: commit{110, 9}}}},
+		{"nothing applied since the build, and one that Redis lacks", built, []step{{commit: commit{99, 9}, forgot: true}}},
+	} {
+		o, held := originOf(c.from), c.from.LSN
+		for i, s := range c.steps {
+			var skip bool
+			var err error
+			if s.position != 0 {
+				err = o.position(s.position)
+				held = s.position
+			} else if skip, err = o.begin(s.commit, held); !skip {
+				held = s.commit.begins + 1
+			}
+			if errors.Is(err, errForgot) != s.forgot || skip != s.skip {
+				t.Errorf("%s, step %d: skip %v, %v", c.name, i, skip, err)
+			}
+		}
+	}
+}
