@@ -54,17 +54,18 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 		b.pools = append(b.pools, pool)
 	}
 	replica, standby, primary := b.pools[0], b.pools[1], b.pools[2]
-	b.guard = bidbook.NewGuard(client, standby, log)
-	if b.book, err = bidbook.NewRedis(c.RedisURL, b.guard); err != nil {
+	timelines := &bidbook.Timelines{}
+	b.guard = bidbook.NewGuard(client, standby, timelines, log)
+	if b.book, err = bidbook.NewRedis(c.RedisURL, b.guard, timelines); err != nil {
 		return nil, err
 	}
 	b.chain = bidbook.NewChain(bidbook.Paths{
 		Redis:   b.book,
-		Replica: bidbook.NewPostgres(replica, bidbook.PathReplica),
-		Standby: bidbook.NewPostgres(standby, bidbook.PathStandby),
-		Primary: bidbook.NewPostgres(primary, bidbook.PathPrimary),
-		Scan:    bidbook.NewPostgres(b.pools[3], bidbook.PathScan),
-	}, bidbook.Patience{MinLSN: c.MinLSNWait, MaxLag: c.RedisMaxLag}, log, reg)
+		Replica: bidbook.NewPostgres(replica, bidbook.PathReplica, timelines),
+		Standby: bidbook.NewPostgres(standby, bidbook.PathStandby, timelines),
+		Primary: bidbook.NewPostgres(primary, bidbook.PathPrimary, timelines),
+		Scan:    bidbook.NewPostgres(b.pools[3], bidbook.PathScan, timelines),
+	}, timelines, bidbook.Patience{MinLSN: c.MinLSNWait, MaxLag: c.RedisMaxLag}, log, reg)
 	return b, nil
 }
 

@@ -61,7 +61,7 @@ func TestBadInput(t *testing.T) {
 		status int
 	}{
 		{"Min-LSN", []string{""}, 400}, {"Min-LSN", []string{"x"}, 400}, {"Min-LSN", []string{"1"}, 400}, {"Min-LSN", []string{"0/0 "}, 200},
-		{"Min-LSN", []string{"1/123456789"}, 400}, {"Min-LSN", []string{"0/0", "0/0"}, 400}, {"Min-LSN", []string{"0/0"}, 200}, {"Min-LSN", []string{"0/ab"}, 200},
+		{"Min-LSN", []string{"1/123456789"}, 400}, {"Min-LSN", []string{"0/0", "0/0"}, 400}, {"Min-LSN", []string{"0/0"}, 200}, {"Min-LSN", []string{"0/ab"}, 200}, {"Min-LSN", []string{"1-0/AB"}, 200}, {"Min-LSN", []string{"0-0/AB"}, 400}, {"Min-LSN", []string{"01-0/AB"}, 400},
 		{"Min-LSN", []string{"FFFFFFFF/FFFFFFFF"}, 422},
 		{"Read-Path", []string{"Scan"}, 400}, {"Read-Path", []string{"Redis"}, 400}, {"Read-Path", []string{""}, 400}, {"Read-Path", []string{"redis", "redis"}, 400},
 	} {

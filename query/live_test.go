@@ -73,7 +73,7 @@ func (s *stack) testLiveBids(t *testing.T) {
 		first, ok = strings.CutPrefix(feed.Text(), "id: ")
 		return ok
 	})
-	if start := data(t, feed); start != fmt.Sprintf(`{"raffle_id":1,"min_lsn":"%s"}`, s.checkpoint.LSN) {
+	if start := data(t, feed); start != fmt.Sprintf(`{"raffle_id":1,"min_lsn":"%s"}`, s.checkpoint.Position()) {
 		t.Errorf("the feed begins with %s", start)
 	}
 	bid := s.bids(t, "id = 10001")[0]

@@ -177,7 +177,7 @@ func TestR2CursorImpliesItsPosition(t *testing.T) {
 	p = decode[bidPage](t, s.expect(t, http.StatusOK, "redis", someBids))
 	s.setCheckpoint(t, func(c *readmodel.Checkpoint) { c.LSN = lsn })
 	a := s.get(t, someBids+"&cursor="+*p.NextCursor)
-	checkProblem(t, "a cursor of a history that was lost", a, http.StatusBadRequest, "cursor")
+	checkProblem(t, "a cursor of a history that was lost", a, http.StatusConflict, "cursor")
 }
 
 // R6: Redis hanging, dead or failing costs a read at most its budget, the breaker spares later ones,

@@ -58,7 +58,7 @@ func (l *flushLoad) write(i int, authorization string) error {
 	if err := json.Unmarshal(a.body, &doc); err != nil {
 		return err
 	}
-	at, err := lsn.Parse(a.header.Get("Commit-LSN"))
+	at, err := positionLSN(a.header.Get("Commit-LSN"))
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (l *flushLoad) read(i int) error {
 	if err := json.Unmarshal(a.body, &page); err != nil {
 		return err
 	}
-	if r.lsn, err = lsn.Parse(a.header.Get("Read-LSN")); err != nil {
+	if r.lsn, err = positionLSN(a.header.Get("Read-LSN")); err != nil {
 		return err
 	}
 	if r.lsn < least {

@@ -38,7 +38,7 @@ func TestReplicatorKilledUnderLoadLosesNothing_P1_P2(t *testing.T) {
 			if err := json.Unmarshal(a.body, &doc); err != nil {
 				return err
 			}
-			lsn, err := lsn.Parse(a.header.Get("Commit-LSN"))
+			lsn, err := positionLSN(a.header.Get("Commit-LSN"))
 			if err != nil {
 				return err
 			}

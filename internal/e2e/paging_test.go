@@ -83,7 +83,7 @@ func (s *stack) keepBidding(ctx context.Context, t *testing.T, authorization str
 			return
 		}
 		var made bidDocument
-		lsn, err := lsn.Parse(a.header.Get("Commit-LSN"))
+		lsn, err := positionLSN(a.header.Get("Commit-LSN"))
 		if err := json.Unmarshal(a.body, &made); err != nil {
 			t.Error(err)
 		}
@@ -104,7 +104,7 @@ func (s *stack) walk(t *testing.T, order string, known *committed, from map[stri
 	for cursor, page := "", 0; ; page++ {
 		a := s.pageFromAnywhere(t, s.lookupURL(openRaffle, "size=270&limit=20&order="+order+cursor), from)
 		if page == 0 {
-			lsn, err := lsn.Parse(a.header.Get("Read-LSN"))
+			lsn, err := positionLSN(a.header.Get("Read-LSN"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
@@ -144,4 +145,10 @@ func (s *stack) bidsURL(raffle int64) string {
 
 func (s *stack) lookupURL(raffle int64, parameters string) string {
 	return fmt.Sprintf("%s/v1/raffles/%d/bids?%s", s.queryURL, raffle, parameters)
+}
+
+// positionLSN is the LSN of a position: these tests stay on one timeline.
+func positionLSN(text string) (lsn.LSN, error) {
+	p, err := lsn.ParsePosition(text)
+	return p.LSN, err
 }

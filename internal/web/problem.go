@@ -48,6 +48,12 @@ func (p Problem) Retry(d time.Duration) *Problem {
 	return &p
 }
 
+// Of returns a copy that is of a type: a URI reference, with the title that all problems of it have.
+func (p Problem) Of(uri, title string) *Problem {
+	p.Type, p.Title = uri, title
+	return &p
+}
+
 // WriteProblem answers a request with a problem; its instance is the request's path and id.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	doc := *p

@@ -11,6 +11,8 @@ import (
 
 const nodePosition = `-- name: NodePosition :one
 SELECT node_lsn()::text AS lsn, node_is_standby()::boolean AS standby,
+       (CASE WHEN node_is_standby() THEN timeline ELSE current_timeline() END)::integer AS timeline,
+       number, nonce, (extract(epoch FROM at) * 1000000)::bigint AS beat_at,
        (extract(epoch FROM now() - at) * 1000)::bigint AS probe_age_ms
 FROM heartbeats ORDER BY number DESC LIMIT 1
 `
@@ -18,14 +20,27 @@ FROM heartbeats ORDER BY number DESC LIMIT 1
 type NodePositionRow struct {
 	Lsn        string
 	Standby    bool
+	Timeline   int32
+	Number     int64
+	Nonce      int64
+	BeatAt     int64
 	ProbeAgeMs int64
 }
 
-// Where the answering node stands. It must be a statement of its own before the data: in one statement
-// the position can run past the snapshot. Nothing volatile here, or pgpool-II asks the primary.
+// Where the answering node stands, and the newest heartbeat that it shows. It must be a statement of its own
+// before the data: in one statement the position can run past the snapshot. Nothing volatile here, or
+// pgpool-II asks the primary.
 func (q *Queries) NodePosition(ctx context.Context) (NodePositionRow, error) {
 	row := q.db.QueryRow(ctx, nodePosition)
 	var i NodePositionRow
-	err := row.Scan(&i.Lsn, &i.Standby, &i.ProbeAgeMs)
+	err := row.Scan(
+		&i.Lsn,
+		&i.Standby,
+		&i.Timeline,
+		&i.Number,
+		&i.Nonce,
+		&i.BeatAt,
+		&i.ProbeAgeMs,
+	)
 	return i, err
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 )
@@ -112,11 +113,11 @@ func (s *replication) reached(b *testing.B, lsn string) {
 
 func parseLSN(b *testing.B, s string) uint64 {
 	b.Helper()
-	var high, low uint64
-	if _, err := fmt.Sscanf(s, "%X/%X", &high, &low); err != nil {
-		b.Fatalf("position %q: %v", s, err)
+	at, err := lsn.ParsePosition(s)
+	if err != nil {
+		b.Fatal(err)
 	}
-	return high<<32 | low
+	return uint64(at.LSN)
 }
 
 // insertBids inserts bids into the open raffles of the demo data, every (raffle, size) alike.

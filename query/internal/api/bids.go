@@ -96,7 +96,7 @@ func (a *API) user(r *http.Request) (auth.Identity, error) {
 // bidPage answers with a page that was read into room.
 func (a *API) bidPage(w http.ResponseWriter, l list, room *[]readmodel.Bid, page bidbook.BidPage, at bidbook.Position, err error) error {
 	if err != nil {
-		return a.failed(w, at, err, l)
+		return a.failed(w, at, err)
 	}
 	*room = page.Bids
 	var next *cursor
@@ -126,7 +126,7 @@ func (a *API) bid(w http.ResponseWriter, r *http.Request) error {
 	}
 	b, at, err := a.book.Bid(r.Context(), raffle, id, l.want)
 	if err != nil {
-		return a.failed(w, at, err, l)
+		return a.failed(w, at, err)
 	}
 	return respond(w, at, func(dst []byte) []byte { return appendBid(dst, &clock{}, &b) })
 }

@@ -16,12 +16,16 @@ type cursor struct {
 	raffle int64
 	size   int16
 	after  bidbook.Keyset
-	lsn    lsn.LSN
+	first  lsn.Position
 }
 
 const (
-	cursorVersion = 1
-	cursorLen     = 1 + 1 + 8 + 2 + 4 + 8 + 8 + 8
+	cursorVersion = 2
+	cursorLen     = 1 + 1 + 8 + 2 + 4 + 8 + 8 + 8 + 4
+
+	// Version 1 ends before the timeline.
+	oldVersion = 1
+	oldLen     = cursorLen - 4
 )
 
 var cursorText = base64.RawURLEncoding.Strict()
@@ -35,17 +39,22 @@ func (c cursor) append(dst []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(c.after.Price))
 	b = binary.BigEndian.AppendUint64(b, uint64(c.after.At))
 	b = binary.BigEndian.AppendUint64(b, uint64(c.after.ID))
-	b = binary.BigEndian.AppendUint64(b, uint64(c.lsn))
+	b = binary.BigEndian.AppendUint64(b, uint64(c.first.LSN))
+	b = binary.BigEndian.AppendUint32(b, c.first.Timeline)
 	return cursorText.AppendEncode(dst, b)
 }
 
-// parseCursor reads what append wrote; anything else is errBadCursor.
+// parseCursor reads what append wrote, also in version 1; anything else is errBadCursor.
 func parseCursor(s string) (cursor, error) {
-	if len(s) != cursorText.EncodedLen(cursorLen) {
+	version, length := byte(cursorVersion), cursorLen
+	if len(s) == cursorText.EncodedLen(oldLen) {
+		version, length = oldVersion, oldLen
+	}
+	if len(s) != cursorText.EncodedLen(length) {
 		return cursor{}, errBadCursor
 	}
 	b, err := cursorText.DecodeString(s)
-	if err != nil || len(b) != cursorLen || b[0] != cursorVersion {
+	if err != nil || len(b) != length || b[0] != version {
 		return cursor{}, errBadCursor // DecodeString skips line breaks, hence the second length
 	}
 	c := cursor{
@@ -57,7 +66,10 @@ func parseCursor(s string) (cursor, error) {
 			At:    int64(binary.BigEndian.Uint64(b[16:])),
 			ID:    int64(binary.BigEndian.Uint64(b[24:])),
 		},
-		lsn: lsn.LSN(binary.BigEndian.Uint64(b[32:])),
+		first: lsn.Position{LSN: lsn.LSN(binary.BigEndian.Uint64(b[32:]))},
+	}
+	if version == cursorVersion {
+		c.first.Timeline = binary.BigEndian.Uint32(b[40:])
 	}
 	if c.after.At < 0 || c.after.ID < 1 || c.after.Price < 0 || (c.after.Price > 0) != (c.kind == byte(bidbook.Highest)) {
 		return cursor{}, errBadCursor

@@ -5,20 +5,28 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
 func FuzzParseCursor(f *testing.F) {
 	f.Add("")
 	f.Add(strings.Repeat("A", 54))
-	f.Add(string(cursor{kind: 'n', raffle: 1, size: 270, after: bidbook.Keyset{At: 5, ID: 6}, lsn: 7}.append(nil)))
-	f.Add(string(cursor{kind: 'h', raffle: 1, size: 270, after: bidbook.Keyset{At: 5, ID: 6, Price: 8}, lsn: 7}.append(nil)))
-	f.Add(string(cursor{kind: 'o', after: bidbook.Keyset{At: 5, ID: 6}, lsn: 7}.append(nil)))
+	f.Add(strings.Repeat("A", 59))
+	f.Add(string(cursor{kind: 'n', raffle: 1, size: 270, after: bidbook.Keyset{At: 5, ID: 6}, first: lsn.Position{Timeline: 3, LSN: 7}}.append(nil)))
+	f.Add(string(cursor{kind: 'h', raffle: 1, size: 270, after: bidbook.Keyset{At: 5, ID: 6, Price: 8}, first: lsn.Position{Timeline: 3, LSN: 7}}.append(nil)))
+	f.Add(string(cursor{kind: 'o', after: bidbook.Keyset{At: 5, ID: 6}, first: lsn.Position{Timeline: 3, LSN: 7}}.append(nil)))
 	f.Fuzz(func(t *testing.T, s string) {
 		c, err := parseCursor(s)
 		if err != nil {
 			if !errors.Is(err, errBadCursor) {
 				t.Fatalf("error %v is not errBadCursor", err)
+			}
+			return
+		}
+		if len(s) == cursorText.EncodedLen(oldLen) { // version 1 is only read
+			if c.first.Timeline != 0 {
+				t.Fatalf("%q has timeline %d", s, c.first.Timeline)
 			}
 			return
 		}

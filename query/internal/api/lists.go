@@ -1,8 +1,6 @@
 package api
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 
@@ -38,7 +36,7 @@ func (a *API) list(r *http.Request, p *params, is cursor) (l list, err error) {
 		return l, err
 	}
 	if l.from, err = p.cursor(is); l.from != nil {
-		l.want.Min = max(l.want.Min, l.from.lsn)
+		l.want.From = l.from.first
 	}
 	return l, err
 }
@@ -72,20 +70,17 @@ func (l list) after() *bidbook.Keyset {
 // next returns the cursor of the next page, with the first page's position.
 func (l list) next(after bidbook.Keyset, at bidbook.Position) *cursor {
 	c := l.is
-	c.after, c.lsn = after, at.LSN
+	c.after, c.first = after, at.At
 	if l.from != nil {
-		c.lsn = l.from.lsn
+		c.first = l.from.first
 	}
 	return &c
 }
 
-// failed says where a failure was found out, and blames the cursor for a position that only it asked for.
-func (a *API) failed(w http.ResponseWriter, at bidbook.Position, err error, l list) error {
+// failed says where a failure was found out.
+func (a *API) failed(w http.ResponseWriter, at bidbook.Position, err error) error {
 	if at.Path != "" {
 		setPosition(w.Header(), at)
-	}
-	if errors.Is(err, bidbook.ErrBeyond) && l.from != nil && l.from.lsn == l.want.Min {
-		return fmt.Errorf("%w: %w", errOldHistory, err)
 	}
 	return err
 }
@@ -93,7 +88,7 @@ func (a *API) failed(w http.ResponseWriter, at bidbook.Position, err error, l li
 // setPosition writes canonical names, which saves making them so.
 func setPosition(h http.Header, at bidbook.Position) {
 	h["Read-Path"] = pathHeaders[at.Path]
-	h["Read-Lsn"] = []string{at.LSN.String()}
+	h["Read-Lsn"] = []string{at.At.String()}
 	h["Read-Lag-Ms"] = []string{strconv.FormatInt(at.LagMillis, 10)}
 }
 

@@ -45,7 +45,7 @@ func (a *API) live(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if _, at, err := a.book.Raffle(r.Context(), id, l.want); err != nil {
-		return a.failed(w, at, err, l)
+		return a.failed(w, at, err)
 	}
 	return a.feed.ServeSSE(w, r, id, size, from)
 }

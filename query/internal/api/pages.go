@@ -35,8 +35,8 @@ type keptPage struct {
 const maxKept = 64 << 20
 
 // serves says whether the page is one that l may have.
-func (k *keptPage) serves(l list) bool {
-	return l.want.Min <= k.at.LSN && (l.want.Force == "" || l.want.Force == k.at.Path)
+func (k *keptPage) serves(book *bidbook.Chain, l list) bool {
+	return book.Reached(k.at, l.want) && (l.want.Force == "" || l.want.Force == k.at.Path)
 }
 
 func (p *pages) shelf(key pageKey) *shelf {

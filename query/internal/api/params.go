@@ -135,8 +135,8 @@ func (p *params) err() error {
 func (a *API) want(r *http.Request) (w bidbook.Want, err error) {
 	// The names are in their canonical form, which saves making it.
 	if list := r.Header["Min-Lsn"]; len(list) > 0 {
-		if w.Min, err = lsn.Parse(list[0]); err != nil || len(list) > 1 {
-			return w, badHeader("Min-LSN", "must be one position of the form X/X, in hexadecimal")
+		if w.Min, err = lsn.ParsePosition(list[0]); err != nil || len(list) > 1 {
+			return w, badHeader("Min-LSN", "must be one position of the form T-X/X or X/X, as Commit-LSN and Read-LSN have it")
 		}
 	}
 	list := r.Header["Read-Path"]

@@ -20,7 +20,7 @@ func (a *API) raffles(w http.ResponseWriter, r *http.Request) error {
 	q.After = l.after()
 	page, at, err := a.book.Raffles(r.Context(), q, l.want)
 	if err != nil {
-		return a.failed(w, at, err, l)
+		return a.failed(w, at, err)
 	}
 	return newDocument(rafflePage(page, at, l)).send(w, r, at)
 }
@@ -35,7 +35,7 @@ func (a *API) firstRaffles(w http.ResponseWriter, r *http.Request, q bidbook.Raf
 		page, at, err := a.book.Raffles(r.Context(), known, l.want)
 		switch {
 		case err != nil:
-			return a.failed(w, at, err, l)
+			return a.failed(w, at, err)
 		case page.Answer == bidbook.Unchanged:
 			return kept.document.send(w, r, at)
 		case page.Answer == bidbook.Page:
@@ -44,7 +44,7 @@ func (a *API) firstRaffles(w http.ResponseWriter, r *http.Request, q bidbook.Raf
 	}
 	document, at, err := a.encodeRaffles(r.Context(), shelf, seen, q, l)
 	if err != nil {
-		return a.failed(w, at, err, l)
+		return a.failed(w, at, err)
 	}
 	return document.send(w, r, at)
 }
@@ -58,7 +58,7 @@ func (a *API) encodeRaffles(ctx context.Context, shelf *shelf, seen *keptPage, q
 		shelf.encoding.Lock()
 		kept := shelf.page.Load()
 		shelf.encoding.Unlock()
-		if kept != nil && kept != seen && kept.serves(l) {
+		if kept != nil && kept != seen && kept.serves(a.book, l) {
 			return kept.document, kept.at, nil
 		}
 	}
@@ -96,7 +96,7 @@ func (a *API) raffle(w http.ResponseWriter, r *http.Request) error {
 	}
 	detail, at, err := a.book.Raffle(r.Context(), id, l.want)
 	if err != nil {
-		return a.failed(w, at, err, l)
+		return a.failed(w, at, err)
 	}
 	return respond(w, at, func(dst []byte) []byte { return appendDetail(dst, detail) })
 }

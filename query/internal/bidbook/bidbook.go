@@ -26,11 +26,11 @@ const (
 	PathScan    Path = "scan"
 )
 
-// Position says how current an answer is: it holds everything committed up to LSN, and LagMillis is
+// Position says how current an answer is: it holds everything committed up to At, and LagMillis is
 // how far Path is behind the primary, in milliseconds.
 type Position struct {
 	Path      Path
-	LSN       lsn.LSN
+	At        lsn.Position
 	LagMillis int64
 }
 
@@ -47,6 +47,12 @@ var (
 	ErrUnavailable = errors.New("no path answered")
 	// ErrBeyond says that the wanted position is beyond the primary's.
 	ErrBeyond = errors.New("position beyond the primary's")
+	// ErrLost says that the database left the history of the wanted position before that position.
+	ErrLost = errors.New("position lost")
+	// ErrCursorLost is an ErrLost: it is the position of a list's first page.
+	ErrCursorLost = fmt.Errorf("first page: %w", ErrLost)
+	// ErrUnknownTimeline says that the wanted position is of a timeline that no node has shown yet.
+	ErrUnknownTimeline = errors.New("timeline not known")
 	// ErrSpared says that the path's breaker is open.
 	ErrSpared = errors.New("spared after failures")
 	// ErrBusy says that too many other reads are waiting for the path.
@@ -166,28 +172,28 @@ type RaffleDetail struct {
 	Sizes   []SizeSummary
 }
 
-// Reader is one path. Every lookup fails with ErrBehind, along with its position, when that is before
-// min; 0 is always reached.
+// Reader is one path. Every lookup fails with ErrBehind, along with its position, when that does not reach
+// min; the zero min is always reached.
 type Reader interface {
 	// Probe returns the path's position, as cheaply as the path can.
 	Probe(ctx context.Context) (Position, error)
 	// Raffles lists raffles.
-	Raffles(ctx context.Context, q RafflesQuery, min lsn.LSN) (RafflePage, Position, error)
+	Raffles(ctx context.Context, q RafflesQuery, min lsn.Position) (RafflePage, Position, error)
 	// Raffle returns one raffle or ErrNotFound.
-	Raffle(ctx context.Context, id int64, min lsn.LSN) (RaffleDetail, Position, error)
+	Raffle(ctx context.Context, id int64, min lsn.Position) (RaffleDetail, Position, error)
 	// Bids lists bids of a raffle and size, or returns ErrNotFound for an unknown raffle.
-	Bids(ctx context.Context, q BidsQuery, min lsn.LSN) (BidPage, Position, error)
+	Bids(ctx context.Context, q BidsQuery, min lsn.Position) (BidPage, Position, error)
 	// SizeBids lists bids of a size over all raffles.
-	SizeBids(ctx context.Context, q SizeQuery, min lsn.LSN) (BidPage, Position, error)
+	SizeBids(ctx context.Context, q SizeQuery, min lsn.Position) (BidPage, Position, error)
 }
 
 // Finder is a path that also finds bids by what the read model has no keys for.
 type Finder interface {
 	Reader
 	// Bid returns one bid or ErrNoBid.
-	Bid(ctx context.Context, raffleID, id int64, min lsn.LSN) (readmodel.Bid, Position, error)
+	Bid(ctx context.Context, raffleID, id int64, min lsn.Position) (readmodel.Bid, Position, error)
 	// UserBids lists bids of a user.
-	UserBids(ctx context.Context, q UserQuery, min lsn.LSN) (BidPage, Position, error)
+	UserBids(ctx context.Context, q UserQuery, min lsn.Position) (BidPage, Position, error)
 }
 
 // cut makes a page of rows that were read one past the limit.

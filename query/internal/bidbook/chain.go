@@ -20,10 +20,11 @@ const (
 	ScanBudget  = 10 * time.Second
 )
 
-// Want is what a request asks of the path: a position to be reached, and which path ("" for any).
+// Want is what a request asks of the path: positions to be reached (its own, and that of the first page of its
+// list), and which path ("" for any).
 type Want struct {
-	Min   lsn.LSN
-	Force Path
+	Min, From lsn.Position
+	Force     Path
 
 	sqlOnly bool
 }
@@ -40,15 +41,16 @@ type Patience struct{ MinLSN, MaxLag time.Duration }
 
 // Chain asks one path after the other until one answers.
 type Chain struct {
-	paths   []*path // the first is Redis
-	patient Patience
-	log     *slog.Logger
-	metrics *metrics
+	paths     []*path // the first is Redis
+	timelines *Timelines
+	patient   Patience
+	log       *slog.Logger
+	metrics   *metrics
 }
 
 // NewChain makes a chain.
-func NewChain(p Paths, patient Patience, log *slog.Logger, reg prometheus.Registerer) *Chain {
-	c := &Chain{patient: patient, log: log, metrics: newMetrics(reg)}
+func NewChain(p Paths, timelines *Timelines, patient Patience, log *slog.Logger, reg prometheus.Registerer) *Chain {
+	c := &Chain{timelines: timelines, patient: patient, log: log, metrics: newMetrics(reg)}
 	for _, one := range []struct {
 		name   Path
 		reader Reader
@@ -64,7 +66,7 @@ func NewChain(p Paths, patient Patience, log *slog.Logger, reg prometheus.Regist
 	} {
 		c.paths = append(c.paths, &path{name: one.name, reader: one.reader, budget: one.budget,
 			slots: make(chan struct{}, one.slots), queue: sqlQueue,
-			waiter: &waiter{probe: one.reader.Probe, every: one.poll, limit: one.budget}})
+			waiter: &waiter{probe: one.reader.Probe, reached: timelines.reached, every: one.poll, limit: one.budget}})
 		c.metrics.open.WithLabelValues(string(one.name)).Set(0)
 	}
 	return c
@@ -73,34 +75,44 @@ func NewChain(p Paths, patient Patience, log *slog.Logger, reg prometheus.Regist
 // Bids answers from the first path that can. The error is ErrNotFound, ErrUnavailable, ErrBeyond,
 // ErrBehind (a forced path) or the end of the request.
 func (c *Chain) Bids(ctx context.Context, q BidsQuery, w Want) (BidPage, Position, error) {
-	return run(ctx, c, w, func(ctx context.Context, r Reader) (BidPage, Position, error) { return r.Bids(ctx, q, w.Min) })
+	return run(ctx, c, w, func(ctx context.Context, r Reader, min lsn.Position) (BidPage, Position, error) {
+		return r.Bids(ctx, q, min)
+	})
 }
 
 // Raffles is as Bids.
 func (c *Chain) Raffles(ctx context.Context, q RafflesQuery, w Want) (RafflePage, Position, error) {
-	return run(ctx, c, w, func(ctx context.Context, r Reader) (RafflePage, Position, error) { return r.Raffles(ctx, q, w.Min) })
+	return run(ctx, c, w, func(ctx context.Context, r Reader, min lsn.Position) (RafflePage, Position, error) {
+		return r.Raffles(ctx, q, min)
+	})
 }
 
 // Raffle is as Bids.
 func (c *Chain) Raffle(ctx context.Context, id int64, w Want) (RaffleDetail, Position, error) {
-	return run(ctx, c, w, func(ctx context.Context, r Reader) (RaffleDetail, Position, error) { return r.Raffle(ctx, id, w.Min) })
+	return run(ctx, c, w, func(ctx context.Context, r Reader, min lsn.Position) (RaffleDetail, Position, error) {
+		return r.Raffle(ctx, id, min)
+	})
 }
 
 // SizeBids is as Bids.
 func (c *Chain) SizeBids(ctx context.Context, q SizeQuery, w Want) (BidPage, Position, error) {
-	return run(ctx, c, w, func(ctx context.Context, r Reader) (BidPage, Position, error) { return r.SizeBids(ctx, q, w.Min) })
+	return run(ctx, c, w, func(ctx context.Context, r Reader, min lsn.Position) (BidPage, Position, error) {
+		return r.SizeBids(ctx, q, min)
+	})
 }
 
 // Bid is as Bids, on the SQL paths; the error for an unknown bid is ErrNoBid.
 func (c *Chain) Bid(ctx context.Context, raffleID, id int64, w Want) (readmodel.Bid, Position, error) {
-	return find(ctx, c, w, func(ctx context.Context, f Finder) (readmodel.Bid, Position, error) {
-		return f.Bid(ctx, raffleID, id, w.Min)
+	return find(ctx, c, w, func(ctx context.Context, f Finder, min lsn.Position) (readmodel.Bid, Position, error) {
+		return f.Bid(ctx, raffleID, id, min)
 	})
 }
 
 // UserBids is as Bids, on the SQL paths.
 func (c *Chain) UserBids(ctx context.Context, q UserQuery, w Want) (BidPage, Position, error) {
-	return find(ctx, c, w, func(ctx context.Context, f Finder) (BidPage, Position, error) { return f.UserBids(ctx, q, w.Min) })
+	return find(ctx, c, w, func(ctx context.Context, f Finder, min lsn.Position) (BidPage, Position, error) {
+		return f.UserBids(ctx, q, min)
+	})
 }
 
 // Ready returns nil if a path answers that serves reads without a Min-LSN.
@@ -120,14 +132,14 @@ func (c *Chain) Ready(ctx context.Context) error {
 	return ErrUnavailable // without the causes, which may hold addresses
 }
 
-type lookup[T any] func(context.Context, Reader) (T, Position, error)
+type lookup[T any] func(ctx context.Context, r Reader, min lsn.Position) (T, Position, error)
 
 // find looks up what Redis doesn't hold.
-func find[T any](ctx context.Context, c *Chain, w Want, look func(context.Context, Finder) (T, Position, error)) (T, Position, error) {
+func find[T any](ctx context.Context, c *Chain, w Want, look func(context.Context, Finder, lsn.Position) (T, Position, error)) (T, Position, error) {
 	w.sqlOnly = true
-	return run(ctx, c, w, func(ctx context.Context, r Reader) (T, Position, error) {
+	return run(ctx, c, w, func(ctx context.Context, r Reader, min lsn.Position) (T, Position, error) {
 		if f, ok := r.(Finder); ok {
-			return look(ctx, f)
+			return look(ctx, f, min)
 		}
 		var none T
 		return none, Position{}, errNotThere
@@ -145,14 +157,17 @@ func (w Want) takes(p Path) bool {
 	case p == PathRedis:
 		return !w.sqlOnly
 	case p == PathPrimary:
-		return w.Min != 0
+		return w.Min != lsn.Position{}
 	}
 	return p != PathScan
 }
 
 func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, at Position, err error) {
+	if w, err = c.settle(w); err != nil {
+		return data, Position{}, err
+	}
 	var errs []error
-	var late lsn.LSN // where Redis stands if it lags too much
+	var late lsn.Position // where Redis stands if it lags too much
 	for _, p := range c.paths {
 		if !w.takes(p.name) {
 			continue
@@ -163,21 +178,21 @@ func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 		switch {
 		case err == nil, errors.Is(err, ErrNotFound):
 			if w.Force == "" && c.lags(at) {
-				late = at.LSN
+				late = at.At
 				continue
 			}
-			if at.LSN > late {
+			if (late == lsn.Position{}) || !c.timelines.History().Reaches(late, at.At) {
 				return data, at, err
 			}
 			continue // not fresher than Redis
 		case ctx.Err() != nil:
 			return data, Position{}, context.Cause(ctx)
 		case p.name == PathPrimary && errors.Is(err, ErrBehind):
-			return data, Position{}, fmt.Errorf("%w: it is at %s, wanted is %s", ErrBeyond, at.LSN, w.Min)
+			return data, Position{}, c.beyond(w, at)
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
 	}
-	if late != 0 { // nobody is fresher; the answer of before may be overwritten by now
+	if late != (lsn.Position{}) { // nobody is fresher; the answer of before may be overwritten by now
 		if data, at, err = try(ctx, c, c.paths[0], w, look); err == nil || errors.Is(err, ErrNotFound) {
 			return data, at, err
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
 // W4: a read waits for its turn for a bounded time, and turns are given back.
@@ -53,7 +55,8 @@ func TestVerdict(t *testing.T) {
 func TestWaiter(t *testing.T) {
 	answers := make(chan Position)
 	broken := errors.New("broken")
-	w := &waiter{every: time.Millisecond, limit: time.Second, probe: func(ctx context.Context) (Position, error) {
+	var unknown Timelines
+	w := &waiter{reached: unknown.reached, every: time.Millisecond, limit: time.Second, probe: func(ctx context.Context) (Position, error) {
 		select {
 		case at := <-answers:
 			return at, nil
@@ -62,10 +65,10 @@ func TestWaiter(t *testing.T) {
 		}
 	}}
 	first, second := make(chan error), make(chan error)
-	go func() { first <- w.await(t.Context(), 10) }()
-	answers <- Position{LSN: 9}
-	go func() { second <- w.await(t.Context(), 20) }()
-	answers <- Position{LSN: 10}
+	go func() { first <- w.await(t.Context(), lsn.Position{Timeline: 1, LSN: 10}) }()
+	answers <- Position{At: lsn.Position{Timeline: 1, LSN: 9}}
+	go func() { second <- w.await(t.Context(), lsn.Position{Timeline: 1, LSN: 20}) }()
+	answers <- Position{At: lsn.Position{Timeline: 1, LSN: 10}}
 	if err := <-first; err != nil {
 		t.Error(err)
 	}
@@ -74,7 +77,7 @@ func TestWaiter(t *testing.T) {
 	}
 	gone, leave := context.WithCancel(t.Context())
 	leave()
-	if err := w.await(gone, 10); !errors.Is(err, ErrBehind) {
+	if err := w.await(gone, lsn.Position{Timeline: 1, LSN: 10}); !errors.Is(err, ErrBehind) {
 		t.Errorf("after the end of the request: %v", err)
 	}
 }

@@ -7,18 +7,21 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
 // Guard knows whether Redis may be believed at all (R1): it must not evict, and it must hold the
 // database that the SQL paths read.
 type Guard struct {
-	client  *redis.Client
-	standby *pgxpool.Pool
-	log     *slog.Logger
+	client    *redis.Client
+	standby   *pgxpool.Pool
+	timelines *Timelines
+	log       *slog.Logger
 
 	policy   atomic.Pointer[string] // nil: not asked yet
 	systemID atomic.Uint64          // 0: not known yet
@@ -31,8 +34,8 @@ const (
 )
 
 // NewGuard makes a guard; Watch does its work.
-func NewGuard(client *redis.Client, standby *pgxpool.Pool, log *slog.Logger) *Guard {
-	return &Guard{client: client, standby: standby, log: log}
+func NewGuard(client *redis.Client, standby *pgxpool.Pool, timelines *Timelines, log *slog.Logger) *Guard {
+	return &Guard{client: client, standby: standby, timelines: timelines, log: log}
 }
 
 // Watch checks the policy of Redis every second, and now and then which database the standby path
@@ -42,6 +45,7 @@ func (g *Guard) Watch(ctx context.Context) error {
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		g.checkPolicy(ctx)
+		g.checkTimelines(ctx)
 		if n%identityEvery == 0 || g.systemID.Load() == 0 {
 			g.checkIdentity(ctx)
 		}
@@ -79,6 +83,32 @@ func (g *Guard) checkIdentity(ctx context.Context) {
 	if was := g.systemID.Swap(uint64(id)); was != uint64(id) {
 		g.log.InfoContext(ctx, "identity of the database", "system_id", uint64(id), "before", was)
 	}
+}
+
+// checkTimelines learns the history that the standby path has.
+func (g *Guard) checkTimelines(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, guardEvery)
+	defer cancel()
+	const sql = `SELECT h.timeline, coalesce(t.timeline, 0), coalesce(t.parent, 0), coalesce(t.begins, '0/0')::text
+		FROM (SELECT timeline FROM heartbeats ORDER BY number DESC LIMIT 1) h LEFT JOIN timelines t ON true`
+	rows, err := g.standby.Query(ctx, sql)
+	if err != nil {
+		g.log.DebugContext(ctx, "timelines not read", "error", err)
+		return
+	}
+	var present, timeline, parent uint32
+	var begins string
+	var branches []lsn.Branch
+	_, err = pgx.ForEachRow(rows, []any{&present, &timeline, &parent, &begins}, func() error {
+		at, err := lsn.Parse(begins)
+		branches = append(branches, lsn.Branch{Timeline: timeline, Parent: parent, Begins: at})
+		return err
+	})
+	if err != nil {
+		g.log.DebugContext(ctx, "timelines not read", "error", err)
+		return
+	}
+	g.timelines.Learn(lsn.NewHistory(present, branches))
 }
 
 // usable fails until the policy is known to be right.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
 // How long a read waits for its turn on a SQL path before it takes the next path. Waiting for a turn is
@@ -36,8 +38,8 @@ func try[T any](ctx context.Context, c *Chain, p *path, w Want, look lookup[T]) 
 		evenOpen = trial
 		defer func() { c.done(ctx, p, trial, err) }()
 	}
-	data, at, used, err := within(ctx, p, p.budget, evenOpen, look)
-	if w.Min == 0 || p.name == PathPrimary || !errors.Is(err, ErrBehind) {
+	data, at, used, err := within(ctx, p, w.Min, p.budget, evenOpen, look)
+	if w.Min == (lsn.Position{}) || p.name == PathPrimary || !errors.Is(err, ErrBehind) {
 		return data, at, err
 	}
 	waiting, cancel := context.WithTimeout(ctx, c.patient.MinLSN)
@@ -45,16 +47,16 @@ func try[T any](ctx context.Context, c *Chain, p *path, w Want, look lookup[T]) 
 	if err := p.waiter.await(waiting, w.Min); err != nil {
 		return data, at, err
 	}
-	data, at, _, err = within(ctx, p, p.budget-used, evenOpen, look)
+	data, at, _, err = within(ctx, p, w.Min, p.budget-used, evenOpen, look)
 	return data, at, err
 }
 
 // within does a lookup in its turn. Those that have waited don't follow one another into a path whose
 // breaker has opened meanwhile.
-func within[T any](ctx context.Context, p *path, budget time.Duration, evenOpen bool, look lookup[T]) (data T, at Position, used time.Duration, err error) {
+func within[T any](ctx context.Context, p *path, min lsn.Position, budget time.Duration, evenOpen bool, look lookup[T]) (data T, at Position, used time.Duration, err error) {
 	if cap(p.slots) == 0 {
 		start := time.Now()
-		data, at, err = look(ctx, p.reader)
+		data, at, err = look(ctx, p.reader, min)
 		return data, at, time.Since(start), err
 	}
 	if err := p.enter(ctx); err != nil {
@@ -67,7 +69,7 @@ func within[T any](ctx context.Context, p *path, budget time.Duration, evenOpen 
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	start := time.Now()
-	data, at, err = look(ctx, p.reader)
+	data, at, err = look(ctx, p.reader, min)
 	return data, at, time.Since(start), err
 }
 

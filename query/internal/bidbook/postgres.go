@@ -15,12 +15,15 @@ import (
 // Postgres reads the database through one pool: pgpool-II, the standby or the primary. As PathScan its
 // lists use no index.
 type Postgres struct {
-	pool *pgxpool.Pool
-	path Path
+	pool      *pgxpool.Pool
+	path      Path
+	timelines *Timelines
 }
 
 // NewPostgres makes a reader; path is PathReplica, PathStandby, PathPrimary or PathScan.
-func NewPostgres(pool *pgxpool.Pool, path Path) *Postgres { return &Postgres{pool: pool, path: path} }
+func NewPostgres(pool *pgxpool.Pool, path Path, timelines *Timelines) *Postgres {
+	return &Postgres{pool: pool, path: path, timelines: timelines}
+}
 
 // Connections per pool. One client more than pgpool-II's num_init_children would hang, so keep the
 // replica's pools of all instances below that.
@@ -57,7 +60,7 @@ var errOtherNode = errors.New("the node changed within a read")
 
 // read runs the statements in one READ COMMITTED transaction and one round trip. The position comes
 // first, in a statement of its own: each statement sees at least what was committed before it.
-func (p *Postgres) read(ctx context.Context, min lsn.LSN, statements ...statement) (Position, error) {
+func (p *Postgres) read(ctx context.Context, min lsn.Position, statements ...statement) (Position, error) {
 	var node, after readdb.NodePositionRow
 	all := append([]statement{func(q *readdb.Queries) (err error) { node, err = q.NodePosition(ctx); return }}, statements...)
 	if p.path == PathReplica {
@@ -70,8 +73,8 @@ func (p *Postgres) read(ctx context.Context, min lsn.LSN, statements ...statemen
 		return Position{}, errOtherNode
 	}
 	at, err := p.position(node)
-	if err == nil && at.LSN < min {
-		err = fmt.Errorf("%w: at %s", ErrBehind, at.LSN)
+	if err == nil && !p.timelines.reached(at.At, min) {
+		err = fmt.Errorf("%w: at %s", ErrBehind, at.At)
 	}
 	return at, err
 }
@@ -101,20 +104,21 @@ func (p *Postgres) send(ctx context.Context, statements []statement) (err error)
 }
 
 func (p *Postgres) position(node readdb.NodePositionRow) (Position, error) {
-	lsn, err := lsn.Parse(node.Lsn)
+	read, err := lsn.Parse(node.Lsn)
 	if err != nil {
 		return Position{}, err
 	}
+	at := lsn.Position{Timeline: uint32(node.Timeline), LSN: read}
 	if !node.Standby {
-		return Position{Path: PathPrimary, LSN: lsn}, nil
+		return Position{Path: PathPrimary, At: at}, nil
 	}
 	if p.path == PathPrimary {
 		return Position{}, errors.New("the primary's address leads to a standby")
 	}
 	// The probe is written every second: one that is younger than two says nothing bad (P7).
 	const quiet = 2000
-	return Position{Path: p.path, LSN: lsn, LagMillis: max(node.ProbeAgeMs-quiet, 0)}, nil
+	return Position{Path: p.path, At: at, LagMillis: max(node.ProbeAgeMs-quiet, 0)}, nil
 }
 
 // Probe asks for the position alone.
-func (p *Postgres) Probe(ctx context.Context) (Position, error) { return p.read(ctx, 0) }
+func (p *Postgres) Probe(ctx context.Context) (Position, error) { return p.read(ctx, lsn.Position{}) }

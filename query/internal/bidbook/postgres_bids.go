@@ -14,7 +14,7 @@ import (
 )
 
 // Bids reads an index range.
-func (p *Postgres) Bids(ctx context.Context, q BidsQuery, least lsn.LSN) (BidPage, Position, error) {
+func (p *Postgres) Bids(ctx context.Context, q BidsQuery, least lsn.Position) (BidPage, Position, error) {
 	bids := q.Room
 	var known bool
 	list := p.newest(ctx, q, &bids)
@@ -60,7 +60,7 @@ func (p *Postgres) highest(ctx context.Context, q BidsQuery, into *[]readmodel.B
 }
 
 // SizeBids reads an index range.
-func (p *Postgres) SizeBids(ctx context.Context, q SizeQuery, least lsn.LSN) (BidPage, Position, error) {
+func (p *Postgres) SizeBids(ctx context.Context, q SizeQuery, least lsn.Position) (BidPage, Position, error) {
 	after, bids := from(q.After), q.Room
 	params := readdb.BidsOfSizeParams{Size: q.Size, BeforeCreatedAt: time.UnixMicro(after.At), BeforeID: after.ID, RowLimit: int32(q.Limit) + 1}
 	read := list(&bids, func(db *readdb.Queries) ([]readdb.BidsOfSizeRow, error) { return db.BidsOfSize(ctx, params) },
@@ -76,7 +76,7 @@ func (p *Postgres) SizeBids(ctx context.Context, q SizeQuery, least lsn.LSN) (Bi
 }
 
 // UserBids reads an index range.
-func (p *Postgres) UserBids(ctx context.Context, q UserQuery, least lsn.LSN) (BidPage, Position, error) {
+func (p *Postgres) UserBids(ctx context.Context, q UserQuery, least lsn.Position) (BidPage, Position, error) {
 	after := from(q.After)
 	var bids []readmodel.Bid
 	at, err := p.read(ctx, least, list(&bids, func(db *readdb.Queries) ([]readdb.BidsOfUserRow, error) {
@@ -87,7 +87,7 @@ func (p *Postgres) UserBids(ctx context.Context, q UserQuery, least lsn.LSN) (Bi
 }
 
 // Bid reads one row by its primary key.
-func (p *Postgres) Bid(ctx context.Context, raffleID, id int64, least lsn.LSN) (readmodel.Bid, Position, error) {
+func (p *Postgres) Bid(ctx context.Context, raffleID, id int64, least lsn.Position) (readmodel.Bid, Position, error) {
 	var found readmodel.Bid
 	missing := false
 	at, err := p.read(ctx, least, func(db *readdb.Queries) error {

@@ -15,7 +15,7 @@ import (
 )
 
 // Raffles reads the index by end.
-func (p *Postgres) Raffles(ctx context.Context, q RafflesQuery, min lsn.LSN) (RafflePage, Position, error) {
+func (p *Postgres) Raffles(ctx context.Context, q RafflesQuery, min lsn.Position) (RafflePage, Position, error) {
 	after := from(q.After)
 	var found []readmodel.Raffle
 	at, err := p.read(ctx, min, func(db *readdb.Queries) error {
@@ -52,7 +52,7 @@ func raffle(r readdb.Raffle) readmodel.Raffle {
 }
 
 // Raffle reads the raffle with its product and counts its bids.
-func (p *Postgres) Raffle(ctx context.Context, id int64, min lsn.LSN) (RaffleDetail, Position, error) {
+func (p *Postgres) Raffle(ctx context.Context, id int64, min lsn.Position) (RaffleDetail, Position, error) {
 	var d RaffleDetail
 	found := true
 	at, err := p.read(ctx, min, func(db *readdb.Queries) error {

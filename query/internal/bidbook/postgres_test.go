@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
@@ -31,13 +32,13 @@ func TestR6TooManyBidsToCountAreNotAFailureOfThePath(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), SQLBudget)
 	defer cancel()
-	_, _, err = NewPostgres(pool, PathPrimary).Raffle(ctx, 1, 0)
+	_, _, err = NewPostgres(pool, PathPrimary, &Timelines{}).Raffle(ctx, 1, lsn.Position{})
 	if !errors.Is(err, errTooMuch) || verdict(t.Context(), err) != unknown {
 		t.Errorf("the detail: %v", err)
 	}
 	cheap, cancel := context.WithTimeout(t.Context(), SQLBudget)
 	defer cancel()
-	_, _, err = NewPostgres(pool, PathPrimary).Bids(cheap, BidsQuery{RaffleID: 1, Size: 270, Order: Newest, Limit: 1}, 0)
+	_, _, err = NewPostgres(pool, PathPrimary, &Timelines{}).Bids(cheap, BidsQuery{RaffleID: 1, Size: 270, Order: Newest, Limit: 1}, lsn.Position{})
 	if err == nil || verdict(t.Context(), err) != failed {
 		t.Errorf("a cheap read: %v", err)
 	}

@@ -21,9 +21,10 @@ import (
 // Redis reads the read model that the replicator keeps. Lookups share pipelines, each between two reads of
 // the checkpoint.
 type Redis struct {
-	guard  *Guard
-	client *bracket.Client[*proof]
-	epoch  atomic.Uint64 // the last one seen
+	guard     *Guard
+	timelines *Timelines
+	client    *bracket.Client[*proof]
+	epoch     atomic.Uint64 // the last one seen
 
 	outlines outlines
 }
@@ -48,12 +49,12 @@ const (
 )
 
 // NewRedis makes a reader of the server that a redis:// URL names. It does not connect yet.
-func NewRedis(url string, guard *Guard) (*Redis, error) {
+func NewRedis(url string, guard *Guard, timelines *Timelines) (*Redis, error) {
 	o, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("redis URL: %w", err)
 	}
-	r := &Redis{guard: guard}
+	r := &Redis{guard: guard, timelines: timelines}
 	r.client = bracket.New(bracket.Options{
 		Dial: dialer(o), Username: o.Username, Password: o.Password, DB: o.DB,
 		Mark: readmodel.CheckpointKey, Budget: RedisBudget,
@@ -94,7 +95,7 @@ func NewRedisClient(url string) (*redis.Client, error) {
 func (r *Redis) Probe(context.Context) (Position, error) {
 	q := r.client.Request()
 	defer q.Release()
-	p, err := r.ask(q, 0, func(readmodel.Epoch) {})
+	p, err := r.ask(q, lsn.Position{}, func(readmodel.Epoch) {})
 	return p.at, err
 }
 
@@ -104,7 +105,7 @@ var nothing = &proof{}
 // ask sends the lookups that write puts into q and returns what the checkpoints around them prove. The
 // lookups need the epoch before it is read, so they use the last one seen, and are done again if that is
 // over.
-func (r *Redis) ask(q *request, min lsn.LSN, write func(readmodel.Epoch)) (*proof, error) {
+func (r *Redis) ask(q *request, min lsn.Position, write func(readmodel.Epoch)) (*proof, error) {
 	if err := r.guard.usable(); err != nil {
 		return nothing, err
 	}
@@ -118,8 +119,8 @@ func (r *Redis) ask(q *request, min lsn.LSN, write func(readmodel.Epoch)) (*proo
 			return nothing, notSent(err)
 		case p.err != nil:
 			return p, p.err
-		case p.checkpoint.LSN < min:
-			return p, fmt.Errorf("%w: at %s", ErrBehind, p.checkpoint.LSN)
+		case !r.timelines.reached(p.at.At, min):
+			return p, fmt.Errorf("%w: at %s", ErrBehind, p.at.At)
 		case p.checkpoint.Epoch == epoch:
 			return p, nil
 		}
@@ -165,7 +166,7 @@ func (r *Redis) judge(before, after []byte) *proof {
 		}
 	}
 	return &proof{checkpoint: c, err: err,
-		at: Position{Path: PathRedis, LSN: c.LSN, LagMillis: c.LagMillis(time.Now().UnixMicro())}}
+		at: Position{Path: PathRedis, At: c.Position(), LagMillis: c.LagMillis(time.Now().UnixMicro())}}
 }
 
 func (r *Redis) believed(value []byte) (readmodel.Checkpoint, error) {

@@ -10,7 +10,7 @@ import (
 )
 
 // Bids reads one sorted set. It leaves unknown raffles to SQL: not in Redis isn't the same as not there.
-func (r *Redis) Bids(_ context.Context, q BidsQuery, least lsn.LSN) (BidPage, Position, error) {
+func (r *Redis) Bids(_ context.Context, q BidsQuery, least lsn.Position) (BidPage, Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
 	p, err := r.ask(ask, least, func(e readmodel.Epoch) { writeBids(ask, e, q) })

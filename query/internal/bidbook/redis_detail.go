@@ -44,7 +44,7 @@ func (o *outlines) put(id int64, v outline) {
 }
 
 // Raffle asks for all at once as the raffle looked the last time, and again if it looks different now.
-func (r *Redis) Raffle(_ context.Context, id int64, least lsn.LSN) (RaffleDetail, Position, error) {
+func (r *Redis) Raffle(_ context.Context, id int64, least lsn.Position) (RaffleDetail, Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
 	guess := r.outlines.get(id)

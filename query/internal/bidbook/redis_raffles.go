@@ -20,7 +20,7 @@ const (
 
 // Raffles reads the sorted set of all raffles until the page is full, or only its version if that is all
 // that is asked.
-func (r *Redis) Raffles(_ context.Context, q RafflesQuery, least lsn.LSN) (RafflePage, Position, error) {
+func (r *Redis) Raffles(_ context.Context, q RafflesQuery, least lsn.Position) (RafflePage, Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
 	if q.Known != nil {
@@ -54,7 +54,7 @@ func (r *Redis) Raffles(_ context.Context, q RafflesQuery, least lsn.LSN) (Raffl
 	return RafflePage{}, p.at, err
 }
 
-func (r *Redis) stillKnown(ask *request, known Validity, least lsn.LSN) (RafflePage, Position, error) {
+func (r *Redis) stillKnown(ask *request, known Validity, least lsn.Position) (RafflePage, Position, error) {
 	p, err := r.ask(ask, least, func(e readmodel.Epoch) { ask.Command("GET", e.RafflesVersion()) })
 	if err != nil {
 		return RafflePage{}, p.at, err

@@ -11,7 +11,7 @@ import (
 
 // SizeBids reads the newest bids of a size. The set is capped: a page that would reach down to what was
 // dropped is SQL's, and so is an empty set, which nothing proves to be whole.
-func (r *Redis) SizeBids(_ context.Context, q SizeQuery, least lsn.LSN) (BidPage, Position, error) {
+func (r *Redis) SizeBids(_ context.Context, q SizeQuery, least lsn.Position) (BidPage, Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
 	p, err := r.ask(ask, least, func(e readmodel.Epoch) {

@@ -11,9 +11,10 @@ import (
 // waiter lets any number of requests wait for a position with one poller, which runs only while
 // somebody waits.
 type waiter struct {
-	probe func(context.Context) (Position, error)
-	every time.Duration // between two probes
-	limit time.Duration // of one probe
+	probe   func(context.Context) (Position, error)
+	reached func(at, min lsn.Position) bool
+	every   time.Duration // between two probes
+	limit   time.Duration // of one probe
 
 	mu      sync.Mutex
 	waiting map[*waiting]struct{}
@@ -21,13 +22,13 @@ type waiter struct {
 }
 
 type waiting struct {
-	min  lsn.LSN
+	min  lsn.Position
 	done chan error
 }
 
 // await returns nil once a probe that began after the call has reached min, the probe's error, or
 // ErrBehind when ctx ends.
-func (w *waiter) await(ctx context.Context, min lsn.LSN) error {
+func (w *waiter) await(ctx context.Context, min lsn.Position) error {
 	me := &waiting{min: min, done: make(chan error, 1)}
 	w.mu.Lock()
 	if w.waiting == nil {
@@ -79,7 +80,7 @@ func (w *waiter) once(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, one := range asked {
-		if _, still := w.waiting[one]; still && (err != nil || at.LSN >= one.min) {
+		if _, still := w.waiting[one]; still && (err != nil || w.reached(at.At, one.min)) {
 			delete(w.waiting, one)
 			one.done <- err
 		}

@@ -80,15 +80,15 @@ func (c *chunk) add(raffleID int64, epoch readmodel.Epoch, e *readmodel.Event, d
 }
 
 // addReset tells subscribers to read again, and from where on the feed goes on.
-func (c *chunk) addReset(raffleID int64, at Position) {
-	c.place(nameReset, raffleID, at)
+func (c *chunk) addReset(raffleID int64, at Position, timeline uint32) {
+	c.place(nameReset, raffleID, at, timeline)
 }
 
 // place frames an event that says from which position on the feed goes.
-func (c *chunk) place(name string, raffleID int64, at Position) {
+func (c *chunk) place(name string, raffleID int64, at Position, timeline uint32) {
 	c.frame(event{name: name, id: at}, func(dst []byte) []byte {
 		dst = strconv.AppendInt(append(dst, `{"raffle_id":`...), raffleID, 10)
-		dst = append(append(dst, `,"min_lsn":"`...), at.minLSN().String()...)
+		dst = at.minLSN(timeline).Append(append(dst, `,"min_lsn":"`...))
 		return append(dst, `"}`...)
 	})
 }

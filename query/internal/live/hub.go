@@ -35,6 +35,7 @@ type Hub struct {
 
 	mu          sync.Mutex
 	now         Position // the checkpoint's; the zero Position: the feed doesn't work
+	timeline    uint32   // of the last checkpoint
 	rooms       map[int64]*room
 	subscribers int
 	atEnd       []func()
@@ -136,7 +137,7 @@ func (h *Hub) read(ctx context.Context, block time.Duration) error {
 	if err := errors.Join(get.Err(), err); err != nil {
 		return err
 	}
-	if err := h.serve(ctx, Position{checkpoint.Epoch, readmodel.EventID{LSN: checkpoint.LSN}}); err != nil || events == nil || checkpoint.Epoch != epoch {
+	if err := h.serve(ctx, Position{checkpoint.Epoch, readmodel.EventID{LSN: checkpoint.LSN}}, checkpoint.Timeline); err != nil || events == nil || checkpoint.Epoch != epoch {
 		return err
 	}
 	return h.take(ctx, epoch, rooms, events.Val())
@@ -159,9 +160,10 @@ func (h *Hub) plan() (epoch readmodel.Epoch, rooms map[string]*room, streams []s
 }
 
 // serve takes a checkpoint. Rooms that can't go on at their position are reset to it.
-func (h *Hub) serve(ctx context.Context, at Position) error {
+func (h *Hub) serve(ctx context.Context, at Position, timeline uint32) error {
 	h.mu.Lock()
 	interrupted := h.now.Epoch != at.Epoch
+	h.timeline = timeline
 	var doubtful []*room
 	for _, r := range h.rooms {
 		if interrupted || r.pending.last.Epoch != at.Epoch {
@@ -200,7 +202,7 @@ func (h *Hub) check(ctx context.Context, r *room, now Position) error {
 	}
 	if !whole {
 		h.mu.Lock()
-		r.pending.addReset(r.raffle, now)
+		r.pending.addReset(r.raffle, now, h.timeline)
 		h.mu.Unlock()
 	}
 	return nil
@@ -231,4 +233,10 @@ func (h *Hub) take(ctx context.Context, epoch readmodel.Epoch, rooms map[string]
 		}
 	}
 	return nil
+}
+
+func (h *Hub) presentTimeline() uint32 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.timeline
 }

@@ -84,7 +84,7 @@ func TestAGapIsAReset(t *testing.T) {
 	f.awaitHub(t, Position{1, id(f.checkpoint.LSN, 0)})
 	c = f.connect(t, 0, c.lastID)
 	g := c.events(t, 1)[0]
-	if g.name != nameReset || !strings.Contains(g.data, `{"raffle_id":7,"min_lsn":"0/`) {
+	if g.name != nameReset || !strings.Contains(g.data, `{"raffle_id":7,"min_lsn":"1-0/`) {
 		t.Fatalf("got %v, want a reset", g)
 	}
 	f.place(t, 1)

@@ -44,11 +44,12 @@ func ParsePosition(s string) (Position, error) {
 // after says whether p is not yet reached at o. Another build of the read model never is.
 func (p Position) after(o Position) bool { return p.Epoch != o.Epoch || p.Event.After(o.Event) }
 
-// minLSN is the Min-LSN of a read that holds everything up to the position. An event's LSN is where its
+// minLSN is the Min-LSN of a read that holds everything up to the position, which the timeline holds. An event's LSN is where its
 // commit record begins, and a read has that commit only if it is beyond.
-func (p Position) minLSN() lsn.LSN {
-	if p.Event.N == 0 {
-		return p.Event.LSN
+func (p Position) minLSN(timeline uint32) lsn.Position {
+	at := lsn.Position{Timeline: timeline, LSN: p.Event.LSN}
+	if p.Event.N > 0 {
+		at.LSN++
 	}
-	return p.Event.LSN + 1
+	return at
 }

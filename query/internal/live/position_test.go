@@ -39,7 +39,7 @@ func TestAPositionHoldsWhatIsBeforeIt(t *testing.T) {
 		{Position{1, id(100, 1)}, 101}, // an event: its commit, which begins there, is in too
 		{Position{1, id(100, math.MaxUint64)}, 101},
 	} {
-		if got := c.p.minLSN(); got != c.want {
+		if got := c.p.minLSN(2); got != (lsn.Position{Timeline: 2, LSN: c.want}) {
 			t.Errorf("%s: Min-LSN %s, want %s", c.p, got, c.want)
 		}
 	}

@@ -97,7 +97,7 @@ func TestSocketIOGetsBidLists(t *testing.T) {
 	}
 	f.checkpoint.Epoch = 3
 	f.commit(t)
-	p.expect(t, `42/raffles,["reset",{"raffle_id":7,"min_lsn":"0/514"},"3.1300-0"]`)
+	p.expect(t, `42/raffles,["reset",{"raffle_id":7,"min_lsn":"1-0/514"},"3.1300-0"]`)
 	p.send(t, "1") // closes the session
 	testenv.Eventually(t, patience, "the subscription ends", func() bool { return f.metric(t, "query_live_subscribers") == 0 })
 }

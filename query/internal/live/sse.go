@@ -73,7 +73,7 @@ func (o *sse) begin() error {
 	c.text = strconv.AppendInt([]byte("retry: "), 500+rand.Int64N(1000), 10)
 	c.text = append(c.text, '\n')
 	if at := o.s.at; at != (Position{}) {
-		c.place(nameStart, o.s.room.raffle, at)
+		c.place(nameStart, o.s.room.raffle, at, o.s.hub.presentTimeline())
 	} else {
 		c.text = append(c.text, '\n')
 	}

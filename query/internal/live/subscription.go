@@ -109,7 +109,7 @@ func (s *Subscription) take(c *chunk) []event {
 func (s *Subscription) resume(ctx context.Context) (*chunk, error) {
 	h := s.hub
 	h.mu.Lock()
-	now, oldest := h.now, s.room.oldest.last
+	now, timeline, oldest := h.now, h.timeline, s.room.oldest.last
 	s.node = s.room.place(s.at)
 	h.mu.Unlock()
 	if s.node != nil {
@@ -129,7 +129,7 @@ func (s *Subscription) resume(ctx context.Context) (*chunk, error) {
 		}
 	}
 	c := newChunk(now)
-	c.addReset(s.room.raffle, now)
+	c.addReset(s.room.raffle, now, timeline)
 	return c, nil
 }
 
