@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,11 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
-	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
-	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
 // What histories write to: few sets, so that changes meet.
@@ -49,7 +44,7 @@ func TestP2P3P4P9R1NoHistoryGivesAWrongRead(t *testing.T) {
 		t.Run(fmt.Sprintf("%d waiting", waiting), func(t *testing.T) {
 			t.Parallel()
 			w := newWorker(t, 1+int(waiting))
-			defer w.report(t)
+			defer func() { w.enough(); w.report(t) }()
 			for seed := begin; seed < first+count; seed += 2 {
 				if !t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { w.run(t, seed) }) {
 					return
@@ -57,45 +52,6 @@ func TestP2P3P4P9R1NoHistoryGivesAWrongRead(t *testing.T) {
 			}
 		})
 	}
-}
-
-// worker runs one history after the other on the same servers.
-type worker struct {
-	*system
-	other       *pgx.Conn // a second session
-	replicators []*replicator
-	oracle      *oracle
-	readers     *readers
-	backup      *backup
-	ended       lsn.LSN // of the last history: no read since then is older, without a backup
-	reads       int
-	refused     int
-	begun       time.Time
-	spent       map[string]time.Duration
-}
-
-// replicator is a process and for how many events more it is stopped.
-type replicator struct {
-	*testenv.Program
-	stopped int
-}
-
-func newWorker(t *testing.T, replicators int) *worker {
-	t.Helper()
-	db := testenv.NewDatabase(t)
-	w := &worker{system: newSystem(t, db), begun: time.Now(), spent: map[string]time.Duration{}}
-	var err error
-	w.other, err = pgx.Connect(w.ctx, w.dbs.URL("postgres"))
-	w.must(err)
-	t.Cleanup(func() { w.other.Close(context.Background()) })
-	w.oracle, err = newOracle(w.ctx, w.db, "oracle_"+db.Name)
-	w.must(err)
-	for range replicators {
-		w.replicators = append(w.replicators, &replicator{Program: w.replicate()})
-	}
-	w.verifyAlways(t)
-	w.readers = w.startReaders(2)
-	return w
 }
 
 // history is one run of events.
@@ -109,6 +65,7 @@ func (w *worker) run(t *testing.T, seed int64) {
 	was := w.t
 	w.t = t
 	defer func() { w.t = was }()
+	w.histories++
 	h := &history{worker: w, random: rand.New(rand.NewPCG(uint64(seed), 1))}
 	defer func() {
 		if t.Failed() {
@@ -125,6 +82,7 @@ func (w *worker) run(t *testing.T, seed int64) {
 	var end readmodel.Checkpoint
 	h.tell("equal", func() { end = h.equal() })
 	h.ended = end.LSN
+	h.tell("answered", h.answered)
 	h.tell("verify", func() { h.clean() })
 	h.tell("judge", h.judge)
 	h.tell("judge the live events", h.judgeLive)
@@ -168,20 +126,4 @@ func (h *history) tell(what string, do func()) {
 	h.told = append(h.told, fmt.Sprintf("%s %s at %s", begun.Format("05.000"), what, h.lsn()))
 	do()
 	h.spent[what] += time.Since(begun)
-}
-
-// judge asks the oracle about every read since it was asked last.
-func (w *worker) judge() {
-	answers, refused := w.readers.take()
-	w.must(w.oracle.pull(w.ctx))
-	w.must(w.oracle.check(answers))
-	w.reads += len(answers)
-	w.refused += refused
-}
-
-func (w *worker) report(t *testing.T) {
-	t.Logf("%d right reads from Redis, %d refused, %v", w.reads, w.refused, time.Since(w.begun).Round(time.Second))
-	for what, d := range w.spent {
-		t.Logf("  %-30s %v", what, d.Round(time.Millisecond))
-	}
 }

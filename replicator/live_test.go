@@ -33,10 +33,11 @@ func (w *worker) judgeLive() {
 // compareLive says what is wrong with an epoch's streams.
 func (w *worker) compareLive(e readmodel.Epoch) string {
 	w.t.Helper()
-	from := max(w.oracle.from, w.began(e))
+	b := w.oracle.present()
+	from := max(b.from, w.began(e))
 	for raffle := range int64(raffles) {
 		got := w.live(e, raffle+1, from)
-		want := w.oracle.events(raffle+1, from)
+		want := b.events(raffle+1, from)
 		if len(want) > len(got) && len(got) >= readmodel.LiveEntries {
 			want = want[len(want)-len(got):]
 		}
@@ -50,23 +51,6 @@ func (w *worker) compareLive(e readmodel.Epoch) string {
 		}
 	}
 	return ""
-}
-
-// events are those of a raffle after a position.
-func (o *oracle) events(raffle int64, after lsn.LSN) (events []happened) {
-	for _, commit := range o.log {
-		if commit.end <= after {
-			continue
-		}
-		for _, change := range commit.changes {
-			for _, e := range change.events {
-				if e.raffle == raffle {
-					events = append(events, e)
-				}
-			}
-		}
-	}
-	return events
 }
 
 // live reads a stream and checks that its ids rise and count the events of each transaction. An id has the

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -17,91 +14,25 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// look is one read: of a list of bids, or of all raffles if raffle is 0.
-type look struct {
-	path    string
-	raffle  int64
-	size    int16
-	highest bool
-}
-
-// answer is what a look was answered from Redis, and its Read-LSN.
-type answer struct {
-	look look
-	at   lsn.LSN
-	body []byte
-}
-
-// fullPage is how many bids a read asks for.
-const fullPage = 2000
-
-// compare holds an answer against the content at its position: same bids in the same order, no more.
-func (a answer) compare(now tables) error {
-	var page struct {
-		Bids    []bidDocument    `json:"bids"`
-		Raffles []raffleDocument `json:"raffles"`
-		Next    *string          `json:"next_cursor"`
-	}
-	if err := json.Unmarshal(a.body, &page); err != nil {
-		return err
-	}
-	if a.look.raffle == 0 {
-		return sameRaffles(page.Raffles, now)
-	}
-	var want []bidDocument
-	for _, b := range now.bids {
-		if b.RaffleID == a.look.raffle && b.Size == a.look.size {
-			want = append(want, b)
-		}
-	}
-	slices.SortFunc(want, a.look.order)
-	more := len(want) > fullPage
-	want = want[:min(len(want), fullPage)]
-	if (page.Next != nil) != more {
-		return fmt.Errorf("says that there are more: %v, want %v", !more, more)
-	}
-	if !slices.Equal(page.Bids, want) {
-		return fmt.Errorf("%d bids, want %d: %v, want %v", len(page.Bids), len(want), page.Bids, want)
-	}
-	return nil
-}
-
-func (l look) order(a, b bidDocument) int {
-	later := cmp.Or(cmp.Compare(b.CreatedAt, a.CreatedAt), cmp.Compare(b.ID, a.ID))
-	if l.highest {
-		return cmp.Or(cmp.Compare(b.Price, a.Price), -later)
-	}
-	return later
-}
-
-func sameRaffles(got []raffleDocument, now tables) error {
-	for _, r := range got {
-		want, ok := now.raffles[r.ID]
-		if !ok || r.EndsAt != want.EndsAt || (r.ClosedAt == nil) != (want.ClosedAt == nil) || (r.ClosedAt != nil && *r.ClosedAt != *want.ClosedAt) {
-			return fmt.Errorf("raffle %+v, want %+v", r, want)
-		}
-	}
-	if len(got) != len(now.raffles) {
-		return fmt.Errorf("%d raffles, want %d", len(got), len(now.raffles))
-	}
-	return nil
-}
-
-// readers read through the query service, from Redis only, and keep every answer.
+// readers read through the query service and keep every answer.
 type readers struct {
-	url  string
-	stop func()
+	url    string
+	client *http.Client
+	paths  []string // that are forced in turn; "" leaves the choice to query
+	stop   func()
 
 	mu      sync.Mutex
-	answers []answer
-	refused int // reads that Redis can't answer, which another path would have
+	answers []*answer
+	missing []*answer // 404
+	refused map[string]int
+	resting bool
 }
 
 // readEvery is the pause of each reader between two reads.
 const readEvery = 8 * time.Millisecond
 
 // startReaders starts a query service and n readers before it.
-func (s *system) startReaders(n int) *readers {
+func (s *system) startReaders(n int, paths []string, environment ...string) *readers {
 	s.t.Helper()
 	public, admin := testenv.FreePort(s.t), testenv.FreePort(s.t)
 	env := []string{fmt.Sprintf("LISTEN_ADDR=127.0.0.1:%d", public), fmt.Sprintf("ADMIN_ADDR=127.0.0.1:%d", admin),
@@ -109,9 +40,10 @@ func (s *system) startReaders(n int) *readers {
 	for _, name := range []string{"PRIMARY_URL=", "REPLICA_URL=", "STANDBY_URL="} {
 		env = append(env, name+s.dbs.URL("query"))
 	}
-	testenv.StartProcess(s.t, testenv.Process{Path: testenv.Binary(s.t, "./query"), Env: env,
+	testenv.StartProcess(s.t, testenv.Process{Path: testenv.Binary(s.t, "./query"), Env: append(env, environment...),
 		Ready: fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)})
-	r := &readers{url: fmt.Sprintf("http://127.0.0.1:%d", public)}
+	r := &readers{url: fmt.Sprintf("http://127.0.0.1:%d", public), paths: paths, refused: map[string]int{},
+		client: &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: n}}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	t := s.t // a history has its own
@@ -123,62 +55,102 @@ func (s *system) startReaders(n int) *readers {
 	return r
 }
 
+// run is one reader. It asks now and then for what it has seen last, or for any position.
 func (r *readers) run(ctx context.Context, t testing.TB, random *rand.Rand) {
 	tick := time.NewTicker(readEvery)
 	defer tick.Stop()
+	var last lsn.Position
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		l := look{path: "/v1/raffles?status=all"}
-		if random.IntN(10) > 0 {
-			l = look{raffle: 1 + random.Int64N(raffles), size: sizes[random.IntN(len(sizes))], highest: random.IntN(2) == 0}
-			order := map[bool]string{false: "newest", true: "highest"}[l.highest]
-			l.path = fmt.Sprintf("/v1/raffles/%d/bids?size=%d&order=%s&limit=%d", l.raffle, l.size, order, fullPage)
+		a := &answer{body: anyBody(random), forced: r.paths[random.IntN(len(r.paths))]}
+		if random.IntN(2) == 0 {
+			a.min = last
 		}
-		if err := r.read(ctx, l); err != nil && ctx.Err() == nil {
+		if err := r.read(ctx, a); err != nil && ctx.Err() == nil {
 			t.Error(err)
 			return
+		}
+		switch {
+		case a.status == http.StatusOK:
+			last = a.at
+		case a.status != http.StatusServiceUnavailable:
+			last = lsn.Position{} // it was lost
 		}
 	}
 }
 
-func (r *readers) read(ctx context.Context, l look) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+l.path, nil)
+func anyBody(random *rand.Rand) (b body) {
+	l := list{1 + random.Int64N(raffles), sizes[random.IntN(len(sizes))]}
+	switch random.IntN(10) {
+	case 0:
+		return body{}
+	case 1:
+		return body{detail: l.raffle}
+	case 2:
+		return body{list: list{size: l.size}}
+	}
+	return body{list: l, highest: random.IntN(2) == 0}
+}
+
+// read fails if query answers what it never may.
+func (r *readers) read(ctx context.Context, a *answer) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+a.body.path(), nil)
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Read-Path", "redis")
-	response, err := http.DefaultClient.Do(request)
+	if a.forced != "" {
+		request.Header.Set("Read-Path", a.forced)
+	}
+	if a.min != (lsn.Position{}) {
+		request.Header.Set("Min-LSN", a.min.String())
+	}
+	a.began = time.Now()
+	response, err := r.client.Do(request)
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
+	if a.text, err = io.ReadAll(response.Body); err != nil {
 		return err
 	}
+	a.ended, a.status, a.path = time.Now(), response.StatusCode, response.Header.Get("Read-Path")
+	if a.status == http.StatusOK {
+		a.at, err = lsn.ParsePosition(response.Header.Get("Read-LSN"))
+	}
+	r.keep(a)
+	switch a.status {
+	case http.StatusOK, http.StatusNotFound, http.StatusServiceUnavailable:
+		return err
+	case http.StatusConflict, http.StatusUnprocessableEntity: // a position of a lost history
+		if a.min != (lsn.Position{}) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: %d %s", a, a.status, a.text)
+}
+
+func (r *readers) keep(a *answer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch response.StatusCode {
+	switch a.status {
 	case http.StatusOK:
-		at, err := lsn.Parse(response.Header.Get("Read-LSN"))
-		r.answers = append(r.answers, answer{l, at, body})
-		return err
-	case http.StatusServiceUnavailable:
-		r.refused++
-		return nil
+		r.answers = append(r.answers, a)
+	case http.StatusNotFound:
+		r.missing = append(r.missing, a)
+	default:
+		r.refused[a.forced]++
 	}
-	return fmt.Errorf("%s: %s %s", l.path, response.Status, body)
 }
 
 // take returns what has been answered and forgets it.
-func (r *readers) take() (answers []answer, refused int) {
+func (r *readers) take() (answers, missing []*answer, refused map[string]int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	answers, refused = r.answers, r.refused
-	r.answers, r.refused = nil, 0
-	return answers, refused
+	answers, missing, refused = r.answers, r.missing, r.refused
+	r.answers, r.missing, r.refused = nil, nil, map[string]int{}
+	return answers, missing, refused
 }

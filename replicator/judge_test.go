@@ -1,0 +1,269 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+)
+
+// body says what a read asks for: a list of bids, one raffle, or all raffles.
+type body struct {
+	list    list
+	highest bool
+	detail  int64
+}
+
+func (b body) raffle() int64 { return max(b.list.raffle, b.detail) }
+
+func (b body) path() string {
+	switch {
+	case b.detail != 0:
+		return fmt.Sprintf("/v1/raffles/%d", b.detail)
+	case b.list.raffle != 0:
+		order := map[bool]string{false: "newest", true: "highest"}[b.highest]
+		return fmt.Sprintf("/v1/raffles/%d/bids?size=%d&order=%s&limit=%d", b.list.raffle, b.list.size, order, fullPage)
+	case b.list.size != 0:
+		return fmt.Sprintf("/v1/bids?size=%d&limit=%d", b.list.size, fullPage)
+	}
+	return "/v1/raffles?status=all"
+}
+
+// fullPage is how many bids a read asks for.
+const fullPage = 2000
+
+// answer is how a read was answered.
+type answer struct {
+	body         body
+	forced, path string       // the wanted path, "" for any, and the one that answered
+	min, at      lsn.Position // Min-LSN, zero if none was sent, and Read-LSN
+	began, ended time.Time
+	status       int
+	text         []byte
+
+	right *branch // the newest that has held what was answered
+	wrong error   // what the newest has held instead
+}
+
+func (a *answer) String() string {
+	return fmt.Sprintf("%s from %s (forced %q) at %s, Min-LSN %s, began %s", a.body.path(), a.path, a.forced, a.at, a.min, a.began.Format("05.000"))
+}
+
+// expected is the text of a body up to its cursor, and whether there is one. A raffle that is not there has
+// no text.
+type expected struct {
+	text []byte
+	more bool
+}
+
+func (t *tables) expect(b body) expected {
+	if _, ok := t.raffles[b.raffle()]; b.raffle() != 0 && !ok {
+		return expected{}
+	}
+	want, ok := t.bodies[b]
+	if !ok {
+		switch {
+		case b.detail != 0:
+			want.text = t.detail(b.detail)
+		case b.list.size != 0:
+			want = t.page(b)
+		default:
+			want.text = t.raffleList()
+		}
+		t.bodies[b] = want
+	}
+	return want
+}
+
+func (t *tables) page(b body) expected {
+	bids := make([]bidDocument, 0, len(t.lists[b.list]))
+	for id := range t.lists[b.list] {
+		bids = append(bids, t.bids[id])
+	}
+	slices.SortFunc(bids, b.order)
+	more := len(bids) > fullPage
+	text := append([]byte(`{"bids":`), encode(bids[:min(len(bids), fullPage)])...)
+	return expected{append(text, `,"next_cursor":`...), more}
+}
+
+func (b body) order(x, y bidDocument) int {
+	later := cmp.Or(cmp.Compare(y.CreatedAt, x.CreatedAt), cmp.Compare(y.ID, x.ID))
+	if b.highest {
+		return cmp.Or(cmp.Compare(y.Price, x.Price), -later)
+	}
+	return later
+}
+
+func (t *tables) raffleList() []byte {
+	raffles := slices.SortedFunc(maps.Values(t.raffles), func(x, y raffleDocument) int {
+		return cmp.Or(cmp.Compare(y.EndsAt, x.EndsAt), cmp.Compare(y.ID, x.ID))
+	})
+	return append(append([]byte(`{"raffles":`), encode(raffles)...), `,"next_cursor":`...)
+}
+
+func (t *tables) detail(raffle int64) []byte {
+	r := t.raffles[raffle]
+	type summary struct {
+		Size    int16 `json:"size"`
+		Count   int   `json:"count"`
+		Highest int64 `json:"highest"`
+	}
+	whole := struct {
+		raffleDocument
+		Product  productDocument `json:"product"`
+		BidCount int             `json:"bid_count"`
+		Sizes    []summary       `json:"sizes"`
+	}{raffleDocument: r, Product: t.products[r.ProductID], Sizes: []summary{}}
+	for l, ids := range t.lists {
+		if l.raffle != raffle || len(ids) == 0 {
+			continue
+		}
+		s := summary{Size: l.size, Count: len(ids)}
+		for id := range ids {
+			s.Highest = max(s.Highest, t.bids[id].Price)
+		}
+		whole.BidCount += s.Count
+		whole.Sizes = append(whole.Sizes, s)
+	}
+	slices.SortFunc(whole.Sizes, func(x, y summary) int { return cmp.Compare(x.Size, y.Size) })
+	return encode(whole)
+}
+
+func encode(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // documents can be encoded
+	}
+	return text
+}
+
+// compare holds an answer against the content at its position, byte by byte.
+func (a *answer) compare(now *tables) error {
+	want := now.expect(a.body)
+	got := bytes.TrimSuffix(a.text, []byte("\n"))
+	if a.status == http.StatusNotFound || want.text == nil {
+		return fmt.Errorf("%d %s, want raffle %d to be there: %v", a.status, got, a.body.raffle(), want.text != nil)
+	}
+	rest, same := bytes.CutPrefix(got, want.text)
+	switch {
+	case a.body.detail != 0:
+		same = same && len(rest) == 0
+	case want.more:
+		same = same && bytes.HasPrefix(rest, []byte(`"`))
+	default:
+		same = same && string(rest) == "null}"
+	}
+	if same {
+		return nil
+	}
+	at := 0
+	for at < min(len(got), len(want.text)) && got[at] == want.text[at] {
+		at++
+	}
+	return fmt.Errorf("%d bytes, want %d, more to come: %v; from byte %d: %s ... want %s ...", len(got), len(want.text), want.more, at,
+		got[max(0, at-100):min(len(got), at+300)], want.text[max(0, at-100):min(len(want.text), at+300)])
+}
+
+// stale is how long after a fork a read may still be of the line that was left: how long query may need to
+// learn of it, on a slow machine. No read may be after that.
+const stale = 5 * time.Second
+
+// check holds each answer against every branch that it may be of. All must have been pulled.
+func (o *oracle) check(answers []*answer) error {
+	slices.SortStableFunc(answers, byPosition)
+	for i := len(o.branches) - 1; i >= 0; i-- {
+		o.branches[i].judge(answers)
+	}
+	for _, a := range answers {
+		if err := o.verdict(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge notes the answers that are right on this branch, unless a newer one has them already.
+func (b *branch) judge(answers []*answer) {
+	now := b.base.clone()
+	log := b.log
+	for _, a := range answers {
+		for len(log) > 0 && log[0].end <= a.at.LSN {
+			log[0].apply(now)
+			log = log[1:]
+		}
+		if a.right != nil || !b.has(a.at) || a.ended.Before(b.begun) {
+			continue
+		}
+		switch err := a.compare(now); {
+		case a.at.LSN < b.from:
+			a.wrong = cmp.Or(a.wrong, fmt.Errorf("older than %s", b.from))
+		case err == nil:
+			a.right = b
+		case a.wrong == nil:
+			a.wrong = err
+		}
+	}
+}
+
+func (o *oracle) verdict(a *answer) error {
+	if a.right == nil {
+		return fmt.Errorf("wrong read: %s: %w", a, cmp.Or(a.wrong, fmt.Errorf("no branch has this position")))
+	}
+	i := slices.Index(o.branches, a.right)
+	if i+1 < len(o.branches) && a.at.LSN > o.branches[i+1].forks {
+		if late := a.began.Sub(o.branches[i+1].known); late > stale {
+			return fmt.Errorf("read of a lost history %v after its end: %s", late, a)
+		}
+	}
+	if !o.reaches(a.at, a.min) {
+		return fmt.Errorf("read that is older than its Min-LSN: %s", a)
+	}
+	return nil
+}
+
+// reaches says whether data at one position hold everything up to another, both of them answered.
+func (o *oracle) reaches(at, want lsn.Position) bool {
+	if at.Timeline == want.Timeline || at.Timeline == 0 || want.Timeline == 0 {
+		return at.LSN >= want.LSN
+	}
+	if want.Timeline > at.Timeline {
+		return false
+	}
+	for _, b := range o.branches {
+		if b.timeline > want.Timeline && want.LSN > b.forks {
+			return false
+		}
+	}
+	return at.LSN >= want.LSN
+}
+
+// missing judges what has no position: that a raffle is not there. It must not have been at some time.
+func (o *oracle) missing(answers []*answer) error {
+	gone := make(map[int64]bool)
+	for _, b := range o.branches {
+		now := b.base.clone()
+		look := func() {
+			for raffle := range int64(raffles) {
+				_, ok := now.raffles[raffle+1]
+				gone[raffle+1] = gone[raffle+1] || !ok
+			}
+		}
+		look()
+		for _, c := range b.log {
+			c.apply(now)
+			look()
+		}
+	}
+	for _, a := range answers {
+		if !gone[a.body.raffle()] {
+			return fmt.Errorf("wrong read: %s is not there: %s", a.body.path(), a)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,274 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// bidDocument is a bid as query answers it.
+type bidDocument struct {
+	ID        int64  `json:"id"`
+	RaffleID  int64  `json:"raffle_id"`
+	UserID    int64  `json:"user_id"`
+	Size      int16  `json:"size"`
+	Price     int64  `json:"price"`
+	Quantity  int64  `json:"quantity"`
+	CreatedAt string `json:"created_at"`
+}
+
+// raffleDocument is a raffle as query answers it in a list.
+type raffleDocument struct {
+	ID           int64   `json:"id"`
+	ProductID    int64   `json:"product_id"`
+	SellerID     int64   `json:"seller_id"`
+	StartsAt     string  `json:"starts_at"`
+	EndsAt       string  `json:"ends_at"`
+	ClosedAt     *string `json:"closed_at"`
+	ClosingPrice *int64  `json:"closing_price"`
+}
+
+// productDocument is a product as query answers it within a raffle.
+type productDocument struct {
+	ID           int64  `json:"id"`
+	Name         string `json:"name"`
+	Model        string `json:"model"`
+	Color        string `json:"color"`
+	Category     string `json:"category"`
+	ImageURL     string `json:"image_url"`
+	ReleasePrice int64  `json:"release_price"`
+	ReleaseDate  string `json:"release_date"`
+}
+
+// list is a list of bids: of a raffle and size, or of a size over all raffles if raffle is 0.
+type list struct {
+	raffle int64
+	size   int16
+}
+
+// tables is the content of the primary at one position.
+type tables struct {
+	bids     map[int64]bidDocument
+	lists    map[list]map[int64]struct{} // the ids of bids
+	raffles  map[int64]raffleDocument
+	products map[int64]productDocument
+	bodies   map[body]expected // made of the tables since they changed
+}
+
+func newTables() *tables {
+	return &tables{map[int64]bidDocument{}, map[list]map[int64]struct{}{}, map[int64]raffleDocument{}, map[int64]productDocument{}, map[body]expected{}}
+}
+
+func (t *tables) clone() *tables {
+	c := &tables{maps.Clone(t.bids), map[list]map[int64]struct{}{}, maps.Clone(t.raffles), maps.Clone(t.products), map[body]expected{}}
+	for l, ids := range t.lists {
+		c.lists[l] = maps.Clone(ids)
+	}
+	return c
+}
+
+func (t *tables) add(b bidDocument) {
+	t.bids[b.ID] = b
+	t.changed(b)
+	for _, l := range []list{{b.RaffleID, b.Size}, {0, b.Size}} {
+		if t.lists[l] == nil {
+			t.lists[l] = map[int64]struct{}{}
+		}
+		t.lists[l][b.ID] = struct{}{}
+	}
+}
+
+func (t *tables) remove(id int64) {
+	b, ok := t.bids[id]
+	if !ok {
+		return
+	}
+	t.changed(b)
+	delete(t.bids, id)
+	delete(t.lists[list{b.RaffleID, b.Size}], id)
+	delete(t.lists[list{0, b.Size}], id)
+}
+
+// changed drops the bodies that a bid is part of.
+func (t *tables) changed(b bidDocument) {
+	for _, l := range []list{{b.RaffleID, b.Size}, {0, b.Size}} {
+		delete(t.bodies, body{list: l})
+		delete(t.bodies, body{list: l, highest: true})
+	}
+	delete(t.bodies, body{detail: b.RaffleID})
+}
+
+func (t *tables) equal(other *tables) error {
+	for id, r := range t.raffles {
+		if o := other.raffles[id]; !bytes.Equal(encode(r), encode(o)) {
+			return fmt.Errorf("raffle %+v is %+v", r, o)
+		}
+	}
+	for id, b := range t.bids {
+		if o := other.bids[id]; b != o {
+			return fmt.Errorf("bid %+v is %+v", b, o)
+		}
+	}
+	if !maps.Equal(t.products, other.products) || len(t.bids) != len(other.bids) || len(t.raffles) != len(other.raffles) {
+		return fmt.Errorf("%d bids, %d raffles, %d products, not %d, %d, %d", len(t.bids), len(t.raffles), len(t.products),
+			len(other.bids), len(other.raffles), len(other.products))
+	}
+	return nil
+}
+
+// readTables reads what is there now, by SQL.
+func readTables(ctx context.Context, db *pgx.Conn) (*tables, error) {
+	t := newTables()
+	rows, err := db.Query(ctx, "SELECT id, product_id, seller_id, starts_at, ends_at, closed_at, closing_price FROM raffles")
+	if err != nil {
+		return nil, err
+	}
+	var r raffleDocument
+	var starts, ends time.Time
+	var closed *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&r.ID, &r.ProductID, &r.SellerID, &starts, &ends, &closed, &r.ClosingPrice}, func() error {
+		row := r
+		row.StartsAt, row.EndsAt, row.ClosedAt = document(starts), document(ends), nil
+		if closed != nil {
+			text := document(*closed)
+			row.ClosedAt = &text
+		}
+		if r.ClosingPrice != nil {
+			price := *r.ClosingPrice
+			row.ClosingPrice = &price
+		}
+		t.raffles[r.ID] = row
+		return nil
+	})
+	return t, errors.Join(err, t.readBids(ctx, db), t.readProducts(ctx, db))
+}
+
+func (t *tables) readBids(ctx context.Context, db *pgx.Conn) error {
+	rows, err := db.Query(ctx, "SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids")
+	if err != nil {
+		return err
+	}
+	var b bidDocument
+	var at time.Time
+	_, err = pgx.ForEachRow(rows, []any{&b.RaffleID, &b.ID, &b.UserID, &b.Size, &b.Price, &b.Quantity, &at}, func() error {
+		b.CreatedAt = document(at)
+		t.add(b)
+		return nil
+	})
+	return err
+}
+
+func (t *tables) readProducts(ctx context.Context, db *pgx.Conn) error {
+	rows, err := db.Query(ctx, "SELECT id, name, model, color, category, image_url, release_price, release_date::text FROM products")
+	if err != nil {
+		return err
+	}
+	var p productDocument
+	_, err = pgx.ForEachRow(rows, []any{&p.ID, &p.Name, &p.Model, &p.Color, &p.Category, &p.ImageURL, &p.ReleasePrice, &p.ReleaseDate}, func() error {
+		t.products[p.ID] = p
+		return nil
+	})
+	return err
+}
+
+func document(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
+
+// row is the columns of a change in the text form of test_decoding; none if there is no such row.
+type row map[string]string
+
+// values reads name[type]:value, separated by spaces; strings are quoted.
+func values(columns string) row {
+	r := make(row)
+	for columns != "" {
+		name, rest, _ := strings.Cut(columns, "[")
+		_, rest, _ = strings.Cut(rest, "]:")
+		value := rest
+		if strings.HasPrefix(rest, "'") {
+			end := closingQuote(rest)
+			value, columns = strings.ReplaceAll(rest[1:end], "''", "'"), strings.TrimPrefix(rest[end+1:], " ")
+		} else {
+			value, columns, _ = strings.Cut(rest, " ")
+		}
+		r[name] = value
+	}
+	return r
+}
+
+// closingQuote is where the string ends that text begins with. A quote within it is doubled.
+func closingQuote(text string) int {
+	at := 1
+	for text[at] != '\'' || strings.HasPrefix(text[at:], "''") {
+		if text[at] == '\'' {
+			at++
+		}
+		at++
+	}
+	return at
+}
+
+func (r row) number(column string, failed *error) int64 {
+	n, err := strconv.ParseInt(r[column], 10, 64)
+	*failed = errors.Join(*failed, err)
+	return n
+}
+
+func (r row) instant(column string, failed *error) string {
+	t, err := time.Parse("2006-01-02 15:04:05.999999-07", r[column])
+	*failed = errors.Join(*failed, err)
+	return document(t)
+}
+
+// has is false for null; old rows leave nulls out.
+func (r row) has(column string) bool { return r[column] != "" && r[column] != "null" }
+
+func (r row) bid() (b bidDocument, err error) {
+	if len(r) == 0 {
+		return b, nil
+	}
+	return bidDocument{ID: r.number("id", &err), RaffleID: r.number("raffle_id", &err), UserID: r.number("user_id", &err),
+		Size: int16(r.number("size", &err)), Price: r.number("price", &err), Quantity: r.number("quantity", &err),
+		CreatedAt: r.instant("created_at", &err)}, err
+}
+
+func (r row) raffle() (v raffleDocument, err error) {
+	if len(r) == 0 {
+		return v, nil
+	}
+	v = raffleDocument{ID: r.number("id", &err), ProductID: r.number("product_id", &err), SellerID: r.number("seller_id", &err),
+		StartsAt: r.instant("starts_at", &err), EndsAt: r.instant("ends_at", &err)}
+	if r.has("closed_at") {
+		closed := r.instant("closed_at", &err)
+		v.ClosedAt = &closed
+	}
+	if r.has("closing_price") {
+		price := r.number("closing_price", &err)
+		v.ClosingPrice = &price
+	}
+	return v, err
+}
+
+func (r row) product() (p productDocument, err error) {
+	if len(r) == 0 {
+		return p, nil
+	}
+	return productDocument{ID: r.number("id", &err), Name: r["name"], Model: r["model"], Color: r["color"], Category: r["category"],
+		ImageURL: r["image_url"], ReleasePrice: r.number("release_price", &err), ReleaseDate: r["release_date"]}, err
+}
+
+// happened is an event of a raffle: of a bid, or its close.
+type happened struct {
+	raffle   int64
+	kind     readmodel.EventKind
+	bid      bidDocument
+	closedAt string
+	price    int64
+}
