@@ -1,0 +1,206 @@
+package clienthistory
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+)
+
+// patience is how long the search for an order may take. Histories of some hundred operations take
+// milliseconds.
+const patience = time.Minute
+
+// Check returns nil if the history is right. Each line is judged with what it has in common with the lines
+// before.
+func (r *Recorder) Check() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for line := 1; line <= len(r.forks); line++ {
+		if err := r.checkLine(line); err != nil {
+			return fmt.Errorf("line %d: %w", line, err)
+		}
+	}
+	return nil
+}
+
+func (r *Recorder) checkLine(line int) error {
+	operations := r.seenFrom(line)
+	if err := plausible(operations); err != nil {
+		return err
+	}
+	lists := make(map[List][]operation)
+	for _, o := range operations {
+		if o.kind != clearAll {
+			lists[o.list] = append(lists[o.list], o)
+		}
+	}
+	for l, own := range lists {
+		for _, o := range operations {
+			if o.kind == clearAll {
+				own = append(own, o)
+			}
+		}
+		if err := r.checkList(own); err != nil {
+			return fmt.Errorf("raffle %d, size %d: %w", l.Raffle, l.Size, err)
+		}
+	}
+	return nil
+}
+
+// seenFrom returns the operations that a line knows of. What was answered on an earlier line beyond the
+// fork is lost: such a write may or may not be part of the line, such a read is not.
+func (r *Recorder) seenFrom(line int) (seen []operation) {
+	for _, o := range r.operations {
+		if o.line > line {
+			continue
+		}
+		left := lsn.LSN(math.MaxUint64)
+		for l := o.line; l < line; l++ {
+			left = min(left, r.forks[l].at)
+		}
+		switch {
+		case o.at <= left:
+		case o.kind == read:
+			continue
+		default:
+			o.at = 0
+		}
+		if o.kind == read && o.at < r.forks[0].at {
+			continue // of the time before the recording
+		}
+		seen = append(seen, o)
+	}
+	return seen
+}
+
+// plausible checks what needs no search.
+func plausible(operations []operation) error {
+	for _, o := range operations {
+		switch {
+		case o.kind == read && o.at < o.min:
+			return fmt.Errorf("%v: the read is older than its Min-LSN %s", o, o.min)
+		case o.kind != read && o.at != 0 && o.at <= o.known:
+			return fmt.Errorf("%v: its Commit-LSN is not above %s, which was known before", o, o.known)
+		}
+	}
+	return nil
+}
+
+func (r *Recorder) checkList(operations []operation) error {
+	var history []porcupine.Operation
+	for _, o := range needed(operations) {
+		p := porcupine.Operation{ClientId: o.client, Input: o, Call: 2*int64(o.known) + 2, Return: 2 * int64(o.at)}
+		switch {
+		case o.kind == read: // after the writes that end at its position
+			p.Call = 2*int64(o.at) + 1
+			p.Return = p.Call
+		case o.at == 0:
+			p.Return = math.MaxInt64
+		}
+		history = append(history, p)
+	}
+	switch porcupine.CheckOperationsTimeout(model, history, patience) {
+	case porcupine.Illegal:
+		return fmt.Errorf("no order of the writes explains the reads:\n%s", describe(history))
+	case porcupine.Unknown:
+		return fmt.Errorf("no verdict about %d operations within %v", len(history), patience)
+	}
+	return nil
+}
+
+// needed leaves out writes without an answer of which no read shows anything: they need not have happened,
+// and each of them would double the search.
+func needed(operations []operation) []operation {
+	shown, hidden := make(map[int32]bool), make(map[int32]bool)
+	for _, o := range operations {
+		if o.kind == read {
+			for _, b := range o.bids {
+				shown[b] = true
+			}
+		}
+	}
+	for _, o := range operations {
+		if o.kind == read {
+			for b := range shown {
+				if _, has := slices.BinarySearch(o.bids, b); !has {
+					hidden[b] = true
+				}
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(operations), func(o operation) bool {
+		return o.at == 0 && (o.kind == add && !shown[o.bid] || o.kind == remove && !hidden[o.bid])
+	})
+}
+
+// model is a set of bids. Its state is the bids in order, four bytes each.
+var model = porcupine.Model{
+	Init: func() any { return "" },
+	Step: func(state, input, _ any) (bool, any) {
+		set, o := state.(string), input.(operation)
+		switch o.kind {
+		case read:
+			return set == pack(o.bids), set
+		case clearAll:
+			return true, ""
+		}
+		at, found := find(set, o.bid)
+		switch {
+		case o.kind == add:
+			return !found, set[:at] + pack([]int32{o.bid}) + set[at:]
+		case found:
+			return true, set[:at] + set[at+4:]
+		}
+		return true, set // a cancellation can be repeated
+	},
+}
+
+func pack(bids []int32) string {
+	var b []byte
+	for _, bid := range bids {
+		b = binary.BigEndian.AppendUint32(b, uint32(bid))
+	}
+	return string(b)
+}
+
+// find says where a bid is in a state or would be.
+func find(set string, bid int32) (at int, found bool) {
+	packed := pack([]int32{bid})
+	for at < len(set) && set[at:at+4] < packed {
+		at += 4
+	}
+	return at, strings.HasPrefix(set[at:], packed)
+}
+
+// String names the operation in the order: known before, what, told after.
+func (o operation) String() string {
+	what := [...]string{add: "adds", remove: "removes", read: "reads", clearAll: "clears all"}[o.kind]
+	text := fmt.Sprintf("client %d at %s %s", o.client, o.known, what)
+	switch o.kind {
+	case read:
+		text += fmt.Sprintf(" %v", o.bids)
+	case add, remove:
+		text += fmt.Sprintf(" %d", o.bid)
+	}
+	if o.at == 0 {
+		return text + ": no answer"
+	}
+	return fmt.Sprintf("%s: %s", text, o.at)
+}
+
+// describe lists a history in the order of the positions.
+func describe(history []porcupine.Operation) string {
+	slices.SortStableFunc(history, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
+	var text strings.Builder
+	for _, p := range history {
+		fmt.Fprintln(&text, p.Input)
+	}
+	return text.String()
+}

@@ -1,0 +1,171 @@
+package clienthistory
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+)
+
+var shoes = List{1, 270}
+
+// A right history, and every way to tamper with it that breaks a promise.
+func TestCheckFindsPlantedFaults(t *testing.T) {
+	for name, c := range map[string]struct {
+		record func(*Recorder)
+		wrong  string // part of the error, empty if the history is right
+	}{
+		"right": {func(r *Recorder) {}, ""},
+		"a stale read without Min-LSN": {func(r *Recorder) {
+			r.Read(1, shoes, 0).Done(12, 10)
+		}, ""},
+		"read your writes": {func(r *Recorder) {
+			r.Add(1, shoes, 50).Done(50)
+			r.Read(1, shoes, 50).Done(55, 20, 30)
+		}, "no order"},
+		"a read below its Min-LSN": {func(r *Recorder) {
+			r.Read(1, shoes, 40).Done(39, 20, 30)
+		}, "older than its Min-LSN"},
+		"a cancelled bid": {func(r *Recorder) {
+			r.Read(2, shoes, 40).Done(45, 10, 20, 30)
+		}, "no order"},
+		"not a prefix": {func(r *Recorder) { // 30 was committed after 20 and is shown without it
+			r.Read(2, shoes, 0).Done(35, 30)
+		}, "no order"},
+		"another path that goes back": {func(r *Recorder) {
+			c := r.Add(1, shoes, 50)
+			r.Read(1, shoes, 0).Done(52, 20, 30, 50)
+			r.Read(2, shoes, 0).Done(54, 20, 30)
+			c.Done(60)
+		}, "no order"},
+		"something from the future": {func(r *Recorder) {
+			r.Read(2, shoes, 0).Done(60, 20, 30)
+			r.Add(1, shoes, 50).Done(61)
+			r.Read(2, shoes, 0).Done(60, 20, 30, 50)
+		}, "no order"},
+		"a commit without a position of its own": {func(r *Recorder) {
+			r.Read(2, shoes, 0).Done(60, 20, 30)
+			r.Add(1, shoes, 50).Done(60)
+		}, "was known before"},
+		"a write without an answer that comes late": {func(r *Recorder) {
+			r.Add(1, shoes, 50).Lost()
+			r.Read(2, shoes, 0).Done(60, 20, 30)
+			r.Read(2, shoes, 0).Done(70, 20, 30, 50)
+		}, ""},
+		"a write without an answer that goes again": {func(r *Recorder) {
+			r.Add(1, shoes, 50).Lost()
+			r.Read(2, shoes, 0).Done(60, 20, 30, 50)
+			r.Read(2, shoes, 0).Done(70, 20, 30)
+		}, "no order"},
+		"cleared": {func(r *Recorder) {
+			c := r.Clear(0)
+			r.Add(1, shoes, 50).Done(45)
+			c.Done(50)
+			r.Read(2, shoes, 0).Done(60, 50)
+		}, ""},
+		"a bid that a clear leaves": {func(r *Recorder) {
+			r.Clear(0).Done(50)
+			r.Read(2, shoes, 0).Done(60, 20)
+		}, "no order"},
+		"a fork": {func(r *Recorder) {
+			r.Add(1, shoes, 50).Done(60)
+			r.Fork(45)
+			r.Read(1, shoes, 0).Done(44, 20, 30) // of the line that both have
+			r.Add(1, shoes, 60).Done(50)
+			r.Read(1, shoes, 0).Done(50, 20, 30, 60)
+		}, ""},
+		"a fork that keeps a commit at whose position it was not yet": {func(r *Recorder) {
+			r.Add(1, shoes, 50).Done(60)
+			r.Fork(45)
+			r.Read(1, shoes, 0).Done(50, 20, 30, 50)
+		}, ""},
+		"a fork that loses what it had": {func(r *Recorder) {
+			r.Fork(45)
+			r.Read(1, shoes, 0).Done(50, 20)
+		}, "line 2"},
+		"a read of a lost history": {func(r *Recorder) {
+			r.Add(1, shoes, 50).Done(60)
+			r.Fork(45)
+			r.Add(1, shoes, 60).Done(50)
+			r.Read(1, shoes, 0).Done(60, 20, 30, 50)
+		}, "line 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := NewRecorder(5)
+			r.Add(1, shoes, 10).Done(10)
+			r.Add(2, shoes, 20).Done(20)
+			r.Add(1, List{1, 280}, 15).Done(25)
+			r.Add(2, shoes, 30).Done(30)
+			r.Remove(1, shoes, 10).Done(40)
+			r.Read(2, shoes, 20).Done(42, 30, 20)
+			c.record(r)
+			err := r.Check()
+			if (err == nil) != (c.wrong == "") || err != nil && !strings.Contains(err.Error(), c.wrong) {
+				t.Errorf("%v, want %q", err, c.wrong)
+			}
+		})
+	}
+}
+
+// A simulated system, whose writes overlap, answers from any prefix. Then one bid of one read is taken away
+// or put back: unless the read is a copy of another state, that must be found.
+func TestCheckJudgesSimulatedHistories(t *testing.T) {
+	found := 0
+	for seed := range uint64(100) {
+		r := simulate(rand.New(rand.NewPCG(seed, 1)))
+		if err := r.Check(); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		for i := range r.operations {
+			if o := &r.operations[i]; o.kind == read && len(o.bids) > 1 && o.at > 200 {
+				o.bids = o.bids[1:]
+				break
+			}
+		}
+		if r.Check() != nil {
+			found++
+		}
+	}
+	if found < 95 {
+		t.Errorf("only %d of 100 planted faults were found", found)
+	}
+}
+
+// simulate has rounds of two writes at once and some reads.
+func simulate(random *rand.Rand) *Recorder {
+	r := NewRecorder(1)
+	at := lsn.LSN(1)
+	states := map[lsn.LSN][]int32{1: nil}
+	var now []int32
+	commit := func(c *Call) {
+		at += lsn.LSN(1 + random.IntN(9))
+		now = append(append([]int32{}, now...), c.operation.bid)
+		states[at] = now
+	}
+	for round := range int32(40) {
+		a, b := r.Add(1, shoes, 2*round), r.Add(2, shoes, 2*round+1)
+		if random.IntN(2) == 0 {
+			a, b = b, a
+		}
+		commit(a)
+		commit(b)
+		token := at + lsn.LSN(random.IntN(3))
+		a.Done(token) // read after both commits
+		if random.IntN(20) == 0 {
+			b.Lost()
+		} else {
+			b.Done(token)
+		}
+		at = token
+		states[at] = now
+		for range 3 {
+			seen := lsn.LSN(1 + random.IntN(int(at)))
+			for states[seen] == nil && seen > 1 {
+				seen--
+			}
+			r.Read(3, shoes, 0).Done(seen, append([]int32{}, states[seen]...)...)
+		}
+	}
+	return r
+}
