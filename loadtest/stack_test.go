@@ -28,44 +28,24 @@ func startStack(t *testing.T) *stack {
 	}
 	s.standby = s.primary.StartStandby(t)
 	s.pgpool = testenv.StartPgpool(t, s.primary, s.standby)
-	var command, query string
-	s.command, command = startService(t, "command", "PRIMARY_URL="+s.primary.URL("command"), "JWT_KEYS_DIR="+t.TempDir())
-	s.replicator, _ = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+redis.URL())
-	s.query, query = startService(t, "query", "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
+	var command, commandAdmin, query, queryAdmin string
+	s.command, command, commandAdmin = startService(t, "command", "PRIMARY_URL="+s.primary.URL("command"), "JWT_KEYS_DIR="+t.TempDir())
+	s.replicator, _, _ = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+redis.URL())
+	s.query, query, queryAdmin = startService(t, "query", "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
 		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+redis.URL(), "ALLOW_READ_PATH=true")
-	front := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
-	testenv.StartHAProxy(t, fmt.Sprintf(frontDoor, front, command, query), front)
-	s.url = "http://" + front
+	door := testenv.FrontDoor{Command: command, CommandAdmin: commandAdmin, Query: query, QueryAdmin: queryAdmin}
+	_, s.url, _ = testenv.StartFrontDoor(t, door)
 	return s
 }
 
-// frontDoor is the routing of deploy/haproxy in its essence.
-const frontDoor = `
-defaults
-    mode http
-    timeout connect 1s
-    timeout client 30s
-    timeout server 15s
-frontend front
-    bind %s
-    http-request return status 200 content-type text/html string "<p>static</p>" if { path /static.html }
-    use_backend command if !{ method GET HEAD }
-    use_backend command if { path /.well-known/jwks.json }
-    default_backend query
-backend command
-    server command1 %s
-backend query
-    server query1 %s
-`
-
-func startService(t *testing.T, name string, environment ...string) (*testenv.Program, string) {
+func startService(t *testing.T, name string, environment ...string) (program *testenv.Program, listen, admin string) {
 	t.Helper()
-	listen := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
-	admin := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
-	p := testenv.StartProcess(t, testenv.Process{
+	listen = fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
+	admin = fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
+	program = testenv.StartProcess(t, testenv.Process{
 		Path:  testenv.Binary(t, "./"+name),
 		Env:   append(environment, "LISTEN_ADDR="+listen, "ADMIN_ADDR="+admin),
 		Ready: "http://" + admin + "/readyz",
 	})
-	return p, listen
+	return program, listen, admin
 }

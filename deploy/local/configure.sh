@@ -65,40 +65,12 @@ configure_redis() {
     render "$TEMPLATES/redis/redis.conf" | put "$CONF/redis.conf" 0600
 }
 
-configure_haproxy() {
-    local HAPROXY_MAXCONN code
-    # Two descriptors for each client, and some for itself.
-    HAPROXY_MAXCONN=$(clamp $((($(nofile) - 500) / 2)) 500 16000)
-    for code in 400 408 413 500 502 503 504; do error_page "$code" | put "$CONF/haproxy/$code.http" 0644; done
-    put "$CONF/haproxy/allow.map" 0644 <"$TEMPLATES/haproxy/allow.map"
-    put "$CONF/haproxy/static.html" 0644 <"$TEMPLATES/haproxy/static.html"
-    render "$TEMPLATES/haproxy/haproxy.cfg" | put "$CONF/haproxy/haproxy.cfg" 0600
-}
-
-nofile() {
-    local limit
-    limit=$(ulimit -Hn)
-    [[ $limit == unlimited ]] && limit=65536
-    clamp "$limit" 1024 65536
-}
-
-# HAProxy sends these files as they are: the body's length must be exact, the line ends CRLF.
-error_page() {
-    local ERROR_STATUS=$1 ERROR_TITLE ERROR_DETAIL ERROR_HEADERS='' ERROR_BODY ERROR_LENGTH
-    case $1 in
-    400) ERROR_TITLE="Bad Request" ERROR_DETAIL="The request is not valid HTTP" ;;
-    408) ERROR_TITLE="Request Timeout" ERROR_DETAIL="The request did not arrive in time" ;;
-    413) ERROR_TITLE="Content Too Large" ERROR_DETAIL="The request is too large" ;;
-    500) ERROR_TITLE="Internal Server Error" ERROR_DETAIL="The request failed" ;;
-    502) ERROR_TITLE="Bad Gateway" ERROR_DETAIL="The service broke off its answer; if this was a bid, send it again with the same Idempotency-Key" ;;
-    503) ERROR_TITLE="Service Unavailable" ERROR_DETAIL="The service is not ready; try again soon" ;;
-    504) ERROR_TITLE="Gateway Timeout" ERROR_DETAIL="The service did not answer in time; if this was a bid, send it again with the same Idempotency-Key" ;;
-    esac
-    [[ $1 != 503 ]] || ERROR_HEADERS=$'Retry-After: 1\n'
-    ERROR_BODY="{\"type\":\"about:blank\",\"title\":\"$ERROR_TITLE\",\"status\":$1,\"detail\":\"$ERROR_DETAIL\"}"
-    ERROR_LENGTH=${#ERROR_BODY}
-    render "$TEMPLATES/haproxy/error.http" | sed 's/$/\r/' | head -c -2
-}
+# Load levels come from one address, so here an address may have all there is, unless told otherwise.
+configure_haproxy() (
+    export HTTP_PORT STATS_PORT COMMAND_PORT COMMAND_ADMIN_PORT QUERY_PORT QUERY_ADMIN_PORT
+    export ADDRESS_CONNS=${ADDRESS_CONNS:-1000000} ADDRESS_RATE=${ADDRESS_RATE:-1000000} ADDRESS_FEEDS=${ADDRESS_FEEDS:-1000000}
+    "$DEPLOY/haproxy/render" "$CONF" "$RUN"
+)
 
 configure_prometheus() {
     local file

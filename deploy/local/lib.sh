@@ -115,6 +115,14 @@ memory_mb() { awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo; }
 # clamp VALUE LOW HIGH
 clamp() { echo $(($1 < $2 ? $2 : $1 > $3 ? $3 : $1)); }
 
+# How many descriptors a program may have.
+nofile() {
+    local limit
+    limit=$(ulimit -Hn)
+    [[ $limit == unlimited ]] && limit=65536
+    clamp "$limit" 1024 65536
+}
+
 # Postgres refuses to run as root, so root runs it (and pgpool) as the user postgres.
 PG_USER=$(id -un)
 AS_POSTGRES=()

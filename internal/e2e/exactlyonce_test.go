@@ -30,7 +30,7 @@ func startWriter(t testing.TB) (*stack, *testenv.Proxy) {
 	proxy := testenv.StartProxy(t, s.primary.Addr())
 	s.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 512}}
 	t.Cleanup(s.client.CloseIdleConnections)
-	s.command, s.commandURL = startService(t, "command",
+	s.command, s.commandURL, _ = startService(t, "command",
 		"PRIMARY_URL="+proxy.URL(s.primary.URL("command")), "JWT_KEYS_DIR="+t.TempDir(), "LOG_LEVEL=error")
 	return s, proxy
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -33,7 +31,7 @@ const (
 func TestLiveFeedExactlyOnceInCommitOrder(t *testing.T) {
 	modules := npmClients(t)
 	s := startStack(t)
-	second, secondURL := s.startQuery(t)
+	second, secondURL, _ := s.startQuery(t)
 	first := strings.TrimPrefix(s.queryURL, "http://")
 	proxy := testenv.StartProxy(t, first)
 	s.primary.Exec(t, "SELECT pg_create_logical_replication_slot('order_of_commits', 'test_decoding')")
@@ -181,31 +179,10 @@ func TestLiveFeedThroughTheFrontDoor(t *testing.T) {
 	}
 }
 
-// frontDoor starts HAProxy with the configuration of the local stack, but for the error pages and the
-// statistics, and returns its URL.
-func (s *stack) frontDoor(t *testing.T) string {
+// frontDoor starts the front door and returns its URL.
+func (s *stack) frontDoor(t testing.TB, limits ...string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../deploy/haproxy/haproxy.cfg")
-	if err != nil {
-		t.Fatal(err)
-	}
-	deploy, err := filepath.Abs("../../deploy")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := regexp.MustCompile(`(?m)^ *(errorfile|stats socket) .*$`).ReplaceAllString(string(text), "")
-	port := testenv.FreePort(t)
-	for name, value := range map[string]string{
-		"CONF": deploy, "HAPROXY_MAXCONN": "100", "HTTP_PORT": strconv.Itoa(port), "STATS_PORT": strconv.Itoa(testenv.FreePort(t)),
-		"COMMAND_PORT": portOf(s.commandURL), "QUERY_PORT": portOf(s.queryURL),
-	} {
-		config = strings.ReplaceAll(config, "@"+name+"@", value)
-	}
-	config = regexp.MustCompile(`port @\w+_ADMIN_PORT@ check`).ReplaceAllString(config, "")
-	config = strings.ReplaceAll(config, " track query/query1", "")
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
-	testenv.StartHAProxy(t, config, addr)
-	return "http://" + addr
+	_, url, _ := testenv.StartFrontDoor(t, testenv.FrontDoor{Command: s.commandURL, CommandAdmin: s.commandAdmin,
+		Query: s.queryURL, QueryAdmin: s.queryAdmin, Limits: limits})
+	return url
 }
-
-func portOf(url string) string { return url[strings.LastIndexByte(url, ':')+1:] }

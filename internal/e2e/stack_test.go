@@ -23,6 +23,7 @@ type stack struct {
 	redis                      *testenv.Redis
 	command, query, replicator *testenv.Program
 	commandURL, queryURL       string
+	commandAdmin, queryAdmin   string // addresses
 	client                     *http.Client
 }
 
@@ -39,29 +40,29 @@ func startStack(t testing.TB) *stack {
 	t.Cleanup(s.client.CloseIdleConnections)
 	keys := t.TempDir()
 	primary := "PRIMARY_URL=" + s.primary.URL("command")
-	s.command, s.commandURL = startService(t, "command", primary, "JWT_KEYS_DIR="+keys)
-	s.replicator, _ = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
-	s.query, s.queryURL = s.startQuery(t)
+	s.command, s.commandURL, s.commandAdmin = startService(t, "command", primary, "JWT_KEYS_DIR="+keys)
+	s.replicator, _, _ = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
+	s.query, s.queryURL, s.queryAdmin = s.startQuery(t)
 	return s
 }
 
 // startQuery starts an instance of the read side.
-func (s *stack) startQuery(t testing.TB) (*testenv.Program, string) {
+func (s *stack) startQuery(t testing.TB) (program *testenv.Program, url, admin string) {
 	t.Helper()
 	return startService(t, "query", "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
 		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true")
 }
 
-func startService(t testing.TB, name string, environment ...string) (*testenv.Program, string) {
+func startService(t testing.TB, name string, environment ...string) (program *testenv.Program, url, admin string) {
 	t.Helper()
 	listen := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
-	admin := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
-	p := testenv.StartProcess(t, testenv.Process{
+	admin = fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
+	program = testenv.StartProcess(t, testenv.Process{
 		Path:  testenv.Binary(t, "./"+name),
 		Env:   append(environment, "LISTEN_ADDR="+listen, "ADMIN_ADDR="+admin),
 		Ready: "http://" + admin + "/readyz",
 	})
-	return p, "http://" + listen
+	return program, "http://" + listen, admin
 }
 
 func (s *stack) seed(t testing.TB) {

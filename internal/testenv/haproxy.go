@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -59,4 +60,14 @@ func (h *HAProxy) Stop(t testing.TB) {
 func (h *HAProxy) Kill(t testing.TB) {
 	t.Helper()
 	h.proc.must(t, h.proc.end(syscall.SIGKILL))
+}
+
+// Log is what HAProxy has written so far.
+func (h *HAProxy) Log(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile(h.proc.logPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 )
@@ -54,12 +55,13 @@ func (p Problem) Of(uri, title string) *Problem {
 	return &p
 }
 
-// WriteProblem answers a request with a problem; its instance is the request's path and id.
+// WriteProblem answers a request with a problem; its instance, a URI reference, is the request's path and id.
 func WriteProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	doc := *p
-	doc.Instance = r.URL.Path
-	if id := w.Header().Get(RequestIDHeader); id != "" {
-		doc.Instance += "#" + id
+	instance := url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, Fragment: w.Header().Get(RequestIDHeader)}
+	doc.Instance = instance.EscapedPath()
+	if instance.Fragment != "" {
+		doc.Instance += "#" + instance.EscapedFragment()
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")

@@ -39,7 +39,7 @@ type Router struct {
 // NewRouter makes a router. problem is the service's error table: it returns nil for an error that
 // it doesn't know, which becomes a 500 with the cause in the log only.
 func NewRouter(log *slog.Logger, reg prometheus.Registerer, problem func(error) *Problem) *Router {
-	rt := &Router{mux: mux.NewRouter(), problem: problem, log: log, expected: rate.Sometimes{First: 10, Interval: time.Second},
+	rt := &Router{mux: exactPaths(), problem: problem, log: log, expected: rate.Sometimes{First: 10, Interval: time.Second},
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "http_request_duration_seconds", Help: "Time to answer a request, by route and status.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
@@ -51,6 +51,10 @@ func NewRouter(log *slog.Logger, reg prometheus.Registerer, problem func(error) 
 	rt.mux.MethodNotAllowedHandler = rt.serve("other", "none", rt.methodNotAllowed)
 	return rt
 }
+
+// exactPaths takes a path as it was sent: "%2F" is no slash, and "//" is another path and not redirected, which
+// would make a GET of a POST. HAProxy's rules see paths in the same way.
+func exactPaths() *mux.Router { return mux.NewRouter().UseEncodedPath().SkipClean(true) }
 
 // Handle adds a route. GET answers HEAD as well.
 func (rt *Router) Handle(method, path string, h Handler) {

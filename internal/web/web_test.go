@@ -47,6 +47,10 @@ func TestRouterAnswersProblems(t *testing.T) {
 		{"POST", "/things/1", 405, "Allow", "GET, HEAD, DELETE"},
 		{"BREW", "/panic", 405, "Allow", "GET, HEAD"},
 		{"GET", "/nothing", 404, "Content-Type", "application/problem+json"},
+		{"GET", "//things/1", 404, "Content-Type", "application/problem+json"},
+		{"DELETE", "/./things/1", 404, "Content-Type", "application/problem+json"},
+		{"GET", "/things%2F1", 404, "Content-Type", "application/problem+json"},
+		{"GET", "/things/1%2F2", 200, "Content-Type", "application/json"},
 		{"GET", "/panic", 500, "Content-Type", "application/problem+json"},
 		{"GET", "/unknown-error", 500, "Content-Type", "application/problem+json"},
 	} {
@@ -69,6 +73,22 @@ func TestRouterAnswersProblems(t *testing.T) {
 		if strings.Contains(w.Body.String(), "secret") || strings.Contains(w.Body.String(), "driver") {
 			t.Errorf("%s %s leaks: %s", c.method, c.path, w.Body)
 		}
+	}
+}
+
+// A path or an id of any letters gives an instance that is a URI reference (RFC 9457, 3.1.5).
+func TestInstanceIsAURIReference(t *testing.T) {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.URL.Path, r.URL.RawPath = `/é"<script>/a b?c`, ""
+	r.Header.Set(RequestIDHeader, `a"<b>`)
+	w := httptest.NewRecorder()
+	testRouter(t).ServeHTTP(w, r)
+	var p Problem
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+		t.Fatal(err)
+	}
+	if want := "/%C3%A9%22%3Cscript%3E/a%20b%3Fc#a%22%3Cb%3E"; p.Instance != want {
+		t.Errorf("instance %s, want %s", p.Instance, want)
 	}
 }
 

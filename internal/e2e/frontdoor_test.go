@@ -1,0 +1,401 @@
+package e2e
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+// patience is how long a test waits for what is to come at once.
+const patience = 20 * time.Second
+
+// stub stands for a service behind the front door: it says its name and what it was asked.
+type stub struct {
+	name          string
+	public, admin string
+	asked         atomic.Int64
+	ready         atomic.Bool
+	hang          chan struct{} // closed: requests that hang go on
+	servers       []*http.Server
+}
+
+func startStub(t testing.TB, name string) *stub {
+	t.Helper()
+	s := &stub{name: name, hang: make(chan struct{})}
+	s.ready.Store(true)
+	s.public = s.serve(t, s.answer)
+	s.admin = s.serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		if !s.ready.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	t.Cleanup(func() {
+		close(s.hang)
+		s.close(t)
+	})
+	return s
+}
+
+func (s *stub) serve(t testing.TB, h http.HandlerFunc) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: h, MaxHeaderBytes: 16 << 10}
+	s.servers = append(s.servers, server)
+	go func() { _ = server.Serve(l) }()
+	return l.Addr().String()
+}
+
+func (s *stub) close(t testing.TB) {
+	t.Helper()
+	for _, server := range s.servers {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// answer does what the header Do wants: feed, hang or break.
+func (s *stub) answer(w http.ResponseWriter, r *http.Request) {
+	s.asked.Add(1)
+	switch r.Header.Get("Do") {
+	case "feed":
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, ":\n\n")
+		_ = http.NewResponseController(w).Flush()
+		fallthrough
+	case "hang":
+		select {
+		case <-s.hang:
+		case <-r.Context().Done():
+		}
+	case "break":
+		panic(http.ErrAbortHandler)
+	default:
+		w.Header().Set("Service", s.name)
+		w.Header().Set("Asked", r.Method+" "+r.URL.EscapedPath())
+	}
+}
+
+// door is the real front door before two stubs.
+type door struct {
+	command, query *stub
+	haproxy        *testenv.HAProxy
+	url            string
+}
+
+func openDoor(t testing.TB, limits ...string) *door {
+	t.Helper()
+	d := &door{command: startStub(t, "command"), query: startStub(t, "query")}
+	d.haproxy, d.url, _ = testenv.StartFrontDoor(t, testenv.FrontDoor{Command: d.command.public, CommandAdmin: d.command.admin,
+		Query: d.query.public, QueryAdmin: d.query.admin, Limits: limits})
+	return d
+}
+
+func (d *door) addr() string { return strings.TrimPrefix(d.url, "http://") }
+
+// described is the methods of each path of both documents, and the service of each call.
+func described(t testing.TB) (methods map[string][]string, service map[string]string) {
+	t.Helper()
+	methods, service = map[string][]string{"/static.html": {"GET", "HEAD"}}, map[string]string{}
+	for _, name := range []string{"command", "query"} {
+		text, err := os.ReadFile("../../" + name + "/openapi.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var document struct {
+			Paths map[string]map[string]any `yaml:"paths"`
+		}
+		if err := yaml.Unmarshal(text, &document); err != nil {
+			t.Fatal(err)
+		}
+		for template, item := range document.Paths {
+			path := example(template)
+			for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+				if item[strings.ToLower(method)] == nil {
+					continue
+				}
+				methods[path] = append(methods[path], method)
+				service[method+" "+path] = name
+				if method == "GET" {
+					methods[path] = append(methods[path], "HEAD")
+					service["HEAD "+path] = name
+				}
+			}
+		}
+	}
+	return methods, service
+}
+
+// example puts 7 in place of each parameter of a path.
+func example(template string) string {
+	var path strings.Builder
+	for part := range strings.SplitSeq(template, "{") {
+		if _, rest, is := strings.Cut(part, "}"); is {
+			part = "7" + rest
+		}
+		path.WriteString(part)
+	}
+	return path.String()
+}
+
+// Every call of both documents reaches its service, and every other method is answered 405 with what the path
+// has in both.
+func TestFrontDoorTakesEveryDescribedCall(t *testing.T) {
+	d := openDoor(t)
+	methods, service := described(t)
+	for path, allowed := range methods {
+		slices.Sort(allowed)
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} {
+			w, body := d.ask(t, method, path, nil)
+			if !slices.Contains(allowed, method) {
+				holdToProblem(t, w, body, http.StatusMethodNotAllowed, path)
+				if got := w.Header.Get("Allow"); got != strings.Join(allowed, ", ") {
+					t.Errorf("%s %s: Allow %q, want %q", method, path, got, allowed)
+				}
+				continue
+			}
+			want := service[method+" "+path]
+			if got := w.Header.Get("Service"); w.StatusCode != http.StatusOK || got != want {
+				t.Errorf("%s %s: %d of %q, want %q", method, path, w.StatusCode, got, want)
+			}
+			if got := w.Header.Get("Asked"); want != "" && got != method+" "+path {
+				t.Errorf("%s %s arrives as %s", method, path, got)
+			}
+		}
+	}
+}
+
+// A path is passed on as it was sent, and a rule takes "%2F" for no slash.
+func TestFrontDoorKeepsPaths(t *testing.T) {
+	d := openDoor(t)
+	for _, path := range []string{"//v1/raffles", "/v1/./raffles", "/v1/raffles/../bids", "/v1%2Flogin", "/v1//login"} {
+		for _, method := range []string{"GET", "POST"} {
+			if w, _ := d.ask(t, method, path, nil); w.Header.Get("Asked") != method+" "+path {
+				t.Errorf("%s %s: %d, arrives as %q", method, path, w.StatusCode, w.Header.Get("Asked"))
+			}
+		}
+	}
+	const notBids = "/v1/raffles/950%2Fbids" // a raffle of an odd name
+	if w, _ := d.ask(t, "GET", notBids, nil); w.Header.Get("Asked") != "GET "+notBids {
+		t.Errorf("%d, arrives as %q", w.StatusCode, w.Header.Get("Asked"))
+	}
+	w, body := d.ask(t, "POST", notBids, nil)
+	holdToProblem(t, w, body, http.StatusMethodNotAllowed, notBids)
+}
+
+// ask sends one request on a connection of its own and reads the answer.
+func (d *door) ask(t testing.TB, method, path string, body io.Reader, header ...string) (*http.Response, []byte) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, d.url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.URL.Opaque = "//" + d.addr() + path
+	r.Close = true
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	text, err := io.ReadAll(w.Body)
+	if err := cmp.Or(err, w.Body.Close()); err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return w, text
+}
+
+// dial opens a connection to the front door from an address.
+func (d *door) dial(t testing.TB, from string) (net.Conn, error) {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
+	return dialer.DialContext(t.Context(), "tcp", d.addr())
+}
+
+// connection is dial for a connection that has to be taken.
+func (d *door) connection(t testing.TB, from string) net.Conn {
+	t.Helper()
+	c, err := d.dial(t, from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() }) // it may have been closed by the other side
+	return c
+}
+
+// raw sends text on a connection and returns what comes until the other side closes or something came.
+func raw(t testing.TB, c net.Conn, text string) string {
+	t.Helper()
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, text); err != nil {
+		return ""
+	}
+	return readSome(c)
+}
+
+func readSome(c net.Conn) string {
+	buffer := make([]byte, 4096)
+	n, _ := c.Read(buffer) // an error leaves n 0
+	return string(buffer[:n])
+}
+
+// A client that does not send its body takes no place in a service: the service is never asked.
+func TestABodyIsAwaitedAtTheFrontDoor(t *testing.T) {
+	d := openDoor(t, "BODY_TIME=1s", "BID_PLACES=4", "ACCOUNT_PLACES=4")
+	var wait sync.WaitGroup
+	for i := range 40 {
+		c := d.connection(t, "127.0.0.9")
+		path := []string{"/v1/login", "/v1/raffles/7/bids"}[i%2]
+		wait.Go(func() {
+			head := "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+			body := "Content-Length: 10\r\n\r\n{"
+			if i%4 > 1 {
+				body = "Transfer-Encoding: chunked\r\n\r\n5\r\n{"
+			}
+			if got := raw(t, c, head+body); !strings.HasPrefix(got, "HTTP/1.1 408 ") || !strings.Contains(got, `"instance":"`+path+`#`) {
+				t.Errorf("%s: %q", path, got)
+			}
+		})
+	}
+	for range 20 {
+		if w, _ := d.ask(t, "POST", "/v1/raffles/7/bids", bytes.NewReader([]byte("{}"))); w.StatusCode != http.StatusOK {
+			t.Errorf("a bid beside slow bodies: %d", w.StatusCode)
+		}
+	}
+	wait.Wait()
+	if n := d.command.asked.Load(); n != 20 {
+		t.Errorf("command was asked %d times, want 20", n)
+	}
+}
+
+// Feeds have a bound that leaves connections for bids, and an EventSource that finds no room is told to come
+// back instead of an error.
+func TestFeedsLeaveRoomForBids(t *testing.T) {
+	const room = 8
+	d := openDoor(t, fmt.Sprintf("FEED_CONNS=%d", room))
+	feed := "GET /v1/raffles/7/live HTTP/1.1\r\nHost: x\r\nDo: feed\r\nAccept: %s\r\n\r\n"
+	for i := range room {
+		if got := raw(t, d.connection(t, "127.0.0.8"), fmt.Sprintf(feed, "text/event-stream")); !strings.Contains(got, "\r\n:\n\n") {
+			t.Fatalf("feed %d: %q", i, got)
+		}
+	}
+	if got := raw(t, d.connection(t, "127.0.0.8"), fmt.Sprintf(feed, "text/event-stream")); !comesBack(got) {
+		t.Errorf("an EventSource too many gets %q", got)
+	}
+	if got := raw(t, d.connection(t, "127.0.0.8"), fmt.Sprintf(feed, "*/*")); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
+		t.Errorf("a feed too many gets %q", got)
+	}
+	if w, _ := d.ask(t, "GET", "/socket.io/?EIO=4&transport=polling", nil); w.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a session too many: %d", w.StatusCode)
+	}
+	if w, _ := d.ask(t, "POST", "/v1/raffles/7/bids", nil); w.StatusCode != http.StatusOK {
+		t.Errorf("a bid: %d", w.StatusCode)
+	}
+}
+
+func comesBack(answer string) bool {
+	head, body, _ := strings.Cut(answer, "\r\n\r\n")
+	var ms int
+	n, err := fmt.Sscanf(body, "retry: %d\n\n", &ms)
+	return strings.HasPrefix(head, "HTTP/1.1 200 ") && strings.Contains(head, "content-type: text/event-stream") && n == 1 && err == nil &&
+		ms >= 1000 && ms < 5000 && body == fmt.Sprintf("retry: %d\n\n", ms)
+}
+
+// One address has its share of connections, feeds and requests, and no more.
+func TestOneAddressHasItsShare(t *testing.T) {
+	d := openDoor(t, "ADDRESS_CONNS=20", "ADDRESS_FEEDS=3", "ADDRESS_RATE=50")
+	const hello, feed = "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", "GET /v1/raffles/7/live HTTP/1.1\r\nHost: x\r\nDo: feed\r\nAccept: text/event-stream\r\n\r\n"
+	for i := range 40 {
+		c, err := d.dial(t, "127.0.0.7")
+		if err != nil && i >= 20 {
+			continue // reset at once
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		got := raw(t, c, hello)
+		if open := strings.HasPrefix(got, "HTTP/1.1 200 "); open != (i < 20) {
+			t.Errorf("connection %d: %q", i, got)
+		}
+	}
+	for i := range 6 {
+		if got := raw(t, d.connection(t, "127.0.0.6"), feed); comesBack(got) != (i >= 3) {
+			t.Errorf("feed %d of an address: %q", i, got)
+		}
+	}
+	c, limited := d.connection(t, "127.0.0.5"), 0
+	for range 120 {
+		got := raw(t, c, hello)
+		if strings.HasPrefix(got, "HTTP/1.1 429 ") && strings.Contains(got, "retry-after: 1") && strings.Contains(got, `"instance":"/hello#`) {
+			limited++
+		}
+	}
+	if limited == 0 {
+		t.Error("120 requests at once are not too many")
+	}
+	if w, _ := d.ask(t, "GET", "/hello", nil); w.StatusCode != http.StatusOK {
+		t.Errorf("another address: %d", w.StatusCode)
+	}
+}
+
+// A feed of an instance that hangs is cut off once the instance is found down; an EventSource then is told to
+// come back, at different times.
+func TestAFeedOfAHungInstanceEnds(t *testing.T) {
+	d := openDoor(t)
+	const request = "GET /v1/raffles/7/live HTTP/1.1\r\nHost: x\r\nDo: feed\r\nAccept: text/event-stream\r\n\r\n"
+	c := d.connection(t, "127.0.0.1")
+	if got := raw(t, c, request); !strings.Contains(got, "\r\n:\n\n") {
+		t.Fatalf("%q", got)
+	}
+	d.query.ready.Store(false)
+	start := time.Now()
+	if got := readSome(c); got != "" || time.Since(start) > 8*time.Second {
+		t.Errorf("after %v: %q", time.Since(start), got)
+	}
+	answers := map[string]bool{}
+	for range 10 {
+		got := raw(t, d.connection(t, "127.0.0.1"), request)
+		if !comesBack(got) {
+			t.Errorf("without a server: %q", got)
+		}
+		answers[got[strings.Index(got, "retry:"):]] = true
+	}
+	if len(answers) < 2 {
+		t.Error("all are told to come back at the same time")
+	}
+}
+
+// A feed without a byte for so long is cut off, though the instance's health check is content.
+func TestASilentFeedEnds(t *testing.T) {
+	d := openDoor(t, "FEED_SILENCE=1s")
+	c := d.connection(t, "127.0.0.1")
+	if got := raw(t, c, "GET /v1/raffles/7/live HTTP/1.1\r\nHost: x\r\nDo: feed\r\n\r\n"); !strings.Contains(got, "\r\n:\n\n") {
+		t.Fatalf("%q", got)
+	}
+	if got := readSome(c); strings.Contains(got, "event") {
+		t.Errorf("%q", got)
+	}
+	if got := raw(t, d.connection(t, "127.0.0.1"), "GET /v1/raffles/7/live HTTP/1.1\r\nHost: x\r\nDo: hang\r\nAccept: text/event-stream\r\n\r\n"); !comesBack(got) {
+		t.Errorf("no answer to an EventSource: %q", got)
+	}
+}
