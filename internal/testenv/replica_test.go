@@ -11,7 +11,7 @@ func TestStandbyReplaysAndIsPromoted(t *testing.T) {
 	t.Parallel()
 	primary := StartPostgres(t)
 	standby := primary.StartStandby(t)
-	const isStandby = "SELECT node_is_standby()"
+	const isStandby = "SELECT current_setting('in_hot_standby')::boolean"
 	if scan[bool](t, primary.URL("query"), isStandby) || !scan[bool](t, standby.URL("query"), isStandby) {
 		t.Error("the roles of primary and standby are wrong")
 	}
@@ -50,7 +50,7 @@ func TestPgpoolRoutesReadsToTheStandby(t *testing.T) {
 
 	standby.Stop(t)
 	Eventually(t, startBudget, "reads fall back to the primary", func() bool {
-		standby, err := tryScan[bool](pool.URL("query"), "SELECT node_is_standby()")
+		standby, err := tryScan[bool](pool.URL("query"), "SELECT current_setting('in_hot_standby')::boolean")
 		return err == nil && !standby
 	})
 	pool.Kill(t)
@@ -71,7 +71,7 @@ func readsFrom(t *testing.T, pool *Pgpool, standby bool) {
 	} {
 		for range 3 {
 			var got bool
-			if err := conn.QueryRow(t.Context(), "SELECT node_is_standby()", mode).Scan(&got); err != nil {
+			if err := conn.QueryRow(t.Context(), "SELECT current_setting('in_hot_standby')::boolean", mode).Scan(&got); err != nil {
 				t.Fatalf("%v: %v", mode, err)
 			}
 			if got != standby {

@@ -4,6 +4,8 @@
 -- +goose Up
 DROP FUNCTION emit_probe();
 DROP TABLE probe;
+DROP FUNCTION node_is_standby();
+DROP FUNCTION node_lsn();
 
 -- Where each timeline of the present history left its parent. heartbeat() keeps it, so every node that has
 -- replayed a heartbeat of a timeline knows how that timeline came to be.
@@ -14,13 +16,15 @@ CREATE TABLE timelines (
 );
 
 -- The heartbeats of the last hour. nonce is random: a history that was forked and went on has the same
--- numbers but not the same nonces. lsn is an insert position from before the heartbeat's own commit.
+-- numbers but not the same nonces. lsn is an insert position from before the heartbeat's own commit. held is
+-- what visible_position() could prove then.
 CREATE TABLE heartbeats (
     number   bigint      PRIMARY KEY,
     nonce    bigint      NOT NULL,
     at       timestamptz NOT NULL,
     timeline integer     NOT NULL,
-    lsn      pg_lsn      NOT NULL
+    lsn      pg_lsn      NOT NULL,
+    held     pg_lsn      NOT NULL
 );
 
 -- The timeline that a primary writes now. The name of a WAL file begins with it, in hexadecimal.
@@ -37,6 +41,159 @@ CREATE FUNCTION timeline_branches(of integer) RETURNS TABLE (timeline integer, p
 LANGUAGE sql STABLE AS $$
     SELECT coalesce(lead(m[1]::integer) OVER (ORDER BY n), of), m[1]::integer, m[2]::pg_lsn
     FROM regexp_matches(wal.history(of), '^\s*(\d+)\s+([0-9A-Fa-f]+/[0-9A-Fa-f]+)', 'gn') WITH ORDINALITY AS h (m, n)
+$$;
+-- +goose StatementEnd
+
+-- On a primary: a position such that the calling statement's snapshot, and every later one, sees each
+-- transaction whose commit record ends at or before it. The flush position is no such position: a commit is
+-- flushed before it is visible, and with a synchronous standby long before.
+--
+-- Everything up to known is visible already. The WAL from there to the flush position names the transactions
+-- that have committed since, and the snapshot says of each whether it sees it. The answer is the beginning of
+-- the first commit record whose transaction it does not see. A transaction that is merely open has no commit
+-- record, so it changes nothing. The record of a commit has the id of the top-level transaction, which is
+-- the one that a snapshot knows.
+--
+-- The answer is a boundary between two records, as known must be: walinspect skips a record that begins
+-- before the range. One call reads at most 4 MB, in some 25 ms; what it could not read makes the answer lower,
+-- and the next call goes on from there.
+-- +goose StatementBegin
+CREATE FUNCTION visible_position(known pg_lsn) RETURNS pg_lsn LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    flushed  pg_lsn := pg_current_wal_flush_lsn();
+    seen     pg_snapshot := pg_current_snapshot();
+    xmax     bigint := pg_snapshot_xmax(seen)::text::bigint;
+    last     pg_lsn := least(flushed, known + 4194304);
+    part     integer := 65536;
+    reached  pg_lsn;
+    unseen   pg_lsn;
+BEGIN
+    WHILE known < last LOOP
+        -- A transaction id in the WAL has 32 bits and is within 2^31 of the snapshot's xmax, which has 64.
+        SELECT w.reached, min(c.begins) FILTER (WHERE NOT pg_visible_in_snapshot(
+            (xmax + ((c.xid::text::bigint - xmax + 2147483648) & 4294967295) - 2147483648)::text::xid8, seen))
+        INTO reached, unseen
+        FROM wal.commits(known, least(last, known + part)) w LEFT JOIN LATERAL unnest(w.xids, w.begins) c (xid, begins) ON true
+        GROUP BY w.reached;
+        IF unseen IS NOT NULL THEN
+            RETURN unseen;
+        END IF;
+        EXIT WHEN reached IS NULL AND known + part >= last;
+        part := 4 * part;
+        known := coalesce(reached, known);
+    END LOOP;
+    RETURN known;
+EXCEPTION WHEN OTHERS THEN
+    -- The WAL after known is gone, or its first record is not flushed to its end.
+    RETURN known;
+END
+$$;
+-- +goose StatementEnd
+
+-- What visible_position() can begin from on this primary: what the caller knows, the newest heartbeat, and,
+-- when these are far behind, the last checkpoint (every transaction with a lower id than its next one has
+-- ended, so everything before its redo position is visible) and the beginning of the timeline (recovery has
+-- made everything before it visible). 0/0 if nothing is known.
+-- +goose StatementBegin
+CREATE FUNCTION known_position(known pg_lsn) RETURNS pg_lsn LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    flushed pg_lsn := pg_current_wal_flush_lsn();
+BEGIN
+    known := greatest(known, (SELECT held FROM heartbeats ORDER BY number DESC LIMIT 1));
+    IF known + 1048576 >= flushed THEN
+        RETURN known;
+    END IF;
+    RETURN greatest(known, '0/0',
+        (SELECT redo_lsn FROM pg_control_checkpoint()
+         WHERE pg_snapshot_xmin(pg_current_snapshot())::text::bigint >=
+             split_part(next_xid, ':', 1)::bigint * 4294967296 + split_part(next_xid, ':', 2)::bigint),
+        (SELECT b.begins FROM timeline_branches(current_timeline()) b WHERE b.timeline = current_timeline()));
+END
+$$;
+-- +goose StatementEnd
+
+-- Where the node stands that runs it: the data of every later statement hold everything up to lsn of timeline.
+-- flushed is how far the node has got, visible or not. number, nonce and at (microseconds) are the newest
+-- heartbeat that it shows, started is the start of the server, which tells servers apart. known is an lsn that
+-- the primary whose start is by has answered before; another server takes no notice of it, nor of null.
+-- STABLE, because pgpool-II sends volatile functions to the primary.
+--
+-- A standby is on the timeline of the newest heartbeat that it has replayed. It may have gone on to another
+-- timeline since; but it has the history file of that one before it replays any of it, and the file says
+-- where the old timeline ended. So the replay position must be read before the files.
+-- +goose StatementBegin
+CREATE FUNCTION node_position(known pg_lsn, by timestamptz, OUT timeline integer, OUT lsn pg_lsn, OUT flushed pg_lsn,
+    OUT standby boolean, OUT number bigint, OUT nonce bigint, OUT at bigint, OUT started timestamptz)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    later integer;
+BEGIN
+    standby := pg_is_in_recovery();
+    IF standby THEN
+        lsn := pg_last_wal_replay_lsn();
+        flushed := lsn;
+    END IF;
+    SELECT h.timeline, h.number, h.nonce, (extract(epoch FROM h.at) * 1000000)::bigint, pg_postmaster_start_time()
+    INTO timeline, number, nonce, at, started FROM heartbeats h ORDER BY h.number DESC LIMIT 1;
+    IF standby THEN
+        later := timeline + 1;
+        WHILE wal.history(later) IS NOT NULL LOOP
+            lsn := least(lsn, (SELECT b.begins FROM timeline_branches(later) b WHERE b.parent = node_position.timeline));
+            later := later + 1;
+        END LOOP;
+        RETURN;
+    END IF;
+    timeline := current_timeline();
+    flushed := pg_current_wal_flush_lsn();
+    lsn := visible_position(known_position(CASE WHEN by = started AND known <= flushed THEN known END));
+END
+$$;
+-- +goose StatementEnd
+
+-- The text form of a position of this primary, as the services give it to clients.
+-- +goose StatementBegin
+CREATE FUNCTION position_text(at pg_lsn) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT current_timeline() || '-' || at
+$$;
+-- +goose StatementEnd
+
+-- Notes in the session which transaction this is and a position before its commit record, for
+-- commit_position(). It is to be called in the transaction, after its last write.
+-- +goose StatementBegin
+CREATE FUNCTION before_commit() RETURNS void LANGUAGE sql VOLATILE AS $$
+    SELECT set_config('pyramid.commit', concat(pg_current_xact_id_if_assigned()::xid, '@', pg_current_wal_insert_lsn()), false)
+$$;
+-- +goose StatementEnd
+
+-- A position at or past the end of the commit before which before_commit() was called in this session. With a
+-- synchronous standby the flush position would cover commits of others that still wait for the standby, so
+-- nobody could read up to it; then it is the end of the commit record itself, which the WAL tells.
+-- +goose StatementBegin
+CREATE FUNCTION commit_position() RETURNS text LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    flushed pg_lsn := pg_current_wal_flush_lsn();
+    mine    xid;
+    after   pg_lsn;
+    reached pg_lsn;
+    ends    pg_lsn;
+    part    integer := 16384;
+BEGIN
+    IF current_setting('synchronous_standby_names') = '' THEN
+        RETURN position_text(flushed);
+    END IF;
+    mine := nullif(split_part(current_setting('pyramid.commit'), '@', 1), '')::xid;
+    after := split_part(current_setting('pyramid.commit'), '@', 2)::pg_lsn;
+    WHILE mine IS NOT NULL AND after < flushed AND part < 4194304 LOOP
+        SELECT w.reached, w.ends[array_position(w.xids, mine)] INTO reached, ends FROM wal.commits(after, least(flushed, after + part)) w;
+        IF ends IS NOT NULL THEN
+            RETURN position_text(ends);
+        END IF;
+        EXIT WHEN reached IS NULL AND after + part >= flushed;
+        after := coalesce(reached, after);
+        part := 4 * part;
+    END LOOP;
+    RETURN position_text(flushed);
+END
 $$;
 -- +goose StatementEnd
 
@@ -58,6 +215,7 @@ BEGIN
     beat.at := clock_timestamp();
     beat.timeline := public.current_timeline();
     beat.lsn := pg_current_wal_insert_lsn();
+    beat.held := public.visible_position(public.known_position(NULL));
     IF beat.timeline > 1 AND NOT EXISTS (SELECT FROM public.timelines t WHERE t.timeline = beat.timeline) THEN
         DELETE FROM public.timelines;
         INSERT INTO public.timelines SELECT * FROM public.timeline_branches(beat.timeline);
@@ -77,10 +235,24 @@ GRANT EXECUTE ON FUNCTION heartbeat() TO command, replicator;
 
 -- +goose Down
 DROP FUNCTION heartbeat();
+DROP FUNCTION commit_position();
+DROP FUNCTION before_commit();
+DROP FUNCTION position_text(pg_lsn);
+DROP FUNCTION node_position(pg_lsn, timestamptz);
+DROP FUNCTION known_position(pg_lsn);
+DROP FUNCTION visible_position(pg_lsn);
 DROP FUNCTION timeline_branches(integer);
 DROP FUNCTION current_timeline();
 DROP TABLE heartbeats;
 DROP TABLE timelines;
+-- +goose StatementBegin
+CREATE FUNCTION node_lsn() RETURNS pg_lsn LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE FUNCTION node_is_standby() RETURNS boolean LANGUAGE sql STABLE AS $$ SELECT pg_is_in_recovery() $$;
+-- +goose StatementEnd
 CREATE TABLE probe (
     one bool        PRIMARY KEY DEFAULT true CHECK (one),
     at  timestamptz NOT NULL

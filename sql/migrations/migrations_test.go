@@ -102,6 +102,10 @@ func TestRolesHaveTheLeastPrivileges(t *testing.T) {
 		{"replicator", "SELECT password_hash FROM users"},
 		{"replicator", "CREATE PUBLICATION mine FOR TABLE bids"},
 		{"exporter", "SELECT * FROM bids"},
+		{"exporter", "SELECT wal.commits('0/0', '0/0')"},
+		{"exporter", "SELECT wal.history(1)"},
+		{"query", "SELECT wal.pg_get_wal_records_info('0/0', '0/0')"},
+		{"migrator", "CREATE FUNCTION wal.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'"},
 	} {
 		_, err := connect(t, db.URL(c.role)).Exec(t.Context(), c.sql)
 		var e *pgconn.PgError

@@ -41,6 +41,7 @@ type Heartbeat struct {
 	At       time.Time
 	Timeline int32
 	Lsn      interface{}
+	Held     interface{}
 }
 
 type Product struct {

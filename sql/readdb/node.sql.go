@@ -7,40 +7,61 @@ package readdb
 
 import (
 	"context"
+	"time"
 )
 
 const nodePosition = `-- name: NodePosition :one
-SELECT node_lsn()::text AS lsn, node_is_standby()::boolean AS standby,
-       (CASE WHEN node_is_standby() THEN timeline ELSE current_timeline() END)::integer AS timeline,
-       number, nonce, (extract(epoch FROM at) * 1000000)::bigint AS beat_at,
-       (extract(epoch FROM now() - at) * 1000)::bigint AS probe_age_ms
-FROM heartbeats ORDER BY number DESC LIMIT 1
+SELECT p.timeline::integer AS timeline, p.lsn::text AS lsn, p.flushed::text AS flushed, p.standby::boolean AS standby,
+       p.number::bigint AS number, p.nonce::bigint AS nonce, p.at::bigint AS beat_at, p.started::timestamptz AS started,
+       (((extract(epoch FROM now()) * 1000000)::bigint - p.at) / 1000)::bigint AS probe_age_ms
+FROM node_position(($1::text)::pg_lsn, $2::timestamptz) p
 `
 
+type NodePositionParams struct {
+	Known   string
+	Started time.Time
+}
+
 type NodePositionRow struct {
-	Lsn        string
-	Standby    bool
 	Timeline   int32
+	Lsn        string
+	Flushed    string
+	Standby    bool
 	Number     int64
 	Nonce      int64
 	BeatAt     int64
+	Started    time.Time
 	ProbeAgeMs int64
 }
 
 // Where the answering node stands, and the newest heartbeat that it shows. It must be a statement of its own
 // before the data: in one statement the position can run past the snapshot. Nothing volatile here, or
-// pgpool-II asks the primary.
-func (q *Queries) NodePosition(ctx context.Context) (NodePositionRow, error) {
-	row := q.db.QueryRow(ctx, nodePosition)
+// pgpool-II asks the primary. known: a position that the primary that was started then has answered before.
+func (q *Queries) NodePosition(ctx context.Context, arg NodePositionParams) (NodePositionRow, error) {
+	row := q.db.QueryRow(ctx, nodePosition, arg.Known, arg.Started)
 	var i NodePositionRow
 	err := row.Scan(
-		&i.Lsn,
-		&i.Standby,
 		&i.Timeline,
+		&i.Lsn,
+		&i.Flushed,
+		&i.Standby,
 		&i.Number,
 		&i.Nonce,
 		&i.BeatAt,
+		&i.Started,
 		&i.ProbeAgeMs,
 	)
 	return i, err
+}
+
+const nodeStarted = `-- name: NodeStarted :one
+SELECT pg_postmaster_start_time()::timestamptz AS started
+`
+
+// Tells the answering server apart from others.
+func (q *Queries) NodeStarted(ctx context.Context) (time.Time, error) {
+	row := q.db.QueryRow(ctx, nodeStarted)
+	var started time.Time
+	err := row.Scan(&started)
+	return started, err
 }

@@ -187,7 +187,7 @@ func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 			continue // not fresher than Redis
 		case ctx.Err() != nil:
 			return data, Position{}, context.Cause(ctx)
-		case p.name == PathPrimary && errors.Is(err, ErrBehind):
+		case p.name == PathPrimary && errors.Is(err, ErrBeyond):
 			return data, Position{}, c.beyond(w, at)
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", p.name, err))

@@ -39,7 +39,7 @@ func try[T any](ctx context.Context, c *Chain, p *path, w Want, look lookup[T]) 
 		defer func() { c.done(ctx, p, trial, err) }()
 	}
 	data, at, used, err := within(ctx, p, w.Min, p.budget, evenOpen, look)
-	if w.Min == (lsn.Position{}) || p.name == PathPrimary || !errors.Is(err, ErrBehind) {
+	if w.Min == (lsn.Position{}) || !errors.Is(err, ErrBehind) {
 		return data, at, err
 	}
 	waiting, cancel := context.WithTimeout(ctx, c.patient.MinLSN)
@@ -105,7 +105,7 @@ func (p *path) open() bool {
 // the server ended as too much work.
 func verdict(ctx context.Context, err error) outcome {
 	switch {
-	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrBehind), errors.Is(err, ErrIncomplete):
+	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrBehind), errors.Is(err, ErrBeyond), errors.Is(err, ErrIncomplete):
 		return worked
 	case ctx.Err() != nil, errors.Is(err, ErrBusy), errors.Is(err, ErrSpared), errors.Is(err, errTooMuch):
 		return unknown

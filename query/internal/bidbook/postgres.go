@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -18,6 +19,14 @@ type Postgres struct {
 	pool      *pgxpool.Pool
 	path      Path
 	timelines *Timelines
+	// known is what the primary has answered last, nil if it never has.
+	known atomic.Pointer[known]
+}
+
+// known is a position that a primary has proven. Only that server believes it, until it is started again.
+type known struct {
+	at      lsn.LSN
+	started time.Time
 }
 
 // NewPostgres makes a reader; path is PathReplica, PathStandby, PathPrimary or PathScan.
@@ -61,22 +70,59 @@ var errOtherNode = errors.New("the node changed within a read")
 // read runs the statements in one READ COMMITTED transaction and one round trip. The position comes
 // first, in a statement of its own: each statement sees at least what was committed before it.
 func (p *Postgres) read(ctx context.Context, min lsn.Position, statements ...statement) (Position, error) {
-	var node, after readdb.NodePositionRow
-	all := append([]statement{func(q *readdb.Queries) (err error) { node, err = q.NodePosition(ctx); return }}, statements...)
+	var node readdb.NodePositionRow
+	var started time.Time
+	before := p.before()
+	all := append([]statement{func(q *readdb.Queries) (err error) { node, err = q.NodePosition(ctx, before); return }}, statements...)
 	if p.path == PathReplica {
-		all = append(all, func(q *readdb.Queries) (err error) { after, err = q.NodePosition(ctx); return })
+		all = append(all, func(q *readdb.Queries) (err error) { started, err = q.NodeStarted(ctx); return })
 	}
 	if err := p.send(ctx, all); err != nil {
 		return Position{}, fmt.Errorf("%s: %w", p.path, err)
 	}
-	if p.path == PathReplica && node.Standby != after.Standby {
+	if p.path == PathReplica && !node.Started.Equal(started) {
 		return Position{}, errOtherNode
 	}
 	at, err := p.position(node)
 	if err == nil && !p.timelines.reached(at.At, min) {
-		err = fmt.Errorf("%w: at %s", ErrBehind, at.At)
+		return p.behind(at, min, node)
 	}
 	return at, err
+}
+
+// before is what NodePosition needs to know from the answers before.
+func (p *Postgres) before() readdb.NodePositionParams {
+	if k := p.known.Load(); k != nil {
+		return readdb.NodePositionParams{Known: k.at.String(), Started: k.started}
+	}
+	return readdb.NodePositionParams{Known: "0/0"}
+}
+
+// learn keeps what a primary has answered.
+func (p *Postgres) learn(at lsn.LSN, started time.Time) {
+	next := &known{at, started}
+	for {
+		k := p.known.Load()
+		if k != nil && k.started.Equal(started) && k.at >= at || p.known.CompareAndSwap(k, next) {
+			return
+		}
+	}
+}
+
+// behind tells ErrBehind from ErrBeyond. A primary that has flushed min will soon hold it, unless a commit waits
+// for a standby that is away.
+func (p *Postgres) behind(at Position, min lsn.Position, node readdb.NodePositionRow) (Position, error) {
+	flushed, err := lsn.Parse(node.Flushed)
+	if err != nil {
+		return Position{}, err
+	}
+	err = ErrBehind
+	if p.path == PathPrimary {
+		if all := (lsn.Position{Timeline: at.At.Timeline, LSN: flushed}); !p.timelines.reached(all, min) {
+			at.At, err = all, ErrBeyond
+		}
+	}
+	return at, fmt.Errorf("%w: at %s", err, at.At)
 }
 
 func (p *Postgres) send(ctx context.Context, statements []statement) (err error) {
@@ -110,6 +156,7 @@ func (p *Postgres) position(node readdb.NodePositionRow) (Position, error) {
 	}
 	at := lsn.Position{Timeline: uint32(node.Timeline), LSN: read}
 	if !node.Standby {
+		p.learn(read, node.Started)
 		return Position{Path: PathPrimary, At: at}, nil
 	}
 	if p.path == PathPrimary {
