@@ -1,5 +1,6 @@
 // Command command is the write side of Stock Pyramid: it takes registrations, logins, raffles, bids
-// and cancellations, commits them to the primary, and closes raffles when their time is over.
+// and cancellations, commits them to the primary, closes raffles when their time is over, and writes the
+// heartbeat of the primary.
 package main
 
 import (
@@ -26,6 +27,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat/writer"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
@@ -67,6 +69,10 @@ func serve(ctx context.Context, config *Config) (err error) {
 	bids := bid.NewBatcher(bid.NewStore(pool, reg), config.limits(), time.Now, reg)
 	defer bids.Close() // after the listeners: nothing is queued any more
 	raffles := raffle.NewStore(pool, reg)
+	heartbeat, err := writer.New(config.PrimaryURL, log, reg)
+	if err != nil {
+		return err
+	}
 	closer := raffle.NewCloser(config.PrimaryURL, raffles, config.KeyRetention, log, reg)
 	var group run.Group
 	group.Add(run.ContextHandler(ctx))
@@ -74,6 +80,7 @@ func serve(ctx context.Context, config *Config) (err error) {
 	background, stop := context.WithCancel(context.Background())
 	group.Add(func() error { return keys.Run(background) }, func(error) { stop() })
 	group.Add(func() error { return closer.Run(background) }, func(error) { stop() })
+	group.Add(func() error { return heartbeat.Run(background) }, func(error) { stop() })
 	if err = group.Run(); errors.Is(err, context.Canceled) {
 		log.Info("stopped")
 		return nil

@@ -1,0 +1,172 @@
+// Package writer writes the heartbeat of the primary. It needs the database alone, so that the heartbeat goes
+// on whatever else of a service stands still.
+package writer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	every = time.Second
+	// limit is for a connection attempt, and for a heartbeat.
+	limit = 2 * time.Second
+)
+
+// session are the settings of the connection. The server gives up before the writer does, so that a
+// connection to a server that answers is kept.
+var session = map[string]string{
+	"application_name":  "heartbeat",
+	"lock_timeout":      "1000",
+	"statement_timeout": "1500",
+}
+
+// beat writes a heartbeat, unless the node is a standby or another writer's heartbeat is half a second old at
+// most. It returns whether the node is a standby.
+const beat = `SELECT pg_is_in_recovery(), (SELECT heartbeat()::text WHERE NOT pg_is_in_recovery() AND NOT coalesce((
+	SELECT at BETWEEN clock_timestamp() - interval '500 ms' AND clock_timestamp() FROM heartbeats ORDER BY number DESC LIMIT 1), false))`
+
+// Writer writes a heartbeat every second on every host of a database that takes writes.
+type Writer struct {
+	hosts    []*host
+	log      *slog.Logger
+	written  prometheus.Counter
+	failures *prometheus.CounterVec
+}
+
+// New makes a writer and registers its metrics. The URL may name several hosts; its target_session_attrs is
+// ignored, because each host has a connection of its own. No error repeats the URL, which holds a password.
+func New(url string, log *slog.Logger, reg prometheus.Registerer) (*Writer, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("heartbeat: %w", err)
+	}
+	w := &Writer{hosts: split(config), log: log,
+		written: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "heartbeats_total", Help: "Seconds in which this process saw to it that a node that takes writes has a heartbeat."}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "heartbeat_failures_total", Help: "Heartbeats that could not be written, by host."}, []string{"host"}),
+	}
+	for _, h := range w.hosts {
+		w.failures.WithLabelValues(h.name)
+	}
+	reg.MustRegister(w.written, w.failures)
+	return w, nil
+}
+
+// host is a server and the connection to it, nil if there is none.
+type host struct {
+	name   string
+	config *pgx.ConnConfig
+	conn   *pgx.Conn
+	state  string // as logged last
+}
+
+// split makes one configuration per host. A host can be in the list twice, with TLS and without.
+func split(config *pgx.ConnConfig) (hosts []*host) {
+	all := append([]*pgconn.FallbackConfig{{Host: config.Host, Port: config.Port, TLSConfig: config.TLSConfig}}, config.Fallbacks...)
+	byName := make(map[string]*host)
+	for _, f := range all {
+		name := net.JoinHostPort(f.Host, strconv.Itoa(int(f.Port)))
+		if h := byName[name]; h != nil {
+			h.config.Fallbacks = append(h.config.Fallbacks, f)
+			continue
+		}
+		one := config.Copy()
+		one.Host, one.Port, one.TLSConfig, one.Fallbacks, one.ValidateConnect = f.Host, f.Port, f.TLSConfig, nil, nil
+		one.ConnectTimeout = limit
+		for name, value := range session {
+			one.RuntimeParams[name] = value
+		}
+		byName[name] = &host{name: name, config: one}
+		hosts = append(hosts, byName[name])
+	}
+	return hosts
+}
+
+// Run writes until ctx ends and returns its error; whatever goes wrong is tried again.
+func (w *Writer) Run(ctx context.Context) error {
+	var hosts sync.WaitGroup
+	for _, h := range w.hosts {
+		hosts.Go(func() { w.run(ctx, h) })
+	}
+	hosts.Wait()
+	return ctx.Err()
+}
+
+func (w *Writer) run(ctx context.Context, h *host) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		standby, err := h.beat(ctx)
+		if ctx.Err() != nil {
+			h.close(ctx)
+			return
+		}
+		w.tell(ctx, h, standby, err)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			h.close(ctx)
+			return
+		}
+	}
+}
+
+// tell counts what became of a heartbeat and logs what has changed.
+func (w *Writer) tell(ctx context.Context, h *host, standby bool, err error) {
+	state := "written"
+	switch {
+	case err != nil:
+		state = "failing"
+		w.failures.WithLabelValues(h.name).Inc()
+	case standby:
+		state = "standby"
+	default:
+		w.written.Inc()
+	}
+	if state == h.state {
+		return
+	}
+	h.state = state
+	if err != nil {
+		w.log.WarnContext(ctx, "heartbeat", "host", h.name, "state", state, "error", err)
+		return
+	}
+	w.log.InfoContext(ctx, "heartbeat", "host", h.name, "state", state)
+}
+
+// beat writes one heartbeat, over a new connection if the one before has failed.
+func (h *host) beat(ctx context.Context) (standby bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if h.conn == nil || h.conn.IsClosed() {
+		if h.conn, err = pgx.ConnectConfig(ctx, h.config); err != nil {
+			return false, err
+		}
+	}
+	var none *string // heartbeat() returns nothing
+	err = h.conn.QueryRow(ctx, beat).Scan(&standby, &none)
+	// Another error than one of the statement has closed the connection already.
+	return standby, err
+}
+
+// close takes leave of the server, which may not answer.
+func (h *host) close(ctx context.Context) {
+	if h.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit/4)
+	defer cancel()
+	// The connection ends with or without an error.
+	_ = h.conn.Close(ctx)
+}

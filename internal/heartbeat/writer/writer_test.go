@@ -1,0 +1,139 @@
+package writer_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat/writer"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+// start runs a writer until the end of the test.
+func start(t *testing.T, url string) *prometheus.Registry {
+	t.Helper()
+	reg := prometheus.NewRegistry()
+	w, err := writer.New(url, slog.New(slog.NewTextHandler(t.Output(), nil)), reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- w.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+	return reg
+}
+
+func newest(t *testing.T, url string) (number int64) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err == nil {
+		err = errors.Join(conn.QueryRow(t.Context(), "SELECT max(number) FROM heartbeats").Scan(&number), conn.Close(t.Context()))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return number
+}
+
+// counted is the sum of a counter over its labels.
+func counted(t *testing.T, reg *prometheus.Registry, name string) (sum float64) {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// beats waits for the next heartbeats.
+func beats(t *testing.T, url, what string) {
+	t.Helper()
+	from := newest(t, url)
+	testenv.Eventually(t, 10*time.Second, what, func() bool { return newest(t, url) >= from+2 })
+}
+
+// P7: the heartbeat goes on whatever bids, a loader or a standby do.
+func TestHeartbeatGoesOn_P7(t *testing.T) {
+	t.Parallel()
+	primary := testenv.StartPostgres(t)
+	standby := primary.StartStandby(t)
+	url := primary.URL("postgres")
+	start(t, primary.URL("command"))
+	beats(t, url, "heartbeats")
+
+	blocker, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := blocker.Exec(t.Context(), "BEGIN; LOCK TABLE raffles, bids, products"); err != nil {
+		t.Fatal(err)
+	}
+	beats(t, url, "heartbeats while the tables are locked")
+	if err := blocker.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	primary.SetSynchronous(t, testenv.StandbyName)
+	standby.Pause(t)
+	beats(t, url, "heartbeats while a synchronous standby is away")
+	standby.Resume(t)
+}
+
+// A node that freezes and another that is promoted: the heartbeat follows within seconds, on each that takes
+// writes, whichever is named first.
+func TestHeartbeatIsOnEachNodeThatTakesWrites_P7(t *testing.T) {
+	t.Parallel()
+	first := testenv.StartPostgres(t)
+	second := first.StartStandby(t)
+	url := testenv.MultiHostURL(first.URL("command"), second.URL("command"))
+	reg := start(t, url+"&target_session_attrs=read-write")
+	start(t, url)
+	beats(t, first.URL("postgres"), "heartbeats")
+	first.Pause(t)
+	second.Promote(t)
+	beats(t, second.URL("postgres"), "heartbeats of the promoted node")
+	testenv.Eventually(t, 10*time.Second, "failures are counted", func() bool { return counted(t, reg, "heartbeat_failures_total") > 0 })
+	first.Resume(t)
+	beats(t, first.URL("postgres"), "heartbeats of the thawed node")
+	beats(t, second.URL("postgres"), "heartbeats of both")
+}
+
+// Two writers write hardly more than one.
+func TestWritersShareTheHeartbeat(t *testing.T) {
+	t.Parallel()
+	p := testenv.StartPostgres(t)
+	url := p.URL("postgres")
+	began, from := time.Now(), newest(t, url)
+	for range 4 {
+		start(t, p.URL("replicator"))
+	}
+	testenv.Eventually(t, 20*time.Second, "five heartbeats", func() bool { return newest(t, url) >= from+5 })
+	if d := time.Since(began); d < 2*time.Second {
+		t.Errorf("five heartbeats within %v", d)
+	}
+}
+
+func TestErrorsKeepThePassword(t *testing.T) {
+	_, err := writer.New("postgres://command:secret@localhost:port/pyramid", slog.Default(), prometheus.NewRegistry())
+	if err == nil || strings.Contains(err.Error(), "secret") {
+		t.Error(err)
+	}
+}
