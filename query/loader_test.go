@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,6 +73,8 @@ func (s *stack) load(t testing.TB, epoch readmodel.Epoch, token string) {
 		addBid(t, pipe, epoch, b)
 	}
 	pipe.Set(t.Context(), epoch.RafflesVersion(), lsn.String(), 0)
+	pipe.ZAdd(t.Context(), epoch.Raffles(), z(readmodel.Sentinel, math.Inf(1)))
+	pipe.HSet(t.Context(), epoch.Products(), readmodel.Sentinel, "")
 	s.checkpoint = readmodel.Checkpoint{SystemID: s.systemID(t), Timeline: 1, Slot: "pyramid_1", LSN: lsn, Epoch: epoch, Token: token}
 	s.commit(t, pipe)
 }
@@ -101,6 +104,10 @@ func addBid(t testing.TB, pipe redis.Pipeliner, e readmodel.Epoch, b readmodel.B
 	pipe.ZAdd(t.Context(), e.Highest(b.RaffleID, b.Size), redis.Z{Score: b.HighestScore(), Member: member})
 	pipe.SAdd(t.Context(), e.Sizes(b.RaffleID), strconv.Itoa(int(b.Size)))
 	pipe.ZAdd(t.Context(), e.SizeNewest(b.Size), redis.Z{Score: b.NewestScore(), Member: b.AppendSizeMember(nil)})
+	pipe.ZAdd(t.Context(), e.Newest(b.RaffleID, b.Size), z(readmodel.Sentinel, math.Inf(1)))
+	pipe.ZAdd(t.Context(), e.Highest(b.RaffleID, b.Size), z(readmodel.Sentinel, math.Inf(-1)))
+	pipe.ZAdd(t.Context(), e.SizeNewest(b.Size), z(readmodel.Sentinel, math.Inf(1)))
+	pipe.SetNX(t.Context(), e.SizeFloor(b.Size), "0", 0)
 }
 
 // place makes a bid on the primary, waits for the standby and brings it to Redis.

@@ -24,6 +24,12 @@ func TestR1IncompleteReadModelIsNotServed(t *testing.T) {
 	}
 	remove := func(keys ...string) func() { return func() { must(s.rdb.Del(t.Context(), keys...).Err()) } }
 	change := func(f func(*readmodel.Checkpoint)) func() { return func() { s.setCheckpoint(t, f) } }
+	// anew leaves one of a set's members, as if it had been lost and this one added since.
+	anew := func(key string, score float64) {
+		member := s.rdb.ZRange(t.Context(), key, 1, 1).Val()[0]
+		must(s.rdb.Del(t.Context(), key).Err())
+		must(s.rdb.ZAdd(t.Context(), key, z(member, score)).Err())
+	}
 	const detail, list = "/v1/raffles/1", "/v1/raffles"
 	for _, c := range []struct {
 		name   string
@@ -38,8 +44,22 @@ func TestR1IncompleteReadModelIsNotServed(t *testing.T) {
 		{"another epoch that is empty", change(func(c *readmodel.Checkpoint) { c.Epoch = 77 }), []string{someBids, detail, list}},
 		{"another database", change(func(c *readmodel.Checkpoint) { c.SystemID++ }), []string{someBids, detail, list}},
 		{"corrupt checkpoint", func() { must(s.rdb.Set(t.Context(), readmodel.CheckpointKey, "1 2 3", 0).Err()) }, []string{someBids}},
-		{"newest lost", remove(e.Newest(1, 270)), []string{someBids, detail}},
+		{"newest lost", remove(e.Newest(1, 270)), []string{someBids}},
 		{"highest lost", remove(e.Highest(1, 270)), []string{someBids + "&order=highest", detail}},
+		// ZADD makes a lost set anew, with what comes in from then on.
+		{"newest lost and begun anew", func() { anew(e.Newest(1, 270), 1e15) }, []string{someBids}},
+		{"highest lost and begun anew", func() { anew(e.Highest(1, 270), -7) }, []string{someBids + "&order=highest", detail}},
+		{"size lost and begun anew", func() { anew(e.SizeNewest(270), 1e15) }, []string{"/v1/bids?size=270"}},
+		{"floor lost", remove(e.SizeFloor(270)), []string{"/v1/bids?size=270"}},
+		{"raffles lost and begun anew", func() {
+			anew(e.Raffles(), 1e15)
+			must(s.rdb.Append(t.Context(), e.RafflesVersion(), "+").Err()) // what query keeps is right
+		}, []string{list}},
+		{"products lost and begun anew", func() {
+			entry := s.rdb.HGet(t.Context(), e.Products(), "2").Val()
+			must(s.rdb.Del(t.Context(), e.Products()).Err())
+			must(s.rdb.HSet(t.Context(), e.Products(), "2", entry).Err())
+		}, []string{detail}},
 		{"sizes lost", remove(e.Sizes(1)), []string{"/v1/raffles/1/bids?size=255", detail}},
 		{"raffle lost", remove(e.Raffle(1)), []string{detail}},
 		{"raffles lost", remove(e.Raffles(), e.RafflesVersion()), []string{list}},

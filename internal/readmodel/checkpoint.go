@@ -30,6 +30,9 @@ type Checkpoint struct {
 	// Beat is the last applied heartbeat, Delay how many milliseconds it took from the primary to Redis.
 	Beat  heartbeat.Beat
 	Delay int64
+	// Phase counts how often Applying was set since the read model was built. A reader compares it before and
+	// after its lookups, because a whole phase may lie between the two.
+	Phase uint64
 }
 
 // Position is up to where the read model holds everything.
@@ -49,11 +52,12 @@ func (c Checkpoint) String() string {
 		checkpointVersion, strconv.FormatUint(c.SystemID, 10), strconv.FormatUint(uint64(c.Timeline), 10),
 		c.Slot, c.LSN.String(), strconv.FormatUint(uint64(c.Epoch), 10), c.Token, applying,
 		c.Publication, c.Commit.String(), strconv.FormatInt(c.CommitAt, 10), c.Beat.String(), strconv.FormatInt(c.Delay, 10),
+		strconv.FormatUint(c.Phase, 10),
 	}, " ")
 }
 
 // checkpointFields is how many fields String writes. Later releases may add some at the end.
-const checkpointFields = 13
+const checkpointFields = 14
 
 // ParseCheckpoint reads what String wrote, also with further fields behind; anything else is ErrCorrupt.
 func ParseCheckpoint(s string) (Checkpoint, error) {
@@ -69,14 +73,15 @@ func ParseCheckpoint(s string) (Checkpoint, error) {
 	commitAt, err6 := strconv.ParseInt(f[10], 10, 64)
 	beat, err7 := heartbeat.Parse(f[11])
 	delay, err8 := strconv.ParseInt(f[12], 10, 64)
-	for _, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8} {
+	phase, err9 := strconv.ParseUint(f[13], 10, 64)
+	for _, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8, err9} {
 		if err != nil {
 			return Checkpoint{}, fmt.Errorf("checkpoint: %w", ErrCorrupt)
 		}
 	}
 	return Checkpoint{
 		SystemID: system, Timeline: uint32(timeline), Slot: f[3], LSN: at, Epoch: Epoch(epoch),
-		Token: f[6], Applying: f[7] == "applying", Publication: f[8], Commit: commit, CommitAt: commitAt, Beat: beat, Delay: delay,
+		Token: f[6], Applying: f[7] == "applying", Publication: f[8], Commit: commit, CommitAt: commitAt, Beat: beat, Delay: delay, Phase: phase,
 	}, nil
 }
 

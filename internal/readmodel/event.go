@@ -18,6 +18,7 @@ const (
 	EventBid    EventKind = 'b' // a bid was accepted
 	EventCancel EventKind = 'c' // a bid was cancelled
 	EventClose  EventKind = 'x' // the raffle was closed
+	EventReset  EventKind = 'r' // something happened that has no packing: whoever follows must read again
 )
 
 // Event is one thing that happened to a raffle. Bid is set for EventBid and EventCancel (the cancelled
@@ -72,7 +73,10 @@ const LiveEntries = 1000
 // AppendEvent packs an event; the raffle is in the key and the id in the entry's.
 func (e Event) AppendEvent(dst []byte) []byte {
 	dst = append(dst, byte(e.Kind))
-	if e.Kind == EventClose {
+	switch e.Kind {
+	case EventReset:
+		return dst
+	case EventClose:
 		dst = binary.AppendUvarint(dst, uint64(e.ClosedAt))
 		return binary.AppendUvarint(dst, uint64(e.ClosingPrice))
 	}
@@ -96,6 +100,7 @@ func ParseEvents(raffleID int64, entry EventID, packed []byte) ([]Event, error) 
 			}
 		case EventClose:
 			e.ClosedAt, e.ClosingPrice = r.uvarint(math.MaxInt64), int32(r.uvarint(math.MaxInt32))
+		case EventReset:
 		default:
 			r.bad = true
 		}

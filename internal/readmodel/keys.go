@@ -22,14 +22,29 @@ func (e Epoch) sizeKey(raffleID int64, what string, size int16) string {
 	return e.raffleKey(raffleID, what+strconv.Itoa(int(size)))
 }
 
+// Sentinel is a member of every sorted set, and a field of the hash of products, that says that nothing is
+// missing from the key. It stands at the end where reading begins: with the score +inf in the sets that are
+// read downwards, -inf in Highest. ZADD makes a key anew that was lost (expired, deleted, evicted), and then the
+// sentinel is missing, so a reader never takes the rest for the whole. Only what knows the whole writes it: a
+// rebuild, a reload, and the script that finds a size to be new (Sizes, AllSizes).
+// No packed bid or raffle is as short.
+const Sentinel = "whole"
+
 // Newest is the sorted set of a raffle's bids of a size by time (NewestScore).
 func (e Epoch) Newest(raffleID int64, size int16) string { return e.sizeKey(raffleID, ":n:", size) }
 
 // Highest is the sorted set of a raffle's bids of a size by price (HighestScore).
 func (e Epoch) Highest(raffleID int64, size int16) string { return e.sizeKey(raffleID, ":h:", size) }
 
-// Sizes is the set of sizes (decimal) that have bids in a raffle, and RaffleKnown. Without it a
-// missing sorted set could be an empty one or a lost one.
+// NewestPrefix and HighestPrefix are the keys of a raffle's sets up to the size (decimal).
+func (e Epoch) NewestPrefix(raffleID int64) string { return e.raffleKey(raffleID, ":n:") }
+
+// HighestPrefix: see NewestPrefix.
+func (e Epoch) HighestPrefix(raffleID int64) string { return e.raffleKey(raffleID, ":h:") }
+
+// Sizes is the set of sizes (decimal) that have bids in a raffle, and RaffleKnown. A size that is not in it
+// has no bids and no sorted sets. Without RaffleKnown nothing of the raffle is whole: the raffle does not
+// exist, is being reloaded, or has a row that has no packing.
 func (e Epoch) Sizes(raffleID int64) string { return e.raffleKey(raffleID, ":sizes") }
 
 // RaffleKnown is the member of Sizes that stands for the raffle itself: no size is 0.
@@ -56,8 +71,13 @@ func (e Epoch) Live(raffleID int64) string { return e.raffleKey(raffleID, ":live
 func (e Epoch) SizeNewest(size int16) string { return e.size(size, ":newest") }
 
 // SizeFloor is a string with the newest score (decimal) that was ever dropped from SizeNewest for want
-// of room; missing: none was. At or below it the set may lack bids, above it the set has all.
+// of room, 0 if none was. At or below it the set may lack bids, above it the set has all. It comes with
+// the set: a missing one is lost.
 func (e Epoch) SizeFloor(size int16) string { return e.size(size, ":floor") }
+
+// AllSizes is the set of the sizes (decimal) that have a SizeNewest, and RaffleKnown. Only the replicator
+// reads it: a size that is not in it, while RaffleKnown is, has never had a bid in this epoch.
+func (e Epoch) AllSizes() string { return e.global("sizes") }
 
 // SizeKept is how many bids of a size SizeNewest keeps, at least.
 const SizeKept = 10_000

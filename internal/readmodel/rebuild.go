@@ -9,6 +9,14 @@ import (
 // is written only while the mark is what was last written, so a flush in between is noticed.
 const RebuildKey = "pyramid:rebuild"
 
+// ReloadKey is a set of the parts of the read model that the active replicator is to load anew (Part.String).
+// A part stays in it until it is whole again, so that a restart takes it up again. Everybody may add to it.
+const ReloadKey = "pyramid:reload"
+
+// PoisonedKey is a set of the parts that are not whole because a row has no packing (Part.String). Putting
+// the row right takes the part out.
+const PoisonedKey = "pyramid:poisoned"
+
 // EvictionsKey holds how many keys Redis had evicted when the served epoch was begun: run_id:evicted_keys.
 const EvictionsKey = "pyramid:evictions"
 
@@ -30,7 +38,7 @@ func EpochOf(key string) (Epoch, bool) {
 	switch {
 	case tag == "{raffles":
 		return Epoch(e), !parted || what == "version"
-	case tag == "{products":
+	case tag == "{products", tag == "{sizes":
 		return Epoch(e), !parted
 	case isNumber(tag, "{s"):
 		return Epoch(e), what == "newest" || what == "floor"

@@ -181,8 +181,8 @@ func (r *Redis) believed(value []byte) (readmodel.Checkpoint, error) {
 }
 
 func same(a, b readmodel.Checkpoint) error {
-	if a.Epoch != b.Epoch || a.Token != b.Token {
-		return fmt.Errorf("%w: another epoch or replicator took over", ErrIncomplete)
+	if a.Epoch != b.Epoch || a.Token != b.Token || a.Phase != b.Phase {
+		return fmt.Errorf("%w: another epoch, replicator or large transaction came in between", ErrIncomplete)
 	}
 	return nil
 }

@@ -17,9 +17,9 @@ func (r *Redis) Bids(_ context.Context, q BidsQuery, least lsn.Position) (BidPag
 	if err != nil {
 		return BidPage{}, p.at, err
 	}
-	n, exists := readPage(&ask.Replies, q.After)
-	if !exists && ask.Err() == nil {
-		// A set that isn't there is either one without bids or lost: ask for both at once.
+	n, whole := readPage(&ask.Replies, q.After)
+	if !whole && ask.Err() == nil {
+		// A set that isn't whole is either one without bids, which isn't there, or lost: ask for both at once.
 		p, err = r.ask(ask, least, func(e readmodel.Epoch) {
 			ask.Command("SMISMEMBER", e.Sizes(q.RaffleID), readmodel.RaffleKnown, strconv.Itoa(int(q.Size)))
 			writeBids(ask, e, q)
@@ -28,7 +28,11 @@ func (r *Redis) Bids(_ context.Context, q BidsQuery, least lsn.Position) (BidPag
 			return BidPage{}, p.at, err
 		}
 		known := readFlags(&ask.Replies, 2)
-		if n, exists = readPage(&ask.Replies, q.After); ask.Err() == nil && (!known[0] || known[1] && !exists) {
+		n, whole = readPage(&ask.Replies, q.After)
+		if none := known[0] && !known[1] && n == 0; none {
+			return BidPage{Bids: q.Room[:0]}, p.at, ask.Err()
+		}
+		if ask.Err() == nil && !whole {
 			return BidPage{}, p.at, fmt.Errorf("%w: raffle %d size %d", ErrIncomplete, q.RaffleID, q.Size)
 		}
 	}

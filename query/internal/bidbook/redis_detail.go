@@ -78,10 +78,10 @@ func writeDetail(ask *request, e readmodel.Epoch, id int64, o outline) {
 	if o.product == 0 {
 		return
 	}
-	ask.Command("HGET", e.Products(), strconv.FormatInt(o.product, 10))
+	ask.Command("HMGET", e.Products(), readmodel.Sentinel, strconv.FormatInt(o.product, 10))
 	for _, size := range o.sizes {
-		ask.Command("ZCARD", e.Newest(id, size))
-		ask.Command("ZRANGE", e.Highest(id, size), "0", "0")
+		ask.Command("ZCARD", e.Highest(id, size))
+		ask.Command("ZRANGE", e.Highest(id, size), "0", "1") // the sentinel and the highest bid
 	}
 }
 
@@ -122,8 +122,9 @@ func readSizes(from *bracket.Replies) ([]int16, error) {
 }
 
 func readDetail(ask *request, d *RaffleDetail, sizes []int16) (err error) {
-	product := ask.Bytes()
-	if product == nil && ask.Err() == nil {
+	ask.Len()
+	whole, product := ask.Bytes() != nil, ask.Bytes()
+	if (product == nil || !whole) && ask.Err() == nil {
 		return fmt.Errorf("%w: product %d", ErrIncomplete, d.Raffle.ProductID)
 	}
 	if d.Product, err = readmodel.ParseProduct(product); err != nil {
@@ -131,14 +132,14 @@ func readDetail(ask *request, d *RaffleDetail, sizes []int16) (err error) {
 	}
 	for _, size := range sizes {
 		count, n := ask.Int(), ask.Len()
-		if ask.Err() == nil && (count == 0 || n == 0) {
+		if ask.Err() == nil && (n < 2 || !isSentinel(&ask.Replies)) {
 			return fmt.Errorf("%w: raffle %d size %d", ErrIncomplete, d.Raffle.ID, size)
 		}
 		bid, err := readmodel.ParseMember(d.Raffle.ID, size, ask.Bytes())
 		if err != nil {
 			return err
 		}
-		d.Sizes = append(d.Sizes, SizeSummary{Size: size, Count: int64(count), Highest: bid.Price})
+		d.Sizes = append(d.Sizes, SizeSummary{Size: size, Count: int64(count) - 1, Highest: bid.Price})
 	}
 	return ask.Err()
 }

@@ -5,7 +5,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bracket"
 )
 
-// pageAfter returns the cardinality of a sorted set and up to ARGV[4] members after a keyset: score
+// pageAfter returns the first member of a sorted set in the direction of reading, which is the sentinel of one
+// that is whole, and up to ARGV[4] members after a keyset: score
 // ARGV[2] and the member prefix ARGV[3], which need not be in the set any more. ARGV[1] is 'REV' to
 // read downwards. Many members may share a score (a price), so the place among them is found by
 // halving. Prefixes are compared as numbers: Lua compares strings by the locale, Redis by bytes.
@@ -26,12 +27,11 @@ while low < high do
   local c = compare(redis.call('ZRANGE', key, mid, mid)[1])
   if c < 0 or (c == 0 and not rev) then low = mid + 1 else high = mid end
 end
-local card = redis.call('ZCARD', key)
 if rev then
-  local from = card - low
-  return {card, redis.call('ZRANGE', key, from, from + n - 1, 'REV')}
+  local from = redis.call('ZCARD', key) - low
+  return {redis.call('ZRANGE', key, -1, -1), redis.call('ZRANGE', key, from, from + n - 1, 'REV')}
 end
-return {card, redis.call('ZRANGE', key, low, low + n - 1)}
+return {redis.call('ZRANGE', key, 0, 0), redis.call('ZRANGE', key, low, low + n - 1)}
 `
 
 // direction is how a sorted set is read: by falling time, or by rising negative price.
@@ -42,7 +42,7 @@ const (
 	backwards direction = true
 )
 
-// writePage asks for n members of a sorted set after a keyset (nil: from the start).
+// writePage asks for n members of a sorted set after a keyset (nil: from the start, the sentinel not counted).
 func writePage(ask *request, key string, d direction, after *Keyset, n int) {
 	ask.Rows(n)
 	if after == nil {
@@ -54,7 +54,7 @@ func writePage(ask *request, key string, d direction, after *Keyset, n int) {
 		ask.Arg("ZRANGE")
 		ask.Arg(key)
 		ask.Arg("0")
-		ask.Number(int64(n - 1))
+		ask.Number(int64(n)) // and the sentinel
 		if d == backwards {
 			ask.Arg("REV")
 		}
@@ -76,19 +76,25 @@ func writePage(ask *request, key string, d direction, after *Keyset, n int) {
 	ask.Number(int64(n))
 }
 
-// readPage reads the beginning of such a page: how many members follow, and whether the set has any at
-// all, which a set that exists has.
-func readPage(from *bracket.Replies, after *Keyset) (n int, exists bool) {
+// readPage reads the beginning of such a page: how many members follow, and whether the set is whole. Of one
+// that is not, nothing may be read, and n is 0 only if it isn't there.
+func readPage(from *bracket.Replies, after *Keyset) (n int, whole bool) {
 	if after == nil {
-		n = from.Len()
-		return n, n > 0
+		if n = from.Len(); n == 0 || !isSentinel(from) {
+			return n, false
+		}
+		return n - 1, true
 	}
 	if parts := from.Len(); parts == 0 {
 		return 0, false // an error: the script always answers two
 	}
-	exists = from.Int() > 0
-	return from.Len(), exists
+	if n = from.Len(); n == 0 || !isSentinel(from) {
+		return n, false
+	}
+	return from.Len(), true
 }
+
+func isSentinel(from *bracket.Replies) bool { return string(from.Bytes()) == readmodel.Sentinel }
 
 // readFlags reads an array of n integers, which are 0 or 1.
 func readFlags(from *bracket.Replies, n int) []bool {

@@ -87,8 +87,8 @@ type raffleList struct {
 // that was all.
 func (l *raffleList) add(ask *request, p *proof, after *Keyset, asked int) (*Keyset, error) {
 	before := p.version(ask.Bytes())
-	n, exists := readPage(&ask.Replies, after)
-	if ask.Err() == nil && !exists {
+	n, whole := readPage(&ask.Replies, after)
+	if ask.Err() == nil && !whole {
 		return nil, fmt.Errorf("%w: no raffles", ErrIncomplete)
 	}
 	var raffle readmodel.Raffle

@@ -10,7 +10,7 @@ import (
 )
 
 // SizeBids reads the newest bids of a size. The set is capped: a page that would reach down to what was
-// dropped is SQL's, and so is an empty set, which nothing proves to be whole.
+// dropped is SQL's, and so is a set that is not whole, or not there.
 func (r *Redis) SizeBids(_ context.Context, q SizeQuery, least lsn.Position) (BidPage, Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
@@ -21,7 +21,10 @@ func (r *Redis) SizeBids(_ context.Context, q SizeQuery, least lsn.Position) (Bi
 	if err != nil {
 		return BidPage{}, p.at, err
 	}
-	n, exists := readPage(&ask.Replies, q.After)
+	n, whole := readPage(&ask.Replies, q.After)
+	if ask.Err() == nil && !whole {
+		return BidPage{}, p.at, fmt.Errorf("%w: no whole set of size %d", ErrIncomplete, q.Size)
+	}
 	bids := q.Room[:0]
 	for i := range n {
 		member := ask.Bytes()
@@ -39,15 +42,15 @@ func (r *Redis) SizeBids(_ context.Context, q SizeQuery, least lsn.Position) (Bi
 		return BidPage{}, p.at, err
 	}
 	page := BidPage{Bids: bids, More: n > q.Limit}
-	return page, p.at, aboveFloor(page, q.Size, exists, floor)
+	return page, p.at, aboveFloor(page, q.Size, floor)
 }
 
 // aboveFloor says whether the page ends above what was dropped from its set.
-func aboveFloor(page BidPage, size int16, exists bool, floor []byte) error {
+func aboveFloor(page BidPage, size int16, floor []byte) error {
 	switch {
-	case !exists:
-		return fmt.Errorf("%w: no set of size %d", ErrIncomplete, size)
-	case floor == nil:
+	case floor == nil: // it comes with the set
+		return fmt.Errorf("%w: no floor of size %d", ErrIncomplete, size)
+	case string(floor) == "0": // nothing was ever dropped
 		return nil
 	case !page.More:
 		return fmt.Errorf("%w: size %d reaches to its floor", ErrIncomplete, size)

@@ -29,6 +29,8 @@ type applier struct {
 	durable    *durable
 	board      *board
 	metrics    *metrics
+	mends      *mends
+	pending    map[readmodel.Part]bool // parts that are known to wait for a reload
 	lastFlush  time.Time
 	stopped    chan struct{}
 }
@@ -42,7 +44,7 @@ func (r *Replicator) stream(ctx context.Context, stream *wal.Stream, f *flusher,
 	r.board.applied(cp)
 	r.board.state(Streaming)
 	a := &applier{flusher: f, checkpoint: cp, queue: newQueue(cp.Epoch), stream: stream, durable: &durable{},
-		board: r.board, metrics: r.metrics, lastFlush: time.Now(), stopped: make(chan struct{})}
+		board: r.board, metrics: r.metrics, mends: r.mends, pending: make(map[readmodel.Part]bool), lastFlush: time.Now(), stopped: make(chan struct{})}
 	if slot := s.slot(cp.Slot); slot != nil {
 		a.durable.confirmed = slot.ConfirmedLSN
 	}
@@ -103,8 +105,27 @@ func (a *applier) run(ctx context.Context) error {
 // apply flushes a batch with the checkpoint that it leads to. A batch that ends within a transaction
 // leaves the position where it is and says so (P2).
 func (a *applier) apply(b *batch) error {
-	if err := a.write(after(a.checkpoint, b, time.Now()), b.append); err != nil {
+	err := a.write(after(a.checkpoint, b, time.Now()), func(c *resp.Commands) {
+		b.append(c)
+		if b.probe.keys > 0 {
+			a.flusher.probe = b.probe.at - 1 // MULTI is not executed
+		}
+	})
+	if err != nil {
 		return err
+	}
+	lost := a.flusher.lost
+	if a.flusher.probed < int64(b.probe.keys) {
+		if err := a.write(a.checkpoint, b.appendChecks); err != nil {
+			return err
+		}
+		lost = append(lost, a.flusher.lost...)
+	}
+	if err := a.noteLost(lost); err != nil {
+		return err
+	}
+	for _, p := range b.spoiled {
+		a.mends.poisonFound(p)
 	}
 	if b.commits > 0 {
 		a.board.update(func() { a.board.moved = true })
@@ -120,6 +141,9 @@ func after(c readmodel.Checkpoint, b *batch, now time.Time) readmodel.Checkpoint
 	c.LSN = max(c.LSN, b.lsn)
 	if b.commits > 0 {
 		c.Commit, c.CommitAt = b.last.begins, b.last.at
+	}
+	if b.open && !c.Applying {
+		c.Phase++
 	}
 	c.Applying = b.open || c.Applying && b.commits == 0
 	if b.beat != (heartbeat.Beat{}) {

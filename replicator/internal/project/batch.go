@@ -31,9 +31,16 @@ type batch struct {
 	books   chains[bookKey] // by (raffle, size)
 	sizes   chains[sizeKey] // by size
 	live    chains[liveKey] // by (transaction, raffle)
+	opens   resp.Commands   // what must be written before the chains: marks and sentinels of what is new
 	others  resp.Commands   // on keys that no chain has, in order
+	lists   resp.Commands   // on the lists of raffles and products, in order
 	emptied map[set]struct{}
 	trimmed []int16 // sizes whose set over all raffles may have grown too large
+	spoiled []poison
+	healed  []readmodel.Part // a row that had no packing is right or gone
+	entered []entered        // raffles' entries, in order
+	plain   bool             // its keys need not be there already
+	probe   probe
 
 	load    // of the rows in it
 	commits int
@@ -68,7 +75,7 @@ type (
 	}
 )
 
-// entry is a bid that is added or removed, or, as an event only, a close.
+// entry is a bid that is added or removed, or, as an event only, a close or a reset.
 type entry struct {
 	kind            readmodel.EventKind
 	size            int16
@@ -78,6 +85,8 @@ type entry struct {
 	number          uint64
 	next            [3]int32
 }
+
+func (e *entry) hasBid() bool { return e.kind == readmodel.EventBid || e.kind == readmodel.EventCancel }
 
 // The chains that an entry can be in, as an index of entry.next.
 const (
@@ -112,9 +121,12 @@ func (b *batch) reset() {
 	b.books.reset()
 	b.sizes.reset()
 	b.live.reset()
+	b.opens.Reset()
 	b.others.Reset()
+	b.lists.Reset()
 	*b = batch{epoch: b.epoch, arena: b.arena[:0], entries: b.entries[:0], books: b.books, sizes: b.sizes, live: b.live,
-		others: b.others, emptied: b.emptied, trimmed: b.trimmed[:0]}
+		opens: b.opens, others: b.others, lists: b.lists, emptied: b.emptied, trimmed: b.trimmed[:0],
+		spoiled: b.spoiled[:0], healed: b.healed[:0], entered: b.entered[:0], plain: b.plain}
 }
 
 func (c *chains[K]) reset() {
@@ -170,10 +182,14 @@ func (b *batch) bid(v readmodel.Bid, remove bool) int32 {
 
 // closed adds the close of a raffle, which is an event only.
 func (b *batch) closed(v readmodel.Raffle) int32 {
+	return b.told(v.ID, readmodel.Event{Kind: readmodel.EventClose, ClosedAt: v.ClosedAt, ClosingPrice: v.ClosingPrice})
+}
+
+// told adds an event that is not of a bid.
+func (b *batch) told(raffle int64, e readmodel.Event) int32 {
 	begin := len(b.arena)
-	e := readmodel.Event{Kind: readmodel.EventClose, ClosedAt: v.ClosedAt, ClosingPrice: v.ClosingPrice}
 	b.arena = e.AppendEvent(b.arena)
-	b.entries = append(b.entries, entry{kind: e.Kind, raffle: v.ID, begin: int32(begin), end: int32(len(b.arena))})
+	b.entries = append(b.entries, entry{kind: e.Kind, raffle: raffle, begin: int32(begin), end: int32(len(b.arena))})
 	return int32(len(b.entries) - 1)
 }
 
@@ -189,6 +205,8 @@ func (b *batch) mayEmpty(s set) { b.emptied[s] = struct{}{} }
 
 // append appends every command of the batch.
 func (b *batch) append(c *resp.Commands) {
+	appendAll(c, &b.opens)
+	b.appendProbe(c)
 	for i := range b.books.list {
 		l := &b.books.list[i]
 		b.appendBook(c, l, b.epoch.Newest(l.key.raffle, l.key.size), false)
@@ -200,30 +218,24 @@ func (b *batch) append(c *resp.Commands) {
 	for i := range b.live.list {
 		b.appendLive(c, &b.live.list[i])
 	}
-	c.N += b.others.N
-	c.Wire = append(c.Wire, b.others.Wire...)
+	appendAll(c, &b.others)
+	appendAll(c, &b.lists)
 	if b.version.LSN != 0 {
 		c.Add("SET", b.epoch.RafflesVersion(), b.version.String())
 	}
 	for s := range b.emptied {
-		c.Add("EVAL", forgetEmpty, "2", b.epoch.Newest(s.raffle, s.size), b.epoch.Sizes(s.raffle), strconv.Itoa(int(s.size)))
+		appendSizeScript(c, forgetEmpty, b.epoch, s)
 	}
 	for _, size := range b.trimmed {
 		c.Add("EVAL", trimSize, "2", b.epoch.SizeNewest(size), b.epoch.SizeFloor(size), strconv.Itoa(readmodel.SizeKept))
 	}
+	b.appendSpoiled(c)
 }
 
-// forgetEmpty takes a size without bids out of the raffle's sizes: a member without its set means that
-// the set was lost.
-const forgetEmpty = `if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SREM', KEYS[2], ARGV[1]) end`
-
-// trimSize drops the oldest of the set KEYS[1] beyond ARGV[1] and notes the newest dropped score in KEYS[2].
-const trimSize = `local over = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[1])
-if over <= 0 then return end
-local score = redis.call('ZRANGE', KEYS[1], over - 1, over - 1, 'WITHSCORES')[2]
-redis.call('ZREMRANGEBYRANK', KEYS[1], 0, over - 1)
-local floor = redis.call('GET', KEYS[2])
-if not floor or tonumber(floor) < tonumber(score) then redis.call('SET', KEYS[2], score) end`
+func appendAll(c, all *resp.Commands) {
+	c.N += all.N
+	c.Wire = append(c.Wire, all.Wire...)
+}
 
 func (b *batch) appendBook(c *resp.Commands, l *chain[bookKey], key string, highest bool) {
 	beginChain(c, key, l.key.remove, l.length)
@@ -277,7 +289,7 @@ func (b *batch) appendLive(c *resp.Commands, l *chain[liveKey]) {
 	for i := l.head; i >= 0; i = b.entries[i].next[inLive] {
 		e := &b.entries[i]
 		size += int(e.end - e.begin)
-		if e.kind != readmodel.EventClose {
+		if e.hasBid() {
 			size += 1 + len(binary.AppendUvarint(varint[:0], uint64(e.size)))
 		}
 	}
@@ -289,7 +301,7 @@ func (b *batch) appendLive(c *resp.Commands, l *chain[liveKey]) {
 	c.Head(size)
 	for i := l.head; i >= 0; i = b.entries[i].next[inLive] {
 		e := &b.entries[i]
-		if e.kind != readmodel.EventClose {
+		if e.hasBid() {
 			c.Wire = binary.AppendUvarint(append(c.Wire, byte(e.kind)), uint64(e.size))
 		}
 		c.Wire = append(c.Wire, b.arena[e.begin:e.end]...)

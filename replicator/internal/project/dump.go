@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"hash/crc64"
 	"math"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
 // A whole sorted set is written as the serialised value that RESTORE takes: Redis copies a small one and
@@ -16,11 +18,30 @@ const (
 	dumpListpack = 512
 )
 
-// scored is a member of a sorted set and its score, which is a whole number.
+// scored is a member of a sorted set and its score, which is a whole number or infinite.
 type scored struct {
 	member []byte
 	score  int64
 }
+
+// The infinite scores, which only sentinels have.
+const (
+	plusInf  = math.MaxInt64
+	minusInf = math.MinInt64
+)
+
+func (s scored) float() float64 {
+	switch s.score {
+	case plusInf:
+		return math.Inf(1)
+	case minusInf:
+		return math.Inf(-1)
+	}
+	return float64(s.score)
+}
+
+// sentinel is the sentinel of a set with its score.
+func sentinel(score int64) scored { return scored{[]byte(readmodel.Sentinel), score} }
 
 // appendDump appends a sorted set that is ordered by (score, member). Up to dumpListpack members become a
 // listpack; if the server keeps fewer in one, it converts it.
@@ -33,7 +54,7 @@ func appendDump(dst []byte, ordered []scored) []byte {
 		for i := len(ordered) - 1; i >= 0; i-- { // the greatest first: then each belongs at the head
 			dst = appendLength(dst, len(ordered[i].member))
 			dst = append(dst, ordered[i].member...)
-			dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(float64(ordered[i].score)))
+			dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(ordered[i].float()))
 		}
 	}
 	dst = binary.LittleEndian.AppendUint16(dst, rdbVersion)
@@ -62,13 +83,23 @@ func appendListpack(dst []byte, ordered []scored) []byte {
 		dst = append(dst, 0x80|byte(len(s.member))) // a string of up to 63 bytes
 		dst = append(dst, s.member...)
 		dst = append(dst, byte(1+len(s.member)))
-		dst = appendListpackInt(dst, s.score)
+		dst = appendListpackScore(dst, s.score)
 	}
 	dst = append(dst, 0xff)
 	size := uint32(len(dst) - begin)
 	binary.BigEndian.PutUint32(dst[begin-4:], size)
 	binary.LittleEndian.PutUint32(dst[begin:], size)
 	return dst
+}
+
+func appendListpackScore(dst []byte, score int64) []byte {
+	switch score {
+	case plusInf:
+		return append(dst, 0x83, 'i', 'n', 'f', 4)
+	case minusInf:
+		return append(dst, 0x84, '-', 'i', 'n', 'f', 5)
+	}
+	return appendListpackInt(dst, score)
 }
 
 // appendListpackInt appends a whole number in the shortest of a listpack's forms that are needed here:

@@ -1,6 +1,7 @@
 package project
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,10 @@ type flusher struct {
 	guard string
 	value string // what the guard held when the WATCH was armed; "" if missing
 	out   resp.Commands
+
+	probe  int      // which command of the next write is asked for the number that it answers; -1: none
+	probed int64    // what it answered
+	lost   []string // parts that scripts of the last write have found to be lost
 }
 
 // arm watches the guard. It fails unless the guard holds want.
@@ -42,7 +47,7 @@ func arm(ctx context.Context, client *redis.Client, guard, want string) (*flushe
 	if err != nil {
 		return nil, err
 	}
-	f := &flusher{conn: conn, guard: guard, value: want}
+	f := &flusher{conn: conn, guard: guard, value: want, probe: -1}
 	if err := f.watch(); err != nil {
 		return nil, errors.Join(err, f.close())
 	}
@@ -76,6 +81,7 @@ func (f *flusher) verify() error {
 func (f *flusher) write(value string, commands func(*resp.Commands)) error {
 	f.out.Reset()
 	f.out.Add("MULTI")
+	f.probe, f.probed, f.lost = -1, 0, nil
 	commands(&f.out)
 	if value == "" {
 		f.out.Add("DEL", f.guard)
@@ -173,11 +179,12 @@ func (f *flusher) outcome(queued int) error {
 
 func (f *flusher) executed(n int64) error {
 	var torn error
-	for range n {
+	for i := range n {
 		reply, err := f.conn.Next()
 		if err != nil {
 			return fmt.Errorf("redis exec: %w", err)
 		}
+		f.note(int(i), reply)
 		err = f.conn.Skip(reply)
 		var failed resp.Error
 		switch {
@@ -189,6 +196,16 @@ func (f *flusher) executed(n int64) error {
 		}
 	}
 	return torn
+}
+
+// note keeps what a command of a MULTI has found out.
+func (f *flusher) note(i int, reply resp.Reply) {
+	if i == f.probe {
+		f.probed = reply.N
+	}
+	if part, ok := bytes.CutPrefix(reply.Text, []byte(lostPrefix)); ok && reply.Kind == resp.Bulk {
+		f.lost = append(f.lost, string(part))
+	}
 }
 
 // isRepeated says whether a stream has the event already: what was applied in part before a restart is

@@ -29,6 +29,7 @@ type projector struct {
 	commit  lsn.LSN
 	part    uint64 // of the transaction, as it is cut into flushes
 	numbers map[int64]uint64
+	loading bool // a snapshot into an empty epoch
 }
 
 // maxSized bounds the memory of sized: about 64 bytes each.
@@ -71,51 +72,50 @@ func (p *projector) row(b *batch, m *wal.Message) error {
 	if m.Kind != wal.Delete {
 		now = &m.New
 	}
-	p.change(b, plan, old, now)
-	return errors.Join(m.Old.Err(), m.New.Err())
+	return p.change(b, plan, old, now)
 }
 
-// change takes one row out and puts another in; either may be nil.
-func (p *projector) change(b *batch, plan tables.Plan, old, now *wal.Row) {
+// change takes one row out and puts another in; either may be nil. An error is one of the table: a row whose
+// values have no packing only spoils what it would be a part of.
+func (p *projector) change(b *batch, plan tables.Plan, old, now *wal.Row) error {
 	b.changes++
 	b.rows[plan.Table]++
 	switch plan.Table {
 	case tables.Bids:
-		p.bid(b, plan, old, now)
+		return p.bid(b, plan, old, now)
 	case tables.Raffles:
-		p.raffle(b, plan, old, now)
+		return p.raffle(b, plan, old, now)
 	default:
-		p.product(b, plan, old, now)
+		return p.product(b, plan, old, now)
 	}
 }
 
 // bid skips an update that changes nothing that is kept: idempotency keys are forgotten in great numbers.
-func (p *projector) bid(b *batch, plan tables.Plan, old, now *wal.Row) {
-	var was, is readmodel.Bid
-	if old != nil {
-		was = plan.Bid(old)
+func (p *projector) bid(b *batch, plan tables.Plan, old, now *wal.Row) error {
+	was, is := imageOf(old, plan.Bid), imageOf(now, plan.Bid)
+	if was.poison != nil || is.poison != nil {
+		p.poisoned(b, plan.Table, was.poison, is.poison, partsOfBid(was.v), partsOfBid(is.v), was.v.RaffleID, is.v.RaffleID)
 	}
-	if now != nil {
-		is = plan.Bid(now)
+	if was.err != nil || is.err != nil {
+		return errors.Join(was.err, is.err)
 	}
-	if was == is {
-		return
+	if was.there && is.there && was.v == is.v {
+		return nil
 	}
-	if old != nil {
-		p.event(b, was.RaffleID, b.bid(was, true))
+	if was.there {
+		p.event(b, was.v.RaffleID, b.bid(was.v, true))
 	}
-	if now != nil {
-		p.event(b, is.RaffleID, b.bid(is, false))
-		p.grown(b, is.Size)
+	s := set{is.v.RaffleID, is.v.Size}
+	if is.there {
+		p.size(b, s)
+		p.event(b, is.v.RaffleID, b.bid(is.v, false))
+		p.grown(b, is.v.Size)
 	}
-	s := set{is.RaffleID, is.Size}
-	if left := (set{was.RaffleID, was.Size}); old != nil && left != s {
+	if left := (set{was.v.RaffleID, was.v.Size}); was.there && !(is.there && left == s) {
 		b.mayEmpty(left)
 		delete(p.sized, left)
 	}
-	if now != nil {
-		p.size(b, s)
-	}
+	return nil
 }
 
 // grown has a size's set over all raffles trimmed now and then.
@@ -126,7 +126,7 @@ func (p *projector) grown(b *batch, size int16) {
 	}
 }
 
-// size makes the size a member of its raffle's sizes.
+// size makes the size a member of its raffle's sizes, and of all sizes.
 func (p *projector) size(b *batch, s set) {
 	if _, ok := p.sized[s]; ok {
 		return
@@ -135,48 +135,87 @@ func (p *projector) size(b *batch, s set) {
 		clear(p.sized)
 	}
 	p.sized[s] = struct{}{}
-	b.others.Add("SADD", p.epoch.Sizes(s.raffle), strconv.Itoa(int(s.size)))
+	appendSizeScript(&b.opens, openSize, p.epoch, s)
+	if all := (set{size: s.size}); !has(p.sized, all) {
+		p.sized[all] = struct{}{}
+		b.opens.Add("EVAL", openAll, "3", p.epoch.AllSizes(), p.epoch.SizeNewest(s.size), p.epoch.SizeFloor(s.size),
+			strconv.Itoa(int(s.size)), readmodel.Part{Size: s.size}.String())
+	}
 }
 
-func (p *projector) raffle(b *batch, plan tables.Plan, old, now *wal.Row) {
-	var was, is readmodel.Raffle
+func has(all map[set]struct{}, s set) bool {
+	_, ok := all[s]
+	return ok
+}
+
+func (p *projector) raffle(b *batch, plan tables.Plan, old, now *wal.Row) error {
+	was, is := imageOf(old, plan.Raffle), imageOf(now, plan.Raffle)
+	if was.poison != nil || is.poison != nil {
+		p.poisoned(b, plan.Table, was.poison, is.poison, partsOfRaffle(was.v), partsOfRaffle(is.v), was.v.ID, is.v.ID)
+	}
+	if was.err != nil || is.err != nil {
+		return errors.Join(was.err, is.err)
+	}
+	b.version = readmodel.EventID{LSN: p.commit, N: p.part}
+	if was.there {
+		b.lists.Add("ZREM", p.epoch.Raffles(), string(was.v.AppendMember(nil)))
+	}
+	if is.there {
+		p.enter(b, is.v, old == nil || was.v.ID != is.v.ID)
+	}
+	if was.there && is.there && was.v.ClosedAt == 0 && is.v.ClosedAt != 0 {
+		p.event(b, is.v.ID, b.closed(is.v))
+	}
+	if old != nil && was.v.ID != 0 && (now == nil || was.v.ID != is.v.ID) {
+		b.entered = append(b.entered, entered{raffle: was.v.ID})
+		b.others.Add("DEL", p.epoch.Raffle(was.v.ID))
+		// Bids may be left: their memberships are theirs, only the mark is the raffle's.
+		appendSpoil(&b.opens, p.epoch, readmodel.Part{Raffle: was.v.ID})
+	}
+	return nil
+}
+
+// enter writes a raffle's entry and, if it is new, its mark.
+func (p *projector) enter(b *batch, v readmodel.Raffle, isNew bool) {
+	entry := string(v.AppendMember(nil))
+	b.bytes += 2 * len(entry)
+	b.entered = append(b.entered, entered{v.ID, entry})
+	b.others.Add("SET", p.epoch.Raffle(v.ID), entry)
+	b.lists.Add("ZADD", p.epoch.Raffles(), decimal(v.EndsAt), entry)
+	switch {
+	case p.loading:
+		b.opens.Add("SADD", p.epoch.Sizes(v.ID), readmodel.RaffleKnown)
+	case isNew:
+		b.opens.Add("EVAL", openRaffle, "2", p.epoch.Sizes(v.ID), readmodel.PoisonedKey,
+			readmodel.Part{Raffle: v.ID}.String(), p.epoch.NewestPrefix(v.ID), p.epoch.HighestPrefix(v.ID))
+	}
+}
+
+// entered is what a raffle's entry has become; "" if the raffle is gone.
+type entered struct {
+	raffle int64
+	entry  string
+}
+
+func (p *projector) product(b *batch, plan tables.Plan, old, now *wal.Row) error {
+	was, is := imageOf(old, func(r *wal.Row) int64 { return plan.ID(r) }), imageOf(now, plan.Product)
+	if was.err != nil || is.err != nil {
+		return errors.Join(was.err, is.err)
+	}
 	b.version = readmodel.EventID{LSN: p.commit, N: p.part}
 	if old != nil {
-		was = plan.Raffle(old)
-		b.others.Add("ZREM", p.epoch.Raffles(), string(was.AppendMember(nil)))
+		b.lists.Add("HDEL", p.epoch.Products(), decimal(was.v))
+		b.others.Add("SREM", readmodel.PoisonedKey, productName(was.v))
 	}
-	if now != nil {
-		is = plan.Raffle(now)
-		entry := string(is.AppendMember(nil))
-		b.bytes += 2 * len(entry)
-		b.others.Add("SET", p.epoch.Raffle(is.ID), entry)
-		b.others.Add("SADD", p.epoch.Sizes(is.ID), readmodel.RaffleKnown)
-		b.others.Add("ZADD", p.epoch.Raffles(), decimal(is.EndsAt), entry)
+	if is.poison != nil {
+		b.spoiled = append(b.spoiled, poison{table: plan.Table, name: productName(is.v.ID), row: is.v.ID, err: is.poison})
 	}
-	if old != nil && now != nil && was.ClosedAt == 0 && is.ClosedAt != 0 {
-		p.event(b, is.ID, b.closed(is))
-	}
-	if old != nil && (now == nil || was.ID != is.ID) {
-		b.others.Add("DEL", p.epoch.Raffle(was.ID), p.epoch.Sizes(was.ID))
-		clear(p.sized)
-	}
-}
-
-func (p *projector) product(b *batch, plan tables.Plan, old, now *wal.Row) {
-	var was, is readmodel.Product
-	b.version = readmodel.EventID{LSN: p.commit, N: p.part}
-	if now != nil {
-		is = plan.Product(now)
-		entry := string(is.AppendEntry(nil))
+	if is.there {
+		entry := string(is.v.AppendEntry(nil))
 		b.bytes += len(entry)
-		b.others.Add("HSET", p.epoch.Products(), decimal(is.ID), entry)
+		b.lists.Add("HSET", p.epoch.Products(), decimal(is.v.ID), entry)
 	}
-	if old != nil {
-		was.ID = plan.ID(old)
-	}
-	if old != nil && (now == nil || was.ID != is.ID) {
-		b.others.Add("HDEL", p.epoch.Products(), decimal(was.ID))
-	}
+	return nil
 }
 
 func decimal(v int64) string { return strconv.FormatInt(v, 10) }

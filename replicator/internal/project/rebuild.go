@@ -71,6 +71,21 @@ type builder struct {
 	control *pgx.Conn
 	flusher *flusher
 	n       int
+
+	poisoned []poison
+}
+
+// seal ends the copy of a snapshot: the lists get their sentinels, and what lacks rows that have no packing
+// loses them.
+func (b *builder) seal(c *resp.Commands, at lsn.LSN) {
+	c.Add("SET", b.epoch.RafflesVersion(), strconv.FormatUint(uint64(at), 10))
+	sealLists(c, b.epoch)
+	for _, p := range b.poisoned {
+		if p.part != nil {
+			appendSpoil(c, b.epoch, *p.part)
+		}
+		b.r.mends.poisonFound(p)
+	}
 }
 
 func (b *builder) close() error {
@@ -160,9 +175,8 @@ func (b *builder) load(ctx context.Context, snapshot string, at lsn.LSN) (int64,
 	if err := l.read(ctx, func(ctx context.Context, r *reading) error { return stillWhole(ctx, r.tx) }); err != nil {
 		return p.done, err
 	}
-	return p.done, b.write(func(c *resp.Commands) {
-		c.Add("SET", b.epoch.RafflesVersion(), strconv.FormatUint(uint64(at), 10))
-	})
+	b.poisoned = l.poisoned
+	return p.done, b.write(func(c *resp.Commands) { b.seal(c, at) })
 }
 
 func (b *builder) progress(ctx context.Context, q wal.Querier) (*progress, error) {
@@ -186,7 +200,10 @@ func (b *builder) finish(stored string, cp readmodel.Checkpoint) (*flusher, erro
 	}
 	// The WATCH on the mark from its last write is still armed beside the one on the checkpoint.
 	err := f.write(cp.String(), func(c *resp.Commands) {
-		c.Add("DEL", readmodel.RebuildKey)
+		c.Add("DEL", readmodel.RebuildKey, readmodel.ReloadKey, readmodel.PoisonedKey)
+		for _, p := range b.poisoned {
+			c.Add("SADD", readmodel.PoisonedKey, p.name)
+		}
 		c.Add("SET", readmodel.EvictionsKey, b.r.evictions)
 	})
 	if err != nil {

@@ -24,6 +24,7 @@ type Replicator struct {
 	log        *slog.Logger
 	board      *board
 	metrics    *metrics
+	mends      *mends
 
 	requests  chan struct{} // for a rebuild, by an operator
 	forced    Reason        // the next session rebuilds
@@ -39,7 +40,7 @@ func New(primaryURL string, options *redis.Options, log *slog.Logger, reg promet
 	r := &Replicator{primaryURL: primaryURL, redis: redis.NewClient(options), log: log, board: &board{started: time.Now()},
 		requests: make(chan struct{}, 1)}
 	r.metrics = newMetrics(reg, func() float64 { return float64(r.Status(time.Now()).LagMillis) / 1000 })
-	r.board.metrics = r.metrics
+	r.board.metrics, r.mends = r.metrics, newMends(log, reg)
 	r.board.state(Starting)
 	return r
 }

@@ -9,8 +9,6 @@ import (
 	"strconv"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
 // shelf gathers the bids of one (raffle, size) of a snapshot, which come in the order of their members,
@@ -32,13 +30,7 @@ type shelf struct {
 func (r *reading) books(ctx context.Context, from, to int64) error {
 	s := &shelf{reading: r}
 	query := fmt.Sprintf("WHERE raffle_id >= %d AND raffle_id < %d ORDER BY raffle_id, size, created_at, id", from, to)
-	err := tables.Copy(ctx, r.tx.Conn(), tables.Bids, query, func(p tables.Plan, row *wal.Row) error {
-		b := p.Bid(row)
-		if err := row.Err(); err != nil {
-			return err
-		}
-		return s.add(ctx, b)
-	})
+	err := r.eachBid(ctx, query, func(b readmodel.Bid) error { return s.add(ctx, b) })
 	if err != nil {
 		return err
 	}
@@ -87,14 +79,22 @@ func (s *shelf) write(ctx context.Context) error {
 		return err
 	}
 	s.reading.parcel.rows += len(s.ends)
+	_, known := s.reading.known[s.set.raffle]
+	whole := known && !s.begun && !s.reading.replace
 	s.scored = s.scored[:0]
 	for i := range s.ends {
 		s.scored = append(s.scored, scored{s.member(i), s.newest[i]})
+	}
+	if whole {
+		s.scored = append(s.scored, sentinel(plusInf))
 	}
 	s.put(s.reading.epoch.Newest(s.set.raffle, s.set.size))
 
 	slices.Sort(s.price)
 	s.scored = s.scored[:0]
+	if whole {
+		s.scored = append(s.scored, sentinel(minusInf))
+	}
 	for _, key := range s.price {
 		price := math.MaxUint32 - uint32(key>>32)
 		s.scored = append(s.scored, scored{s.member(int(uint32(key))), -int64(price)})
@@ -119,15 +119,22 @@ func (s *shelf) put(key string) {
 		return
 	}
 	s.dump = appendDump(s.dump[:0], s.scored)
-	p.restore(key, s.dump)
+	p.restore(key, s.dump, s.reading.replace)
 }
 
-func (p *parcel) restore(key string, dump []byte) {
-	p.commands.Begin(4)
+func (p *parcel) restore(key string, dump []byte, replace bool) {
+	arguments := 4
+	if replace {
+		arguments = 5
+	}
+	p.commands.Begin(arguments)
 	p.commands.String("RESTORE")
 	p.commands.String(key)
 	p.commands.String("0") // lives for ever
 	p.commands.Bytes(dump)
+	if replace {
+		p.commands.String("REPLACE")
+	}
 }
 
 // writeSizes makes the sizes that have bids members of the raffle's.
@@ -152,25 +159,35 @@ func (s *shelf) writeSizes(ctx context.Context) error {
 // sizeNewest loads the newest bids of a size over all raffles, and one more: the score of that one is
 // where the set has holes.
 func (r *reading) sizeNewest(ctx context.Context, size int16) error {
-	var newest []scored
+	newest := []scored{}
+	if !r.replace {
+		newest = append(newest, sentinel(plusInf))
+	}
+	most := len(newest) + readmodel.SizeKept
 	query := fmt.Sprintf("WHERE size = %d ORDER BY created_at DESC, id DESC LIMIT %d", size, readmodel.SizeKept+1)
-	err := tables.Copy(ctx, r.tx.Conn(), tables.Bids, query, func(p tables.Plan, row *wal.Row) error {
-		b := p.Bid(row)
+	err := r.eachBid(ctx, query, func(b readmodel.Bid) error {
 		newest = append(newest, scored{b.AppendSizeMember(nil), int64(b.NewestScore())})
-		return row.Err()
+		return nil
 	})
-	if err != nil || len(newest) == 0 {
+	if err != nil {
 		return err
 	}
 	if err := r.room(ctx); err != nil {
 		return err
 	}
 	slices.Reverse(newest)
-	if len(newest) > readmodel.SizeKept {
-		r.parcel.commands.Add("SET", r.epoch.SizeFloor(size), strconv.FormatInt(newest[0].score, 10))
-		newest = newest[1:]
+	floor := int64(0)
+	if len(newest) > most {
+		floor, newest = newest[0].score, newest[1:]
+	}
+	c := &r.parcel.commands
+	c.Add("SADD", r.epoch.AllSizes(), strconv.Itoa(int(size)))
+	c.Add("SET", r.epoch.SizeFloor(size), strconv.FormatInt(floor, 10))
+	if len(newest) == 0 { // of a part that is reloaded
+		c.Add("DEL", r.epoch.SizeNewest(size))
+		return nil
 	}
 	r.parcel.members += len(newest)
-	r.parcel.restore(r.epoch.SizeNewest(size), appendDump(nil, newest))
+	r.parcel.restore(r.epoch.SizeNewest(size), appendDump(nil, newest), r.replace)
 	return nil
 }

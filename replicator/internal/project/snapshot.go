@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +41,11 @@ type loader struct {
 	epoch         readmodel.Epoch
 	full, free    chan *parcel
 	jobs          chan job
+	known         map[int64]struct{} // the raffles: the sets of others get no sentinels
+	replace       bool               // what is there already; and no set gets a sentinel
+
+	mu       sync.Mutex
+	poisoned []poison // what was left out
 }
 
 // job is a part of the snapshot that one connection reads.
@@ -53,7 +59,7 @@ type reading struct {
 }
 
 func newLoader(url, snapshot string, e readmodel.Epoch) *loader {
-	l := &loader{url: url, snapshot: snapshot, epoch: e, jobs: make(chan job),
+	l := &loader{url: url, snapshot: snapshot, epoch: e, jobs: make(chan job), known: make(map[int64]struct{}),
 		full: make(chan *parcel, parcels), free: make(chan *parcel, parcels)}
 	for range parcels {
 		l.free <- &parcel{}
@@ -202,15 +208,45 @@ func (l *loader) release(p *parcel) {
 // entries loads a small table through the projector of the stream.
 func (r *reading) entries(ctx context.Context, t tables.Table) error {
 	p, b := newProjector(r.epoch), newBatch(r.epoch)
+	p.loading, b.plain = true, true
 	return tables.Copy(ctx, r.tx.Conn(), t, "", func(plan tables.Plan, row *wal.Row) error {
 		if err := r.room(ctx); err != nil {
 			return err
 		}
 		b.reset()
-		p.change(b, plan, nil, row)
+		if err := p.change(b, plan, nil, row); err != nil {
+			return err
+		}
+		r.leaveOut(b.spoiled...)
+		b.spoiled = b.spoiled[:0]
+		for _, e := range b.entered {
+			r.known[e.raffle] = struct{}{}
+		}
 		r.parcel.rows++
 		b.append(&r.parcel.commands)
-		return row.Err()
+		return nil
+	})
+}
+
+// leaveOut notes rows that have no packing.
+func (l *loader) leaveOut(all ...poison) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.poisoned = append(l.poisoned, all...)
+}
+
+// eachBid reads bids; those that have no packing are left out.
+func (r *reading) eachBid(ctx context.Context, clauses string, each func(readmodel.Bid) error) error {
+	return tables.Copy(ctx, r.tx.Conn(), tables.Bids, clauses, func(p tables.Plan, row *wal.Row) error {
+		switch i := imageOf(row, p.Bid); {
+		case i.err != nil:
+			return i.err
+		case i.poison != nil:
+			r.leaveOut(poisons(tables.Bids, partsOfBid(i.v), i.v.RaffleID, i.poison)...)
+			return nil
+		default:
+			return each(i.v)
+		}
 	})
 }
 

@@ -80,10 +80,14 @@ func NewPlan(r *wal.Relation) (Plan, error) {
 // Bid reads a row of Bids. As with the others, a value that doesn't fit is in the row's Err.
 func (p Plan) Bid(r *wal.Row) readmodel.Bid {
 	c := p.columns
-	return readmodel.Bid{
+	b := readmodel.Bid{
 		RaffleID: r.Int64(c[0]), ID: r.Int64(c[1]), UserID: r.Int64(c[2]),
 		Size: r.Int16(c[3]), Price: r.Int32(c[4]), Quantity: r.Int32(c[5]), CreatedAt: r.Micros(c[6]),
 	}
+	if b.Size == 0 || b.RaffleID == 0 {
+		r.Refuse(c[3], "and raffle_id must be positive")
+	}
+	return b
 }
 
 // Raffle reads a row of Raffles.

@@ -10,9 +10,13 @@ import (
 	"unsafe"
 )
 
-// ErrShape is returned for a table, a column or a value that the read model has no place for. Nothing
-// is applied from there on until the schema is put right.
-var ErrShape = errors.New("the table does not fit the read model")
+var (
+	// ErrShape is returned for a table or a column that the read model has no place for. Nothing is applied
+	// from there on until the schema is put right.
+	ErrShape = errors.New("the table does not fit the read model")
+	// ErrValue is returned for a value of one row that the read model has no place for.
+	ErrValue = errors.New("the value does not fit the read model")
+)
 
 const (
 	null         = 'n'
@@ -118,7 +122,7 @@ func (r *Row) integer(i int, limit int64) int64 {
 		ok = false
 	}
 	if !ok || v < 0 || v > limit {
-		r.fail(i, "is no integer from 0 to its limit")
+		r.fail(i, ErrValue, "is no integer from 0 to its limit")
 		return 0
 	}
 	return v
@@ -129,12 +133,15 @@ const (
 	epochDays   = 10_957
 )
 
-// Micros is the value of an Instant column in microseconds since 1970.
+// lastMicros is the last microsecond of the year 9999, since 1970: later years have no RFC 3339 form.
+const lastMicros = 253_402_300_799_999_999
+
+// Micros is the value of an Instant column in microseconds since 1970, up to the year 9999.
 func (r *Row) Micros(i int) int64 {
 	format, data := r.value(i)
 	if format == binaryFormat && len(data) == 8 {
 		at := int64(binary.BigEndian.Uint64(data))
-		if at >= -epochMicros && at <= math.MaxInt64-epochMicros {
+		if at >= -epochMicros && at <= lastMicros-epochMicros {
 			return at + epochMicros
 		}
 	} else if format == text {
@@ -144,25 +151,28 @@ func (r *Row) Micros(i int) int64 {
 			}
 		}
 	}
-	r.fail(i, "is no time after 1970")
+	r.fail(i, ErrValue, "is no time from 1970 to 9999")
 	return 0
 }
 
-// Date is the value of a Date column as YYYY-MM-DD.
+// Date is the value of a Date column as YYYY-MM-DD, from 1970 to 9999.
 func (r *Row) Date(i int) string {
 	format, data := r.value(i)
+	var day time.Time
 	if format == text {
-		return string(data)
+		day, _ = time.Parse(time.DateOnly, view(data)) // year 1 if it is none
+	} else if len(data) == 4 {
+		day = time.Unix((int64(int32(binary.BigEndian.Uint32(data)))+epochDays)*86_400, 0).UTC()
 	}
-	if len(data) == 4 {
-		days := int32(binary.BigEndian.Uint32(data))
-		if days != math.MaxInt32 && days != math.MinInt32 {
-			return time.Unix((int64(days)+epochDays)*86_400, 0).UTC().Format(time.DateOnly)
-		}
+	if day.Year() < 1970 || day.Year() > 9999 {
+		r.fail(i, ErrValue, "is no date from 1970 to 9999")
+		return ""
 	}
-	r.fail(i, "is no date")
-	return ""
+	return day.Format(time.DateOnly)
 }
+
+// Refuse keeps an ErrValue for a column whose value has a packing but no meaning.
+func (r *Row) Refuse(i int, what string) { r.fail(i, ErrValue, what) }
 
 // Text is the value of a Text column; both formats are the same bytes.
 func (r *Row) Text(i int) string {
@@ -172,23 +182,24 @@ func (r *Row) Text(i int) string {
 
 func (r *Row) value(i int) (format byte, data []byte) {
 	if i >= len(r.columns) {
-		r.fail(i, "is missing")
+		r.fail(i, ErrShape, "is missing")
 		return 0, nil
 	}
 	c := r.columns[i]
 	switch c.format {
 	case null:
-		r.fail(i, "is null")
+		r.fail(i, ErrValue, "is null")
 		return 0, nil
 	case unchanged:
-		r.fail(i, "is TOASTed and not in the old row: REPLICA IDENTITY is not FULL")
+		r.fail(i, ErrShape, "is TOASTed and not in the old row: REPLICA IDENTITY is not FULL")
 		return 0, nil
 	}
 	return c.format, c.data
 }
 
-func (r *Row) fail(i int, what string) {
-	if r.err != nil {
+// fail keeps the first error; one of the table's form comes before those of values.
+func (r *Row) fail(i int, kind error, what string) {
+	if r.err != nil && (kind != ErrShape || errors.Is(r.err, ErrShape)) {
 		return
 	}
 	if r.relation == nil {
@@ -199,7 +210,7 @@ func (r *Row) fail(i int, what string) {
 	if i < len(r.relation.Columns) {
 		name = r.relation.Columns[i].Name
 	}
-	r.err = fmt.Errorf("%w: column %s of %s %s", ErrShape, name, r.relation.Name, what)
+	r.err = fmt.Errorf("%w: column %s of %s %s", kind, name, r.relation.Name, what)
 }
 
 // view is the bytes as a string without a copy, for parsers that keep nothing of it.

@@ -141,15 +141,27 @@ func TestP6ColumnsAreFoundByName(t *testing.T) {
 	}
 }
 
-func TestP6ValuesThatDoNotFitAreErrors(t *testing.T) {
+func TestP6P12ValuesThatDoNotFitAreErrors(t *testing.T) {
 	tuple := message(uint16(5), field('b', message(^uint64(0))), field('t', []byte("70000")),
 		field('b', message(uint64(1)<<63-1)), 'n', field('b', message(uint32(0x7fffffff))))
-	for name, get := range map[string]func(*Row){
-		"negative": func(r *Row) { r.Int64(0) }, "large": func(r *Row) { r.Int16(1) }, "infinite time": func(r *Row) { r.Micros(2) },
-		"null": func(r *Row) { r.Text(3) }, "infinite date": func(r *Row) { r.Date(4) }, "missing": func(r *Row) { r.Text(5) },
+	late := message(uint16(5), 'n', 'n', field('b', message(uint64(lastMicros-epochMicros+1))), 'n', field('t', []byte("12026-01-01")))
+	for name, c := range map[string]struct {
+		tuple []byte
+		get   func(*Row)
+		want  error
+	}{
+		"negative":      {tuple, func(r *Row) { r.Int64(0) }, ErrValue},
+		"large":         {tuple, func(r *Row) { r.Int16(1) }, ErrValue},
+		"infinite time": {tuple, func(r *Row) { r.Micros(2) }, ErrValue},
+		"null":          {tuple, func(r *Row) { r.Text(3) }, ErrValue},
+		"infinite date": {tuple, func(r *Row) { r.Date(4) }, ErrValue},
+		"year 10000":    {late, func(r *Row) { r.Micros(2) }, ErrValue},
+		"year 12026":    {late, func(r *Row) { r.Date(4) }, ErrValue},
+		"missing":       {tuple, func(r *Row) { r.Text(5) }, ErrShape},
+		"missing, too":  {tuple, func(r *Row) { r.Int64(0); r.Text(5) }, ErrShape},
 	} {
-		r := decodeRow(t, message('I', uint32(7), 'N', tuple)).New
-		if get(&r); !errors.Is(r.Err(), ErrShape) {
+		r := decodeRow(t, message('I', uint32(7), 'N', c.tuple)).New
+		if c.get(&r); !errors.Is(r.Err(), c.want) {
 			t.Errorf("%s: %v", name, r.Err())
 		}
 	}

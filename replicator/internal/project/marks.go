@@ -1,0 +1,87 @@
+package project
+
+import (
+	"strconv"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+)
+
+// probe is one EXISTS of every key that a flush adds to, just before it does: a key that is missing was lost,
+// and the flush makes it anew without a sentinel. Which one it is is looked for only then.
+type probe struct {
+	at   int // how many commands come before it
+	keys int // how many there must be; 0: nothing is asked
+}
+
+func (b *batch) appendProbe(c *resp.Commands) {
+	b.probe = probe{at: c.N}
+	if b.plain {
+		return
+	}
+	n := 3*len(b.books.list) + 2*len(b.sizes.list)
+	if b.lists.N > 0 {
+		n += 2
+	}
+	if b.probe.keys = n; n == 0 {
+		return
+	}
+	c.Begin(1 + n)
+	c.String("EXISTS")
+	for i := range b.books.list {
+		s := b.books.list[i].key.set
+		c.String(b.epoch.Sizes(s.raffle))
+		c.String(b.epoch.Newest(s.raffle, s.size))
+		c.String(b.epoch.Highest(s.raffle, s.size))
+	}
+	for i := range b.sizes.list {
+		c.String(b.epoch.SizeNewest(b.sizes.list[i].key.size))
+		c.String(b.epoch.SizeFloor(b.sizes.list[i].key.size))
+	}
+	if b.lists.N > 0 {
+		c.String(b.epoch.Raffles())
+		c.String(b.epoch.Products())
+	}
+}
+
+// appendChecks asks which of the parts that the batch has written to were lost.
+func (b *batch) appendChecks(c *resp.Commands) {
+	for i := range b.books.list {
+		s := b.books.list[i].key.set
+		c.Add("EVAL", checkSize, "4", b.epoch.Sizes(s.raffle), b.epoch.Newest(s.raffle, s.size), b.epoch.Highest(s.raffle, s.size),
+			b.epoch.Raffle(s.raffle), strconv.Itoa(int(s.size)), readmodel.Part{Raffle: s.raffle}.String())
+	}
+	for i := range b.sizes.list {
+		size := b.sizes.list[i].key.size
+		c.Add("EVAL", checkAll, "2", b.epoch.SizeNewest(size), b.epoch.SizeFloor(size), readmodel.Part{Size: size}.String())
+	}
+	if b.lists.N > 0 {
+		c.Add("EVAL", checkLists, "2", b.epoch.Raffles(), b.epoch.Products())
+	}
+}
+
+// appendSizeScript runs openSize or one that takes the same arguments.
+func appendSizeScript(c *resp.Commands, script string, e readmodel.Epoch, s set) {
+	c.Add("EVAL", script, "3", e.Sizes(s.raffle), e.Newest(s.raffle, s.size), e.Highest(s.raffle, s.size),
+		strconv.Itoa(int(s.size)), readmodel.Part{Raffle: s.raffle}.String())
+}
+
+// appendSpoil takes the sentinels of a part away.
+func appendSpoil(c *resp.Commands, e readmodel.Epoch, p readmodel.Part) {
+	switch {
+	case p.Raffle != 0:
+		c.Add("EVAL", spoilRaffle, "1", e.Sizes(p.Raffle), e.NewestPrefix(p.Raffle), e.HighestPrefix(p.Raffle))
+	case p.Size != 0:
+		c.Add("ZREM", e.SizeNewest(p.Size), readmodel.Sentinel)
+	default:
+		c.Add("ZREM", e.Raffles(), readmodel.Sentinel)
+		c.Add("HDEL", e.Products(), readmodel.Sentinel)
+	}
+}
+
+// sealLists gives the lists of raffles and products their sentinels. All sizes that there are must be known.
+func sealLists(c *resp.Commands, e readmodel.Epoch) {
+	c.Add("ZADD", e.Raffles(), "+inf", readmodel.Sentinel)
+	c.Add("HSET", e.Products(), readmodel.Sentinel, "")
+	c.Add("SADD", e.AllSizes(), readmodel.RaffleKnown)
+}

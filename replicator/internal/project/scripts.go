@@ -1,0 +1,102 @@
+package project
+
+// Scripts that write and check sentinels (readmodel.Sentinel). All of them are idempotent. Those that find that
+// something was lost answer lostPrefix and the part to reload.
+
+// lostPrefix begins the answer of a script that has found a part that was lost.
+const lostPrefix = "lost "
+
+// openSize makes the size ARGV[1] a member of the raffle's sizes KEYS[1]. A size that was not one has no
+// bids yet, so its sets KEYS[2] and KEYS[3] are new and get their sentinels; but only if the raffle is marked as
+// known, because otherwise the sizes themselves may have been lost. An old size must have its sentinels.
+const openSize = `local known = redis.call('SISMEMBER', KEYS[1], '0') == 1
+local added = redis.call('SADD', KEYS[1], ARGV[1]) == 1
+if not known then return end
+if added and redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then
+  redis.call('ZADD', KEYS[2], '+inf', 'whole')
+  redis.call('ZADD', KEYS[3], '-inf', 'whole')
+elseif redis.call('ZRANGE', KEYS[2], -1, -1)[1] ~= 'whole' or redis.call('ZRANGE', KEYS[3], 0, 0)[1] ~= 'whole' then
+  return 'lost ' .. ARGV[2]
+end`
+
+// openAll does the same for the set KEYS[2] and the floor KEYS[3] of a size over all raffles; KEYS[1] is AllSizes.
+const openAll = `local known = redis.call('SISMEMBER', KEYS[1], '0') == 1
+local added = redis.call('SADD', KEYS[1], ARGV[1]) == 1
+if not known then return 'lost lists' end
+if added and redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then
+  redis.call('ZADD', KEYS[2], '+inf', 'whole')
+  redis.call('SET', KEYS[3], '0')
+elseif redis.call('ZRANGE', KEYS[2], -1, -1)[1] ~= 'whole' or redis.call('EXISTS', KEYS[3]) == 0 then
+  return 'lost ' .. ARGV[2]
+end`
+
+// openRaffle marks a new raffle as known in its sizes KEYS[1]. Bids may have been there before the raffle: their
+// sets have no sentinels, so the raffle stays unknown until it is reloaded. So does one that has a row without
+// a packing, which KEYS[2] says. ARGV[2] and ARGV[3] begin the names of the raffle's sets.
+const openRaffle = `if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1 or redis.call('SADD', KEYS[1], '0') == 0 then return end
+for _, size in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  if size ~= '0' and (redis.call('ZRANGE', ARGV[2] .. size, -1, -1)[1] ~= 'whole' or redis.call('ZRANGE', ARGV[3] .. size, 0, 0)[1] ~= 'whole') then
+    redis.call('SREM', KEYS[1], '0')
+    return 'lost ' .. ARGV[1]
+  end
+end`
+
+// spoilRaffle takes the mark and all sentinels of a raffle away, so that nobody reads it. ARGV[1] and ARGV[2]
+// begin the names of its sets, of which one may be a key of another type.
+const spoilRaffle = `for _, size in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  redis.pcall('ZREM', ARGV[1] .. size, 'whole')
+  redis.pcall('ZREM', ARGV[2] .. size, 'whole')
+end
+redis.call('SREM', KEYS[1], '0')`
+
+// sealSize ends the reload of the size ARGV[1] of a raffle: KEYS are those of openSize. Its sets are complete.
+const sealSize = `if redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then
+  redis.call('SREM', KEYS[1], ARGV[1])
+else
+  redis.call('SADD', KEYS[1], ARGV[1])
+  redis.call('ZADD', KEYS[2], '+inf', 'whole')
+  redis.call('ZADD', KEYS[3], '-inf', 'whole')
+end`
+
+// forgetEmpty takes a size that has no bids left out of its raffle's sizes, together with its sets, which hold
+// nothing but their sentinels then. KEYS and ARGV are those of openSize.
+const forgetEmpty = `local newest, highest = redis.call('ZCARD', KEYS[2]), redis.call('ZCARD', KEYS[3])
+if newest > 1 or redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then return end
+if newest == 1 and highest == 1 and redis.call('ZRANGE', KEYS[2], 0, 0)[1] == 'whole' and redis.call('ZRANGE', KEYS[3], 0, 0)[1] == 'whole' then
+  redis.call('DEL', KEYS[2], KEYS[3])
+  redis.call('SREM', KEYS[1], ARGV[1])
+elseif redis.call('SISMEMBER', KEYS[1], '0') == 1 then
+  return 'lost ' .. ARGV[2]
+elseif newest + highest == 0 then
+  redis.call('SREM', KEYS[1], ARGV[1])
+end`
+
+// checkSize looks for what was lost when a key was missing: KEYS and ARGV are those of openSize, and KEYS[4] is
+// the raffle's entry, which tells sizes that were lost from those of a raffle that does not exist.
+const checkSize = `if redis.call('EXISTS', KEYS[1]) == 0 then
+  if redis.call('EXISTS', KEYS[4]) == 1 then return 'lost ' .. ARGV[2] end
+  return
+end
+if redis.call('SISMEMBER', KEYS[1], '0') == 0 or redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then return end
+if redis.call('ZRANGE', KEYS[2], -1, -1)[1] ~= 'whole' or redis.call('ZRANGE', KEYS[3], 0, 0)[1] ~= 'whole' then
+  return 'lost ' .. ARGV[2]
+end`
+
+// checkAll does the same for a set over all raffles KEYS[1] and its floor KEYS[2].
+const checkAll = `if redis.call('ZRANGE', KEYS[1], -1, -1)[1] ~= 'whole' or redis.call('EXISTS', KEYS[2]) == 0 then
+  return 'lost ' .. ARGV[1]
+end`
+
+// checkLists does the same for the list of raffles KEYS[1] and the products KEYS[2].
+const checkLists = `if redis.call('ZRANGE', KEYS[1], -1, -1)[1] ~= 'whole' or redis.call('HEXISTS', KEYS[2], 'whole') == 0 then
+  return 'lost lists'
+end`
+
+// trimSize drops the oldest of the set KEYS[1] beyond ARGV[1], the sentinel not counted, and notes the newest
+// dropped score in KEYS[2]. A floor that was lost stays lost.
+const trimSize = `local over = redis.call('ZCARD', KEYS[1]) - 1 - tonumber(ARGV[1])
+if over <= 0 then return end
+local score = redis.call('ZRANGE', KEYS[1], over - 1, over - 1, 'WITHSCORES')[2]
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, over - 1)
+local floor = redis.call('GET', KEYS[2])
+if floor and tonumber(floor) < tonumber(score) then redis.call('SET', KEYS[2], score) end`
