@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"sort"
 	"strconv"
 	"time"
@@ -21,6 +22,7 @@ func (s *system) fromPrimary(e readmodel.Epoch) map[string][][]byte {
 	s.expectRaffles(want, e)
 	s.expectMemberships(want, e)
 	s.expectProducts(want, e)
+	s.expectSentinels(want, e)
 	return want
 }
 
@@ -42,6 +44,36 @@ func (s *system) expectBids(want map[string][][]byte, e readmodel.Epoch) {
 		})
 		s.must(err)
 	}
+}
+
+// expectSentinels expects them at the end where reading begins: in the sets of raffles that exist, and in the lists.
+func (s *system) expectSentinels(want map[string][][]byte, e readmodel.Epoch) {
+	s.t.Helper()
+	whole := []byte(readmodel.Sentinel)
+	for key := range want {
+		var raffle, epoch int64
+		var size int16
+		switch {
+		case scanned(key, "{r%d}:%d:n:%d", &raffle, &epoch, &size), scanned(key, "{r%d}:%d:h:%d", &raffle, &epoch, &size):
+			if want[e.Raffle(raffle)] == nil {
+				continue
+			}
+			if key == e.Newest(raffle, size) {
+				want[key] = append(want[key], whole)
+			} else {
+				want[key] = append([][]byte{whole}, want[key]...)
+			}
+		case scanned(key, "{s%d}:%d:newest", &size, &epoch):
+			want[key] = append(want[key], whole)
+		}
+	}
+	want[e.Raffles()] = append(want[e.Raffles()], whole)
+	want[e.Products()] = append(want[e.Products()], nil)
+}
+
+func scanned(text, format string, into ...any) bool {
+	n, err := fmt.Sscanf(text, format, into...)
+	return err == nil && n == len(into)
 }
 
 // expectSizes expects the bids of a size over all raffles that are newer than the floor.
@@ -122,7 +154,7 @@ func hashMembers(m map[string]string, err error) (values []string, _ error) {
 	for f := range m {
 		fields = append(fields, f)
 	}
-	sort.Strings(fields)
+	sort.Strings(fields) // the sentinel comes last
 	for _, f := range fields {
 		values = append(values, m[f])
 	}

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"math"
 	"strconv"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
@@ -63,4 +64,24 @@ func score(k kind, member []byte) (float64, bool) {
 		return b.HighestScore(), err == nil
 	}
 	return b.NewestScore(), err == nil
+}
+
+// sentinelText is how Redis writes the score of a set's sentinel.
+func sentinelText(k kind) string {
+	if k == highest {
+		return "-inf"
+	}
+	return "inf"
+}
+
+// putSentinel puts the sentinel of a key into its content.
+func (c content) putSentinel(k kind) {
+	switch k {
+	case products:
+		c[readmodel.Sentinel] = ""
+	case highest:
+		c[readmodel.Sentinel] = number(math.Inf(-1))
+	default:
+		c[readmodel.Sentinel] = number(math.Inf(1))
+	}
 }

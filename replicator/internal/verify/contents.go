@@ -81,9 +81,18 @@ func (c *comparison) compareContents(ctx context.Context, keys []key, differs fu
 // differ compares a key with the model.
 func (m *model) differ(k key, got found) difference {
 	var d difference
-	if k.kind == sizeNewest {
+	switch k.kind {
+	case sizeNewest:
 		d = m.sizeLatest(k.size).differ(got)
-	} else {
+		if got.floor == "" && len(m.sizeLatest(k.size).bids) > 0 {
+			got.structure = "a set without its floor"
+		}
+	case newest, highest:
+		if !m.needsSentinel(k.set) {
+			delete(got.content, readmodel.Sentinel)
+		}
+		fallthrough
+	default:
 		d = compare(m.content(k), got.content)
 	}
 	d.structure = got.structure

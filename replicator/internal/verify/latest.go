@@ -34,6 +34,11 @@ func (l *latest) differ(got found) difference {
 		floor = max(floor, v)
 	}
 	want := maps.Clone(l.bids)
+	if len(want) > 0 {
+		want.putSentinel(sizeNewest)
+	} else {
+		delete(got.content, readmodel.Sentinel)
+	}
 	for _, c := range []content{want, got.content} {
 		maps.DeleteFunc(c, func(_, score string) bool {
 			at, err := strconv.ParseFloat(score, 64)

@@ -210,6 +210,9 @@ func (m *model) content(k key) content {
 			v, _ := score(k.kind, []byte(member)) // made by this package
 			c[member] = number(v)
 		}
+		if m.needsSentinel(k.set) {
+			c.putSentinel(k.kind)
+		}
 	case sizes:
 		m.sizes(k.raffle, c)
 	case raffle:
@@ -220,14 +223,23 @@ func (m *model) content(k key) content {
 		for _, r := range m.raffles {
 			c[string(r.AppendMember(nil))] = number(r.EndScore())
 		}
+		c.putSentinel(k.kind)
 	case products:
 		for id, entry := range m.products {
 			c[strconv.FormatInt(id, 10)] = entry
 		}
+		c.putSentinel(k.kind)
 	case sizeNewest:
 		maps.Copy(c, m.sizeLatest(k.size).bids)
 	}
 	return c
+}
+
+// needsSentinel says whether the sets of a raffle and size must be marked as whole. Those of a raffle that does
+// not exist may be, and so may those without bids, which nobody needs.
+func (m *model) needsSentinel(s set) bool {
+	_, known := m.raffles[s.raffle]
+	return known && m.digest(s).count > 0
 }
 
 // sizes are those that have bids, and the mark of the raffle itself.

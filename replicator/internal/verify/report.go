@@ -92,6 +92,9 @@ func (k key) valueName() string {
 func (k key) describe(field string) string {
 	var b readmodel.Bid
 	var err error
+	if field == readmodel.Sentinel && k.kind != sizes {
+		return "the sentinel"
+	}
 	switch k.kind {
 	case newest, highest:
 		b, err = readmodel.ParseMember(k.raffle, k.size, []byte(field))

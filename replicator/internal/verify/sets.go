@@ -26,6 +26,7 @@ type tally struct {
 	digest
 	wrong     int
 	structure bool // it is not a sorted set
+	whole     bool // it has its sentinel
 }
 
 // reading is a chunk as Redis had it at a checkpoint.
@@ -111,7 +112,7 @@ func (c *comparison) judge(ctx context.Context, got reading) (bad []key, err err
 	for i, s := range got.sets {
 		want := *c.source.model.digest(s)
 		for order, t := range got.tallies[i] {
-			if t.digest != want || t.wrong > 0 || t.structure {
+			if t.digest != want || t.wrong > 0 || t.structure || !t.whole && c.source.model.needsSentinel(s) {
 				bad = append(bad, key{orders[order], s})
 			}
 		}
