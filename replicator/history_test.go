@@ -75,16 +75,19 @@ func (w *worker) run(t *testing.T, seed int64) {
 	h.exec("DELETE FROM bids")
 	h.exec("UPDATE raffles SET closed_at = NULL, closing_price = NULL WHERE closed_at IS NOT NULL")
 	h.tell("reached", func() { h.begin() })
+	h.clients.begin(h.lsn())
 	for range 20 + h.random.IntN(21) {
 		h.event()
 	}
 	h.goOn(1 << 10)
+	h.tell("the clients rest", h.clients.rest)
 	var end readmodel.Checkpoint
 	h.tell("equal", func() { end = h.equal() })
 	h.ended = end.LSN
 	h.tell("answered", h.answered)
 	h.tell("verify", func() { h.clean() })
 	h.tell("judge", h.judge)
+	h.tell("judge the clients", func() { h.must(h.clients.judge()) })
 	h.tell("judge the live events", h.judgeLive)
 }
 

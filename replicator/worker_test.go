@@ -22,6 +22,7 @@ type worker struct {
 	replicators []*replicator
 	oracle      *oracle
 	readers     *readers
+	clients     *clients
 	backup      *backup
 	ended       lsn.LSN // of the last history: no read since then is older, without a backup
 	judged      map[string]int
@@ -48,6 +49,7 @@ func newWorker(t *testing.T, replicators int) *worker {
 	}
 	w.verifyAlways(t)
 	w.readers = w.startReaders(2, []string{"redis"})
+	w.clients = w.startClients(2, db.URL("command"))
 	return w
 }
 
@@ -134,7 +136,8 @@ func (w *worker) enough() {
 }
 
 func (w *worker) report(t *testing.T) {
-	t.Logf("%d histories in %v: right reads %v, refused %v", w.histories, time.Since(w.begun).Round(time.Second), w.judged, w.refused)
+	t.Logf("%d histories in %v: right reads %v, refused %v; clients: %d writes, %d of them refused, %d reads",
+		w.histories, time.Since(w.begun).Round(time.Second), w.judged, w.refused, w.clients.writes, w.clients.refused.Load(), w.clients.reads)
 	for _, what := range slices.SortedFunc(maps.Keys(w.spent), func(a, b string) int { return int(w.spent[b] - w.spent[a]) }) {
 		t.Logf("  %-45s %v", what, w.spent[what].Round(time.Millisecond))
 	}

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/clienthistory"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+// clients bid and cancel through command and read through query, on raffles of their own. What they do and
+// are told is recorded and judged apart from the oracle.
+type clients struct {
+	command string // URL
+	readers *readers
+	tokens  []string
+
+	// working is held for reading during each action, and for writing while the clients rest.
+	working  sync.RWMutex
+	recorder *clienthistory.Recorder
+	price    atomic.Int32 // of the newest bid: no two bids have the same
+
+	refused atomic.Int64 // writes without an answer that says that they were done
+	writes  int
+	reads   int
+}
+
+// What the clients write to. Only a truncation, which is recorded, touches these bids otherwise.
+var clientLists = []clienthistory.List{{Raffle: raffles + 1, Size: 260}, {Raffle: raffles + 2, Size: 265}}
+
+// clientEvery is the pause of each client between two actions.
+const clientEvery = 15 * time.Millisecond
+
+// startClients starts command and n clients, who rest until a history begins.
+func (w *worker) startClients(n int, primaryURL string) *clients {
+	w.t.Helper()
+	public, admin := testenv.FreePort(w.t), testenv.FreePort(w.t)
+	testenv.StartProcess(w.t, testenv.Process{Path: testenv.Binary(w.t, "./command"), Env: []string{
+		fmt.Sprintf("LISTEN_ADDR=127.0.0.1:%d", public), fmt.Sprintf("ADMIN_ADDR=127.0.0.1:%d", admin),
+		"PRIMARY_URL=" + primaryURL, "JWT_KEYS_DIR=" + w.t.TempDir(), "LOG_LEVEL=error"},
+		Ready: fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)})
+	c := &clients{command: fmt.Sprintf("http://127.0.0.1:%d", public), readers: w.readers}
+	c.working.Lock()
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	for i := range n {
+		one := &client{clients: c, number: i, random: rand.New(rand.NewPCG(uint64(i), 2))}
+		one.login(w.t)
+		done.Go(func() { one.run(ctx, w.t) })
+	}
+	w.t.Cleanup(func() { cancel(); c.working.Unlock(); done.Wait() }) // histories end with resting clients
+	return c
+}
+
+// begin lets the clients work. Their lists are empty at the position.
+func (c *clients) begin(at lsn.LSN) {
+	c.recorder = clienthistory.NewRecorder(at)
+	c.working.Unlock()
+}
+
+// rest waits until no client has a request open, and keeps them from the next.
+func (c *clients) rest() { c.working.Lock() }
+
+// goOn ends the rest.
+func (c *clients) goOn() { c.working.Unlock() }
+
+// judge fails if no order of the writes explains what the resting clients have read.
+func (c *clients) judge() error {
+	writes, reads := c.recorder.Counts()
+	c.writes, c.reads = c.writes+writes, c.reads+reads
+	return c.recorder.Check()
+}
+
+// client is one of them.
+type client struct {
+	*clients
+	number  int
+	random  *rand.Rand
+	token   string
+	bids    []placed
+	last    [2]lsn.Position // Commit-LSN and Read-LSN
+	history *clienthistory.Recorder
+}
+
+type placed struct {
+	list  clienthistory.List
+	price int32
+	id    int64
+}
+
+func (c *client) login(t testing.TB) {
+	t.Helper()
+	who := map[string]string{"login": fmt.Sprintf("client-%d-%s", c.number, uuid.NewString()[:8]), "password": "a password"}
+	if status, _, answer := c.send(http.MethodPost, "/v1/users", "", who); status != http.StatusCreated {
+		t.Fatalf("user: %d %s", status, answer)
+	}
+	status, _, answer := c.send(http.MethodPost, "/v1/login", "", who)
+	var token struct {
+		AccessToken string `json:"access_token"`
+	}
+	if err := json.Unmarshal(answer, &token); err != nil || status != http.StatusOK {
+		t.Fatalf("login: %d %s %v", status, answer, err)
+	}
+	c.token = token.AccessToken
+}
+
+// send returns status 0 if there was no answer.
+func (c *client) send(method, path, key string, body any) (status int, at lsn.Position, answer []byte) {
+	var in io.Reader
+	if body != nil {
+		in = bytes.NewReader(encode(body))
+	}
+	request, err := http.NewRequest(method, c.command+path, in)
+	if err != nil {
+		return 0, at, nil
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+c.token)
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
+	response, err := c.readers.client.Do(request)
+	if err != nil {
+		return 0, at, nil
+	}
+	defer response.Body.Close()
+	if answer, err = io.ReadAll(response.Body); err != nil {
+		return 0, at, nil
+	}
+	if text := response.Header.Get("Commit-LSN"); text != "" {
+		if at, err = lsn.ParsePosition(text); err != nil {
+			return 0, at, answer
+		}
+	}
+	return response.StatusCode, at, answer
+}
+
+func (c *client) run(ctx context.Context, t testing.TB) {
+	tick := time.NewTicker(clientEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		c.working.RLock()
+		var err error
+		if ctx.Err() == nil {
+			err = c.act(ctx)
+		}
+		c.working.RUnlock()
+		if err != nil && ctx.Err() == nil {
+			t.Error(err)
+			return
+		}
+	}
+}
+
+func (c *client) act(ctx context.Context) error {
+	if c.history != c.recorder { // another history
+		c.history, c.bids, c.last = c.recorder, nil, [2]lsn.Position{}
+	}
+	switch n := c.random.IntN(10); {
+	case n < 3 || n < 5 && len(c.bids) == 0:
+		return c.bid()
+	case n < 5:
+		return c.cancel()
+	}
+	return c.look(ctx)
+}
+
+// bid retries with its key, as a client should who has got no answer.
+func (c *client) bid() error {
+	p := placed{list: clientLists[c.random.IntN(len(clientLists))], price: c.price.Add(1)}
+	key := uuid.NewString()
+	call := c.recorder.Add(c.number, p.list, p.price)
+	for range 2 {
+		status, at, answer := c.send(http.MethodPost, fmt.Sprintf("/v1/raffles/%d/bids", p.list.Raffle), key,
+			map[string]any{"size": p.list.Size, "price": p.price})
+		switch {
+		case status == http.StatusCreated:
+			var b bidDocument
+			if err := json.Unmarshal(answer, &b); err != nil {
+				return err
+			}
+			call.Done(at.LSN)
+			p.id = b.ID
+			c.bids = append(c.bids, p)
+			c.last[0] = at
+			return nil
+		case status != 0 && status < 500:
+			return fmt.Errorf("bid: %d %s", status, answer)
+		}
+	}
+	c.refused.Add(1)
+	call.Lost()
+	return nil
+}
+
+func (c *client) cancel() error {
+	i := c.random.IntN(len(c.bids))
+	p := c.bids[i]
+	c.bids = slices.Delete(c.bids, i, i+1)
+	call := c.recorder.Remove(c.number, p.list, p.price)
+	status, at, answer := c.send(http.MethodDelete, fmt.Sprintf("/v1/raffles/%d/bids/%d", p.list.Raffle, p.id), "", nil)
+	switch {
+	case status == http.StatusNoContent:
+		call.Done(at.LSN)
+		c.last[0] = at
+	case status == 0 || status >= 500 || status == http.StatusNotFound: // truncated or lost with its history
+		call.Lost()
+	default:
+		return fmt.Errorf("cancel: %d %s", status, answer)
+	}
+	return nil
+}
+
+// look reads a list: any state of it, its own writes, or no less than before.
+func (c *client) look(ctx context.Context) error {
+	l := clientLists[c.random.IntN(len(clientLists))]
+	a := &answer{body: body{list: list{l.Raffle, l.Size}}, forced: c.readers.paths[c.random.IntN(len(c.readers.paths))]}
+	if n := c.random.IntN(3); n < 2 {
+		a.min = c.last[n]
+	}
+	call := c.recorder.Read(c.number, l, a.min.LSN)
+	if err := c.readers.read(ctx, a); err != nil {
+		return err
+	}
+	switch a.status {
+	case http.StatusOK:
+	case http.StatusServiceUnavailable:
+		return nil
+	default: // the position was lost
+		c.last = [2]lsn.Position{}
+		return nil
+	}
+	var page struct{ Bids []bidDocument }
+	if err := json.Unmarshal(a.text, &page); err != nil {
+		return err
+	}
+	var prices []int32
+	for _, b := range page.Bids {
+		prices = append(prices, int32(b.Price))
+	}
+	call.Done(a.at.LSN, prices...)
+	c.last[1] = a.at
+	return nil
+}
