@@ -77,7 +77,7 @@ var rests = []event{
 	{"rest", func(h *history) { <-time.After(time.Duration(h.random.IntN(30)) * time.Millisecond) }},
 	{"rest longer", func(h *history) { <-time.After(time.Duration(h.random.IntN(120)) * time.Millisecond) }},
 	{"catch up", func(h *history) {
-		if !h.anyStopped() {
+		if len(h.pending) == 0 { // nothing stands still
 			h.reached()
 		}
 	}},
@@ -114,20 +114,27 @@ var faults = []event{
 
 func (h *history) any() *replicator { return h.replicators[h.random.IntN(len(h.replicators))] }
 
-func (h *history) anyStopped() bool {
-	return slices.ContainsFunc(h.replicators, func(r *replicator) bool { return r.stopped > 0 })
-}
-
+// stop pauses a replicator for a while, unless it is paused already.
 func (r *replicator) stop(h *history) {
+	if r.stopped {
+		return
+	}
 	r.Pause(h.t)
-	r.stopped = 1 + h.random.IntN(4)
+	r.stopped = true
+	pid := r.PID()
+	h.after(1+h.random.IntN(4), "resume", func() {
+		if r.stopped && r.PID() == pid { // else it was killed meanwhile
+			r.Resume(h.t)
+			r.stopped = false
+		}
+	})
 }
 
 // restart kills replicators, stopped or not.
 func (h *history) restart(meanwhile func(), replicators ...*replicator) {
 	for _, r := range replicators {
 		r.Kill(h.t)
-		r.stopped = 0
+		r.stopped = false
 	}
 	meanwhile()
 	for _, r := range replicators {

@@ -30,8 +30,9 @@ type branch struct {
 	begun time.Time // no read that ended before it was answered from this branch
 	known time.Time // from then on everybody can know that the branch before is left
 
-	db   *pgx.Conn
-	slot string
+	db     *pgx.Conn
+	slot   string
+	pulled lsn.LSN // after a crash the slot gives again what it gave before
 }
 
 // newOracle begins on a primary that nobody writes to meanwhile.
@@ -102,7 +103,8 @@ func (b *branch) pull(ctx context.Context) error {
 			open = commit{}
 		case "COMMIT":
 			open.end = lsn.LSN(at) // of a commit, the slot gives the end
-			if len(open.changes) > 0 {
+			if len(open.changes) > 0 && open.end > b.pulled {
+				b.pulled = open.end
 				b.log = append(b.log, open)
 			}
 		default:

@@ -21,6 +21,9 @@ type worker struct {
 	other       *pgx.Conn // a second session
 	replicators []*replicator
 	oracle      *oracle
+	pair        *pair // nil without a standby
+	conns       []*pgx.Conn
+	slowest     time.Duration // from a fork to a checkpoint on the right line
 	readers     *readers
 	clients     *clients
 	backup      *backup
@@ -32,10 +35,10 @@ type worker struct {
 	spent       map[string]time.Duration
 }
 
-// replicator is a process and for how many events more it is stopped.
+// replicator is a process that may be stopped.
 type replicator struct {
 	*testenv.Program
-	stopped int
+	stopped bool
 }
 
 // newWorker makes a worker with a database on the shared cluster.
@@ -138,6 +141,9 @@ func (w *worker) enough() {
 func (w *worker) report(t *testing.T) {
 	t.Logf("%d histories in %v: right reads %v, refused %v; clients: %d writes, %d of them refused, %d reads",
 		w.histories, time.Since(w.begun).Round(time.Second), w.judged, w.refused, w.clients.writes, w.clients.refused.Load(), w.clients.reads)
+	if w.slowest > 0 {
+		t.Logf("the slowest fork was followed after %v", w.slowest.Round(time.Millisecond))
+	}
 	for _, what := range slices.SortedFunc(maps.Keys(w.spent), func(a, b string) int { return int(w.spent[b] - w.spent[a]) }) {
 		t.Logf("  %-45s %v", what, w.spent[what].Round(time.Millisecond))
 	}

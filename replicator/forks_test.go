@@ -1,0 +1,183 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+// chooseFork says how the primary's line is split in a history: by a promotion of the standby while the
+// primary is dead, frozen or cut off, or by a restore of the primary from a copy of the history's beginning.
+func (h *history) chooseFork() func(*history) {
+	switch h.random.IntN(5) {
+	case 0:
+		return func(h *history) { h.promote("dead") }
+	case 1:
+		return func(h *history) { h.promote("frozen") }
+	case 2:
+		return func(h *history) { h.promote("cut off") }
+	}
+	at, slots := h.lsn(), h.random.IntN(2) == 0
+	h.must(h.oracle.present().pull(h.ctx))
+	copied := h.pair.nodes[h.pair.primary].Backup(h.t)
+	return func(h *history) { h.restorePrimary(copied, at, slots) }
+}
+
+// promote promotes the standby. The old primary comes back later, writable and with commits of its own, and
+// joins the new one at last.
+func (h *history) promote(how string) {
+	h.settle()
+	h.clients.rest()
+	oldPrimary, standby := h.pair.nodes[h.pair.primary], h.pair.standby()
+	way := h.pair.ways[h.pair.primary]
+	standby.WaitReplay(h.t)
+	loses := how != "cut off" && h.random.IntN(2) == 0
+	if loses {
+		h.tell("commits that the standby does not get", func() {
+			standby.Kill(h.t)
+			h.exec(insertFew, 1+h.random.IntN(40))
+			if h.random.IntN(2) == 0 {
+				h.reached()
+			}
+		})
+	}
+	left := h.oracle.present()
+	h.must(left.pull(h.ctx))
+	h.tell("the primary is "+how, func() {
+		switch how {
+		case "dead":
+			oldPrimary.Kill(h.t)
+		case "frozen":
+			oldPrimary.Pause(h.t)
+		default:
+			way.BlackHole(true)
+		}
+	})
+	if loses {
+		standby.Start(h.t)
+	}
+	begun := time.Now()
+	h.told = append(h.told, begun.Format("05.000")+" promotion")
+	standby.Promote(h.t)
+	h.pair.primary = 1 - h.pair.primary
+	h.joinBranch(left, standby.Timeline(h.t), h.switchPoint(standby), begun)
+	h.onTheRightLine(begun, 0)
+	h.after(1+h.random.IntN(3), "the old primary is back", func() {
+		switch how {
+		case "dead":
+			oldPrimary.Start(h.t)
+		case "frozen":
+			oldPrimary.Resume(h.t)
+		default:
+			way.BlackHole(false)
+		}
+		oldPrimary.Exec(h.t, insertFew, 1+h.random.IntN(500))
+		h.pullFrom(left, oldPrimary)
+		h.after(1+h.random.IntN(5), "the old primary joins the new one", func() {
+			h.pullFrom(left, oldPrimary)
+			oldPrimary.Kill(h.t)
+			oldPrimary.Rejoin(h.t, standby)
+		})
+	})
+}
+
+// pullFrom pulls what was committed on a line that was left.
+func (h *history) pullFrom(b *branch, node *testenv.Postgres) {
+	b.db = h.dial(node) // the connection of before did not survive
+	h.must(b.pull(h.ctx))
+}
+
+// switchPoint is where the node's timeline begins, as the server tells it.
+func (h *history) switchPoint(node *testenv.Postgres) lsn.LSN {
+	timeline := node.Timeline(h.t)
+	var text string
+	h.must(h.dial(node).QueryRow(h.ctx, fmt.Sprintf("SELECT pg_read_file('pg_wal/%08X.history')", timeline)).Scan(&text))
+	lines := regexp.MustCompile(`(?m)^(\d+)\t([0-9A-F]+/[0-9A-F]+)`).FindAllStringSubmatch(text, -1)
+	last := lines[len(lines)-1]
+	if parent, err := strconv.Atoi(last[1]); err != nil || parent >= int(timeline) {
+		h.t.Fatalf("history of timeline %d: %s", timeline, text)
+	}
+	at, err := lsn.Parse(last[2])
+	h.must(err)
+	return at
+}
+
+// restorePrimary replaces the primary by a copy of the history's beginning, which grows past what Redis
+// holds. The standby has followed the lost line and is made anew later.
+func (h *history) restorePrimary(copied *testenv.Backup, at lsn.LSN, slots bool) {
+	h.settle()
+	h.clients.rest()
+	h.exec(insertFew, 1+h.random.IntN(40)) // something is lost
+	if h.random.IntN(2) == 0 {
+		h.reached()
+	}
+	before, err := h.checkpoint()
+	if err != nil {
+		before = readmodel.Checkpoint{}
+	}
+	primary, standby, way := h.pair.nodes[h.pair.primary], h.pair.standby(), h.pair.ways[h.pair.primary]
+	left := h.oracle.present()
+	h.must(left.pull(h.ctx))
+	grows := h.random.IntN(3) > 0
+	if grows { // before a replicator sees it
+		way.Refuse(h.t, true)
+	}
+	begun := time.Now()
+	h.tell("restore the primary", func() {
+		primary.Kill(h.t)
+		primary.Restore(h.t, copied)
+		if !slots {
+			primary.RemoveSlots(h.t)
+		}
+		primary.Start(h.t)
+	})
+	h.joinBranch(left, primary.Timeline(h.t), at, begun)
+	h.exec("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", left.slot)
+	if grows {
+		h.tell("grow past the checkpoint", func() {
+			for h.lsn() <= before.LSN {
+				h.exec(insertFew, 500)
+			}
+		})
+		way.Refuse(h.t, false)
+	}
+	h.onTheRightLine(begun, before.Epoch)
+	h.after(1+h.random.IntN(6), "the standby is made anew", func() {
+		standby.Kill(h.t)
+		standby.Rejoin(h.t, primary)
+	})
+}
+
+// joinBranch has the oracle and the clients follow.
+func (h *history) joinBranch(left *branch, timeline uint32, at lsn.LSN, begun time.Time) {
+	h.t.Helper()
+	h.backup = nil // the next history needs one of this line
+	h.reconnect()
+	h.must(h.oracle.fork(h.ctx, h.dial(h.pair.nodes[h.pair.primary]), timeline, at, begun))
+	h.clients.recorder.Fork(at)
+	h.pair.front.SetTarget(h.pair.nodes[h.pair.primary].Addr())
+	h.pair.front.Cut()
+}
+
+// onTheRightLine waits until Redis holds what the new line holds. The clients go on then: no request is
+// open while a line is left. An epoch of the lost line can't become right.
+func (h *history) onTheRightLine(begun time.Time, lost readmodel.Epoch) {
+	h.tell("a checkpoint on the right line", func() {
+		want := h.oracle.present()
+		at := h.lsn()
+		testenv.EventuallyNoError(h.t, patience, "a checkpoint on the right line", func() error {
+			c, err := h.checkpoint()
+			if err == nil && (c.Timeline != want.timeline || c.LSN < at || c.Applying || c.Epoch <= lost) {
+				err = fmt.Errorf("it is %s, want %d-%s", c, want.timeline, at)
+			}
+			return err
+		})
+	})
+	h.slowest = max(h.slowest, time.Since(begun))
+	h.clients.goOn()
+}
