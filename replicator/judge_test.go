@@ -162,12 +162,24 @@ func (a *answer) compare(now *tables) error {
 	if same {
 		return nil
 	}
+	return fmt.Errorf("%d bytes, want %d, more to come: %v%s", len(got), len(want.text), want.more, difference(got, want.text))
+}
+
+// difference names the bids that only one of two pages has, or shows where two bodies differ.
+func difference(got, want []byte) string {
+	var a, b struct{ Bids []bidDocument }
+	if json.Unmarshal(got, &a) == nil && json.Unmarshal(append(bytes.Clone(want), "null}"...), &b) == nil {
+		only := func(x, y []bidDocument) []bidDocument {
+			return slices.DeleteFunc(slices.Clone(x), func(d bidDocument) bool { return slices.Contains(y, d) })
+		}
+		return fmt.Sprintf("; it has %+v too much, and lacks %+v", only(a.Bids, b.Bids), only(b.Bids, a.Bids))
+	}
 	at := 0
-	for at < min(len(got), len(want.text)) && got[at] == want.text[at] {
+	for at < min(len(got), len(want)) && got[at] == want[at] {
 		at++
 	}
-	return fmt.Errorf("%d bytes, want %d, more to come: %v; from byte %d: %s ... want %s ...", len(got), len(want.text), want.more, at,
-		got[max(0, at-100):min(len(got), at+300)], want.text[max(0, at-100):min(len(want.text), at+300)])
+	around := func(text []byte) []byte { return text[max(0, at-100):min(len(text), at+300)] }
+	return fmt.Sprintf("; from byte %d: ...%s... want ...%s...", at, around(got), around(want))
 }
 
 // stale is how long after a fork a read may still be of the line that was left: how long query may need to
