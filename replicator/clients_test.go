@@ -57,7 +57,7 @@ func (w *worker) startClients(n int, primaryURL string) *clients {
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	for i := range n {
-		one := &client{clients: c, number: i, random: rand.New(rand.NewPCG(uint64(i), 2))}
+		one := &client{clients: c, number: i, random: rand.New(rand.NewPCG(uint64(i), 2)), flushed: &sampler{url: w.readers.primary}}
 		one.login(w.t)
 		done.Go(func() { one.run(ctx, w.t) })
 	}
@@ -93,6 +93,7 @@ type client struct {
 	bids    []placed
 	last    [2]lsn.Position // Commit-LSN and Read-LSN
 	history *clienthistory.Recorder
+	flushed *sampler
 }
 
 type placed struct {
@@ -151,6 +152,7 @@ func (c *client) send(method, path, key string, body any) (status int, at lsn.Po
 func (c *client) run(ctx context.Context, t testing.TB) {
 	tick := time.NewTicker(clientEvery)
 	defer tick.Stop()
+	defer c.flushed.close()
 	for {
 		select {
 		case <-ctx.Done():
@@ -237,7 +239,7 @@ func (c *client) look(ctx context.Context) error {
 		a.min = c.last[n]
 	}
 	call := c.recorder.Read(c.number, l, a.min.LSN)
-	if err := c.readers.read(ctx, a); err != nil {
+	if err := c.readers.read(ctx, a, c.flushed); err != nil {
 		return err
 	}
 	switch a.status {
@@ -256,7 +258,7 @@ func (c *client) look(ctx context.Context) error {
 	for _, b := range page.Bids {
 		prices = append(prices, int32(b.Price))
 	}
-	call.Done(a.at.LSN, prices...)
+	call.Shown(a.at.LSN, a.upTo, prices...)
 	c.last[1] = a.at
 	return nil
 }

@@ -65,6 +65,7 @@ func (h *history) promote(how string) {
 	h.told = append(h.told, begun.Format("05.000")+" promotion")
 	standby.Promote(h.t)
 	h.pair.primary = 1 - h.pair.primary
+	h.pair.present.Store(standby)
 	h.joinBranch(left, standby.Timeline(h.t), h.switchPoint(standby), begun)
 	h.onTheRightLine(begun, 0)
 	h.after(1+h.random.IntN(3), "the old primary is back", func() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,12 +17,13 @@ type pair struct {
 	ways    [2]*testenv.Proxy
 	front   *testenv.Proxy
 	primary int // index of nodes
+	present atomic.Pointer[testenv.Postgres]
 
 	synchronous, frozen bool
 }
 
-// URL leads to the primary of the moment.
-func (p *pair) URL(role string) string { return p.nodes[p.primary].URL(role) }
+// URL leads to the primary of the moment. Readers call it too.
+func (p *pair) URL(role string) string { return p.present.Load().URL(role) }
 
 func (p *pair) standby() *testenv.Postgres { return p.nodes[1-p.primary] }
 
@@ -37,6 +39,7 @@ func newPairWorker(t *testing.T, replicators int) *worker {
 	small := []testenv.Option{testenv.Set("wal_keep_size", "64MB"), testenv.Set("max_wal_size", "64MB")}
 	p := &pair{}
 	p.nodes[0] = testenv.StartPostgres(t, small...)
+	p.present.Store(p.nodes[0])
 	p.nodes[1] = p.nodes[0].StartStandby(t, small...)
 	for i, node := range p.nodes {
 		p.ways[i] = testenv.StartProxy(t, node.Addr())
@@ -53,7 +56,7 @@ func newPairWorker(t *testing.T, replicators int) *worker {
 	for range replicators {
 		w.replicators = append(w.replicators, &replicator{Program: w.replicate("PRIMARY_URL=" + primaries)})
 	}
-	w.readers = w.startReaders(2, []string{"redis", "standby", ""}, "PRIMARY_URL="+p.hosts("query", "read-write"),
+	w.readers = w.startReaders(2, []string{"redis", "redis", "standby", "primary", ""}, "PRIMARY_URL="+p.hosts("query", "read-write"),
 		"STANDBY_URL="+p.hosts("query", "prefer-standby"), "REPLICA_URL="+p.nodes[1].URL("query"))
 	w.clients = w.startClients(2, p.front.URL(p.nodes[0].URL("command")))
 	return w

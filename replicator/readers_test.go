@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
@@ -25,7 +28,7 @@ type readers struct {
 	answers []*answer
 	missing []*answer // 404
 	refused map[string]int
-	resting bool
+	primary func() string // URL
 }
 
 // readEvery is the pause of each reader between two reads.
@@ -42,7 +45,7 @@ func (s *system) startReaders(n int, paths []string, environment ...string) *rea
 	}
 	testenv.StartProcess(s.t, testenv.Process{Path: testenv.Binary(s.t, "./query"), Env: append(env, environment...),
 		Ready: fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)})
-	r := &readers{url: fmt.Sprintf("http://127.0.0.1:%d", public), paths: paths, refused: map[string]int{},
+	r := &readers{url: fmt.Sprintf("http://127.0.0.1:%d", public), paths: paths, primary: func() string { return s.dbs.URL("postgres") }, refused: map[string]int{},
 		client: &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: n}}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
@@ -59,6 +62,8 @@ func (s *system) startReaders(n int, paths []string, environment ...string) *rea
 func (r *readers) run(ctx context.Context, t testing.TB, random *rand.Rand) {
 	tick := time.NewTicker(readEvery)
 	defer tick.Stop()
+	flushed := &sampler{url: r.primary}
+	defer flushed.close()
 	var last lsn.Position
 	for {
 		select {
@@ -70,7 +75,7 @@ func (r *readers) run(ctx context.Context, t testing.TB, random *rand.Rand) {
 		if random.IntN(2) == 0 {
 			a.min = last
 		}
-		if err := r.read(ctx, a); err != nil && ctx.Err() == nil {
+		if err := r.read(ctx, a, flushed); err != nil && ctx.Err() == nil {
 			t.Error(err)
 			return
 		}
@@ -97,7 +102,7 @@ func anyBody(random *rand.Rand) (b body) {
 }
 
 // read fails if query answers what it never may.
-func (r *readers) read(ctx context.Context, a *answer) error {
+func (r *readers) read(ctx context.Context, a *answer, flushed *sampler) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+a.body.path(), nil)
 	if err != nil {
 		return err
@@ -120,6 +125,7 @@ func (r *readers) read(ctx context.Context, a *answer) error {
 	a.ended, a.status, a.path = time.Now(), response.StatusCode, response.Header.Get("Read-Path")
 	if a.status == http.StatusOK {
 		a.at, err = lsn.ParsePosition(response.Header.Get("Read-LSN"))
+		a.upTo = flushed.upTo(ctx, a)
 	}
 	r.keep(a)
 	switch a.status {
@@ -153,4 +159,55 @@ func (r *readers) take() (answers, missing []*answer, refused map[string]int) {
 	answers, missing, refused = r.answers, r.missing, r.refused
 	r.answers, r.missing, r.refused = nil, nil, map[string]int{}
 	return answers, missing, refused
+}
+
+// sampler asks the primary what it has flushed.
+type sampler struct {
+	url  func() string
+	conn *pgx.Conn
+}
+
+// sampleTime is how long it waits for a primary that may be frozen.
+const sampleTime = 200 * time.Millisecond
+
+// upTo is a position up to which an answer can hold anything: of Redis its own, of SQL what the primary has
+// flushed now. It is unknown if the primary does not answer or has another timeline.
+func (s *sampler) upTo(ctx context.Context, a *answer) lsn.LSN {
+	if a.path == "redis" {
+		return a.at.LSN
+	}
+	ctx, cancel := context.WithTimeout(ctx, sampleTime)
+	defer cancel()
+	at, err := s.ask(ctx)
+	if err != nil {
+		s.close()
+		return math.MaxUint64
+	}
+	if a.at.Timeline != 0 && a.at.Timeline != at.Timeline || at.LSN < a.at.LSN {
+		return math.MaxUint64
+	}
+	return at.LSN
+}
+
+func (s *sampler) ask(ctx context.Context) (at lsn.Position, err error) {
+	if s.conn == nil {
+		if s.conn, err = pgx.Connect(ctx, s.url()); err != nil {
+			return at, err
+		}
+	}
+	var text string
+	err = s.conn.QueryRow(ctx, `SELECT ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int || '-' || pg_current_wal_flush_lsn()`).Scan(&text)
+	if err != nil {
+		return at, err
+	}
+	return lsn.ParsePosition(text)
+}
+
+func (s *sampler) close() {
+	if s.conn != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), sampleTime)
+		defer cancel()
+		s.conn.Close(ctx)
+		s.conn = nil
+	}
 }

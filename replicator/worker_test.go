@@ -51,7 +51,7 @@ func newWorker(t *testing.T, replicators int) *worker {
 		w.replicators = append(w.replicators, &replicator{Program: w.replicate()})
 	}
 	w.verifyAlways(t)
-	w.readers = w.startReaders(2, []string{"redis"})
+	w.readers = w.startReaders(2, []string{"redis", "redis", "primary"})
 	w.clients = w.startClients(2, db.URL("command"))
 	return w
 }
@@ -145,6 +145,9 @@ func (w *worker) report(t *testing.T) {
 		t.Logf("the slowest fork was followed after %v", w.slowest.Round(time.Millisecond))
 	}
 	for _, what := range slices.SortedFunc(maps.Keys(w.spent), func(a, b string) int { return int(w.spent[b] - w.spent[a]) }) {
+		if w.spent[what] < 100*time.Millisecond*time.Duration(min(w.histories, 20))/10 {
+			break
+		}
 		t.Logf("  %-45s %v", what, w.spent[what].Round(time.Millisecond))
 	}
 }

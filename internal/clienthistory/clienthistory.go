@@ -10,7 +10,8 @@
 //
 //   - A write takes effect at one position: after every position that any client had been told before the
 //     write was sent, and at or before the write's Commit-LSN.
-//   - A read takes effect at its Read-LSN exactly.
+//   - A read takes effect at its Read-LSN exactly, if Redis answers. An answer of SQL shows at least what was
+//     committed at its Read-LSN: it takes effect at or after it, before whatever was committed after the answer.
 //
 // A history is right if such positions exist that each read shows exactly the writes before it. That is
 // linearizability of a set of bids with positions in the place of time. What is promised follows from it:
@@ -61,6 +62,7 @@ type operation struct {
 	known  lsn.LSN // the highest position that any client had been told before
 	min    lsn.LSN // of read: its Min-LSN, 0 if it sent none
 	at     lsn.LSN // Commit-LSN or Read-LSN, 0 if there was no answer
+	upTo   lsn.LSN // of read: the highest position that it may show
 	line   int     // the number of forks before it
 }
 
@@ -114,11 +116,16 @@ func (r *Recorder) Clear(client int) *Call {
 	return r.begin(operation{client: client, kind: clearAll})
 }
 
-// Done ends the call with the answer's position and, of a read, its bids in any order.
-func (c *Call) Done(at lsn.LSN, bids ...int32) {
+// Done ends the call of a write with its Commit-LSN.
+func (c *Call) Done(at lsn.LSN) { c.Shown(at, at) }
+
+// Shown ends the call of a read with its Read-LSN and its bids in any order. upTo is a position at or above
+// all that it shows: the Read-LSN itself for an answer that is exact, what the primary had flushed after the
+// answer was there, or the highest of all if nothing is known.
+func (c *Call) Shown(at, upTo lsn.LSN, bids ...int32) {
 	r, o := c.recorder, c.operation
 	slices.Sort(bids)
-	o.at, o.bids = at, bids
+	o.at, o.upTo, o.bids = at, upTo, bids
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.operations = append(r.operations, o)

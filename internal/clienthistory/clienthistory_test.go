@@ -18,77 +18,92 @@ func TestCheckFindsPlantedFaults(t *testing.T) {
 	}{
 		"right": {func(r *Recorder) {}, ""},
 		"a stale read without Min-LSN": {func(r *Recorder) {
-			r.Read(1, shoes, 0).Done(12, 10)
+			r.Read(1, shoes, 0).Shown(12, 12, 10)
 		}, ""},
 		"read your writes": {func(r *Recorder) {
 			r.Add(1, shoes, 50).Done(50)
-			r.Read(1, shoes, 50).Done(55, 20, 30)
+			r.Read(1, shoes, 50).Shown(55, 55, 20, 30)
 		}, "no order"},
 		"a read below its Min-LSN": {func(r *Recorder) {
-			r.Read(1, shoes, 40).Done(39, 20, 30)
+			r.Read(1, shoes, 40).Shown(39, 39, 20, 30)
 		}, "older than its Min-LSN"},
 		"a cancelled bid": {func(r *Recorder) {
-			r.Read(2, shoes, 40).Done(45, 10, 20, 30)
+			r.Read(2, shoes, 40).Shown(45, 45, 10, 20, 30)
 		}, "no order"},
 		"not a prefix": {func(r *Recorder) { // 30 was committed after 20 and is shown without it
-			r.Read(2, shoes, 0).Done(35, 30)
+			r.Read(2, shoes, 0).Shown(35, 35, 30)
 		}, "no order"},
 		"another path that goes back": {func(r *Recorder) {
 			c := r.Add(1, shoes, 50)
-			r.Read(1, shoes, 0).Done(52, 20, 30, 50)
-			r.Read(2, shoes, 0).Done(54, 20, 30)
+			r.Read(1, shoes, 0).Shown(52, 52, 20, 30, 50)
+			r.Read(2, shoes, 0).Shown(54, 54, 20, 30)
 			c.Done(60)
 		}, "no order"},
 		"something from the future": {func(r *Recorder) {
-			r.Read(2, shoes, 0).Done(60, 20, 30)
+			r.Read(2, shoes, 0).Shown(60, 60, 20, 30)
 			r.Add(1, shoes, 50).Done(61)
-			r.Read(2, shoes, 0).Done(60, 20, 30, 50)
+			r.Read(2, shoes, 0).Shown(60, 60, 20, 30, 50)
 		}, "no order"},
 		"a commit without a position of its own": {func(r *Recorder) {
-			r.Read(2, shoes, 0).Done(60, 20, 30)
+			r.Read(2, shoes, 0).Shown(60, 60, 20, 30)
 			r.Add(1, shoes, 50).Done(60)
 		}, "was known before"},
 		"a write without an answer that comes late": {func(r *Recorder) {
 			r.Add(1, shoes, 50).Lost()
-			r.Read(2, shoes, 0).Done(60, 20, 30)
-			r.Read(2, shoes, 0).Done(70, 20, 30, 50)
+			r.Read(2, shoes, 0).Shown(60, 60, 20, 30)
+			r.Read(2, shoes, 0).Shown(70, 70, 20, 30, 50)
 		}, ""},
 		"a write without an answer that goes again": {func(r *Recorder) {
 			r.Add(1, shoes, 50).Lost()
-			r.Read(2, shoes, 0).Done(60, 20, 30, 50)
-			r.Read(2, shoes, 0).Done(70, 20, 30)
+			r.Read(2, shoes, 0).Shown(60, 60, 20, 30, 50)
+			r.Read(2, shoes, 0).Shown(70, 70, 20, 30)
+		}, "no order"},
+		"an answer of SQL that shows more than its position": {func(r *Recorder) {
+			c := r.Add(1, shoes, 50)
+			r.Read(2, shoes, 0).Shown(45, 55, 20, 30, 50)
+			c.Done(60)
+		}, ""},
+		"an answer of SQL that lacks what its position covers": {func(r *Recorder) {
+			r.Add(1, shoes, 50).Done(60)
+			r.Read(2, shoes, 0).Shown(60, 70, 20, 30)
+		}, "no order"},
+		"an answer of SQL that shows what was flushed later": {func(r *Recorder) {
+			c := r.Add(1, shoes, 50)
+			r.Read(2, shoes, 0).Shown(45, 55, 20, 30, 50)
+			r.Read(2, shoes, 0).Shown(56, 56, 20, 30)
+			c.Done(60)
 		}, "no order"},
 		"cleared": {func(r *Recorder) {
 			c := r.Clear(0)
 			r.Add(1, shoes, 50).Done(45)
 			c.Done(50)
-			r.Read(2, shoes, 0).Done(60, 50)
+			r.Read(2, shoes, 0).Shown(60, 60, 50)
 		}, ""},
 		"a bid that a clear leaves": {func(r *Recorder) {
 			r.Clear(0).Done(50)
-			r.Read(2, shoes, 0).Done(60, 20)
+			r.Read(2, shoes, 0).Shown(60, 60, 20)
 		}, "no order"},
 		"a fork": {func(r *Recorder) {
 			r.Add(1, shoes, 50).Done(60)
 			r.Fork(45)
-			r.Read(1, shoes, 0).Done(44, 20, 30) // of the line that both have
+			r.Read(1, shoes, 0).Shown(44, 44, 20, 30) // of the line that both have
 			r.Add(1, shoes, 60).Done(50)
-			r.Read(1, shoes, 0).Done(50, 20, 30, 60)
+			r.Read(1, shoes, 0).Shown(50, 50, 20, 30, 60)
 		}, ""},
 		"a fork that keeps a commit at whose position it was not yet": {func(r *Recorder) {
 			r.Add(1, shoes, 50).Done(60)
 			r.Fork(45)
-			r.Read(1, shoes, 0).Done(50, 20, 30, 50)
+			r.Read(1, shoes, 0).Shown(50, 50, 20, 30, 50)
 		}, ""},
 		"a fork that loses what it had": {func(r *Recorder) {
 			r.Fork(45)
-			r.Read(1, shoes, 0).Done(50, 20)
+			r.Read(1, shoes, 0).Shown(50, 50, 20)
 		}, "line 2"},
 		"a read of a lost history": {func(r *Recorder) {
 			r.Add(1, shoes, 50).Done(60)
 			r.Fork(45)
 			r.Add(1, shoes, 60).Done(50)
-			r.Read(1, shoes, 0).Done(60, 20, 30, 50)
+			r.Read(1, shoes, 0).Shown(60, 60, 20, 30, 50)
 		}, "line 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -98,7 +113,7 @@ func TestCheckFindsPlantedFaults(t *testing.T) {
 			r.Add(1, List{1, 280}, 15).Done(25)
 			r.Add(2, shoes, 30).Done(30)
 			r.Remove(1, shoes, 10).Done(40)
-			r.Read(2, shoes, 20).Done(42, 30, 20)
+			r.Read(2, shoes, 20).Shown(42, 42, 30, 20)
 			c.record(r)
 			err := r.Check()
 			if (err == nil) != (c.wrong == "") || err != nil && !strings.Contains(err.Error(), c.wrong) {
@@ -164,7 +179,7 @@ func simulate(random *rand.Rand) *Recorder {
 			for states[seen] == nil && seen > 1 {
 				seen--
 			}
-			r.Read(3, shoes, 0).Done(seen, append([]int32{}, states[seen]...)...)
+			r.Read(3, shoes, 0).Shown(seen, seen, append([]int32{}, states[seen]...)...)
 		}
 	}
 	return r
