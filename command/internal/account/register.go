@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
@@ -49,7 +48,7 @@ func CheckPassword(password string) error {
 
 // Register makes a bidder of a login and a password that were checked. Hashing takes its turn with the
 // password checks, and only so many registrations wait that logins find places. Errors: ErrTaken,
-// ErrBusy, ErrUnavailable, primary.ErrUnknownOutcome.
+// ErrBusy, ErrUnavailable.
 func (l *Logins) Register(ctx context.Context, login, password string) (User, error) {
 	u, err := l.register(ctx, login, password)
 	l.registrations.WithLabelValues(label(err)).Inc()
@@ -66,11 +65,6 @@ func (l *Logins) register(ctx context.Context, login, password string) (User, er
 	default:
 		return User{}, ErrBusy
 	}
-	leave, err := l.checks.enter()
-	if err != nil {
-		return User{}, err
-	}
-	defer leave()
 	other, err := l.find(ctx, login) // spares the hash
 	if err != nil {
 		return User{}, err
@@ -84,14 +78,12 @@ func (l *Logins) register(ctx context.Context, login, password string) (User, er
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), findLimit)
 	defer cancel()
-	var added []writedb.User
-	_, err = l.conns.Transact(ctx, primary.Step{SQL: writedb.AddUser, Args: []any{login, hash},
-		Read: primary.RowsInto(&added, pgx.RowToStructByPos[writedb.User])})
-	switch {
-	case err != nil:
-		return User{}, err
-	case len(added) == 0:
+	row, err := writedb.New(l.pool).AddUser(ctx, writedb.AddUserParams{Login: login, PasswordHash: hash})
+	if errors.Is(err, pgx.ErrNoRows) {
 		return User{}, ErrTaken
 	}
-	return User{ID: added[0].ID, Login: added[0].Login, Role: added[0].Role}, nil
+	if err != nil {
+		return User{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return User{ID: row.ID, Login: row.Login, Role: row.Role}, nil
 }

@@ -2,6 +2,7 @@ package primary
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -13,12 +14,18 @@ var heldSession = map[string]string{
 	"tcp_keepalives_idle":  "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3",
 }
 
-// Connect makes a connection outside the sets, for locks of a session. It has to be used more often than
+// Connect makes a connection outside the pool, for locks of a session. It has to be used more often than
 // every 5 s, or the server ends it.
 func Connect(ctx context.Context, url string) (*pgx.Conn, error) {
-	hosts, err := hostsOf(url, session, heldSession)
+	config, err := ParseURL(url)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("primary: %w", err)
 	}
-	return connect(ctx, hosts)
+	for _, settings := range []map[string]string{session, heldSession} {
+		for name, value := range settings {
+			config.ConnConfig.RuntimeParams[name] = value
+		}
+	}
+	config.ConnConfig.ConnectTimeout = connectTimeout
+	return pgx.ConnectConfig(ctx, config.ConnConfig)
 }

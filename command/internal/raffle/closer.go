@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,9 +21,8 @@ const (
 	closerLock  = 0x7079_7261_6d69_6401
 	look        = 100 * time.Millisecond
 	reconnect   = 500 * time.Millisecond
-	rest        = 500 * time.Millisecond // of a raffle that could not be closed
-	closesAtMax = 200                    // in one look
-	closesAside = 4                      // at once
+	closesAtMax = 200 // in one look
+	closesAside = 4   // at once
 )
 
 // Closer closes raffles when their time is over. Any number may run: the one whose session holds the
@@ -53,15 +51,12 @@ func NewCloser(url string, store *Store, keep time.Duration, log *slog.Logger, r
 
 // Run works until ctx ends and returns its error; whatever else goes wrong is tried again.
 func (c *Closer) Run(ctx context.Context) error {
-	for reported := ""; ; {
+	for {
 		err := c.session(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if text := fmt.Sprint(err); text != reported { // a primary that is away is reported once
-			c.log.WarnContext(ctx, "the closer's session ended", "error", err)
-			reported = text
-		}
+		c.log.WarnContext(ctx, "the closer's session ended", "error", err)
 		if err := pause(ctx, reconnect); err != nil {
 			return err
 		}
@@ -108,59 +103,48 @@ func (c *Closer) work(ctx context.Context, conn *pgx.Conn) error {
 	return g.Wait()
 }
 
-// closeOnTime asks over the connection that holds the lock: while that answers, the lock is held. A look
-// that finds a full page goes on behind it, so raffles that can't be closed keep none behind them.
+// closeOnTime asks over the connection that holds the lock: while that answers, the lock is held.
 func (c *Closer) closeOnTime(ctx context.Context, conn *pgx.Conn) error {
 	q := writedb.New(conn)
-	page := writedb.DueRafflesParams{Most: closesAtMax}
-	resting := make(map[int64]time.Time)
 	for {
 		var due []writedb.DueRafflesRow
 		err := within(ctx, func(ctx context.Context) (err error) {
-			due, err = q.DueRaffles(ctx, page)
+			due, err = q.DueRaffles(ctx, closesAtMax)
 			return err
 		})
 		if err != nil {
 			return fmt.Errorf("due raffles: %w", err)
 		}
-		c.closeAll(ctx, due, resting)
-		if len(due) == closesAtMax {
-			last := due[len(due)-1]
-			page.AfterEnds, page.AfterID = last.EndsAt, last.ID
-			continue
+		if closed := c.closeAll(ctx, due); closed == closesAtMax {
+			continue // there are more
 		}
-		page.AfterEnds, page.AfterID = time.Time{}, 0
 		if err := pause(ctx, look); err != nil {
 			return err
 		}
 	}
 }
 
-// closeAll tries each raffle that does not rest. One that fails rests for a moment and hinders no other.
-func (c *Closer) closeAll(ctx context.Context, due []writedb.DueRafflesRow, resting map[int64]time.Time) {
-	now := time.Now()
-	maps.DeleteFunc(resting, func(_ int64, until time.Time) bool { return now.After(until) })
-	var mu sync.Mutex
+// closeAll tries each and returns how many it closed; one that fails is due again at the next look and
+// hinders no other.
+func (c *Closer) closeAll(ctx context.Context, due []writedb.DueRafflesRow) int {
+	var closed atomic.Int64
 	var g errgroup.Group
 	g.SetLimit(closesAside)
 	for _, d := range due {
-		mu.Lock()
-		_, rests := resting[d.ID]
-		mu.Unlock()
-		if rests || ctx.Err() != nil {
-			continue
+		if ctx.Err() != nil {
+			break
 		}
 		g.Go(func() error {
 			if _, _, err := c.store.Close(ctx, d.ID, ByTime); err != nil {
 				c.log.WarnContext(ctx, "raffle not closed yet", "raffle", d.ID, "ends_at", d.EndsAt, "error", err)
-				mu.Lock()
-				defer mu.Unlock()
-				resting[d.ID] = now.Add(rest)
+				return nil
 			}
+			closed.Add(1)
 			return nil
 		})
 	}
 	_ = g.Wait() // none returns an error
+	return int(closed.Load())
 }
 
 // within ends a statement whose server can't be heard any more, which else would be waited for for minutes.
