@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/oklog/run"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -56,19 +55,20 @@ func serve(ctx context.Context, config *Config) (err error) {
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	pool, err := primary.Open(config.PrimaryURL, reg)
+	server, err := primary.Open(config.PrimaryURL, reg)
 	if err != nil {
 		return err
 	}
-	defer primary.Close(pool)
+	defer server.Close()
 	web.TuneGC()
 	servers, err := web.Listen(log, config.ListenAddr, config.AdminAddr)
 	if err != nil {
 		return err
 	}
-	bids := bid.NewBatcher(bid.NewStore(pool, reg), config.limits(), time.Now, reg)
+	store := bid.NewStore(server, config.BidLanes+1, reg) // the lanes, and the bid that waits for none
+	bids := bid.NewBatcher(store, config.limits(), time.Now, log, reg)
 	defer bids.Close() // after the listeners: nothing is queued any more
-	raffles := raffle.NewStore(pool, reg)
+	raffles := raffle.NewStore(server, reg)
 	heartbeat, err := writer.New(config.PrimaryURL, log, reg)
 	if err != nil {
 		return err
@@ -76,7 +76,9 @@ func serve(ctx context.Context, config *Config) (err error) {
 	closer := raffle.NewCloser(config.PrimaryURL, raffles, config.KeyRetention, log, reg)
 	var group run.Group
 	group.Add(run.ContextHandler(ctx))
-	servers.AddTo(&group, routes(config, keys, pool, bids, raffles, reg).Handler(log, reg), web.Admin(reg, primary.Writable(pool)))
+	a := routes(config, keys, server, reg)
+	a.Bids, a.Cancels, a.Raffles = bids, bid.NewCancels(store), raffles
+	servers.AddTo(&group, a.Handler(log, reg), web.Admin(reg, primary.Writable(server)))
 	background, stop := context.WithCancel(context.Background())
 	group.Add(func() error { return keys.Run(background) }, func(error) { stop() })
 	group.Add(func() error { return closer.Run(background) }, func(error) { stop() })
@@ -88,13 +90,12 @@ func serve(ctx context.Context, config *Config) (err error) {
 	return err
 }
 
-func routes(config *Config, keys *auth.Folder, pool *pgxpool.Pool, bids api.Bids, raffles *raffle.Store, reg prometheus.Registerer) *api.API {
+// routes is the API without bids and raffles.
+func routes(config *Config, keys *auth.Folder, server *primary.Server, reg prometheus.Registerer) *api.API {
 	signer := auth.NewSigner(keys, config.TokenTTL, time.Now)
 	return &api.API{
-		Bids:     bids,
-		Raffles:  raffles,
 		Limits:   limit.NewGuard(config.RateLimit, config.TrustedProxies, reg),
-		Logins:   account.NewLogins(pool, signer, runtime.GOMAXPROCS(0), loginsWaiting, reg),
+		Logins:   account.NewLogins(server, signer, runtime.GOMAXPROCS(0), loginsWaiting, reg),
 		Keys:     keys,
 		Verifier: auth.NewVerifier(keys, time.Now),
 		OpenAPI:  document,

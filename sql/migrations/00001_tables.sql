@@ -35,8 +35,8 @@ CREATE INDEX raffles_due ON raffles (ends_at) WHERE closed_at IS NULL;
 CREATE SEQUENCE bid_ids;
 
 -- The raffle leads the primary key, so the table can be distributed by raffle without a rewrite.
--- No foreign keys: a bid locks its raffle and looks up its user in the inserting statement, neither can
--- be deleted, and their checks would cost more than any index (see ARCHITECTURE.md).
+-- No foreign keys: a bid takes its raffle's lock and looks up its user in the inserting statement, neither
+-- can be deleted, and their checks would cost more than any index (see ARCHITECTURE.md).
 CREATE TABLE bids (
     raffle_id       bigint      NOT NULL,
     id              bigint      NOT NULL DEFAULT nextval('bid_ids'),

@@ -4,7 +4,6 @@
 -- +goose Up
 GRANT SELECT, INSERT ON users TO command;
 GRANT SELECT ON products TO command;
--- UPDATE on raffles also allows SELECT ... FOR SHARE, which every bid takes.
 GRANT SELECT, INSERT, UPDATE ON raffles TO command;
 GRANT SELECT, INSERT, DELETE ON bids TO command;
 GRANT SELECT, INSERT ON cancelled_bids TO command;

@@ -10,23 +10,11 @@ import (
 	"time"
 )
 
-const BeforeCommit = `-- name: BeforeCommit :exec
-SELECT before_commit()
-`
-
-// The last statement of a transaction whose CommitPosition is asked.
-func (q *Queries) BeforeCommit(ctx context.Context) error {
-	_, err := q.db.Exec(ctx, BeforeCommit)
-	return err
-}
-
 const CancelBid = `-- name: CancelBid :many
-WITH raffle AS MATERIALIZED (
-    SELECT r.id, r.ends_at, r.closed_at FROM raffles r WHERE r.id = $1 FOR SHARE
-), moved AS (
-    DELETE FROM bids b USING raffle r
-    WHERE b.raffle_id = r.id AND b.id = $2 AND b.user_id = $3
-      AND r.closed_at IS NULL AND r.ends_at > clock_timestamp()
+WITH moved AS (
+    DELETE FROM bids b USING raffles r
+    WHERE b.raffle_id = $1 AND b.id = $2 AND b.user_id = $3 AND r.id = $1
+      AND current_setting('pyramid.refused') = '{}' AND r.closed_at IS NULL AND r.ends_at > clock_timestamp()
     RETURNING b.raffle_id, b.id, b.user_id, b.size, b.price, b.quantity, b.created_at, b.idempotency_key, b.request_hash
 )
 INSERT INTO cancelled_bids (raffle_id, id, user_id, size, price, quantity, created_at, idempotency_key, request_hash, cancelled_at)
@@ -42,6 +30,7 @@ type CancelBidParams struct {
 }
 
 // Moves the user's bid to cancelled_bids if the raffle is open; no row: it did not (see FindBid for why).
+// Follows ShareRaffles.
 func (q *Queries) CancelBid(ctx context.Context, arg CancelBidParams) ([]int64, error) {
 	rows, err := q.db.Query(ctx, CancelBid, arg.RaffleID, arg.ID, arg.UserID)
 	if err != nil {
@@ -60,19 +49,6 @@ func (q *Queries) CancelBid(ctx context.Context, arg CancelBidParams) ([]int64, 
 		return nil, err
 	}
 	return items, nil
-}
-
-const CommitPosition = `-- name: CommitPosition :one
-SELECT commit_position()::text AS position
-`
-
-// Asked on the same connection after the commit: a position at or past the commit's end, which readers can
-// reach even while commits of others wait for a standby.
-func (q *Queries) CommitPosition(ctx context.Context) (string, error) {
-	row := q.db.QueryRow(ctx, CommitPosition)
-	var position string
-	err := row.Scan(&position)
-	return position, err
 }
 
 const FindBid = `-- name: FindBid :one
@@ -99,21 +75,26 @@ func (q *Queries) FindBid(ctx context.Context, arg FindBidParams) (FindBidRow, e
 	return i, err
 }
 
-const FindKey = `-- name: FindKey :one
-SELECT b.id, b.size, b.price, b.quantity, b.created_at, b.request_hash
-FROM bids b WHERE b.raffle_id = $1 AND b.user_id = $2 AND b.idempotency_key = $3::text
+const FindKeys = `-- name: FindKeys :many
+WITH k AS MATERIALIZED (
+    SELECT unnest($1::bigint[]) AS raffle_id, unnest($2::bigint[]) AS user_id, unnest($3::text[]) AS key,
+           generate_subscripts($3::text[], 1) AS ord
+)
+SELECT k.ord::integer AS ord, b.id, b.size, b.price, b.quantity, b.created_at, b.request_hash
+FROM k JOIN bids b ON b.raffle_id = k.raffle_id AND b.user_id = k.user_id AND b.idempotency_key = k.key
 UNION ALL
-SELECT c.id, c.size, c.price, c.quantity, c.created_at, c.request_hash
-FROM cancelled_bids c WHERE c.raffle_id = $1 AND c.user_id = $2 AND c.idempotency_key = $3::text
+SELECT k.ord::integer, c.id, c.size, c.price, c.quantity, c.created_at, c.request_hash
+FROM k JOIN cancelled_bids c ON c.raffle_id = k.raffle_id AND c.user_id = k.user_id AND c.idempotency_key = k.key
 `
 
-type FindKeyParams struct {
-	RaffleID int64
-	UserID   int64
-	Key      string
+type FindKeysParams struct {
+	RaffleIds []int64
+	UserIds   []int64
+	Keys      []string
 }
 
-type FindKeyRow struct {
+type FindKeysRow struct {
+	Ord         int32
 	ID          int64
 	Size        int16
 	Price       int32
@@ -122,32 +103,46 @@ type FindKeyRow struct {
 	RequestHash []byte
 }
 
-// The bid that was accepted under a key, cancelled or not. A bid moves from one table to the other in
-// one transaction, so one statement finds it exactly once.
-func (q *Queries) FindKey(ctx context.Context, arg FindKeyParams) (FindKeyRow, error) {
-	row := q.db.QueryRow(ctx, FindKey, arg.RaffleID, arg.UserID, arg.Key)
-	var i FindKeyRow
-	err := row.Scan(
-		&i.ID,
-		&i.Size,
-		&i.Price,
-		&i.Quantity,
-		&i.CreatedAt,
-		&i.RequestHash,
-	)
-	return i, err
+// The bids that were accepted under keys, cancelled or not, by their place in the input. A bid moves from
+// one table to the other in one transaction, so one statement finds it exactly once.
+func (q *Queries) FindKeys(ctx context.Context, arg FindKeysParams) ([]FindKeysRow, error) {
+	rows, err := q.db.Query(ctx, FindKeys, arg.RaffleIds, arg.UserIds, arg.Keys)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FindKeysRow
+	for rows.Next() {
+		var i FindKeysRow
+		if err := rows.Scan(
+			&i.Ord,
+			&i.ID,
+			&i.Size,
+			&i.Price,
+			&i.Quantity,
+			&i.CreatedAt,
+			&i.RequestHash,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
-const FlushPosition = `-- name: FlushPosition :one
-SELECT position_text(pg_current_wal_flush_lsn())::text AS position
+const FlushLSN = `-- name: FlushLSN :one
+SELECT pg_current_wal_flush_lsn()::text AS lsn
 `
 
-// At or past the end of every commit that was seen before.
-func (q *Queries) FlushPosition(ctx context.Context) (string, error) {
-	row := q.db.QueryRow(ctx, FlushPosition)
-	var position string
-	err := row.Scan(&position)
-	return position, err
+// Read after a commit: at or past the commit's end.
+func (q *Queries) FlushLSN(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, FlushLSN)
+	var lsn string
+	err := row.Scan(&lsn)
+	return lsn, err
 }
 
 const PlaceBids = `-- name: PlaceBids :many
@@ -156,16 +151,22 @@ WITH input AS MATERIALIZED (
            unnest($3::smallint[]) AS size, unnest($4::integer[]) AS price,
            unnest($5::integer[]) AS quantity, unnest($6::text[]) AS key,
            unnest($7::bytea[]) AS hash, unnest($8::boolean[]) AS first,
-           generate_subscripts($1::bigint[], 1) AS ord
+           unnest($9::integer[]) AS turn, generate_subscripts($1::bigint[], 1) AS ord
+), refused AS MATERIALIZED (
+    SELECT unnest(current_setting('pyramid.refused')::bigint[]) AS raffle_id
 ), raffle AS MATERIALIZED (
     SELECT r.id, r.starts_at, r.ends_at, r.closed_at FROM raffles r
-    WHERE r.id = ANY ($1::bigint[])
-    ORDER BY r.id FOR SHARE
-), stamped AS MATERIALIZED (
-    SELECT i.ord, i.raffle_id, i.user_id, i.size, i.price, i.quantity, i.key, i.hash, i.first,
-           r.starts_at, r.ends_at, r.closed_at, u.id IS NOT NULL AS user_known,
-           nextval('bid_ids') AS id, clock_timestamp() AS created_at
+    WHERE r.id = ANY ($1::bigint[]) AND r.id NOT IN (SELECT raffle_id FROM refused)
+), known AS (
+    SELECT i.ord, i.raffle_id, i.user_id, i.size, i.price, i.quantity, i.key, i.hash, i.first, i.turn,
+           r.starts_at, r.ends_at, r.closed_at, u.id IS NOT NULL AS user_known
     FROM input i JOIN raffle r ON r.id = i.raffle_id LEFT JOIN users u ON u.id = i.user_id
+    ORDER BY i.ord OFFSET 0
+), stamped AS MATERIALIZED (
+    SELECT k.ord, k.raffle_id, k.user_id, k.size, k.price, k.quantity, k.key, k.hash, k.first, k.turn,
+           k.starts_at, k.ends_at, k.closed_at, k.user_known,
+           nextval('bid_ids') AS id, clock_timestamp() AS created_at
+    FROM known k
 ), placed AS (
     INSERT INTO bids (raffle_id, id, user_id, size, price, quantity, created_at, idempotency_key, request_hash)
     SELECT s.raffle_id, s.id, s.user_id, s.size, s.price, s.quantity, s.created_at,
@@ -173,17 +174,18 @@ WITH input AS MATERIALIZED (
     FROM stamped s
     WHERE s.first AND s.user_known AND s.closed_at IS NULL AND s.created_at >= s.starts_at AND s.created_at < s.ends_at
       AND NOT EXISTS (SELECT 1 FROM bids b WHERE b.raffle_id = s.raffle_id AND b.user_id = s.user_id AND b.idempotency_key = s.key)
-    ORDER BY s.ord
+      AND NOT EXISTS (SELECT 1 FROM cancelled_bids c WHERE c.raffle_id = s.raffle_id AND c.user_id = s.user_id AND c.idempotency_key = s.key)
+    ORDER BY s.turn
     RETURNING id
 )
-SELECT i.ord::bigint AS ord,
+SELECT (f.raffle_id IS NOT NULL)::boolean AS raffle_refused,
        (s.ord IS NOT NULL)::boolean AS raffle_known,
        coalesce(s.user_known, false)::boolean AS user_known,
        coalesce(s.closed_at IS NULL AND s.created_at >= s.starts_at AND s.created_at < s.ends_at, false)::boolean AS raffle_open,
        (p.id IS NOT NULL)::boolean AS placed,
        coalesce(s.id, 0)::bigint AS id,
        coalesce(s.created_at, 'epoch')::timestamptz AS created_at
-FROM input i LEFT JOIN stamped s ON s.ord = i.ord LEFT JOIN placed p ON p.id = s.id
+FROM input i LEFT JOIN stamped s ON s.ord = i.ord LEFT JOIN placed p ON p.id = s.id LEFT JOIN refused f ON f.raffle_id = i.raffle_id
 ORDER BY i.ord
 `
 
@@ -196,26 +198,27 @@ type PlaceBidsParams struct {
 	Keys       []string
 	Hashes     [][]byte
 	Firsts     []bool
+	Turns      []int32
 }
 
 type PlaceBidsRow struct {
-	Ord         int64
-	RaffleKnown bool
-	UserKnown   bool
-	RaffleOpen  bool
-	Placed      bool
-	ID          int64
-	CreatedAt   time.Time
+	RaffleRefused bool
+	RaffleKnown   bool
+	UserKnown     bool
+	RaffleOpen    bool
+	Placed        bool
+	ID            int64
+	CreatedAt     time.Time
 }
 
-// Places many bids in one statement; a bid that may not be placed never hinders its neighbours.
-// Each raffle is locked FOR SHARE first (in id order, against deadlocks) and its row read again after
-// the wait, so a close that came first is seen; created_at is taken after the lock.
+// Places many bids in one statement, after ShareRaffles; a bid that may not be placed never hinders its
+// neighbours. ids and created_at follow the order of the input. Rows are inserted in the order of turns,
+// which is that of the keys: batches that insert the same keys wait for each other, but not in a circle.
 // Returns one row per input in its order. An empty key means none; firsts is false for a bid whose key
 // an earlier one of this statement has. placed=false with all other columns fine: the key is taken, in
-// bids or by a neighbour (see FindKey). A key that another transaction is inserting ends this one with
-// unique_violation, to be tried again: ON CONFLICT would insert every row speculatively, at a third more
-// work and one more WAL record a bid.
+// bids, in cancelled_bids or by a neighbour (see FindKeys). A key that another transaction is inserting
+// ends this one with unique_violation, to be tried again: ON CONFLICT would insert every row
+// speculatively, at a third more work and one more WAL record a bid.
 func (q *Queries) PlaceBids(ctx context.Context, arg PlaceBidsParams) ([]PlaceBidsRow, error) {
 	rows, err := q.db.Query(ctx, PlaceBids,
 		arg.RaffleIds,
@@ -226,6 +229,7 @@ func (q *Queries) PlaceBids(ctx context.Context, arg PlaceBidsParams) ([]PlaceBi
 		arg.Keys,
 		arg.Hashes,
 		arg.Firsts,
+		arg.Turns,
 	)
 	if err != nil {
 		return nil, err
@@ -235,7 +239,7 @@ func (q *Queries) PlaceBids(ctx context.Context, arg PlaceBidsParams) ([]PlaceBi
 	for rows.Next() {
 		var i PlaceBidsRow
 		if err := rows.Scan(
-			&i.Ord,
+			&i.RaffleRefused,
 			&i.RaffleKnown,
 			&i.UserKnown,
 			&i.RaffleOpen,
@@ -253,40 +257,34 @@ func (q *Queries) PlaceBids(ctx context.Context, arg PlaceBidsParams) ([]PlaceBi
 	return items, nil
 }
 
-const UndoCancelled = `-- name: UndoCancelled :many
-WITH k AS MATERIALIZED (
-    SELECT unnest($1::bigint[]) AS raffle_id, unnest($2::bigint[]) AS user_id, unnest($3::text[]) AS key
-)
-DELETE FROM bids b
-USING k JOIN cancelled_bids c ON c.raffle_id = k.raffle_id AND c.user_id = k.user_id AND c.idempotency_key = k.key
-WHERE b.raffle_id = k.raffle_id AND b.user_id = k.user_id AND b.idempotency_key = k.key
-RETURNING b.id
+const RefuseCancelled = `-- name: RefuseCancelled :exec
+SELECT refuse_cancelled($1::bigint[], $2::bigint[], $3::text[])
 `
 
-type UndoCancelledParams struct {
+type RefuseCancelledParams struct {
 	RaffleIds []int64
 	UserIds   []int64
 	Keys      []string
 }
 
-// Takes back what PlaceBids placed under a key whose bid was cancelled meanwhile: an insert that waited
-// for the cancelling transaction doesn't see the cancelled row, a statement after it does.
-func (q *Queries) UndoCancelled(ctx context.Context, arg UndoCancelledParams) ([]int64, error) {
-	rows, err := q.db.Query(ctx, UndoCancelled, arg.RaffleIds, arg.UserIds, arg.Keys)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []int64
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		items = append(items, id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+// Fails if PlaceBids has placed a bid under a key whose bid was cancelled while PlaceBids waited: its
+// snapshot is older than both, the one of this statement is not.
+func (q *Queries) RefuseCancelled(ctx context.Context, arg RefuseCancelledParams) error {
+	_, err := q.db.Exec(ctx, RefuseCancelled, arg.RaffleIds, arg.UserIds, arg.Keys)
+	return err
+}
+
+const ShareRaffles = `-- name: ShareRaffles :one
+SELECT set_config('pyramid.refused', coalesce(array_agg(t.id) FILTER (WHERE NOT t.granted), '{}')::text, true)::text AS refused
+FROM (SELECT r.id, pg_try_advisory_xact_lock_shared(raffle_lock(r.id)) AS granted FROM unnest($1::bigint[]) AS r (id) OFFSET 0) t
+`
+
+// Takes the locks of raffles shared and returns those raffles whose state somebody changes or waits to
+// change; the next statements of the transaction leave them alone. This is a statement of its own, so that
+// the snapshot of the next one shows what a close before it has done. It never waits.
+func (q *Queries) ShareRaffles(ctx context.Context, raffleIds []int64) (string, error) {
+	row := q.db.QueryRow(ctx, ShareRaffles, raffleIds)
+	var refused string
+	err := row.Scan(&refused)
+	return refused, err
 }

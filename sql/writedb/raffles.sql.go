@@ -47,18 +47,11 @@ func (q *Queries) AddRaffle(ctx context.Context, arg AddRaffleParams) (Raffle, e
 }
 
 const CloseRaffle = `-- name: CloseRaffle :execrows
-WITH RECURSIVE highest AS (
-    (SELECT b.size, b.price FROM bids b WHERE b.raffle_id = $1 ORDER BY b.size, (-b.price) LIMIT 1)
-    UNION ALL
-    SELECT n.size, n.price FROM highest h CROSS JOIN LATERAL (
-        SELECT b.size, b.price FROM bids b WHERE b.raffle_id = $1 AND b.size > h.size
-        ORDER BY b.size, (-b.price) LIMIT 1) n
-)
-UPDATE raffles r SET closed_at = clock_timestamp(), closing_price = (SELECT max(h.price) FROM highest h)
+UPDATE raffles r SET closed_at = clock_timestamp()
 WHERE r.id = $1 AND r.closed_at IS NULL AND r.starts_at <= clock_timestamp()
 `
 
-// Goes from size to size through bids_highest, so it reads one bid per size, however many there are.
+// The trigger change_raffle takes the time anew and adds the price.
 func (q *Queries) CloseRaffle(ctx context.Context, id int64) (int64, error) {
 	result, err := q.db.Exec(ctx, CloseRaffle, id)
 	if err != nil {
@@ -68,16 +61,25 @@ func (q *Queries) CloseRaffle(ctx context.Context, id int64) (int64, error) {
 }
 
 const DueRaffles = `-- name: DueRaffles :many
-SELECT id, ends_at FROM raffles WHERE closed_at IS NULL AND ends_at <= now() ORDER BY ends_at LIMIT $1
+SELECT id, ends_at FROM raffles
+WHERE closed_at IS NULL AND ends_at <= now() AND (ends_at, id) > ($1::timestamptz, $2::bigint)
+ORDER BY ends_at, id LIMIT $3
 `
+
+type DueRafflesParams struct {
+	AfterEnds time.Time
+	AfterID   int64
+	Most      int32
+}
 
 type DueRafflesRow struct {
 	ID     int64
 	EndsAt time.Time
 }
 
-func (q *Queries) DueRaffles(ctx context.Context, most int32) ([]DueRafflesRow, error) {
-	rows, err := q.db.Query(ctx, DueRaffles, most)
+// Page by page, so that raffles that can't be closed keep none behind them.
+func (q *Queries) DueRaffles(ctx context.Context, arg DueRafflesParams) ([]DueRafflesRow, error) {
+	rows, err := q.db.Query(ctx, DueRaffles, arg.AfterEnds, arg.AfterID, arg.Most)
 	if err != nil {
 		return nil, err
 	}
@@ -115,35 +117,24 @@ func (q *Queries) GetRaffle(ctx context.Context, id int64) (Raffle, error) {
 	return i, err
 }
 
-const LockAllRaffles = `-- name: LockAllRaffles :exec
-LOCK TABLE raffles IN EXCLUSIVE MODE
-`
-
-// Bids that come while another holds the raffle overtake a waiting LockRaffle for ever, since shared row
-// locks don't queue. Table locks do: new bids wait until this transaction ends.
-func (q *Queries) LockAllRaffles(ctx context.Context) error {
-	_, err := q.db.Exec(ctx, LockAllRaffles)
-	return err
-}
-
 const LockRaffle = `-- name: LockRaffle :exec
-SELECT id FROM raffles WHERE id = $1 FOR NO KEY UPDATE
+SELECT pg_advisory_xact_lock(raffle_lock($1))
 `
 
-// A close begins with this, in a statement of its own: it waits for every bid that holds the raffle FOR
-// SHARE, so that CloseRaffle's snapshot has them all and its time is after theirs.
+// Waits for the bids under way and keeps new ones out.
 func (q *Queries) LockRaffle(ctx context.Context, id int64) error {
 	_, err := q.db.Exec(ctx, LockRaffle, id)
 	return err
 }
 
-const SetStatementTimeout = `-- name: SetStatementTimeout :exec
-SELECT set_config('statement_timeout', $1, true)
+const LockRaffleRow = `-- name: LockRaffleRow :exec
+SELECT id FROM raffles WHERE id = $1 FOR NO KEY UPDATE
 `
 
-// Of the statements that follow in this transaction.
-func (q *Queries) SetStatementTimeout(ctx context.Context, timeout string) error {
-	_, err := q.db.Exec(ctx, SetStatementTimeout, timeout)
+// A close begins with this: the row before the raffle's lock is the order of everybody who changes a raffle,
+// because an UPDATE by hand locks the row and then fires the trigger.
+func (q *Queries) LockRaffleRow(ctx context.Context, id int64) error {
+	_, err := q.db.Exec(ctx, LockRaffleRow, id)
 	return err
 }
 

@@ -24,16 +24,23 @@ func TestChecksAreBounded_W4(t *testing.T) {
 	if right, err := c.check(t.Context(), hash, "right"); err != nil || !right {
 		t.Fatalf("got %v, %v", right, err)
 	}
-	c.places <- struct{}{} // one runs
+	leave, err := c.enter() // one runs
+	if err != nil {
+		t.Fatal(err)
+	}
 	c.running <- struct{}{}
 	over, cancel := context.WithCancel(t.Context())
 	waited := make(chan error)
 	go func() {
-		_, err := c.check(over, hash, "right")
+		leave, err := c.enter()
+		if err == nil {
+			defer leave()
+			_, err = c.check(over, hash, "right")
+		}
 		waited <- err
 	}()
 	testenv.Eventually(t, 5*time.Second, "one waits", func() bool { return len(c.places) == 2 })
-	if _, err := c.check(t.Context(), hash, "right"); !errors.Is(err, ErrBusy) {
+	if _, err := c.enter(); !errors.Is(err, ErrBusy) {
 		t.Errorf("the third: %v", err)
 	}
 	cancel()
@@ -41,7 +48,7 @@ func TestChecksAreBounded_W4(t *testing.T) {
 		t.Errorf("the one that waited: %v", err)
 	}
 	<-c.running
-	<-c.places
+	leave()
 	if right, err := c.check(t.Context(), hash, "wrong"); err != nil || right {
 		t.Errorf("after the rush: %v, %v", right, err)
 	}
@@ -56,7 +63,7 @@ func TestLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	reg := prometheus.NewRegistry()
-	l := NewLogins(fixture.Pool(t, db), auth.NewSigner(keys, time.Minute, time.Now), 1, 1, reg)
+	l := NewLogins(fixture.Primary(t, db), auth.NewSigner(keys, time.Minute, time.Now), 1, 1, reg)
 	verifier := auth.NewVerifier(keys, time.Now)
 	token, err := l.Login(t.Context(), "admin", fixture.Password)
 	if err != nil || token.Expires != time.Minute {
@@ -102,7 +109,7 @@ func TestRegister_W4(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := NewLogins(fixture.Pool(t, db), auth.NewSigner(keys, time.Minute, time.Now), 1, 19, prometheus.NewRegistry())
+	l := NewLogins(fixture.Primary(t, db), auth.NewSigner(keys, time.Minute, time.Now), 1, 19, prometheus.NewRegistry())
 	var outcomes [3]atomic.Int64 // registered, taken, busy
 	var wg sync.WaitGroup
 	for range 50 {

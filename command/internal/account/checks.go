@@ -33,7 +33,7 @@ func newChecks(atOnce, waiting int, reg prometheus.Registerer) *checks {
 	return c
 }
 
-// check compares a password with a hash; errors are those of turn and of auth.CheckPassword.
+// check compares a password with a hash for one who has a place; errors are those of turn and of auth.CheckPassword.
 func (c *checks) check(ctx context.Context, hash, password string) (right bool, err error) {
 	busy := c.turn(ctx, func() { right, err = auth.CheckPassword(hash, password) })
 	if busy != nil {
@@ -42,15 +42,18 @@ func (c *checks) check(ctx context.Context, hash, password string) (right bool, 
 	return right, err
 }
 
-// turn does the work when it is its turn, or returns ErrBusy: at once if too many wait, or when ctx ends
-// first.
-func (c *checks) turn(ctx context.Context, work func()) error {
+// enter takes a place, among those that run or wait, or returns ErrBusy at once.
+func (c *checks) enter() (leave func(), err error) {
 	select {
 	case c.places <- struct{}{}:
-		defer func() { <-c.places }()
+		return func() { <-c.places }, nil
 	default:
-		return ErrBusy
+		return nil, ErrBusy
 	}
+}
+
+// turn does the work of one who has a place when it is its turn, or returns ErrBusy when ctx ends first.
+func (c *checks) turn(ctx context.Context, work func()) error {
 	select {
 	case c.running <- struct{}{}:
 		defer func() { <-c.running }()

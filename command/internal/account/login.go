@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
@@ -26,12 +26,14 @@ var (
 	// ErrTaken: another user has the login.
 	ErrTaken = errors.New("login taken")
 	// ErrUnavailable: the database doesn't answer, or there is no key to sign with.
-	ErrUnavailable = errors.New("login not available")
+	ErrUnavailable = primary.ErrUnavailable
 )
 
 const (
 	maxLogin  = 64 // characters, as the table users has it
 	findLimit = 2 * time.Second
+	// accountConns is how many logins and registrations are in the database at once.
+	accountConns = 2
 )
 
 // Token is what a login yields.
@@ -42,7 +44,7 @@ type Token struct {
 
 // Logins checks passwords, hands out tokens and registers users.
 type Logins struct {
-	pool          *pgxpool.Pool
+	conns         *primary.Conns
 	signer        *auth.Signer
 	checks        *checks
 	registering   chan struct{} // at most a quarter of the checks' places
@@ -53,8 +55,8 @@ type Logins struct {
 
 // NewLogins registers its metrics. At most atOnce passwords are checked at the same time, each for
 // about 26 ms of CPU and 19 MiB, while at most waiting others wait.
-func NewLogins(pool *pgxpool.Pool, signer *auth.Signer, atOnce, waiting int, reg prometheus.Registerer) *Logins {
-	l := &Logins{pool: pool, signer: signer, checks: newChecks(atOnce, waiting, reg),
+func NewLogins(server *primary.Server, signer *auth.Signer, atOnce, waiting int, reg prometheus.Registerer) *Logins {
+	l := &Logins{conns: server.Conns("accounts", accountConns, findLimit), signer: signer, checks: newChecks(atOnce, waiting, reg),
 		registering: make(chan struct{}, max(1, (atOnce+waiting)/4)),
 		nobody:      auth.HashPassword("nobody has this password"),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -78,6 +80,12 @@ func (l *Logins) Login(ctx context.Context, login, password string) (Token, erro
 }
 
 func (l *Logins) login(ctx context.Context, login, password string) (Token, error) {
+	// The place is taken before the database is asked, so that a storm of logins does not queue there.
+	leave, err := l.checks.enter()
+	if err != nil {
+		return Token{}, err
+	}
+	defer leave()
 	user, err := l.find(ctx, login)
 	if err != nil {
 		return Token{}, err
@@ -110,7 +118,11 @@ func (l *Logins) find(ctx context.Context, login string) (*writedb.User, error) 
 	// A query that is given up costs the database a connection, so a client that goes away doesn't do it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), findLimit)
 	defer cancel()
-	user, err := writedb.New(l.pool).UserByLogin(ctx, login)
+	var user writedb.User
+	err := l.conns.Use(ctx, func(conn *pgx.Conn) (err error) {
+		user, err = writedb.New(conn).UserByLogin(ctx, login)
+		return err
+	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}

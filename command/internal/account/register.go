@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
@@ -48,7 +49,7 @@ func CheckPassword(password string) error {
 
 // Register makes a bidder of a login and a password that were checked. Hashing takes its turn with the
 // password checks, and only so many registrations wait that logins find places. Errors: ErrTaken,
-// ErrBusy, ErrUnavailable.
+// ErrBusy, ErrUnavailable, primary.ErrUnknownOutcome.
 func (l *Logins) Register(ctx context.Context, login, password string) (User, error) {
 	u, err := l.register(ctx, login, password)
 	l.registrations.WithLabelValues(label(err)).Inc()
@@ -65,6 +66,11 @@ func (l *Logins) register(ctx context.Context, login, password string) (User, er
 	default:
 		return User{}, ErrBusy
 	}
+	leave, err := l.checks.enter()
+	if err != nil {
+		return User{}, err
+	}
+	defer leave()
 	other, err := l.find(ctx, login) // spares the hash
 	if err != nil {
 		return User{}, err
@@ -78,12 +84,14 @@ func (l *Logins) register(ctx context.Context, login, password string) (User, er
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), findLimit)
 	defer cancel()
-	row, err := writedb.New(l.pool).AddUser(ctx, writedb.AddUserParams{Login: login, PasswordHash: hash})
-	if errors.Is(err, pgx.ErrNoRows) {
+	var added []writedb.User
+	_, err = l.conns.Transact(ctx, primary.Step{SQL: writedb.AddUser, Args: []any{login, hash},
+		Read: primary.RowsInto(&added, pgx.RowToStructByPos[writedb.User])})
+	switch {
+	case err != nil:
+		return User{}, err
+	case len(added) == 0:
 		return User{}, ErrTaken
 	}
-	if err != nil {
-		return User{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	return User{ID: row.ID, Login: row.Login, Role: row.Role}, nil
+	return User{ID: added[0].ID, Login: added[0].Login, Role: added[0].Role}, nil
 }

@@ -20,12 +20,16 @@ import (
 // loginLimit is how long a login or a registration may take, waiting included.
 const loginLimit = 2 * time.Second
 
-// Bids places and cancels bids, one at a time for its caller.
+// Bids places bids, one at a time for its caller.
 type Bids interface {
 	// Place returns the bid that was placed, or one of package bid's errors.
 	Place(ctx context.Context, b bid.Bid) (bid.Result, error)
 	// Full says that Place would return bid.ErrBusy now.
-	Full() bool
+	Full(raffleID int64) bool
+}
+
+// Cancels cancels bids.
+type Cancels interface {
 	// Cancel returns the position after the commit, or one of package bid's errors.
 	Cancel(ctx context.Context, raffleID, id, userID int64) (lsn string, err error)
 }
@@ -33,6 +37,7 @@ type Bids interface {
 // API is what the routes work with.
 type API struct {
 	Bids     Bids
+	Cancels  Cancels
 	Raffles  *raffle.Store
 	Logins   *account.Logins
 	Limits   *limit.Guard
@@ -82,7 +87,11 @@ func (a *API) limited(h web.Handler) web.Handler {
 // unlessFull sheds a bid before its token and its body cost anything (W4).
 func (a *API) unlessFull(h web.Handler) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if a.Bids.Full() {
+		raffleID, err := pathID(r, "raffle_id")
+		if err != nil {
+			return err
+		}
+		if a.Bids.Full(raffleID) {
 			return bid.ErrBusy
 		}
 		return h(w, r)

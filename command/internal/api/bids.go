@@ -91,7 +91,7 @@ func (a *API) cancelBid(w http.ResponseWriter, r *http.Request, who auth.Identit
 	if err != nil {
 		return err
 	}
-	lsn, err := a.Bids.Cancel(r.Context(), raffleID, id, who.UserID)
+	lsn, err := a.Cancels.Cancel(r.Context(), raffleID, id, who.UserID)
 	if err != nil {
 		return err
 	}

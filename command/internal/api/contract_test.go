@@ -63,18 +63,21 @@ func newLimitedService(t testing.TB, rates limit.Rates) *service {
 		t.Fatal(err)
 	}
 	reg := prometheus.NewRegistry()
-	pool := fixture.Pool(t, db)
-	batcher := bid.NewBatcher(bid.NewStore(pool, reg), bid.DefaultLimits, time.Now, reg)
+	server := fixture.Primary(t, db)
+	bids := bid.NewStore(server, bid.DefaultLimits.Lanes+1, reg)
+	batcher := bid.NewBatcher(bids, bid.DefaultLimits, time.Now, log, reg)
 	t.Cleanup(batcher.Close)
 	a := &API{
 		Bids:     batcher,
-		Raffles:  raffle.NewStore(pool, reg),
+		Cancels:  bid.NewCancels(bids),
+		Raffles:  raffle.NewStore(server, reg),
 		Limits:   limit.NewGuard(rates, nil, reg),
-		Logins:   account.NewLogins(pool, auth.NewSigner(keys, time.Hour, time.Now), 2, 100, reg),
+		Logins:   account.NewLogins(server, auth.NewSigner(keys, time.Hour, time.Now), 2, 100, reg),
 		Keys:     keys,
 		Verifier: auth.NewVerifier(keys, time.Now),
 		OpenAPI:  text,
 	}
+	fixture.Warm(t, server)
 	s := &service{t: t, api: a, db: db, keys: keys, Server: httptest.NewServer(a.Handler(log, reg))}
 	t.Cleanup(s.Close)
 	s.document, err = gorillamux.NewRouter(loadDocument(t, text))

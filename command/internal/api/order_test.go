@@ -33,7 +33,7 @@ func TestOrderOfCommits_W3(t *testing.T) {
 		SELECT n, 1, 1, now() - interval '1 s', now() + interval '1 day' FROM generate_series($1::int, $2::int) n`, first, first+byAdmin+byTime-1)
 	s.db.Exec(t, "SELECT pg_create_logical_replication_slot('order_of_commits', 'test_decoding')")
 	reg := prometheus.NewRegistry()
-	closer := raffle.NewCloser(s.db.URL("command"), raffle.NewStore(fixture.Pool(t, s.db), reg), time.Hour, slog.New(slog.DiscardHandler), reg)
+	closer := raffle.NewCloser(s.db.URL("command"), raffle.NewStore(fixture.Primary(t, s.db), reg), time.Hour, slog.New(slog.DiscardHandler), reg)
 	ctx, stop := context.WithCancel(t.Context())
 	var closing sync.WaitGroup
 	closing.Go(func() {
@@ -84,7 +84,7 @@ func (c *crowd) bidUntilClosed(s *service, raffleID, user int64) {
 		switch {
 		case errors.Is(err, bid.ErrNotOpen):
 			return
-		case errors.Is(err, bid.ErrBusy), errors.Is(err, bid.ErrUnavailable):
+		case errors.Is(err, bid.ErrBusy), errors.Is(err, bid.ErrLocked), errors.Is(err, bid.ErrUnavailable):
 			continue
 		case err != nil:
 			s.t.Error(err)
@@ -94,10 +94,10 @@ func (c *crowd) bidUntilClosed(s *service, raffleID, user int64) {
 		if price%20 > 0 {
 			continue
 		}
-		switch _, err := s.api.Bids.Cancel(s.t.Context(), raffleID, r.Placed.ID, user); {
+		switch _, err := s.api.Cancels.Cancel(s.t.Context(), raffleID, r.Placed.ID, user); {
 		case err == nil:
 			c.cancelled.Add(1)
-		case !errors.Is(err, bid.ErrNotOpen) && !errors.Is(err, bid.ErrBusy) && !errors.Is(err, bid.ErrUnavailable):
+		case !errors.Is(err, bid.ErrNotOpen) && !errors.Is(err, bid.ErrBusy) && !errors.Is(err, bid.ErrLocked) && !errors.Is(err, bid.ErrUnavailable):
 			s.t.Error(err)
 		}
 	}

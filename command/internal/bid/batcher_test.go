@@ -3,12 +3,15 @@ package bid
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
 // batchWriter records the batches it is given; while hold is open it answers none.
@@ -38,13 +41,11 @@ func (w *batchWriter) Place(_ context.Context, bids []Bid) ([]Result, error) {
 	return results, nil
 }
 
-func (w *batchWriter) Cancel(context.Context, int64, int64, int64) (string, error) { return "", nil }
-
 func newBatchWriter() *batchWriter {
 	return &batchWriter{entered: make(chan struct{}, 1000), hold: make(chan struct{})}
 }
 
-var testLimits = Limits{Lanes: 1, Batch: 100, Queue: 50, Wait: time.Minute, Try: time.Minute, Overlap: time.Minute, Cancels: 1}
+var testLimits = Limits{Lanes: 1, Batch: 100, Queue: 50, Wait: time.Minute, Try: time.Minute, Overlap: time.Minute}
 
 // placeAll places bids of prices 1 to n at once and returns their errors by price.
 func placeAll(b *Batcher, n int, done func(map[int32]error)) {
@@ -65,21 +66,15 @@ func placeAll(b *Batcher, n int, done func(map[int32]error)) {
 	go func() { wg.Wait(); done(errs) }()
 }
 
-// waitQueued waits until n bids have come beside the one under way: the lane has taken one of them.
+// waitQueued waits until n bids have come beside the one under way.
 func waitQueued(t *testing.T, b *Batcher, n int) {
 	t.Helper()
-	n--
-	deadline := time.Now().Add(5 * time.Second)
-	for len(b.queue) != n {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d bids queued, want %d", len(b.queue), n)
-		}
-	}
+	testenv.Eventually(t, 5*time.Second, "the bids are queued", func() bool { return b.queue.length() == n })
 }
 
 func TestALoneBidGoesAtOnceAndTheRestTogether(t *testing.T) {
 	w := newBatchWriter()
-	b := NewBatcher(w, testLimits, time.Now, prometheus.NewRegistry())
+	b := NewBatcher(w, testLimits, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	defer b.Close()
 	all := make(chan map[int32]error, 2)
 	placeAll(b, 1, func(e map[int32]error) { all <- e })
@@ -105,17 +100,17 @@ func TestFullAndLateBidsAreRefused_W4(t *testing.T) {
 	var mu sync.Mutex
 	now := time.Unix(0, 0)
 	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
-	b := NewBatcher(w, Limits{Lanes: 1, Batch: 100, Queue: 10, Wait: time.Second, Try: time.Minute, Overlap: time.Minute}, clock, prometheus.NewRegistry())
+	b := NewBatcher(w, Limits{Lanes: 1, Batch: 100, Queue: 10, Wait: time.Second, Try: time.Minute, Overlap: time.Minute}, clock, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	defer b.Close()
 	all := make(chan map[int32]error, 2)
 	placeAll(b, 1, func(e map[int32]error) { all <- e })
 	<-w.entered
-	placeAll(b, 11, func(e map[int32]error) { all <- e })
-	waitQueued(t, b, 11)
-	if !b.Full() {
-		t.Error("a full queue is not reported")
+	placeAll(b, 10, func(e map[int32]error) { all <- e })
+	waitQueued(t, b, 10)
+	if !b.Full(1) || b.Full(2) {
+		t.Error("a raffle that fills the queue, and another one: only the first is refused")
 	}
-	if _, err := b.Place(t.Context(), Bid{}); !errors.Is(err, ErrBusy) {
+	if _, err := b.Place(t.Context(), Bid{RaffleID: 1}); !errors.Is(err, ErrBusy) {
 		t.Errorf("a bid too many: %v", err)
 	}
 	mu.Lock()
@@ -125,7 +120,7 @@ func TestFullAndLateBidsAreRefused_W4(t *testing.T) {
 	for range 2 {
 		errs := <-all
 		for price, err := range errs {
-			if late := len(errs) == 11; errors.Is(err, ErrBusy) != late {
+			if late := len(errs) == 10; errors.Is(err, ErrBusy) != late {
 				t.Errorf("bid %d: %v", price, err)
 			}
 		}
@@ -147,7 +142,7 @@ func TestOneBadBidFailsAlone(t *testing.T) {
 		return nil
 	}
 	close(w.hold)
-	b := NewBatcher(w, testLimits, time.Now, prometheus.NewRegistry())
+	b := NewBatcher(w, testLimits, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	defer b.Close()
 	all := make(chan map[int32]error, 1)
 	placeAll(b, 40, func(e map[int32]error) { all <- e })
@@ -162,7 +157,7 @@ func TestOneBadBidFailsAlone(t *testing.T) {
 func TestAnAbsentDatabaseIsNotStormed_W4(t *testing.T) {
 	w := newBatchWriter()
 	w.fail = func([]Bid) error { return ErrUnavailable }
-	b := NewBatcher(w, testLimits, time.Now, prometheus.NewRegistry())
+	b := NewBatcher(w, testLimits, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	defer b.Close()
 	all := make(chan map[int32]error, 2)
 	placeAll(b, 1, func(e map[int32]error) { all <- e })
@@ -186,7 +181,7 @@ func TestAnAbsentDatabaseIsNotStormed_W4(t *testing.T) {
 func TestAnUnknownOutcomeIsFinal_W2(t *testing.T) {
 	w := newBatchWriter()
 	w.fail = func([]Bid) error { return ErrUnknownOutcome }
-	b := NewBatcher(w, testLimits, time.Now, prometheus.NewRegistry())
+	b := NewBatcher(w, testLimits, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	defer b.Close()
 	all := make(chan map[int32]error, 2)
 	placeAll(b, 1, func(e map[int32]error) { all <- e })
@@ -206,28 +201,29 @@ func TestAnUnknownOutcomeIsFinal_W2(t *testing.T) {
 	}
 }
 
-// A statement that is stuck, on a locked raffle say, holds the others up for a moment only.
-func TestAStuckStatementIsOvertaken(t *testing.T) {
+// W6: a statement that is stuck, on a slow disk say, holds other raffles up for a moment only.
+func TestAStuckStatementIsOvertaken_W6(t *testing.T) {
 	w := newBatchWriter()
 	l := testLimits
 	l.Overlap = time.Millisecond
-	b := NewBatcher(w, l, time.Now, prometheus.NewRegistry())
+	b := NewBatcher(w, l, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	defer b.Close()
-	all := make(chan map[int32]error, 2)
-	placeAll(b, 1, func(e map[int32]error) { all <- e })
-	<-w.entered
-	placeAll(b, 1, func(e map[int32]error) { all <- e })
-	select {
-	case <-w.entered: // while the first is still held
-	case <-time.After(5 * time.Second):
-		t.Error("the second statement waits for the first")
+	done := make(chan error, 2)
+	for _, raffle := range []int64{1, 2} {
+		go func() {
+			_, err := b.Place(context.Background(), Bid{RaffleID: raffle})
+			done <- err
+		}()
+		select {
+		case <-w.entered: // while the first is still held
+		case <-time.After(5 * time.Second):
+			t.Error("the second statement waits for the first")
+		}
 	}
 	close(w.hold)
 	for range 2 {
-		for price, err := range <-all {
-			if err != nil {
-				t.Errorf("bid %d: %v", price, err)
-			}
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
 	}
 }

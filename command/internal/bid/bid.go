@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 )
 
 // MaxKey is the longest idempotency key, in characters.
@@ -37,7 +39,7 @@ type Result struct {
 	Placed Placed
 	// Replayed: an earlier request with the same key and the same values placed it.
 	Replayed bool
-	// LSN is a position at or past the commit's end, T-X/X.
+	// LSN is a position at or past the commit's end, X/X.
 	LSN string
 	// Err is one of this package's errors.
 	Err error
@@ -51,10 +53,12 @@ var (
 	ErrKeyReused     = errors.New("idempotency key used for other values")
 	ErrUnknownBid    = errors.New("unknown bid")
 	ErrNotYours      = errors.New("bid of another user")
+	// ErrLocked: somebody changes the raffle's state; nothing happened, and trying again may help.
+	ErrLocked = errors.New("raffle locked")
 	// ErrUnavailable: nothing happened, and trying again may help.
-	ErrUnavailable = errors.New("database not available")
+	ErrUnavailable = primary.ErrUnavailable
 	// ErrUnknownOutcome: the commit was sent and its answer not seen. It may have happened.
-	ErrUnknownOutcome = errors.New("outcome of the commit unknown")
+	ErrUnknownOutcome = primary.ErrUnknownOutcome
 	// ErrBusy: too many wait already; nothing was tried.
 	ErrBusy = errors.New("too many bids at once")
 )

@@ -3,13 +3,9 @@ package bid
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 func TestCheck(t *testing.T) {
@@ -72,47 +68,11 @@ func TestHashTellsEveryValueApart(t *testing.T) {
 	}
 }
 
-func TestErrorsOfATransaction(t *testing.T) {
-	pg := func(code string) error { return fmt.Errorf("step: %w", &pgconn.PgError{Code: code}) }
-	broken := errors.New("unexpected EOF")
-	for name, c := range map[string]struct {
-		err   error
-		want  error // of classify
-		again bool
-	}{
-		"serialization":     {pg("40001"), ErrUnavailable, true},
-		"deadlock":          {pg("40P01"), ErrUnavailable, true},
-		"duplicate":         {pg("23505"), ErrUnavailable, true},
-		"statement timeout": {pg("57014"), ErrUnavailable, false},
-		"shutdown":          {pg("57P01"), ErrUnavailable, false},
-		"disk full":         {pg("53100"), ErrUnavailable, false},
-		"read-only":         {pg("25006"), ErrUnavailable, false},
-		"connection lost":   {broken, ErrUnknownOutcome, false},
-		"deadline":          {context.DeadlineExceeded, ErrUnknownOutcome, false},
-		"no such table":     {pg("42P01"), nil, false},
-	} {
-		err := uncommitted(c.err)
-		if transient(err) != c.again {
-			t.Errorf("%s: tried again: %v, want %v", name, !c.again, c.again)
-		}
-		got := classify(err)
-		if c.want == nil {
-			if errors.Is(got, ErrUnavailable) || errors.Is(got, ErrUnknownOutcome) {
-				t.Errorf("%s: %v", name, got)
-			}
-		} else if !errors.Is(got, c.want) {
-			t.Errorf("%s: got %v, want %v", name, got, c.want)
-		}
-	}
-}
-
 // gatedWriter answers once its gate is opened, whatever becomes of the caller.
 type gatedWriter struct {
 	gate    chan struct{}
 	entered chan context.Context
 }
-
-func (w gatedWriter) Place(context.Context, []Bid) ([]Result, error) { return nil, ErrUnavailable }
 
 func (w gatedWriter) Cancel(ctx context.Context, _, _, _ int64) (string, error) {
 	w.entered <- ctx
@@ -121,8 +81,8 @@ func (w gatedWriter) Cancel(ctx context.Context, _, _, _ int64) (string, error) 
 }
 
 func TestCancellationsAreBoundedAndOutliveTheirCaller(t *testing.T) {
-	w := gatedWriter{gate: make(chan struct{}), entered: make(chan context.Context, 2)}
-	d := direct{w, make(chan struct{}, 1), time.Minute}
+	w := gatedWriter{gate: make(chan struct{}), entered: make(chan context.Context, 100)}
+	d := NewCancels(w)
 	caller, gone := context.WithCancel(t.Context())
 	first := make(chan error)
 	go func() {
@@ -133,13 +93,25 @@ func TestCancellationsAreBoundedAndOutliveTheirCaller(t *testing.T) {
 	if _, limited := ctx.Deadline(); !limited {
 		t.Error("no deadline")
 	}
+	for range raffleCancels - 1 {
+		go func() { _, _ = d.Cancel(caller, 1, 1, 1) }()
+		<-w.entered
+	}
 	if _, err := d.Cancel(t.Context(), 1, 1, 1); !errors.Is(err, ErrBusy) {
 		t.Errorf("a cancellation too many: %v", err)
 	}
+	other := make(chan error)
+	go func() {
+		_, err := d.Cancel(t.Context(), 2, 1, 1)
+		other <- err
+	}()
+	<-w.entered // W7: one raffle leaves places to the others
 	gone()
 	close(w.gate)
-	if err := <-first; err != nil {
-		t.Errorf("the caller went away: %v", err)
+	for _, c := range []chan error{first, other} {
+		if err := <-c; err != nil {
+			t.Errorf("the caller went away: %v", err)
+		}
 	}
 	if lsn, err := d.Cancel(t.Context(), 1, 1, 1); err != nil || lsn != "0/1" {
 		t.Errorf("after the rush: %s, %v", lsn, err)

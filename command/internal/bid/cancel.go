@@ -2,32 +2,74 @@ package bid
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 )
 
-// Writer is what carries bids out: Store.
-type Writer interface {
-	Place(ctx context.Context, bids []Bid) ([]Result, error)
+// Canceller carries cancellations out: Store.
+type Canceller interface {
 	Cancel(ctx context.Context, raffleID, id, userID int64) (lsn string, err error)
 }
 
-// direct hands cancellations over one by one, a bounded number at once. What has begun goes on without
+const (
+	// cancelsAtMost is how many cancellations are under way at once, and raffleCancels how many of one raffle.
+	cancelsAtMost = 64
+	raffleCancels = 16
+	// cancelLimit is how long one may take.
+	cancelLimit = 2 * time.Second
+)
+
+// Cancels hands cancellations over one by one, a bounded number at once. What has begun goes on without
 // its caller: giving up halfway would leave the outcome unknown and cost the database a connection.
-type direct struct {
-	to    Writer
-	slots chan struct{}
-	limit time.Duration
+type Cancels struct {
+	to Canceller
+
+	mu      sync.Mutex
+	all     int
+	raffles map[int64]int
 }
 
-// Cancel cancels one bid. The error is ErrBusy, at once, or that of Store.Cancel.
-func (d *direct) Cancel(ctx context.Context, raffleID, id, userID int64) (lsn string, err error) {
-	select {
-	case d.slots <- struct{}{}:
-		defer func() { <-d.slots }()
-	default:
+// NewCancels makes Cancels of a store.
+func NewCancels(to Canceller) *Cancels { return &Cancels{to: to, raffles: make(map[int64]int)} }
+
+// Cancel cancels one bid. The error is ErrBusy, at once, ErrLocked, after lockWait, or that of Store.Cancel.
+func (c *Cancels) Cancel(ctx context.Context, raffleID, id, userID int64) (lsn string, err error) {
+	if !c.enter(raffleID) {
 		return "", ErrBusy
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.limit)
+	defer c.leave(raffleID)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelLimit)
 	defer cancel()
-	return d.to.Cancel(ctx, raffleID, id, userID)
+	for began := time.Now(); ; {
+		lsn, err = c.to.Cancel(ctx, raffleID, id, userID)
+		if !errors.Is(err, ErrLocked) || time.Since(began) >= lockWait {
+			return lsn, err
+		}
+		select {
+		case <-time.After(lockRetry):
+		case <-ctx.Done():
+			return "", err
+		}
+	}
+}
+
+func (c *Cancels) enter(raffleID int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all >= cancelsAtMost || c.raffles[raffleID] >= raffleCancels {
+		return false
+	}
+	c.all++
+	c.raffles[raffleID]++
+	return true
+}
+
+func (c *Cancels) leave(raffleID int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if c.raffles[raffleID]--; c.raffles[raffleID] == 0 {
+		delete(c.raffles, raffleID)
+	}
 }

@@ -6,97 +6,87 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
 
-// Store places and cancels bids in the primary. Its pool's sessions must have synchronous_commit on:
-// a Result is believed to be durable.
+const (
+	// keyWait is how long a statement waits for another transaction that inserts the same key.
+	keyWait = 100 * time.Millisecond
+	// cancelConns is how many cancellations are in the database at once.
+	cancelConns = 3
+)
+
+// Store places and cancels bids in the primary, each over connections of its own. Their sessions must have
+// synchronous_commit on: a Result is believed to be durable.
 type Store struct {
-	pool     *pgxpool.Pool
+	places   *primary.Conns
+	cancels  *primary.Conns
 	outcomes *prometheus.CounterVec
 }
 
-// NewStore makes a store and registers its metrics.
-func NewStore(pool *pgxpool.Pool, reg prometheus.Registerer) *Store {
-	s := &Store{pool: pool, outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "bids_total", Help: "Bids by what became of them: placed, replayed, cancelled, or the reason of the refusal.",
-	}, []string{"outcome"})}
+// NewStore makes a store that places at most so many batches at once, and registers its metrics.
+func NewStore(server *primary.Server, batches int, reg prometheus.Registerer) *Store {
+	s := &Store{places: server.Conns("bids", batches, keyWait), cancels: server.Conns("cancellations", cancelConns, keyWait),
+		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "bids_total", Help: "Bids by what became of them: placed, replayed, cancelled, or the reason of the refusal.",
+		}, []string{"outcome"})}
 	reg.MustRegister(s.outcomes)
 	return s
 }
 
-// Place places many bids in one transaction and one round trip, and returns a result for each, in
-// order. A bid that is refused doesn't hinder its neighbours. The error is ErrUnavailable (nothing
-// was placed), ErrUnknownOutcome (all or nothing was) or an unexpected one (nothing was).
+// Place places many bids in one transaction and one round trip, and returns a result for each, in order.
+// ids and times of bids that are placed follow that order too. A bid that is refused doesn't hinder its
+// neighbours; ErrLocked refuses those whose raffle's state is being changed. The error is ErrUnavailable
+// (nothing was placed), ErrUnknownOutcome (all or nothing was) or an unexpected one (nothing was).
 func (s *Store) Place(ctx context.Context, bids []Bid) ([]Result, error) {
-	sorted, places := inKeyOrder(bids)
-	found, err := s.placeSorted(ctx, sorted)
+	results, err := s.place(ctx, bids)
 	if err != nil {
-		if len(bids) == 1 || !divisible(err) { // else its parts are tried and counted
+		if len(bids) == 1 || !primary.Divisible(err) { // else its parts are tried and counted
 			s.count(err, len(bids))
 		}
 		return nil, fmt.Errorf("place %d bids: %w", len(bids), err)
 	}
-	results := make([]Result, len(bids))
-	for i, r := range found {
+	for _, r := range results {
 		s.countResult(r)
-		results[places[i]] = r
 	}
 	return results, nil
 }
 
-// inKeyOrder returns the bids sorted by their keys, and each one's place in the original order. A
-// transaction that inserts a key waits for the one that has inserted it before: in one order
-// everywhere, none wait in a circle.
-func inKeyOrder(bids []Bid) (sorted []Bid, places []int) {
-	places = make([]int, len(bids))
-	for i := range places {
-		places[i] = i
-	}
-	slices.SortStableFunc(places, func(x, y int) int {
-		a, b := bids[x], bids[y]
-		return cmp.Or(cmp.Compare(a.RaffleID, b.RaffleID), cmp.Compare(a.UserID, b.UserID), cmp.Compare(a.Key, b.Key))
-	})
-	sorted = make([]Bid, len(bids))
-	for i, place := range places {
-		sorted[i] = bids[place]
-	}
-	return sorted, places
-}
-
-func (s *Store) placeSorted(ctx context.Context, bids []Bid) ([]Result, error) {
+func (s *Store) place(ctx context.Context, bids []Bid) ([]Result, error) {
 	args := arguments(bids)
 	var rows []writedb.PlaceBidsRow
-	var undone []int64
-	steps := []step{{sql: writedb.PlaceBids, read: rowsInto(&rows, pgx.RowToStructByPos[writedb.PlaceBidsRow]),
-		args: []any{args.RaffleIds, args.UserIds, args.Sizes, args.Prices, args.Quantities, args.Keys, args.Hashes, args.Firsts}}}
-	if keyed(bids) {
-		steps = append(steps, step{sql: writedb.UndoCancelled, read: rowsInto(&undone, pgx.RowTo[int64]),
-			args: []any{args.RaffleIds, args.UserIds, args.Keys}})
+	steps := []primary.Step{
+		{SQL: writedb.ShareRaffles, Args: []any{distinct(args.RaffleIds)}},
+		{SQL: writedb.PlaceBids, Read: primary.RowsInto(&rows, pgx.RowToStructByPos[writedb.PlaceBidsRow]),
+			Args: []any{args.RaffleIds, args.UserIds, args.Sizes, args.Prices, args.Quantities, args.Keys, args.Hashes, args.Firsts, args.Turns}},
 	}
-	lsn, err := transact(ctx, s.pool, steps...)
+	if keyed(bids) {
+		steps = append(steps, primary.Step{SQL: writedb.RefuseCancelled, Args: []any{args.RaffleIds, args.UserIds, args.Keys}})
+	}
+	lsn, err := s.places.Transact(ctx, steps...)
 	if err == nil && len(rows) != len(bids) {
 		err = fmt.Errorf("%w: %d answers", ErrUnknownOutcome, len(rows))
 	}
 	if err != nil {
 		return nil, err
 	}
-	results, again := outcome(bids, rows, undone, lsn)
+	results, again := outcome(bids, rows, lsn)
 	s.recall(ctx, bids, results, again)
 	return results, nil
 }
 
-// arguments lays sorted bids out as the columns of PlaceBids. A bid without a key has no hash.
+// arguments lays bids out as the columns of PlaceBids. A bid without a key has no hash.
 func arguments(bids []Bid) writedb.PlaceBidsParams {
 	n := len(bids)
 	a := writedb.PlaceBidsParams{
 		RaffleIds: make([]int64, n), UserIds: make([]int64, n), Sizes: make([]int16, n), Prices: make([]int32, n),
-		Quantities: make([]int32, n), Keys: make([]string, n), Hashes: make([][]byte, n), Firsts: make([]bool, n),
+		Quantities: make([]int32, n), Keys: make([]string, n), Hashes: make([][]byte, n), Firsts: make([]bool, n), Turns: make([]int32, n),
 	}
 	for i, b := range bids {
 		a.RaffleIds[i], a.UserIds[i], a.Sizes[i], a.Prices[i] = b.RaffleID, b.UserID, b.Size, b.Price
@@ -105,9 +95,34 @@ func arguments(bids []Bid) writedb.PlaceBidsParams {
 			hash := b.Hash()
 			a.Hashes[i] = hash[:]
 		}
-		a.Firsts[i] = b.Key == "" || i == 0 || !sameKey(b, bids[i-1])
+	}
+	order := inKeyOrder(bids)
+	for turn, i := range order {
+		a.Turns[i] = int32(turn)
+		a.Firsts[i] = bids[i].Key == "" || turn == 0 || !sameKey(bids[i], bids[order[turn-1]])
 	}
 	return a
+}
+
+// inKeyOrder returns the places of the bids in the order of their keys, equal ones as they came. A
+// transaction that inserts a key waits for the one that has inserted it before: in one order
+// everywhere, none wait in a circle.
+func inKeyOrder(bids []Bid) []int {
+	places := make([]int, len(bids))
+	for i := range places {
+		places[i] = i
+	}
+	slices.SortStableFunc(places, func(x, y int) int {
+		a, b := bids[x], bids[y]
+		return cmp.Or(cmp.Compare(a.RaffleID, b.RaffleID), cmp.Compare(a.UserID, b.UserID), cmp.Compare(a.Key, b.Key))
+	})
+	return places
+}
+
+func distinct(ids []int64) []int64 {
+	sorted := slices.Clone(ids)
+	slices.Sort(sorted)
+	return slices.Compact(sorted)
 }
 
 func sameKey(a, b Bid) bool {
@@ -125,17 +140,14 @@ func keyed(bids []Bid) bool {
 
 // outcome reads the answers of PlaceBids. again are the bids whose key must be looked up: whatever
 // else is in their way, a remembered 201 comes first.
-func outcome(bids []Bid, rows []writedb.PlaceBidsRow, undone []int64, lsn string) (results []Result, again []int) {
-	takenBack := make(map[int64]bool, len(undone))
-	for _, id := range undone {
-		takenBack[id] = true
-	}
+func outcome(bids []Bid, rows []writedb.PlaceBidsRow, lsn string) (results []Result, again []int) {
 	results = make([]Result, len(bids))
 	for i, row := range rows {
-		placed := row.Placed && !takenBack[row.ID]
 		switch {
-		case placed:
+		case row.Placed:
 			results[i].Placed = Placed{Bid: bids[i], ID: row.ID, CreatedAt: row.CreatedAt}
+		case row.RaffleRefused:
+			results[i].Err = ErrLocked
 		case !row.RaffleKnown:
 			results[i].Err = ErrUnknownRaffle
 		case !row.UserKnown:
@@ -147,45 +159,46 @@ func outcome(bids []Bid, rows []writedb.PlaceBidsRow, undone []int64, lsn string
 			results[i].Err = ErrUnavailable
 		}
 		results[i].LSN = lsn
-		if !placed && bids[i].Key != "" {
+		if !row.Placed && !row.RaffleRefused && bids[i].Key != "" {
 			again = append(again, i)
 		}
 	}
 	return results, again
 }
 
-// recall looks up what was accepted under the keys of the bids at the given places. The statements
-// are new ones after the commit: those before it don't see what they waited for.
+// recall looks up what was accepted under the keys of the bids at the given places. The statement is a new
+// one after the commit: those before it don't see what they waited for.
 func (s *Store) recall(ctx context.Context, bids []Bid, results []Result, at []int) {
 	if len(at) == 0 {
 		return
 	}
-	found := make([][]writedb.FindKeyRow, len(at))
-	lsn, err := s.findKeys(ctx, bids, at, found)
-	for n, i := range at {
-		switch {
-		case err != nil:
+	rows, lsn, err := s.findKeys(ctx, bids, at)
+	if err != nil {
+		for _, i := range at {
 			results[i] = Result{Err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
-		case len(found[n]) > 0:
-			results[i] = replay(bids[i], found[n][0], lsn)
 		}
+	}
+	for _, row := range rows {
+		i := at[row.Ord-1]
+		results[i] = replay(bids[i], row, lsn)
 	}
 }
 
-func (s *Store) findKeys(ctx context.Context, bids []Bid, at []int, found [][]writedb.FindKeyRow) (lsn string, err error) {
-	var batch pgx.Batch
+func (s *Store) findKeys(ctx context.Context, bids []Bid, at []int) (rows []writedb.FindKeysRow, lsn string, err error) {
+	raffles, users, keys := make([]int64, len(at)), make([]int64, len(at)), make([]string, len(at))
 	for n, i := range at {
-		batch.Queue(writedb.FindKey, bids[i].RaffleID, bids[i].UserID, bids[i].Key).
-			Query(rowsInto(&found[n], pgx.RowToStructByPos[writedb.FindKeyRow]))
+		raffles[n], users[n], keys[n] = bids[i].RaffleID, bids[i].UserID, bids[i].Key
 	}
-	// After the lookups, so that it is past the commit of what they find.
-	batch.Queue(writedb.FlushPosition).QueryRow(func(row pgx.Row) error { return row.Scan(&lsn) })
-	err = withConn(ctx, s.pool, func(c *pgxpool.Conn) error { return c.SendBatch(ctx, &batch).Close() })
-	return lsn, err
+	var batch pgx.Batch
+	batch.Queue(writedb.FindKeys, raffles, users, keys).Query(primary.RowsInto(&rows, pgx.RowToStructByPos[writedb.FindKeysRow]))
+	// After the lookup, so that it is past the commit of what it finds.
+	batch.Queue(writedb.FlushLSN).QueryRow(func(row pgx.Row) error { return row.Scan(&lsn) })
+	err = s.places.Use(ctx, func(c *pgx.Conn) error { return c.SendBatch(ctx, &batch).Close() })
+	return rows, lsn, err
 }
 
 // replay answers a bid whose key was found.
-func replay(b Bid, row writedb.FindKeyRow, lsn string) Result {
+func replay(b Bid, row writedb.FindKeysRow, lsn string) Result {
 	if hash := b.Hash(); string(hash[:]) != string(row.RequestHash) {
 		return Result{Err: ErrKeyReused, LSN: lsn}
 	}
@@ -193,8 +206,8 @@ func replay(b Bid, row writedb.FindKeyRow, lsn string) Result {
 	return Result{Placed: Placed{Bid: b, ID: row.ID, CreatedAt: row.CreatedAt}, Replayed: true, LSN: lsn}
 }
 
-// Cancel takes a user's bid back and returns a position at or past the commit's end, T-X/X. Cancelling twice
-// succeeds. Errors: ErrUnknownBid, ErrNotYours, ErrNotOpen, and those of Place.
+// Cancel takes a user's bid back and returns a position at or past the commit's end. Cancelling twice
+// succeeds. Errors: ErrUnknownBid, ErrNotYours, ErrNotOpen, ErrLocked, and those of Place.
 func (s *Store) Cancel(ctx context.Context, raffleID, id, userID int64) (lsn string, err error) {
 	defer func() {
 		if err != nil {
@@ -202,13 +215,17 @@ func (s *Store) Cancel(ctx context.Context, raffleID, id, userID int64) (lsn str
 			err = fmt.Errorf("cancel bid %d of raffle %d: %w", id, raffleID, err)
 		}
 	}()
+	var refused []string
 	var moved []int64
-	lsn, err = transact(ctx, s.pool, step{sql: writedb.CancelBid, args: []any{raffleID, id, userID},
-		read: rowsInto(&moved, pgx.RowTo[int64])})
-	if err != nil {
+	lsn, err = s.cancels.Transact(ctx,
+		primary.Step{SQL: writedb.ShareRaffles, Args: []any{[]int64{raffleID}}, Read: primary.RowsInto(&refused, pgx.RowTo[string])},
+		primary.Step{SQL: writedb.CancelBid, Args: []any{raffleID, id, userID}, Read: primary.RowsInto(&moved, pgx.RowTo[int64])})
+	switch {
+	case err != nil:
 		return "", err
-	}
-	if len(moved) > 0 {
+	case len(refused) != 1 || refused[0] != "{}":
+		return "", ErrLocked
+	case len(moved) > 0:
 		s.outcomes.WithLabelValues("cancelled").Inc()
 		return lsn, nil
 	}
@@ -218,12 +235,12 @@ func (s *Store) Cancel(ctx context.Context, raffleID, id, userID int64) (lsn str
 func (s *Store) whyNotCancelled(ctx context.Context, raffleID, id, userID int64) (lsn string, err error) {
 	var batch pgx.Batch
 	var found []writedb.FindBidRow
-	batch.Queue(writedb.FindBid, raffleID, id).Query(rowsInto(&found, pgx.RowToStructByPos[writedb.FindBidRow]))
-	batch.Queue(writedb.FlushPosition).QueryRow(func(row pgx.Row) error { return row.Scan(&lsn) })
-	err = withConn(ctx, s.pool, func(c *pgxpool.Conn) error { return c.SendBatch(ctx, &batch).Close() })
+	batch.Queue(writedb.FindBid, raffleID, id).Query(primary.RowsInto(&found, pgx.RowToStructByPos[writedb.FindBidRow]))
+	batch.Queue(writedb.FlushLSN).QueryRow(func(row pgx.Row) error { return row.Scan(&lsn) })
+	err = s.cancels.Use(ctx, func(c *pgx.Conn) error { return c.SendBatch(ctx, &batch).Close() })
 	switch {
 	case err != nil:
-		return "", classify(err)
+		return "", primary.Classify(err)
 	case len(found) == 0:
 		return "", ErrUnknownBid
 	case found[0].UserID != userID:
@@ -245,19 +262,28 @@ func (s *Store) countResult(r Result) {
 	}
 }
 
+// count counts what became of bids; ErrLocked is not the end of one.
 func (s *Store) count(err error, n int) {
+	if errors.Is(err, ErrLocked) {
+		return
+	}
 	s.outcomes.WithLabelValues(reason(err)).Add(float64(n))
 }
 
-// reason is the label of an error.
+// reasons are the labels of errors.
+var reasons = []struct {
+	err   error
+	label string
+}{
+	{ErrUnknownRaffle, "unknown_raffle"}, {ErrNotOpen, "not_open"}, {ErrUnknownUser, "unknown_user"},
+	{ErrKeyReused, "key_reused"}, {ErrUnknownBid, "unknown_bid"}, {ErrNotYours, "not_yours"},
+	{ErrUnknownOutcome, "unknown_outcome"}, {ErrUnavailable, "unavailable"},
+}
+
 func reason(err error) string {
-	for label, e := range map[string]error{
-		"unknown_raffle": ErrUnknownRaffle, "not_open": ErrNotOpen, "unknown_user": ErrUnknownUser,
-		"key_reused": ErrKeyReused, "unknown_bid": ErrUnknownBid, "not_yours": ErrNotYours,
-		"unavailable": ErrUnavailable, "unknown_outcome": ErrUnknownOutcome,
-	} {
-		if errors.Is(err, e) {
-			return label
+	for _, r := range reasons {
+		if errors.Is(err, r.err) {
+			return r.label
 		}
 	}
 	return "failed"

@@ -2,6 +2,7 @@ package bid_test
 
 import (
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
@@ -14,7 +15,15 @@ import (
 
 func newStore(t testing.TB, server fixture.Server) *bid.Store {
 	t.Helper()
-	return bid.NewStore(fixture.Pool(t, server), prometheus.NewRegistry())
+	return newCountedStore(t, server, prometheus.NewRegistry())
+}
+
+func newCountedStore(t testing.TB, server fixture.Server, reg prometheus.Registerer) *bid.Store {
+	t.Helper()
+	p := fixture.Primary(t, server)
+	s := bid.NewStore(p, 8, reg)
+	fixture.Warm(t, p)
+	return s
 }
 
 func newBid(raffle, user int64, key string) bid.Bid {
@@ -35,7 +44,7 @@ func TestPlaceBatch(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
 	reg := prometheus.NewRegistry()
-	s := bid.NewStore(fixture.Pool(t, db), reg)
+	s := newCountedStore(t, db, reg)
 	earlier := place(t, s, newBid(fixture.Open, 1, "earlier"))
 	other := newBid(fixture.Open, 1, "earlier")
 	other.Price++
@@ -82,8 +91,16 @@ func TestPlaceBatch(t *testing.T) {
 		t.Errorf("%d bids in the table, want 5", n)
 	}
 	families, err := reg.Gather()
-	if err != nil || len(families) != 1 || len(families[0].GetMetric()) != 6 {
-		t.Errorf("outcomes counted: %v, %v", families, err)
+	if err != nil || len(families) != 1 {
+		t.Fatalf("outcomes counted: %v, %v", families, err)
+	}
+	counted := map[string]float64{}
+	for _, m := range families[0].GetMetric() {
+		counted[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+	}
+	want := map[string]float64{"placed": 5, "replayed": 2, "not_open": 4, "unknown_raffle": 1, "unknown_user": 1, "key_reused": 1}
+	if !maps.Equal(counted, want) {
+		t.Errorf("counted %v, want %v", counted, want)
 	}
 }
 
@@ -123,7 +140,7 @@ func TestLostServer(t *testing.T) {
 	place(t, s, newBid(fixture.Open, 1, ""))
 	server.Stop(t)
 	_, err := s.Place(t.Context(), []bid.Bid{newBid(fixture.Open, 1, "")})
-	if !errors.Is(err, bid.ErrUnavailable) && !errors.Is(err, bid.ErrUnknownOutcome) {
+	if !errors.Is(err, bid.ErrUnavailable) || errors.Is(err, bid.ErrUnknownOutcome) { // the transaction never began
 		t.Errorf("place: %v", err)
 	}
 	if _, err = s.Cancel(t.Context(), fixture.Open, 1, 1); !errors.Is(err, bid.ErrUnavailable) {
@@ -136,17 +153,33 @@ func TestLostServer(t *testing.T) {
 	})
 }
 
-func TestLockedRaffleIsUnavailable(t *testing.T) {
+// W6: a bid for a raffle whose state is being changed is refused at once, and its neighbours are placed.
+func TestLockedRaffle_W6(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
+	addRaffles(t, db, 101, 1)
 	s := newStore(t, db)
-	lock := lockRaffle(t, db)
-	_, err := s.Place(t.Context(), []bid.Bid{newBid(fixture.Open, 1, "k")})
-	if !errors.Is(err, bid.ErrUnavailable) {
-		t.Errorf("waiting for a lock in vain: %v", err)
+	kept := place(t, s, newBid(fixture.Open, 1, ""))
+	unlock := lockRaffle(t, db)
+	results, err := s.Place(t.Context(), []bid.Bid{newBid(fixture.Open, 1, "k"), newBid(101, 1, "k"), newBid(fixture.Open, 1, "")})
+	if err != nil || !errors.Is(results[0].Err, bid.ErrLocked) || results[1].Err != nil || !errors.Is(results[2].Err, bid.ErrLocked) {
+		t.Errorf("%+v, %v", results, err)
 	}
-	lock()
+	if _, err := s.Cancel(t.Context(), fixture.Open, kept.Placed.ID, 1); !errors.Is(err, bid.ErrLocked) {
+		t.Errorf("cancel: %v", err)
+	}
+	unlock()
 	if r := place(t, s, newBid(fixture.Open, 1, "k")); r.Err != nil || r.Replayed {
 		t.Errorf("after the lock: %+v", r)
 	}
+	if _, err := s.Cancel(t.Context(), fixture.Open, kept.Placed.ID, 1); err != nil {
+		t.Errorf("cancel after the lock: %v", err)
+	}
+}
+
+// addRaffles adds n open raffles.
+func addRaffles(t testing.TB, server fixture.Server, first, n int) {
+	t.Helper()
+	server.Exec(t, `INSERT INTO raffles (id, product_id, seller_id, starts_at, ends_at)
+		SELECT i, 1, 1, now() - interval '1 s', now() + interval '1 day' FROM generate_series($1::int, $2::int) i`, first, first+n-1)
 }

@@ -1,10 +1,12 @@
 package primary
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
@@ -22,12 +24,9 @@ func TestParseURL(t *testing.T) {
 			t.Errorf("%s: %v", good, err)
 			continue
 		}
-		if config.ConnConfig.ValidateConnect == nil || config.MaxConns != 16 {
-			t.Errorf("%s: validated %v, %d connections", good, config.ConnConfig.ValidateConnect != nil, config.MaxConns)
+		if config.ConnConfig.ValidateConnect == nil {
+			t.Errorf("%s: not validated", good)
 		}
-	}
-	if config, err := ParseURL("postgres://localhost/pyramid?pool_max_conns=3"); err != nil || config.MaxConns != 3 {
-		t.Errorf("pool_max_conns=3: %v", err)
 	}
 	for _, bad := range []string{
 		"host=localhost dbname=pyramid", "http://localhost/", "postgres://%zz",
@@ -50,16 +49,26 @@ func TestParseURL(t *testing.T) {
 func TestSessionIsDurable_W1(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	db.Exec(t, "ALTER ROLE command IN DATABASE "+db.Name+" SET synchronous_commit = off")
-	pool, err := Open(db.URL("command"), prometheus.NewRegistry())
+	server, err := Open(db.URL("command"), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pool.Close()
-	for name, want := range map[string]string{"synchronous_commit": "on", "statement_timeout": "1500ms", "application_name": "command"} {
-		var got string
-		if err := pool.QueryRow(t.Context(), "SELECT current_setting($1)", name).Scan(&got); err != nil || got != want {
-			t.Errorf("%s is %q, %v, want %q", name, got, err, want)
+	defer server.Close()
+	held, err := Connect(t.Context(), db.URL("command"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(conn *pgx.Conn) error {
+		for name, want := range session {
+			var got, unit string
+			if err := conn.QueryRow(t.Context(), "SELECT setting, coalesce(unit, '') FROM pg_settings WHERE name = $1", name).Scan(&got, &unit); err != nil || got != want {
+				t.Errorf("%s is %q %s, %v, want %q", name, got, unit, err, want)
+			}
 		}
+		return nil
+	}
+	if err := errors.Join(check(held), held.Close(t.Context()), server.Conns("test", 1, time.Second).Use(t.Context(), check)); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -68,12 +77,12 @@ func TestWritableFollowsTheServer(t *testing.T) {
 	standby := first.StartStandby(t)
 	url := "postgres://command:command@" + standby.Addr() + "," + first.Addr() + "/pyramid?sslmode=disable"
 	first.Stop(t)
-	pool, err := Open(url, prometheus.NewRegistry())
+	server, err := Open(url, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pool.Close()
-	ready := Writable(pool)
+	defer server.Close()
+	ready := Writable(server)
 	if err := ready(t.Context()); err == nil {
 		t.Error("ready with a standby alone")
 	}

@@ -2,7 +2,6 @@ package primary
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -14,18 +13,12 @@ var heldSession = map[string]string{
 	"tcp_keepalives_idle":  "2", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3",
 }
 
-// Connect makes a connection outside the pool, for locks of a session. It has to be used more often than
+// Connect makes a connection outside the sets, for locks of a session. It has to be used more often than
 // every 5 s, or the server ends it.
 func Connect(ctx context.Context, url string) (*pgx.Conn, error) {
-	config, err := ParseURL(url)
+	hosts, err := hostsOf(url, session, heldSession)
 	if err != nil {
-		return nil, fmt.Errorf("primary: %w", err)
+		return nil, err
 	}
-	for _, settings := range []map[string]string{session, heldSession} {
-		for name, value := range settings {
-			config.ConnConfig.RuntimeParams[name] = value
-		}
-	}
-	config.ConnConfig.ConnectTimeout = connectTimeout
-	return pgx.ConnectConfig(ctx, config.ConnConfig)
+	return connect(ctx, hosts)
 }

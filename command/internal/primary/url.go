@@ -9,10 +9,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// connections is the size of the pool if the URL doesn't set pool_max_conns: as many bids commit
-// together, and more would only wait for the same two cores.
-const connections = "16"
-
 // ParseURL reads the URL of the primary, of one host or several. Only the host that takes writes may
 // be used: target_session_attrs=read-write is added, and another value refused. Errors never repeat
 // the URL, which holds a password.
@@ -32,8 +28,5 @@ func ParseURL(primary string) (*pgxpool.Config, error) {
 		}
 	}
 	params.Set("target_session_attrs", "read-write")
-	if !params.Has("pool_max_conns") {
-		params.Set("pool_max_conns", connections)
-	}
 	return pgxpool.ParseConfig(base + "?" + params.Encode())
 }

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
+	"maps"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,8 +22,9 @@ const (
 	closerLock  = 0x7079_7261_6d69_6401
 	look        = 100 * time.Millisecond
 	reconnect   = 500 * time.Millisecond
-	closesAtMax = 200 // in one look
-	closesAside = 4   // at once
+	rest        = 500 * time.Millisecond // of a raffle that could not be closed
+	closesAtMax = 200                    // in one look
+	closesAside = 4                      // at once
 )
 
 // Closer closes raffles when their time is over. Any number may run: the one whose session holds the
@@ -51,12 +53,15 @@ func NewCloser(url string, store *Store, keep time.Duration, log *slog.Logger, r
 
 // Run works until ctx ends and returns its error; whatever else goes wrong is tried again.
 func (c *Closer) Run(ctx context.Context) error {
-	for {
+	for reported := ""; ; {
 		err := c.session(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		c.log.WarnContext(ctx, "the closer's session ended", "error", err)
+		if text := fmt.Sprint(err); text != reported { // a primary that is away is reported once
+			c.log.WarnContext(ctx, "the closer's session ended", "error", err)
+			reported = text
+		}
 		if err := pause(ctx, reconnect); err != nil {
 			return err
 		}
@@ -103,48 +108,59 @@ func (c *Closer) work(ctx context.Context, conn *pgx.Conn) error {
 	return g.Wait()
 }
 
-// closeOnTime asks over the connection that holds the lock: while that answers, the lock is held.
+// closeOnTime asks over the connection that holds the lock: while that answers, the lock is held. A look
+// that finds a full page goes on behind it, so raffles that can't be closed keep none behind them.
 func (c *Closer) closeOnTime(ctx context.Context, conn *pgx.Conn) error {
 	q := writedb.New(conn)
+	page := writedb.DueRafflesParams{Most: closesAtMax}
+	resting := make(map[int64]time.Time)
 	for {
 		var due []writedb.DueRafflesRow
 		err := within(ctx, func(ctx context.Context) (err error) {
-			due, err = q.DueRaffles(ctx, closesAtMax)
+			due, err = q.DueRaffles(ctx, page)
 			return err
 		})
 		if err != nil {
 			return fmt.Errorf("due raffles: %w", err)
 		}
-		if closed := c.closeAll(ctx, due); closed == closesAtMax {
-			continue // there are more
+		c.closeAll(ctx, due, resting)
+		if len(due) == closesAtMax {
+			last := due[len(due)-1]
+			page.AfterEnds, page.AfterID = last.EndsAt, last.ID
+			continue
 		}
+		page.AfterEnds, page.AfterID = time.Time{}, 0
 		if err := pause(ctx, look); err != nil {
 			return err
 		}
 	}
 }
 
-// closeAll tries each and returns how many it closed; one that fails is due again at the next look and
-// hinders no other.
-func (c *Closer) closeAll(ctx context.Context, due []writedb.DueRafflesRow) int {
-	var closed atomic.Int64
+// closeAll tries each raffle that does not rest. One that fails rests for a moment and hinders no other.
+func (c *Closer) closeAll(ctx context.Context, due []writedb.DueRafflesRow, resting map[int64]time.Time) {
+	now := time.Now()
+	maps.DeleteFunc(resting, func(_ int64, until time.Time) bool { return now.After(until) })
+	var mu sync.Mutex
 	var g errgroup.Group
 	g.SetLimit(closesAside)
 	for _, d := range due {
-		if ctx.Err() != nil {
-			break
+		mu.Lock()
+		_, rests := resting[d.ID]
+		mu.Unlock()
+		if rests || ctx.Err() != nil {
+			continue
 		}
 		g.Go(func() error {
 			if _, _, err := c.store.Close(ctx, d.ID, ByTime); err != nil {
 				c.log.WarnContext(ctx, "raffle not closed yet", "raffle", d.ID, "ends_at", d.EndsAt, "error", err)
-				return nil
+				mu.Lock()
+				defer mu.Unlock()
+				resting[d.ID] = now.Add(rest)
 			}
-			closed.Add(1)
 			return nil
 		})
 	}
 	_ = g.Wait() // none returns an error
-	return int(closed.Load())
 }
 
 // within ends a statement whose server can't be heard any more, which else would be waited for for minutes.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
 
@@ -37,13 +39,16 @@ func (c *Closer) prune(ctx context.Context) error {
 func (s *Store) PruneKeys(ctx context.Context, closedBefore time.Time) (n int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	q := writedb.New(s.pool)
-	n, err = q.PruneKeys(ctx, writedb.PruneKeysParams{Most: keysAtMost, ClosedBefore: closedBefore})
-	if err == nil {
-		var more int64
-		more, err = q.PruneCancelledKeys(ctx, writedb.PruneCancelledKeysParams{Most: keysAtMost, ClosedBefore: closedBefore})
-		n += more
-	}
+	err = s.prunes.Use(ctx, func(conn *pgx.Conn) error {
+		q := writedb.New(conn)
+		bids, err := q.PruneKeys(ctx, writedb.PruneKeysParams{Most: keysAtMost, ClosedBefore: closedBefore})
+		if err != nil {
+			return err
+		}
+		cancelled, err := q.PruneCancelledKeys(ctx, writedb.PruneCancelledKeysParams{Most: keysAtMost, ClosedBefore: closedBefore})
+		n = bids + cancelled
+		return err
+	})
 	if err != nil {
 		return n, fmt.Errorf("prune keys: %w", err)
 	}

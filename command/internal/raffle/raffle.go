@@ -5,6 +5,8 @@ package raffle
 import (
 	"errors"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 )
 
 // Raffle is an auction of one product. Times have a resolution of microseconds, prices are in KRW.
@@ -36,7 +38,7 @@ var (
 	ErrOver           = errors.New("raffle would be over at once")
 	ErrNotStarted     = errors.New("raffle not started")
 	// ErrUnavailable: trying again may help, and does no harm.
-	ErrUnavailable = errors.New("database not available for raffles")
+	ErrUnavailable = primary.ErrUnavailable
 	// ErrUnknownOutcome: the raffle may have been opened, and the answer was not seen.
 	ErrUnknownOutcome = errors.New("outcome of opening a raffle unknown")
 )

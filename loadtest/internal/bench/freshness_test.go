@@ -75,8 +75,7 @@ func (s *stack) samples(ctx context.Context, b *testing.B, bearer string) (took 
 			b.Fatalf("%d %s %v", response.StatusCode(), response.Body(), err)
 		}
 		begun := time.Now()
-		_, committed, _ := strings.Cut(string(response.Header.Peek("Commit-LSN")), "-") // without the timeline
-		lsn := parseLSN(b, committed)
+		lsn := parseLSN(b, string(response.Header.Peek("Commit-LSN")))
 		for checkpointLSN(b, c) < lsn {
 			if time.Since(begun) > time.Second {
 				b.Fatalf("not in Redis after %v", time.Since(begun))

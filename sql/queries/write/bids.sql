@@ -1,27 +1,40 @@
+-- name: ShareRaffles :one
+-- Takes the locks of raffles shared and returns those raffles whose state somebody changes or waits to
+-- change; the next statements of the transaction leave them alone. This is a statement of its own, so that
+-- the snapshot of the next one shows what a close before it has done. It never waits.
+SELECT set_config('pyramid.refused', coalesce(array_agg(t.id) FILTER (WHERE NOT t.granted), '{}')::text, true)::text AS refused
+FROM (SELECT r.id, pg_try_advisory_xact_lock_shared(raffle_lock(r.id)) AS granted FROM unnest(@raffle_ids::bigint[]) AS r (id) OFFSET 0) t;
+
 -- name: PlaceBids :many
--- Places many bids in one statement; a bid that may not be placed never hinders its neighbours.
--- Each raffle is locked FOR SHARE first (in id order, against deadlocks) and its row read again after
--- the wait, so a close that came first is seen; created_at is taken after the lock.
+-- Places many bids in one statement, after ShareRaffles; a bid that may not be placed never hinders its
+-- neighbours. ids and created_at follow the order of the input. Rows are inserted in the order of turns,
+-- which is that of the keys: batches that insert the same keys wait for each other, but not in a circle.
 -- Returns one row per input in its order. An empty key means none; firsts is false for a bid whose key
 -- an earlier one of this statement has. placed=false with all other columns fine: the key is taken, in
--- bids or by a neighbour (see FindKey). A key that another transaction is inserting ends this one with
--- unique_violation, to be tried again: ON CONFLICT would insert every row speculatively, at a third more
--- work and one more WAL record a bid.
+-- bids, in cancelled_bids or by a neighbour (see FindKeys). A key that another transaction is inserting
+-- ends this one with unique_violation, to be tried again: ON CONFLICT would insert every row
+-- speculatively, at a third more work and one more WAL record a bid.
 WITH input AS MATERIALIZED (
     SELECT unnest(@raffle_ids::bigint[]) AS raffle_id, unnest(@user_ids::bigint[]) AS user_id,
            unnest(@sizes::smallint[]) AS size, unnest(@prices::integer[]) AS price,
            unnest(@quantities::integer[]) AS quantity, unnest(@keys::text[]) AS key,
            unnest(@hashes::bytea[]) AS hash, unnest(@firsts::boolean[]) AS first,
-           generate_subscripts(@raffle_ids::bigint[], 1) AS ord
+           unnest(@turns::integer[]) AS turn, generate_subscripts(@raffle_ids::bigint[], 1) AS ord
+), refused AS MATERIALIZED (
+    SELECT unnest(current_setting('pyramid.refused')::bigint[]) AS raffle_id
 ), raffle AS MATERIALIZED (
     SELECT r.id, r.starts_at, r.ends_at, r.closed_at FROM raffles r
-    WHERE r.id = ANY (@raffle_ids::bigint[])
-    ORDER BY r.id FOR SHARE
-), stamped AS MATERIALIZED (
-    SELECT i.ord, i.raffle_id, i.user_id, i.size, i.price, i.quantity, i.key, i.hash, i.first,
-           r.starts_at, r.ends_at, r.closed_at, u.id IS NOT NULL AS user_known,
-           nextval('bid_ids') AS id, clock_timestamp() AS created_at
+    WHERE r.id = ANY (@raffle_ids::bigint[]) AND r.id NOT IN (SELECT raffle_id FROM refused)
+), known AS (
+    SELECT i.ord, i.raffle_id, i.user_id, i.size, i.price, i.quantity, i.key, i.hash, i.first, i.turn,
+           r.starts_at, r.ends_at, r.closed_at, u.id IS NOT NULL AS user_known
     FROM input i JOIN raffle r ON r.id = i.raffle_id LEFT JOIN users u ON u.id = i.user_id
+    ORDER BY i.ord OFFSET 0
+), stamped AS MATERIALIZED (
+    SELECT k.ord, k.raffle_id, k.user_id, k.size, k.price, k.quantity, k.key, k.hash, k.first, k.turn,
+           k.starts_at, k.ends_at, k.closed_at, k.user_known,
+           nextval('bid_ids') AS id, clock_timestamp() AS created_at
+    FROM known k
 ), placed AS (
     INSERT INTO bids (raffle_id, id, user_id, size, price, quantity, created_at, idempotency_key, request_hash)
     SELECT s.raffle_id, s.id, s.user_id, s.size, s.price, s.quantity, s.created_at,
@@ -29,47 +42,45 @@ WITH input AS MATERIALIZED (
     FROM stamped s
     WHERE s.first AND s.user_known AND s.closed_at IS NULL AND s.created_at >= s.starts_at AND s.created_at < s.ends_at
       AND NOT EXISTS (SELECT 1 FROM bids b WHERE b.raffle_id = s.raffle_id AND b.user_id = s.user_id AND b.idempotency_key = s.key)
-    ORDER BY s.ord
+      AND NOT EXISTS (SELECT 1 FROM cancelled_bids c WHERE c.raffle_id = s.raffle_id AND c.user_id = s.user_id AND c.idempotency_key = s.key)
+    ORDER BY s.turn
     RETURNING id
 )
-SELECT i.ord::bigint AS ord,
+SELECT (f.raffle_id IS NOT NULL)::boolean AS raffle_refused,
        (s.ord IS NOT NULL)::boolean AS raffle_known,
        coalesce(s.user_known, false)::boolean AS user_known,
        coalesce(s.closed_at IS NULL AND s.created_at >= s.starts_at AND s.created_at < s.ends_at, false)::boolean AS raffle_open,
        (p.id IS NOT NULL)::boolean AS placed,
        coalesce(s.id, 0)::bigint AS id,
        coalesce(s.created_at, 'epoch')::timestamptz AS created_at
-FROM input i LEFT JOIN stamped s ON s.ord = i.ord LEFT JOIN placed p ON p.id = s.id
+FROM input i LEFT JOIN stamped s ON s.ord = i.ord LEFT JOIN placed p ON p.id = s.id LEFT JOIN refused f ON f.raffle_id = i.raffle_id
 ORDER BY i.ord;
 
--- name: UndoCancelled :many
--- Takes back what PlaceBids placed under a key whose bid was cancelled meanwhile: an insert that waited
--- for the cancelling transaction doesn't see the cancelled row, a statement after it does.
-WITH k AS MATERIALIZED (
-    SELECT unnest(@raffle_ids::bigint[]) AS raffle_id, unnest(@user_ids::bigint[]) AS user_id, unnest(@keys::text[]) AS key
-)
-DELETE FROM bids b
-USING k JOIN cancelled_bids c ON c.raffle_id = k.raffle_id AND c.user_id = k.user_id AND c.idempotency_key = k.key
-WHERE b.raffle_id = k.raffle_id AND b.user_id = k.user_id AND b.idempotency_key = k.key
-RETURNING b.id;
+-- name: RefuseCancelled :exec
+-- Fails if PlaceBids has placed a bid under a key whose bid was cancelled while PlaceBids waited: its
+-- snapshot is older than both, the one of this statement is not.
+SELECT refuse_cancelled(@raffle_ids::bigint[], @user_ids::bigint[], @keys::text[]);
 
--- name: FindKey :one
--- The bid that was accepted under a key, cancelled or not. A bid moves from one table to the other in
--- one transaction, so one statement finds it exactly once.
-SELECT b.id, b.size, b.price, b.quantity, b.created_at, b.request_hash
-FROM bids b WHERE b.raffle_id = @raffle_id AND b.user_id = @user_id AND b.idempotency_key = @key::text
+-- name: FindKeys :many
+-- The bids that were accepted under keys, cancelled or not, by their place in the input. A bid moves from
+-- one table to the other in one transaction, so one statement finds it exactly once.
+WITH k AS MATERIALIZED (
+    SELECT unnest(@raffle_ids::bigint[]) AS raffle_id, unnest(@user_ids::bigint[]) AS user_id, unnest(@keys::text[]) AS key,
+           generate_subscripts(@keys::text[], 1) AS ord
+)
+SELECT k.ord::integer AS ord, b.id, b.size, b.price, b.quantity, b.created_at, b.request_hash
+FROM k JOIN bids b ON b.raffle_id = k.raffle_id AND b.user_id = k.user_id AND b.idempotency_key = k.key
 UNION ALL
-SELECT c.id, c.size, c.price, c.quantity, c.created_at, c.request_hash
-FROM cancelled_bids c WHERE c.raffle_id = @raffle_id AND c.user_id = @user_id AND c.idempotency_key = @key::text;
+SELECT k.ord::integer, c.id, c.size, c.price, c.quantity, c.created_at, c.request_hash
+FROM k JOIN cancelled_bids c ON c.raffle_id = k.raffle_id AND c.user_id = k.user_id AND c.idempotency_key = k.key;
 
 -- name: CancelBid :many
 -- Moves the user's bid to cancelled_bids if the raffle is open; no row: it did not (see FindBid for why).
-WITH raffle AS MATERIALIZED (
-    SELECT r.id, r.ends_at, r.closed_at FROM raffles r WHERE r.id = @raffle_id FOR SHARE
-), moved AS (
-    DELETE FROM bids b USING raffle r
-    WHERE b.raffle_id = r.id AND b.id = @id AND b.user_id = @user_id
-      AND r.closed_at IS NULL AND r.ends_at > clock_timestamp()
+-- Follows ShareRaffles.
+WITH moved AS (
+    DELETE FROM bids b USING raffles r
+    WHERE b.raffle_id = @raffle_id AND b.id = @id AND b.user_id = @user_id AND r.id = @raffle_id
+      AND current_setting('pyramid.refused') = '{}' AND r.closed_at IS NULL AND r.ends_at > clock_timestamp()
     RETURNING b.*
 )
 INSERT INTO cancelled_bids (raffle_id, id, user_id, size, price, quantity, created_at, idempotency_key, request_hash, cancelled_at)
@@ -83,15 +94,6 @@ SELECT b.user_id, false AS cancelled FROM bids b WHERE b.raffle_id = @raffle_id 
 UNION ALL
 SELECT c.user_id, true FROM cancelled_bids c WHERE c.raffle_id = @raffle_id AND c.id = @id;
 
--- name: BeforeCommit :exec
--- The last statement of a transaction whose CommitPosition is asked.
-SELECT before_commit();
-
--- name: CommitPosition :one
--- Asked on the same connection after the commit: a position at or past the commit's end, which readers can
--- reach even while commits of others wait for a standby.
-SELECT commit_position()::text AS position;
-
--- name: FlushPosition :one
--- At or past the end of every commit that was seen before.
-SELECT position_text(pg_current_wal_flush_lsn())::text AS position;
+-- name: FlushLSN :one
+-- Read after a commit: at or past the commit's end.
+SELECT pg_current_wal_flush_lsn()::text AS lsn;

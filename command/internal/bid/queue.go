@@ -1,0 +1,263 @@
+package bid
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// lockWait is how long the bids of a raffle wait while somebody changes its state.
+	lockWait = 250 * time.Millisecond
+	// lockRetry is how long it takes until the lock is tried again.
+	lockRetry = 10 * time.Millisecond
+	// rafflesAtMost is how many raffles are in one batch: each has an entry in the server's table of locks.
+	rafflesAtMost = 128
+	// heldAtMost is how many bids wait for one locked raffle.
+	heldAtMost = 512
+)
+
+// waiting is a bid in the queue and where its caller waits for the result.
+type waiting struct {
+	bid     Bid
+	since   time.Time
+	held    time.Time   // when its raffle was found locked
+	result  chan Result // holds one, so that a lane never waits for a caller
+	settled bool
+}
+
+func (w *waiting) settle(r Result) {
+	w.settled = true
+	w.result <- r
+}
+
+// line holds the waiting bids of one raffle in the order of their arrival.
+type line struct {
+	raffle int64
+	bids   []*waiting
+	queued bool // among those that are ready
+	busy   bool // a batch has bids of it
+	// locked: the raffle's lock was refused. The line waits for the next try and sends one bid ahead.
+	locked bool
+}
+
+// batch is what one statement takes.
+type batch struct {
+	bids  []*waiting
+	lines []*line
+}
+
+// queue has a line for each raffle. No raffle is in two batches at once, so its bids are stored in the order
+// of their arrival (W5). The lines take turns, and the bids of locked raffles have a bound of their own, so
+// that one raffle does not keep the others' bids out (W6, W7).
+type queue struct {
+	changed chan struct{} // holds one: there is news for the lane that collects
+
+	mu       sync.Mutex
+	lines    map[int64]*line
+	ready    []*line
+	waiting  int  // bids in lines that are not locked
+	held     int  // bids in locked lines
+	underway int  // batches
+	sleeping bool // the lane that collects waits for something to do
+}
+
+func newQueue() *queue {
+	return &queue{changed: make(chan struct{}, 1), lines: make(map[int64]*line)}
+}
+
+func (q *queue) signal() {
+	select {
+	case q.changed <- struct{}{}:
+	default: // the lane has been told and has not looked yet
+	}
+}
+
+func (q *queue) length() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waiting
+}
+
+// enter lets a bid in, or returns ErrBusy or ErrLocked. If no batch is under way, the caller gets one, has to
+// carry it out and to return it to leave: no lane has to be woken, which would take longer than the statement
+// needs to be sent.
+func (q *queue) enter(w *waiting, batchLimit, queueLimit int) (*batch, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.lines[w.bid.RaffleID]
+	switch {
+	case l != nil && l.locked:
+		if len(l.bids) >= heldAtMost || q.held >= queueLimit {
+			return nil, ErrLocked
+		}
+		w.held = w.since
+		q.held++
+		l.bids = append(l.bids, w)
+		return nil, nil
+	case q.full(l, queueLimit):
+		return nil, ErrBusy
+	case l == nil:
+		l = &line{raffle: w.bid.RaffleID}
+		q.lines[w.bid.RaffleID] = l
+	}
+	l.bids = append(l.bids, w)
+	q.waiting++
+	q.makeReady(l)
+	if q.underway == 0 {
+		return q.take(batchLimit), nil
+	}
+	if q.sleeping || q.waiting >= batchLimit {
+		q.signal()
+	}
+	return nil, nil
+}
+
+// full says whether a line may take no more bids. The lines that are short share a quarter more than the
+// limit, so that a raffle that fills the queue keeps no other raffle's bids out.
+func (q *queue) full(l *line, limit int) bool {
+	short := l == nil || len(l.bids) < max(1, limit/16)
+	return q.waiting >= limit+limit/4 || q.waiting >= limit && !short
+}
+
+// refuses says whether a bid of the raffle would be refused now because too many wait.
+func (q *queue) refuses(raffle int64, limit int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := q.lines[raffle]
+	return q.full(l, limit) && (l == nil || !l.locked)
+}
+
+func (q *queue) makeReady(l *line) {
+	if !l.busy && !l.queued && len(l.bids) > 0 {
+		l.queued = true
+		q.ready = append(q.ready, l)
+	}
+}
+
+// collect returns a batch, if there is something to do and no batch is under way or the next one would be
+// full; with overlap, if there is something to do. wait says that the next batch waits for its turn only.
+func (q *queue) collect(limit int, overlap bool) (b *batch, wait bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.sleeping = len(q.ready) == 0
+	if q.sleeping {
+		return nil, false
+	}
+	if q.underway > 0 && !overlap && q.readyBids() < limit {
+		return nil, true
+	}
+	return q.take(limit), false
+}
+
+func (q *queue) readyBids() (n int) {
+	for _, l := range q.ready {
+		n += l.next()
+	}
+	return n
+}
+
+// next is how many bids of the line a batch may take.
+func (l *line) next() int {
+	if l.locked {
+		return min(1, len(l.bids))
+	}
+	return len(l.bids)
+}
+
+func (q *queue) take(limit int) *batch {
+	b := &batch{}
+	for len(q.ready) > 0 && len(b.bids) < limit && len(b.lines) < rafflesAtMost {
+		l := q.ready[0]
+		q.ready = slices.Delete(q.ready, 0, 1)
+		n := min(l.next(), limit-len(b.bids))
+		b.bids = append(b.bids, l.bids[:n]...)
+		l.bids = slices.Clone(l.bids[n:])
+		q.add(l, -n)
+		l.queued, l.busy = false, true
+		b.lines = append(b.lines, l)
+	}
+	q.underway++
+	return b
+}
+
+func (q *queue) add(l *line, n int) {
+	if l.locked {
+		q.held += n
+	} else {
+		q.waiting += n
+	}
+}
+
+// leave ends a batch. The refused bids, whose raffles are locked, go back to the heads of their lines.
+func (q *queue) leave(b *batch, refused []*waiting, now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	back := make(map[int64][]*waiting)
+	for _, w := range refused {
+		back[w.bid.RaffleID] = append(back[w.bid.RaffleID], w)
+	}
+	for _, l := range b.lines {
+		l.busy = false
+		switch again := back[l.raffle]; {
+		case len(again) > 0:
+			q.setLocked(l, true)
+			l.bids = append(again, l.bids...)
+			q.held += len(again)
+			q.hold(l, now)
+		case len(l.bids) == 0:
+			delete(q.lines, l.raffle)
+		default:
+			q.setLocked(l, false)
+			q.makeReady(l)
+		}
+	}
+	q.underway--
+	q.signal()
+}
+
+func (q *queue) setLocked(l *line, locked bool) {
+	if l.locked == locked {
+		return
+	}
+	q.add(l, -len(l.bids))
+	l.locked = locked
+	q.add(l, len(l.bids))
+	for _, w := range l.bids {
+		w.held = time.Time{}
+	}
+}
+
+// hold keeps a line back until the next try.
+func (q *queue) hold(l *line, now time.Time) {
+	for _, w := range l.bids {
+		if w.held.IsZero() {
+			w.held = now
+		}
+	}
+	time.AfterFunc(lockRetry, func() { q.retry(l, now.Add(lockRetry)) })
+}
+
+// retry refuses those that have waited for the lock too long, and lets the line try again.
+func (q *queue) retry(l *line, now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	defer q.signal()
+	for len(l.bids) > 0 && now.Sub(l.bids[0].held) >= lockWait {
+		l.bids[0].settle(Result{Err: ErrLocked})
+		l.bids = l.bids[1:]
+		q.held--
+	}
+	if len(l.bids) == 0 {
+		delete(q.lines, l.raffle)
+		return
+	}
+	q.makeReady(l)
+}
+
+// empty says that nothing waits and nothing is under way.
+func (q *queue) empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.lines) == 0 && q.underway == 0
+}

@@ -1,0 +1,200 @@
+package primary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
+)
+
+const (
+	// A connection that was idle for longer is asked whether its server is still there.
+	trustedIdle = time.Second
+	// How long that answer and a ROLLBACK may take.
+	answerTimeout = 300 * time.Millisecond
+)
+
+// Conns are connections to the primary that only their owner uses. A connection that is lost leaves its
+// place at once, however long its server takes to be given up: pgx needs up to 15 s for one that does not
+// answer, and a pgxpool.Pool keeps the place for so long.
+type Conns struct {
+	hosts  []*pgx.ConnConfig
+	places chan struct{} // one for each connection in use
+
+	mu   sync.Mutex
+	idle []idleConn // the last one is the most recently used
+
+	open   atomic.Int64
+	made   prometheus.Counter
+	waited prometheus.Counter
+}
+
+type idleConn struct {
+	*pgx.Conn
+	since time.Time
+}
+
+// Use lends a connection. The error is that of do, or ErrUnavailable if there is no connection. If do leaves
+// a transaction open or panics, the transaction is rolled back.
+func (c *Conns) Use(ctx context.Context, do func(*pgx.Conn) error) error {
+	began := time.Now()
+	select {
+	case c.places <- struct{}{}:
+		defer func() { <-c.places }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: no connection is free: %w", ErrUnavailable, ctx.Err())
+	}
+	c.waited.Add(time.Since(began).Seconds())
+	conn, err := c.take(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	kept := false
+	defer func() { c.give(conn, kept) }()
+	err = do(conn)
+	kept = reusable(conn, err)
+	return err
+}
+
+// take returns an idle connection whose server is there, or makes one.
+func (c *Conns) take(ctx context.Context) (*pgx.Conn, error) {
+	for {
+		idle, found := c.pop()
+		if !found {
+			conn, err := connect(ctx, c.hosts)
+			if err == nil {
+				c.open.Add(1)
+				c.made.Inc()
+			}
+			return conn, err
+		}
+		if time.Since(idle.since) < trustedIdle || answers(ctx, idle.Conn) {
+			return idle.Conn, nil
+		}
+		c.give(idle.Conn, false)
+	}
+}
+
+func (c *Conns) pop() (conn idleConn, found bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.idle) == 0 {
+		return idleConn{}, false
+	}
+	last := len(c.idle) - 1
+	conn, c.idle = c.idle[last], c.idle[:last]
+	return conn, true
+}
+
+func answers(ctx context.Context, conn *pgx.Conn) bool {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	return conn.Ping(ctx) == nil
+}
+
+// give takes a connection back. If it is of no use, those that are idle are of no use either: the server is
+// gone or takes no writes any longer.
+func (c *Conns) give(conn *pgx.Conn, kept bool) {
+	if !kept {
+		c.open.Add(-1)
+		go closeConn(conn)
+		c.drop()
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.idle = append(c.idle, idleConn{conn, time.Now()})
+}
+
+// drop closes what is idle.
+func (c *Conns) drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, idle := range c.idle {
+		c.open.Add(-1)
+		go closeConn(idle.Conn)
+	}
+	c.idle = nil
+}
+
+// warm opens a connection at each place.
+func (c *Conns) warm(ctx context.Context) error {
+	conns := make([]*pgx.Conn, 0, cap(c.places))
+	defer func() {
+		for _, conn := range conns {
+			c.give(conn, true)
+		}
+	}()
+	for range cap(c.places) {
+		conn, err := c.take(ctx)
+		if err != nil {
+			return err
+		}
+		conns = append(conns, conn)
+	}
+	return nil
+}
+
+// reusable ends a transaction that was left open and says whether the connection is good for another
+// statement. It is not if the error speaks of the server instead of the statement.
+func reusable(conn *pgx.Conn, err error) bool {
+	var reported *pgconn.PgError
+	switch {
+	case conn.IsClosed() || conn.PgConn().IsBusy() || errors.Is(err, errNotBegun):
+		return false
+	case errors.As(err, &reported) && (Passing(reported) && !conflict(reported) || fatal(reported)):
+		return false
+	case conn.PgConn().TxStatus() == 'I':
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	defer cancel()
+	_, failed := conn.Exec(ctx, "ROLLBACK")
+	return failed == nil && conn.PgConn().TxStatus() == 'I'
+}
+
+func (c *Conns) watch(name string, reg prometheus.Registerer) {
+	labels := prometheus.Labels{"set": name}
+	gauge := func(name, help string, value func() float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value))
+	}
+	gauge("primary_connections", "Open connections to the primary.", func() float64 { return float64(c.open.Load()) })
+	gauge("primary_connections_used", "Connections to the primary in use.", func() float64 { return float64(len(c.places)) })
+	gauge("primary_connections_max", "Most connections to the primary.", func() float64 { return float64(cap(c.places)) })
+	c.made = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "primary_connections_made_total", Help: "Connections made to the primary.", ConstLabels: labels})
+	c.waited = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "primary_wait_seconds_total", Help: "Time spent waiting for a connection to the primary.", ConstLabels: labels})
+	reg.MustRegister(c.made, c.waited)
+}
+
+// Writable is ready when the primary answers and takes writes. It asks over a connection of its own, so a
+// busy service is no reason to take it out of service.
+func Writable(s *Server) web.Ready {
+	c := s.Conns("readiness", 1, answerTimeout)
+	return func(ctx context.Context) error {
+		var ok bool
+		const sql = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
+		err := c.Use(ctx, func(conn *pgx.Conn) error {
+			if err := conn.QueryRow(ctx, sql).Scan(&ok); err != nil || !ok {
+				return errors.Join(err, conn.Close(ctx))
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("primary not reachable: %w", err)
+		}
+		if !ok {
+			return errors.New("primary is read-only")
+		}
+		return nil
+	}
+}

@@ -1,0 +1,174 @@
+// Package primary connects the service to the one database server that takes writes.
+package primary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// session are the settings that every connection to the primary starts with; they win over those of
+// the role and of the server.
+var session = map[string]string{
+	"application_name": "command",
+	// W1: a commit is answered once it is flushed.
+	"synchronous_commit": "on",
+	// Under the limit of a request, so that the server gives up in order before we cut the connection.
+	"statement_timeout":                   "1500",
+	"idle_in_transaction_session_timeout": "5000",
+	// Every statement finds its rows by an index. A plan made while the tables were nearly empty must
+	// not scan them later, and one plan serves all.
+	"enable_seqscan":  "off",
+	"plan_cache_mode": "force_generic_plan",
+}
+
+// connectTimeout is for all hosts together, which are asked at the same time.
+const connectTimeout = time.Second
+
+// Server is the primary, on whichever host of its URL it runs at the moment.
+type Server struct {
+	hosts []*pgx.ConnConfig
+	reg   prometheus.Registerer
+
+	mu   sync.Mutex
+	sets []*Conns
+}
+
+// Open reads the URL. Connections are made when they are first used, so the service can start before the
+// primary does.
+func Open(url string, reg prometheus.Registerer) (*Server, error) {
+	hosts, err := hostsOf(url, session)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{hosts: hosts, reg: reg}, nil
+}
+
+// Conns makes a set of at most so many connections, which nobody else can use up. A statement of it waits
+// for a lock no longer than lockWait. The name is that of the set in the metrics.
+func (s *Server) Conns(name string, most int, lockWait time.Duration) *Conns {
+	hosts := make([]*pgx.ConnConfig, 0, len(s.hosts))
+	for _, h := range s.hosts {
+		h = h.Copy()
+		h.RuntimeParams["lock_timeout"] = fmt.Sprint(lockWait.Milliseconds())
+		hosts = append(hosts, h)
+	}
+	c := &Conns{hosts: hosts, places: make(chan struct{}, most)}
+	c.watch(name, s.reg)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sets = append(s.sets, c)
+	return c
+}
+
+// Warm opens all connections of the sets that were made.
+func (s *Server) Warm(ctx context.Context) error {
+	s.mu.Lock()
+	sets := slices.Clone(s.sets)
+	s.mu.Unlock()
+	for _, c := range sets {
+		if err := c.warm(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close closes the connections that are not in use.
+func (s *Server) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.sets {
+		c.drop()
+	}
+}
+
+// hostsOf returns the configuration of each host of a URL.
+func hostsOf(url string, settings ...map[string]string) ([]*pgx.ConnConfig, error) {
+	config, err := ParseURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("primary: %w", err)
+	}
+	all := config.ConnConfig
+	all.ConnectTimeout = connectTimeout
+	all.OnNotice = noteWarning
+	for _, s := range settings {
+		maps.Copy(all.RuntimeParams, s)
+	}
+	first := all.Copy()
+	first.Fallbacks = nil
+	hosts := []*pgx.ConnConfig{first}
+	for _, f := range all.Fallbacks { // with and without TLS, or the other hosts
+		last := hosts[len(hosts)-1]
+		if f.Host == last.Host && f.Port == last.Port {
+			last.Fallbacks = append(last.Fallbacks, f)
+			continue
+		}
+		next := all.Copy()
+		next.Host, next.Port, next.TLSConfig, next.Fallbacks = f.Host, f.Port, f.TLSConfig, nil
+		hosts = append(hosts, next)
+	}
+	return hosts, nil
+}
+
+// connect asks all hosts at once and returns a connection to the first that takes writes, so a host that
+// does not answer delays no connection to the one that has taken over.
+func connect(ctx context.Context, hosts []*pgx.ConnConfig) (*pgx.Conn, error) {
+	type answer struct {
+		conn *pgx.Conn
+		err  error
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	answers := make(chan answer, len(hosts))
+	for _, h := range hosts {
+		go func() {
+			conn, err := pgx.ConnectConfig(ctx, h)
+			answers <- answer{conn, err}
+		}()
+	}
+	var errs []error
+	for n := range hosts {
+		a := <-answers
+		if a.err != nil {
+			errs = append(errs, a.err)
+			continue
+		}
+		go func() { // the others are not needed
+			cancel()
+			for range len(hosts) - n - 1 {
+				if other := <-answers; other.err == nil {
+					closeConn(other.conn)
+				}
+			}
+		}()
+		return a.conn, nil
+	}
+	cancel()
+	return nil, errors.Join(errs...)
+}
+
+// closeTimeout is how long a connection may take to say goodbye.
+const closeTimeout = 500 * time.Millisecond
+
+func closeConn(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	_ = conn.Close(ctx) // a connection that is given up has nothing more to say
+}
+
+// warning is where a connection keeps the last warning of the server.
+const warning = "warning"
+
+func noteWarning(c *pgconn.PgConn, n *pgconn.Notice) {
+	if n.Code[:min(2, len(n.Code))] == "01" { // https://www.postgresql.org/docs/15/errcodes-appendix.html
+		c.CustomData()[warning] = n.Message
+	}
+}

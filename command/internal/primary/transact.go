@@ -1,0 +1,154 @@
+package primary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
+)
+
+const (
+	// The statements count on seeing what was committed since the transaction began.
+	begin  = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+	commit = "COMMIT"
+	// A deadlock takes a second to be found, so more attempts would not fit into a request.
+	attempts = 3
+)
+
+// Step is a statement of a transaction and where its rows go; a nil Read drops them.
+type Step struct {
+	SQL  string
+	Args []any
+	Read func(pgx.Rows) error
+}
+
+// RowsInto collects the rows of a step.
+func RowsInto[T any](to *[]T, row pgx.RowToFunc[T]) func(pgx.Rows) error {
+	return func(rows pgx.Rows) (err error) {
+		*to, err = pgx.CollectRows(rows, row)
+		return err
+	}
+}
+
+// Transact runs the steps and the commit in one round trip, so that the locks of the transaction never wait
+// for this service, and returns the flush position after the commit. Errors are ErrUnavailable,
+// ErrUnknownOutcome or the database's own, each meaning that nothing was committed, ErrUnknownOutcome apart.
+// Transient conflicts are tried again.
+func (c *Conns) Transact(ctx context.Context, steps ...Step) (lsn string, err error) {
+	for range attempts {
+		err = c.Use(ctx, func(conn *pgx.Conn) (err error) {
+			lsn, err = transactOnce(ctx, conn, steps)
+			return err
+		})
+		if err == nil || !transient(err) || ctx.Err() != nil {
+			break
+		}
+	}
+	return lsn, Classify(err)
+}
+
+func transactOnce(ctx context.Context, conn *pgx.Conn, steps []Step) (string, error) {
+	var batch pgx.Batch
+	batch.Queue(begin)
+	for _, s := range steps {
+		batch.Queue(s.SQL, s.Args...)
+	}
+	batch.Queue(commit)
+	batch.Queue(writedb.FlushLSN)
+	results := conn.SendBatch(ctx, &batch)
+	err := readSteps(results, steps)
+	if err == nil {
+		err = readCommit(conn, results)
+	}
+	if err != nil {
+		// Closing reports the same error again.
+		_ = results.Close()
+		return "", uncommitted(err)
+	}
+	var lsn string
+	err = results.QueryRow().Scan(&lsn)
+	if err = errors.Join(err, results.Close()); err != nil {
+		return "", fmt.Errorf("%w: after the commit: %w", ErrUnknownOutcome, err)
+	}
+	return lsn, nil
+}
+
+// readSteps reads the answers up to that of the last step.
+func readSteps(results pgx.BatchResults, steps []Step) error {
+	if _, err := results.Exec(); err != nil {
+		return notBegun(err)
+	}
+	for _, s := range steps {
+		if s.Read == nil {
+			if _, err := results.Exec(); err != nil {
+				return err
+			}
+			continue
+		}
+		rows, err := results.Query()
+		if err != nil {
+			return err
+		}
+		if err := s.Read(rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errNotBegun: the server has refused or ended the connection before the transaction began.
+var errNotBegun = errors.New("transaction not begun")
+
+// notBegun marks an error that the server has reported instead of the answer to BEGIN, such as that of a
+// connection which was ended while it was idle. The answer would have come first if there were one.
+func notBegun(err error) error {
+	var reported *pgconn.PgError
+	if errors.As(err, &reported) {
+		return fmt.Errorf("%w: %w", errNotBegun, err)
+	}
+	return err
+}
+
+// readCommit reads the commit's answer. A warning in it means that the wait for the synchronous standby was
+// cancelled: the transaction is committed here and may be lost with this server.
+func readCommit(conn *pgx.Conn, results pgx.BatchResults) error {
+	notes := conn.PgConn().CustomData()
+	delete(notes, warning)
+	tag, err := results.Exec()
+	if err != nil {
+		return err
+	}
+	if text, warned := notes[warning]; warned {
+		return fmt.Errorf("%w: commit answered with a warning: %v", ErrUnknownOutcome, text)
+	}
+	if tag.String() != commit { // a COMMIT of a failed transaction succeeds as a ROLLBACK
+		return fmt.Errorf("%w: commit answered by %s", ErrUnavailable, tag)
+	}
+	return nil
+}
+
+// uncommitted tells apart the errors before the commit's answer. One that the server reports came
+// instead of the commit, unless the server broke down; after any other, the commit may have been carried out.
+func uncommitted(err error) error {
+	var reported *pgconn.PgError
+	switch {
+	case errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownOutcome) || errors.Is(err, errNotBegun) || pgconn.SafeToRetry(err):
+		return err
+	case errors.As(err, &reported) && !fatal(reported):
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+}
+
+// Affected counts the rows that a step changed.
+func Affected(to *int64) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		rows.Close()
+		*to = rows.CommandTag().RowsAffected()
+		return rows.Err()
+	}
+}
