@@ -57,21 +57,25 @@ func Bootstrap(ctx context.Context, conn *pgx.Conn, passwords map[string]string)
 const walSchema = `
 CREATE SCHEMA IF NOT EXISTS wal;
 CREATE EXTENSION IF NOT EXISTS pg_walinspect SCHEMA wal;
-CREATE OR REPLACE FUNCTION wal.history(of integer) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
+CREATE OR REPLACE FUNCTION wal.history(of integer) RETURNS text LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog AS $$
-    SELECT pg_read_file('pg_wal/' || upper(lpad(to_hex(of), 8, '0')) || '.history', 0, 1048576, true)
+BEGIN
+    RETURN pg_read_file('pg_wal/' || upper(lpad(to_hex(of), 8, '0')) || '.history', 0, 1048576, true);
+END
 $$;
 -- The commits between two positions of the WAL, as arrays: the transaction ids (those of prepared
 -- transactions stand in the description), where the commit records begin and end. reached is the end of the
 -- last record that ends there, null if none does. It fails for WAL that is gone or not flushed yet.
 CREATE OR REPLACE FUNCTION wal.commits(after pg_lsn, upto pg_lsn,
     OUT reached pg_lsn, OUT xids xid[], OUT begins pg_lsn[], OUT ends pg_lsn[])
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
     SELECT max(r.end_lsn),
-        array_agg(coalesce(substring(r.description FROM '^(\d+): ')::xid, r.xid)) FILTER (WHERE c.yes),
-        array_agg(r.start_lsn) FILTER (WHERE c.yes), array_agg(r.end_lsn) FILTER (WHERE c.yes)
-    FROM wal.pg_get_wal_records_info(after, upto) r,
-        LATERAL (SELECT r.resource_manager = 'Transaction' AND r.record_type IN ('COMMIT', 'COMMIT_PREPARED') AS yes) c
+        array_agg(coalesce(substring(r.description FROM '^(\d+): ')::xid, r.xid)) FILTER (WHERE r.record_type IN ('COMMIT', 'COMMIT_PREPARED')),
+        array_agg(r.start_lsn) FILTER (WHERE r.record_type IN ('COMMIT', 'COMMIT_PREPARED')),
+        array_agg(r.end_lsn) FILTER (WHERE r.record_type IN ('COMMIT', 'COMMIT_PREPARED'))
+    INTO reached, xids, begins, ends FROM wal.pg_get_wal_records_info(after, upto) r;
+END
 $$;
 REVOKE ALL ON FUNCTION wal.history(integer), wal.commits(pg_lsn, pg_lsn) FROM PUBLIC;
 GRANT USAGE ON SCHEMA wal TO migrator, command, query, replicator;

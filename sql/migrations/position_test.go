@@ -197,7 +197,7 @@ func TestNodePositionOfAStandbyAcrossPromotions_R7(t *testing.T) {
 	if n := position(third); n.at.Timeline != 1 || n.at.LSN != n.flushed {
 		t.Errorf("before it knows of timeline 2: %+v", n)
 	}
-	third.Exec(t, `COPY (SELECT) TO PROGRAM 'printf "1\t`+before.at.LSN.String()+`\tno recovery target specified\n" > pg_wal/00000002.history'`)
+	third.Exec(t, `COPY (SELECT) TO PROGRAM 'cat; printf "1\t`+before.at.LSN.String()+`\tno recovery target specified\n" > pg_wal/00000002.history'`)
 	if n := position(third); n.at != before.at || n.flushed < n.at.LSN || n.rows != before.rows {
 		t.Errorf("knowing of timeline 2: %+v, want %v", n, before.at)
 	}
@@ -236,5 +236,57 @@ func TestNodePositionStartsAnew_R7(t *testing.T) {
 	exec(t, super, "SELECT heartbeat()")
 	if n := ask(t, super, node{}); n.at.LSN != n.flushed || n.rows != 4 {
 		t.Errorf("from a heartbeat: %+v", n)
+	}
+}
+
+// R2: the position of a commit is the flush position or, with a synchronous standby, the end of the commit
+// itself, so that what others have flushed since does not keep readers from it.
+func TestCommitPosition_R2(t *testing.T) {
+	p := testenv.StartPostgres(t)
+	s := p.StartStandby(t)
+	p.Exec(t, seenTable)
+	writer, other, reader := connect(t, p.URL("command")), connect(t, p.URL("postgres")), connect(t, p.URL("query"))
+	exec(t, other, "SET synchronous_commit = local")
+	commit := func(writes string) (after, position string) {
+		exec(t, writer, "BEGIN")
+		exec(t, writer, writes)
+		exec(t, writer, "SELECT before_commit()")
+		exec(t, other, "INSERT INTO seen SELECT generate_series(1, 2000)") // before the commit record
+		exec(t, writer, "COMMIT")
+		after = text(t, writer, "SELECT position_text(pg_current_wal_flush_lsn())")
+		exec(t, other, "INSERT INTO seen VALUES (1)")
+		return after, text(t, writer, "SELECT commit_position()")
+	}
+	after, position := commit("INSERT INTO seen VALUES (1)")
+	if flushed := text(t, other, "SELECT position_text(pg_current_wal_flush_lsn())"); position != flushed || position == after {
+		t.Errorf("without a standby: %s, flushed is %s", position, flushed)
+	}
+	p.SetSynchronous(t, testenv.StandbyName)
+	for _, writes := range []string{"INSERT INTO seen VALUES (1)", "INSERT INTO seen VALUES (1); SAVEPOINT a; INSERT INTO seen VALUES (2)"} {
+		if after, position := commit(writes); position != after {
+			t.Errorf("%s: %s, the commit ends at %s", writes, position, after)
+		}
+	}
+	// A commit of another that waits does not keep readers from an acknowledged one.
+	_, position = commit("INSERT INTO seen VALUES (1)")
+	exec(t, writer, "BEGIN; INSERT INTO seen VALUES (1)")
+	s.Pause(t)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = writer.Exec(context.Background(), "COMMIT")
+	}()
+	testenv.Eventually(t, 10*time.Second, "the commit waits", func() bool {
+		return text(t, other, "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1"
+	})
+	want, err := lsn.ParsePosition(position)
+	if n := ask(t, reader, node{}); err != nil || n.at.Timeline != want.Timeline || n.at.LSN < want.LSN {
+		t.Errorf("%+v, acknowledged is %v, %v", n, want, err)
+	}
+	s.Resume(t)
+	<-ended
+	exec(t, writer, "BEGIN; SELECT before_commit(); COMMIT")
+	if flushed, position := text(t, other, "SELECT position_text(pg_current_wal_flush_lsn())"), text(t, writer, "SELECT commit_position()"); position != flushed {
+		t.Errorf("after nothing was written: %s, flushed is %s", position, flushed)
 	}
 }

@@ -10,6 +10,16 @@ import (
 	"time"
 )
 
+const BeforeCommit = `-- name: BeforeCommit :exec
+SELECT before_commit()
+`
+
+// The last statement of a transaction whose CommitPosition is asked.
+func (q *Queries) BeforeCommit(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, BeforeCommit)
+	return err
+}
+
 const CancelBid = `-- name: CancelBid :many
 WITH moved AS (
     DELETE FROM bids b USING raffles r
@@ -49,6 +59,19 @@ func (q *Queries) CancelBid(ctx context.Context, arg CancelBidParams) ([]int64, 
 		return nil, err
 	}
 	return items, nil
+}
+
+const CommitPosition = `-- name: CommitPosition :one
+SELECT commit_position()::text AS position
+`
+
+// Asked on the same connection after the commit: a position at or past the commit's end, which readers can
+// reach even while commits of others wait for a standby.
+func (q *Queries) CommitPosition(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, CommitPosition)
+	var position string
+	err := row.Scan(&position)
+	return position, err
 }
 
 const FindBid = `-- name: FindBid :one
@@ -133,16 +156,16 @@ func (q *Queries) FindKeys(ctx context.Context, arg FindKeysParams) ([]FindKeysR
 	return items, nil
 }
 
-const FlushLSN = `-- name: FlushLSN :one
-SELECT pg_current_wal_flush_lsn()::text AS lsn
+const FlushPosition = `-- name: FlushPosition :one
+SELECT position_text(pg_current_wal_flush_lsn())::text AS position
 `
 
-// Read after a commit: at or past the commit's end.
-func (q *Queries) FlushLSN(ctx context.Context) (string, error) {
-	row := q.db.QueryRow(ctx, FlushLSN)
-	var lsn string
-	err := row.Scan(&lsn)
-	return lsn, err
+// At or past the end of every commit that was seen before.
+func (q *Queries) FlushPosition(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, FlushPosition)
+	var position string
+	err := row.Scan(&position)
+	return position, err
 }
 
 const PlaceBids = `-- name: PlaceBids :many

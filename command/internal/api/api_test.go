@@ -45,7 +45,7 @@ func TestLoginBidCancel(t *testing.T) {
 		t.Errorf("headers %v", placed.Header)
 	}
 	// The row is there for any other session by the time of the 201, at or before the position.
-	n := fixture.Count(t, s.db, "SELECT count(*) FROM bids WHERE id = $1 AND pg_current_wal_flush_lsn() >= $2::text::pg_lsn", got.ID, placed.Header.Get(commitLSN))
+	n := fixture.Count(t, s.db, "SELECT count(*) FROM bids WHERE id = $1 AND pg_current_wal_flush_lsn() >= substr($2, 3)::pg_lsn AND $2 LIKE '1-%'", got.ID, placed.Header.Get(commitLSN))
 	if n != 1 {
 		t.Error("W1: the bid is not committed and flushed")
 	}

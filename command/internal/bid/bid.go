@@ -39,7 +39,7 @@ type Result struct {
 	Placed Placed
 	// Replayed: an earlier request with the same key and the same values placed it.
 	Replayed bool
-	// LSN is a position at or past the commit's end, X/X.
+	// LSN is a position at or past the commit's end, T-X/X.
 	LSN string
 	// Err is one of this package's errors.
 	Err error

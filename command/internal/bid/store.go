@@ -192,7 +192,7 @@ func (s *Store) findKeys(ctx context.Context, bids []Bid, at []int) (rows []writ
 	var batch pgx.Batch
 	batch.Queue(writedb.FindKeys, raffles, users, keys).Query(primary.RowsInto(&rows, pgx.RowToStructByPos[writedb.FindKeysRow]))
 	// After the lookup, so that it is past the commit of what it finds.
-	batch.Queue(writedb.FlushLSN).QueryRow(func(row pgx.Row) error { return row.Scan(&lsn) })
+	batch.Queue(writedb.FlushPosition).QueryRow(func(row pgx.Row) error { return row.Scan(&lsn) })
 	err = s.places.Use(ctx, func(c *pgx.Conn) error { return c.SendBatch(ctx, &batch).Close() })
 	return rows, lsn, err
 }
@@ -236,7 +236,7 @@ func (s *Store) whyNotCancelled(ctx context.Context, raffleID, id, userID int64)
 	var batch pgx.Batch
 	var found []writedb.FindBidRow
 	batch.Queue(writedb.FindBid, raffleID, id).Query(primary.RowsInto(&found, pgx.RowToStructByPos[writedb.FindBidRow]))
-	batch.Queue(writedb.FlushLSN).QueryRow(func(row pgx.Row) error { return row.Scan(&lsn) })
+	batch.Queue(writedb.FlushPosition).QueryRow(func(row pgx.Row) error { return row.Scan(&lsn) })
 	err = s.cancels.Use(ctx, func(c *pgx.Conn) error { return c.SendBatch(ctx, &batch).Close() })
 	switch {
 	case err != nil:

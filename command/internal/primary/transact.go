@@ -35,20 +35,20 @@ func RowsInto[T any](to *[]T, row pgx.RowToFunc[T]) func(pgx.Rows) error {
 }
 
 // Transact runs the steps and the commit in one round trip, so that the locks of the transaction never wait
-// for this service, and returns the flush position after the commit. Errors are ErrUnavailable,
+// for this service, and returns the position of the commit, T-X/X. Errors are ErrUnavailable,
 // ErrUnknownOutcome or the database's own, each meaning that nothing was committed, ErrUnknownOutcome apart.
 // Transient conflicts are tried again.
-func (c *Conns) Transact(ctx context.Context, steps ...Step) (lsn string, err error) {
+func (c *Conns) Transact(ctx context.Context, steps ...Step) (position string, err error) {
 	for range attempts {
 		err = c.Use(ctx, func(conn *pgx.Conn) (err error) {
-			lsn, err = transactOnce(ctx, conn, steps)
+			position, err = transactOnce(ctx, conn, steps)
 			return err
 		})
 		if err == nil || !transient(err) || ctx.Err() != nil {
 			break
 		}
 	}
-	return lsn, Classify(err)
+	return position, Classify(err)
 }
 
 func transactOnce(ctx context.Context, conn *pgx.Conn, steps []Step) (string, error) {
@@ -57,8 +57,9 @@ func transactOnce(ctx context.Context, conn *pgx.Conn, steps []Step) (string, er
 	for _, s := range steps {
 		batch.Queue(s.SQL, s.Args...)
 	}
+	batch.Queue(writedb.BeforeCommit)
 	batch.Queue(commit)
-	batch.Queue(writedb.FlushLSN)
+	batch.Queue(writedb.CommitPosition)
 	results := conn.SendBatch(ctx, &batch)
 	err := readSteps(results, steps)
 	if err == nil {
@@ -69,15 +70,15 @@ func transactOnce(ctx context.Context, conn *pgx.Conn, steps []Step) (string, er
 		_ = results.Close()
 		return "", uncommitted(err)
 	}
-	var lsn string
-	err = results.QueryRow().Scan(&lsn)
+	var position string
+	err = results.QueryRow().Scan(&position)
 	if err = errors.Join(err, results.Close()); err != nil {
 		return "", fmt.Errorf("%w: after the commit: %w", ErrUnknownOutcome, err)
 	}
-	return lsn, nil
+	return position, nil
 }
 
-// readSteps reads the answers up to that of the last step.
+// readSteps reads the answers before that of the commit.
 func readSteps(results pgx.BatchResults, steps []Step) error {
 	if _, err := results.Exec(); err != nil {
 		return notBegun(err)
@@ -97,7 +98,8 @@ func readSteps(results pgx.BatchResults, steps []Step) error {
 			return err
 		}
 	}
-	return nil
+	_, err := results.Exec() // BeforeCommit
+	return err
 }
 
 // errNotBegun: the server has refused or ended the connection before the transaction began.

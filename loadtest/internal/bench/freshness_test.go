@@ -75,7 +75,8 @@ func (s *stack) samples(ctx context.Context, b *testing.B, bearer string) (took 
 			b.Fatalf("%d %s %v", response.StatusCode(), response.Body(), err)
 		}
 		begun := time.Now()
-		lsn := parseLSN(b, string(response.Header.Peek("Commit-LSN")))
+		_, committed, _ := strings.Cut(string(response.Header.Peek("Commit-LSN")), "-") // without the timeline
+		lsn := parseLSN(b, committed)
 		for checkpointLSN(b, c) < lsn {
 			if time.Since(begun) > time.Second {
 				b.Fatalf("not in Redis after %v", time.Since(begun))

@@ -94,6 +94,15 @@ SELECT b.user_id, false AS cancelled FROM bids b WHERE b.raffle_id = @raffle_id 
 UNION ALL
 SELECT c.user_id, true FROM cancelled_bids c WHERE c.raffle_id = @raffle_id AND c.id = @id;
 
--- name: FlushLSN :one
--- Read after a commit: at or past the commit's end.
-SELECT pg_current_wal_flush_lsn()::text AS lsn;
+-- name: BeforeCommit :exec
+-- The last statement of a transaction whose CommitPosition is asked.
+SELECT before_commit();
+
+-- name: CommitPosition :one
+-- Asked on the same connection after the commit: a position at or past the commit's end, which readers can
+-- reach even while commits of others wait for a standby.
+SELECT commit_position()::text AS position;
+
+-- name: FlushPosition :one
+-- At or past the end of every commit that was seen before.
+SELECT position_text(pg_current_wal_flush_lsn())::text AS position;
