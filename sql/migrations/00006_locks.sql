@@ -66,6 +66,16 @@ END
 $$;
 -- +goose StatementEnd
 
+-- Up to which close the idempotency keys are forgotten, so that no raffle is looked at again.
+CREATE TABLE pruned_keys (
+    one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
+    closed_at timestamptz NOT NULL,
+    raffle_id bigint      NOT NULL
+);
+INSERT INTO pruned_keys (closed_at, raffle_id) VALUES ('epoch', 0);
+CREATE INDEX raffles_closed ON raffles (closed_at, id) WHERE closed_at IS NOT NULL;
+GRANT SELECT, UPDATE (closed_at, raffle_id) ON pruned_keys TO command;
+
 -- A close writes closed_at alone; the trigger adds the price.
 REVOKE INSERT, UPDATE ON raffles FROM command;
 GRANT INSERT (product_id, seller_id, starts_at, ends_at), UPDATE (closed_at) ON raffles TO command;
@@ -77,6 +87,8 @@ REVOKE SELECT ON users, bids FROM query;
 GRANT SELECT (raffle_id, id, user_id, size, price, quantity, created_at) ON bids TO query;
 
 -- +goose Down
+DROP INDEX raffles_closed;
+DROP TABLE pruned_keys;
 GRANT SELECT ON users, bids TO query;
 GRANT INSERT ON users TO command;
 GRANT INSERT, UPDATE ON raffles TO command;

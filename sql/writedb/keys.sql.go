@@ -10,24 +10,55 @@ import (
 	"time"
 )
 
+const MarkPruned = `-- name: MarkPruned :exec
+UPDATE pruned_keys SET closed_at = $1, raffle_id = $2
+`
+
+type MarkPrunedParams struct {
+	ClosedAt time.Time
+	RaffleID int64
+}
+
+func (q *Queries) MarkPruned(ctx context.Context, arg MarkPrunedParams) error {
+	_, err := q.db.Exec(ctx, MarkPruned, arg.ClosedAt, arg.RaffleID)
+	return err
+}
+
+const NextPrune = `-- name: NextPrune :one
+SELECT r.id, r.closed_at::timestamptz AS closed_at FROM raffles r, pruned_keys p
+WHERE r.closed_at IS NOT NULL AND (r.closed_at, r.id) > (p.closed_at, p.raffle_id) AND r.closed_at < $1::timestamptz
+ORDER BY r.closed_at, r.id LIMIT 1
+`
+
+type NextPruneRow struct {
+	ID       int64
+	ClosedAt time.Time
+}
+
+// The raffle whose keys are to be forgotten next, in the order of the closes.
+func (q *Queries) NextPrune(ctx context.Context, closedBefore time.Time) (NextPruneRow, error) {
+	row := q.db.QueryRow(ctx, NextPrune, closedBefore)
+	var i NextPruneRow
+	err := row.Scan(&i.ID, &i.ClosedAt)
+	return i, err
+}
+
 const PruneCancelledKeys = `-- name: PruneCancelledKeys :execrows
 UPDATE cancelled_bids b SET idempotency_key = NULL, request_hash = NULL
 FROM (
-    SELECT k.raffle_id, k.id FROM raffles r CROSS JOIN LATERAL (
-        SELECT o.raffle_id, o.id FROM cancelled_bids o WHERE o.raffle_id = r.id AND o.idempotency_key IS NOT NULL
-        ORDER BY o.user_id, o.idempotency_key LIMIT $1::int) k
-    WHERE r.closed_at < $2::timestamptz LIMIT $1::int
+    SELECT o.raffle_id, o.id FROM cancelled_bids o WHERE o.raffle_id = $1 AND o.idempotency_key IS NOT NULL
+    ORDER BY o.user_id, o.idempotency_key LIMIT $2::int
 ) old
 WHERE b.raffle_id = old.raffle_id AND b.id = old.id
 `
 
 type PruneCancelledKeysParams struct {
-	Most         int32
-	ClosedBefore time.Time
+	RaffleID int64
+	Most     int32
 }
 
 func (q *Queries) PruneCancelledKeys(ctx context.Context, arg PruneCancelledKeysParams) (int64, error) {
-	result, err := q.db.Exec(ctx, PruneCancelledKeys, arg.Most, arg.ClosedBefore)
+	result, err := q.db.Exec(ctx, PruneCancelledKeys, arg.RaffleID, arg.Most)
 	if err != nil {
 		return 0, err
 	}
@@ -37,23 +68,21 @@ func (q *Queries) PruneCancelledKeys(ctx context.Context, arg PruneCancelledKeys
 const PruneKeys = `-- name: PruneKeys :execrows
 UPDATE bids b SET idempotency_key = NULL, request_hash = NULL
 FROM (
-    SELECT k.raffle_id, k.id FROM raffles r CROSS JOIN LATERAL (
-        SELECT o.raffle_id, o.id FROM bids o WHERE o.raffle_id = r.id AND o.idempotency_key IS NOT NULL
-        ORDER BY o.user_id, o.idempotency_key LIMIT $1::int) k
-    WHERE r.closed_at < $2::timestamptz LIMIT $1::int
+    SELECT o.raffle_id, o.id FROM bids o WHERE o.raffle_id = $1 AND o.idempotency_key IS NOT NULL
+    ORDER BY o.user_id, o.idempotency_key LIMIT $2::int
 ) old
 WHERE b.raffle_id = old.raffle_id AND b.id = old.id
 `
 
 type PruneKeysParams struct {
-	Most         int32
-	ClosedBefore time.Time
+	RaffleID int64
+	Most     int32
 }
 
-// Forgets idempotency keys of raffles that were closed before a time. No bid can follow there, so a late
-// retry is refused and bids nothing. The order is that of bids_key, so that it and nothing else is read.
+// Forgets idempotency keys of a raffle that was closed. No bid can follow there, so a late retry is refused
+// and bids nothing. The order is that of bids_key, so that it and nothing else is read.
 func (q *Queries) PruneKeys(ctx context.Context, arg PruneKeysParams) (int64, error) {
-	result, err := q.db.Exec(ctx, PruneKeys, arg.Most, arg.ClosedBefore)
+	result, err := q.db.Exec(ctx, PruneKeys, arg.RaffleID, arg.Most)
 	if err != nil {
 		return 0, err
 	}

@@ -149,3 +149,13 @@ func (q *Queries) TryCloserLock(ctx context.Context, key int64) (bool, error) {
 	err := row.Scan(&mine)
 	return mine, err
 }
+
+const TryRaffleRow = `-- name: TryRaffleRow :exec
+SELECT id FROM raffles WHERE id = $1 FOR NO KEY UPDATE NOWAIT
+`
+
+// The same for the closer, which comes again instead of waiting for somebody who holds the row.
+func (q *Queries) TryRaffleRow(ctx context.Context, id int64) error {
+	_, err := q.db.Exec(ctx, TryRaffleRow, id)
+	return err
+}

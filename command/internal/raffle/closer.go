@@ -23,8 +23,9 @@ const (
 	look        = 100 * time.Millisecond
 	reconnect   = 500 * time.Millisecond
 	rest        = 500 * time.Millisecond // of a raffle that could not be closed
-	closesAtMax = 200                    // in one look
 	closesAside = 4                      // at once
+	// In one look: however long each close waits, the connection that holds the lock is used in between.
+	closesAtMax = 64
 )
 
 // Closer closes raffles when their time is over. Any number may run: the one whose session holds the

@@ -2,6 +2,7 @@ package raffle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,14 +20,17 @@ const (
 // prune forgets old keys, slowly: every one is an update of a bid and its way through the WAL.
 func (c *Closer) prune(ctx context.Context) error {
 	for {
-		n, err := c.store.PruneKeys(ctx, time.Now().Add(-c.keep))
+		n, done, err := c.store.PruneKeys(ctx, time.Now().Add(-c.keep))
 		if err != nil && ctx.Err() == nil {
 			c.log.WarnContext(ctx, "keys not pruned", "error", err)
 		}
 		c.pruned.Add(float64(n))
-		wait := keysIdle
-		if n > 0 && err == nil {
-			wait = keysPause
+		wait := keysPause
+		switch {
+		case err != nil || done:
+			wait = keysIdle
+		case n == 0:
+			wait = 0
 		}
 		if err := pause(ctx, wait); err != nil {
 			return err
@@ -34,23 +38,33 @@ func (c *Closer) prune(ctx context.Context) error {
 	}
 }
 
-// PruneKeys forgets some hundred idempotency keys of raffles closed before a time, and returns how many;
-// 0: there are no more.
-func (s *Store) PruneKeys(ctx context.Context, closedBefore time.Time) (n int64, err error) {
+// PruneKeys forgets some hundred idempotency keys of one raffle closed before a time, or remembers that it
+// has none. done says that no such raffle is left.
+func (s *Store) PruneKeys(ctx context.Context, closedBefore time.Time) (n int64, done bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err = s.prunes.Use(ctx, func(conn *pgx.Conn) error {
 		q := writedb.New(conn)
-		bids, err := q.PruneKeys(ctx, writedb.PruneKeysParams{Most: keysAtMost, ClosedBefore: closedBefore})
+		next, err := q.NextPrune(ctx, closedBefore)
+		if errors.Is(err, pgx.ErrNoRows) {
+			done = true
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		cancelled, err := q.PruneCancelledKeys(ctx, writedb.PruneCancelledKeysParams{Most: keysAtMost, ClosedBefore: closedBefore})
-		n = bids + cancelled
-		return err
+		bids, err := q.PruneKeys(ctx, writedb.PruneKeysParams{RaffleID: next.ID, Most: keysAtMost})
+		if err != nil {
+			return err
+		}
+		cancelled, err := q.PruneCancelledKeys(ctx, writedb.PruneCancelledKeysParams{RaffleID: next.ID, Most: keysAtMost})
+		if n = bids + cancelled; err != nil || n > 0 {
+			return err
+		}
+		return q.MarkPruned(ctx, writedb.MarkPrunedParams{ClosedAt: next.ClosedAt, RaffleID: next.ID})
 	})
 	if err != nil {
-		return n, fmt.Errorf("prune keys: %w", err)
+		return n, false, fmt.Errorf("prune keys: %w", err)
 	}
-	return n, nil
+	return n, done, nil
 }

@@ -232,6 +232,39 @@ func TestTwoClosers(t *testing.T) {
 	t.Logf("at most %d ms late", late)
 }
 
+// Raffles that can't be closed, because somebody holds their rows, keep none behind them.
+func TestDueRafflesDoNotStarve_W6(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	fixture.Fill(t, db)
+	db.Exec(t, `INSERT INTO raffles (id, product_id, seller_id, starts_at, ends_at)
+		SELECT 2000 + n, 1, 1, now() - interval '2 h', now() - interval '1 hour' + n * interval '1 s' FROM generate_series(1, 250) n`)
+	conn, err := pgx.Connect(t.Context(), db.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	// A page of the closer's list, and one more.
+	if _, err := conn.Exec(t.Context(), "BEGIN; SELECT 1 FROM raffles WHERE id BETWEEN 2001 AND 2100 FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	closer, _ := newCloser(t, db, time.Hour)
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	wg.Go(func() {
+		if err := closer.Run(ctx); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+	testenv.Eventually(t, time.Minute, "those behind are closed", func() bool {
+		return fixture.Count(t, db, "SELECT count(*) FROM raffles WHERE id > 2100 AND closed_at IS NULL") == 0
+	})
+	if n := fixture.Count(t, db, "SELECT count(*) FROM raffles WHERE id BETWEEN 2001 AND 2100 AND closed_at IS NOT NULL"); n != 0 {
+		t.Errorf("%d locked raffles are closed", n)
+	}
+}
+
 // W2: a key is remembered as long as it could bid again, and for the retention after the close.
 func TestKeysArePruned_W2(t *testing.T) {
 	db := testenv.NewDatabase(t)
@@ -263,13 +296,17 @@ func TestKeysArePruned_W2(t *testing.T) {
 	s := newStore(t, db, prometheus.NewRegistry())
 	var total int64
 	for {
-		n, err := s.PruneKeys(t.Context(), time.Now().Add(-30*time.Minute))
+		n, done, err := s.PruneKeys(t.Context(), time.Now().Add(-30*time.Minute))
 		if err != nil || n > 1000 {
 			t.Fatal(n, err)
 		}
-		if total += n; n == 0 {
+		if total += n; done {
 			break
 		}
+	}
+	// What is done is remembered: the raffle is not looked at again.
+	if n := fixture.Count(t, db, "SELECT raffle_id FROM pruned_keys"); n != fixture.Open {
+		t.Errorf("pruned up to raffle %d", n)
 	}
 	if total != 1203 {
 		t.Errorf("%d keys pruned, want 1203", total)

@@ -89,16 +89,16 @@ func notAdded(err error) error {
 func (s *Store) Close(ctx context.Context, id int64, cause Cause) (r Raffle, lsn string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	conns := s.admins
+	conns, row := s.admins, writedb.LockRaffleRow
 	if cause == ByTime {
-		conns = s.closes
+		conns, row = s.closes, writedb.TryRaffleRow
 	}
 	// READ COMMITTED: each statement sees what was committed before it, waits of the one before included.
 	// All go in one round trip, so that the locks are never held for a service that is stopped or cut off.
 	var closed int64
 	var found []writedb.Raffle
 	lsn, err = conns.Transact(ctx,
-		primary.Step{SQL: writedb.LockRaffleRow, Args: []any{id}},
+		primary.Step{SQL: row, Args: []any{id}},
 		primary.Step{SQL: writedb.LockRaffle, Args: []any{id}},
 		primary.Step{SQL: writedb.CloseRaffle, Args: []any{id}, Read: primary.Affected(&closed)},
 		primary.Step{SQL: writedb.GetRaffle, Args: []any{id}, Read: primary.RowsInto(&found, pgx.RowToStructByPos[writedb.Raffle])})

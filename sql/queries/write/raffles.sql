@@ -11,6 +11,10 @@ RETURNING id, product_id, seller_id, starts_at, ends_at, closed_at, closing_pric
 -- because an UPDATE by hand locks the row and then fires the trigger.
 SELECT id FROM raffles WHERE id = @id FOR NO KEY UPDATE;
 
+-- name: TryRaffleRow :exec
+-- The same for the closer, which comes again instead of waiting for somebody who holds the row.
+SELECT id FROM raffles WHERE id = @id FOR NO KEY UPDATE NOWAIT;
+
 -- name: LockRaffle :exec
 -- Waits for the bids under way and keeps new ones out.
 SELECT pg_advisory_xact_lock(raffle_lock(@id));
