@@ -34,7 +34,7 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 	if err != nil {
 		return nil, err
 	}
-	b := &backends{redis: client, feed: live.NewHub(client, api.AppendEvent, c.LiveMax, log, reg)}
+	b := &backends{redis: client, feed: live.NewHub(client, api.AppendEvent, c.liveBounds(), log, reg)}
 	if c.JWKSURL != "" {
 		b.keys = auth.NewRemote(c.JWKSURL, log)
 		b.verifier = auth.NewVerifier(b.keys, time.Now)

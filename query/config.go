@@ -11,6 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
 )
 
 type config struct {
@@ -24,8 +26,12 @@ type config struct {
 	RedisURL      string        `env:"REDIS_URL,required"`
 	AllowReadPath bool          `env:"ALLOW_READ_PATH" envDefault:"false"`
 	MinLSNWait    time.Duration `env:"MIN_LSN_WAIT" envDefault:"100ms"`
-	// LiveMax is how many subscribers of the live feed there may be.
+	// LiveMax is how many subscribers of the live feed there may be, and how many sessions of socket.io.
 	LiveMax int `env:"LIVE_MAX" envDefault:"10000"`
+	// LiveAddressMax is the same of one client address.
+	LiveAddressMax int `env:"LIVE_ADDRESS_MAX" envDefault:"500"`
+	// TrustedProxies are the networks whose X-Forwarded-For is believed, besides the loopback ones.
+	TrustedProxies web.Proxies `env:"TRUSTED_PROXIES"`
 	// RedisMaxLag is the lag of Redis from which on a fresher replica answers instead.
 	RedisMaxLag time.Duration `env:"REDIS_MAX_LAG" envDefault:"2s"`
 	// JWKSURL is where command publishes the keys of its tokens.
@@ -45,6 +51,9 @@ func (c *config) Check() []error {
 	if c.LiveMax < 1 {
 		errs = append(errs, errors.New("LIVE_MAX must be at least 1"))
 	}
+	if c.LiveAddressMax < 1 {
+		errs = append(errs, errors.New("LIVE_ADDRESS_MAX must be at least 1"))
+	}
 	if c.RedisMaxLag <= 0 {
 		errs = append(errs, errors.New("REDIS_MAX_LAG must be positive"))
 	}
@@ -52,6 +61,10 @@ func (c *config) Check() []error {
 		errs = append(errs, errors.New("JWKS_URL is not an http or https URL"))
 	}
 	return errs
+}
+
+func (c *config) liveBounds() live.Bounds {
+	return live.Bounds{All: c.LiveMax, OfAddress: c.LiveAddressMax, Proxies: c.TrustedProxies}
 }
 
 func database(name, value string) error {

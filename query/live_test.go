@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -131,6 +132,14 @@ func (s *stack) testLiveRequests(t *testing.T) {
 	s.url = s.serve(t, c)
 	testenv.Eventually(t, patience, "Redis may be believed", func() bool { return s.get(t, "/v1/raffles/1").path() == "redis" })
 	s.feedOf(t)
+	// An EventSource would never come back after a 503; a wrong request stays one.
+	if a := s.get(t, liveFeed, "Accept", "text/event-stream"); a.status != http.StatusOK || a.header.Get("Content-Type") != "text/event-stream" ||
+		!regexp.MustCompile(`^retry: [1-4][0-9]{3}\n\n$`).MatchString(a.body) {
+		t.Errorf("an EventSource too many: %d %q", a.status, a.body)
+	}
+	if a := s.get(t, "/v1/raffles/999999/live", "Accept", "text/event-stream"); a.status != http.StatusNotFound {
+		t.Errorf("an EventSource of no raffle: %d", a.status)
+	}
 	if a := s.get(t, liveFeed); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "5" {
 		t.Errorf("one more than LIVE_MAX: %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
 	}

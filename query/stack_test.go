@@ -64,7 +64,7 @@ func (s *stack) config() *config {
 	return &config{
 		Common:     env.Common{ListenAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0"},
 		PrimaryURL: s.primary.URL("query"), ReplicaURL: s.pgpool.URL("query"), StandbyURL: s.standby.URL("query"),
-		RedisURL: s.redis.URL(), AllowReadPath: true, MinLSNWait: 300 * time.Millisecond, LiveMax: 100,
+		RedisURL: s.redis.URL(), AllowReadPath: true, MinLSNWait: 300 * time.Millisecond, LiveMax: 100, LiveAddressMax: 100,
 		RedisMaxLag: time.Hour, // the loader writes no heartbeats
 	}
 }

@@ -94,7 +94,9 @@ configure_services() {
     local both=$PRIMARY_PORT,$STANDBY_PORT writable=target_session_attrs=read-write
     local redis=redis://127.0.0.1:$REDIS_PORT/0 jwks=http://127.0.0.1:$COMMAND_PORT/.well-known/jwks.json
     local given=() name
-    for name in LOG_LEVEL RATE_LIMIT TRUSTED_PROXIES KEY_RETENTION BID_LANES BID_QUEUE MIN_LSN_WAIT LIVE_MAX VERIFY_INTERVAL; do
+    # All clients here are of one address.
+    local LIVE_ADDRESS_MAX=${LIVE_ADDRESS_MAX:-${LIVE_MAX:-10000}}
+    for name in LOG_LEVEL RATE_LIMIT TRUSTED_PROXIES KEY_RETENTION BID_LANES BID_QUEUE MIN_LSN_WAIT LIVE_MAX LIVE_ADDRESS_MAX VERIFY_INTERVAL; do
         [[ -z ${!name:-} ]] || given+=("$name=${!name}")
     done
     env_file command "LISTEN_ADDR=127.0.0.1:$COMMAND_PORT" "ADMIN_ADDR=127.0.0.1:$COMMAND_ADMIN_PORT" \

@@ -179,6 +179,60 @@ func TestLiveFeedThroughTheFrontDoor(t *testing.T) {
 	}
 }
 
+// The feeds of every client go on by themselves after query was away for longer than a client waits between two
+// tries, and after it hung: an EventSource meets no status but 200.
+func TestFeedsComeBackThroughTheFrontDoor(t *testing.T) {
+	modules := npmClients(t)
+	s := startStack(t)
+	front := s.frontDoor(t)
+	f := &flood{stack: s}
+	for _, kind := range []string{"sse", "websocket", "polling"} {
+		f.listeners = append(f.listeners, listen(t, modules, kind, front, openRaffle))
+	}
+	f.awaitJoined(t, 1)
+	authorization := s.login(t, "user1")
+	var want []int64
+	place := func() {
+		a := s.must(t, http.StatusCreated, "POST", s.bidsURL(openRaffle), map[string]int{"size": 270, "price": 5}, "Authorization", authorization)
+		var placed bidDocument
+		if err := json.Unmarshal(a.body, &placed); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, placed.ID)
+	}
+	haveAll := func() {
+		for _, l := range f.listeners {
+			testenv.EventuallyNoError(t, 40*time.Second, l.kind+" has all", func() error { return l.holdTo(want) })
+		}
+	}
+	place()
+	haveAll()
+	s.query.Kill(t)
+	place()
+	f.awaitRefusals(t, front)
+	place()
+	s.query.Start(t)
+	haveAll()
+	s.query.Pause(t)
+	f.awaitRefusals(t, front)
+	place()
+	s.query.Resume(t)
+	place()
+	haveAll()
+}
+
+// awaitRefusals waits until the front door has found query down and an EventSource has had time for several tries.
+func (f *flood) awaitRefusals(t *testing.T, front string) {
+	t.Helper()
+	refused := func() bool {
+		a, err := f.stack.do("GET", front+"/v1/raffles/1/live", nil, "Accept", "text/event-stream")
+		return err == nil && a.status == http.StatusOK && strings.HasPrefix(string(a.body), "retry: ")
+	}
+	testenv.Eventually(t, 20*time.Second, "query is found down", refused)
+	end := time.Now().Add(6 * time.Second)
+	testenv.Eventually(t, 20*time.Second, "clients have tried", func() bool { return refused() && time.Now().After(end) })
+}
+
 // frontDoor starts the front door and returns its URL.
 func (s *stack) frontDoor(t testing.TB, limits ...string) string {
 	t.Helper()

@@ -21,15 +21,22 @@ const (
 	EventReset  EventKind = 'r' // something happened that has no packing: whoever follows must read again
 )
 
+// Known says whether this build knows the kind. The packing of any other kind begins with its length, so that an
+// older reader can skip what a newer replicator writes.
+func (k EventKind) Known() bool {
+	return k == EventBid || k == EventCancel || k == EventClose || k == EventReset
+}
+
 // Event is one thing that happened to a raffle. Bid is set for EventBid and EventCancel (the cancelled
 // bid as it was); ClosedAt (microseconds since the Unix epoch) and ClosingPrice (KRW, 0: no bids) for
-// EventClose.
+// EventClose; Packed for a kind that is not known.
 type Event struct {
 	ID           EventID
 	Kind         EventKind
 	Bid          Bid
 	ClosedAt     int64
 	ClosingPrice int32
+	Packed       string
 }
 
 // EventID orders the events of one raffle within one epoch: the LSN of the commit record, as the stream's
@@ -73,6 +80,9 @@ const LiveEntries = 1000
 // AppendEvent packs an event; the raffle is in the key and the id in the entry's.
 func (e Event) AppendEvent(dst []byte) []byte {
 	dst = append(dst, byte(e.Kind))
+	if !e.Kind.Known() {
+		return append(binary.AppendUvarint(dst, uint64(len(e.Packed))), e.Packed...)
+	}
 	switch e.Kind {
 	case EventReset:
 		return dst
@@ -102,7 +112,7 @@ func ParseEvents(raffleID int64, entry EventID, packed []byte) ([]Event, error) 
 			e.ClosedAt, e.ClosingPrice = r.uvarint(math.MaxInt64), int32(r.uvarint(math.MaxInt32))
 		case EventReset:
 		default:
-			r.bad = true
+			e.Packed = r.string()
 		}
 		events = append(events, e)
 	}

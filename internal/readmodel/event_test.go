@@ -13,6 +13,7 @@ func FuzzParseEvents(f *testing.F) {
 	f.Add(uint64(2), two)
 	f.Add(uint64(9), Event{Kind: EventClose, ClosedAt: 5, ClosingPrice: 6}.AppendEvent(two))
 	f.Add(uint64(1), two)
+	f.Add(uint64(3), Event{Kind: 'z', Packed: "of a newer build"}.AppendEvent(two))
 	f.Add(uint64(0), []byte{})
 	f.Fuzz(func(t *testing.T, n uint64, packed []byte) {
 		events, err := ParseEvents(9, EventID{5, n}, packed)

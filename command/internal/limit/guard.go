@@ -3,59 +3,15 @@ package limit
 import (
 	"net/http"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
 // Proxies are the networks whose X-Forwarded-For is believed, besides the loopback ones.
-type Proxies []netip.Prefix
-
-// UnmarshalText reads networks such as "10.0.0.0/8,192.0.2.1/32".
-func (p *Proxies) UnmarshalText(text []byte) error {
-	var read Proxies
-	for part := range strings.SplitSeq(string(text), ",") {
-		if part = strings.TrimSpace(part); part == "" {
-			continue
-		}
-		prefix, err := netip.ParsePrefix(part)
-		if err != nil {
-			return err
-		}
-		read = append(read, prefix.Masked())
-	}
-	*p = read
-	return nil
-}
-
-func (p Proxies) trust(a netip.Addr) bool {
-	for _, prefix := range p {
-		if prefix.Contains(a) {
-			return true
-		}
-	}
-	return a.IsLoopback()
-}
-
-// Client is the address that a request came from: the peer or, if that is a proxy to be believed, the last
-// address of X-Forwarded-For, which is the one that the proxy has seen itself. Of IPv6 it is the /64
-// network, since a client has all of one.
-func (p Proxies) Client(r *http.Request) netip.Addr {
-	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // not from net/http: all such share a bucket
-	client := peer.Addr().Unmap()
-	if forwarded := r.Header.Values("X-Forwarded-For"); len(forwarded) > 0 && p.trust(client) {
-		list := forwarded[len(forwarded)-1]
-		last := strings.TrimSpace(list[strings.LastIndexByte(list, ',')+1:])
-		if a, err := netip.ParseAddr(last); err == nil {
-			client = a.Unmap()
-		}
-	}
-	if client.Is6() {
-		client = netip.PrefixFrom(client.WithZone(""), 64).Masked().Addr()
-	}
-	return client
-}
+type Proxies = web.Proxies
 
 // Guard holds the limits of users and addresses.
 type Guard struct {

@@ -39,10 +39,7 @@ func New(log *slog.Logger, reg prometheus.Registerer, p Parts, allowReadPath boo
 	for _, r := range a.routes() {
 		rt.Handle(http.MethodGet, r.path, r.handler)
 	}
-	rt.HandlePrefix("/socket.io/", func(w http.ResponseWriter, r *http.Request) error {
-		sockets.ServeHTTP(w, r)
-		return nil
-	})
+	rt.HandlePrefix("/socket.io/", sockets.Serve)
 	return rt
 }
 

@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
 )
@@ -23,7 +25,17 @@ func AppendEvent(dst []byte, raffleID int64, e *readmodel.Event) []byte {
 	return append(appendInt(dst, `,"closing_price":`, int64(e.ClosingPrice)), '}')
 }
 
+// live feeds a client. What is refused for now is told an EventSource by an empty feed: it gives up for ever on any
+// status but 200.
 func (a *API) live(w http.ResponseWriter, r *http.Request) error {
+	err := a.follow(w, r)
+	if err != nil && temporary(err) && live.WantsEvents(r) {
+		return a.feed.Refuse(w)
+	}
+	return err
+}
+
+func (a *API) follow(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r, "id", errNoRaffle)
 	if err != nil {
 		return err
@@ -48,6 +60,15 @@ func (a *API) live(w http.ResponseWriter, r *http.Request) error {
 		return a.failed(w, at, err)
 	}
 	return a.feed.ServeSSE(w, r, id, size, from)
+}
+
+// temporary says whether a request may be answered another time.
+func temporary(err error) bool {
+	var p *web.Problem
+	if !errors.As(err, &p) {
+		p = problem(err)
+	}
+	return p != nil && (p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests)
 }
 
 // joinable says what a socket.io client is told of a raffle that it can't join.

@@ -3,6 +3,7 @@ package live
 import (
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
@@ -19,7 +20,7 @@ const (
 	nameStart  = "start" // of a feed, over SSE only
 )
 
-// event is an event as its subscribers get it: parts of its chunk's text.
+// event is an event as its subscribers get it: parts of its view's text.
 type event struct {
 	name       string
 	id         Position
@@ -34,10 +35,12 @@ const frameEnd = "\n\n"
 // chunk is what the subscribers of a raffle get at once, made once for all of them. Chunks are a list that
 // grows at one end; whoever stands on a chunk has had it. What nobody stands on any more is garbage.
 type chunk struct {
-	events []event
-	text   []byte
-	last   Position // behind the chunk
-	total  int64    // bytes of all chunks up to this one
+	view           // all of it
+	last  Position // behind the chunk
+	total int64    // bytes of all chunks up to this one
+
+	mu     sync.Mutex
+	bySize map[int16]*view // made as subscribers of a size come
 
 	next  *chunk // set before ready is closed
 	ready chan struct{}
@@ -45,29 +48,37 @@ type chunk struct {
 
 func newChunk(last Position) *chunk { return &chunk{last: last, ready: make(chan struct{})} }
 
-// addEntries frames the events of entries of the raffle's stream.
-func (c *chunk) addEntries(raffleID int64, epoch readmodel.Epoch, list []entry, data AppendData) error {
+// addEntries frames the events of entries of the raffle's stream, but for those before the chunk's end: a replay
+// repeats events. An entry that can't be read is a reset to
+// behind it, so that the feed goes on; unreadable is how many there were.
+func (c *chunk) addEntries(raffleID int64, epoch readmodel.Epoch, timeline uint32, list []entry, data AppendData) (unreadable int) {
 	for _, e := range list {
-		if !(Position{epoch, e.id}).after(c.last) {
+		at := Position{epoch, e.id}
+		if !at.after(c.last) {
 			continue
 		}
 		events, err := readmodel.ParseEvents(raffleID, e.id, []byte(e.packed))
 		if err != nil {
-			return err
+			unreadable++
+			c.addReset(raffleID, at, timeline)
 		}
 		for i := range events {
-			c.add(raffleID, epoch, &events[i], data)
+			switch id := (Position{epoch, events[i].ID}); {
+			case !id.after(c.last):
+			case events[i].Kind == readmodel.EventReset:
+				c.addReset(raffleID, id, timeline)
+			case events[i].Kind.Known():
+				c.add(raffleID, epoch, &events[i], data)
+			}
 		}
+		c.last = at // also when all its events are of kinds that a newer build knows
 	}
-	return nil
+	return unreadable
 }
 
-// add frames an event. A position before the chunk's end is refused: a replay repeats events.
+// add frames an event.
 func (c *chunk) add(raffleID int64, epoch readmodel.Epoch, e *readmodel.Event, data AppendData) {
 	f := event{id: Position{epoch, e.ID}}
-	if !f.id.after(c.last) {
-		return
-	}
 	switch e.Kind {
 	case readmodel.EventBid:
 		f.name, f.size, f.at = nameBid, e.Bid.Size, e.Bid.CreatedAt
@@ -106,22 +117,24 @@ func (c *chunk) frame(f event, data func([]byte) []byte) {
 	c.last = f.id
 }
 
-func (c *chunk) json(f *event) []byte { return c.text[f.data : int(f.end)-len(frameEnd)] }
-
 func (c *chunk) resets() bool {
 	return slices.ContainsFunc(c.events, func(f event) bool { return f.name == nameReset })
 }
 
-// wanted is the part of the chunk that a subscriber at a position has not had and that concerns its size
-// (0: any). After a reset everything is new, wherever the subscriber was.
-func (c *chunk) wanted(at Position, size int16) []event {
-	first := slices.IndexFunc(c.events, func(f event) bool { return f.name == nameReset || f.id.after(at) })
-	if first < 0 {
-		return nil
-	}
-	fresh := c.events[first:]
+// of is the view of a size (mm; 0: any), made once for all subscribers of it.
+func (c *chunk) of(size int16) *view {
 	if size == 0 {
-		return fresh
+		return &c.view
 	}
-	return slices.DeleteFunc(slices.Clone(fresh), func(f event) bool { return f.size != 0 && f.size != size })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := c.bySize[size]
+	if v == nil {
+		v = c.pick(size)
+		if c.bySize == nil {
+			c.bySize = make(map[int16]*view)
+		}
+		c.bySize[size] = v
+	}
+	return v
 }

@@ -30,6 +30,7 @@ type feed struct {
 	redis      *testenv.Redis
 	rdb        *redis.Client
 	hub        *Hub
+	sockets    *SocketIO
 	metrics    *prometheus.Registry
 	url        string
 	checkpoint readmodel.Checkpoint
@@ -52,7 +53,12 @@ func startFeedOf(t testing.TB, data AppendData) *feed {
 	go func() { ended <- f.hub.Run(ctx) }()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", f.serve)
-	mux.Handle("/socket.io/", NewSocketIO(f.hub, joinable))
+	f.sockets = NewSocketIO(f.hub, joinable)
+	mux.HandleFunc("/socket.io/", func(w http.ResponseWriter, r *http.Request) {
+		if err := f.sockets.Serve(w, r); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	})
 	server := httptest.NewServer(mux)
 	f.url = server.URL
 	t.Cleanup(func() {
@@ -102,7 +108,7 @@ func (f *feed) connectRedis(t testing.TB) {
 
 func (f *feed) newHub(data AppendData) *Hub {
 	f.metrics = prometheus.NewRegistry()
-	return NewHub(f.rdb, data, 50, slog.New(slog.DiscardHandler), f.metrics)
+	return NewHub(f.rdb, data, Bounds{All: 50, OfAddress: 40}, slog.New(slog.DiscardHandler), f.metrics)
 }
 
 // encodeShort is enough to tell events apart.

@@ -15,7 +15,7 @@ import (
 
 // Errors of Subscribe and of a Subscription.
 var (
-	// ErrFull is returned when there are as many subscribers as there may be.
+	// ErrFull is returned when there are as many subscribers or sessions as there may be, in all or of an address.
 	ErrFull = errors.New("too many subscribers")
 	// ErrEnded is returned when the hub ends.
 	ErrEnded = errors.New("the feed ends")
@@ -26,25 +26,28 @@ var (
 // Hub reads the streams of all raffles that have subscribers, with one connection and one goroutine, and
 // hands what it reads to all of them.
 type Hub struct {
-	client  *redis.Client
-	data    AppendData
-	limit   int
-	log     *slog.Logger
-	metrics *metrics
-	ended   chan struct{}
+	client   *redis.Client
+	data     AppendData
+	bounds   Bounds
+	log      *slog.Logger
+	metrics  *metrics
+	resuming chan struct{} // one place for each subscriber that reads what it has missed
+	ended    chan struct{}
 
 	mu          sync.Mutex
 	now         Position // the checkpoint's; the zero Position: the feed doesn't work
 	timeline    uint32   // of the last checkpoint
 	rooms       map[int64]*room
-	subscribers int
-	atEnd       []func()
+	subscribers census
 }
 
-// NewHub makes a hub for at most limit subscribers; Run does its work. The client must not retry. data
-// encodes events.
-func NewHub(client *redis.Client, data AppendData, limit int, log *slog.Logger, reg prometheus.Registerer) *Hub {
-	return &Hub{client: client, data: data, limit: limit, log: log, metrics: newMetrics(reg), ended: make(chan struct{}), rooms: make(map[int64]*room)}
+// resumes is how many subscribers read what they have missed at once.
+const resumes = 16
+
+// NewHub makes a hub for so many subscribers; Run does its work. The client must not retry. data encodes events.
+func NewHub(client *redis.Client, data AppendData, bounds Bounds, log *slog.Logger, reg prometheus.Registerer) *Hub {
+	return &Hub{client: client, data: data, bounds: bounds, log: log, metrics: newMetrics(reg), resuming: make(chan struct{}, resumes),
+		ended: make(chan struct{}), rooms: make(map[int64]*room), subscribers: newCensus(bounds)}
 }
 
 // How the hub reads. A blocked read doesn't hear of new rooms, so it is short; the pause bounds how many
@@ -58,7 +61,7 @@ const (
 
 // Run reads until ctx ends; then all subscriptions end.
 func (h *Hub) Run(ctx context.Context) error {
-	defer h.end()
+	defer close(h.ended)
 	for ctx.Err() == nil {
 		start := time.Now()
 		block := h.publish(start)
@@ -70,15 +73,6 @@ func (h *Hub) Run(ctx context.Context) error {
 		wait(ctx, time.Until(start.Add(pause)))
 	}
 	return nil
-}
-
-func (h *Hub) end() {
-	close(h.ended)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, do := range h.atEnd {
-		do()
-	}
 }
 
 func wait(ctx context.Context, d time.Duration) {
@@ -131,6 +125,9 @@ func (h *Hub) read(ctx context.Context, block time.Duration) error {
 	}
 	// Nil is the answer of both commands when there is nothing; their own errors say which.
 	if _, err := pipe.Exec(reading); err != nil && !errors.Is(err, redis.Nil) {
+		if redis.HasErrorPrefix(err, wrongType) {
+			return h.setApart(ctx, rooms)
+		}
 		return err
 	}
 	checkpoint, err := readmodel.ParseCheckpoint(get.Val())
@@ -150,7 +147,7 @@ func (h *Hub) plan() (epoch readmodel.Epoch, rooms map[string]*room, streams []s
 	epoch, rooms = h.now.Epoch, make(map[string]*room, len(h.rooms))
 	var ids []string
 	for _, r := range h.rooms {
-		if at := r.pending.last; at.Epoch == epoch && epoch != 0 {
+		if at := r.pending.last; at.Epoch == epoch && epoch != 0 && r.unreadable.IsZero() {
 			key := epoch.Live(r.raffle)
 			rooms[key] = r
 			streams, ids = append(streams, key), append(ids, at.Event.String())
@@ -166,7 +163,7 @@ func (h *Hub) serve(ctx context.Context, at Position, timeline uint32) error {
 	h.timeline = timeline
 	var doubtful []*room
 	for _, r := range h.rooms {
-		if interrupted || r.pending.last.Epoch != at.Epoch {
+		if interrupted || r.pending.last.Epoch != at.Epoch || !r.unreadable.IsZero() && time.Since(r.unreadable) > retryUnreadable {
 			doubtful = append(doubtful, r)
 		}
 	}
@@ -185,26 +182,33 @@ func (h *Hub) serve(ctx context.Context, at Position, timeline uint32) error {
 	return nil
 }
 
-// check resets a room to a position unless its stream goes on where the room is.
+// check resets a room to a position unless its stream goes on where the room is. What is no stream is left for
+// later: it concerns no other room.
 func (h *Hub) check(ctx context.Context, r *room, now Position) error {
 	h.mu.Lock()
 	last := r.pending.last
 	h.mu.Unlock()
-	// A time-out of its own: after an interruption there may be thousands of rooms to check.
-	ctx, cancel := context.WithTimeout(ctx, redisTime)
-	defer cancel()
 	whole := false
 	if last.Epoch == now.Epoch {
+		// A time-out of its own: after an interruption there may be thousands of rooms to check.
+		ctx, cancel := context.WithTimeout(ctx, redisTime)
+		defer cancel()
 		var err error
-		if _, whole, err = readPage(ctx, h.client, now.Epoch.Live(r.raffle), last.Event); err != nil {
+		_, whole, err = readPage(ctx, h.client, now.Epoch.Live(r.raffle), last.Event)
+		if redis.HasErrorPrefix(err, wrongType) {
+			h.setRoomApart(r)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if !whole {
-		h.mu.Lock()
 		r.pending.addReset(r.raffle, now, h.timeline)
-		h.mu.Unlock()
 	}
+	r.unreadable = time.Time{}
 	return nil
 }
 
@@ -215,7 +219,7 @@ func (h *Hub) take(ctx context.Context, epoch readmodel.Epoch, rooms map[string]
 		r := rooms[s.Stream]
 		list, err := entries(s.Messages)
 		if err != nil {
-			return err
+			return err // an id that Redis does not make
 		}
 		if len(list) >= readmodel.LiveEntries {
 			last := list[len(list)-1].id
@@ -225,14 +229,52 @@ func (h *Hub) take(ctx context.Context, epoch readmodel.Epoch, rooms map[string]
 		}
 		h.mu.Lock()
 		before := len(r.pending.events)
-		err = r.pending.addEntries(r.raffle, epoch, list, h.data)
-		h.metrics.events.Add(float64(len(r.pending.events) - before))
+		unreadable := r.pending.addEntries(r.raffle, epoch, h.timeline, list, h.data)
+		h.metrics.events.Add(float64(len(r.pending.events) - before - unreadable))
 		h.mu.Unlock()
-		if err != nil {
-			return err
+		if unreadable > 0 {
+			h.metrics.unreadable.Add(float64(unreadable))
+			h.log.Error("entries of a live stream can't be read: its feed is reset", "raffle_id", r.raffle, "entries", unreadable)
 		}
 	}
 	return nil
+}
+
+// What is no stream fails every command that reads it, and is looked at again now and then.
+const (
+	wrongType       = "WRONGTYPE"
+	retryUnreadable = time.Second
+)
+
+// setApart finds the rooms whose key is no stream: one such key fails the read of all.
+func (h *Hub) setApart(ctx context.Context, rooms map[string]*room) error {
+	ctx, cancel := context.WithTimeout(ctx, redisTime)
+	defer cancel()
+	pipe := h.client.Pipeline()
+	types := make(map[*room]*redis.StatusCmd, len(rooms))
+	for key, r := range rooms {
+		types[r] = pipe.Type(ctx, key)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return err
+	}
+	for r, is := range types {
+		if is.Val() != "stream" && is.Val() != "none" {
+			h.setRoomApart(r)
+		}
+	}
+	return nil
+}
+
+func (h *Hub) setRoomApart(r *room) {
+	h.mu.Lock()
+	fresh := r.unreadable.IsZero()
+	r.unreadable = time.Now()
+	h.mu.Unlock()
+	if fresh {
+		h.metrics.unreadable.Inc()
+		h.log.Error("a live stream can't be read: its feed waits", "raffle_id", r.raffle)
+	}
 }
 
 func (h *Hub) presentTimeline() uint32 {

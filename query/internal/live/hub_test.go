@@ -166,9 +166,9 @@ func TestRedisGoesAndComesBack(t *testing.T) {
 	c.expectBids(t, 5, 5)
 }
 
-func TestMoreThanTheLimitAreRefused(t *testing.T) {
+func TestMoreThanTheLimitOfAnAddressAreRefused(t *testing.T) {
 	f := startFeed(t)
-	for range f.hub.limit {
+	for range f.hub.bounds.OfAddress {
 		f.connect(t, 0, "")
 	}
 	if c := f.connect(t, 0, ""); c.status != http.StatusServiceUnavailable {

@@ -9,6 +9,7 @@ import (
 type room struct {
 	raffle      int64
 	subscribers int
+	unreadable  time.Time // when its key was found to be no stream
 
 	pending *chunk // was read, is not published yet: pending.last is the place to read on from
 	tail    *chunk // was published last

@@ -1,90 +1,131 @@
 package live
 
 import (
+	"bytes"
 	"context"
-	"net/http"
-	"sync"
-	"time"
-
-	"github.com/zishang520/socket.io/servers/engine/v3/transports"
-	"github.com/zishang520/socket.io/servers/socket/v3"
-	"github.com/zishang520/socket.io/v3/pkg/types"
+	"encoding/json"
+	"errors"
+	"strings"
 )
 
-// Namespace is where socket.io clients find the feed.
-const Namespace = "/raffles"
-
-// Check says why a raffle can't be joined, in words for the client; empty: it can.
-type Check func(ctx context.Context, raffleID int64) (problem string)
-
-// Limits of what a socket.io client may do.
-const (
-	maxMessage = 4 << 10 // bytes of what a client sends at once
-	maxJoined  = 20      // raffles of one client
-	pollTime   = time.Minute
-)
-
-// SocketIO serves the feed to socket.io 4 clients, under /socket.io/, until the hub ends.
-type SocketIO struct {
-	hub    *Hub
-	check  Check
-	server *socket.Server
-	engine http.Handler
-}
-
-// NewSocketIO makes the handler.
-func NewSocketIO(h *Hub, check Check) *SocketIO {
-	options := socket.DefaultServerOptions()
-	options.SetServeClient(false)
-	options.SetTransports(types.NewSet[transports.TransportCtor](&transports.PollingBuilder{}, &transports.WebSocketBuilder{}))
-	options.SetMaxHttpBufferSize(maxMessage)
-	options.SetPingInterval(heartbeat)
-	options.SetPingTimeout(heartbeat)
-	options.SetConnectTimeout(heartbeat)
-	options.SetHttpCompression(nil)
-	s := &SocketIO{hub: h, check: check, server: socket.NewServer(nil, options)}
-	s.engine = s.server.ServeHandler(options)
-	s.server.Of(Namespace, func(args ...any) { s.connected(args[0].(*socket.Socket)) })
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.atEnd = append(h.atEnd, func() { go s.server.Close(nil) }) // the library waits for writes under way
-	return s
-}
-
-// ServeHTTP makes SocketIO an http.Handler.
-func (s *SocketIO) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// The server's time limits are shorter than a long poll; a websocket takes its connection over. A
-	// writer without deadlines is one of a test.
-	control, until := http.NewResponseController(w), time.Now().Add(pollTime)
-	_ = control.SetReadDeadline(until)
-	_ = control.SetWriteDeadline(until)
-	// The library bounds only what announces its length.
-	r.Body = http.MaxBytesReader(w, r.Body, maxMessage)
-	s.engine.ServeHTTP(w, r)
-}
-
-func (s *SocketIO) connected(client *socket.Socket) {
-	ctx, cancel := context.WithCancel(context.Background())
-	m := &member{hub: s.hub, check: s.check, socket: client, ctx: ctx, joined: make(map[int64]*joined)}
-	for event, do := range map[string]func(...any){
-		"join":       m.join,
-		"disconnect": func(...any) { cancel() },
-	} {
-		if err := client.On(event, do); err != nil {
-			s.hub.log.Error("socket.io listener", "event", event, "error", err)
-		}
+// packet takes an engine.io packet of the client.
+func (c *session) packet(p []byte) {
+	c.handling.Lock()
+	defer c.handling.Unlock()
+	if c.ctx.Err() != nil {
+		return
+	}
+	if !c.budget.Allow() {
+		c.drop()
+		return
+	}
+	kind, rest := byte(0), []byte(nil)
+	if len(p) > 0 {
+		kind, rest = p[0], p[1:]
+	}
+	switch kind {
+	case '4': // MESSAGE
+		c.message(rest)
+	case '3': // PONG
+		c.mu.Lock()
+		c.ponged = true
+		c.mu.Unlock()
+	case '1': // CLOSE
+		c.end(errGone)
+	default:
+		c.end(errProtocol)
 	}
 }
 
-// member is a connected socket.io client.
-type member struct {
-	hub    *Hub
-	check  Check
-	socket *socket.Socket
-	ctx    context.Context // ends with the connection
+// message takes a socket.io packet (github.com/socketio/socket.io-protocol, version 5): type, namespace, number of
+// the acknowledgement, JSON. Packets with binary attachments are not taken.
+func (c *session) message(p []byte) {
+	if len(p) == 0 {
+		c.end(errProtocol)
+		return
+	}
+	kind, rest := p[0], p[1:]
+	namespace := "/"
+	if len(rest) > 0 && rest[0] == '/' {
+		name, after, _ := bytes.Cut(rest, []byte(","))
+		namespace, rest = string(name), after
+	}
+	switch kind {
+	case '0':
+		c.connect(namespace)
+	case '1':
+		if namespace == Namespace {
+			c.leave()
+		}
+	case '2':
+		c.event(namespace, rest)
+	case '3': // nothing that is sent wants to be acknowledged
+	default:
+		c.end(errProtocol)
+	}
+}
 
-	mu     sync.Mutex
-	joined map[int64]*joined // by raffle
+// connect lets the client enter a namespace. The main one has nothing to offer, but every server has it.
+func (c *session) connect(namespace string) {
+	prefix := ""
+	switch namespace {
+	case "/":
+	case Namespace:
+		c.mu.Lock()
+		if c.member == nil {
+			c.member = newMember(c)
+		}
+		c.mu.Unlock()
+		prefix = Namespace + ","
+	default:
+		c.post([]byte("44" + namespace + `,{"message":"Invalid namespace"}`))
+		return
+	}
+	c.post([]byte("40" + prefix + `{"sid":"` + c.id + `"}`))
+}
+
+// leave ends the client's feeds.
+func (c *session) leave() {
+	c.mu.Lock()
+	m := c.member
+	c.member = nil
+	c.mu.Unlock()
+	if m != nil {
+		m.end()
+	}
+}
+
+// event takes an event of the client: join. Others are nobody's.
+func (c *session) event(namespace string, p []byte) {
+	c.mu.Lock()
+	m := c.member
+	c.mu.Unlock()
+	if namespace != Namespace || m == nil {
+		return
+	}
+	digits := len(p) - len(bytes.TrimLeft(p, "0123456789"))
+	ack := string(p[:digits])
+	var args []any
+	if err := json.Unmarshal(p[digits:], &args); err != nil || len(args) == 0 || digits > 18 {
+		c.end(errProtocol)
+		return
+	}
+	if args[0] == "join" {
+		m.join(ack, args[1:])
+	}
+}
+
+// member is a client in the namespace. Its methods are called one after the other, but for end.
+type member struct {
+	session *session
+	ctx     context.Context // ends when the client leaves
+	end     context.CancelFunc
+	joined  map[int64]*joined // by raffle
+}
+
+func newMember(c *session) *member {
+	ctx, end := context.WithCancel(c.ctx)
+	return &member{session: c, ctx: ctx, end: end, joined: make(map[int64]*joined)}
 }
 
 // joined is a feed of a member.
@@ -93,39 +134,37 @@ type joined struct {
 	ended  chan struct{}
 }
 
-// join begins a feed, in place of one of the same raffle. The library calls it on a goroutine of its own
-// for each event.
-func (m *member) join(args ...any) {
-	answer := m.answer(args)
+// join begins a feed, in place of one of the same raffle.
+func (m *member) join(ack string, args []any) {
 	request, problem := parseJoin(args)
 	if problem == "" {
-		problem = m.check(m.ctx, request.raffle)
+		problem = m.session.io.check(m.ctx, request.raffle)
 	}
 	if problem != "" {
-		answer(problem, nil)
+		m.refuse(ack, problem)
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	if old := m.joined[request.raffle]; old != nil {
 		old.cancel()
 		<-old.ended
 		delete(m.joined, request.raffle)
 	}
+	hub := m.session.io.hub
 	if len(m.joined) >= maxJoined {
-		answer("too many raffles are joined on this connection", nil)
+		m.refuse(ack, "too many raffles are joined on this connection")
 		return
 	}
-	sub, err := m.hub.subscribe("socket.io", request.raffle, request.size, request.from)
+	sub, err := hub.subscribe("socket.io", m.session.address, request.raffle, request.size, request.from)
 	if err != nil {
-		answer("there are as many live feeds as there may be; try again later", nil)
+		hub.metrics.refused.WithLabelValues("socket.io").Inc()
+		m.refuse(ack, "there are as many live feeds as there may be; try again later")
 		return
 	}
 	ok := map[string]any{"raffle_id": request.raffle}
 	if sub.at != (Position{}) {
 		ok["last_event_id"] = sub.at.String()
 	}
-	answer("", ok)
+	m.acknowledge(ack, ok)
 	ctx, cancel := context.WithCancel(m.ctx)
 	feed := &joined{cancel: cancel, ended: make(chan struct{})}
 	m.joined[request.raffle] = feed
@@ -135,25 +174,70 @@ func (m *member) join(args ...any) {
 	}()
 }
 
-// answer returns what answers a join: its acknowledgement if the client wants one, else an event error for
-// a problem.
-func (m *member) answer(args []any) func(problem string, ok map[string]any) {
-	if len(args) > 0 {
-		if ack, is := args[len(args)-1].(socket.Ack); is {
-			return func(problem string, ok map[string]any) {
-				if problem != "" {
-					ok = map[string]any{"error": problem}
-				}
-				ack([]any{ok}, nil)
-			}
-		}
+// refuse tells what is wrong: in the acknowledgement if the client wants one, else by an event.
+func (m *member) refuse(ack, problem string) {
+	if ack != "" {
+		m.acknowledge(ack, map[string]any{"error": problem})
+		return
 	}
-	return func(problem string, _ map[string]any) {
-		if problem == "" {
+	m.post("42", []any{"error", map[string]any{"message": problem}})
+}
+
+func (m *member) acknowledge(ack string, answer map[string]any) {
+	if ack != "" {
+		m.post("43", []any{answer}, ack)
+	}
+}
+
+func (m *member) post(kind string, arguments []any, ack ...string) {
+	text, err := json.Marshal(arguments)
+	if err != nil {
+		m.session.io.hub.log.Error("socket.io", "error", err)
+		return
+	}
+	m.session.post(append([]byte(kind+Namespace+","+strings.Join(ack, "")), text...))
+}
+
+// feed sends a subscription to the client until either ends.
+func (m *member) feed(ctx context.Context, sub *Subscription) {
+	defer sub.close()
+	for {
+		c, err := sub.next(ctx, nil)
+		if err == nil {
+			err = m.send(ctx, sub, c)
+		}
+		if errors.Is(err, ErrSlow) {
+			m.session.drop()
+		}
+		if err != nil {
 			return
 		}
-		if err := m.socket.Emit("error", map[string]any{"message": problem}); err != nil {
-			m.hub.log.Debug("socket.io", "error", err)
+	}
+}
+
+// maxBatch is how many bytes of a feed wait for a client at once, but for a single chunk that is larger. They are
+// those that all subscribers share.
+const maxBatch = 64 << 10
+
+// send sends a chunk and those that follow it already, up to a bound, and waits until the client's transport has
+// taken them.
+func (m *member) send(ctx context.Context, sub *Subscription, c *chunk) error {
+	for c != nil {
+		var out [][]byte
+		for size := 0; c != nil && size < maxBatch; c = sub.more() {
+			part := sub.take(c)
+			sub.hub.metrics.resets.WithLabelValues(sub.transport).Add(float64(part.resets()))
+			for _, packet := range part.packets() {
+				size += len(packet)
+				out = append(out, packet)
+			}
+		}
+		if len(out) == 0 {
+			continue
+		}
+		if err := m.session.send(ctx, out); err != nil {
+			return err
 		}
 	}
+	return nil
 }

@@ -3,10 +3,12 @@ package live
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -25,8 +27,9 @@ func (h *Hub) ServeSSE(w http.ResponseWriter, r *http.Request, raffleID int64, s
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	s, err := h.subscribe("sse", raffleID, size, from)
+	s, err := h.subscribe("sse", h.bounds.Proxies.Client(r), raffleID, size, from)
 	if err != nil {
+		header.Del("Content-Type")
 		return err
 	}
 	defer s.close()
@@ -35,6 +38,21 @@ func (h *Hub) ServeSSE(w http.ResponseWriter, r *http.Request, raffleID int64, s
 		h.metrics.dropped.WithLabelValues(s.transport).Inc()
 	}
 	return nil
+}
+
+// WantsEvents says whether a request is that of an EventSource.
+func WantsEvents(r *http.Request) bool {
+	return strings.Contains(strings.Join(r.Header.Values("Accept"), ","), "text/event-stream")
+}
+
+// Refuse tells an EventSource to come back in 1 to 5 s. It gives up for ever on any status but 200 (HTML standard,
+// Server-sent events, "fail the connection"), so a refusal is an empty feed, and is counted.
+func (h *Hub) Refuse(w http.ResponseWriter) error {
+	h.metrics.refused.WithLabelValues("sse").Inc()
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	_, err := fmt.Fprintf(w, "retry: %d\n\n", 1000+rand.IntN(4000))
+	return err
 }
 
 // sse writes one feed.
@@ -92,39 +110,23 @@ func (o *sse) write(c *chunk) error {
 	}
 	var first int64
 	for ; c != nil; c = o.s.more() {
-		list := o.s.take(c)
-		if o.s.node != nil && first == 0 && len(list) > 0 {
-			first = list[0].at
+		part := o.s.take(c)
+		if o.s.node != nil && first == 0 && len(part.events) > 0 {
+			first = part.events[0].at
 		}
-		if err := o.frames(c, list); err != nil {
+		if len(part.events) == 0 {
+			continue
+		}
+		if _, err := o.w.Write(part.frames()); err != nil {
 			return err
 		}
+		o.s.hub.metrics.resets.WithLabelValues(o.s.transport).Add(float64(part.resets()))
 	}
 	err := o.control.Flush()
 	if first != 0 && err == nil {
 		o.s.hub.metrics.lag.Observe(time.Since(time.UnixMicro(first)).Seconds())
 	}
 	return err
-}
-
-// frames writes events of a chunk; those that follow each other in its text are one Write.
-func (o *sse) frames(c *chunk, list []event) error {
-	for len(list) > 0 {
-		n := 1
-		for n < len(list) && list[n].begin == list[n-1].end {
-			n++
-		}
-		if _, err := o.w.Write(c.text[list[0].begin:list[n-1].end]); err != nil {
-			return err
-		}
-		for i := range list[:n] {
-			if list[i].name == nameReset {
-				o.s.hub.metrics.resets.WithLabelValues(o.s.transport).Inc()
-			}
-		}
-		list = list[n:]
-	}
-	return nil
 }
 
 func (o *sse) flush(text []byte) error {

@@ -75,10 +75,7 @@ func entries(messages []redis.XMessage) ([]entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		packed, ok := m.Values[readmodel.LiveField].(string)
-		if !ok {
-			return nil, fmt.Errorf("live entry %s: %w", m.ID, readmodel.ErrCorrupt)
-		}
+		packed, _ := m.Values[readmodel.LiveField].(string) // without it the entry can't be read, as an empty one
 		list = append(list, entry{id, packed})
 	}
 	return list, nil

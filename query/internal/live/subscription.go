@@ -2,7 +2,10 @@ package live
 
 import (
 	"context"
+	"net/netip"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
 // Subscription is one subscriber's way through a raffle's feed. It is for one goroutine.
@@ -10,6 +13,7 @@ type Subscription struct {
 	hub       *Hub
 	room      *room
 	transport string
+	client    netip.Addr
 	size      int16
 	at        Position // what the subscriber has had
 	node      *chunk   // where it stands; nil while it reads what it has missed from Redis
@@ -19,12 +23,12 @@ type Subscription struct {
 // connection's buffers. It holds them for all others: chunks are shared.
 const maxBehind = 1 << 20
 
-// subscribe begins a feed of a raffle and a size (mm; 0: all) behind a position, or with what comes from
-// now on if that is zero.
-func (h *Hub) subscribe(transport string, raffleID int64, size int16, from Position) (*Subscription, error) {
+// subscribe begins a client's feed of a raffle and a size (mm; 0: all) behind a position, or with what comes
+// from now on if that is zero.
+func (h *Hub) subscribe(transport string, client netip.Addr, raffleID int64, size int16, from Position) (*Subscription, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.subscribers >= h.limit {
+	if !h.subscribers.enter(client) {
 		return nil, ErrFull
 	}
 	r := h.rooms[raffleID]
@@ -32,10 +36,9 @@ func (h *Hub) subscribe(transport string, raffleID int64, size int16, from Posit
 		r = newRoom(raffleID, h.now)
 		h.rooms[raffleID] = r
 	}
-	h.subscribers++
 	r.subscribers++
 	h.metrics.subscribers.WithLabelValues(transport).Inc()
-	s := &Subscription{hub: h, room: r, transport: transport, size: size, at: from}
+	s := &Subscription{hub: h, room: r, transport: transport, client: client, size: size, at: from}
 	if (from == Position{}) {
 		s.node, s.at = r.tail, r.tail.last
 		if h.now.Epoch == s.at.Epoch && h.now.after(s.at) {
@@ -50,7 +53,7 @@ func (s *Subscription) close() {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.subscribers--
+	h.subscribers.leave(s.client)
 	h.metrics.subscribers.WithLabelValues(s.transport).Dec()
 	if s.room.subscribers--; s.room.subscribers == 0 {
 		delete(h.rooms, s.room.raffle)
@@ -95,13 +98,13 @@ func (s *Subscription) more() *chunk {
 	}
 }
 
-// take returns the events of a chunk that the subscriber wants, and counts the chunk as had.
-func (s *Subscription) take(c *chunk) []event {
-	list := c.wanted(s.at, s.size)
+// take returns the part of a chunk that the subscriber wants, and counts the chunk as had.
+func (s *Subscription) take(c *chunk) part {
+	p := c.of(s.size).after(s.at)
 	if c.resets() || c.last.after(s.at) {
 		s.at = c.last
 	}
-	return list
+	return p
 }
 
 // resume finds the place of the subscriber's position among the chunks, or returns a chunk of what is
@@ -119,13 +122,13 @@ func (s *Subscription) resume(ctx context.Context) (*chunk, error) {
 		return nil, s.pause(ctx)
 	}
 	if now.Epoch == s.at.Epoch {
-		list, whole, err := readPage(ctx, h.client, now.Epoch.Live(s.room.raffle), s.at.Event)
+		list, whole, err := h.missed(ctx, now.Epoch.Live(s.room.raffle), s.at.Event)
 		if err != nil {
 			h.log.DebugContext(ctx, "resume", "error", err)
 			return nil, s.pause(ctx)
 		}
 		if whole {
-			return s.page(ctx, list, oldest)
+			return s.page(ctx, list, oldest, timeline)
 		}
 	}
 	c := newChunk(now)
@@ -133,13 +136,23 @@ func (s *Subscription) resume(ctx context.Context) (*chunk, error) {
 	return c, nil
 }
 
+// missed reads a page for a subscriber that resumes; only so many do at once, so that those who come back after a
+// restart leave connections for the hub.
+func (h *Hub) missed(ctx context.Context, key string, after readmodel.EventID) ([]entry, bool, error) {
+	select {
+	case h.resuming <- struct{}{}:
+		defer func() { <-h.resuming }()
+	case <-ctx.Done():
+		return nil, false, context.Cause(ctx)
+	}
+	return readPage(ctx, h.client, key, after)
+}
+
 // page makes a chunk of a page. One that isn't full ends with what was newest when it was read, so it has
 // all before oldest, a position of the room that is older than the page.
-func (s *Subscription) page(ctx context.Context, list []entry, oldest Position) (*chunk, error) {
+func (s *Subscription) page(ctx context.Context, list []entry, oldest Position, timeline uint32) (*chunk, error) {
 	c := newChunk(s.at)
-	if err := c.addEntries(s.room.raffle, s.at.Epoch, list, s.hub.data); err != nil {
-		return nil, err
-	}
+	c.addEntries(s.room.raffle, s.at.Epoch, timeline, list, s.hub.data)
 	if len(list) < pageEntries && oldest.Epoch == c.last.Epoch && oldest.after(c.last) {
 		c.last = oldest
 	}

@@ -1,0 +1,320 @@
+package live
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+// socket opens a session over a websocket and enters the namespace.
+func (f *feed) socket(t testing.TB) *websocket.Conn {
+	t.Helper()
+	conn, response, err := websocket.DefaultDialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(f.url, "http")+"/socket.io/?EIO=4&transport=websocket", nil)
+	if err != nil {
+		t.Fatal(err, response)
+	}
+	t.Cleanup(func() { _ = conn.Close() }) // the server may have closed it
+	expectSocket(t, conn, `0{"sid":`)
+	sendSocket(t, conn, "40"+Namespace+",")
+	expectSocket(t, conn, "40"+Namespace+",")
+	return conn
+}
+
+func sendSocket(t testing.TB, conn *websocket.Conn, packet string) {
+	t.Helper()
+	if err := conn.WriteMessage(websocket.TextMessage, []byte(packet)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func expectSocket(t testing.TB, conn *websocket.Conn, prefix string) {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, err := conn.ReadMessage(); err != nil || !strings.HasPrefix(string(got), prefix) {
+		t.Fatalf("got %q %v, want %s", got, err, prefix)
+	}
+}
+
+// flood sends a packet until the server closes the connection, and counts how many left.
+func flood(t testing.TB, conn *websocket.Conn, packet string, count *atomic.Int64) {
+	t.Helper()
+	message, err := websocket.NewPreparedMessage(websocket.TextMessage, []byte(packet))
+	if err != nil {
+		t.Error(err)
+	}
+	if err := conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		t.Error(err)
+	}
+	for conn.WritePreparedMessage(message) == nil {
+		if count.Add(1) == 100_000 {
+			t.Error("the server takes everything")
+			return
+		}
+	}
+}
+
+// W7: a session that floods joins, one of which is being answered, keeps nothing in memory but what is being
+// answered, and is dropped once it has used up its budget.
+func TestAFloodOfJoinsStaysInTheConnection_W7(t *testing.T) {
+	f := startFeed(t)
+	asked, answer := make(chan struct{}, 1), make(chan struct{})
+	f.sockets.check = func(ctx context.Context, _ int64) string {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		select {
+		case <-answer:
+		case <-ctx.Done():
+		}
+		return "there is no such raffle"
+	}
+	conn := f.socket(t)
+	before := heap()
+	packet := `42/raffles,["join",{"raffle_id":8,"` + strings.Repeat("x", 3900) + `":1}]`
+	sendSocket(t, conn, `42/raffles,["join",{"raffle_id":8}]`)
+	<-asked
+	var count atomic.Int64
+	var flooding sync.WaitGroup
+	flooding.Go(func() { flood(t, conn, packet, &count) })
+	last, since := int64(0), time.Now()
+	testenv.Eventually(t, patience, "the buffers between the two are full", func() bool {
+		if n := count.Load(); n != last {
+			last, since = n, time.Now()
+		}
+		return last > 0 && time.Since(since) > 300*time.Millisecond
+	})
+	if grown := heap() - before; grown > 8<<20 {
+		t.Errorf("memory grew by %d bytes", grown)
+	}
+	close(answer)
+	flooding.Wait()
+	testenv.Eventually(t, patience, "the session is dropped", func() bool { return f.metric(t, "query_live_dropped_total") == 1 })
+	testenv.Eventually(t, patience, "the session is forgotten", func() bool { return f.sessions() == 0 })
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func (f *feed) sessions() int {
+	f.sockets.mu.Lock()
+	defer f.sockets.mu.Unlock()
+	return f.sockets.present.all
+}
+
+// W7: what waits for a client that never reads is bounded, answers as well as events.
+func TestWhatWaitsForASessionIsBounded_W7(t *testing.T) {
+	f := startFeed(t)
+	p := f.poll(t)
+	c := f.onlySession(t)
+	for range maxWaiting / 64 {
+		c.post([]byte("2"))
+	}
+	if c.ctx.Err() == nil {
+		t.Error("a session that takes no answers goes on")
+	}
+	if list := c.take(); len(list) > maxWaiting/64+1 {
+		t.Errorf("%d packets wait", len(list))
+	}
+	response, err := http.Get(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	testenv.Eventually(t, patience, "the session is forgotten", func() bool { return f.sessions() == 0 })
+}
+
+func (f *feed) onlySession(t testing.TB) *session {
+	t.Helper()
+	f.sockets.mu.Lock()
+	defer f.sockets.mu.Unlock()
+	for _, c := range f.sockets.sessions {
+		return c
+	}
+	t.Fatal("no session")
+	return nil
+}
+
+// A feed hands over one batch at a time, and waits until it is taken.
+func TestAFeedWaitsForItsSession(t *testing.T) {
+	f := startFeed(t)
+	p := f.poll(t)
+	p.send(t, `42/raffles,1["join",{"raffle_id":7}]`)
+	p.expect(t, `43/raffles,1[{"last_event_id":"1.1000-0","raffle_id":7}]`)
+	c := f.onlySession(t)
+	for range 5 {
+		f.place(t, 100)
+	}
+	testenv.Eventually(t, patience, "a batch waits", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.waiting) == 1
+	})
+	f.place(t, 100)
+	c.mu.Lock()
+	waiting := len(c.waiting)
+	c.mu.Unlock()
+	if waiting != 1 {
+		t.Errorf("%d batches wait", waiting)
+	}
+	got := 0
+	for got < 600 {
+		got += strings.Count(strings.TrimSuffix(p.next(t), `"]`), ",") - 2 // of `42/raffles,["bidList",[1,2],"id`
+	}
+}
+
+// W7: sessions are bounded, in all and of an address, whether they join or not.
+func TestSessionsOfAnAddressAreBounded_W7(t *testing.T) {
+	f := startFeed(t)
+	for range f.hub.bounds.OfAddress {
+		f.poll(t)
+	}
+	response, err := http.Get(f.url + "/socket.io/?EIO=4&transport=polling")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := response.Body.Close(); err != nil || response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("one more by polls: %d %v", response.StatusCode, err)
+	}
+	if _, response, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(f.url, "http")+"/socket.io/?EIO=4&transport=websocket", nil); err == nil ||
+		response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("one more by websocket: %v %v", response, err)
+	}
+	other := http.Header{"X-Forwarded-For": {"192.0.2.1"}}
+	conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(f.url, "http")+"/socket.io/?EIO=4&transport=websocket", other)
+	if err != nil {
+		t.Errorf("another address: %v", err)
+	} else {
+		defer conn.Close()
+	}
+	if n := f.metric(t, "query_live_refused_total"); n != 2 {
+		t.Errorf("%v refusals counted", n)
+	}
+}
+
+// A client may join so many raffles, and what it sends must be what the protocol has.
+func TestASessionThatBreaksTheProtocolEnds(t *testing.T) {
+	f := startFeed(t)
+	for _, packet := range []string{"", "x", "9", "5", "4", "45", `42/raffles,["join"`, `42/raffles,{}`, "42/raffles,", `451-/raffles,["join",{"_placeholder":true,"num":0}]`} {
+		conn := f.socket(t)
+		sendSocket(t, conn, packet)
+		if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		if _, got, err := conn.ReadMessage(); err == nil || isTimeout(err) {
+			t.Errorf("%q is answered by %q, %v", packet, got, err)
+		}
+	}
+	testenv.Eventually(t, patience, "no session is left", func() bool { return f.sessions() == 0 })
+}
+
+func isTimeout(err error) bool {
+	n, is := err.(net.Error)
+	return is && n.Timeout()
+}
+
+func TestASessionJoinsSoManyRaffles(t *testing.T) {
+	f := startFeed(t)
+	f.sockets.check = func(context.Context, int64) string { return "" }
+	conn := f.socket(t)
+	for n := range maxJoined + 1 {
+		sendSocket(t, conn, fmt.Sprintf(`42/raffles,%d["join",{"raffle_id":%d}]`, n, n+1))
+		want := fmt.Sprintf(`43/raffles,%d[{"last_event_id"`, n)
+		if n == maxJoined {
+			want = fmt.Sprintf(`43/raffles,%d[{"error":"too many`, n)
+		}
+		expectSocket(t, conn, want)
+	}
+	sendSocket(t, conn, "41"+Namespace+",")
+	testenv.Eventually(t, patience, "all feeds end", func() bool { return f.metric(t, "query_live_subscribers") == 0 })
+	sendSocket(t, conn, "40/nowhere,")
+	expectSocket(t, conn, `44/nowhere,{"message":"Invalid namespace"}`)
+}
+
+// M12: an entry that can't be read, and a key that is no stream, concern their own raffle only.
+func TestOneUnreadableEntryConcernsItsOwnRaffleOnly_M12(t *testing.T) {
+	f := startFeed(t)
+	f.sockets.check = func(context.Context, int64) string { return "" }
+	well := f.connect(t, 0, "")
+	bad := f.socket(t)
+	sendSocket(t, bad, `42/raffles,["join",{"raffle_id":8}]`)
+	wrong := f.socket(t)
+	sendSocket(t, wrong, `42/raffles,["join",{"raffle_id":9}]`)
+	testenv.Eventually(t, patience, "all have joined", func() bool { return f.metric(t, "query_live_subscribers") == 3 })
+	if err := f.rdb.Set(t.Context(), f.checkpoint.Epoch.Live(9), "no stream", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	f.garbage(t, 8, "1500-1", "\x01")
+	f.place(t, 3)
+	well.expectBids(t, 1, 3)
+	expectSocket(t, bad, `42/raffles,["reset",{"raffle_id":8,"min_lsn":"1-0/5DD"},"1.1500-1"]`)
+	// What comes behind is sent.
+	one := f.bid(270)
+	f.garbage(t, 8, "1600-1", string(one.AppendEvent(nil)))
+	expectSocket(t, bad, `42/raffles,["bidList",[4],"1.1600-1"]`)
+	if n := f.metric(t, "query_live_unreadable_total"); n != 2 {
+		t.Errorf("%v counted, want an entry and a stream", n)
+	}
+	// Once the key is gone, its raffle's feed works as well.
+	if err := f.rdb.Del(t.Context(), f.checkpoint.Epoch.Live(9)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, patience, "the feed is believed again", func() bool {
+		f.hub.mu.Lock()
+		defer f.hub.mu.Unlock()
+		return f.hub.rooms[9].unreadable.IsZero()
+	})
+	f.garbage(t, 9, "1700-1", string(one.AppendEvent(nil)))
+	expectSocket(t, wrong, `42/raffles,["bidList",[4],"1.1700-1"]`)
+	well.close(t)
+}
+
+func (f *feed) garbage(t testing.TB, raffleID int64, id, packed string) {
+	t.Helper()
+	err := f.rdb.Do(t.Context(), "XADD", f.checkpoint.Epoch.Live(raffleID), id, readmodel.LiveField, packed).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A newer replicator may write kinds of events that this build does not know: they are skipped.
+func TestUnknownKindsOfEventsAreSkipped(t *testing.T) {
+	f := startFeed(t)
+	c := f.connect(t, 0, "")
+	news := readmodel.Event{Kind: 'p', Packed: "the price of a later build"}
+	f.commit(t, []readmodel.Event{f.bid(270), news, f.bid(270)}, []readmodel.Event{news}, []readmodel.Event{f.bid(270)})
+	c.expectBids(t, 1, 3)
+	if c.lastID != "1.1208-1" {
+		t.Errorf("the feed is at %s", c.lastID)
+	}
+}
+
+// The stream itself may say that something happened which it can't tell.
+func TestAResetInTheStreamIsPassedOn(t *testing.T) {
+	f := startFeed(t)
+	c := f.connect(t, 250, "")
+	f.commit(t, []readmodel.Event{f.bid(250), {Kind: readmodel.EventReset}, f.bid(250)})
+	for i, want := range []got{{nameBid, "1.1008-1", "1"}, {nameReset, "1.1008-2", `{"raffle_id":7,"min_lsn":"1-0/3F1"}`}, {nameBid, "1.1008-3", "2"}} {
+		if g := c.events(t, 1)[0]; g != want {
+			t.Errorf("event %d is %v, want %v", i, g, want)
+		}
+	}
+}
