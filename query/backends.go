@@ -14,16 +14,18 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/api"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
 type backends struct {
-	chain *bidbook.Chain
-	guard *bidbook.Guard
-	book  *bidbook.Redis
-	feed  *live.Hub
-	redis *redis.Client // of the guard and the feed
-	keys  *auth.Remote  // nil without a JWKS_URL
-	pools []*pgxpool.Pool
+	chain   *bidbook.Chain
+	primary *primary.Watch
+	guard   *bidbook.Guard
+	book    *bidbook.Redis
+	feed    *live.Hub
+	redis   *redis.Client // of the guard and the feed
+	keys    *auth.Remote  // nil without a JWKS_URL
+	pools   []*pgxpool.Pool
 
 	verifier *auth.Verifier
 }
@@ -35,6 +37,9 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 		return nil, err
 	}
 	b := &backends{redis: client, feed: live.NewHub(client, api.AppendEvent, c.liveBounds(), log, reg)}
+	if b.primary, err = primary.NewWatch(c.PrimaryURL, c.StandbyURL, log, reg); err != nil {
+		return nil, err
+	}
 	if c.JWKSURL != "" {
 		b.keys = auth.NewRemote(c.JWKSURL, log)
 		b.verifier = auth.NewVerifier(b.keys, time.Now)
@@ -47,25 +52,28 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 		{"replica", c.ReplicaURL, bidbook.ReplicaConns, bidbook.SQLBudget}, {"standby", c.StandbyURL, bidbook.StandbyConns, bidbook.SQLBudget},
 		{"primary", c.PrimaryURL, bidbook.PrimaryConns, bidbook.SQLBudget}, {"scan", c.StandbyURL, bidbook.ScanConns, bidbook.ScanBudget},
 	} {
-		pool, err := bidbook.NewPool(p.url, p.size, p.budget)
+		var options []func(*pgxpool.Config)
+		if p.name == "primary" {
+			options = append(options, b.primary.Lead)
+		}
+		pool, err := bidbook.NewPool(p.url, p.size, p.budget, options...)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
 		b.pools = append(b.pools, pool)
 	}
-	replica, standby, primary := b.pools[0], b.pools[1], b.pools[2]
-	timelines := &bidbook.Timelines{}
-	b.guard = bidbook.NewGuard(client, standby, timelines, log)
-	if b.book, err = bidbook.NewRedis(c.RedisURL, b.guard, timelines); err != nil {
+	replica, standby, first := b.pools[0], b.pools[1], b.pools[2]
+	b.guard = bidbook.NewGuard(client, b.primary, log)
+	if b.book, err = bidbook.NewRedis(c.RedisURL, b.guard, b.primary); err != nil {
 		return nil, err
 	}
 	b.chain = bidbook.NewChain(bidbook.Paths{
 		Redis:   b.book,
-		Replica: bidbook.NewPostgres(replica, bidbook.PathReplica, timelines),
-		Standby: bidbook.NewPostgres(standby, bidbook.PathStandby, timelines),
-		Primary: bidbook.NewPostgres(primary, bidbook.PathPrimary, timelines),
-		Scan:    bidbook.NewPostgres(b.pools[3], bidbook.PathScan, timelines),
-	}, timelines, bidbook.Patience{MinLSN: c.MinLSNWait, MaxLag: c.RedisMaxLag}, log, reg)
+		Replica: bidbook.NewPostgres(replica, bidbook.PathReplica, b.primary),
+		Standby: bidbook.NewPostgres(standby, bidbook.PathStandby, b.primary),
+		Primary: bidbook.NewPostgres(first, bidbook.PathPrimary, b.primary),
+		Scan:    bidbook.NewPostgres(b.pools[3], bidbook.PathScan, b.primary),
+	}, b.primary, bidbook.Patience{MinLSN: c.MinLSNWait, RedisLag: c.RedisMaxLag, StandbyLag: c.StandbyMaxLag}, log, reg)
 	return b, nil
 }
 

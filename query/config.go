@@ -34,6 +34,8 @@ type config struct {
 	TrustedProxies web.Proxies `env:"TRUSTED_PROXIES"`
 	// RedisMaxLag is the lag of Redis from which on a fresher replica answers instead.
 	RedisMaxLag time.Duration `env:"REDIS_MAX_LAG" envDefault:"2s"`
+	// StandbyMaxLag is the lag of the standby from which on the primary answers what only SQL can answer.
+	StandbyMaxLag time.Duration `env:"STANDBY_MAX_LAG" envDefault:"10s"`
 	// JWKSURL is where command publishes the keys of its tokens.
 	JWKSURL string `env:"JWKS_URL"`
 }
@@ -56,6 +58,9 @@ func (c *config) Check() []error {
 	}
 	if c.RedisMaxLag <= 0 {
 		errs = append(errs, errors.New("REDIS_MAX_LAG must be positive"))
+	}
+	if c.StandbyMaxLag <= 0 {
+		errs = append(errs, errors.New("STANDBY_MAX_LAG must be positive"))
 	}
 	if u, err := url.Parse(c.JWKSURL); c.JWKSURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		errs = append(errs, errors.New("JWKS_URL is not an http or https URL"))

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
@@ -82,8 +81,8 @@ func (s *stack) load(t testing.TB, epoch readmodel.Epoch, token string) {
 // commit sends a pipeline with a fresh checkpoint at its end.
 func (s *stack) commit(t testing.TB, pipe redis.Pipeliner) {
 	t.Helper()
-	now := time.Now().UnixMicro()
-	s.checkpoint.Beat = heartbeat.Beat{Number: s.checkpoint.Beat.Number + 1, At: now}
+	s.checkpoint.Beat = collect(t, s, `SELECT number, nonce, `+micros("at")+` FROM heartbeats ORDER BY number DESC LIMIT 1`,
+		pgx.RowToStructByPos[heartbeat.Beat])[0]
 	pipe.Set(t.Context(), readmodel.CheckpointKey, s.checkpoint.String(), 0)
 	if _, err := pipe.Exec(t.Context()); err != nil {
 		t.Fatal(err)
@@ -226,4 +225,13 @@ func (s *stack) checkpointReads(t testing.TB) (calls int) {
 		t.Fatal(err)
 	}
 	return calls
+}
+
+// heartbeat writes one on the primary and waits for the standby.
+func (s *stack) heartbeat(t testing.TB) {
+	t.Helper()
+	if _, err := s.sql.Exec(t.Context(), "SELECT heartbeat()"); err != nil {
+		t.Fatal(err)
+	}
+	s.standby.WaitReplay(t)
 }

@@ -55,7 +55,10 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier}
 	servers.AddTo(&g, api.New(log, reg, parts, c.AllowReadPath, document), web.Admin(reg, b.chain.Ready))
 	watching, stop := context.WithCancel(ctx)
-	g.Add(func() error { return b.guard.Watch(watching) }, func(error) { stop() })
+	defer stop()
+	for _, watch := range []func(context.Context) error{b.primary.Run, b.guard.Watch, b.chain.Watch} {
+		g.Add(func() error { return watch(watching) }, func(error) { stop() })
+	}
 	if b.keys != nil {
 		g.Add(func() error { return b.keys.Run(watching) }, func(error) { stop() })
 	}

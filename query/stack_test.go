@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
@@ -65,7 +65,7 @@ func (s *stack) config() *config {
 		Common:     env.Common{ListenAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0"},
 		PrimaryURL: s.primary.URL("query"), ReplicaURL: s.pgpool.URL("query"), StandbyURL: s.standby.URL("query"),
 		RedisURL: s.redis.URL(), AllowReadPath: true, MinLSNWait: 300 * time.Millisecond, LiveMax: 100, LiveAddressMax: 100,
-		RedisMaxLag: time.Hour, // the loader writes no heartbeats
+		RedisMaxLag: time.Hour, StandbyMaxLag: time.Hour, // nobody writes heartbeats
 	}
 }
 
@@ -101,14 +101,15 @@ func (s *stack) serve(t testing.TB, c *config) string {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	watched := make(chan error, 2)
-	go func() { watched <- b.guard.Watch(ctx) }()
-	go func() { watched <- b.feed.Run(ctx) }()
+	var watched errgroup.Group
+	for _, run := range []func(context.Context) error{b.primary.Run, b.guard.Watch, b.chain.Watch, b.feed.Run} {
+		watched.Go(func() error { return run(ctx) })
+	}
 	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier}
 	server := httptest.NewServer(api.New(log, reg, parts, c.AllowReadPath, document))
 	t.Cleanup(func() {
 		stop()
-		if err := errors.Join(<-watched, <-watched); err != nil {
+		if err := watched.Wait(); err != nil {
 			t.Error(err)
 		}
 		server.Close()

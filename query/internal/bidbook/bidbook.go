@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
@@ -26,11 +27,12 @@ const (
 	PathScan    Path = "scan"
 )
 
-// Position says how current an answer is: it holds everything committed up to At, and LagMillis is
-// how far Path is behind the primary, in milliseconds.
+// Position says how current an answer is: it holds everything committed up to At, Beat is the newest heartbeat
+// that the node shows, and LagMillis is how far the node is behind the primary, in milliseconds.
 type Position struct {
 	Path      Path
 	At        lsn.Position
+	Beat      heartbeat.Beat
 	LagMillis int64
 }
 

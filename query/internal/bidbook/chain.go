@@ -3,14 +3,15 @@ package bidbook
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
 // The budgets: what a path may cost a read, apart from waiting for a Min-LSN.
@@ -36,21 +37,23 @@ type Paths struct {
 }
 
 // Patience is how long a chain puts up with a path that is behind: it waits up to MinLSN on each path for a
-// wanted position, and asks the replica when Redis lags more than MaxLag.
-type Patience struct{ MinLSN, MaxLag time.Duration }
+// wanted position. When Redis lags more than RedisLag, a fresher standby answers instead. What only SQL can
+// answer is the primary's when the standby lags more than StandbyLag.
+type Patience struct{ MinLSN, RedisLag, StandbyLag time.Duration }
 
 // Chain asks one path after the other until one answers.
 type Chain struct {
-	paths     []*path // the first is Redis
-	timelines *Timelines
-	patient   Patience
-	log       *slog.Logger
-	metrics   *metrics
+	paths   []*path // the first is Redis
+	primary *primary.Watch
+	patient Patience
+	log     *slog.Logger
+	metrics *metrics
+	left    atomic.Pointer[Position] // where Redis stands while fresher standbys answer, else nil
 }
 
 // NewChain makes a chain.
-func NewChain(p Paths, timelines *Timelines, patient Patience, log *slog.Logger, reg prometheus.Registerer) *Chain {
-	c := &Chain{timelines: timelines, patient: patient, log: log, metrics: newMetrics(reg)}
+func NewChain(p Paths, primary *primary.Watch, patient Patience, log *slog.Logger, reg prometheus.Registerer) *Chain {
+	c := &Chain{primary: primary, patient: patient, log: log, metrics: newMetrics(reg)}
 	for _, one := range []struct {
 		name   Path
 		reader Reader
@@ -66,7 +69,7 @@ func NewChain(p Paths, timelines *Timelines, patient Patience, log *slog.Logger,
 	} {
 		c.paths = append(c.paths, &path{name: one.name, reader: one.reader, budget: one.budget,
 			slots: make(chan struct{}, one.slots), queue: sqlQueue,
-			waiter: &waiter{probe: one.reader.Probe, reached: timelines.reached, every: one.poll, limit: one.budget}})
+			waiter: &waiter{probe: one.reader.Probe, reached: primary.Reached, every: one.poll, limit: one.budget}})
 		c.metrics.open.WithLabelValues(string(one.name)).Set(0)
 	}
 	return c
@@ -148,59 +151,3 @@ func find[T any](ctx context.Context, c *Chain, w Want, look func(context.Contex
 
 // errNotThere: the path was forced for something that it doesn't hold.
 var errNotThere = errors.New("not among what the path holds")
-
-// takes says whether a path is to be asked at all.
-func (w Want) takes(p Path) bool {
-	switch {
-	case w.Force != "":
-		return w.Force == p
-	case p == PathRedis:
-		return !w.sqlOnly
-	case p == PathPrimary:
-		return w.Min != lsn.Position{}
-	}
-	return p != PathScan
-}
-
-func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, at Position, err error) {
-	if w, err = c.settle(w); err != nil {
-		return data, Position{}, err
-	}
-	var errs []error
-	var late lsn.Position // where Redis stands if it lags too much
-	for _, p := range c.paths {
-		if !w.takes(p.name) {
-			continue
-		}
-		start := time.Now()
-		data, at, err = try(ctx, c, p, w, look)
-		c.metrics.observe(p.name, time.Since(start), err)
-		switch {
-		case err == nil, errors.Is(err, ErrNotFound):
-			if w.Force == "" && c.lags(at) {
-				late = at.At
-				continue
-			}
-			if (late == lsn.Position{}) || !c.timelines.History().Reaches(late, at.At) {
-				return data, at, err
-			}
-			continue // not fresher than Redis
-		case ctx.Err() != nil:
-			return data, Position{}, context.Cause(ctx)
-		case p.name == PathPrimary && errors.Is(err, ErrBeyond):
-			return data, Position{}, c.beyond(w, at)
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
-	}
-	if late != (lsn.Position{}) { // nobody is fresher; the answer of before may be overwritten by now
-		if data, at, err = try(ctx, c, c.paths[0], w, look); err == nil || errors.Is(err, ErrNotFound) {
-			return data, at, err
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", c.paths[0].name, err))
-	}
-	return data, Position{}, fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(errs...))
-}
-
-func (c *Chain) lags(at Position) bool {
-	return at.Path == PathRedis && time.Duration(at.LagMillis)*time.Millisecond > c.patient.MaxLag
-}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
 // W4: a read waits for its turn for a bounded time, and turns are given back.
@@ -55,8 +56,7 @@ func TestVerdict(t *testing.T) {
 func TestWaiter(t *testing.T) {
 	answers := make(chan Position)
 	broken := errors.New("broken")
-	var unknown Timelines
-	w := &waiter{reached: unknown.reached, every: time.Millisecond, limit: time.Second, probe: func(ctx context.Context) (Position, error) {
+	w := &waiter{reached: new(primary.Watch).Reached, every: time.Millisecond, limit: time.Second, probe: func(ctx context.Context) (Position, error) {
 		select {
 		case at := <-answers:
 			return at, nil

@@ -4,51 +4,43 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
-// Guard knows whether Redis may be believed at all (R1): it must not evict, and it must hold the
-// database that the SQL paths read.
+// Guard knows whether Redis may be believed at all (R1): it must not evict, and it must hold the database and
+// the history that the primary has.
 type Guard struct {
-	client    *redis.Client
-	standby   *pgxpool.Pool
-	timelines *Timelines
-	log       *slog.Logger
+	client  *redis.Client
+	primary *primary.Watch
+	log     *slog.Logger
 
-	policy   atomic.Pointer[string] // nil: not asked yet
-	systemID atomic.Uint64          // 0: not known yet
+	policy atomic.Pointer[string] // nil: not asked yet
+	// proven is the generation of the primary's connection in which Redis has shown a heartbeat that the
+	// primary knows. As long as the connection stands, Redis may then be ahead of the watch.
+	proven atomic.Uint64
 }
 
 // The check is one command; between two checks an evicting Redis would be believed.
-const (
-	guardEvery    = time.Second
-	identityEvery = 30 // checks of the policy
-)
+const guardEvery = time.Second
 
 // NewGuard makes a guard; Watch does its work.
-func NewGuard(client *redis.Client, standby *pgxpool.Pool, timelines *Timelines, log *slog.Logger) *Guard {
-	return &Guard{client: client, standby: standby, timelines: timelines, log: log}
+func NewGuard(client *redis.Client, primary *primary.Watch, log *slog.Logger) *Guard {
+	return &Guard{client: client, primary: primary, log: log}
 }
 
-// Watch checks the policy of Redis every second, and now and then which database the standby path
-// reads, until ctx ends.
+// Watch checks the policy of Redis every second until ctx ends.
 func (g *Guard) Watch(ctx context.Context) error {
 	tick := time.NewTicker(guardEvery)
 	defer tick.Stop()
-	for n := 0; ; n++ {
+	for {
 		g.checkPolicy(ctx)
-		g.checkTimelines(ctx)
-		if n%identityEvery == 0 || g.systemID.Load() == 0 {
-			g.checkIdentity(ctx)
-		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -57,58 +49,25 @@ func (g *Guard) Watch(ctx context.Context) error {
 	}
 }
 
-// checkPolicy keeps the last answer while Redis gives none: then the lookups fail by themselves.
+// checkPolicy keeps the last answer while Redis gives none: then the lookups fail by themselves. Managed servers
+// refuse CONFIG GET, but not INFO.
 func (g *Guard) checkPolicy(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, guardEvery)
 	defer cancel()
-	settings, err := g.client.ConfigGet(ctx, "maxmemory-policy").Result()
+	info, err := g.client.Info(ctx, "memory").Result()
 	if err != nil {
-		g.log.DebugContext(ctx, "policy of redis not read", "error", err)
+		level := slog.LevelDebug
+		if redis.HasErrorPrefix(err, "NOPERM") {
+			level = slog.LevelError
+		}
+		g.log.Log(ctx, level, "policy of redis not read", "error", err)
 		return
 	}
-	policy := settings["maxmemory-policy"]
+	_, policy, _ := strings.Cut(info, "\nmaxmemory_policy:")
+	policy, _, _ = strings.Cut(policy, "\r")
 	if was := g.policy.Swap(&policy); policy != "noeviction" && (was == nil || *was != policy) {
 		g.log.ErrorContext(ctx, "redis may evict and is not used: set maxmemory-policy noeviction", "maxmemory-policy", policy)
 	}
-}
-
-func (g *Guard) checkIdentity(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, guardEvery)
-	defer cancel()
-	var id int64
-	if err := g.standby.QueryRow(ctx, "SELECT system_identifier FROM pg_control_system()").Scan(&id); err != nil {
-		g.log.DebugContext(ctx, "identity of the database not read", "error", err)
-		return
-	}
-	if was := g.systemID.Swap(uint64(id)); was != uint64(id) {
-		g.log.InfoContext(ctx, "identity of the database", "system_id", uint64(id), "before", was)
-	}
-}
-
-// checkTimelines learns the history that the standby path has.
-func (g *Guard) checkTimelines(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, guardEvery)
-	defer cancel()
-	const sql = `SELECT h.timeline, coalesce(t.timeline, 0), coalesce(t.parent, 0), coalesce(t.begins, '0/0')::text
-		FROM (SELECT timeline FROM heartbeats ORDER BY number DESC LIMIT 1) h LEFT JOIN timelines t ON true`
-	rows, err := g.standby.Query(ctx, sql)
-	if err != nil {
-		g.log.DebugContext(ctx, "timelines not read", "error", err)
-		return
-	}
-	var present, timeline, parent uint32
-	var begins string
-	var branches []lsn.Branch
-	_, err = pgx.ForEachRow(rows, []any{&present, &timeline, &parent, &begins}, func() error {
-		at, err := lsn.Parse(begins)
-		branches = append(branches, lsn.Branch{Timeline: timeline, Parent: parent, Begins: at})
-		return err
-	})
-	if err != nil {
-		g.log.DebugContext(ctx, "timelines not read", "error", err)
-		return
-	}
-	g.timelines.Learn(lsn.NewHistory(present, branches))
 }
 
 // usable fails until the policy is known to be right.
@@ -123,14 +82,26 @@ func (g *Guard) usable() error {
 	return nil
 }
 
-// believes checks a checkpoint. While the database's identity isn't known, any is accepted: then no SQL
-// path has answered yet, and Redis is all there is.
+// believes checks a checkpoint. As long as no database was seen, any is accepted: Redis is all there is.
 func (g *Guard) believes(c readmodel.Checkpoint) error {
-	if id := g.systemID.Load(); id != 0 && id != c.SystemID {
-		return fmt.Errorf("%w: it is of the database %d, not of %d", ErrIncomplete, c.SystemID, id)
+	s := g.primary.State()
+	if s.SystemID != 0 && s.SystemID != c.SystemID {
+		return fmt.Errorf("%w: it is of the database %d, not of %d", ErrIncomplete, c.SystemID, s.SystemID)
 	}
 	if c.Applying {
 		return fmt.Errorf("%w: a large transaction is being applied", ErrIncomplete)
 	}
+	sure, err := g.primary.Judge(c.Position(), c.Beat)
+	proven := g.proven.Load() == s.Generation
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrIncomplete, err)
+	case proven || !s.Connected:
+		return nil
+	case !sure, beyond(s, c.Position()):
+		g.primary.Poke()
+		return fmt.Errorf("%w: the primary has not shown its heartbeat yet", ErrIncomplete)
+	}
+	g.proven.Store(s.Generation)
 	return nil
 }

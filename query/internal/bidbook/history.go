@@ -1,81 +1,81 @@
 package bidbook
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"sync/atomic"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
-
-// Timelines is the history of the primary's timelines, as far as this process knows it. Positions are
-// compared with it only.
-type Timelines struct{ history atomic.Pointer[lsn.History] }
-
-// History returns the history; it knows no timeline until one was learned.
-func (t *Timelines) History() lsn.History {
-	if h := t.history.Load(); h != nil {
-		return *h
-	}
-	return lsn.History{}
-}
-
-// Learn replaces the history by a later one.
-func (t *Timelines) Learn(h lsn.History) { t.history.Store(&h) }
-
-// reached says whether an answer at a position holds everything up to min; the zero min is always reached.
-// As long as no timeline is known, a position without a timeline is of the answer's timeline.
-func (t *Timelines) reached(at, min lsn.Position) bool {
-	if min == (lsn.Position{}) {
-		return true
-	}
-	h := t.History()
-	if min.Timeline == 0 && h.Present() == 0 {
-		min.Timeline = at.Timeline
-	}
-	return h.Reaches(at, min)
-}
 
 // Reached says whether an answer holds what a request wants.
 func (c *Chain) Reached(at Position, w Want) bool {
-	return c.timelines.reached(at.At, w.Min) && c.timelines.reached(at.At, w.From)
+	return c.primary.Reached(at.At, w.Min) && c.primary.Reached(at.At, w.From)
 }
 
-// settle judges the positions that a request wants and makes one of them.
-func (c *Chain) settle(w Want) (Want, error) {
-	h := c.timelines.History()
-	if err := judge(h, w.From, ErrCursorLost); err != nil {
+// settle judges the positions that a request wants by the primary's history and makes one of them. What is
+// beyond the primary, or lost, is refused before any path is asked.
+func (c *Chain) settle(ctx context.Context, w Want) (Want, error) {
+	if w.Min == (lsn.Position{}) && w.From == (lsn.Position{}) {
+		return w, nil
+	}
+	s := c.primary.Check(ctx)
+	if strange(s, w.Min) || strange(s, w.From) {
+		s = c.primary.Seek(ctx)
+	}
+	if beyond(s, w.Min) || beyond(s, w.From) {
+		s = c.primary.Ask(ctx)
+	}
+	if err := judge(s, w.From); err != nil {
+		if !errors.Is(err, ErrUnknownTimeline) {
+			err = fmt.Errorf("%w: %w", ErrCursorLost, err)
+		}
 		return w, err
 	}
-	if err := judge(h, w.Min, ErrLost); err != nil {
+	if err := judge(s, w.Min); err != nil {
 		return w, err
 	}
 	switch {
 	case w.Min == lsn.Position{}:
 		w.Min = w.From
 	case w.From != lsn.Position{}:
-		w.Min = h.Later(h.Resolve(w.Min), h.Resolve(w.From))
+		w.Min = s.History.Later(s.History.Resolve(w.Min), s.History.Resolve(w.From))
 	}
 	return w, nil
 }
 
-func judge(h lsn.History, p lsn.Position, lost error) error {
+func strange(s *primary.State, p lsn.Position) bool {
+	return p != lsn.Position{} && s.History.Judge(p) == lsn.Unknown
+}
+
+// beyond says that a position of the present timeline is further than the primary, which has answered.
+func beyond(s *primary.State, p lsn.Position) bool {
+	h := s.History
+	return s.Connected && h.Resolve(p).Timeline == h.Present() && p.LSN > s.Flushed
+}
+
+// beyond says that a request wants more than the primary has, as the primary says itself. A first page's position
+// was given by this service, so the primary has had and lost it.
+func (c *Chain) beyond(w Want, at Position, err error) error {
+	if !c.primary.Reached(at.At, w.From) {
+		return fmt.Errorf("%w: %w", ErrCursorLost, err)
+	}
+	return err
+}
+
+func judge(s *primary.State, p lsn.Position) error {
 	if p == (lsn.Position{}) {
 		return nil
 	}
-	switch h.Judge(p) {
+	switch s.History.Judge(p) {
 	case lsn.Lost:
-		return fmt.Errorf("%w: %s, the present timeline is %d", lost, p, h.Present())
+		return fmt.Errorf("%w: %s, the present timeline is %d", ErrLost, p, s.History.Present())
 	case lsn.Unknown:
-		return fmt.Errorf("%w: %s, the present timeline is %d", ErrUnknownTimeline, p, h.Present())
+		return fmt.Errorf("%w: %s, the present timeline is %d", ErrUnknownTimeline, p, s.History.Present())
+	}
+	if beyond(s, p) {
+		return fmt.Errorf("%w: it is at %s, wanted is %s", ErrBeyond, s.At(), p)
 	}
 	return nil
-}
-
-// beyond says that a request wants more than the primary has. A first page's position was given by this
-// service, so the primary has lost it.
-func (c *Chain) beyond(w Want, at Position) error {
-	if !c.timelines.reached(at.At, w.From) {
-		return fmt.Errorf("%w: %s, the primary is at %s", ErrCursorLost, w.From, at.At)
-	}
-	return fmt.Errorf("%w: it is at %s, wanted is %s", ErrBeyond, at.At, w.Min)
 }

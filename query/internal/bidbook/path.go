@@ -3,6 +3,7 @@ package bidbook
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -48,8 +49,14 @@ func try[T any](ctx context.Context, c *Chain, p *path, w Want, look lookup[T]) 
 		return data, at, err
 	}
 	data, at, _, err = within(ctx, p, w.Min, p.budget-used, evenOpen, look)
+	if errors.Is(err, context.DeadlineExceeded) && used > p.budget/2 {
+		err = fmt.Errorf("%w: %w", errShort, err)
+	}
 	return data, at, err
 }
+
+// errShort: the second try had too little of the budget left to say anything about the path.
+var errShort = errors.New("little time left")
 
 // within does a lookup in its turn. Those that have waited don't follow one another into a path whose
 // breaker has opened meanwhile.
@@ -92,6 +99,9 @@ func (p *path) enter(ctx context.Context) error {
 	}
 }
 
+// idle says whether a read would not have to wait for its turn.
+func (p *path) idle() bool { return len(p.slots) < cap(p.slots) && !p.open() }
+
 func (p *path) leave() { <-p.slots }
 
 func (p *path) open() bool {
@@ -107,7 +117,7 @@ func verdict(ctx context.Context, err error) outcome {
 	switch {
 	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrBehind), errors.Is(err, ErrBeyond), errors.Is(err, ErrIncomplete):
 		return worked
-	case ctx.Err() != nil, errors.Is(err, ErrBusy), errors.Is(err, ErrSpared), errors.Is(err, errTooMuch):
+	case ctx.Err() != nil, errors.Is(err, ErrBusy), errors.Is(err, ErrSpared), errors.Is(err, errTooMuch), errors.Is(err, errShort):
 		return unknown
 	}
 	return failed

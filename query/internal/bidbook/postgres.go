@@ -9,16 +9,18 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/sql/readdb"
 )
 
 // Postgres reads the database through one pool: pgpool-II, the standby or the primary. As PathScan its
 // lists use no index.
 type Postgres struct {
-	pool      *pgxpool.Pool
-	path      Path
-	timelines *Timelines
+	pool    *pgxpool.Pool
+	path    Path
+	primary *primary.Watch
 	// known is what the primary has answered last, nil if it never has.
 	known atomic.Pointer[known]
 }
@@ -30,8 +32,8 @@ type known struct {
 }
 
 // NewPostgres makes a reader; path is PathReplica, PathStandby, PathPrimary or PathScan.
-func NewPostgres(pool *pgxpool.Pool, path Path, timelines *Timelines) *Postgres {
-	return &Postgres{pool: pool, path: path, timelines: timelines}
+func NewPostgres(pool *pgxpool.Pool, path Path, primary *primary.Watch) *Postgres {
+	return &Postgres{pool: pool, path: path, primary: primary}
 }
 
 // Connections per pool. One client more than pgpool-II's num_init_children would hang, so keep the
@@ -44,7 +46,7 @@ const (
 )
 
 // NewPool makes a pool of up to size connections for statements within a budget. It does not connect yet.
-func NewPool(url string, size int32, budget time.Duration) (*pgxpool.Pool, error) {
+func NewPool(url string, size int32, budget time.Duration, options ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
 	c, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
@@ -58,6 +60,9 @@ func NewPool(url string, size int32, budget time.Duration) (*pgxpool.Pool, error
 	// The server gives up by itself, since the reader leaves without saying so, and before the reader does:
 	// so a server that is up but has too much to read is not taken for one that hangs.
 	c.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint((budget * 4 / 5).Milliseconds())
+	for _, option := range options {
+		option(c)
+	}
 	return pgxpool.NewWithConfig(context.Background(), c)
 }
 
@@ -84,7 +89,10 @@ func (p *Postgres) read(ctx context.Context, min lsn.Position, statements ...sta
 		return Position{}, errOtherNode
 	}
 	at, err := p.position(node)
-	if err == nil && !p.timelines.reached(at.At, min) {
+	if err == nil {
+		at, err = p.believed(ctx, at, heartbeat.Beat{Number: node.Number, Nonce: node.Nonce, At: node.BeatAt})
+	}
+	if err == nil && !p.primary.Reached(at.At, min) {
 		return p.behind(at, min, node)
 	}
 	return at, err
@@ -117,12 +125,25 @@ func (p *Postgres) behind(at Position, min lsn.Position, node readdb.NodePositio
 		return Position{}, err
 	}
 	err = ErrBehind
-	if p.path == PathPrimary {
-		if all := (lsn.Position{Timeline: at.At.Timeline, LSN: flushed}); !p.timelines.reached(all, min) {
+	if p.path == PathPrimary && at.At.Timeline == p.primary.State().History.Present() {
+		if all := (lsn.Position{Timeline: at.At.Timeline, LSN: flushed}); !p.primary.Reached(all, min) {
 			at.At, err = all, ErrBeyond
 		}
 	}
 	return at, fmt.Errorf("%w: at %s", err, at.At)
+}
+
+// believed says how far the answer is behind the primary, if the node is of the primary's history. A primary is
+// by its position only: its newest heartbeat may be younger than the watch's last question.
+func (p *Postgres) believed(ctx context.Context, at Position, beat heartbeat.Beat) (Position, error) {
+	at.Beat = beat
+	if err := p.primary.Believe(ctx, at.At, beat); err != nil {
+		return at, fmt.Errorf("%w: %w", ErrIncomplete, err)
+	}
+	if lag := p.primary.Lag(beat); at.Path != PathPrimary {
+		at.LagMillis = lag.Milliseconds()
+	}
+	return at, nil
 }
 
 func (p *Postgres) send(ctx context.Context, statements []statement) (err error) {
@@ -162,9 +183,7 @@ func (p *Postgres) position(node readdb.NodePositionRow) (Position, error) {
 	if p.path == PathPrimary {
 		return Position{}, errors.New("the primary's address leads to a standby")
 	}
-	// The probe is written every second: one that is younger than two says nothing bad (P7).
-	const quiet = 2000
-	return Position{Path: p.path, At: at, LagMillis: max(node.ProbeAgeMs-quiet, 0)}, nil
+	return Position{Path: p.path, At: at}, nil
 }
 
 // Probe asks for the position alone.

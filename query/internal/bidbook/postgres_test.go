@@ -9,6 +9,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
 // R6: a count that takes too long is ended by the server, within the budget, and is known by that.
@@ -32,13 +33,13 @@ func TestR6TooManyBidsToCountAreNotAFailureOfThePath(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), SQLBudget)
 	defer cancel()
-	_, _, err = NewPostgres(pool, PathPrimary, &Timelines{}).Raffle(ctx, 1, lsn.Position{})
+	_, _, err = NewPostgres(pool, PathPrimary, new(primary.Watch)).Raffle(ctx, 1, lsn.Position{})
 	if !errors.Is(err, errTooMuch) || verdict(t.Context(), err) != unknown {
 		t.Errorf("the detail: %v", err)
 	}
 	cheap, cancel := context.WithTimeout(t.Context(), SQLBudget)
 	defer cancel()
-	_, _, err = NewPostgres(pool, PathPrimary, &Timelines{}).Bids(cheap, BidsQuery{RaffleID: 1, Size: 270, Order: Newest, Limit: 1}, lsn.Position{})
+	_, _, err = NewPostgres(pool, PathPrimary, new(primary.Watch)).Bids(cheap, BidsQuery{RaffleID: 1, Size: 270, Order: Newest, Limit: 1}, lsn.Position{})
 	if err == nil || verdict(t.Context(), err) != failed {
 		t.Errorf("a cheap read: %v", err)
 	}

@@ -16,15 +16,16 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bracket"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
 // Redis reads the read model that the replicator keeps. Lookups share pipelines, each between two reads of
 // the checkpoint.
 type Redis struct {
-	guard     *Guard
-	timelines *Timelines
-	client    *bracket.Client[*proof]
-	epoch     atomic.Uint64 // the last one seen
+	guard   *Guard
+	primary *primary.Watch
+	client  *bracket.Client[*proof]
+	epoch   atomic.Uint64 // the last one seen
 
 	outlines outlines
 }
@@ -49,12 +50,12 @@ const (
 )
 
 // NewRedis makes a reader of the server that a redis:// URL names. It does not connect yet.
-func NewRedis(url string, guard *Guard, timelines *Timelines) (*Redis, error) {
+func NewRedis(url string, guard *Guard, primary *primary.Watch) (*Redis, error) {
 	o, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("redis URL: %w", err)
 	}
-	r := &Redis{guard: guard, timelines: timelines}
+	r := &Redis{guard: guard, primary: primary}
 	r.client = bracket.New(bracket.Options{
 		Dial: dialer(o), Username: o.Username, Password: o.Password, DB: o.DB,
 		Mark: readmodel.CheckpointKey, Budget: RedisBudget,
@@ -119,7 +120,7 @@ func (r *Redis) ask(q *request, min lsn.Position, write func(readmodel.Epoch)) (
 			return nothing, notSent(err)
 		case p.err != nil:
 			return p, p.err
-		case !r.timelines.reached(p.at.At, min):
+		case !r.primary.Reached(p.at.At, min):
 			return p, fmt.Errorf("%w: at %s", ErrBehind, p.at.At)
 		case p.checkpoint.Epoch == epoch:
 			return p, nil
@@ -165,8 +166,11 @@ func (r *Redis) judge(before, after []byte) *proof {
 			err = same(c, c2)
 		}
 	}
-	return &proof{checkpoint: c, err: err,
-		at: Position{Path: PathRedis, At: c.Position(), LagMillis: c.LagMillis(time.Now().UnixMicro())}}
+	p := &proof{checkpoint: c, err: err, at: Position{Path: PathRedis, At: c.Position(), Beat: c.Beat}}
+	if err == nil {
+		p.at.LagMillis = r.primary.Lag(c.Beat).Milliseconds()
+	}
+	return p
 }
 
 func (r *Redis) believed(value []byte) (readmodel.Checkpoint, error) {

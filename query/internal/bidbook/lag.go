@@ -1,0 +1,60 @@
+package bidbook
+
+import (
+	"context"
+	"time"
+)
+
+// lagEvery is how often it is decided whether reads leave Redis because it lags.
+const lagEvery = 100 * time.Millisecond
+
+// Watch decides again and again whether Redis lags so much that fresher standbys answer instead, until ctx
+// ends. One decision serves all reads.
+func (c *Chain) Watch(ctx context.Context) error {
+	tick := time.NewTicker(lagEvery)
+	defer tick.Stop()
+	for {
+		was := c.left.Load()
+		now := c.lagging(ctx, was != nil)
+		c.left.Store(now)
+		if (was == nil) != (now == nil) && ctx.Err() == nil {
+			c.log.WarnContext(ctx, "redis lags and is left for a fresher standby", "left", now != nil)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// lagging returns where Redis stands if it is to be left. A Redis that fails is left by each read itself.
+func (c *Chain) lagging(ctx context.Context, was bool) *Position {
+	redis, err := c.probe(ctx, c.paths[0])
+	if err != nil || !lags(redis, c.patient.RedisLag, was) {
+		return nil
+	}
+	for _, p := range c.paths[1:3] {
+		if p.open() {
+			continue
+		}
+		if at, err := c.probe(ctx, p); err == nil && at.Beat.Number > redis.Beat.Number {
+			return &redis
+		}
+	}
+	return nil
+}
+
+// lags says whether an answer is too old. Once it was, it must become twice as good.
+func lags(at Position, limit time.Duration, was bool) bool {
+	if was {
+		limit /= 2
+	}
+	return time.Duration(at.LagMillis)*time.Millisecond > limit
+}
+
+func (c *Chain) probe(ctx context.Context, p *path) (Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.budget)
+	defer cancel()
+	return p.reader.Probe(ctx)
+}

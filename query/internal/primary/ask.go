@@ -1,0 +1,138 @@
+package primary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+)
+
+// ErrOlderTimeline says that the only primary is on an older timeline than one that was seen before. It is
+// an old primary that was started again: what it has accepted since the promotion is not in the history.
+var ErrOlderTimeline = errors.New("it is on an older timeline than the last primary; after a deliberate step back, start query again")
+
+const (
+	branches = `SELECT timeline::bigint, parent::bigint, begins::text FROM timeline_branches($1)`
+	recorded = `SELECT timeline::bigint, parent::bigint, begins::text FROM timelines`
+	flushed  = `SELECT pg_current_wal_flush_lsn()::text`
+	newBeats = `SELECT number, nonce, (extract(epoch FROM at) * 1000000)::bigint FROM heartbeats WHERE number > $1 ORDER BY number`
+)
+
+// adopt makes a node the primary that is watched. The connection is the watch's if there is no error.
+func (w *Watch) adopt(ctx context.Context, n node) error {
+	s := *w.State()
+	if s.SystemID == n.system && n.timeline < s.History.Present() {
+		return ErrOlderTimeline
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*answerTime) // an hour of heartbeats
+	defer cancel()
+	line, err := readBranches(ctx, n.conn, branches, n.timeline)
+	if err != nil {
+		return err
+	}
+	s.asked = time.Now()
+	at, beats, err := readProgress(ctx, n.conn, -1)
+	if err != nil {
+		return err
+	}
+	if s.SystemID != n.system || s.History.Present() != n.timeline || s.Host != n.host.config.Host || s.Port != n.host.config.Port {
+		w.log.InfoContext(ctx, "primary", "host", n.host.String(), "system_id", n.system, "timeline", n.timeline)
+	}
+	s.Connected, s.SystemID, s.History, s.Flushed = true, n.system, lsn.NewHistory(n.timeline, line), at
+	s.Host, s.Port = n.host.config.Host, n.host.config.Port
+	s.Generation++
+	w.beats.Adopt(time.Now(), beats)
+	w.beats.Up(time.Now())
+	w.conn = n.conn
+	w.publish(&s)
+	return nil
+}
+
+// ask asks the primary how far it has got.
+func (w *Watch) ask(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	s := *w.State()
+	s.asked = time.Now()
+	at, beats, err := readProgress(ctx, conn, w.beats.Newest().Number)
+	if err != nil {
+		return err
+	}
+	s.Flushed = at
+	w.beats.Extend(time.Now(), beats)
+	w.publish(&s)
+	return nil
+}
+
+// readProgress reads the flush position, which no standby has, and the heartbeats behind one, in one round trip.
+func readProgress(ctx context.Context, conn *pgx.Conn, after int64) (at lsn.LSN, beats []heartbeat.Beat, err error) {
+	var batch pgx.Batch
+	batch.Queue(flushed).QueryRow(func(row pgx.Row) error {
+		var text string
+		if err := row.Scan(&text); err != nil {
+			return err
+		}
+		at, err = lsn.Parse(text)
+		return err
+	})
+	batch.Queue(newBeats, after).Query(func(rows pgx.Rows) error {
+		beats, err = pgx.CollectRows(rows, pgx.RowToStructByPos[heartbeat.Beat])
+		return err
+	})
+	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
+		return 0, nil, fmt.Errorf("progress of the primary: %w", err)
+	}
+	return at, beats, nil
+}
+
+func readBranches(ctx context.Context, conn *pgx.Conn, sql string, args ...any) ([]lsn.Branch, error) {
+	rows, err := conn.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("timelines: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (b lsn.Branch, err error) {
+		var begins string
+		if err := row.Scan(&b.Timeline, &b.Parent, &begins); err != nil {
+			return b, err
+		}
+		b.Begins, err = lsn.Parse(begins)
+		return b, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("timelines: %w", err)
+	}
+	return list, nil
+}
+
+// learnFromStandby takes the history that a standby has replayed, when no primary was ever seen.
+func (w *Watch) learnFromStandby(ctx context.Context, nodes []node) {
+	others := askAll(ctx, w.others)
+	for _, n := range others {
+		defer n.close()
+	}
+	for _, n := range append(nodes, others...) {
+		if n.err != nil {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, answerTime)
+		defer cancel()
+		s := *w.State()
+		var present uint32
+		err := n.conn.QueryRow(ctx, `SELECT timeline::bigint FROM heartbeats ORDER BY number DESC LIMIT 1`).Scan(&present)
+		if err == nil && present > s.History.Present() {
+			var line []lsn.Branch
+			line, err = readBranches(ctx, n.conn, recorded)
+			s.SystemID, s.History = n.system, lsn.NewHistory(present, line)
+		}
+		if err != nil {
+			w.log.DebugContext(ctx, "history of a standby not read", "host", n.host.String(), "error", err)
+			continue
+		}
+		w.publish(&s)
+	}
+}

@@ -1,0 +1,31 @@
+package primary
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// errNone is the error of a pool's connections while no primary was found.
+var errNone = errors.New("no primary was found yet")
+
+// Lead makes a pool connect to the primary that is watched, and to no other one that takes writes, too.
+func (w *Watch) Lead(c *pgxpool.Config) {
+	c.ConnConfig.ValidateConnect = nil
+	c.BeforeConnect = func(_ context.Context, one *pgx.ConnConfig) error {
+		s := w.State()
+		for _, h := range w.hosts {
+			if h.config.Host == s.Host && h.config.Port == s.Port {
+				one.Host, one.Port, one.TLSConfig, one.Fallbacks = s.Host, s.Port, h.config.TLSConfig, h.config.Fallbacks
+				return nil
+			}
+		}
+		return errNone
+	}
+	c.PrepareConn = func(_ context.Context, conn *pgx.Conn) (bool, error) {
+		s, is := w.State(), conn.Config()
+		return is.Host == s.Host && is.Port == s.Port, nil
+	}
+}
