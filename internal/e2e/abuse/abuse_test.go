@@ -1,0 +1,180 @@
+package abuse
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// abuse is something that a client does which must stay with it.
+type abuse struct {
+	name string
+	// open says why the steady load is not yet held to its bounds beside it.
+	open string
+	// direct: it acts on a database and not on the front door, so there is no null server for it.
+	direct bool
+	run    func(ctx context.Context, a *abuser)
+}
+
+// abuser is who does it, from addresses of its own.
+type abuser struct {
+	t     testing.TB
+	stack *stack
+	addr  string // of the front door, or of a server that does nothing
+	nth   int
+	token string
+
+	work sync.WaitGroup
+}
+
+// address is the i-th address of the abuse.
+func (a *abuser) address(i int) string { return fmt.Sprintf("127.0.%d.%d", 10+a.nth, i+1) }
+
+// many runs so many of a kind until ctx ends.
+func (a *abuser) many(n int, do func(i int)) {
+	for i := range n {
+		a.work.Go(func() { do(i) })
+	}
+}
+
+func (a *abuser) dial(ctx context.Context, i int) (net.Conn, error) {
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(a.address(i))}, Timeout: 2 * time.Second}
+	c, err := d.DialContext(ctx, "tcp", a.addr)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { _ = c.Close() }) // it may be closed already
+	return c, nil
+}
+
+// memoryMore is how much the memory of a service may grow beside an abuse.
+const memoryMore = 100 << 20
+
+// Nobody hurts the others (W7): beside each abuse the steady load has no error, loses nothing, and no service takes
+// much more memory. ABUSE_TIME makes the table, with times held against the same abuse of a server that does nothing.
+func TestAbusesStayWithTheAbuser_W7(t *testing.T) {
+	c := campaign{each: 500 * time.Millisecond}
+	bids, lookups := 50, 200
+	if text := os.Getenv("ABUSE_TIME"); text != "" {
+		var err error
+		if c.each, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+		c.timed, bids, lookups = true, 300, 1500
+	}
+	c.stack = startStack(t)
+	c.load, c.null = newSteady(t, c.stack, bids, lookups), startNull(t)
+	fmt.Fprintf(&c.table, "| abuse | sent | errors | p50 | p99 | p99, null server | most memory |\n|---|---|---|---|---|---|---|\n")
+	wait := func() { <-time.After(max(c.each, time.Second)) }
+	c.load.during(wait) // warm
+	c.row("none", c.load.during(wait), result{}, "", 0)
+	for i, abuse := range abuses {
+		if only := os.Getenv("ABUSE"); strings.Contains(abuse.name, only) && (c.timed || abuse.open == "") {
+			c.try(t, i, abuse)
+		}
+	}
+	c.stack.holdsAll(t, c.load.acked)
+	if c.timed {
+		fmt.Println(c.table.String())
+	}
+}
+
+// campaign is all abuses, one after the other.
+type campaign struct {
+	stack *stack
+	load  *steady
+	null  string
+	each  time.Duration
+	timed bool
+	table strings.Builder
+}
+
+func (c *campaign) try(t *testing.T, nth int, abuse abuse) {
+	t.Helper()
+	var null result
+	if c.timed && !abuse.direct {
+		null = c.beside(t, nth, abuse, c.null)
+	}
+	before := c.stack.memory(t)
+	got := c.beside(t, nth, abuse, strings.TrimPrefix(c.stack.url, "http://"))
+	service, grown := grownMost(before, c.stack.memory(t))
+	bound := 2*null.p99 + 20*time.Millisecond
+	name := abuse.name
+	if got.errors > 0 || grown > memoryMore || c.timed && !abuse.direct && got.p99 > bound {
+		name += " (!)"
+		if abuse.open == "" {
+			t.Errorf("beside %s: %d errors of %d %v, p99 %v (bound %v), %d MB more in %s", abuse.name, got.errors, got.sent, got.bad, got.p99, bound, grown>>20, service)
+		}
+	}
+	if abuse.open != "" {
+		name += ", open: " + abuse.open
+	}
+	c.row(name, got, null, service, grown)
+}
+
+func (c *campaign) row(name string, got, null result, service string, grown int64) {
+	fmt.Fprintf(&c.table, "| %s | %d | %d | %v | %v | %v | %+d MB %s |\n", name, got.sent, got.errors, got.p50, got.p99, null.p99, grown>>20, service)
+}
+
+// beside runs an abuse of a server beside the steady load.
+func (c *campaign) beside(t *testing.T, nth int, what abuse, addr string) result {
+	t.Helper()
+	a := &abuser{t: t, stack: c.stack, nth: nth, addr: addr, token: c.stack.login(t, clientFrom("127.0.2.1", 1), 1000+nth)}
+	return c.load.during(func() { a.act(c.each, what) })
+}
+
+// act runs an abuse for a time and waits until it has ended.
+func (a *abuser) act(d time.Duration, what abuse) {
+	ctx, cancel := context.WithTimeout(a.t.Context(), d)
+	defer cancel()
+	what.run(ctx, a)
+	<-ctx.Done()
+	a.work.Wait()
+}
+
+// grownMost is the service that has grown most, and by how much.
+func grownMost(before, after map[string]int64) (service string, most int64) {
+	for name, size := range after {
+		if grown := size - before[name]; service == "" || grown > most {
+			service, most = name, grown
+		}
+	}
+	return service, most
+}
+
+// holdsAll fails the test if an acknowledged bid is not in the database.
+func (s *stack) holdsAll(t testing.TB, ids []int64) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), s.primary.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	var there int
+	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM bids WHERE id = ANY($1)", ids).Scan(&there); err != nil {
+		t.Fatal(err)
+	}
+	if there != len(ids) || there == 0 {
+		t.Errorf("%d of %d acknowledged bids are there", there, len(ids))
+	}
+}
+
+// startNull starts a server that answers everything at once.
+func startNull(t testing.TB) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return strings.TrimPrefix(server.URL, "http://")
+}
