@@ -26,6 +26,7 @@ var subcommands = []subcommand{
 	{"run", "replicate until SIGTERM; what happens without a subcommand", runReplicator},
 	{"status", "show what the running replicator does and how far it is", runStatus},
 	{"verify", "compare Redis with the primary, while both go on, and repair what differs", runVerify},
+	{"reload", "have the running replicator copy one raffle, the newest of a size, or the lists anew", runReload},
 	{"rebuild", "have the running replicator copy everything anew, beside what is served", runRebuild},
 }
 

@@ -17,8 +17,8 @@ Compares the read model in Redis with the primary, key by key and at equal posit
 log, while bids come in and the replicator runs. What differs is printed, a line for each key. It uses a
 temporary replication slot, reads every bid once and needs memory for the lists, not for the bids.
 
-With --repair it puts in what is missing and takes out what is too much, member by member, and compares
-those keys again.
+With --repair the active replicator reloads the raffles and lists that differ, and everything is compared again.
+SQL answers for each of them until it is whole.
 
 Environment:
   PRIMARY_URL  the primary as role replicator
@@ -99,6 +99,9 @@ func printReport(out io.Writer, r verify.Report) error {
 	verdict := "all are as the primary has them"
 	if r.Divergent > 0 {
 		verdict = fmt.Sprintf("%s differ, %s repaired", progress.Grouped(int64(r.Divergent)), progress.Grouped(int64(r.Repaired)))
+	}
+	if r.Pending > 0 {
+		verdict += fmt.Sprintf("; %s are being reloaded or lack a row that the read model can't hold, so SQL answers for them", progress.Grouped(int64(r.Pending)))
 	}
 	_, err := fmt.Fprintf(out, "%s keys of epoch %d with %s entries of bids, up to LSN %s, against %s bids in %.1f s: %s\n",
 		progress.Grouped(r.Keys), r.Epoch, progress.Grouped(r.Members), r.LSN, progress.Grouped(r.Rows), r.Took.Seconds(), verdict)

@@ -156,10 +156,10 @@ var planted = []struct {
 		s.must(s.redis.ZIncrBy(s.ctx, e.Highest(3, 405), -1, s.redis.ZRange(s.ctx, e.Highest(3, 405), 3, 3).Val()[0]).Err())
 		return e.Highest(3, 405)
 	}, "1 wrong (wrong score: bid "},
-	{"a set is gone", func(s *system, e readmodel.Epoch) string {
-		s.must(s.redis.Del(s.ctx, e.Newest(4, 405)).Err())
-		return e.Newest(4, 405)
-	}, " missing (missing: bid "},
+	{"a sentinel is gone", func(s *system, e readmodel.Epoch) string {
+		s.must(s.redis.ZRem(s.ctx, e.Highest(4, 405), readmodel.Sentinel).Err())
+		return e.Highest(4, 405)
+	}, "1 missing (missing: the sentinel)"},
 	{"a set is of nobody", func(s *system, e readmodel.Epoch) string {
 		s.must(s.redis.ZAdd(s.ctx, e.Newest(4242, 405), redis.Z{Score: 1, Member: "junk"}).Err())
 		return e.Newest(4242, 405)

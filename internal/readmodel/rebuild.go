@@ -17,6 +17,10 @@ const ReloadKey = "pyramid:reload"
 // the row right takes the part out.
 const PoisonedKey = "pyramid:poisoned"
 
+// ReloadedKey is a hash of the parts that were loaded anew in the served epoch (Part.String) and the checkpoint's
+// position when they were whole again.
+const ReloadedKey = "pyramid:reloaded"
+
 // EvictionsKey holds how many keys Redis had evicted when the served epoch was begun: run_id:evicted_keys.
 const EvictionsKey = "pyramid:evictions"
 

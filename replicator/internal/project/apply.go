@@ -30,7 +30,11 @@ type applier struct {
 	board      *board
 	metrics    *metrics
 	mends      *mends
-	pending    map[readmodel.Part]bool // parts that are known to wait for a reload
+	r          *Replicator
+	group      *errgroup.Group
+	pending    map[readmodel.Part]bool      // parts that are known to wait for a reload
+	tried      map[readmodel.Part]time.Time // when a part may be tried again
+	reload     *reload                      // nil: there is none
 	lastFlush  time.Time
 	stopped    chan struct{}
 }
@@ -44,18 +48,21 @@ func (r *Replicator) stream(ctx context.Context, stream *wal.Stream, f *flusher,
 	r.board.applied(cp)
 	r.board.state(Streaming)
 	a := &applier{flusher: f, checkpoint: cp, queue: newQueue(cp.Epoch), stream: stream, durable: &durable{},
-		board: r.board, metrics: r.metrics, mends: r.mends, pending: make(map[readmodel.Part]bool), lastFlush: time.Now(), stopped: make(chan struct{})}
+		board: r.board, metrics: r.metrics, mends: r.mends, r: r, pending: make(map[readmodel.Part]bool), tried: make(map[readmodel.Part]time.Time), lastFlush: time.Now(), stopped: make(chan struct{})}
 	if slot := s.slot(cp.Slot); slot != nil {
 		a.durable.confirmed = slot.ConfirmedLSN
 	}
 	a.durable.wrote(cp.Commit, time.Now())
 
 	g, ctx := errgroup.WithContext(ctx)
+	a.group = g
+	names := make(chan []string)
+	g.Go(func() error { return r.wanted(ctx, names) })
 	g.Go(func() error {
 		return stream.Run(&feed{ctx: ctx, queue: a.queue, projector: newProjector(cp.Epoch), handed: cp.LSN,
 			origin: originOf(cp)})
 	})
-	g.Go(func() error { return a.run(ctx) })
+	g.Go(func() error { return a.run(ctx, names) })
 	g.Go(func() error { return a.acknowledge(ctx) })
 	g.Go(func() error { r.tidy(ctx, cp); return nil })
 	return g.Wait()
@@ -63,7 +70,7 @@ func (r *Replicator) stream(ctx context.Context, stream *wal.Stream, f *flusher,
 
 // run flushes what is waiting. When it has caught up it asks the server for its position, at growing
 // intervals after the last transaction: the answer moves the checkpoint past WAL that is not ours.
-func (a *applier) run(ctx context.Context) error {
+func (a *applier) run(ctx context.Context, names <-chan []string) error {
 	defer close(a.stopped)
 	ask := time.NewTimer(firstAsk)
 	defer ask.Stop()
@@ -85,6 +92,12 @@ func (a *applier) run(ctx context.Context) error {
 				ask.Reset(pause)
 			}
 			err = a.apply(b)
+		case all := <-names:
+			err = a.begin(ctx, all)
+		case p := <-a.parcels():
+			err = a.parcel(p)
+		case <-a.replayable():
+			err = a.replay()
 		case <-ask.C:
 			if len(a.queue.waiting) == 0 {
 				err = a.stream.Status(a.durable.confirm(time.Now()), true)
@@ -126,6 +139,13 @@ func (a *applier) apply(b *batch) error {
 	}
 	for _, p := range b.spoiled {
 		a.mends.poisonFound(p)
+	}
+	if rl := a.reload; rl != nil {
+		if rl.note(b); rl.changes > maxJournal {
+			if err := a.giveUp(errJournal); err != nil {
+				return err
+			}
+		}
 	}
 	if b.commits > 0 {
 		a.board.update(func() { a.board.moved = true })

@@ -47,9 +47,7 @@ func (b *batch) appendProbe(c *resp.Commands) {
 // appendChecks asks which of the parts that the batch has written to were lost.
 func (b *batch) appendChecks(c *resp.Commands) {
 	for i := range b.books.list {
-		s := b.books.list[i].key.set
-		c.Add("EVAL", checkSize, "4", b.epoch.Sizes(s.raffle), b.epoch.Newest(s.raffle, s.size), b.epoch.Highest(s.raffle, s.size),
-			b.epoch.Raffle(s.raffle), strconv.Itoa(int(s.size)), readmodel.Part{Raffle: s.raffle}.String())
+		appendSizeScript(c, checkSize, b.epoch, b.books.list[i].key.set)
 	}
 	for i := range b.sizes.list {
 		size := b.sizes.list[i].key.size
@@ -62,11 +60,12 @@ func (b *batch) appendChecks(c *resp.Commands) {
 
 // appendSizeScript runs openSize or one that takes the same arguments.
 func appendSizeScript(c *resp.Commands, script string, e readmodel.Epoch, s set) {
-	c.Add("EVAL", script, "3", e.Sizes(s.raffle), e.Newest(s.raffle, s.size), e.Highest(s.raffle, s.size),
+	c.Add("EVAL", script, "4", e.Sizes(s.raffle), e.Newest(s.raffle, s.size), e.Highest(s.raffle, s.size), e.Raffle(s.raffle),
 		strconv.Itoa(int(s.size)), readmodel.Part{Raffle: s.raffle}.String())
 }
 
-// appendSpoil takes the sentinels of a part away.
+// appendSpoil takes the sentinels of a part away. Of the lists that is the one of raffles: products are read by
+// their ids, and one that has no packing is only missing.
 func appendSpoil(c *resp.Commands, e readmodel.Epoch, p readmodel.Part) {
 	switch {
 	case p.Raffle != 0:
@@ -75,7 +74,6 @@ func appendSpoil(c *resp.Commands, e readmodel.Epoch, p readmodel.Part) {
 		c.Add("ZREM", e.SizeNewest(p.Size), readmodel.Sentinel)
 	default:
 		c.Add("ZREM", e.Raffles(), readmodel.Sentinel)
-		c.Add("HDEL", e.Products(), readmodel.Sentinel)
 	}
 }
 

@@ -49,24 +49,6 @@ func (p poison) String() string { return fmt.Sprintf("row of %s %d: %v", p.name,
 
 func productName(id int64) string { return fmt.Sprintf("product %d", id) }
 
-// partsOfBid are the parts that a bid is in. No read asks for a size or a raffle that is not positive.
-func partsOfBid(b readmodel.Bid) (parts []readmodel.Part) {
-	if b.RaffleID != 0 {
-		parts = append(parts, readmodel.Part{Raffle: b.RaffleID})
-	}
-	if b.Size != 0 {
-		parts = append(parts, readmodel.Part{Size: b.Size})
-	}
-	return parts
-}
-
-func partsOfRaffle(r readmodel.Raffle) []readmodel.Part {
-	if r.ID == 0 {
-		return []readmodel.Part{{}}
-	}
-	return []readmodel.Part{{Raffle: r.ID}, {}}
-}
-
 // poisoned spoils the parts of a row that has no packing, and has those reloaded of which one was put right or
 // removed. Whoever follows the raffle must read again.
 func (p *projector) poisoned(b *batch, t tables.Table, was, is error, old, now []readmodel.Part, oldRaffle, raffle int64) {

@@ -94,7 +94,7 @@ func (p *projector) change(b *batch, plan tables.Plan, old, now *wal.Row) error 
 func (p *projector) bid(b *batch, plan tables.Plan, old, now *wal.Row) error {
 	was, is := imageOf(old, plan.Bid), imageOf(now, plan.Bid)
 	if was.poison != nil || is.poison != nil {
-		p.poisoned(b, plan.Table, was.poison, is.poison, partsOfBid(was.v), partsOfBid(is.v), was.v.RaffleID, is.v.RaffleID)
+		p.poisoned(b, plan.Table, was.poison, is.poison, tables.PartsOfBid(was.v), tables.PartsOfBid(is.v), was.v.RaffleID, is.v.RaffleID)
 	}
 	if was.err != nil || is.err != nil {
 		return errors.Join(was.err, is.err)
@@ -151,7 +151,7 @@ func has(all map[set]struct{}, s set) bool {
 func (p *projector) raffle(b *batch, plan tables.Plan, old, now *wal.Row) error {
 	was, is := imageOf(old, plan.Raffle), imageOf(now, plan.Raffle)
 	if was.poison != nil || is.poison != nil {
-		p.poisoned(b, plan.Table, was.poison, is.poison, partsOfRaffle(was.v), partsOfRaffle(is.v), was.v.ID, is.v.ID)
+		p.poisoned(b, plan.Table, was.poison, is.poison, tables.PartsOfRaffle(was.v), tables.PartsOfRaffle(is.v), was.v.ID, is.v.ID)
 	}
 	if was.err != nil || is.err != nil {
 		return errors.Join(was.err, is.err)

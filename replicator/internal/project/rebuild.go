@@ -200,7 +200,7 @@ func (b *builder) finish(stored string, cp readmodel.Checkpoint) (*flusher, erro
 	}
 	// The WATCH on the mark from its last write is still armed beside the one on the checkpoint.
 	err := f.write(cp.String(), func(c *resp.Commands) {
-		c.Add("DEL", readmodel.RebuildKey, readmodel.ReloadKey, readmodel.PoisonedKey)
+		c.Add("DEL", readmodel.RebuildKey, readmodel.ReloadKey, readmodel.ReloadedKey, readmodel.PoisonedKey)
 		for _, p := range b.poisoned {
 			c.Add("SADD", readmodel.PoisonedKey, p.name)
 		}

@@ -8,10 +8,14 @@ const lostPrefix = "lost "
 
 // openSize makes the size ARGV[1] a member of the raffle's sizes KEYS[1]. A size that was not one has no
 // bids yet, so its sets KEYS[2] and KEYS[3] are new and get their sentinels; but only if the raffle is marked as
-// known, because otherwise the sizes themselves may have been lost. An old size must have its sentinels.
+// known, because otherwise the sizes themselves may have been lost: they were if they are new although the raffle
+// has its entry KEYS[4]. An old size must have its sentinels.
 const openSize = `local known = redis.call('SISMEMBER', KEYS[1], '0') == 1
 local added = redis.call('SADD', KEYS[1], ARGV[1]) == 1
-if not known then return end
+if not known then
+  if redis.call('SCARD', KEYS[1]) == 1 and redis.call('EXISTS', KEYS[4]) == 1 then return 'lost ' .. ARGV[2] end
+  return
+end
 if added and redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then
   redis.call('ZADD', KEYS[2], '+inf', 'whole')
   redis.call('ZADD', KEYS[3], '-inf', 'whole')
@@ -71,8 +75,8 @@ elseif newest + highest == 0 then
   redis.call('SREM', KEYS[1], ARGV[1])
 end`
 
-// checkSize looks for what was lost when a key was missing: KEYS and ARGV are those of openSize, and KEYS[4] is
-// the raffle's entry, which tells sizes that were lost from those of a raffle that does not exist.
+// checkSize looks for what was lost when a key was missing: KEYS and ARGV are those of openSize. The raffle's
+// entry tells sizes that were lost from those of a raffle that does not exist.
 const checkSize = `if redis.call('EXISTS', KEYS[1]) == 0 then
   if redis.call('EXISTS', KEYS[4]) == 1 then return 'lost ' .. ARGV[2] end
   return

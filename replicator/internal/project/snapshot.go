@@ -242,7 +242,7 @@ func (r *reading) eachBid(ctx context.Context, clauses string, each func(readmod
 		case i.err != nil:
 			return i.err
 		case i.poison != nil:
-			r.leaveOut(poisons(tables.Bids, partsOfBid(i.v), i.v.RaffleID, i.poison)...)
+			r.leaveOut(poisons(tables.Bids, tables.PartsOfBid(i.v), i.v.RaffleID, i.poison)...)
 			return nil
 		default:
 			return each(i.v)

@@ -115,8 +115,12 @@ func (b *Background) slice(ctx context.Context) error {
 	}
 	b.note(scope, report, time.Now())
 	if report.Divergent > 0 {
-		b.log.Error("the read model differs from the primary: replicator verify --repair mends it",
-			"divergent_keys", report.Divergent, "first", lines(report.Findings))
+		parts := report.parts()
+		b.log.Error("the read model differs from the primary: the parts are reloaded",
+			"divergent_keys", report.Divergent, "first", lines(report.Findings), "parts", len(parts))
+		if err := Request(ctx, b.verifier.client, parts); err != nil {
+			return err
+		}
 	}
 	if b.after = scope.To; scope.Globals {
 		b.after = 0

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"maps"
@@ -83,13 +84,14 @@ type model struct {
 	raffles  map[int64]readmodel.Raffle
 	products map[int64]string
 	latest   map[int16]*latest
+	poisoned map[readmodel.Part]bool // parts that lack rows which the read model can't hold
 	buffer   []byte
 }
 
 func newModel(scope Scope, h hasher) *model {
 	return &model{
 		scope: scope, hasher: h, books: make(map[int64]*book), members: make(map[set]content),
-		raffles: make(map[int64]readmodel.Raffle), products: make(map[int64]string), latest: make(map[int16]*latest),
+		raffles: make(map[int64]readmodel.Raffle), products: make(map[int64]string), latest: make(map[int16]*latest), poisoned: make(map[readmodel.Part]bool),
 	}
 }
 
@@ -111,17 +113,38 @@ func (m *model) change(p tables.Plan, old, now *wal.Row) error {
 		if c.row == nil {
 			continue
 		}
+		var parts []readmodel.Part
 		switch p.Table {
 		case tables.Bids:
-			m.bid(p.Bid(c.row), c.sign)
+			b := p.Bid(c.row)
+			if parts = tables.PartsOfBid(b); c.row.Err() == nil {
+				m.bid(b, c.sign)
+			}
 		case tables.Raffles:
-			m.raffle(p.Raffle(c.row), c.sign)
+			r := p.Raffle(c.row)
+			if parts = tables.PartsOfRaffle(r); c.row.Err() == nil {
+				m.raffle(r, c.sign)
+			}
 		case tables.Products:
-			m.product(p.Product(c.row), c.sign)
+			if v := p.Product(c.row); c.row.Err() == nil {
+				m.product(v, c.sign)
+			}
 		}
-		if err := c.row.Err(); err != nil {
+		if err := m.leaveOut(c.row.Err(), parts); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// leaveOut takes a row that the read model can't hold for one that makes its parts incomparable. Any other
+// error is returned.
+func (m *model) leaveOut(err error, parts []readmodel.Part) error {
+	if !errors.Is(err, wal.ErrValue) {
+		return err
+	}
+	for _, part := range parts {
+		m.poisoned[part] = true
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ type Report struct {
 	Took      time.Duration   `json:"took_ns"`
 	Divergent int             `json:"divergent_keys"`
 	Repaired  int             `json:"repaired_keys"`
+	Pending   int             `json:"pending_keys"`       // not whole, and known not to be: readers don't use them
 	Findings  []Finding       `json:"findings,omitempty"` // at most Options.Details of the divergent keys
 
 	divergent []key

@@ -190,8 +190,10 @@ const portion = 1000
 
 func (l *loader) bids(clauses string, each func(b readmodel.Bid, sign int64)) error {
 	return tables.Copy(l.ctx, l.conn, tables.Bids, clauses, func(p tables.Plan, r *wal.Row) error {
-		each(p.Bid(r), 1)
-		if err := r.Err(); err != nil {
+		b := p.Bid(r)
+		if r.Err() == nil {
+			each(b, 1)
+		} else if err := l.model.leaveOut(r.Err(), tables.PartsOfBid(b)); err != nil {
 			return err
 		}
 		if l.done++; l.done%portion == 0 {

@@ -1,0 +1,110 @@
+package project
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// part replaces a part.
+func (r *reading) part(ctx context.Context, p readmodel.Part, got *copied) (err error) {
+	switch {
+	case p.Raffle != 0:
+		got.entries[p.Raffle], err = r.raffle(ctx, p.Raffle, got.stored[p.Raffle])
+	case p.Size != 0:
+		err = r.sizeNewest(ctx, p.Size)
+	default:
+		got.sizes, err = r.lists(ctx)
+	}
+	return err
+}
+
+// raffle replaces the sets of a raffle. sizes are those that may have sets now. It returns the raffle's entry.
+func (r *reading) raffle(ctx context.Context, id int64, sizes []int16) (entry string, err error) {
+	if err := r.room(ctx); err != nil {
+		return "", err
+	}
+	for _, size := range sizes {
+		r.parcel.commands.Add("DEL", r.epoch.Newest(id, size), r.epoch.Highest(id, size))
+	}
+	if err := r.books(ctx, id, id+1); err != nil {
+		return "", err
+	}
+	err = r.eachRaffle(ctx, fmt.Sprintf("WHERE id = %d", id), func(v readmodel.Raffle) error {
+		entry = string(v.AppendMember(nil))
+		return nil
+	})
+	return entry, err
+}
+
+func (r *reading) eachRaffle(ctx context.Context, clauses string, each func(readmodel.Raffle) error) error {
+	return tables.Copy(ctx, r.tx.Conn(), tables.Raffles, clauses, func(p tables.Plan, row *wal.Row) error {
+		i := imageOf(row, p.Raffle)
+		if i.poison != nil {
+			r.leaveOut(poisons(tables.Raffles, tables.PartsOfRaffle(i.v), i.v.ID, i.poison)...)
+		}
+		if i.there {
+			return each(i.v)
+		}
+		return i.err
+	})
+}
+
+// lists replaces the lists of raffles and products, and returns the sizes that have bids.
+func (r *reading) lists(ctx context.Context) ([]int16, error) {
+	if err := r.raffles(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.room(ctx); err != nil {
+		return nil, err
+	}
+	r.parcel.commands.Add("DEL", r.epoch.Products())
+	err := tables.Copy(ctx, r.tx.Conn(), tables.Products, "", func(p tables.Plan, row *wal.Row) error {
+		i := imageOf(row, p.Product)
+		if i.poison != nil {
+			r.leaveOut(poison{table: tables.Products, name: productName(i.v.ID), row: i.v.ID, err: i.poison})
+		}
+		if !i.there {
+			return i.err
+		}
+		r.parcel.members++
+		r.parcel.commands.Add("HSET", r.epoch.Products(), decimal(i.v.ID), string(i.v.AppendEntry(nil)))
+		return r.room(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.sizes(ctx)
+}
+
+// raffles replaces the list of raffles, in pieces.
+func (r *reading) raffles(ctx context.Context) error {
+	var piece []scored
+	begun := false
+	put := func() error {
+		if err := r.room(ctx); err != nil {
+			return err
+		}
+		r.parcel.members += len(piece)
+		if !begun {
+			begun = true
+			r.parcel.commands.Add("DEL", r.epoch.Raffles())
+		}
+		for _, s := range piece {
+			r.parcel.commands.Add("ZADD", r.epoch.Raffles(), decimal(s.score), string(s.member))
+		}
+		piece = piece[:0]
+		return nil
+	}
+	err := r.eachRaffle(ctx, "", func(v readmodel.Raffle) error {
+		if piece = append(piece, scored{v.AppendMember(nil), v.EndsAt}); len(piece) < parcelMembers/10 {
+			return nil
+		}
+		return put()
+	})
+	return errors.Join(err, put())
+}
