@@ -31,8 +31,12 @@ func (o *operator) status(ctx context.Context) (ops.Status, error) {
 	return o.ask(ctx, http.MethodGet, "/v1/status", http.StatusOK)
 }
 
-func (o *operator) rebuild(ctx context.Context) (ops.Status, error) {
-	return o.ask(ctx, http.MethodPost, "/v1/rebuild", http.StatusAccepted)
+func (o *operator) rebuild(ctx context.Context, acceptOlder bool) (ops.Status, error) {
+	path := "/v1/rebuild"
+	if acceptOlder {
+		path += "?accept_older_timeline=true"
+	}
+	return o.ask(ctx, http.MethodPost, path, http.StatusAccepted)
 }
 
 func (o *operator) ask(ctx context.Context, method, path string, want int) (s ops.Status, err error) {

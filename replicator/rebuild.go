@@ -12,11 +12,11 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
 )
 
-const rebuildHelp = `usage: replicator rebuild
+const rebuildHelp = `usage: replicator rebuild [--accept-older-timeline]
 
 Has the running replicator copy everything anew into the next epoch, and follows that until reads are
 answered from it. The old epoch is served meanwhile, as it stands: its lag grows. Redis needs room for
-both. Interrupting this command does not stop the rebuild.
+both; without it nothing is begun. Interrupting this command does not stop the rebuild.
 
 Environment:
   LISTEN_ADDR  host:port of the running replicator's POST /v1/rebuild and GET /v1/status
@@ -33,14 +33,17 @@ const (
 )
 
 func runRebuild(ctx context.Context, args []string, out, notes io.Writer) (int, error) {
-	if err := parse(newFlags("rebuild", rebuildHelp), args, out, notes); err != nil {
+	flags := newFlags("rebuild", rebuildHelp)
+	older := flags.Bool("accept-older-timeline", false,
+		"also rebuild from a primary on an older timeline than the read model's: what the later one had is given up")
+	if err := parse(flags, args, out, notes); err != nil {
 		return 2, err
 	}
 	o, err := newOperator()
 	if err != nil {
 		return 2, err
 	}
-	before, err := o.rebuild(ctx)
+	before, err := o.rebuild(ctx, *older)
 	if err != nil {
 		return 1, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
 const runHelp = `usage: replicator [run]
@@ -26,7 +27,7 @@ SIGTERM and is configured by the environment:
 
   LISTEN_ADDR      host:port of GET /v1/status and POST /v1/rebuild: loopback, they ask for no password
   ADMIN_ADDR       host:port of /livez, /readyz, /metrics and /debug/pprof
-  PRIMARY_URL      the primary as role replicator; several hosts with target_session_attrs=read-write
+  PRIMARY_URL      all servers as role replicator: the one that takes writes on the highest timeline is the primary
   REDIS_URL        redis://host:port/database
   VERIFY_INTERVAL  how often some 200 raffles are compared in the background, default 30s; 0 turns it off
   LOG_LEVEL        debug, info (default), warn or error
@@ -56,7 +57,11 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r := project.New(cfg.PrimaryURL, options, log, reg)
+	primaries, err := wal.Servers(cfg.PrimaryURL)
+	if err != nil {
+		return err
+	}
+	r := project.New(primaries, options, log, reg)
 	servers, err := web.Listen(log, cfg.ListenAddr, cfg.AdminAddr)
 	if err != nil {
 		return err

@@ -22,8 +22,8 @@ Environment:
   LISTEN_ADDR  host:port of the running replicator's GET /v1/status
 
 Exit status:
-  0  it is streaming: the read model follows the primary
-  1  it is not, or no replicator answers
+  0  it is streaming, so the read model follows the primary, or waits because another replicator works
+  1  it does neither, or no replicator answers
   2  wrong arguments
 `
 
@@ -48,7 +48,7 @@ func runStatus(ctx context.Context, args []string, out, notes io.Writer) (int, e
 	} else {
 		err = printStatus(out, s)
 	}
-	if err == nil && s.State != project.Streaming {
+	if err == nil && s.State != project.Streaming && s.State != project.Waiting {
 		return 1, nil
 	}
 	return 0, err
@@ -58,19 +58,31 @@ func printStatus(out io.Writer, s ops.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
 	line("state", "%s", s.State)
+	if s.State == project.Waiting {
+		line("", "another replicator works; the position is the one in Redis")
+	}
 	if s.Rebuild != nil {
 		line("rebuild", "%s", rebuildLine(*s.Rebuild))
+		for _, transaction := range s.Rebuild.WaitsFor {
+			line("waits for", "a transaction to end: %s", transaction)
+		}
+		line("new slot", "%s, which holds %s of WAL back", s.Rebuild.Slot, megabytes(s.RetainedBytes))
 	}
 	if s.LSN == "" {
 		line("position", "none: Redis has no whole read model, reads go to SQL")
 	} else {
 		line("position", "%s (epoch %d)", s.LSN, s.Epoch)
-		line("slot", "%s, which holds %s of WAL back", s.Slot, megabytes(s.RetainedBytes))
+		if s.State == project.Streaming {
+			line("slot", "%s, which holds %s of WAL back", s.Slot, megabytes(s.RetainedBytes))
+		}
 	}
 	line("lag", "%.3f s, %s of WAL", float64(s.LagMillis)/1000, megabytes(s.LagBytes))
 	line("rebuilds", "%d since it was started", s.Rebuilds)
 	if s.LastError != "" {
 		line("last error", "%s: %s", s.LastErrorAt, s.LastError)
+	}
+	if s.RetryAt != "" {
+		line("next attempt", "%s", s.RetryAt)
 	}
 	verified(line, s)
 	// What w buffers is written here, and any error with it.

@@ -23,11 +23,11 @@ type Status struct {
 // Replicator is what the handler asks and tells.
 type Replicator struct {
 	Status  func(now time.Time) Status
-	Rebuild func() error // project.ErrBusy: not now
+	Rebuild func(acceptOlder bool) error // project.ErrBusy: not now
 }
 
 // Handler answers GET /v1/status, and POST /v1/rebuild with 202 when a rebuild will be made or 409 when
-// this replicator can't make one.
+// this replicator can't make one. The query parameter accept_older_timeline=true allows a step back.
 func Handler(log *slog.Logger, reg prometheus.Registerer, r Replicator) http.Handler {
 	rt := web.NewRouter(log, reg, problem)
 	rt.Handle(http.MethodGet, "/v1/status", func(w http.ResponseWriter, req *http.Request) error {
@@ -40,7 +40,7 @@ func Handler(log *slog.Logger, reg prometheus.Registerer, r Replicator) http.Han
 		if req.Header.Get("Origin") != "" {
 			return web.NewProblem(http.StatusForbidden, "this is not for browsers")
 		}
-		if err := r.Rebuild(); err != nil {
+		if err := r.Rebuild(req.URL.Query().Get("accept_older_timeline") == "true"); err != nil {
 			return err
 		}
 		web.WriteJSON(w, req, http.StatusAccepted, r.Status(time.Now()))

@@ -52,7 +52,7 @@ func TestR1EvictionsAreComparedWithinARunOfTheServer(t *testing.T) {
 func TestP4ClaimTakesAWrongEpochAway(t *testing.T) {
 	ctx := context.Background()
 	server := testenv.StartRedis(t)
-	r := New("", &redis.Options{Addr: server.Addr()}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	r := New(nil, &redis.Options{Addr: server.Addr()}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	defer r.redis.Close()
 	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", LSN: 9, Epoch: 5, Token: "old"}
 	for reason, want := range map[Reason]string{Resume: "new", SlotMissing: "new", OtherTimeline: "", Evicted: ""} {

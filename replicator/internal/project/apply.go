@@ -3,6 +3,7 @@ package project
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,7 +19,13 @@ const (
 	idleCheck = 250 * time.Millisecond // an idle Redis is looked at this often (P3)
 	firstAsk  = 4 * time.Millisecond
 	lastAsk   = time.Second
+	// A server that sends nothing is asked for an answer, and one that does not answer is given up (P13).
+	askAfter    = 3 * time.Second
+	silentAfter = 8 * time.Second
 )
+
+// errSilent ends a session whose stream is dead while everything else looks well.
+var errSilent = errors.New("the server has sent nothing on the replication stream")
 
 // applier writes batches to Redis, one after the other.
 type applier struct {
@@ -64,7 +71,7 @@ func (r *Replicator) stream(ctx context.Context, stream *wal.Stream, f *flusher,
 	})
 	g.Go(func() error { return a.run(ctx, names) })
 	g.Go(func() error { return a.acknowledge(ctx) })
-	g.Go(func() error { r.tidy(ctx, cp); return nil })
+	g.Go(func() error { r.tidy(ctx, s.node, cp, s.mark); return nil })
 	return g.Wait()
 }
 
@@ -118,7 +125,7 @@ func (a *applier) run(ctx context.Context, names <-chan []string) error {
 // apply flushes a batch with the checkpoint that it leads to. A batch that ends within a transaction
 // leaves the position where it is and says so (P2).
 func (a *applier) apply(b *batch) error {
-	err := a.write(after(a.checkpoint, b, time.Now()), func(c *resp.Commands) {
+	err := a.write(after(a.checkpoint, b, a.board.primaryNow(time.Now())), func(c *resp.Commands) {
 		b.append(c)
 		if b.probe.keys > 0 {
 			a.flusher.probe = b.probe.at - 1 // MULTI is not executed
@@ -156,7 +163,8 @@ func (a *applier) apply(b *batch) error {
 }
 
 // after is the checkpoint that holds once a batch is in. Only a commit ends what is being applied: what
-// was cut off by the end of a process is sent again as a whole, but a mere position may come before it.
+// was cut off by the end of a process is sent again as a whole, but a mere position may come before it. now is
+// the time on the primary's clock, so that the delay is measured on one clock.
 func after(c readmodel.Checkpoint, b *batch, now time.Time) readmodel.Checkpoint {
 	c.LSN = max(c.LSN, b.lsn)
 	if b.commits > 0 {
@@ -204,7 +212,12 @@ func (a *applier) acknowledge(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		confirmed := a.durable.confirm(time.Now())
-		if err := a.stream.Status(confirmed, false); err != nil {
+		silence := a.stream.Waiting()
+		err := a.stream.Status(confirmed, silence >= askAfter)
+		if silence >= silentAfter {
+			err = fmt.Errorf("%w for %s", errSilent, silence.Round(time.Second))
+		}
+		if err != nil {
 			a.stream.Close()
 			return err
 		}

@@ -2,7 +2,6 @@ package project
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -15,86 +14,116 @@ import (
 // lockKey is the advisory lock in the database that the one active replicator holds.
 const lockKey = 0x7079_7261_6d69_6400
 
-// control is the ordinary connection: it holds the lock and writes the probe.
-type control struct{ conn *pgx.Conn }
+// lockPoll is how often the lock is asked for, lockAnswer how long one answer may take: a waiting replicator
+// must notice a server that does not answer, too (P13).
+const (
+	lockPoll   = 250 * time.Millisecond
+	lockAnswer = 2 * time.Second
+)
 
-func openControl(ctx context.Context, url string) (*control, error) {
-	config, err := pgx.ParseConfig(url)
-	if err != nil {
-		return nil, fmt.Errorf("primary URL: %w", err)
-	}
-	config.RuntimeParams["application_name"] = "replicator-control"
-	// The probe uses the session every second; one that doesn't belongs to a stopped replicator and
-	// gives the lock up by this (P9).
-	config.RuntimeParams["idle_session_timeout"] = "5s"
-	conn, err := pgx.ConnectConfig(ctx, config)
+// control is the ordinary connection that holds the lock.
+type control struct {
+	conn *pgx.Conn
+	node wal.Node
+}
+
+// openControl connects to a primary. A standby gives out locks, too, and an address can lead to another server
+// than a moment ago, so the connection itself says what it is.
+func openControl(ctx context.Context, node wal.Node) (*control, error) {
+	conn, err := node.Open(ctx, map[string]string{
+		"application_name": "replicator-control",
+		// The session is used every second. One that isn't belongs to a stopped replicator and gives the lock up
+		// by this (P9).
+		"idle_session_timeout": "5s",
+		// Nothing that this session writes waits for a standby.
+		"synchronous_commit": "local",
+	})
 	if err != nil {
 		return nil, fmt.Errorf("control connection: %w", err)
 	}
-	c := &control{conn}
-	if err := c.onPrimary(ctx); err != nil {
+	c := &control{conn, node}
+	is, err := node.Identify(ctx, conn)
+	if err == nil && (is.System != node.System || is.Timeline != node.Timeline) {
+		err = fmt.Errorf("%w: %s is another one than a moment ago", errServer, node)
+	}
+	if err != nil {
 		c.close()
 		return nil, err
 	}
 	return c, nil
 }
 
-// onPrimary keeps a wrong URL from doing harm: a standby gives out locks, too, and whoever holds one
-// fences the other replicator off.
-func (c *control) onPrimary(ctx context.Context) error {
-	var standby bool
-	if err := c.conn.QueryRow(ctx, "SELECT pg_is_in_recovery()").Scan(&standby); err != nil {
-		return fmt.Errorf("control connection: %w", err)
-	}
-	if standby {
-		return errors.New("PRIMARY_URL leads to a standby")
-	}
-	return nil
-}
-
+// close ends the session, and the lock with it.
 func (c *control) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	// The session ends with the connection either way, and the lock with the session.
-	_ = c.conn.Close(ctx)
+	_ = wal.Close(c.conn) // an error says that the connection is gone already
 }
 
 // lock waits for the advisory lock. It polls, since a session that waits in the server can't tell that
-// its own client is gone.
-func (c *control) lock(ctx context.Context, waiting func()) error {
+// its own client is gone. waiting is called after each refusal; its error ends the wait.
+func (c *control) lock(ctx context.Context, waiting func() error) error {
 	for {
-		var got bool
-		if err := c.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(lockKey)).Scan(&got); err != nil {
-			return fmt.Errorf("lock: %w", err)
+		got, err := c.tryLock(ctx)
+		if err != nil || got {
+			return err
 		}
-		if got {
-			return nil
+		if err := waiting(); err != nil {
+			return err
 		}
-		waiting()
-		if err := wait(ctx, 250*time.Millisecond); err != nil {
+		if err := wait(ctx, lockPoll); err != nil {
 			return err
 		}
 	}
 }
 
-// positions is what the primary says once a second.
-type positions struct {
-	flushed lsn.LSN
-	slots   []wal.Slot
+func (c *control) tryLock(ctx context.Context) (got bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lockAnswer)
+	defer cancel()
+	if err := c.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(lockKey)).Scan(&got); err != nil {
+		return false, fmt.Errorf("lock: %w", err)
+	}
+	return got, nil
 }
 
-// probe writes the probe (P7, P8) and reads the primary's positions.
-func (c *control) probe(ctx context.Context) (positions, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+// leadsTo proves that the stream is of the server that holds the lock: an address with several servers behind
+// it, or a server that was replaced in between, would have the lock on one and the rows from the other.
+func (c *control) leadsTo(ctx context.Context, stream *wal.Stream, system wal.System) error {
+	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
 	defer cancel()
-	var p positions
+	var here bool
+	err := c.conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND backend_type = 'walsender')",
+		int32(stream.PID())).Scan(&here)
+	if err != nil {
+		return fmt.Errorf("control connection: %w", err)
+	}
+	if !here || system.ID != c.node.System || system.Timeline != c.node.Timeline {
+		return fmt.Errorf("%w: the control connection is to system %d on timeline %d, the stream of system %d on timeline %d",
+			errServer, c.node.System, c.node.Timeline, system.ID, system.Timeline)
+	}
+	return nil
+}
+
+// positions is what the primary says once a second.
+type positions struct {
+	flushed   lsn.LSN
+	published wal.Published
+	slots     []wal.Slot
+}
+
+// tick keeps the session alive and asks for the primary's positions.
+func (c *control) tick(ctx context.Context) (p positions, err error) {
+	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
+	defer cancel()
 	var flushed int64
 	if _, err := c.conn.Exec(ctx, "SELECT heartbeat()"); err != nil {
-		return p, fmt.Errorf("probe: %w", err)
+		return p, fmt.Errorf("heartbeat: %w", err)
 	}
 	if err := c.conn.QueryRow(ctx, "SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint").Scan(&flushed); err != nil {
 		return p, fmt.Errorf("flush position: %w", err)
 	}
-	slots, err := wal.Slots(ctx, c.conn)
-	return positions{lsn.LSN(flushed), slots}, err
+	p.flushed = lsn.LSN(flushed)
+	if p.published, err = wal.ReadPublished(ctx, c.conn); err != nil {
+		return p, err
+	}
+	p.slots, err = wal.Slots(ctx, c.conn)
+	return p, err
 }

@@ -1,6 +1,7 @@
 package project
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,39 +15,49 @@ type Reason string
 
 // The reasons for a rebuild. The empty one means to resume.
 const (
-	Resume            Reason = ""
-	CheckpointMissing Reason = "checkpoint_missing"
-	CheckpointCorrupt Reason = "checkpoint_corrupt"
-	OtherSystem       Reason = "other_system"
-	OtherTimeline     Reason = "other_timeline"
-	SlotMissing       Reason = "slot_missing"
-	SlotLost          Reason = "slot_lost"
-	CheckpointBehind  Reason = "checkpoint_behind_slot"
-	PrimaryBehind     Reason = "primary_behind_checkpoint"
-	PrimaryForgot     Reason = "primary_forgot"
-	Truncated         Reason = "truncated"
-	Torn              Reason = "flush_torn"
-	Evicted           Reason = "keys_evicted"
-	Requested         Reason = "requested"
+	Resume             Reason = ""
+	CheckpointMissing  Reason = "checkpoint_missing"
+	CheckpointCorrupt  Reason = "checkpoint_corrupt"
+	OtherSystem        Reason = "other_system"
+	OtherTimeline      Reason = "other_timeline" // Redis holds more of the old timeline than the new one continues
+	Failover           Reason = "failover"       // the new timeline continues all that Redis holds
+	SlotMissing        Reason = "slot_missing"
+	SlotLost           Reason = "slot_lost"
+	CheckpointBehind   Reason = "checkpoint_behind_slot"
+	PrimaryBehind      Reason = "primary_behind_checkpoint"
+	PrimaryForgot      Reason = "primary_forgot"
+	PublicationChanged Reason = "publication_changed"
+	Truncated          Reason = "truncated"
+	Torn               Reason = "flush_torn"
+	Evicted            Reason = "keys_evicted"
+	Requested          Reason = "requested"
 )
 
 // keepsServing says whether the old epoch is merely behind, so that it may be served, with its lag,
 // until the next one is there. Otherwise it holds what the primary does not have, or lacks something.
 func (r Reason) keepsServing() bool {
 	switch r {
-	case OtherSystem, OtherTimeline, PrimaryBehind, PrimaryForgot, Evicted, Torn:
+	case OtherSystem, OtherTimeline, PrimaryBehind, PrimaryForgot, PublicationChanged, Evicted, Torn:
 		return false
 	}
 	return true
 }
 
+// ErrStalePrimary is returned for a primary on an older timeline than the read model, such as an old primary
+// that was started again after a promotion. Nothing in Redis is touched.
+var ErrStalePrimary = errors.New("the read model is of a later timeline than this primary's")
+
 // state is everything that the decision depends on.
 type state struct {
-	stored string // the checkpoint as Redis holds it; "" if missing
-	mark   string // the mark of an interrupted rebuild; "" if missing
-	system wal.System
-	slots  []wal.Slot
-	forced Reason // what the session before found out
+	stored    string // the checkpoint as Redis holds it; "" if missing
+	mark      string // the mark of an interrupted rebuild; "" if missing
+	system    wal.System
+	node      wal.Node
+	history   lsn.History // of the system's timeline
+	memory    memory
+	published wal.Published
+	slots     []wal.Slot
+	forced    Reason // what the session before found out
 }
 
 // checkpoint returns the stored checkpoint, nil if there is none that can be read.
@@ -67,10 +78,18 @@ func (s state) slot(name string) *wal.Slot {
 	return nil
 }
 
-// decide says whether the stream can go on from the checkpoint, and if not, why (P3, P4). A checkpoint
-// ahead of its slot is the normal case, since positions are confirmed late; one that is behind would
-// skip what the slot has let go; one ahead of the primary holds what the primary lost.
-// Reasons that forbid to serve the old epoch come before those that don't.
+// stale says that the primary is a step back, which only an operator may take (P10).
+func (s state) stale() error {
+	c := s.checkpoint()
+	if c == nil || c.SystemID != s.system.ID || c.Timeline <= s.system.Timeline {
+		return nil
+	}
+	return fmt.Errorf("%w: timeline %d instead of %d; start the newer primary, or run \"replicator rebuild --accept-older-timeline\"",
+		ErrStalePrimary, s.system.Timeline, c.Timeline)
+}
+
+// decide says whether the stream can go on from the checkpoint, and if not, why (P3, P4). Reasons that forbid
+// to serve the old epoch come before those that don't.
 func decide(s state) Reason {
 	if !s.forced.keepsServing() {
 		return s.forced
@@ -83,23 +102,50 @@ func decide(s state) Reason {
 		return CheckpointCorrupt
 	case c.SystemID != s.system.ID:
 		return OtherSystem
-	case c.Timeline != s.system.Timeline:
+	case s.history.Judge(c.Position()) != lsn.Held:
 		return OtherTimeline
 	case c.LSN > s.system.Flushed:
 		return PrimaryBehind
-	case s.forced != Resume:
+	case s.memory.forgot:
+		return PrimaryForgot
+	case c.Publication != s.published.Fingerprint:
+		return PublicationChanged
+	}
+	reason := resumes(s, *c)
+	switch reason {
+	case Failover, SlotMissing, SlotLost:
+		// No stream from the checkpoint on can prove that the primary has the same history.
+		if s.memory.later {
+			return PrimaryForgot
+		}
+	}
+	if s.forced != Resume {
 		return s.forced
 	}
+	return reason
+}
+
+// resumes says whether the slot can go on from a checkpoint of this history. A checkpoint ahead of its slot is
+// the normal case, since positions are confirmed late; one that is behind would skip what the slot has let go.
+func resumes(s state, c readmodel.Checkpoint) Reason {
 	slot := s.slot(c.Slot)
 	switch {
+	case c.Timeline != s.system.Timeline && !survives(s, slot):
+		return Failover
 	case slot == nil:
 		return SlotMissing
 	case slot.Lost:
 		return SlotLost
-	case resumesAt(*c) < slot.ConfirmedLSN:
+	case resumesAt(c) < slot.ConfirmedLSN:
 		return CheckpointBehind
 	}
-	return s.forced
+	return Resume
+}
+
+// survives says whether a slot has come through a promotion. From 17 on the server keeps failover slots in step;
+// any other slot that a promoted server has may lack rows of the catalog that were removed since.
+func survives(s state, slot *wal.Slot) bool {
+	return s.node.Version >= 17 && slot != nil && slot.Failover && !slot.Lost
 }
 
 // resumesAt is where the stream must start: the slot may not have been told that anything behind it is durable.

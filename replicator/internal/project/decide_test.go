@@ -1,9 +1,11 @@
 package project
 
 import (
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
@@ -11,7 +13,8 @@ import (
 // P3, P4: what is found at the start, what follows from it, and whether the old epoch is served until the
 // next one is there. In the starting point Redis and slot are of epoch 5, confirmed up to 90.
 func TestP3P4Decide(t *testing.T) {
-	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", LSN: 100, Epoch: 5, Token: "a"}
+	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", LSN: 100, Epoch: 5, Token: "a",
+		Publication: "p", Commit: 95, CommitAt: 7}
 	stored := func(change func(*readmodel.Checkpoint)) func(*state) {
 		return func(s *state) { c := cp; change(&c); s.stored = c.String() }
 	}
@@ -19,9 +22,20 @@ func TestP3P4Decide(t *testing.T) {
 	noSlot := func(s *state) { s.slots = s.slots[:1] }
 	lost := func(s *state) { s.slots[1].Lost = true }
 	otherSystem := func(s *state) { s.system.ID = 2 }
-	otherTimeline := func(s *state) { s.system.Timeline = 2 }
-	older := stored(func(c *readmodel.Checkpoint) { c.LSN = 89 })
-	backup := stored(func(c *readmodel.Checkpoint) { c.Slot, c.Epoch, c.LSN = "pyramid_3", 3, 50 })
+	promoted := func(begins lsn.LSN) func(*state) {
+		return func(s *state) {
+			s.system.Timeline = 2
+			s.history = lsn.NewHistory(2, []lsn.Branch{{Timeline: 2, Parent: 1, Begins: begins}})
+		}
+	}
+	otherTimeline, failover := promoted(99), promoted(100)
+	version := func(n int) func(*state) { return func(s *state) { s.node.Version = n } }
+	kept := func(s *state) { s.slots[1].Failover = true }
+	forgot := func(s *state) { s.memory.forgot = true }
+	later := func(s *state) { s.memory.later = true }
+	altered := func(s *state) { s.published.Fingerprint = "q" }
+	older := stored(func(c *readmodel.Checkpoint) { c.LSN, c.Commit = 89, 85 })
+	backup := stored(func(c *readmodel.Checkpoint) { c.Slot, c.Epoch, c.LSN, c.Commit = "pyramid_3", 3, 50, 45 })
 	forced := func(r Reason) func(*state) { return func(s *state) { s.forced = r } }
 	for _, c := range []struct {
 		name    string
@@ -31,7 +45,9 @@ func TestP3P4Decide(t *testing.T) {
 	}{
 		{"fresh: nothing is there", []func(*state){empty, func(s *state) { s.slots = nil }}, CheckpointMissing, true},
 		{"resume", nil, Resume, true},
-		{"resume at the confirmed position", []func(*state){stored(func(c *readmodel.Checkpoint) { c.LSN = 90 })}, Resume, true},
+		{"resume at the confirmed position", []func(*state){stored(func(c *readmodel.Checkpoint) { c.Commit = 90 })}, Resume, true},
+		{"resume where nothing was applied yet", []func(*state){stored(func(c *readmodel.Checkpoint) { c.Commit = 0 })}, Resume, true},
+		{"the last transaction can't be seen again", []func(*state){stored(func(c *readmodel.Checkpoint) { c.Commit = 89 })}, CheckpointBehind, true},
 		{"resume at the end of the log", []func(*state){func(s *state) { s.system.Flushed = 100 }}, Resume, true},
 		{"resume within a transaction", []func(*state){stored(func(c *readmodel.Checkpoint) { c.Applying = true })}, Resume, true},
 		{"resume though a rebuild was begun", []func(*state){func(s *state) { s.mark = mark(6, "b", 1) }}, Resume, true},
@@ -42,7 +58,7 @@ func TestP3P4Decide(t *testing.T) {
 		{"the checkpoint can't be read", []func(*state){func(s *state) { s.stored = "1 x" }}, CheckpointCorrupt, true},
 		{"redis is older than the slot", []func(*state){older}, CheckpointBehind, true},
 		{"redis is older than the slot, within a transaction",
-			[]func(*state){stored(func(c *readmodel.Checkpoint) { c.LSN, c.Applying = 89, true })}, CheckpointBehind, true},
+			[]func(*state){stored(func(c *readmodel.Checkpoint) { c.LSN, c.Commit, c.Applying = 89, 85, true })}, CheckpointBehind, true},
 		{"the slot is missing", []func(*state){noSlot}, SlotMissing, true},
 		{"no slot is left", []func(*state){func(s *state) { s.slots = nil }}, SlotMissing, true},
 		{"the slot is lost", []func(*state){lost}, SlotLost, true},
@@ -50,12 +66,30 @@ func TestP3P4Decide(t *testing.T) {
 		{"the slot was made anew under its name", []func(*state){func(s *state) { s.slots[1].ConfirmedLSN = 200 }}, CheckpointBehind, true},
 		{"redis was restored from a backup of this epoch", []func(*state){older}, CheckpointBehind, true},
 		{"redis was restored from a backup of an old epoch", []func(*state){backup}, SlotMissing, true},
-		{"redis was restored from before a failover", []func(*state){backup, otherTimeline}, OtherTimeline, false},
+		{"redis was restored from before a failover", []func(*state){backup, otherTimeline}, Failover, true},
 		{"redis was restored from another system", []func(*state){backup, otherSystem}, OtherSystem, false},
 		{"other system", []func(*state){otherSystem}, OtherSystem, false},
 		{"other system with a slot of the name and a later timeline", []func(*state){otherSystem, otherTimeline}, OtherSystem, false},
 		{"timeline changed", []func(*state){otherTimeline, noSlot}, OtherTimeline, false},
 		{"timeline changed, the slot was kept", []func(*state){otherTimeline}, OtherTimeline, false},
+		{"timeline changed beyond what Redis holds", []func(*state){failover, noSlot}, Failover, true},
+		{"timeline changed beyond what Redis holds, a slot without care", []func(*state){failover, version(15)}, Failover, true},
+		{"timeline changed beyond what Redis holds, a slot that is no failover slot", []func(*state){failover, version(17)}, Failover, true},
+		{"timeline changed beyond what Redis holds, a failover slot", []func(*state){failover, version(17), kept}, Resume, true},
+		{"timeline changed beyond what Redis holds, a failover slot that was lost", []func(*state){failover, version(17), kept, lost}, Failover, true},
+		{"timeline changed before what Redis holds, a failover slot", []func(*state){otherTimeline, version(17), kept}, OtherTimeline, false},
+		{"two promotions to the same timeline", []func(*state){forgot, noSlot}, PrimaryForgot, false},
+		{"the primary was restored and has grown", []func(*state){forgot}, PrimaryForgot, false},
+		{"the primary was restored and has grown, a failover since", []func(*state){forgot, failover, noSlot}, PrimaryForgot, false},
+		{"a later heartbeat where Redis is, the stream can tell", []func(*state){later}, Resume, true},
+		{"a later heartbeat where Redis is, no slot", []func(*state){later, noSlot}, PrimaryForgot, false},
+		{"a later heartbeat where Redis is, a lost slot", []func(*state){later, lost}, PrimaryForgot, false},
+		{"a later heartbeat where Redis is, a failover", []func(*state){later, failover, noSlot}, PrimaryForgot, false},
+		{"the publication is another one", []func(*state){altered}, PublicationChanged, false},
+		{"the publication is another one, no slot", []func(*state){altered, noSlot}, PublicationChanged, false},
+		{"the publication changed while it was streamed", []func(*state){forced(PublicationChanged)}, PublicationChanged, false},
+		{"the primary forgot what the stream should have sent", []func(*state){forced(PrimaryForgot)}, PrimaryForgot, false},
+		{"a rebuild was asked for, no slot, a later heartbeat", []func(*state){forced(Requested), later, noSlot}, PrimaryForgot, false},
 		{"the primary was restored to before the checkpoint", []func(*state){func(s *state) { s.system.Flushed = 99 }}, PrimaryBehind, false},
 		{"the primary was restored, without its slots", []func(*state){func(s *state) { s.system.Flushed = 99 }, noSlot}, PrimaryBehind, false},
 		{"a table was truncated before a failover", []func(*state){forced(Truncated), otherTimeline}, OtherTimeline, false},
@@ -68,6 +102,7 @@ func TestP3P4Decide(t *testing.T) {
 		{"keys were evicted, the slot is gone", []func(*state){forced(Evicted), noSlot}, Evicted, false},
 	} {
 		s := state{stored: cp.String(), system: wal.System{ID: 1, Timeline: 1, Flushed: 1000},
+			history: lsn.NewHistory(1, nil), published: wal.Published{Fingerprint: "p"},
 			slots: []wal.Slot{{Name: "pyramid_4"}, {Name: "pyramid_5", ConfirmedLSN: 90}}}
 		for _, change := range c.changes {
 			change(&s)
@@ -78,6 +113,28 @@ func TestP3P4Decide(t *testing.T) {
 		}
 		if got.keepsServing() != c.serving {
 			t.Errorf("%s: the old epoch is served: %v", c.name, !c.serving)
+		}
+	}
+}
+
+// P10: an older timeline of the same system is refused; another system is not judged by its timeline.
+func TestP10AnOlderTimelineIsRefused(t *testing.T) {
+	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 2, Slot: "pyramid_5", Epoch: 5, Token: "a"}
+	for _, c := range []struct {
+		system   uint64
+		timeline uint32
+		stored   string
+		want     bool
+	}{
+		{1, 1, cp.String(), true}, {1, 2, cp.String(), false}, {1, 3, cp.String(), false}, {2, 1, cp.String(), false},
+		{1, 1, "", false}, {1, 1, "1 x", false},
+	} {
+		s := state{stored: c.stored, system: wal.System{ID: c.system, Timeline: c.timeline}, history: lsn.NewHistory(c.timeline, nil)}
+		if err := s.stale(); errors.Is(err, ErrStalePrimary) != c.want {
+			t.Errorf("system %d on timeline %d: %v", c.system, c.timeline, err)
+		}
+		if c.want && decide(s) != OtherTimeline {
+			t.Errorf("accepted, it is %q", decide(s))
 		}
 	}
 }

@@ -48,16 +48,9 @@ func (r *Replicator) redisFit(ctx context.Context) error {
 // checkRedis returns errRedisUnfit for a wrong policy, and how many keys this run of the server has
 // evicted so far, as run_id:evicted_keys.
 func checkRedis(ctx context.Context, client *redis.Client) (evictions string, err error) {
-	// INFO and not CONFIG GET: it is allowed everywhere.
-	text, err := client.Info(ctx).Result()
+	info, err := redisInfo(ctx, client)
 	if err != nil {
-		return "", fmt.Errorf("redis info: %w", err)
-	}
-	info := make(map[string]string)
-	for line := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			info[name] = value
-		}
+		return "", err
 	}
 	if _, err := strconv.ParseInt(info["evicted_keys"], 10, 64); err != nil {
 		return "", fmt.Errorf("redis info: evicted_keys: %w", err)
@@ -66,6 +59,21 @@ func checkRedis(ctx context.Context, client *redis.Client) (evictions string, er
 		return "", fmt.Errorf("%w, not %s", errRedisUnfit, policy)
 	}
 	return info["run_id"] + ":" + info["evicted_keys"], nil
+}
+
+// redisInfo asks INFO and not CONFIG GET: it is allowed everywhere.
+func redisInfo(ctx context.Context, client *redis.Client) (map[string]string, error) {
+	text, err := client.Info(ctx).Result()
+	if err != nil {
+		return nil, fmt.Errorf("redis info: %w", err)
+	}
+	info := make(map[string]string)
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[name] = value
+		}
+	}
+	return info, nil
 }
 
 // evictedSince compares two answers of checkRedis. The count begins anew with each run of the server; a

@@ -32,7 +32,7 @@ func (r *Replicator) makeRoom(ctx context.Context, s state, token string, rebuil
 	}
 	r.board.applied(readmodel.Checkpoint{})
 	n, err := sweep(ctx, r.redis, "", "", nil, 0)
-	r.log.Error("redis is too full for a rebuild: all epochs are given up and SQL answers until one fits; "+
+	r.log.Error("redis is too full for a rebuild beside the served epoch: all epochs are given up and SQL answers until one fits; "+
 		"raise maxmemory to twice the read model's size", "removed_keys", n)
 	return err
 }

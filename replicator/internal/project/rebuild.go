@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,22 +18,30 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
+// errRebuild is what ends a session during a rebuild.
+var errRebuild = errors.New("rebuild")
+
 // rebuild fills the next epoch from a new slot's snapshot and switches the checkpoint to it. Until then
 // the old epoch, if its checkpoint is valid, is served as it stands. It returns the guard of the new
 // checkpoint; the old one is closed in any case.
-func (r *Replicator) rebuild(ctx context.Context, stream *wal.Stream, s state, reason Reason, old *flusher, token string) (_ *flusher, cp readmodel.Checkpoint, err error) {
+func (r *Replicator) rebuild(ctx context.Context, c *control, stream *wal.Stream, s state, reason Reason, old *flusher, token string) (_ *flusher, cp readmodel.Checkpoint, err error) {
 	begun := time.Now()
 	r.metrics.rebuilds.WithLabelValues(string(reason)).Inc()
 	r.board.update(func() { r.board.status.Rebuilds++; r.board.status.Rebuild = &Progress{Reason: reason} })
 	r.board.state(Rebuilding)
 	defer r.leave(old.close)
-	b := &builder{r: r, token: token}
+	// Only now: what was published while a table was left out is not in the epoch that is served, either.
+	if err := s.published.Check(); err != nil {
+		return nil, cp, err
+	}
+	b := &builder{r: r, node: c.node, token: token, published: s.published}
 	defer r.leave(b.close)
-	if err := b.begin(ctx, s, old.value != ""); err != nil {
+	before, err := b.begin(ctx, s, old.value != "", reason)
+	if err != nil {
 		return nil, cp, err
 	}
 	r.log.Warn("rebuilding the read model", "reason", reason, "epoch", b.epoch)
-	snapshot, consistent, probeAt, err := b.createSlot(ctx, stream)
+	snapshot, consistent, err := b.createSlot(ctx, stream)
 	if err != nil {
 		return nil, cp, err
 	}
@@ -40,15 +49,18 @@ func (r *Replicator) rebuild(ctx context.Context, stream *wal.Stream, s state, r
 	if err != nil {
 		// The slot is of no use, and this connection must be gone before it can be dropped.
 		stream.Close()
-		return nil, cp, errors.Join(err, r.drop(context.WithoutCancel(ctx), wal.SlotName(b.epoch)))
+		return nil, cp, errors.Join(err, r.drop(context.WithoutCancel(ctx), c.node, wal.SlotName(b.epoch)))
 	}
 	cp = readmodel.Checkpoint{
 		SystemID: s.system.ID, Timeline: s.system.Timeline, Slot: wal.SlotName(b.epoch), LSN: consistent,
-		Epoch: b.epoch, Token: token, Beat: heartbeat.Beat{At: probeAt},
+		Epoch: b.epoch, Token: token, Publication: s.published.Fingerprint, Beat: b.beat,
 	}
 	f, err := b.finish(old.value, cp)
 	if err != nil {
 		return nil, cp, err
+	}
+	if after, err := redisInfo(ctx, r.redis); err == nil {
+		r.measured(before, after, rows)
 	}
 	r.log.Info("rebuilt the read model", "epoch", b.epoch, "rows", rows, "lsn", consistent.String(),
 		"seconds", time.Since(begun).Seconds())
@@ -65,14 +77,16 @@ func (r *Replicator) leave(close func() error) {
 
 // builder is one rebuild: everything it writes is guarded by the mark.
 type builder struct {
-	r       *Replicator
-	token   string
-	epoch   readmodel.Epoch
-	control *pgx.Conn
-	flusher *flusher
-	n       int
-
-	poisoned []poison
+	r         *Replicator
+	node      wal.Node
+	published wal.Published
+	beat      heartbeat.Beat // the last one in the snapshot
+	token     string
+	epoch     readmodel.Epoch
+	control   *pgx.Conn
+	flusher   *flusher
+	n         int
+	poisoned  []poison
 }
 
 // seal ends the copy of a snapshot: the lists get their sentinels, and what lacks rows that have no packing
@@ -94,23 +108,20 @@ func (b *builder) close() error {
 		err = b.flusher.close()
 	}
 	if b.control != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		err = errors.Join(err, b.control.Close(ctx))
+		err = errors.Join(err, wal.Close(b.control))
 	}
 	return err
 }
 
 // begin takes the mark and removes what interrupted rebuilds left behind, also under the number of the new
 // epoch, which a clock that was set back may have given before.
-func (b *builder) begin(ctx context.Context, s state, served bool) error {
-	var err error
+func (b *builder) begin(ctx context.Context, s state, served bool, reason Reason) (m room, err error) {
 	b.epoch = nextEpoch(s, s.mark, time.Now())
 	if b.flusher, err = arm(ctx, b.r.redis, readmodel.RebuildKey, s.mark); err != nil {
-		return err
+		return m, err
 	}
 	if err := b.write(nothing); err != nil {
-		return err
+		return m, err
 	}
 	keep := epochs{}
 	var slot string
@@ -118,12 +129,19 @@ func (b *builder) begin(ctx context.Context, s state, served bool) error {
 		keep[cp.Epoch], slot = true, cp.Slot
 	}
 	if _, err := sweep(ctx, b.r.redis, readmodel.RebuildKey, b.token, keep, 0); err != nil {
-		return err
+		return m, err
 	}
-	if b.control, err = pgx.Connect(ctx, b.r.primaryURL); err != nil {
-		return fmt.Errorf("snapshot connection: %w", err)
+	if b.control, err = b.node.Open(ctx, map[string]string{"application_name": "replicator-rebuild"}); err != nil {
+		return m, err
 	}
-	return dropLeftovers(ctx, b.control, slot)
+	if m, err = b.r.room(ctx, b.control); err != nil {
+		return m, err
+	}
+	if err := m.check(served, reason); err != nil {
+		return m, err
+	}
+	_, err = b.r.dropLeftovers(ctx, b.control, slot, b.epoch)
+	return m, err
 }
 
 // write adds commands of the new epoch.
@@ -132,21 +150,56 @@ func (b *builder) write(commands func(*resp.Commands)) error {
 	return b.flusher.write(mark(b.epoch, b.token, b.n), commands)
 }
 
-// createSlot makes the slot of the new epoch. A name that another database of the cluster has taken
-// moves the epoch on. probeAt is the primary's time before the snapshot, in microseconds.
-func (b *builder) createSlot(ctx context.Context, stream *wal.Stream) (snapshot string, consistent lsn.LSN, probeAt int64, err error) {
-	err = b.control.QueryRow(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").Scan(&probeAt)
-	if err != nil {
-		return "", 0, 0, fmt.Errorf("primary's time: %w", err)
-	}
+// createSlot makes the slot of the new epoch, and meanwhile tells which transactions that waits for. A name that
+// another database of the cluster has taken moves the epoch on.
+func (b *builder) createSlot(ctx context.Context, stream *wal.Stream) (snapshot string, consistent lsn.LSN, err error) {
+	telling, done := context.WithCancel(ctx)
+	var told sync.WaitGroup
+	told.Go(func() { b.tellBlockers(telling, stream.PID()) })
+	defer told.Wait()
+	defer done()
 	for range 100 {
+		b.r.board.update(func() { b.r.board.status.Rebuild.Slot = wal.SlotName(b.epoch) })
 		snapshot, consistent, err = stream.CreateSlot(ctx, b.epoch)
 		if !wal.HasCode(err, "42710") { // duplicate_object
-			return snapshot, consistent, probeAt, err
+			return snapshot, consistent, err
 		}
 		b.epoch++
 	}
-	return "", 0, 0, err
+	return "", 0, err
+}
+
+// blockersEvery is how often it is looked for which transactions a new slot waits, and toldEvery how often the
+// log says so.
+const (
+	blockersEvery = time.Second
+	toldEvery     = 30 * time.Second
+)
+
+// tellBlockers says which transactions a process waits for, in the log and in the status, until the context ends.
+func (b *builder) tellBlockers(ctx context.Context, pid uint32) {
+	begun := time.Now()
+	var told time.Time
+	for wait(ctx, blockersEvery) == nil {
+		blockers, err := wal.Blockers(ctx, b.control, pid)
+		if err != nil {
+			return // the session has ended or is about to
+		}
+		var names []string
+		for _, x := range blockers {
+			names = append(names, x.String())
+		}
+		b.r.board.update(func() { b.r.board.status.Rebuild.WaitsFor = names })
+		if len(names) > 0 && time.Since(told) >= toldEvery {
+			told = time.Now()
+			b.r.log.Warn("the new slot waits for open transactions to end", "transactions", names, "seconds", time.Since(begun).Seconds())
+		}
+	}
+	b.r.board.update(func() {
+		if p := b.r.board.status.Rebuild; p != nil {
+			p.WaitsFor = nil
+		}
+	})
 }
 
 // load copies the snapshot: several connections read it into parcels, this one writes them.
@@ -155,7 +208,7 @@ func (b *builder) load(ctx context.Context, snapshot string, at lsn.LSN) (int64,
 	if err != nil {
 		return 0, err
 	}
-	l := newLoader(b.r.primaryURL, snapshot, b.epoch)
+	l := newLoader(b.node.Server, snapshot, b.epoch)
 	g, loading := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.load(loading) })
 	g.Go(func() error {
@@ -172,11 +225,32 @@ func (b *builder) load(ctx context.Context, snapshot string, at lsn.LSN) (int64,
 	if err := g.Wait(); err != nil {
 		return p.done, err
 	}
-	if err := l.read(ctx, func(ctx context.Context, r *reading) error { return stillWhole(ctx, r.tx) }); err != nil {
+	if err := l.read(ctx, func(ctx context.Context, r *reading) error { return b.seen(ctx, r.tx) }); err != nil {
 		return p.done, err
 	}
 	b.poisoned = l.poisoned
 	return p.done, b.write(func(c *resp.Commands) { b.seal(c, at) })
+}
+
+// seen checks at the end of the copy that the snapshot was whole and of what is published, and notes its last
+// heartbeat.
+func (b *builder) seen(ctx context.Context, q wal.Querier) error {
+	if err := stillWhole(ctx, q); err != nil {
+		return err
+	}
+	published, err := wal.ReadPublished(ctx, q)
+	if err != nil {
+		return err
+	}
+	if published.Fingerprint != b.published.Fingerprint {
+		return errPublication
+	}
+	err = q.QueryRow(ctx, `SELECT number, nonce, (extract(epoch FROM at) * 1000000)::bigint FROM heartbeats
+		ORDER BY number DESC LIMIT 1`).Scan(&b.beat.Number, &b.beat.Nonce, &b.beat.At)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("last heartbeat: %w", err)
+	}
+	return nil
 }
 
 func (b *builder) progress(ctx context.Context, q wal.Querier) (*progress, error) {

@@ -5,42 +5,47 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
-	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
 // Replicator keeps one Redis equal to one primary.
 type Replicator struct {
-	primaryURL string
-	redis      *redis.Client
-	log        *slog.Logger
-	board      *board
-	metrics    *metrics
-	mends      *mends
+	servers  []wal.Server // one of them is the primary
+	observer *wal.Observer
+	redis    *redis.Client
+	log      *slog.Logger
+	board    *board
+	metrics  *metrics
+	mends    *mends
 
-	requests  chan struct{} // for a rebuild, by an operator
-	forced    Reason        // the next session rebuilds
-	evictions string        // of Redis when this session began, as in readmodel.EvictionsKey
+	requests  chan request // unbuffered: what nobody takes now is refused
+	forced    Reason       // the next session rebuilds
+	older     bool         // an operator wants a step back to an older timeline
+	evictions string       // of Redis when this session began, as in readmodel.EvictionsKey
+	failures  failures
+	// bytesPerRow is what a row of bids took in the last copy that this process made; 0: not known.
+	bytesPerRow float64
 }
 
 // New makes a replicator; Run starts it. The options of Redis are changed to never retry.
-func New(primaryURL string, options *redis.Options, log *slog.Logger, reg prometheus.Registerer) *Replicator {
+func New(servers []wal.Server, options *redis.Options, log *slog.Logger, reg prometheus.Registerer) *Replicator {
 	options.MaxRetries = -1 // a retried write is a write without its WATCH
 	options.Protocol = 2
 	options.DisableIdentity = true
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = 2*time.Second, flushTime, flushTime
-	r := &Replicator{primaryURL: primaryURL, redis: redis.NewClient(options), log: log, board: &board{started: time.Now()},
-		requests: make(chan struct{}, 1)}
-	r.metrics = newMetrics(reg, func() float64 { return float64(r.Status(time.Now()).LagMillis) / 1000 })
-	r.board.metrics, r.mends = r.metrics, newMends(log, reg)
+	r := &Replicator{servers: servers, redis: redis.NewClient(options), log: log, requests: make(chan request)}
+	r.board = newBoard(time.Now())
+	r.observer = wal.NewObserver(servers, r.board.beat)
+	r.board.pulse = r.observer.Pulse
+	r.metrics = newMetrics(reg, r.board)
+	r.board.metrics = r.metrics
+	r.mends = newMends(log, reg)
 	r.board.state(Starting)
 	return r
 }
@@ -48,46 +53,53 @@ func New(primaryURL string, options *redis.Options, log *slog.Logger, reg promet
 // Status is what the replicator says about itself.
 func (r *Replicator) Status(now time.Time) Status { return r.board.read(now) }
 
-// Ready returns an error while the replicator isn't streaming.
+// Ready returns an error unless the replicator does its part: it streams, or waits while another one works.
 func (r *Replicator) Ready(context.Context) error {
-	if s := r.board.read(time.Now()); s.State != Streaming {
+	if s := r.board.read(time.Now()); s.State != Streaming && s.State != Waiting {
 		return fmt.Errorf("replicator is %s", s.State)
 	}
 	return nil
 }
 
-const (
-	firstBackoff = 50 * time.Millisecond
-	lastBackoff  = 3 * time.Second // P9: a takeover has 10 s
-)
-
-// Run works until the context ends; what fails is tried again with backoff, which begins anew after a
-// session that has applied a transaction from the stream. Its only error is that of closing Redis.
+// Run works until the context ends; what fails is tried again. Its only error is that of closing Redis.
 func (r *Replicator) Run(ctx context.Context) error {
-	backoff := firstBackoff
+	var beside sync.WaitGroup
+	beside.Go(func() { r.observer.Run(ctx) })
+	beside.Go(func() { r.mirror(ctx) })
 	for ctx.Err() == nil {
 		err := r.session(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		if errors.Is(err, errRequested) {
-			r.request()
+		if asked := (*requestError)(nil); errors.As(err, &asked) {
+			r.take(asked.request)
 			continue
 		}
-		if r.board.hasMoved() {
-			backoff = firstBackoff
-		}
-		r.board.failed(err, time.Now())
-		r.board.state(Retrying)
+		pause := r.failures.next(err, r.board.hasMoved())
+		r.board.failed(err, time.Now(), pause)
 		r.forced = forces(err, r.forced)
-		r.log.Error("session ended", "error", err, "retry_in", backoff.String())
-		if wait(ctx, backoff) != nil {
+		r.log.Error("session ended", "error", err, "retry_in", pause.String())
+		if r.pause(ctx, pause) != nil {
 			break
 		}
-		backoff = min(2*backoff, lastBackoff)
 	}
+	beside.Wait()
 	r.log.Info("stopped", "lsn", r.Status(time.Now()).LSN)
 	return r.redis.Close()
+}
+
+// pause waits before the next session. A request of an operator ends it.
+func (r *Replicator) pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case q := <-r.requests:
+		q.answer <- nil
+		r.take(q)
+	case <-ctx.Done():
+	}
+	return ctx.Err()
 }
 
 // forces says which errors the next session can only answer with a rebuild.
@@ -101,180 +113,55 @@ func forces(err error, before Reason) Reason {
 		return Evicted
 	case errors.Is(err, errForgot):
 		return PrimaryForgot
+	case errors.Is(err, errPublication):
+		return PublicationChanged
 	}
 	return before
 }
 
-// withdraw takes the checkpoint away from readers at once: the data under it is not what it says. That
-// of a successor, who carries another token, stays.
-func (r *Replicator) withdraw(ctx context.Context, token string) {
-	if err := remove(ctx, r.redis, readmodel.CheckpointKey, token, ""); err != nil {
-		r.log.Error("a checkpoint that is not true is still there", "error", err)
-	}
+const (
+	firstBackoff = 50 * time.Millisecond
+	lastBackoff  = 3 * time.Second // P9: a takeover has 10 s
+	// A rebuild that fails again for the same reason costs the primary a whole copy each time.
+	firstRebuildBackoff = time.Second
+	lastRebuildBackoff  = 5 * time.Minute
+	noRoomBackoff       = 10 * time.Second // it is noticed before anything is copied
+)
+
+// failures says how long to wait after a session. A rebuild that fails for the same reason again and again is
+// tried ever more seldom. Anything else is tried again soon, because another server may have taken over.
+type failures struct {
+	backoff  time.Duration
+	kind     string // of the failed rebuild
+	rebuilds int
 }
 
-// session connects, waits for the lock, decides, and replicates until the first error.
-func (r *Replicator) session(ctx context.Context) error {
-	r.board.state(Starting)
-	c, err := openControl(ctx, r.primaryURL)
-	if err != nil {
-		return err
+// next is the pause after an error. Progress, which is a transaction that was applied, begins anew.
+func (f *failures) next(err error, progress bool) time.Duration {
+	if progress {
+		*f = failures{}
 	}
-	defer c.close()
-	if err := c.lock(ctx, r.waiting()); err != nil {
-		return err
+	kind := errorKind(err)
+	switch {
+	case errors.Is(err, errNoRoom):
+		return noRoomBackoff
+	case errors.Is(err, errNoRoomForTwo):
+		return firstBackoff
+	case !errors.Is(err, errRebuild) || passing(kind):
+		f.backoff = min(max(2*f.backoff, firstBackoff), lastBackoff)
+		return f.backoff
+	case kind != f.kind:
+		f.kind, f.rebuilds = kind, 0
 	}
-	r.board.state(Starting)
-	if err := r.redisWhole(ctx); err != nil {
-		return err
-	}
-	if err := wal.CheckPublication(ctx, c.conn); err != nil {
-		return err
-	}
-	stream, err := wal.Connect(ctx, r.primaryURL)
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
-	r.takeRequest()
-	s, err := r.inspect(ctx, c, stream)
-	if err != nil {
-		return err
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.watch(ctx, c) })
-	g.Go(func() error { return r.follow(ctx, stream, s) })
-	return g.Wait()
+	f.rebuilds++
+	return min(firstRebuildBackoff<<min(f.rebuilds-1, 20), lastRebuildBackoff)
 }
 
-func (r *Replicator) waiting() func() {
-	told := false
-	return func() {
-		if !told {
-			r.log.Info("another replicator holds the lock, waiting")
-			r.board.state(Waiting)
-		}
-		told = true
+// passing says whether an error of a rebuild is one of its time and not of what is rebuilt.
+func passing(kind string) bool {
+	switch kind {
+	case "connection", "fenced", "redis", "server", "newer_primary":
+		return true
 	}
+	return false
 }
-
-func (r *Replicator) inspect(ctx context.Context, c *control, stream *wal.Stream) (s state, err error) {
-	s.forced = r.forced
-	if s.stored, err = r.redis.Get(ctx, readmodel.CheckpointKey).Result(); err != nil && !errors.Is(err, redis.Nil) {
-		return s, fmt.Errorf("redis checkpoint: %w", err)
-	}
-	if s.mark, err = r.redis.Get(ctx, readmodel.RebuildKey).Result(); err != nil && !errors.Is(err, redis.Nil) {
-		return s, fmt.Errorf("redis mark: %w", err)
-	}
-	if s.slots, err = wal.Slots(ctx, c.conn); err != nil {
-		return s, err
-	}
-	if s.system, err = stream.Identify(ctx); err != nil {
-		return s, err
-	}
-	cp := s.checkpoint()
-	if cp == nil {
-		return s, nil
-	}
-	if slot := s.slot(cp.Slot); slot != nil && slot.ActivePID != 0 {
-		r.log.Warn("ending the walsender that a former replicator left", "pid", slot.ActivePID, "slot", slot.Name)
-		return s, wal.Terminate(ctx, c.conn, slot.ActivePID)
-	}
-	return s, nil
-}
-
-// watch writes the probe every second, which also keeps the lock's session alive, and looks at the
-// slot and at Redis.
-func (r *Replicator) watch(ctx context.Context, c *control) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		p, err := c.probe(ctx)
-		if err != nil {
-			return err
-		}
-		r.noticed(p)
-		if err := r.redisFit(ctx); err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-r.requests:
-			return errRequested
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func (r *Replicator) noticed(p positions) {
-	var retained int64
-	r.board.update(func() {
-		r.board.flushed = p.flushed
-		for _, s := range p.slots {
-			if s.Name == r.board.checkpoint.Slot {
-				retained = s.RetainedBytes
-			}
-		}
-		r.board.status.RetainedBytes = retained
-	})
-	r.metrics.retained.Set(float64(retained))
-}
-
-// follow replicates and, while the lock is still held, undoes what must not stay after an error.
-func (r *Replicator) follow(ctx context.Context, stream *wal.Stream, s state) error {
-	token, reason := uuid.NewString()[:8], decide(s)
-	err := r.replicate(ctx, stream, s, reason, token)
-	undo := context.WithoutCancel(ctx)
-	if errors.Is(err, errTorn) || errors.Is(err, errForgot) {
-		r.withdraw(undo, token)
-	}
-	if isFull(err) {
-		err = errors.Join(err, r.makeRoom(undo, s, token, reason != Resume))
-	}
-	return err
-}
-
-// replicate resumes or rebuilds, then streams.
-func (r *Replicator) replicate(ctx context.Context, stream *wal.Stream, s state, reason Reason, token string) error {
-	guard, cp, err := r.claim(ctx, s, reason, token)
-	if err != nil {
-		return err
-	}
-	if reason != Resume {
-		guard, cp, err = r.rebuild(ctx, stream, s, reason, guard, token)
-		if err != nil {
-			return fmt.Errorf("rebuild: %w", err)
-		}
-		r.forced = Resume
-	} else {
-		r.log.Info("resuming", "lsn", cp.LSN.String(), "slot", cp.Slot, "epoch", cp.Epoch, "applying", cp.Applying)
-	}
-	return r.stream(ctx, stream, guard, cp, s)
-}
-
-// claim puts this session's token into the checkpoint, if there is one, which fences off whoever wrote
-// it before; a checkpoint whose epoch must not be served during the rebuild is taken away, which does the
-// same. The returned flusher guards the checkpoint, missing or not.
-func (r *Replicator) claim(ctx context.Context, s state, reason Reason, token string) (*flusher, readmodel.Checkpoint, error) {
-	f, err := arm(ctx, r.redis, readmodel.CheckpointKey, s.stored)
-	if err != nil {
-		return nil, readmodel.Checkpoint{}, err
-	}
-	cp := s.checkpoint()
-	if cp == nil {
-		return f, readmodel.Checkpoint{}, nil
-	}
-	cp.Token = token
-	value := cp.String()
-	if !reason.keepsServing() {
-		value, *cp = "", readmodel.Checkpoint{}
-	}
-	if err := f.write(value, nothing); err != nil {
-		return nil, *cp, errors.Join(err, f.close())
-	}
-	r.board.applied(*cp)
-	return f, *cp, nil
-}
-
-func nothing(*resp.Commands) {}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
@@ -37,12 +36,13 @@ func (p *parcel) isFull() bool {
 
 // loader reads a snapshot over several connections and hands the read model over in parcels.
 type loader struct {
-	url, snapshot string
-	epoch         readmodel.Epoch
-	full, free    chan *parcel
-	jobs          chan job
-	known         map[int64]struct{} // the raffles: the sets of others get no sentinels
-	replace       bool               // what is there already; and no set gets a sentinel
+	server     wal.Server
+	snapshot   string
+	epoch      readmodel.Epoch
+	full, free chan *parcel
+	jobs       chan job
+	known      map[int64]struct{} // the raffles: the sets of others get no sentinels
+	replace    bool               // what is there already; and no set gets a sentinel
 
 	mu       sync.Mutex
 	poisoned []poison // what was left out
@@ -58,8 +58,8 @@ type reading struct {
 	parcel *parcel
 }
 
-func newLoader(url, snapshot string, e readmodel.Epoch) *loader {
-	l := &loader{url: url, snapshot: snapshot, epoch: e, jobs: make(chan job), known: make(map[int64]struct{}),
+func newLoader(server wal.Server, snapshot string, e readmodel.Epoch) *loader {
+	l := &loader{server: server, snapshot: snapshot, epoch: e, jobs: make(chan job), known: make(map[int64]struct{}),
 		full: make(chan *parcel, parcels), free: make(chan *parcel, parcels)}
 	for range parcels {
 		l.free <- &parcel{}
@@ -136,15 +136,11 @@ func (l *loader) work(ctx context.Context, r *reading) error {
 
 // read opens a connection within the snapshot.
 func (l *loader) read(ctx context.Context, do job) (err error) {
-	conn, err := pgx.Connect(ctx, l.url)
+	conn, err := l.server.Open(ctx, map[string]string{"application_name": "replicator-copy"})
 	if err != nil {
-		return fmt.Errorf("snapshot connection: %w", err)
+		return fmt.Errorf("snapshot: %w", err)
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		err = errors.Join(err, conn.Close(ctx))
-	}()
+	defer func() { err = errors.Join(err, wal.Close(conn)) }()
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
@@ -153,7 +149,7 @@ func (l *loader) read(ctx context.Context, do job) (err error) {
 	if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+l.snapshot+"'"); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
-	if _, err := tx.Exec(ctx, "SET LOCAL work_mem = '64MB'; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil {
+	if _, err := tx.Exec(ctx, "SET LOCAL work_mem = '64MB'"); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
 	r := &reading{loader: l, tx: tx}

@@ -4,60 +4,94 @@ import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// dropLeftovers drops our slots that nobody uses, except for the named one: what interrupted rebuilds
-// and former epochs left behind.
-func dropLeftovers(ctx context.Context, q wal.Querier, except string) error {
+// dropLeftovers drops the slots of epochs before the given one that nobody uses, except for the named one: what
+// former epochs and interrupted rebuilds left behind. Epochs only rise, so a replicator that was stopped and
+// wakes up can't name the slot of its successor. It says whether none is left.
+func (r *Replicator) dropLeftovers(ctx context.Context, q wal.Querier, except string, before readmodel.Epoch) (done bool, err error) {
 	slots, err := wal.Slots(ctx, q)
 	if err != nil {
-		return err
+		return false, err
 	}
+	done = true
 	for _, s := range slots {
-		if s.Name == except || s.ActivePID != 0 {
+		e := wal.SlotEpoch(s.Name)
+		if s.Name == except || e == 0 || e >= before {
+			continue
+		}
+		if s.ActivePID != 0 {
+			done = false
 			continue
 		}
 		if err := wal.Drop(ctx, q, s.Name); err != nil {
-			return err
+			return false, err
 		}
+		r.log.Info("dropped the slot of a former epoch", "slot", s.Name, "retained_bytes", s.RetainedBytes)
 	}
-	return nil
+	return done, nil
 }
 
-func (r *Replicator) withConn(ctx context.Context, do func(context.Context, *pgx.Conn) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, r.primaryURL)
+func (r *Replicator) drop(ctx context.Context, node wal.Node, slot string) error {
+	conn, err := node.Open(ctx, nil)
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
-	return do(ctx, conn)
+	defer wal.Close(conn)
+	return wal.Drop(ctx, conn, slot)
 }
 
-func (r *Replicator) drop(ctx context.Context, slot string) error {
-	return r.withConn(ctx, func(ctx context.Context, conn *pgx.Conn) error { return wal.Drop(ctx, conn, slot) })
-}
+const (
+	tidyPause = 10 * time.Millisecond // spreads the removal of old keys: about 50,000 keys a second
+	tidyAgain = 5 * time.Second
+)
 
-// tidyPause spreads the removal of old keys: about 50,000 keys a second.
-const tidyPause = 10 * time.Millisecond
-
-// tidy removes the slots and keys of other epochs than the served one. What fails is left to the next
-// session.
-func (r *Replicator) tidy(ctx context.Context, cp readmodel.Checkpoint) {
-	err := r.withConn(ctx, func(ctx context.Context, conn *pgx.Conn) error { return dropLeftovers(ctx, conn, cp.Slot) })
-	if err != nil && ctx.Err() == nil {
-		r.log.Warn("old slots are left", "error", err)
+// tidy removes the slots and keys of other epochs than the served one, and tries again until that is done. The
+// rebuild that an interrupted session began is among them: without its mark it can't go on.
+func (r *Replicator) tidy(ctx context.Context, node wal.Node, cp readmodel.Checkpoint, mark string) {
+	before := max(cp.Epoch, markEpoch(mark)+1)
+	for slots, keys := false, false; !slots || !keys; {
+		var err error
+		if !slots {
+			if slots, err = r.tidySlots(ctx, node, cp, before, mark); err != nil && ctx.Err() == nil {
+				r.log.Warn("old slots are left for now", "error", err)
+			}
+		}
+		if !keys {
+			keys = r.tidyKeys(ctx, cp)
+		}
+		if (!slots || !keys) && wait(ctx, tidyAgain) != nil {
+			return
+		}
 	}
+}
+
+func (r *Replicator) tidySlots(ctx context.Context, node wal.Node, cp readmodel.Checkpoint, before readmodel.Epoch, mark string) (bool, error) {
+	if mark != "" {
+		if err := remove(ctx, r.redis, readmodel.RebuildKey, noToken, mark); err != nil {
+			return false, err
+		}
+	}
+	conn, err := node.Open(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	defer wal.Close(conn)
+	return r.dropLeftovers(ctx, conn, cp.Slot, before)
+}
+
+// noToken is part of no guard.
+const noToken = "\x00"
+
+func (r *Replicator) tidyKeys(ctx context.Context, cp readmodel.Checkpoint) bool {
 	n, err := sweep(ctx, r.redis, readmodel.CheckpointKey, cp.Token, epochs{cp.Epoch: true}, tidyPause)
 	if err != nil && ctx.Err() == nil {
-		r.log.Warn("old keys are left", "error", err)
+		r.log.Warn("old keys are left for now", "error", err)
 	}
 	if n > 0 {
 		r.log.Info("removed the keys of other epochs", "keys", n)
 	}
+	return err == nil
 }

@@ -9,10 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
 // Limits of one slice of the background comparison, and its rate: the slot and the snapshot are there for
@@ -23,6 +23,7 @@ const (
 	sliceRate    = 200_000 // rows or members a second
 	sliceDetails = 20
 	sliceTime    = 5 * time.Minute
+	nextTime     = 10 * time.Second
 )
 
 // State is what the background comparison says about itself.
@@ -130,11 +131,13 @@ func (b *Background) slice(ctx context.Context) error {
 
 // next is the scope after the last one: so many raffles, but not many more bids.
 func (b *Background) next(ctx context.Context) (Scope, error) {
-	conn, err := pgx.Connect(ctx, b.verifier.primaryURL)
+	ctx, cancel := context.WithTimeout(ctx, nextTime)
+	defer cancel()
+	conn, err := wal.Open(ctx, b.verifier.primaryURL, nil)
 	if err != nil {
 		return Scope{}, fmt.Errorf("next raffles: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer wal.Close(conn)
 	scope := Scope{After: b.after}
 	err = conn.QueryRow(ctx, `SELECT least(
 			coalesce((SELECT id FROM raffles WHERE id > $1 ORDER BY id OFFSET $2 LIMIT 1), $4),

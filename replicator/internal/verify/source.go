@@ -28,7 +28,21 @@ type source struct {
 
 // openSource reads the model's rows and begins to follow. told is called with the rows read so far.
 func openSource(ctx context.Context, url string, m *model, limit *rate.Limiter, told func(done, total int64)) (_ *source, err error) {
-	stream, snapshot, err := wal.Temporary(ctx, url)
+	servers, err := wal.Servers(url)
+	if err != nil {
+		return nil, err
+	}
+	node, err := wal.Find(ctx, servers, 0)
+	if err != nil {
+		return nil, err
+	}
+	session := ctx
+	ctx, stop, err := node.WhileAnswers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	stream, snapshot, err := node.Temporary(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -38,15 +52,13 @@ func openSource(ctx context.Context, url string, m *model, limit *rate.Limiter, 
 			stream.Close()
 		}
 	}()
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := node.Open(ctx, map[string]string{"application_name": "replicator-verify"})
 	if err != nil {
-		return nil, fmt.Errorf("snapshot connection: %w", err)
+		return nil, err
 	}
-	if s.rows, err = load(ctx, conn, snapshot, m, limit, told); err != nil {
-		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
-	}
-	if err := conn.Close(ctx); err != nil {
-		return nil, fmt.Errorf("snapshot connection: %w", err)
+	s.rows, err = load(ctx, conn, snapshot, m, limit, told)
+	if err = errors.Join(err, wal.Close(conn)); err != nil {
+		return nil, err
 	}
 	if s.system, err = stream.Identify(ctx); err != nil {
 		return nil, err
@@ -54,7 +66,7 @@ func openSource(ctx context.Context, url string, m *model, limit *rate.Limiter, 
 	if err := stream.Start(ctx, snapshot.Slot, snapshot.LSN); err != nil {
 		return nil, err
 	}
-	s.follow(ctx, stream)
+	s.follow(session, stream)
 	return s, nil
 }
 
@@ -83,6 +95,7 @@ func (s *source) close() {
 const (
 	statusEvery = time.Second          // well within wal_sender_timeout
 	askEvery    = 5 * time.Millisecond // while somebody waits
+	silentAfter = 8 * time.Second
 )
 
 // report tells the server how far the model is, which lets it remove WAL, and asks for its position as
@@ -95,8 +108,12 @@ func (s *source) report(ctx context.Context, stream *wal.Stream) error {
 		at, hungry := s.waiting()
 		if now := time.Now(); hungry || now.Sub(told) >= statusEvery {
 			told = now
-			if err := stream.Status(at, hungry); err != nil {
+			if err := stream.Status(at, hungry || stream.Waiting() > statusEvery); err != nil {
 				return err
+			}
+			// Each second asks for an answer, so that a silent server is noticed.
+			if stream.Waiting() > silentAfter {
+				return fmt.Errorf("the server has sent nothing for %s", silentAfter)
 			}
 		}
 		select {
@@ -110,8 +127,7 @@ func (s *source) report(ctx context.Context, stream *wal.Stream) error {
 // load fills the model from the snapshot.
 func load(ctx context.Context, conn *pgx.Conn, snapshot wal.Snapshot, m *model, limit *rate.Limiter, told func(done, total int64)) (int64, error) {
 	// A name that the server made: hexadecimal digits and hyphens.
-	_, err := conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '"+snapshot.Name+"'; "+
-		"SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+	_, err := conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '"+snapshot.Name+"'")
 	if err != nil {
 		return 0, fmt.Errorf("snapshot: %w", err)
 	}

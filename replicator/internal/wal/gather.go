@@ -2,6 +2,7 @@ package wal
 
 import (
 	"io"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,19 @@ type gatherer struct {
 	from  io.Reader
 	small int
 	since time.Time
+	began atomic.Int64 // when the read that is under way began (as in clock); 0: none is
+}
+
+// clock is monotonic.
+var clock = time.Now()
+
+// waiting is how long the read that is under way takes already.
+func (g *gatherer) waiting(now time.Time) time.Duration {
+	began := g.began.Load()
+	if began == 0 {
+		return 0
+	}
+	return now.Sub(clock) - time.Duration(began)
 }
 
 func (g *gatherer) Read(p []byte) (int, error) {
@@ -28,7 +42,9 @@ func (g *gatherer) Read(p []byte) (int, error) {
 			<-time.After(rest)
 		}
 	}
+	g.began.Store(max(int64(time.Since(clock)), 1))
 	n, err := g.from.Read(p)
+	g.began.Store(0)
 	switch {
 	case n >= smallRead:
 		g.small = 0

@@ -13,9 +13,6 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
-
-	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
 // Stream is the replication connection. One goroutine receives; status updates may come from others.
@@ -23,6 +20,7 @@ import (
 // two goroutines: whoever wants to stop the receiver closes the stream.
 type Stream struct {
 	conn    *pgconn.PgConn
+	network *gatherer
 	writing sync.Mutex
 	closing sync.Once
 }
@@ -37,39 +35,40 @@ type System struct {
 // readBuffer is the size of one read: the walsender writes message by message.
 const readBuffer = 64 << 10
 
-// Connect opens the replication connection to the primary.
-func Connect(ctx context.Context, url string) (*Stream, error) {
-	return connect(ctx, url, map[string]string{"application_name": "replicator"})
-}
-
-func connect(ctx context.Context, url string, params map[string]string) (*Stream, error) {
-	config, err := pgconn.ParseConfig(url)
-	if err != nil {
-		return nil, fmt.Errorf("primary URL: %w", err)
-	}
+// Stream opens a replication connection.
+func (s Server) Stream(ctx context.Context, params map[string]string) (*Stream, error) {
+	config := s.config.Config.Copy()
 	for name, value := range map[string]string{
-		"replication": "database",
+		"application_name": "replicator", "replication": "database",
 		// A walsender of a stopped or lost replicator frees the slot within this time.
 		"wal_sender_timeout": "5s",
 		"DateStyle":          "ISO", "TimeZone": "UTC",
-		// An exported snapshot is an idle transaction for as long as the copy takes to begin.
-		"idle_in_transaction_session_timeout": "0", "idle_session_timeout": "0", "statement_timeout": "0",
 	} {
 		config.RuntimeParams[name] = value
 	}
 	maps.Copy(config.RuntimeParams, params)
+	stream := &Stream{}
 	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
-		return pgproto3.NewFrontend(bufio.NewReaderSize(&gatherer{from: r}, readBuffer), w)
+		stream.network = &gatherer{from: r}
+		return pgproto3.NewFrontend(bufio.NewReaderSize(stream.network, readBuffer), w)
 	}
-	conn, err := pgconn.ConnectConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("replication connection: %w", err)
+	var err error
+	if stream.conn, err = pgconn.ConnectConfig(ctx, config); err != nil {
+		return nil, fmt.Errorf("replication connection to %s: %w", s, err)
 	}
-	return &Stream{conn: conn}, nil
+	return stream, nil
 }
+
+// PID is the process id of the walsender.
+func (s *Stream) PID() uint32 { return s.conn.PID() }
+
+// Waiting is how long the receiver has been waiting for the server to send anything; 0 while it is at work.
+func (s *Stream) Waiting() time.Duration { return s.network.waiting(time.Now()) }
 
 // Identify asks which system and timeline this is and how far its log is flushed.
 func (s *Stream) Identify(ctx context.Context) (System, error) {
+	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
+	defer cancel()
 	r, err := pglogrepl.IdentifySystem(ctx, s.conn)
 	if err != nil {
 		return System{}, fmt.Errorf("identify system: %w", err)
@@ -84,6 +83,12 @@ func (s *Stream) Identify(ctx context.Context) (System, error) {
 // Start begins to stream what was committed after a position. Servers older than 14 know neither
 // binary nor messages; the second is needed.
 func (s *Stream) Start(ctx context.Context, slot string, from LSN) error {
+	// A slot that much WAL has to be read for takes long to begin, but not before the server has answered.
+	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
+	defer cancel()
+	if err := s.exec(ctx, "SET lock_timeout = 0"); err != nil {
+		return err
+	}
 	err := pglogrepl.StartReplication(ctx, s.conn, slot, pglogrepl.LSN(from), pglogrepl.StartReplicationOptions{
 		Mode: pglogrepl.LogicalReplication,
 		PluginArgs: []string{
@@ -159,16 +164,4 @@ func (s *Stream) Close() {
 		// The error says that the connection is gone already, which is what is wanted.
 		_ = s.conn.Conn().Close()
 	})
-}
-
-// CreateSlot makes the slot of an epoch and exports the snapshot of its consistent point, which lives
-// until this connection is used again or ends.
-func (s *Stream) CreateSlot(ctx context.Context, e readmodel.Epoch) (snapshot string, consistent LSN, err error) {
-	r, err := pglogrepl.CreateReplicationSlot(ctx, s.conn, SlotName(e), "pgoutput",
-		pglogrepl.CreateReplicationSlotOptions{Mode: pglogrepl.LogicalReplication, SnapshotAction: "EXPORT_SNAPSHOT"})
-	if err != nil {
-		return "", 0, fmt.Errorf("create slot %s: %w", SlotName(e), err)
-	}
-	consistent, err = lsn.Parse(r.ConsistentPoint)
-	return r.SnapshotName, consistent, err
 }

@@ -31,7 +31,20 @@ type Snapshot struct {
 // Temporary opens a replication connection with a slot of its own, which ends with the connection. The
 // stream from the snapshot's position on carries everything that was committed after the snapshot.
 func Temporary(ctx context.Context, url string) (*Stream, Snapshot, error) {
-	s, err := connect(ctx, url, map[string]string{
+	servers, err := Servers(url)
+	if err != nil {
+		return nil, Snapshot{}, slotError(err)
+	}
+	node, err := Find(ctx, servers, 0)
+	if err != nil {
+		return nil, Snapshot{}, slotError(err)
+	}
+	return node.Temporary(ctx)
+}
+
+// Temporary is the function Temporary on a server that is known.
+func (s Server) Temporary(ctx context.Context) (*Stream, Snapshot, error) {
+	stream, err := s.Stream(ctx, map[string]string{
 		"application_name": "replicator-verify", "lock_timeout": fmt.Sprint(slotPatience.Milliseconds()),
 	})
 	if err != nil {
@@ -40,17 +53,17 @@ func Temporary(ctx context.Context, url string) (*Stream, Snapshot, error) {
 	snapshot := Snapshot{Slot: "verify_" + uuid.NewString()[:8]}
 	ctx, cancel := context.WithTimeout(ctx, 2*slotPatience)
 	defer cancel()
-	r, err := pglogrepl.CreateReplicationSlot(ctx, s.conn, snapshot.Slot, "pgoutput", pglogrepl.CreateReplicationSlotOptions{
+	r, err := pglogrepl.CreateReplicationSlot(ctx, stream.conn, snapshot.Slot, "pgoutput", pglogrepl.CreateReplicationSlotOptions{
 		Temporary: true, Mode: pglogrepl.LogicalReplication, SnapshotAction: "EXPORT_SNAPSHOT"})
 	if err == nil {
 		snapshot.Name = r.SnapshotName
 		snapshot.LSN, err = lsn.Parse(r.ConsistentPoint)
 	}
 	if err != nil {
-		s.Close()
+		stream.Close()
 		return nil, Snapshot{}, slotError(err)
 	}
-	return s, snapshot, nil
+	return stream, snapshot, nil
 }
 
 func slotError(err error) error {

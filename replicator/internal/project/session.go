@@ -1,0 +1,313 @@
+package project
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+var (
+	// errServer says that connections which must be to one server are not.
+	errServer = errors.New("the address of the primary leads to different servers")
+	// errNewer ends a session because of a promotion elsewhere.
+	errNewer = errors.New("another server has become the primary")
+	// errPublication says that rows may be missing in the stream (P11).
+	errPublication = errors.New("the publication has changed")
+	// errSlotLost ends a rebuild whose slot the server has given up.
+	errSlotLost = errors.New("the server has given the slot up: raise max_slot_wal_keep_size")
+	// errSetUp ends what comes before the stream if it takes too long (P13).
+	errSetUp = errors.New("a server did not answer in time")
+)
+
+// setUpTime bounds what a session does before and after it waits for the lock.
+const setUpTime = 10 * time.Second
+
+// within runs a step of the set-up.
+func within(ctx context.Context, d time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, d, errSetUp)
+	defer cancel()
+	err := do(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), errSetUp) {
+		err = fmt.Errorf("%w: %w", errSetUp, err)
+	}
+	return err
+}
+
+// session connects to the primary, waits for the lock, decides, and replicates until the first error.
+func (r *Replicator) session(ctx context.Context) error {
+	r.board.state(Starting)
+	var c *control
+	err := within(ctx, setUpTime, func(ctx context.Context) (err error) { c, err = r.reach(ctx); return err })
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	if err := c.lock(ctx, r.waiting(c.node)); err != nil {
+		return err
+	}
+	r.board.state(Starting)
+	var stream *wal.Stream
+	var s state
+	err = within(ctx, setUpTime, func(ctx context.Context) (err error) { stream, s, err = r.prepare(ctx, c); return err })
+	if stream != nil {
+		defer stream.Close()
+	}
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.watch(ctx, c, s) })
+	g.Go(func() error { return r.follow(ctx, c, stream, s) })
+	return g.Wait()
+}
+
+// reach finds the primary and connects to it. Of several systems, that of the read model is preferred.
+func (r *Replicator) reach(ctx context.Context) (*control, error) {
+	var preferred uint64
+	if stored, err := r.redis.Get(ctx, readmodel.CheckpointKey).Result(); err == nil {
+		if cp, err := readmodel.ParseCheckpoint(stored); err == nil {
+			preferred = cp.SystemID
+		}
+	}
+	node, err := wal.Find(ctx, r.servers, preferred)
+	if err != nil {
+		return nil, err
+	}
+	return openControl(ctx, node)
+}
+
+// waiting is called while another replicator holds the lock of a node. It ends the wait if the primary is
+// elsewhere by now. What an operator asked of this replicator is for the other one to do.
+func (r *Replicator) waiting(node wal.Node) func() error {
+	told := false
+	return func() error {
+		if !told {
+			r.log.Info("another replicator holds the lock, waiting", "primary", node.String())
+			r.board.state(Waiting)
+			r.forget()
+		}
+		told = true
+		return r.newer(node.System, node.Timeline)
+	}
+}
+
+// newer returns an error if another server is the primary of a later timeline.
+func (r *Replicator) newer(system uint64, timeline uint32) error {
+	if node, ok := r.observer.Newer(system, timeline, time.Now()); ok {
+		return fmt.Errorf("%w: %s is on timeline %d", errNewer, node, node.Timeline)
+	}
+	return nil
+}
+
+// prepare opens the stream and learns everything that the decision depends on.
+func (r *Replicator) prepare(ctx context.Context, c *control) (stream *wal.Stream, s state, err error) {
+	if err := r.redisWhole(ctx); err != nil {
+		return nil, s, err
+	}
+	if stream, err = c.node.Stream(ctx, nil); err != nil {
+		return nil, s, err
+	}
+	r.takeRequest()
+	s, err = r.inspect(ctx, c, stream)
+	return stream, s, err
+}
+
+func (r *Replicator) inspect(ctx context.Context, c *control, stream *wal.Stream) (s state, err error) {
+	s.forced, s.node = r.forced, c.node
+	if s.stored, err = r.redis.Get(ctx, readmodel.CheckpointKey).Result(); err != nil && !errors.Is(err, redis.Nil) {
+		return s, fmt.Errorf("redis checkpoint: %w", err)
+	}
+	if s.mark, err = r.redis.Get(ctx, readmodel.RebuildKey).Result(); err != nil && !errors.Is(err, redis.Nil) {
+		return s, fmt.Errorf("redis mark: %w", err)
+	}
+	if s.system, err = stream.Identify(ctx); err != nil {
+		return s, err
+	}
+	if err := c.leadsTo(ctx, stream, s.system); err != nil {
+		return s, err
+	}
+	if err := s.stale(); err != nil && !r.older {
+		return s, err
+	}
+	if s.history, err = stream.History(ctx, s.system.Timeline); err != nil {
+		return s, err
+	}
+	if s.published, err = wal.ReadPublished(ctx, c.conn); err != nil {
+		return s, err
+	}
+	if s.slots, err = wal.Slots(ctx, c.conn); err != nil {
+		return s, err
+	}
+	return s, r.inspectCheckpoint(ctx, c, &s)
+}
+
+// inspectCheckpoint looks at what the checkpoint names.
+func (r *Replicator) inspectCheckpoint(ctx context.Context, c *control, s *state) (err error) {
+	cp := s.checkpoint()
+	if cp == nil || cp.SystemID != s.system.ID {
+		return nil
+	}
+	if s.memory, err = remember(ctx, c.conn, *cp); err != nil {
+		return err
+	}
+	if slot := s.slot(cp.Slot); slot != nil && slot.ActivePID != 0 {
+		r.log.Warn("ending the walsender that a former replicator left", "pid", slot.ActivePID, "slot", slot.Name)
+		return wal.Terminate(ctx, c.conn, slot.ActivePID)
+	}
+	return nil
+}
+
+// watch keeps the lock's session alive, and looks every second at the slots, at what is published, at the
+// other servers and at Redis.
+func (r *Replicator) watch(ctx context.Context, c *control, s state) error {
+	limit, err := wal.KeepLimit(ctx, c.conn)
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		p, err := c.tick(ctx)
+		if err != nil {
+			return err
+		}
+		if p.published.Fingerprint != s.published.Fingerprint {
+			return errPublication
+		}
+		if err := r.noticed(p, limit); err != nil {
+			return err
+		}
+		if err := r.newer(s.system.ID, s.system.Timeline); err != nil {
+			return err
+		}
+		if err := r.redisFit(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case q := <-r.requests:
+			if err := r.consent(ctx, c, q); err == nil {
+				return &requestError{q}
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// consent answers a request: what goes on is given up only for a copy that has room.
+func (r *Replicator) consent(ctx context.Context, c *control, q request) error {
+	m, err := r.room(ctx, c.conn)
+	if err == nil {
+		err = m.check(true, Requested)
+	}
+	q.answer <- err
+	return err
+}
+
+// noticed notes how much WAL is kept for the slot that is used: that of a rebuild, which nobody reads until the
+// copy is done, or that of the checkpoint.
+func (r *Replicator) noticed(p positions, limit int64) error {
+	slot, rebuilding := r.board.slot(p.flushed)
+	for _, s := range p.slots {
+		if s.Name != slot {
+			continue
+		}
+		r.board.update(func() { r.board.status.RetainedBytes = s.RetainedBytes })
+		r.metrics.retained.Set(float64(s.RetainedBytes))
+		if rebuilding && s.Lost {
+			return fmt.Errorf("rebuild: slot %s: %w", s.Name, errSlotLost)
+		}
+		if rebuilding && limit > 0 && s.RetainedBytes > limit/2 && r.board.warnOnce() {
+			r.log.Warn("the rebuild has used more than half of what the server keeps for a slot: it fails if it uses all",
+				"slot", s.Name, "retained_bytes", s.RetainedBytes, "max_slot_wal_keep_size", limit)
+		}
+	}
+	return nil
+}
+
+// follow replicates and, while the lock is still held, undoes what must not stay after an error.
+func (r *Replicator) follow(ctx context.Context, c *control, stream *wal.Stream, s state) error {
+	token, reason := uuid.NewString()[:8], decide(s)
+	err := r.replicate(ctx, c, stream, s, reason, token)
+	undo := context.WithoutCancel(ctx)
+	// What ended the session may have been found by the watch.
+	if cause := context.Cause(ctx); cause != nil && untrue(cause) || untrue(err) {
+		r.withdraw(undo, token)
+	}
+	if isFull(err) || errors.Is(err, errNoRoomForTwo) {
+		err = errors.Join(err, r.makeRoom(undo, s, token, reason != Resume))
+	}
+	return err
+}
+
+// untrue says whether an error means that the data in Redis are not what the checkpoint says.
+func untrue(err error) bool {
+	return errors.Is(err, errTorn) || errors.Is(err, errForgot) || errors.Is(err, errPublication) || errors.Is(err, errEvicted)
+}
+
+// withdraw takes the checkpoint away from readers at once: the data under it is not what it says. That
+// of a successor, who carries another token, stays.
+func (r *Replicator) withdraw(ctx context.Context, token string) {
+	if err := remove(ctx, r.redis, readmodel.CheckpointKey, token, ""); err != nil {
+		r.log.Error("a checkpoint that is not true is still there", "error", err)
+	}
+	r.board.applied(readmodel.Checkpoint{})
+}
+
+// replicate resumes or rebuilds, then streams.
+func (r *Replicator) replicate(ctx context.Context, c *control, stream *wal.Stream, s state, reason Reason, token string) error {
+	guard, cp, err := r.claim(ctx, s, reason, token)
+	if err != nil {
+		return err
+	}
+	if reason != Resume {
+		guard, cp, err = r.rebuild(ctx, c, stream, s, reason, guard, token)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errRebuild, err)
+		}
+		r.forced, r.older = Resume, false
+	} else {
+		r.log.Info("resuming", "lsn", lsn.Position{Timeline: cp.Timeline, LSN: cp.LSN}.String(), "slot", cp.Slot, "epoch", cp.Epoch, "applying", cp.Applying)
+	}
+	return r.stream(ctx, stream, guard, cp, s)
+}
+
+// claim puts this session's token into the checkpoint, if there is one, which fences off whoever wrote
+// it before; a checkpoint whose epoch must not be served during the rebuild is taken away, which does the
+// same. The returned flusher guards the checkpoint, missing or not.
+func (r *Replicator) claim(ctx context.Context, s state, reason Reason, token string) (*flusher, readmodel.Checkpoint, error) {
+	f, err := arm(ctx, r.redis, readmodel.CheckpointKey, s.stored)
+	if err != nil {
+		return nil, readmodel.Checkpoint{}, err
+	}
+	cp := s.checkpoint()
+	if cp == nil {
+		return f, readmodel.Checkpoint{}, nil
+	}
+	cp.Token = token
+	if reason == Resume {
+		cp.Timeline = s.system.Timeline // a slot that survived a promotion goes on there
+	}
+	value := cp.String()
+	if !reason.keepsServing() {
+		value, *cp = "", readmodel.Checkpoint{}
+	}
+	if err := f.write(value, nothing); err != nil {
+		return nil, *cp, errors.Join(err, f.close())
+	}
+	r.board.applied(*cp)
+	return f, *cp, nil
+}
+
+func nothing(*resp.Commands) {}

@@ -1,0 +1,126 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Deadlines of every connection to PostgreSQL (P13). connectTime bounds a connection's whole beginning, with
+// TLS and login: a frozen server accepts the TCP connection and then answers nothing. AnswerTime is for a
+// short statement, whose context must have it.
+const (
+	connectTime = 2 * time.Second
+	AnswerTime  = 3 * time.Second
+)
+
+// A connection that is cut off without a word ends by itself: one that waits by its keepalives, one that
+// writes by TCP_USER_TIMEOUT, both within about 5 s (Linux manual, tcp(7)).
+const unacknowledged = 5 * time.Second
+
+var dialer = net.Dialer{
+	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interval: time.Second, Count: 3},
+	Control:         setUserTimeout,
+}
+
+// Server is one server that a connection string names.
+type Server struct{ config *pgx.ConnConfig }
+
+// Servers takes a connection string apart: a Server for each host and port, in order. Which of them takes
+// writes is for Find to say, so target_session_attrs is ignored.
+func Servers(url string) ([]Server, error) {
+	all, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("primary URL: %w", err)
+	}
+	bound(&all.Config)
+	// With sslmode=prefer a host comes twice, with TLS and without.
+	ways := append([]*pgconn.FallbackConfig{{Host: all.Host, Port: all.Port, TLSConfig: all.TLSConfig}}, all.Fallbacks...)
+	var servers []Server
+	for i, way := range ways {
+		if i > 0 && way.Host == ways[i-1].Host && way.Port == ways[i-1].Port {
+			last := servers[len(servers)-1].config
+			last.Fallbacks = append(last.Fallbacks, way)
+			continue
+		}
+		one := all.Copy()
+		one.Host, one.Port, one.TLSConfig, one.Fallbacks = way.Host, way.Port, way.TLSConfig, nil
+		servers = append(servers, Server{one})
+	}
+	return servers, nil
+}
+
+// String is host:port.
+func (s Server) String() string {
+	return net.JoinHostPort(s.config.Host, strconv.Itoa(int(s.config.Port)))
+}
+
+// Open opens an ordinary connection; params are settings of its session.
+func (s Server) Open(ctx context.Context, params map[string]string) (*pgx.Conn, error) {
+	config := s.config.Copy()
+	maps.Copy(config.RuntimeParams, params)
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", s, err)
+	}
+	return conn, nil
+}
+
+// Open opens an ordinary connection to the primary among the servers of a connection string.
+func Open(ctx context.Context, url string, params map[string]string) (*pgx.Conn, error) {
+	servers, err := Servers(url)
+	if err != nil {
+		return nil, err
+	}
+	node, err := Find(ctx, servers, 0)
+	if err != nil {
+		return nil, err
+	}
+	return node.Open(ctx, params)
+}
+
+// Close ends a connection, and waits for a server that does not answer a second at most.
+func Close(conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return conn.Close(ctx)
+}
+
+// bound gives a configuration the deadlines, and the session no limits but those that its owner sets.
+func bound(c *pgconn.Config) {
+	if c.ConnectTimeout <= 0 || c.ConnectTimeout > connectTime {
+		c.ConnectTimeout = connectTime
+	}
+	c.DialFunc = dialer.DialContext
+	c.ValidateConnect = nil
+	c.AfterConnect = liftLimits
+	for _, name := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"} {
+		c.RuntimeParams[name] = "0"
+	}
+}
+
+// liftLimits lifts a limit that older servers don't know: it would end a copy, and the transaction whose
+// snapshot is exported.
+func liftLimits(ctx context.Context, conn *pgconn.PgConn) error {
+	if major(conn) < 17 {
+		return nil
+	}
+	return conn.Exec(ctx, "SET transaction_timeout = 0").Close()
+}
+
+// major is the server's major version, 0 if the server hides it.
+func major(conn *pgconn.PgConn) int {
+	version := conn.ParameterStatus("server_version")
+	n, err := strconv.Atoi(version[:len(version)-len(strings.TrimLeft(version, "0123456789"))])
+	if err != nil {
+		return 0
+	}
+	return n
+}

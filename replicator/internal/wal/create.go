@@ -1,0 +1,99 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// createPatience is how long the server waits for one open transaction until it gives a slot up. It is a limit
+// of the server, because a client that only went away would leave a walsender behind that waits on.
+const createPatience = 10 * time.Second
+
+// CreateSlot makes the slot of an epoch and exports the snapshot of its consistent point, which lives until
+// this connection is used again or ends. It waits for all transactions that have written something, as long as
+// they take; Blockers says for which.
+func (s *Stream) CreateSlot(ctx context.Context, e readmodel.Epoch) (snapshot string, consistent LSN, err error) {
+	if err := s.exec(ctx, fmt.Sprintf("SET lock_timeout = %d", createPatience.Milliseconds())); err != nil {
+		return "", 0, err
+	}
+	for {
+		r, err := pglogrepl.ParseCreateReplicationSlot(s.conn.Exec(ctx, createSlot(e, major(s.conn))))
+		if HasCode(err, "55P03") && ctx.Err() == nil { // lock_not_available: nothing was made
+			continue
+		}
+		if err != nil {
+			return "", 0, fmt.Errorf("create slot %s: %w", SlotName(e), err)
+		}
+		consistent, err = lsn.Parse(r.ConsistentPoint)
+		return r.SnapshotName, consistent, err
+	}
+}
+
+// createSlot is the command. From 17 on a slot can be kept in step on the standbys, so that it survives a
+// promotion (documentation of 17, chapter 47.2.3).
+func createSlot(e readmodel.Epoch, version int) string {
+	options := []string{"SNAPSHOT 'export'"}
+	if version >= 17 {
+		options = append(options, "FAILOVER true")
+	}
+	return fmt.Sprintf("CREATE_REPLICATION_SLOT %s LOGICAL pgoutput (%s)", SlotName(e), strings.Join(options, ", "))
+}
+
+// exec runs a short statement on the replication connection, before it streams.
+func (s *Stream) exec(ctx context.Context, sql string) error {
+	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
+	defer cancel()
+	if err := s.conn.Exec(ctx, sql).Close(); err != nil {
+		return fmt.Errorf("%s: %w", sql, err)
+	}
+	return nil
+}
+
+// Blocker is a session whose open transaction another one waits for.
+type Blocker struct {
+	PID         int32
+	User        string
+	Application string
+	State       string        // such as "idle in transaction"
+	Open        time.Duration // how long its transaction has been open
+}
+
+// String is for people.
+func (b Blocker) String() string {
+	return fmt.Sprintf("pid %d (%s, %s, %s), open for %s", b.PID, b.User, b.Application, b.State, b.Open.Round(time.Second))
+}
+
+// Blockers returns the sessions that a process of the server waits for. What another user's session does is
+// shown to members of pg_read_all_stats only.
+func Blockers(ctx context.Context, q Querier, pid uint32) ([]Blocker, error) {
+	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
+	defer cancel()
+	rows, err := q.Query(ctx, `SELECT a.pid, coalesce(a.usename, '?')::text, coalesce(nullif(a.application_name, ''), '?'),
+			coalesce(a.state, '?'), coalesce(extract(epoch FROM clock_timestamp() - a.xact_start) * 1000, 0)::bigint
+		FROM unnest(pg_blocking_pids($1)) b JOIN pg_stat_activity a ON a.pid = b ORDER BY a.xact_start`, int32(pid))
+	if err != nil {
+		return nil, fmt.Errorf("blockers: %w", err)
+	}
+	defer rows.Close()
+	var all []Blocker
+	for rows.Next() {
+		var b Blocker
+		var millis int64
+		if err := rows.Scan(&b.PID, &b.User, &b.Application, &b.State, &millis); err != nil {
+			return nil, fmt.Errorf("blockers: %w", err)
+		}
+		b.Open = time.Duration(millis) * time.Millisecond
+		all = append(all, b)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("blockers: %w", err)
+	}
+	return all, nil
+}

@@ -1,0 +1,148 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// observeEvery is how often each server is asked; what it answered is believed for staleAfter.
+const (
+	observeEvery = time.Second
+	staleAfter   = 5 * time.Second
+)
+
+// Pulse is what a primary says about its heartbeats.
+type Pulse struct {
+	Newest int64 // the number of the newest one
+	// Behind is how long ago the first heartbeat was written that the read model lacks, by the primary's own
+	// clock; 0 if it lacks none.
+	Behind time.Duration
+	// Offset is how far the primary's clock is ahead of this process's, measured by a round trip.
+	Offset time.Duration
+	At     time.Time // when it was measured
+}
+
+// Observer watches all servers of a connection string, each over a connection of its own, so that one that
+// does not answer does not delay the others. It needs neither a lock nor Redis.
+type Observer struct {
+	servers []Server
+	reached func() int64 // the number of the heartbeat that the read model holds
+
+	mu   sync.Mutex
+	seen map[Server]observation
+}
+
+type observation struct {
+	node  Node
+	pulse Pulse
+	at    time.Time
+}
+
+// NewObserver makes an observer; Run starts it.
+func NewObserver(servers []Server, reached func() int64) *Observer {
+	return &Observer{servers: servers, reached: reached, seen: make(map[Server]observation)}
+}
+
+// Run observes until the context ends.
+func (o *Observer) Run(ctx context.Context) {
+	var work sync.WaitGroup
+	for _, s := range o.servers {
+		work.Go(func() { o.observe(ctx, s) })
+	}
+	work.Wait()
+}
+
+// Newer returns a primary of a system that is on a higher timeline than the given one, if there is one.
+func (o *Observer) Newer(system uint64, timeline uint32, now time.Time) (Node, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, s := range o.servers {
+		if seen := o.seen[s]; now.Sub(seen.at) < staleAfter && seen.node.System == system && seen.node.Timeline > timeline {
+			return seen.node, true
+		}
+	}
+	return Node{}, false
+}
+
+// Pulse returns the pulse of the primary on the highest timeline, false if none was felt yet.
+func (o *Observer) Pulse() (best Pulse, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var timeline uint32
+	for _, s := range o.servers {
+		if seen := o.seen[s]; seen.node.Timeline > timeline && !seen.pulse.At.IsZero() {
+			best, ok, timeline = seen.pulse, true, seen.node.Timeline
+		}
+	}
+	return best, ok
+}
+
+func (o *Observer) observe(ctx context.Context, s Server) {
+	tick := time.NewTicker(observeEvery)
+	defer tick.Stop()
+	var conn *pgx.Conn
+	defer func() {
+		if conn != nil {
+			_ = Close(conn) // the process ends or the connection has failed
+		}
+	}()
+	for ctx.Err() == nil {
+		var err error
+		if conn == nil {
+			conn, err = s.Open(ctx, map[string]string{"application_name": "replicator-observer", "synchronous_commit": "local"})
+		}
+		if err == nil {
+			err = o.look(ctx, s, conn)
+		}
+		if err != nil && conn != nil {
+			_ = Close(conn) // err says what is wrong
+			conn = nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// look notes what a server answers. One that fails keeps what it said last, until that is stale.
+func (o *Observer) look(ctx context.Context, s Server, conn *pgx.Conn) error {
+	node, err := s.Identify(ctx, conn)
+	if err != nil {
+		return err
+	}
+	seen := observation{node: node, at: time.Now()}
+	if node.primary() {
+		seen.pulse, err = feel(ctx, conn, o.reached())
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.seen[s] = seen
+	return err
+}
+
+// feel takes the pulse. The primary's clock is read between two readings of the own one, and compared with
+// their middle.
+func feel(ctx context.Context, conn *pgx.Conn, reached int64) (p Pulse, err error) {
+	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
+	defer cancel()
+	var clock, behind int64
+	before := time.Now()
+	err = conn.QueryRow(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").Scan(&clock)
+	p.At = time.Now()
+	if err != nil {
+		return Pulse{}, fmt.Errorf("primary's clock: %w", err)
+	}
+	p.Offset = time.UnixMicro(clock).Sub(before.Add(p.At.Sub(before) / 2))
+	err = conn.QueryRow(ctx, `SELECT coalesce(max(number), 0), coalesce(extract(epoch FROM clock_timestamp() -
+			min(at) FILTER (WHERE number > $1)) * 1000000, 0)::bigint FROM heartbeats WHERE number >= $1`, reached).Scan(&p.Newest, &behind)
+	if err != nil {
+		return Pulse{}, fmt.Errorf("heartbeats: %w", err)
+	}
+	p.Behind = max(time.Duration(behind)*time.Microsecond, 0)
+	return p, nil
+}

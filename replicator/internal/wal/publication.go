@@ -1,0 +1,77 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+)
+
+// Published is what the primary publishes at one moment (P11).
+type Published struct {
+	// Fingerprint is another one after every change of the publication, also after one that was undone: rows
+	// are never sent that were written while their table, or their kind of change, was not published.
+	Fingerprint string
+	// Complete: every change of the three tables is published, with the whole old row.
+	Complete bool
+	// Tables are the three tables by pg_class.oid. The stream names tables as they were called at each change.
+	Tables map[uint32]string
+}
+
+// fingerprint is made of rows of the catalog. A row that is removed and added again has a new oid or a new
+// xmin, and one that is changed has a new xmin. Of pg_class only the oid and the replica identity count, because
+// the xmin there also changes with an added column. Sources: PostgreSQL documentation, chapters 53.40 to 53.42.
+const fingerprint = `
+WITH ours AS (
+	SELECT c.oid, n.nspname || '.' || c.relname AS name, c.relreplident, c.relkind
+	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+	WHERE n.nspname = 'public' AND c.relname IN ('bids', 'raffles', 'products')),
+parts AS (
+	SELECT 1 AS kind, p.oid AS id, p.xmin::text AS version FROM pg_publication p WHERE p.pubname = $1
+	UNION ALL SELECT 2, r.oid, r.xmin::text FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1
+	UNION ALL SELECT 3, s.oid, s.xmin::text FROM pg_publication_namespace s JOIN pg_publication p ON p.oid = s.pnpubid WHERE p.pubname = $1
+	UNION ALL SELECT 4, o.oid, o.name || o.relreplident::text || o.relkind::text FROM ours o
+	UNION ALL SELECT 5, i.inhrelid, i.xmin::text FROM pg_inherits i JOIN ours o ON o.oid = i.inhparent)
+SELECT (SELECT left(md5(string_agg(concat_ws(' ', kind, id, version), ',' ORDER BY kind, id)), 16) FROM parts),
+	coalesce((SELECT bool_and(pubinsert AND pubupdate AND pubdelete AND pubtruncate) FROM pg_publication WHERE pubname = $1), false)
+	AND (SELECT count(*) = 3 FROM pg_publication_tables t JOIN ours o ON o.name = t.schemaname || '.' || t.tablename
+		WHERE t.pubname = $1 AND o.relreplident = 'f' AND t.rowfilter IS NULL),
+	(SELECT coalesce(array_agg(oid::bigint ORDER BY oid), '{}') FROM ours), (SELECT coalesce(array_agg(name ORDER BY oid), '{}') FROM ours)`
+
+// ReadPublished reads what is published, as the snapshot of q shows it.
+func ReadPublished(ctx context.Context, q Querier) (p Published, err error) {
+	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
+	defer cancel()
+	var oids []int64
+	var names []string
+	if err := q.QueryRow(ctx, fingerprint, Publication).Scan(&p.Fingerprint, &p.Complete, &oids, &names); err != nil {
+		return p, fmt.Errorf("publication %s: %w", Publication, err)
+	}
+	p.Tables = make(map[uint32]string)
+	for i, oid := range oids {
+		p.Tables[uint32(oid)] = names[i]
+	}
+	return p, nil
+}
+
+// Check returns an ErrShape if a row or a kind of change would be missing in the stream.
+func (p Published) Check() error {
+	if !p.Complete {
+		return fmt.Errorf("%w: publication %s must carry every change of bids, raffles and products, each with REPLICA IDENTITY FULL",
+			ErrShape, Publication)
+	}
+	return nil
+}
+
+// Fits says whether the stream describes a table under the name that it has: one that was renamed for a while
+// was sent under another name, and rows of another table may have been sent under its own.
+func (p Published) Fits(r *Relation) bool {
+	name, ours := p.Tables[r.ID]
+	if ours {
+		return name == r.Name
+	}
+	for _, name := range p.Tables {
+		if name == r.Name {
+			return false
+		}
+	}
+	return true
+}
