@@ -47,7 +47,7 @@ func TestP3FullRedisGivesTheOldEpochUp(t *testing.T) {
 	s.bids(100)
 	s.Start(t)
 	s.equal()
-	if st := s.report(); !strings.Contains(st.LastError, "OOM") || st.Rebuilds < 2 {
+	if st := s.report(); !strings.Contains(s.Output(), "OOM command") || st.Rebuilds < 2 {
 		t.Errorf("it was not full: %+v", st)
 	}
 }
