@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat/writer"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
@@ -73,6 +74,9 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := writeHeartbeats(ctx, &g, cfg, log, reg); err != nil {
+		return err
+	}
 	operator := ops.Replicator{Rebuild: r.RequestRebuild, Status: func(now time.Time) ops.Status {
 		s := ops.Status{Status: r.Status(now)}
 		if background != nil {
@@ -84,6 +88,20 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 	servers.AddTo(&g, ops.Handler(log, reg, operator), web.Admin(reg, r.Ready))
 	g.Add(func() error { return r.Run(ctx) }, func(error) { cancel() })
 	return g.Run()
+}
+
+// writeHeartbeats adds what writes the heartbeat: also while Redis is away, and while another replicator works.
+func writeHeartbeats(ctx context.Context, g *run.Group, cfg *config, log *slog.Logger, reg prometheus.Registerer) error {
+	w, err := writer.New(cfg.PrimaryURL, log, reg)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	g.Add(func() error {
+		_ = w.Run(ctx) // ends with the context only
+		return nil
+	}, func(error) { cancel() })
+	return nil
 }
 
 // verifyInBackground adds the comparison that goes on while the replicator streams; nil if it is off.

@@ -114,9 +114,6 @@ func (c *control) tick(ctx context.Context) (p positions, err error) {
 	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
 	defer cancel()
 	var flushed int64
-	if _, err := c.conn.Exec(ctx, "SELECT heartbeat()"); err != nil {
-		return p, fmt.Errorf("heartbeat: %w", err)
-	}
 	if err := c.conn.QueryRow(ctx, "SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint").Scan(&flushed); err != nil {
 		return p, fmt.Errorf("flush position: %w", err)
 	}
