@@ -33,6 +33,7 @@ type applier struct {
 	checkpoint readmodel.Checkpoint
 	queue      *queue
 	stream     *wal.Stream
+	server     wal.Server
 	durable    *durable
 	board      *board
 	metrics    *metrics
@@ -55,7 +56,7 @@ func (r *Replicator) stream(ctx context.Context, stream *wal.Stream, f *flusher,
 	r.board.applied(cp)
 	r.board.state(Streaming)
 	a := &applier{flusher: f, checkpoint: cp, queue: newQueue(cp.Epoch), stream: stream, durable: &durable{},
-		board: r.board, metrics: r.metrics, mends: r.mends, r: r, pending: make(map[readmodel.Part]bool), tried: make(map[readmodel.Part]time.Time), lastFlush: time.Now(), stopped: make(chan struct{})}
+		board: r.board, metrics: r.metrics, mends: r.mends, r: r, server: s.node.Server, pending: make(map[readmodel.Part]bool), tried: make(map[readmodel.Part]time.Time), lastFlush: time.Now(), stopped: make(chan struct{})}
 	if slot := s.slot(cp.Slot); slot != nil {
 		a.durable.confirmed = slot.ConfirmedLSN
 	}

@@ -9,13 +9,12 @@ import (
 	"strconv"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
 // copy begins to read the parts from a snapshot.
 func (a *applier) copy(ctx context.Context, rl *reload) {
 	ctx, rl.cancel = context.WithCancel(ctx)
-	rl.loader = newLoader(a.r.primaryURL, "", a.checkpoint.Epoch)
+	rl.loader = newLoader(a.server, "", a.checkpoint.Epoch)
 	rl.loader.replace = true
 	parts := make(map[readmodel.Part][]int16)
 	for part, l := range rl.parts {
@@ -43,7 +42,7 @@ func (r *Replicator) copyParts(ctx context.Context, l *loader, parts map[readmod
 			return got, err
 		}
 	}
-	stream, snapshot, err := wal.Temporary(ctx, r.primaryURL)
+	stream, snapshot, err := l.server.Temporary(ctx)
 	if err != nil {
 		return got, err
 	}
