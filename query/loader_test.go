@@ -227,11 +227,17 @@ func (s *stack) checkpointReads(t testing.TB) (calls int) {
 	return calls
 }
 
-// heartbeat writes one on the primary and waits for the standby.
-func (s *stack) heartbeat(t testing.TB) {
+// beat writes a heartbeat on the test's primary.
+func (s *stack) beat(t testing.TB) {
 	t.Helper()
 	if _, err := s.sql.Exec(t.Context(), "SELECT heartbeat()"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// heartbeat writes one and waits for the standby.
+func (s *stack) heartbeat(t testing.TB) {
+	t.Helper()
+	s.beat(t)
 	s.standby.WaitReplay(t)
 }
