@@ -14,7 +14,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/migrations"
 )
 
-func connect(t *testing.T, url string) *pgx.Conn {
+func connect(t testing.TB, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {

@@ -12,8 +12,7 @@ import (
 
 const nodePosition = `-- name: NodePosition :one
 SELECT p.timeline::integer AS timeline, p.lsn::text AS lsn, p.flushed::text AS flushed, p.standby::boolean AS standby,
-       p.number::bigint AS number, p.nonce::bigint AS nonce, p.at::bigint AS beat_at, p.started::timestamptz AS started,
-       (((extract(epoch FROM now()) * 1000000)::bigint - p.at) / 1000)::bigint AS probe_age_ms
+       p.number::bigint AS number, p.nonce::bigint AS nonce, p.at::bigint AS beat_at, p.started::timestamptz AS started
 FROM node_position(($1::text)::pg_lsn, $2::timestamptz) p
 `
 
@@ -23,15 +22,14 @@ type NodePositionParams struct {
 }
 
 type NodePositionRow struct {
-	Timeline   int32
-	Lsn        string
-	Flushed    string
-	Standby    bool
-	Number     int64
-	Nonce      int64
-	BeatAt     int64
-	Started    time.Time
-	ProbeAgeMs int64
+	Timeline int32
+	Lsn      string
+	Flushed  string
+	Standby  bool
+	Number   int64
+	Nonce    int64
+	BeatAt   int64
+	Started  time.Time
 }
 
 // Where the answering node stands, and the newest heartbeat that it shows. It must be a statement of its own
@@ -49,7 +47,6 @@ func (q *Queries) NodePosition(ctx context.Context, arg NodePositionParams) (Nod
 		&i.Nonce,
 		&i.BeatAt,
 		&i.Started,
-		&i.ProbeAgeMs,
 	)
 	return i, err
 }
