@@ -5,35 +5,6 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bracket"
 )
 
-// pageAfter returns the first member of a sorted set in the direction of reading, which is the sentinel of one
-// that is whole, and up to ARGV[4] members after a keyset: score
-// ARGV[2] and the member prefix ARGV[3], which need not be in the set any more. ARGV[1] is 'REV' to
-// read downwards. Many members may share a score (a price), so the place among them is found by
-// halving. Prefixes are compared as numbers: Lua compares strings by the locale, Redis by bytes.
-const pageAfter = `
-local key, rev, score, n = KEYS[1], ARGV[1] == 'REV', ARGV[2], tonumber(ARGV[4])
-local cursor = {struct.unpack('>I4I4I4I4', ARGV[3])}
-local function compare(member)
-  local word = {struct.unpack('>I4I4I4I4', member)}
-  for i = 1, 4 do
-    if word[i] ~= cursor[i] then return word[i] - cursor[i] end
-  end
-  return 0
-end
-local low = redis.call('ZCOUNT', key, '-inf', '(' .. score)
-local high = low + redis.call('ZCOUNT', key, score, score)
-while low < high do
-  local mid = math.floor((low + high) / 2)
-  local c = compare(redis.call('ZRANGE', key, mid, mid)[1])
-  if c < 0 or (c == 0 and not rev) then low = mid + 1 else high = mid end
-end
-if rev then
-  local from = redis.call('ZCARD', key) - low
-  return {redis.call('ZRANGE', key, -1, -1), redis.call('ZRANGE', key, from, from + n - 1, 'REV')}
-end
-return {redis.call('ZRANGE', key, 0, 0), redis.call('ZRANGE', key, low, low + n - 1)}
-`
-
 // direction is how a sorted set is read: by falling time, or by rising negative price.
 type direction bool
 
@@ -67,7 +38,7 @@ func writePage(ask *request, key string, d direction, after *Keyset, n int) {
 	var prefix [readmodel.PrefixLen]byte
 	ask.Begin(8)
 	ask.Arg("EVAL_RO")
-	ask.Arg(pageAfter)
+	ask.Arg(readmodel.PageAfter)
 	ask.Arg("1")
 	ask.Arg(key)
 	ask.Arg(word)

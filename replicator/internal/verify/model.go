@@ -85,6 +85,7 @@ type model struct {
 	products map[int64]string
 	latest   map[int16]*latest
 	poisoned map[readmodel.Part]bool // parts that lack rows which the read model can't hold
+	followed *following              // the set that is read in pieces, if any
 	buffer   []byte
 }
 
@@ -158,6 +159,9 @@ func (m *model) bid(b readmodel.Bid, sign int64) {
 	}
 	m.buffer = b.AppendMember(m.buffer[:0])
 	m.digest(set{b.RaffleID, b.Size}).add(m.hasher.of(m.buffer), sign)
+	if m.followed != nil {
+		m.followed.change(b, m.buffer, m.hasher, sign)
+	}
 	if len(m.members) == 0 {
 		return
 	}

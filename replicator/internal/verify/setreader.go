@@ -41,17 +41,13 @@ func newSetReader(ctx context.Context, o *redis.Options, c *comparison) (*setRea
 func (r *setReader) read(ctx context.Context, parts []chunk, to chan<- reading) error {
 	sent := 0
 	for i, part := range parts {
-		// A large chunk needs the connection for itself.
-		for sent <= i || (sent == i+1 && sent < len(parts) && !part.large && !parts[sent].large) {
-			if !parts[sent].large {
-				if err := r.request(parts[sent]); err != nil {
-					return err
-				}
+		for ; sent < min(i+2, len(parts)); sent++ {
+			if err := r.request(parts[sent]); err != nil {
+				return err
 			}
-			sent++
 		}
-		got, err := r.one(part)
-		if err != nil {
+		got := reading{chunk: part, tallies: make([][2]tally, len(part.sets))}
+		if err := r.reply(&got); err != nil {
 			return err
 		}
 		select {
@@ -76,33 +72,14 @@ func (r *setReader) wait(ctx context.Context, n int) error {
 	return nil
 }
 
-// one takes a reading: of a requested chunk the reply, of a large one all of it.
-func (r *setReader) one(c chunk) (reading, error) {
-	got := reading{chunk: c, tallies: make([][2]tally, len(c.sets))}
-	if !c.large {
-		return got, r.reply(&got)
-	}
-	for range largeTries {
-		got.tallies[0] = [2]tally{}
-		whole, err := r.piecewise(&got)
-		if whole || err != nil {
-			return got, err
-		}
-	}
-	got.tallies[0] = [2]tally{}
-	if err := r.request(c); err != nil {
-		return got, err
-	}
-	return got, r.reply(&got)
-}
-
-// request asks for the checkpoint and all members in one MULTI: the answer is that of one moment.
+// request asks for the checkpoint and the members in one MULTI: the answer is that of one moment. A set that has
+// grown beyond what is read of it is a large one.
 func (r *setReader) request(c chunk) error {
 	r.commands.Add("MULTI")
 	r.commands.Add("GET", readmodel.CheckpointKey)
 	for _, s := range c.sets {
 		for _, order := range orders {
-			r.commands.Add("ZRANGE", key{order, s}.name(r.epoch), "0", "-1", "WITHSCORES")
+			r.commands.Add("ZRANGE", key{order, s}.name(r.epoch), "0", strconv.Itoa(chunkMembers-1), "WITHSCORES")
 		}
 	}
 	r.commands.Add("EXEC")
@@ -140,6 +117,7 @@ func (r *setReader) members(t *tally, order kind) error {
 	for n := head.N; n > 0 && err == nil; n -= 2 {
 		err = r.member(t, order)
 	}
+	t.read += int(head.N / 2)
 	return err
 }
 
@@ -148,6 +126,7 @@ func (r *setReader) member(t *tally, order kind) error {
 	if err != nil {
 		return err
 	}
+	t.last = append(t.last[:0], member.Text...)
 	isSentinel := string(member.Text) == readmodel.Sentinel
 	if !isSentinel {
 		t.add(r.hasher.of(member.Text), 1)
@@ -157,6 +136,7 @@ func (r *setReader) member(t *tally, order kind) error {
 	if err != nil {
 		return err
 	}
+	t.lastScore = append(t.lastScore[:0], got.Text...)
 	switch {
 	case isSentinel:
 		t.whole = string(got.Text) == sentinelText(order)
@@ -181,62 +161,6 @@ func isScore(text []byte, want float64) bool {
 		v = 10*v + int64(c-'0')
 	}
 	return float64(v) == want
-}
-
-const (
-	pieceMembers = 1000
-	largeTries   = 3
-)
-
-// piecewise reads a large set without keeping Redis from others for long: the pieces belong to one
-// moment if the keys were not touched between the WATCH and the EXEC, which reads the checkpoint.
-func (r *setReader) piecewise(got *reading) (whole bool, err error) {
-	names := []string{key{newest, got.sets[0]}.name(r.epoch), key{highest, got.sets[0]}.name(r.epoch)}
-	r.commands.Add("WATCH", names[0], names[1])
-	if err := r.send(); err != nil {
-		return false, err
-	}
-	if err := r.expect(1, resp.Simple); err != nil {
-		return false, err
-	}
-	for i, order := range orders {
-		if err := r.pieces(&got.tallies[0][i], order, names[i]); err != nil {
-			return false, err
-		}
-	}
-	r.commands.Add("MULTI")
-	r.commands.Add("GET", readmodel.CheckpointKey)
-	r.commands.Add("EXEC")
-	if err := r.send(); err != nil {
-		return false, err
-	}
-	if err := r.expect(2, resp.Simple); err != nil {
-		return false, err
-	}
-	reply, err := r.conn.Next()
-	if err == nil {
-		err = reply.Err()
-	}
-	if err != nil || reply.Kind == resp.Null { // a key was touched
-		return false, err
-	}
-	return true, r.checkpoint(got)
-}
-
-func (r *setReader) pieces(t *tally, order kind, name string) error {
-	for first := 0; ; first += pieceMembers {
-		before := t.count
-		r.commands.Add("ZRANGE", name, strconv.Itoa(first), strconv.Itoa(first+pieceMembers-1), "WITHSCORES")
-		if err := r.send(); err != nil {
-			return err
-		}
-		if err := r.members(t, order); err != nil {
-			return err
-		}
-		if t.count-before < pieceMembers-1 { // the sentinel is not counted
-			return nil
-		}
-	}
 }
 
 // send writes the commands and gives the exchange its time.

@@ -16,10 +16,7 @@ var orders = [2]kind{newest, highest}
 const chunkMembers = 2000
 
 // chunk are sets that are read at one moment.
-type chunk struct {
-	sets  []set
-	large bool
-}
+type chunk struct{ sets []set }
 
 // tally is what was found in one key: its digest and how many scores are not the member's.
 type tally struct {
@@ -27,6 +24,9 @@ type tally struct {
 	wrong     int
 	structure bool // it is not a sorted set
 	whole     bool // it has its sentinel
+
+	read            int    // members, the sentinel among them
+	last, lastScore []byte // the last of them, as Redis has them
 }
 
 // reading is a chunk as Redis had it at a checkpoint.
@@ -36,49 +36,77 @@ type reading struct {
 	tallies    [][2]tally
 }
 
-// chunks parts sets, by the number of members that they should have.
-func (m *model) chunks(all []set) []chunk {
-	var parts []chunk
+// chunks parts sets, by the number of members that they should have. Sets that are too large to be read at one
+// moment are apart.
+func (m *model) chunks(all []set) (parts []chunk, large []set) {
 	var c chunk
 	held := 0
 	for _, s := range all {
 		n := 2 * int(m.digest(s).count)
+		if n > chunkMembers {
+			large = append(large, s)
+			continue
+		}
 		if held > 0 && held+n > chunkMembers {
 			parts = append(parts, c)
 			c, held = chunk{}, 0
 		}
-		c.sets, c.large = append(c.sets, s), n > chunkMembers
+		c.sets = append(c.sets, s)
 		held += n + 10 // what an empty one costs
 	}
 	if len(c.sets) > 0 {
 		parts = append(parts, c)
 	}
-	return parts
+	return parts, large
 }
 
 // compareSets compares sets of bids by their digests and returns the keys that differ.
-func (c *comparison) compareSets(ctx context.Context, parts []chunk, told func(members int64)) (bad []key, err error) {
+func (c *comparison) compareSets(ctx context.Context, sets []set, told func(members int64)) (bad []key, err error) {
 	r, err := newSetReader(ctx, c.client.Options(), c)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.conn.Close()) }()
-	for {
-		differ, again, err := c.comparePass(ctx, r, parts, told)
-		bad = append(bad, differ...)
-		if err != nil || len(again) == 0 {
+	parts, large := c.source.model.chunks(sets)
+	for len(parts) > 0 {
+		pass, err := c.comparePass(ctx, r, parts, told)
+		bad, large = append(bad, pass.bad...), append(large, pass.large...)
+		if err != nil {
 			return bad, err
+		}
+		if parts = pass.again; len(parts) == 0 {
+			break
 		}
 		// What could not be compared is read again once there is a checkpoint that can be.
 		if err := c.exactly(ctx, func() (string, error) { return checkpoint(ctx, c.client) }); err != nil {
 			return nil, err
 		}
-		parts = again
 	}
+	for _, s := range large {
+		for _, order := range orders {
+			k := key{order, s}
+			differs, err := c.compareLarge(ctx, r, k, told)
+			if err != nil {
+				return bad, err
+			}
+			if differs {
+				bad = append(bad, k)
+			}
+		}
+	}
+	return bad, nil
 }
 
-// comparePass compares each chunk once; again are those that could not be compared yet.
-func (c *comparison) comparePass(ctx context.Context, r *setReader, parts []chunk, told func(members int64)) (bad []key, again []chunk, err error) {
+// pass is what came of one look at chunks: keys that differ, chunks that could not be compared yet, and sets
+// that turned out to be large.
+type pass struct {
+	bad   []key
+	again []chunk
+	large []set
+}
+
+// comparePass compares each chunk once.
+func (c *comparison) comparePass(ctx context.Context, r *setReader, parts []chunk, told func(members int64)) (p pass, err error) {
 	readings := make(chan reading, 2)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -87,38 +115,46 @@ func (c *comparison) comparePass(ctx context.Context, r *setReader, parts []chun
 	})
 	g.Go(func() error {
 		for got := range readings {
-			differ, err := c.judge(ctx, got)
+			err := c.judge(ctx, got, &p)
 			if errors.Is(err, errNotYet) {
-				again = append(again, got.chunk)
+				p.again = append(p.again, got.chunk)
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			bad = append(bad, differ...)
 			told(got.members())
 		}
 		return nil
 	})
 	err = g.Wait()
-	return bad, again, err
+	return p, err
 }
 
 // judge compares a reading with the model at the reading's position.
-func (c *comparison) judge(ctx context.Context, got reading) (bad []key, err error) {
+func (c *comparison) judge(ctx context.Context, got reading, p *pass) error {
 	if err := c.settle(ctx, got.checkpoint); err != nil {
-		return nil, err
+		return err
 	}
 	for i, s := range got.sets {
-		want := *c.source.model.digest(s)
+		if t := got.tallies[i]; t[0].read == chunkMembers || t[1].read == chunkMembers {
+			p.large = append(p.large, s)
+			continue
+		}
 		for order, t := range got.tallies[i] {
-			if t.digest != want || t.wrong > 0 || t.structure || !t.whole && c.source.model.needsSentinel(s) {
-				bad = append(bad, key{orders[order], s})
+			if k := (key{orders[order], s}); c.differs(k, &t) {
+				p.bad = append(p.bad, k)
 			}
 		}
+		c.keys += 2
 	}
-	c.keys += int64(2 * len(got.sets))
-	return bad, nil
+	return nil
+}
+
+// differs compares all that was found in a set with the model, which stands at the same position.
+func (c *comparison) differs(k key, t *tally) bool {
+	m := c.source.model
+	return t.digest != *m.digest(k.set) || t.wrong > 0 || t.structure || !t.whole && m.needsSentinel(k.set)
 }
 
 func (r *reading) members() (n int64) {

@@ -175,7 +175,7 @@ func (r *run) survey(ctx context.Context, there map[key]bool) ([]suspect, error)
 		expected += 2 * source.model.digest(s).count
 	}
 	r.Told("comparing", 0, expected)
-	bad, err := c.compareSets(ctx, source.model.chunks(sets), func(n int64) {
+	bad, err := c.compareSets(ctx, sets, func(n int64) {
 		r.report.Members += n
 		r.Told("comparing", max(r.report.Members, 1), max(expected, r.report.Members+1))
 	})
