@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
@@ -44,6 +47,7 @@ func TestVerdict(t *testing.T) {
 		{t.Context(), nil, worked}, {t.Context(), ErrNotFound, worked}, {t.Context(), ErrBehind, worked}, {t.Context(), ErrIncomplete, worked},
 		{t.Context(), ErrBusy, unknown}, {t.Context(), ErrSpared, unknown}, {gone, context.Canceled, unknown},
 		{t.Context(), fmt.Errorf("replica: %w", errTooMuch), unknown},
+		{t.Context(), fmt.Errorf("%w: %w", errShort, context.DeadlineExceeded), unknown},
 		{t.Context(), context.DeadlineExceeded, failed}, {t.Context(), errors.New("connection refused"), failed},
 	} {
 		if got := verdict(c.ctx, c.err); got != c.want {
@@ -79,5 +83,43 @@ func TestWaiter(t *testing.T) {
 	leave()
 	if err := w.await(gone, lsn.Position{Timeline: 1, LSN: 10}); !errors.Is(err, ErrBehind) {
 		t.Errorf("after the end of the request: %v", err)
+	}
+}
+
+// R6: a second try that had too little of the budget left is no failure of the path.
+func TestAShortSecondTryIsNoFailureR6(t *testing.T) {
+	at := Position{At: lsn.Position{Timeline: 1, LSN: 10}}
+	p := &path{name: PathStandby, budget: 20 * time.Millisecond, slots: make(chan struct{}, 1), queue: time.Second,
+		waiter: &waiter{reached: new(primary.Watch).Reached, every: time.Millisecond, limit: time.Second, probe: func(context.Context) (Position, error) { return at, nil }}}
+	c := &Chain{patient: Patience{MinLSN: time.Second}, metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler)}
+	tries := 0
+	look := func(ctx context.Context, _ Reader, _ lsn.Position) (struct{}, Position, error) {
+		if tries++; tries == 1 {
+			<-time.After(15 * time.Millisecond) // of 20
+			return struct{}{}, at, ErrBehind
+		}
+		<-ctx.Done()
+		return struct{}{}, at, ctx.Err()
+	}
+	for range failuresToOpen + 1 {
+		tries = 0
+		if _, _, err := try(t.Context(), c, p, Want{Min: at.At}, look); !errors.Is(err, errShort) || tries != 2 {
+			t.Fatalf("R6: %d tries: %v", tries, err)
+		}
+	}
+	if p.open() {
+		t.Error("R6: the path is spared")
+	}
+}
+
+// R3: Redis is left late and taken back late, so that it does not change with each heartbeat.
+func TestLagHasHysteresisR3(t *testing.T) {
+	for _, c := range []struct {
+		millis    int64
+		was, want bool
+	}{{1000, false, false}, {1001, false, true}, {600, true, true}, {500, true, false}, {600, false, false}} {
+		if got := lags(Position{LagMillis: c.millis}, time.Second, c.was); got != c.want {
+			t.Errorf("R3: %d ms, left before: %v: %v", c.millis, c.was, got)
+		}
 	}
 }
