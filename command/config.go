@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
@@ -22,8 +23,10 @@ type Config struct {
 	BidLanes int `env:"BID_LANES" envDefault:"4"`
 	// BidQueue is how many bids may wait; those beyond are answered 503 at once.
 	BidQueue int `env:"BID_QUEUE" envDefault:"2048"`
-	// RateLimit bounds users and client addresses, see limit.Rates; empty: nobody.
-	RateLimit limit.Rates `env:"RATE_LIMIT"`
+	// RateLimit bounds users, client addresses and logins, see limit.Rates. What is not named is not limited.
+	RateLimit limit.Rates `env:"RATE_LIMIT" envDefault:"login=0.5/20,login-address=5/100"`
+	// LoginCores is how many cores the checks of passwords may take; 0: a quarter of what there is.
+	LoginCores float64 `env:"LOGIN_CORES"`
 	// TrustedProxies are the networks whose X-Forwarded-For is believed, besides the loopback ones.
 	TrustedProxies limit.Proxies `env:"TRUSTED_PROXIES"`
 	// KeyRetention is how long idempotency keys are kept after the close of their raffle.
@@ -34,6 +37,14 @@ func (c *Config) limits() bid.Limits {
 	l := bid.DefaultLimits
 	l.Lanes, l.Queue = c.BidLanes, c.BidQueue
 	return l
+}
+
+// loginCores are the cores that checks of passwords may take.
+func (c *Config) loginCores() float64 {
+	if c.LoginCores > 0 {
+		return c.LoginCores
+	}
+	return float64(runtime.GOMAXPROCS(0)) / 4
 }
 
 // Check implements env.Checker.
@@ -52,6 +63,9 @@ func (c *Config) Check() []error {
 	}
 	if c.BidQueue < 1 || c.BidQueue > 1_000_000 {
 		problems = append(problems, fmt.Errorf("BID_QUEUE must be 1 to 1000000, not %d", c.BidQueue))
+	}
+	if !(c.LoginCores >= 0 && c.LoginCores <= 1024) {
+		problems = append(problems, fmt.Errorf("LOGIN_CORES must be 0 to 1024, not %v", c.LoginCores))
 	}
 	if c.KeyRetention < time.Minute {
 		problems = append(problems, fmt.Errorf("KEY_RETENTION must be at least 1m, not %v", c.KeyRetention))

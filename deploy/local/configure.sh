@@ -96,11 +96,13 @@ configure_services() {
     local given=() name
     # All clients here are of one address.
     local LIVE_ADDRESS_MAX=${LIVE_ADDRESS_MAX:-${LIVE_MAX:-10000}}
-    for name in LOG_LEVEL RATE_LIMIT TRUSTED_PROXIES KEY_RETENTION BID_LANES BID_QUEUE MIN_LSN_WAIT LIVE_MAX LIVE_ADDRESS_MAX VERIFY_INTERVAL; do
+    for name in LOG_LEVEL LOGIN_CORES TRUSTED_PROXIES KEY_RETENTION BID_LANES BID_QUEUE MIN_LSN_WAIT LIVE_MAX LIVE_ADDRESS_MAX VERIFY_INTERVAL; do
         [[ -z ${!name:-} ]] || given+=("$name=${!name}")
     done
+    # Load levels come from one address and share logins, so both limits are wide unless told otherwise.
     env_file command "LISTEN_ADDR=127.0.0.1:$COMMAND_PORT" "ADMIN_ADDR=127.0.0.1:$COMMAND_ADMIN_PORT" \
-        "PRIMARY_URL=$(database_url command "$both" "$writable")" "JWT_KEYS_DIR=$SECRETS/jwt" "${given[@]}"
+        "PRIMARY_URL=$(database_url command "$both" "$writable")" "JWT_KEYS_DIR=$SECRETS/jwt" \
+        "RATE_LIMIT=${RATE_LIMIT:-login=100/1000,login-address=1000/10000}" "${given[@]}"
     env_file query "LISTEN_ADDR=127.0.0.1:$QUERY_PORT" "ADMIN_ADDR=127.0.0.1:$QUERY_ADMIN_PORT" \
         "PRIMARY_URL=$(database_url query "$both" "$writable")" "REPLICA_URL=$(database_url query "$PGPOOL_PORT" "")" \
         "STANDBY_URL=$(database_url query "$STANDBY_PORT,$PRIMARY_PORT" target_session_attrs=prefer-standby)" \

@@ -7,13 +7,14 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // FuzzReadJSON reads a bid's body: it is refused with a problem, or taken for what encoding/json takes it
-// for, with each known name at most once and nothing else in it.
+// for, in UTF-8 and with known names only.
 func FuzzReadJSON(f *testing.F) {
 	for _, body := range []string{`{"size":270,"price":1000}`, `{"size":270,"price":1000,"quantity":null}`, `{"Size":1}`,
-		`{"size":1,"size":2}`, `[]`, `{"price":1e3}`, `{"s\u0069ze":1}`, `{"size":99999}`, "{}\x00", ``} {
+		`{"size":1,"size":2}`, `[]`, `{"price":1e3}`, `{"s\u0069ze":1}`, `{"size":99999}`, "{}\x00", ``, "{\"size\":1,\"\xff\":1}"} {
 		f.Add(body)
 	}
 	type bid struct {
@@ -25,23 +26,22 @@ func FuzzReadJSON(f *testing.F) {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
 		var got bid
-		raw, err := ReadJSON(httptest.NewRecorder(), r, &got)
-		if err != nil {
+		if err := ReadJSON(httptest.NewRecorder(), r, &got); err != nil {
 			var p *Problem
 			if !errors.As(err, &p) || (p.Status != 400 && p.Status != 413 && p.Status != 422) {
 				t.Fatalf("%q: %v", body, err)
 			}
 			return
 		}
-		if string(raw) != body {
-			t.Fatalf("%q was read as %q", body, raw)
+		if !utf8.ValidString(body) {
+			t.Fatalf("%q is taken and no UTF-8", body)
 		}
 		var fields map[string]json.RawMessage
 		if err := json.Unmarshal([]byte(body), &fields); err != nil {
 			t.Fatalf("%q is taken, but no JSON object: %v", body, err)
 		}
 		for name := range fields {
-			if name != "size" && name != "price" && name != "quantity" || strings.Count(body, `"`+name+`"`) != 1 {
+			if name != "size" && name != "price" && name != "quantity" {
 				t.Fatalf("%q is taken with the name %q", body, name)
 			}
 		}

@@ -72,10 +72,24 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	if p.Allow != "" {
 		h.Set("Allow", p.Allow)
 	}
-	if p.Status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", `Bearer realm="stock-pyramid"`)
+	if c := p.challenge(); c != "" {
+		h.Set("WWW-Authenticate", c)
 	}
 	write(w, r, p.Status, doc)
+}
+
+// challenge says which token is wanted (RFC 6750, section 3). A request without one is told no error.
+func (p *Problem) challenge() string {
+	const realm = `Bearer realm="stock-pyramid"`
+	switch {
+	case p.Status == http.StatusForbidden:
+		return realm + `, error="insufficient_scope", error_description="` + p.Title + `"`
+	case p.Status == http.StatusUnauthorized && p.Type == BadToken.URI:
+		return realm + `, error="invalid_token", error_description="` + p.Title + `"`
+	case p.Status == http.StatusUnauthorized:
+		return realm
+	}
+	return ""
 }
 
 // WriteJSON answers a request with a JSON document.

@@ -46,7 +46,7 @@ func NewRouter(log *slog.Logger, reg prometheus.Registerer, problem func(error) 
 		}, []string{"method", "route", "status"})}
 	reg.MustRegister(rt.duration)
 	rt.mux.NotFoundHandler = rt.serve("other", "none", func(http.ResponseWriter, *http.Request) error {
-		return NewProblem(http.StatusNotFound, "there is nothing at this path")
+		return NoPath.Problem("there is nothing at this path")
 	})
 	rt.mux.MethodNotAllowedHandler = rt.serve("other", "none", rt.methodNotAllowed)
 	return rt
@@ -85,7 +85,7 @@ func (rt *Router) serve(method, route string, h Handler) http.Handler {
 					panic(v)
 				}
 				rt.log.ErrorContext(r.Context(), "handler panicked", "route", route, "panic", v, "request_id", w.Header().Get(RequestIDHeader))
-				rt.fail(sw, r, NewProblem(http.StatusInternalServerError, "something went wrong here"))
+				rt.fail(sw, r, Internal.Problem("something went wrong here"))
 			}
 			if took := time.Since(start).Seconds(); sw.status == http.StatusOK && r.Method == method {
 				usual().Observe(took) // without looking up the labels
@@ -106,7 +106,7 @@ func (rt *Router) fail(w *statusWriter, r *http.Request, err error) {
 		p = rt.problem(err)
 	}
 	if p == nil {
-		p = NewProblem(http.StatusInternalServerError, "something went wrong here")
+		p = Internal.Problem("something went wrong here")
 	}
 	if p.Status >= 500 && !errors.Is(r.Context().Err(), context.Canceled) {
 		log := func() {
@@ -134,7 +134,7 @@ func (rt *Router) methodNotAllowed(_ http.ResponseWriter, r *http.Request) error
 			allow = append(allow, m)
 		}
 	}
-	p := NewProblem(http.StatusMethodNotAllowed, "this path does not take "+methodLabel(r.Method))
+	p := MethodNotAllowed.Problem("this path does not take " + methodLabel(r.Method))
 	p.Allow = strings.Join(allow, ", ")
 	return p
 }

@@ -128,7 +128,10 @@ func TestReadJSONIsStrict(t *testing.T) {
 		{"names in values", "application/json", `{"name":"\"Size\":{[\\","size":270}`, 0, ""},
 		{"unknown field", "application/json", `{"sizes":1}`, 400, "sizes"},
 		{"upper case", "application/json", `{"Size":270}`, 400, "Size"},
-		{"escaped name", "application/json", `{"\u0073ize":270}`, 400, `\u0073ize`},
+		{"escaped name", "application/json", `{"\u0073ize":270}`, 0, ""},
+		{"no object", "application/json", `1`, 400, ""}, {"null", "application/json", ` null`, 400, ""},
+		{"invalid UTF-8", "application/json", "{\"name\":\"p\xe4ss\"}", 400, ""},
+		{"lone surrogate", "application/json", `{"name":"\ud800"}`, 400, ""},
 		{"folded name", "application/json", `{"ſize":270}`, 400, "ſize"},
 		{"twice", "application/json", `{"size":270,"price":1,"size":280}`, 400, "size"},
 		{"string for number", "application/json", `{"size":"270"}`, 400, "size"},
@@ -141,7 +144,7 @@ func TestReadJSONIsStrict(t *testing.T) {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(c.body))
 		r.Header.Set("Content-Type", c.media)
 		var v doc
-		_, err := ReadJSON(httptest.NewRecorder(), r, &v)
+		err := ReadJSON(httptest.NewRecorder(), r, &v)
 		if c.status == 0 {
 			if err != nil || v.Size != 270 {
 				t.Errorf("%s: %+v, %v", c.name, v, err)

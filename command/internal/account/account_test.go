@@ -73,14 +73,19 @@ func TestLogin(t *testing.T) {
 	if err != nil || who.UserID != fixture.Admin || who.Role != auth.RoleAdmin {
 		t.Errorf("the token speaks for %+v, %v", who, err)
 	}
+	for _, login := range []string{"USER1", "ｕｓｅｒ1"} { // other case, other width
+		if _, err := l.Login(t.Context(), login, fixture.Password); err != nil {
+			t.Errorf("%s: %v", login, err)
+		}
+	}
 	for _, login := range []string{"user1", "nobody", "USER1", "", "user1\x00"} {
 		if _, err := l.Login(t.Context(), login, "wrong"); !errors.Is(err, ErrCredentials) {
 			t.Errorf("%q: %v", login, err)
 		}
 	}
 	// A login that nobody has costs a check as well, so its answer comes no sooner.
-	if n := sampleCount(t, reg, "argon2_check_seconds"); n != 6 {
-		t.Errorf("%d password checks for 6 logins", n)
+	if n := sampleCount(t, reg, "argon2_check_seconds"); n != 8 {
+		t.Errorf("%d password checks for 8 logins", n)
 	}
 	if _, err := l.Login(t.Context(), "user2", fixture.Password); !errors.Is(err, auth.ErrHash) {
 		t.Errorf("damaged hash: %v", err)
@@ -88,16 +93,48 @@ func TestLogin(t *testing.T) {
 }
 
 func TestNewCredentials(t *testing.T) {
-	for login, good := range map[string]bool{"a": true, "mina": true, "미나": true, "two words": true, "a@b.example": true, strings.Repeat("ü", 64): true,
-		"": false, " a": false, "a ": false, "a\n": false, "a\x00b": false, "a\u200bb": false, "a\u202eb": false, "a\u00a0b": false, strings.Repeat("ü", 65): false} {
-		if err := CheckLogin(login); (err == nil) != good {
-			t.Errorf("login %q: %v", login, err)
+	for login, want := range map[string]string{"a": "a", "mina": "mina", "Mina": "mina", "미나": "미나", "ｍｉｎａ": "mina", "e\u0301a": "éa",
+		"a@b.example": "a@b.example", strings.Repeat("ü", 64): strings.Repeat("ü", 64),
+		"\u1106\u1175\u1102\u1161": "미나", // as macOS decomposes it
+		"":                         "", " a": "", "a ": "", "two words": "", "a\n": "", "a\x00b": "", "a\u200bb": "", "a\u202eb": "", "a\u00a0b": "", "\xff": "",
+		strings.Repeat("ü", 65): ""} {
+		if got, err := NewLogin(login); got != want && err == nil || (err == nil) != (want != "") {
+			t.Errorf("login %q: %q, %v, want %q", login, got, err, want)
 		}
 	}
-	for password, good := range map[string]bool{"12345678": true, "ü2345678": true, strings.Repeat("ü", 128): true, "": false, "1234567": false, strings.Repeat("x", 129): false} {
-		if err := CheckPassword(password); (err == nil) != good {
+	for password, good := range map[string]bool{"12345678": true, "ü2345678": true, "two words of it": true, strings.Repeat("ü", 128): true,
+		"": false, "1234567": false, strings.Repeat("x", 129): false, "1234567\n": false, "1234567\xff": false} {
+		if _, err := NewPassword(password); (err == nil) != good {
 			t.Errorf("password %q: %v", password, err)
 		}
+	}
+	composed, _ := NewPassword("Schlüssel\u00a01")
+	decomposed, _ := NewPassword("Schlu\u0308ssel 1")
+	if composed != decomposed {
+		t.Errorf("%q and %q are typed alike", composed, decomposed)
+	}
+}
+
+// W7: checks take no more than their share of the processor, however many come.
+func TestChecksKeepTheirShare_W7(t *testing.T) {
+	for cores, want := range map[float64]time.Duration{0.5: 20 * time.Millisecond, 1: 0, 2: 0, 1.5: 0, 0.25: 60 * time.Millisecond} {
+		c := newChecks(cores, 1, prometheus.NewRegistry())
+		if got := c.rest(20 * time.Millisecond); got != want {
+			t.Errorf("%v cores: rest %v after 20ms, want %v", cores, got, want)
+		}
+	}
+	c := newChecks(0.0001, 1, prometheus.NewRegistry())
+	work := func() {
+		for began := time.Now(); time.Since(began) < time.Millisecond; {
+		}
+	}
+	if err := c.turn(t.Context(), work); err != nil {
+		t.Fatal(err)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.turn(over, work); !errors.Is(err, ErrBusy) { // the turn is taken for ten seconds
+		t.Errorf("the next one: %v", err)
 	}
 }
 

@@ -10,15 +10,19 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 )
 
-// checks bounds how many passwords are checked or hashed at once and how many wait for it.
+// checks bounds how many passwords are checked or hashed at once, how many wait for it, and what share of the
+// processor they take: after each, its turn stays taken until the share is kept.
 type checks struct {
+	share   float64       // of the cores
 	places  chan struct{} // running or waiting
 	running chan struct{}
 	seconds prometheus.Histogram
 }
 
-func newChecks(atOnce, waiting int, reg prometheus.Registerer) *checks {
-	c := &checks{places: make(chan struct{}, atOnce+waiting), running: make(chan struct{}, atOnce),
+// newChecks makes checks that take at most so many cores, which may be less than one.
+func newChecks(cores float64, waiting int, reg prometheus.Registerer) *checks {
+	atOnce := max(1, int(cores))
+	c := &checks{share: min(1, cores/float64(atOnce)), places: make(chan struct{}, atOnce+waiting), running: make(chan struct{}, atOnce),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "argon2_check_seconds", Help: "Time of a password check or hash, without waiting.",
 			Buckets: []float64{.01, .02, .03, .05, .1, .2, .5, 1},
@@ -56,12 +60,20 @@ func (c *checks) enter() (leave func(), err error) {
 func (c *checks) turn(ctx context.Context, work func()) error {
 	select {
 	case c.running <- struct{}{}:
-		defer func() { <-c.running }()
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
 	}
 	start := time.Now()
+	defer func() {
+		took := time.Since(start)
+		c.seconds.Observe(took.Seconds())
+		time.AfterFunc(c.rest(took), func() { <-c.running })
+	}()
 	work()
-	c.seconds.Observe(time.Since(start).Seconds())
 	return nil
+}
+
+// rest is how long a turn stays taken after work of that time, so that work is the share of both.
+func (c *checks) rest(took time.Duration) time.Duration {
+	return time.Duration(float64(took) * (1/c.share - 1))
 }

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/text/secure/precis"
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
@@ -28,26 +27,50 @@ type User struct {
 	Role  string // auth.RoleBidder or auth.RoleAdmin
 }
 
-// CheckLogin returns an error that says what is wrong with a new login, or nil.
-func CheckLogin(login string) error {
-	if n := utf8.RuneCountInString(login); n < 1 || n > maxLogin {
-		return fmt.Errorf("must have 1 to %d characters", maxLogin)
+// NewLogin returns a new login as it is stored: small letters, composed characters of the usual width
+// (RFC 8265, UsernameCaseMapped). The error says what is wrong with it.
+func NewLogin(login string) (string, error) {
+	stored, err := precis.UsernameCaseMapped.String(login)
+	if err != nil {
+		return "", errors.New("must be letters, digits and signs of one direction of writing, without spaces")
 	}
-	if strings.ContainsFunc(login, func(r rune) bool { return !unicode.IsPrint(r) }) || strings.TrimSpace(login) != login {
-		return errors.New("must be printable characters, no space at either end")
+	if n := utf8.RuneCountInString(stored); n < 1 || n > maxLogin {
+		return "", fmt.Errorf("must have 1 to %d characters", maxLogin)
 	}
-	return nil
+	return stored, nil
 }
 
-// CheckPassword returns an error that says what is wrong with a new password, or nil.
-func CheckPassword(password string) error {
-	if n := utf8.RuneCountInString(password); n < minPassword || n > maxPassword {
-		return fmt.Errorf("must have %d to %d characters", minPassword, maxPassword)
+// NewPassword returns a new password as it is hashed: composed characters, all spaces alike (RFC 8265,
+// OpaqueString). The error says what is wrong with it.
+func NewPassword(password string) (string, error) {
+	n := utf8.RuneCountInString(password)
+	stored, err := precis.OpaqueString.String(password)
+	switch {
+	case n < minPassword || n > maxPassword:
+		return "", fmt.Errorf("must have %d to %d characters", minPassword, maxPassword)
+	case err != nil || !utf8.ValidString(password):
+		return "", errors.New("must be printable characters")
 	}
-	return nil
+	return stored, nil
 }
 
-// Register makes a bidder of a login and a password that were checked. Hashing takes its turn with the
+// LoginKey is what all ways to type a login have in common, for counting.
+func LoginKey(login string) string {
+	if stored, err := NewLogin(login); err == nil {
+		return stored
+	}
+	return "" // no user has it
+}
+
+// asStored returns what was typed as NewLogin and NewPassword have stored it. possible says whether a user can
+// have such a login and such a password.
+func asStored(login, password string) (storedLogin, storedPassword string, possible bool) {
+	storedLogin, errLogin := NewLogin(login)
+	storedPassword, errPassword := precis.OpaqueString.String(password)
+	return storedLogin, storedPassword, errLogin == nil && errPassword == nil
+}
+
+// Register makes a bidder of what NewLogin and NewPassword returned. Hashing takes its turn with the
 // password checks, and only so many registrations wait that logins find places. Errors: ErrTaken,
 // ErrBusy, ErrUnavailable, primary.ErrUnknownOutcome.
 func (l *Logins) Register(ctx context.Context, login, password string) (User, error) {

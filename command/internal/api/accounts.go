@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
@@ -21,22 +22,19 @@ type credentials struct {
 	Password string `json:"password"`
 }
 
-// read reads a request's credentials and holds them to the two rules.
-func (c *credentials) read(w http.ResponseWriter, r *http.Request, login, password func(string) error) error {
-	if _, err := web.ReadJSON(w, r, c); err != nil {
-		return err
+func readCredentials(w http.ResponseWriter, r *http.Request) (c credentials, err error) {
+	return c, web.ReadJSON(w, r, &c)
+}
+
+// fieldErrors names the fields that have an error.
+func fieldErrors(login, password error) (flaws []web.FieldError) {
+	if login != nil {
+		flaws = append(flaws, web.FieldError{Field: "login", Detail: login.Error()})
 	}
-	var flaws []web.FieldError
-	if err := login(c.Login); err != nil {
-		flaws = append(flaws, web.FieldError{Field: "login", Detail: err.Error()})
+	if password != nil {
+		flaws = append(flaws, web.FieldError{Field: "password", Detail: password.Error()})
 	}
-	if err := password(c.Password); err != nil {
-		flaws = append(flaws, web.FieldError{Field: "password", Detail: err.Error()})
-	}
-	if flaws != nil {
-		return invalid(flaws...)
-	}
-	return nil
+	return flaws
 }
 
 func notEmpty(s string) error {
@@ -53,13 +51,21 @@ type userDocument struct {
 }
 
 func (a *API) register(w http.ResponseWriter, r *http.Request) error {
-	var body credentials
-	if err := body.read(w, r, account.CheckLogin, account.CheckPassword); err != nil {
+	body, err := readCredentials(w, r)
+	if err != nil {
 		return err
+	}
+	login, errLogin := account.NewLogin(body.Login)
+	password, errPassword := account.NewPassword(body.Password)
+	if flaws := fieldErrors(errLogin, errPassword); flaws != nil {
+		return invalid(flaws...)
+	}
+	if wait := a.Limits.LoginAddress(r, time.Now()); wait > 0 {
+		return tooMany(wait)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), loginLimit)
 	defer cancel()
-	u, err := a.Logins.Register(ctx, body.Login, body.Password)
+	u, err := a.Logins.Register(ctx, login, password)
 	if err != nil {
 		return err
 	}
@@ -69,9 +75,15 @@ func (a *API) register(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) login(w http.ResponseWriter, r *http.Request) error {
-	var body credentials
-	if err := body.read(w, r, notEmpty, notEmpty); err != nil {
+	body, err := readCredentials(w, r)
+	if err != nil {
 		return err
+	}
+	if flaws := fieldErrors(notEmpty(body.Login), notEmpty(body.Password)); flaws != nil {
+		return invalid(flaws...)
+	}
+	if wait := a.Limits.Login(r, account.LoginKey(body.Login), time.Now()); wait > 0 {
+		return tooMany(wait)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), loginLimit)
 	defer cancel()

@@ -99,7 +99,7 @@ func (a *API) unlessFull(h web.Handler) web.Handler {
 }
 
 func tooMany(wait time.Duration) *web.Problem {
-	return web.NewProblem(http.StatusTooManyRequests, "too many requests; slow down").Retry(wait)
+	return web.TooManyRequests.Problem("too many requests; slow down").Retry(wait)
 }
 
 func (a *API) openAPI(w http.ResponseWriter, _ *http.Request) error {

@@ -32,7 +32,7 @@ func (a *API) asUser(h userHandler) web.Handler {
 func (a *API) asAdmin(h userHandler) web.Handler {
 	return a.asUser(func(w http.ResponseWriter, r *http.Request, who auth.Identity) error {
 		if who.Role != auth.RoleAdmin {
-			return web.NewProblem(http.StatusForbidden, "only an admin may do this")
+			return web.AdminsOnly.Problem("only an admin may do this")
 		}
 		return h(w, r, who)
 	})
@@ -42,11 +42,11 @@ func (a *API) asAdmin(h userHandler) web.Handler {
 func bearer(r *http.Request) (string, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {
-		return "", web.NewProblem(http.StatusUnauthorized, "send a token: Authorization: Bearer ...")
+		return "", web.NoToken.Problem("send a token: Authorization: Bearer ...")
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return "", web.NewProblem(http.StatusUnauthorized, "send a token: Authorization: Bearer ...")
+		return "", web.NoToken.Problem("send a token: Authorization: Bearer ...")
 	}
 	return token, nil
 }

@@ -43,7 +43,7 @@ func (a *API) placeBid(w http.ResponseWriter, r *http.Request, who auth.Identity
 	}
 	result, err := a.Bids.Place(r.Context(), b)
 	if err != nil {
-		return err
+		return keyed(err, b.Key)
 	}
 	h := w.Header()
 	h.Set("Location", fmt.Sprintf("/v1/raffles/%d/bids/%d", result.Placed.RaffleID, result.Placed.ID))
@@ -72,7 +72,7 @@ func readBid(w http.ResponseWriter, r *http.Request, who auth.Identity) (bid.Bid
 	// An absent quantity leaves the one; null takes the pointer away and is refused like 0.
 	one := int32(1)
 	body.Quantity = &one
-	if _, err := web.ReadJSON(w, r, &body); err != nil {
+	if err := web.ReadJSON(w, r, &body); err != nil {
 		return bid.Bid{}, err
 	}
 	b := bid.Bid{RaffleID: raffleID, UserID: who.UserID, Size: body.Size, Price: body.Price, Key: key}
@@ -105,7 +105,7 @@ func pathID(r *http.Request, name string) (int64, error) {
 	text := mux.Vars(r)[name]
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || id <= 0 || strconv.FormatInt(id, 10) != text {
-		return 0, web.NewProblem(http.StatusNotFound, "there is nothing at this path")
+		return 0, web.NoPath.Problem("there is nothing at this path")
 	}
 	return id, nil
 }
@@ -117,10 +117,10 @@ func readKey(r *http.Request) (string, error) {
 		return "", nil
 	}
 	if len(values) > 1 {
-		return "", web.NewProblem(http.StatusBadRequest, "send one "+idempotencyKey)
+		return "", web.BadRequest.Problem("send one " + idempotencyKey)
 	}
 	if err := bid.CheckKey(values[0]); err != nil {
-		return "", web.NewProblem(http.StatusBadRequest, "the "+idempotencyKey+" "+err.Error())
+		return "", web.BadRequest.Problem("the " + idempotencyKey + " " + err.Error())
 	}
 	return values[0], nil
 }

@@ -2,43 +2,43 @@ package api
 
 import (
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
-// table says what a client is told about an error. The first entry that matches counts.
+// table says what a client is told about an error. The first entry that matches counts. An outcome that is
+// unknown asks for no retry: without an idempotency key the same request may be done twice.
 var table = []struct {
 	err    error
-	status int
+	kind   web.Kind
 	detail string
 	retry  time.Duration
 }{
-	{err: auth.ErrToken, status: http.StatusUnauthorized, detail: "the token is not accepted; log in again"},
-	{err: account.ErrCredentials, status: http.StatusUnauthorized, detail: "login or password is wrong"},
-	{err: account.ErrTaken, status: http.StatusConflict, detail: "this login is taken"},
-	{err: account.ErrBusy, status: http.StatusServiceUnavailable, detail: "too many logins and registrations at once", retry: time.Second},
-	{err: bid.ErrUnknownUser, status: http.StatusUnauthorized, detail: "the token's user does not exist"},
-	{err: raffle.ErrUnknownSeller, status: http.StatusUnauthorized, detail: "the token's user does not exist"},
-	{err: raffle.ErrUnknown, status: http.StatusNotFound, detail: "there is no such raffle"},
-	{err: raffle.ErrNotStarted, status: http.StatusConflict, detail: "the raffle has not started"},
-	{err: raffle.ErrUnknownOutcome, status: http.StatusServiceUnavailable, retry: time.Second,
-		detail: "it is not known whether the raffle was opened; look before you ask again"},
-	{err: bid.ErrUnknownRaffle, status: http.StatusNotFound, detail: "there is no such raffle"},
-	{err: bid.ErrUnknownBid, status: http.StatusNotFound, detail: "there is no such bid"},
-	{err: bid.ErrNotYours, status: http.StatusForbidden, detail: "this is another user's bid"},
-	{err: bid.ErrNotOpen, status: http.StatusConflict, detail: "the raffle is not open"},
-	{err: bid.ErrKeyReused, status: http.StatusUnprocessableEntity, detail: "this Idempotency-Key was used for another bid"},
-	{err: bid.ErrUnknownOutcome, status: http.StatusServiceUnavailable, retry: time.Second,
-		detail: "it is not known whether this was done; ask again, a bid with its Idempotency-Key"},
-	{err: bid.ErrLocked, status: http.StatusServiceUnavailable, detail: "the raffle is being changed; ask again", retry: time.Second},
-	{err: bid.ErrUnavailable, status: http.StatusServiceUnavailable, detail: "this can't be done now; ask again", retry: time.Second},
-	{err: bid.ErrBusy, status: http.StatusServiceUnavailable, detail: "too many bids at once", retry: time.Second},
+	{err: auth.ErrToken, kind: web.BadToken, detail: "the token is not accepted; log in again"},
+	{err: account.ErrCredentials, kind: web.WrongCredentials, detail: "login or password is wrong"},
+	{err: account.ErrTaken, kind: web.LoginTaken, detail: "this login is taken"},
+	{err: account.ErrBusy, kind: web.Busy, detail: "too many logins and registrations at once", retry: time.Second},
+	{err: bid.ErrUnknownUser, kind: web.BadToken, detail: "the token's user does not exist"},
+	{err: raffle.ErrUnknownSeller, kind: web.BadToken, detail: "the token's user does not exist"},
+	{err: raffle.ErrUnknown, kind: web.UnknownRaffle, detail: "there is no such raffle"},
+	{err: raffle.ErrNotStarted, kind: web.RaffleNotOpen, detail: "the raffle has not started"},
+	{err: bid.ErrUnknownRaffle, kind: web.UnknownRaffle, detail: "there is no such raffle"},
+	{err: bid.ErrUnknownBid, kind: web.UnknownBid, detail: "there is no such bid"},
+	{err: bid.ErrNotYours, kind: web.NotYours, detail: "this is another user's bid"},
+	{err: bid.ErrNotOpen, kind: web.RaffleNotOpen, detail: "the raffle is not open"},
+	{err: bid.ErrKeyReused, kind: web.KeyReused, detail: "this Idempotency-Key was used for another bid"},
+	{err: raffle.ErrUnknownOutcome, kind: web.OutcomeUnknown, detail: "it is not known whether the raffle was opened; look before you ask again"},
+	{err: primary.ErrUnknownOutcome, kind: web.OutcomeUnknown,
+		detail: "it is not known whether this was done; look before you ask again"},
+	{err: bid.ErrLocked, kind: web.RaffleLocked, detail: "the raffle is being changed; ask again", retry: time.Second},
+	{err: bid.ErrBusy, kind: web.Busy, detail: "too many bids at once", retry: time.Second},
+	{err: primary.ErrUnavailable, kind: web.Unavailable, detail: "this can't be done now; ask again", retry: time.Second},
 }
 
 // problem is the router's error table. nil: an error that it doesn't know.
@@ -49,11 +49,29 @@ func problem(err error) *web.Problem {
 	}
 	for _, row := range table {
 		if errors.Is(err, row.err) {
-			return web.NewProblem(row.status, row.detail).Retry(row.retry)
+			return row.kind.Problem(row.detail).Retry(row.retry)
 		}
 	}
 	return nil
 }
+
+// keyed is the problem of a bid with an idempotency key: asked again, it is never placed twice.
+func keyed(err error, key string) error {
+	if key == "" || !errors.Is(err, primary.ErrUnknownOutcome) {
+		return err
+	}
+	p := web.OutcomeUnknown.Problem("it is not known whether this was done; ask again with the same Idempotency-Key")
+	return &keyedError{p.Retry(time.Second), err}
+}
+
+// keyedError keeps the cause for the log.
+type keyedError struct {
+	*web.Problem
+	cause error
+}
+
+func (e *keyedError) Error() string   { return e.cause.Error() }
+func (e *keyedError) Unwrap() []error { return []error{e.Problem, e.cause} }
 
 func valuesProblem(flaws bid.InvalidError) *web.Problem {
 	fields := make([]web.FieldError, 0, len(flaws))

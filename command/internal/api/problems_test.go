@@ -2,6 +2,8 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -10,7 +12,9 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/fixture"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
@@ -127,7 +131,7 @@ func badRequests(s *service) []badRequest {
 		body("price over everything", `{"size":270,"price":1e400}`, 422, "price"),
 		body("quantity over integer", `{"size":270,"price":1,"quantity":99999999999999999999}`, 422, "quantity"),
 		body("fraction", `{"size":270.5,"price":1000}`, 422, "size"),
-		body("nothing", `{}`, 422, "size price"), body("null", `null`, 422, "size price"),
+		body("nothing", `{}`, 422, "size price"), body("null", `null`, 400, ""), body("a number", `1`, 400, ""),
 		body("zeros", `{"size":0,"price":0,"quantity":0}`, 422, "size price quantity"),
 		body("negative", `{"size":-270,"price":-1,"quantity":-1}`, 422, "size price quantity"),
 		body("quantity 0", `{"size":270,"price":1,"quantity":0}`, 422, "quantity"),
@@ -210,6 +214,14 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
+var kinds = func() map[string]web.Kind {
+	all := make(map[string]web.Kind)
+	for _, k := range web.Kinds {
+		all[k.URI] = k
+	}
+	return all
+}()
+
 func checkProblem(t *testing.T, c badRequest, answer response) {
 	t.Helper()
 	var p struct {
@@ -221,7 +233,7 @@ func checkProblem(t *testing.T, c badRequest, answer response) {
 		t.Errorf("%s: %s: %v", c.name, answer.body, err)
 		return
 	}
-	if p.Type == nil || p.Title == nil || *p.Title != http.StatusText(c.status) || p.Detail == nil || *p.Detail == "" ||
+	if p.Type == nil || p.Title == nil || kinds[*p.Type].Title != *p.Title || kinds[*p.Type].Status != c.status || p.Detail == nil || *p.Detail == "" ||
 		p.Status != c.status || p.Instance == nil || *p.Instance != c.path+"#req-1" {
 		t.Errorf("%s: problem %s", c.name, answer.body)
 	}
@@ -238,8 +250,13 @@ func checkProblem(t *testing.T, c badRequest, answer response) {
 	if got := answer.Header.Get("Allow"); got != allow[c.name] {
 		t.Errorf("%s: Allow %q, want %q", c.name, got, allow[c.name])
 	}
-	if (answer.Header.Get("WWW-Authenticate") != "") != (c.status == http.StatusUnauthorized) {
-		t.Errorf("%s: WWW-Authenticate %q", c.name, answer.Header.Get("WWW-Authenticate"))
+	challenge := answer.Header.Get("WWW-Authenticate")
+	wanted := map[int]string{http.StatusUnauthorized: "Bearer realm=", http.StatusForbidden: `error="insufficient_scope"`}[c.status]
+	if *p.Type == web.BadToken.URI {
+		wanted = `error="invalid_token"`
+	}
+	if !strings.Contains(challenge, wanted) || (wanted == "") != (challenge == "") || strings.Contains(challenge, "error=") != strings.HasPrefix(wanted, "error=") {
+		t.Errorf("%s: WWW-Authenticate %q", c.name, challenge)
 	}
 	if leak := internalText.Find(answer.body); leak != nil {
 		t.Errorf("%s: %q in %s", c.name, leak, answer.body)
@@ -261,5 +278,28 @@ func TestUnknownLoginLooksLikeAWrongPassword(t *testing.T) {
 	}
 	if len(known.Header) != len(unknown.Header) {
 		t.Errorf("headers %v and %v", known.Header, unknown.Header)
+	}
+}
+
+// "Not done" and "perhaps done" are different problems, and the second asks for a retry only if there is a key.
+func TestUnknownOutcomes(t *testing.T) {
+	for _, c := range []struct {
+		err   error
+		key   string
+		kind  web.Kind
+		retry bool
+	}{
+		{bid.ErrUnavailable, "", web.Unavailable, true}, {bid.ErrBusy, "", web.Busy, true}, {bid.ErrLocked, "k", web.RaffleLocked, true},
+		{bid.ErrUnknownOutcome, "", web.OutcomeUnknown, false}, {bid.ErrUnknownOutcome, "k", web.OutcomeUnknown, true},
+		{raffle.ErrUnknownOutcome, "", web.OutcomeUnknown, false},
+	} {
+		err := keyed(fmt.Errorf("place: %w", c.err), c.key)
+		var p *web.Problem
+		if !errors.As(err, &p) {
+			p = problem(err)
+		}
+		if p == nil || p.Type != c.kind.URI || (p.RetryAfter > 0) != c.retry || !errors.Is(err, c.err) {
+			t.Errorf("%v with key %q: %+v", c.err, c.key, p)
+		}
 	}
 }

@@ -57,7 +57,7 @@ func readRaffle(w http.ResponseWriter, r *http.Request, who auth.Identity) (raff
 		StartsAt  *string `json:"starts_at"`
 		EndsAt    string  `json:"ends_at"`
 	}
-	if _, err := web.ReadJSON(w, r, &body); err != nil {
+	if err := web.ReadJSON(w, r, &body); err != nil {
 		return raffle.New{}, err
 	}
 	n := raffle.New{ProductID: body.ProductID, SellerID: who.UserID}
@@ -110,5 +110,5 @@ func readTime(text string) (time.Time, error) {
 func formatTime(t time.Time) string { return t.UTC().Truncate(time.Microsecond).Format(timeFormat) }
 
 func invalid(fields ...web.FieldError) *web.Problem {
-	return web.NewProblem(http.StatusUnprocessableEntity, "a value is missing or out of range", fields...)
+	return web.BadValue.Problem("a value is missing or out of range", fields...)
 }

@@ -27,11 +27,11 @@ func (r response) raffle(t testing.TB, status int) (d raffleDocument) {
 func TestRegisterAndLogin(t *testing.T) {
 	s := newService(t)
 	h := func() http.Header { return http.Header{"Content-Type": {"application/json"}} }
-	const mina = `{"login":"미나 <mina>","password":"Fahrradkette"}`
+	const mina = `{"login":"미나","password":"Fahrradkette"}`
 	answer := s.do("POST", "/v1/users", mina, h())
 	var u userDocument
 	if err := json.Unmarshal(answer.body, &u); err != nil || answer.StatusCode != http.StatusCreated ||
-		u != (userDocument{ID: u.ID, Login: "미나 <mina>", Role: "bidder"}) || answer.Header.Get("Location") != fmt.Sprintf("/v1/users/%d", u.ID) {
+		u != (userDocument{ID: u.ID, Login: "미나", Role: "bidder"}) || answer.Header.Get("Location") != fmt.Sprintf("/v1/users/%d", u.ID) {
 		t.Fatalf("%d %s, %v", answer.StatusCode, answer.body, err)
 	}
 	if again := s.do("POST", "/v1/users", mina, h()); again.StatusCode != http.StatusConflict {
@@ -101,5 +101,45 @@ func TestRateLimits_W4(t *testing.T) {
 		if got := send(c.user, c.address); got.StatusCode != c.status || got.Header.Get("Retry-After") != c.retry {
 			t.Errorf("request %d of user %d from %s: %d %q, want %d %q", i, c.user, c.address, got.StatusCode, got.Header.Get("Retry-After"), c.status, c.retry)
 		}
+	}
+}
+
+// W7: who tries passwords is slowed down, by login and by address; others log in.
+func TestLoginLimits_W7(t *testing.T) {
+	s := newLimitedService(t, limit.Rates{Login: limit.Rate{PerSecond: 0.05, Burst: 2}, LoginAddress: limit.Rate{PerSecond: 0.02, Burst: 4}})
+	for i, c := range []struct {
+		path, login, address string
+		status               int
+		retry                bool
+	}{
+		{"/v1/login", "user1", "192.0.2.1", 401, false}, {"/v1/login", "USER1", "192.0.2.2", 401, false},
+		{"/v1/login", "user1", "192.0.2.3", 429, true}, // the login, however it is written
+		{"/v1/login", "user2", "192.0.2.1", 401, false}, {"/v1/login", "user3", "192.0.2.1", 401, false}, {"/v1/login", "user4", "192.0.2.1", 401, false},
+		{"/v1/login", "user5", "192.0.2.1", 429, true}, {"/v1/users", "new", "192.0.2.1", 429, true}, // the address
+		{"/v1/login", "user5", "192.0.2.4", 401, false},
+	} {
+		h := http.Header{"Content-Type": {"application/json"}, "X-Forwarded-For": {c.address}}
+		got := s.do("POST", c.path, fmt.Sprintf(`{"login":%q,"password":"wrong password"}`, c.login), h)
+		if got.StatusCode != c.status || (got.Header.Get("Retry-After") != "") != c.retry {
+			t.Errorf("request %d: %d %q, want %d %v", i, got.StatusCode, got.Header.Get("Retry-After"), c.status, c.retry)
+		}
+	}
+}
+
+// Bytes that are no UTF-8 are no password (RFC 8259, section 8.1).
+func TestPasswordsAreText(t *testing.T) {
+	s := newService(t)
+	h := func() http.Header { return http.Header{"Content-Type": {"application/json"}} }
+	for _, body := range []string{"{\"login\":\"latin\",\"password\":\"p\xe4ssw\xf6rd\"}", `{"login":"latin","password":"12345678\ud800"}`, "null", "1"} {
+		if a := s.do("POST", "/v1/users", body, h()); a.StatusCode != http.StatusBadRequest {
+			t.Errorf("%q: %d %s", body, a.StatusCode, a.body)
+		}
+	}
+	const decomposed, composed = "{\"login\":\"Ju\u0308rgen\",\"password\":\"Schlu\u0308ssel\"}", `{"login":"jürgen","password":"Schlüssel"}`
+	if a := s.do("POST", "/v1/users", decomposed, h()); a.StatusCode != http.StatusCreated {
+		t.Errorf("register: %d %s", a.StatusCode, a.body)
+	}
+	if a := s.do("POST", "/v1/login", composed, h()); a.StatusCode != http.StatusOK {
+		t.Errorf("log in: %d %s", a.StatusCode, a.body)
 	}
 }

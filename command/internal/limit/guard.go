@@ -15,15 +15,18 @@ type Proxies = web.Proxies
 
 // Guard holds the limits of users and addresses.
 type Guard struct {
-	users     *Limiter[int64]
-	addresses *Limiter[netip.Addr]
-	proxies   Proxies
-	limited   *prometheus.CounterVec
+	users          *Limiter[int64]
+	addresses      *Limiter[netip.Addr]
+	logins         *Limiter[string]
+	loginAddresses *Limiter[netip.Addr]
+	proxies        Proxies
+	limited        *prometheus.CounterVec
 }
 
 // NewGuard registers its metric.
 func NewGuard(rates Rates, proxies Proxies, reg prometheus.Registerer) *Guard {
-	g := &Guard{users: NewLimiter[int64](rates.User), addresses: NewLimiter[netip.Addr](rates.Address), proxies: proxies,
+	g := &Guard{users: NewLimiter[int64](rates.User), addresses: NewLimiter[netip.Addr](rates.Address),
+		logins: NewLimiter[string](rates.Login), loginAddresses: NewLimiter[netip.Addr](rates.LoginAddress), proxies: proxies,
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rate_limited_total", Help: "Requests refused because their user or their address sends too many."}, []string{"by"})}
 	reg.MustRegister(g.limited)
@@ -41,6 +44,23 @@ func (g *Guard) Address(r *http.Request, now time.Time) time.Duration {
 		return 0
 	}
 	return g.count("address", g.addresses.Take(g.proxies.Client(r), now))
+}
+
+// LoginAddress returns 0 or how long the address of a login or a registration has to wait.
+func (g *Guard) LoginAddress(r *http.Request, now time.Time) time.Duration {
+	if g.loginAddresses == nil {
+		return 0
+	}
+	return g.count("login-address", g.loginAddresses.Take(g.proxies.Client(r), now))
+}
+
+// Login returns 0 or how long an attempt to log in has to wait, for its address or for its login. An attempt
+// that its address has to pay for in vain takes nothing of the login's rate.
+func (g *Guard) Login(r *http.Request, login string, now time.Time) time.Duration {
+	if wait := g.LoginAddress(r, now); wait > 0 {
+		return wait
+	}
+	return g.count("login", g.logins.Take(login, now))
 }
 
 func (g *Guard) count(by string, wait time.Duration) time.Duration {

@@ -23,11 +23,12 @@ type Rate struct {
 	Burst     int
 }
 
-// Rates are the limits of users and of addresses.
-type Rates struct{ User, Address Rate }
+// Rates are the limits of users and of addresses, and those of logins and registrations: by the login that is
+// asked for, and by address.
+type Rates struct{ User, Address, Login, LoginAddress Rate }
 
-// UnmarshalText reads "user=20/40,address=200/400": rate per second, slash, burst; what is not named is
-// not limited.
+// UnmarshalText reads "user=20/40,address=200/400,login=0.5/20,login-address=5/100": rate per second, slash,
+// burst; what is not named is not limited.
 func (r *Rates) UnmarshalText(text []byte) error {
 	var read Rates
 	if len(text) == 0 {
@@ -36,9 +37,10 @@ func (r *Rates) UnmarshalText(text []byte) error {
 	}
 	for part := range strings.SplitSeq(string(text), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-		to := map[string]*Rate{"user": &read.User, "address": &read.Address}[name]
+		to := map[string]*Rate{"user": &read.User, "address": &read.Address,
+			"login": &read.Login, "login-address": &read.LoginAddress}[name]
 		if to == nil || *to != (Rate{}) {
-			return fmt.Errorf("want user=RATE/BURST,address=RATE/BURST, each once, not %q", part)
+			return fmt.Errorf("want user=, address=, login= and login-address=RATE/BURST, each once, not %q", part)
 		}
 		var err error
 		if *to, err = parseRate(value); err != nil {
