@@ -85,7 +85,7 @@ BEGIN
         part := 4 * part;
     END LOOP;
     RETURN known;
-EXCEPTION WHEN OTHERS THEN
+EXCEPTION WHEN internal_error OR undefined_file OR io_error THEN
     -- The WAL after known is gone, or its first record is not flushed to its end.
     RETURN known;
 END
