@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
@@ -20,6 +21,7 @@ func (c *Chain) settle(ctx context.Context, w Want) (Want, error) {
 	if w.Min == (lsn.Position{}) && w.From == (lsn.Position{}) {
 		return w, nil
 	}
+	begun := time.Now()
 	s := c.primary.Check(ctx)
 	if strange(s, w.Min) || strange(s, w.From) {
 		s = c.primary.Seek(ctx)
@@ -27,13 +29,13 @@ func (c *Chain) settle(ctx context.Context, w Want) (Want, error) {
 	if beyond(s, w.Min) || beyond(s, w.From) {
 		s = c.primary.Ask(ctx)
 	}
-	if err := judge(s, w.From); err != nil {
+	if err := judge(s, w.From, begun); err != nil {
 		if !errors.Is(err, ErrUnknownTimeline) {
 			err = fmt.Errorf("%w: %w", ErrCursorLost, err)
 		}
 		return w, err
 	}
-	if err := judge(s, w.Min); err != nil {
+	if err := judge(s, w.Min, begun); err != nil {
 		return w, err
 	}
 	switch {
@@ -64,7 +66,9 @@ func (c *Chain) beyond(w Want, at Position, err error) error {
 	return err
 }
 
-func judge(s *primary.State, p lsn.Position) error {
+// judge says what is wrong with a position that a request names. The position may have been flushed until the
+// request begun, so an older answer of the primary, for want of a newer one in time, does not make it ErrBeyond.
+func judge(s *primary.State, p lsn.Position, begun time.Time) error {
 	if p == (lsn.Position{}) {
 		return nil
 	}
@@ -74,7 +78,7 @@ func judge(s *primary.State, p lsn.Position) error {
 	case lsn.Unknown:
 		return fmt.Errorf("%w: %s, the present timeline is %d", ErrUnknownTimeline, p, s.History.Present())
 	}
-	if beyond(s, p) {
+	if beyond(s, p) && s.AskedSince(begun) {
 		return fmt.Errorf("%w: it is at %s, wanted is %s", ErrBeyond, s.At(), p)
 	}
 	return nil

@@ -46,6 +46,10 @@ func (s *State) At() lsn.Position {
 	return lsn.Position{Timeline: s.History.Present(), LSN: s.Flushed}
 }
 
+// AskedSince says whether the state is the answer to a question that was asked at a time or later. What it says is
+// flushed then holds everything that was flushed at that time.
+func (s *State) AskedSince(t time.Time) bool { return !s.asked.Before(t) }
+
 // Watch keeps the state. It is made by NewWatch and works while Run does. The zero Watch knows nothing.
 type Watch struct {
 	hosts   []host // that may be primaries

@@ -1,0 +1,23 @@
+package bidbook
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
+)
+
+// R2: an answer of the primary from before a request does not tell that what the request wants is in the future:
+// it may have been committed since.
+func TestBeyondIsSaidByAnAnswerSinceTheRequestR2(t *testing.T) {
+	s := &primary.State{Connected: true, History: lsn.NewHistory(1, nil), Flushed: 10} // asked at the zero time
+	want := lsn.Position{Timeline: 1, LSN: 11}
+	if err := judge(s, want, time.Now()); err != nil {
+		t.Errorf("by an older answer: %v", err)
+	}
+	if err := judge(s, want, time.Time{}); !errors.Is(err, ErrBeyond) {
+		t.Errorf("by an answer since: %v", err)
+	}
+}
