@@ -21,7 +21,8 @@ var Roles = []Role{
 	{Name: "migrator", attributes: "LOGIN"},
 	{Name: "command", attributes: "LOGIN"},
 	{Name: "query", attributes: "LOGIN"},
-	{Name: "replicator", attributes: "LOGIN REPLICATION"},
+	// It says which transaction a new slot waits for.
+	{Name: "replicator", attributes: "LOGIN REPLICATION", memberOf: "pg_read_all_stats"},
 	{Name: "standby", attributes: "LOGIN REPLICATION"},
 	{Name: "pgpool", attributes: "LOGIN", memberOf: "pg_monitor"},
 	{Name: "exporter", attributes: "LOGIN", memberOf: "pg_monitor"},
@@ -77,7 +78,24 @@ BEGIN
     INTO reached, xids, begins, ends FROM wal.pg_get_wal_records_info(after, upto) r;
 END
 $$;
-REVOKE ALL ON FUNCTION wal.history(integer), wal.commits(pg_lsn, pg_lsn) FROM PUBLIC;
+-- Whether a commit record begins at a position and has that time; null if the WAL there is gone.
+CREATE OR REPLACE FUNCTION wal.committed(at pg_lsn, committed timestamptz) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
+DECLARE
+    r record;
+BEGIN
+    SELECT * INTO r FROM wal.pg_get_wal_record_info(at);
+    RETURN coalesce(r.start_lsn = at AND r.record_type IN ('COMMIT', 'COMMIT_PREPARED')
+        AND substring(r.description FROM '\d+-\d+-\d+ \d+:\d+:\d+\.\d+\S+')::timestamptz = committed, false);
+EXCEPTION
+    WHEN undefined_file OR undefined_function OR insufficient_privilege THEN
+        RETURN NULL;
+    WHEN OTHERS THEN
+        RETURN false; -- what is there is no record, such as the rest of a file after a switch
+END
+$$;
+REVOKE ALL ON FUNCTION wal.history(integer), wal.commits(pg_lsn, pg_lsn), wal.committed(pg_lsn, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION wal.committed(pg_lsn, timestamptz) TO replicator;
 GRANT USAGE ON SCHEMA wal TO migrator, command, query, replicator;
 GRANT EXECUTE ON FUNCTION wal.history(integer) TO migrator, query, replicator;
 GRANT EXECUTE ON FUNCTION wal.commits(pg_lsn, pg_lsn) TO migrator, command, query, replicator;

@@ -59,16 +59,14 @@ func (c *control) close() {
 }
 
 // lock waits for the advisory lock. It polls, since a session that waits in the server can't tell that
-// its own client is gone. waiting is called after each refusal; its error ends the wait.
-func (c *control) lock(ctx context.Context, waiting func() error) error {
+// its own client is gone. waiting is called after each refusal.
+func (c *control) lock(ctx context.Context, waiting func()) error {
 	for {
 		got, err := c.tryLock(ctx)
 		if err != nil || got {
 			return err
 		}
-		if err := waiting(); err != nil {
-			return err
-		}
+		waiting()
 		if err := wait(ctx, lockPoll); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package project
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
@@ -12,7 +13,7 @@ import (
 // a standby that was promoted without having had everything, lacks the heartbeat that Redis saw last or has
 // another one under its number (P10).
 type memory struct {
-	forgot bool // the heartbeat of the checkpoint is not in the table
+	forgot bool // the heartbeat of the checkpoint is not in the table, or its last commit not in the WAL
 	// later: a heartbeat after that of the checkpoint was begun at or before the checkpoint's position, or
 	// nothing can be said because the checkpoint has no heartbeat. Then Redis may lack something, unless the
 	// stream proves that it goes on from there.
@@ -21,11 +22,15 @@ type memory struct {
 
 // remember asks for the memory of a checkpoint. A heartbeat that is older than the table goes back is believed.
 func remember(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (m memory, err error) {
+	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
+	defer cancel()
+	committed, err := hasCommit(ctx, q, c)
+	if err != nil || !committed {
+		return memory{forgot: !committed}, err
+	}
 	if c.Beat.Number == 0 {
 		return memory{later: true}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
-	defer cancel()
 	err = q.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM heartbeats WHERE number = $1 AND nonce = $2)
 			AND $1 >= coalesce((SELECT min(number) FROM heartbeats), 0),
 		EXISTS (SELECT FROM heartbeats WHERE number > $1 AND lsn <= $3::text::pg_lsn)`,
@@ -37,4 +42,21 @@ func remember(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (m mem
 		return m, fmt.Errorf("heartbeats: %w", err)
 	}
 	return m, nil
+}
+
+// hasCommit says whether the primary's WAL has the last transaction of a checkpoint. WAL that is gone says nothing,
+// and neither does a checkpoint without a transaction.
+func hasCommit(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (bool, error) {
+	if c.Commit == 0 {
+		return true, nil
+	}
+	var committed *bool
+	err := q.QueryRow(ctx, "SELECT wal.committed($1::text::pg_lsn, $2)", c.Commit.String(), time.UnixMicro(c.CommitAt)).Scan(&committed)
+	if wal.HasCode(err, "42883") || wal.HasCode(err, "3F000") { // no such function or schema: an older database
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("last commit: %w", err)
+	}
+	return committed == nil || *committed, nil
 }

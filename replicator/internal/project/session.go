@@ -52,13 +52,24 @@ func (r *Replicator) session(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
+	ctx, overtaken := context.WithCancelCause(ctx)
+	defer overtaken(nil)
+	go r.lookOut(ctx, c.node, overtaken)
+	if err := r.work(ctx, c); context.Cause(ctx) == nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// work waits for the lock and replicates.
+func (r *Replicator) work(ctx context.Context, c *control) error {
 	if err := c.lock(ctx, r.waiting(c.node)); err != nil {
 		return err
 	}
 	r.board.state(Starting)
 	var stream *wal.Stream
 	var s state
-	err = within(ctx, setUpTime, func(ctx context.Context) (err error) { stream, s, err = r.prepare(ctx, c); return err })
+	err := within(ctx, setUpTime, func(ctx context.Context) (err error) { stream, s, err = r.prepare(ctx, c); return err })
 	if stream != nil {
 		defer stream.Close()
 	}
@@ -86,27 +97,30 @@ func (r *Replicator) reach(ctx context.Context) (*control, error) {
 	return openControl(ctx, node)
 }
 
-// waiting is called while another replicator holds the lock of a node. It ends the wait if the primary is
-// elsewhere by now. What an operator asked of this replicator is for the other one to do.
-func (r *Replicator) waiting(node wal.Node) func() error {
+// waiting is called while another replicator holds the lock of a node. What an operator asked of this replicator
+// is for the other one to do.
+func (r *Replicator) waiting(node wal.Node) func() {
 	told := false
-	return func() error {
+	return func() {
 		if !told {
 			r.log.Info("another replicator holds the lock, waiting", "primary", node.String())
 			r.board.state(Waiting)
 			r.forget()
 		}
 		told = true
-		return r.newer(node.System, node.Timeline)
 	}
 }
 
-// newer returns an error if another server is the primary of a later timeline.
-func (r *Replicator) newer(system uint64, timeline uint32) error {
-	if node, ok := r.observer.Newer(system, timeline, time.Now()); ok {
-		return fmt.Errorf("%w: %s is on timeline %d", errNewer, node, node.Timeline)
+const lookOutEvery = 100 * time.Millisecond
+
+// lookOut ends a session, also one that hangs, once another server is the primary of a later timeline.
+func (r *Replicator) lookOut(ctx context.Context, node wal.Node, end context.CancelCauseFunc) {
+	for wait(ctx, lookOutEvery) == nil {
+		if n, ok := r.observer.Newer(node.System, node.Timeline, time.Now()); ok {
+			end(fmt.Errorf("%w: %s is on timeline %d", errNewer, n, n.Timeline))
+			return
+		}
 	}
-	return nil
 }
 
 // prepare opens the stream and learns everything that the decision depends on.
@@ -167,8 +181,7 @@ func (r *Replicator) inspectCheckpoint(ctx context.Context, c *control, s *state
 	return nil
 }
 
-// watch keeps the lock's session alive, and looks every second at the slots, at what is published, at the
-// other servers and at Redis.
+// watch keeps the lock's session alive, and looks every second at the slots, at what is published and at Redis.
 func (r *Replicator) watch(ctx context.Context, c *control, s state) error {
 	limit, err := wal.KeepLimit(ctx, c.conn)
 	if err != nil {
@@ -185,9 +198,6 @@ func (r *Replicator) watch(ctx context.Context, c *control, s state) error {
 			return errPublication
 		}
 		if err := r.noticed(p, limit); err != nil {
-			return err
-		}
-		if err := r.newer(s.system.ID, s.system.Timeline); err != nil {
 			return err
 		}
 		if err := r.redisFit(ctx); err != nil {

@@ -98,6 +98,9 @@ func (o *Observer) observe(ctx context.Context, s Server) {
 		if err == nil {
 			err = o.look(ctx, s, conn)
 		}
+		if err != nil && ctx.Err() == nil {
+			o.miss(s)
+		}
 		if err != nil && conn != nil {
 			_ = Close(conn) // err says what is wrong
 			conn = nil
@@ -109,7 +112,16 @@ func (o *Observer) observe(ctx context.Context, s Server) {
 	}
 }
 
-// look notes what a server answers. One that fails keeps what it said last, until that is stale.
+// miss notes that a server does not answer, so that nobody waits for it to be the primary.
+func (o *Observer) miss(s Server) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	seen := o.seen[s]
+	seen.at = time.Time{}
+	o.seen[s] = seen
+}
+
+// look notes what a server answers.
 func (o *Observer) look(ctx context.Context, s Server, conn *pgx.Conn) error {
 	node, err := s.Identify(ctx, conn)
 	if err != nil {
