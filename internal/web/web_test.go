@@ -78,7 +78,7 @@ func TestRouterAnswersProblems(t *testing.T) {
 
 // A path or an id of any letters gives an instance that is a URI reference (RFC 9457, 3.1.5).
 func TestInstanceIsAURIReference(t *testing.T) {
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.URL.Path, r.URL.RawPath = `/é"<script>/a b?c`, ""
 	r.Header.Set(RequestIDHeader, `a"<b>`)
 	w := httptest.NewRecorder()

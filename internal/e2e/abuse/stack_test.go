@@ -25,7 +25,6 @@ type stack struct {
 	rdb      *redis.Client
 	programs map[string]*testenv.Program
 	url      string
-	metrics  []string // URLs
 }
 
 const (

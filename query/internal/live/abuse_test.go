@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -18,14 +19,28 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
+// dial opens a websocket; what the server answers otherwise is its status.
+func (f *feed) dial(t testing.TB, header http.Header) (conn *websocket.Conn, status int) {
+	t.Helper()
+	url := "ws" + strings.TrimPrefix(f.url, "http") + "/socket.io/?EIO=4&transport=websocket"
+	conn, response, err := websocket.DefaultDialer.DialContext(t.Context(), url, header)
+	if response == nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err == nil {
+		t.Cleanup(func() { _ = conn.Close() }) // the server may have closed it
+	}
+	return conn, response.StatusCode
+}
+
 // socket opens a session over a websocket and enters the namespace.
 func (f *feed) socket(t testing.TB) *websocket.Conn {
 	t.Helper()
-	conn, response, err := websocket.DefaultDialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(f.url, "http")+"/socket.io/?EIO=4&transport=websocket", nil)
-	if err != nil {
-		t.Fatal(err, response)
+	conn, status := f.dial(t, nil)
+	if status != http.StatusSwitchingProtocols {
+		t.Fatalf("status %d", status)
 	}
-	t.Cleanup(func() { _ = conn.Close() }) // the server may have closed it
 	expectSocket(t, conn, `0{"sid":`)
 	sendSocket(t, conn, "40"+Namespace+",")
 	expectSocket(t, conn, "40"+Namespace+",")
@@ -194,16 +209,11 @@ func TestSessionsOfAnAddressAreBounded_W7(t *testing.T) {
 	if err := response.Body.Close(); err != nil || response.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("one more by polls: %d %v", response.StatusCode, err)
 	}
-	if _, response, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(f.url, "http")+"/socket.io/?EIO=4&transport=websocket", nil); err == nil ||
-		response.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("one more by websocket: %v %v", response, err)
+	if _, status := f.dial(t, nil); status != http.StatusServiceUnavailable {
+		t.Errorf("one more by websocket: %d", status)
 	}
-	other := http.Header{"X-Forwarded-For": {"192.0.2.1"}}
-	conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(f.url, "http")+"/socket.io/?EIO=4&transport=websocket", other)
-	if err != nil {
-		t.Errorf("another address: %v", err)
-	} else {
-		defer conn.Close()
+	if _, status := f.dial(t, http.Header{"X-Forwarded-For": {"192.0.2.1"}}); status != http.StatusSwitchingProtocols {
+		t.Errorf("another address: %d", status)
 	}
 	if n := f.metric(t, "query_live_refused_total"); n != 2 {
 		t.Errorf("%v refusals counted", n)
@@ -227,8 +237,8 @@ func TestASessionThatBreaksTheProtocolEnds(t *testing.T) {
 }
 
 func isTimeout(err error) bool {
-	n, is := err.(net.Error)
-	return is && n.Timeout()
+	var n net.Error
+	return errors.As(err, &n) && n.Timeout()
 }
 
 func TestASessionJoinsSoManyRaffles(t *testing.T) {
@@ -305,6 +315,13 @@ func TestUnknownKindsOfEventsAreSkipped(t *testing.T) {
 	if c.lastID != "1.1208-1" {
 		t.Errorf("the feed is at %s", c.lastID)
 	}
+	// One of which nothing is left is behind the hub as well: else it would be read again and again.
+	f.commit(t, []readmodel.Event{news})
+	testenv.Eventually(t, patience, "the hub is behind it", func() bool {
+		f.hub.mu.Lock()
+		defer f.hub.mu.Unlock()
+		return f.hub.rooms[raffle].pending.last == Position{1, id(1308, 1)}
+	})
 }
 
 // The stream itself may say that something happened which it can't tell.
@@ -317,4 +334,12 @@ func TestAResetInTheStreamIsPassedOn(t *testing.T) {
 			t.Errorf("event %d is %v, want %v", i, g, want)
 		}
 	}
+}
+
+// W7: a session that sends what needs no answer, faster than it may, is dropped as well.
+func TestASessionThatSendsTooMuchIsDropped_W7(t *testing.T) {
+	f := startFeed(t)
+	var count atomic.Int64
+	flood(t, f.socket(t), `42/raffles,["nobody listens"]`, &count)
+	testenv.Eventually(t, patience, "the session is dropped", func() bool { return f.metric(t, "query_live_dropped_total") == 1 })
 }
