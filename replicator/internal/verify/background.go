@@ -23,6 +23,7 @@ const (
 	sliceRate    = 200_000 // rows or members a second
 	sliceDetails = 20
 	sliceTime    = 5 * time.Minute
+	passTime     = time.Hour // a pass over everything takes about so long, if slices of the least size need no less
 	nextTime     = 10 * time.Second
 )
 
@@ -44,7 +45,10 @@ type Background struct {
 	active   func() bool
 	log      *slog.Logger
 
-	after     int64 // the raffle that the last slice ended with
+	after     int64    // the raffle that the last slice ended with
+	listed    *listing // the keys that Redis had when the pass began
+	passes    prometheus.Counter
+	failures  prometheus.Counter
 	divergent prometheus.Gauge
 	verified  prometheus.Counter
 	lastPass  prometheus.Gauge
@@ -69,7 +73,11 @@ func NewBackground(v *Verifier, interval time.Duration, active func() bool, log 
 		lastPass: prometheus.NewGauge(prometheus.GaugeOpts{Name: "readmodel_verify_last_pass_timestamp_seconds",
 			Help: "When the whole read model had been compared last; 0: not yet."}),
 	}
-	reg.MustRegister(b.divergent, b.verified, b.lastPass)
+	b.passes = prometheus.NewCounter(prometheus.CounterOpts{Name: "readmodel_verify_passes_total",
+		Help: "How often the whole read model was compared with the primary."})
+	b.failures = prometheus.NewCounter(prometheus.CounterOpts{Name: "readmodel_verify_failures_total",
+		Help: "Comparisons of a part of the read model that did not come to their end."})
+	reg.MustRegister(b.divergent, b.verified, b.lastPass, b.passes, b.failures)
 	return b
 }
 
@@ -110,7 +118,10 @@ func (b *Background) slice(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	report, err := b.verifier.Run(ctx, Options{Scope: scope, Rate: sliceRate, Details: sliceDetails})
+	if scope.After == 0 {
+		b.listed = &listing{}
+	}
+	report, err := b.verifier.Run(ctx, Options{Scope: scope, Rate: sliceRate, Details: sliceDetails, listed: b.listed})
 	if err != nil {
 		return err
 	}
@@ -129,7 +140,7 @@ func (b *Background) slice(ctx context.Context) error {
 	return nil
 }
 
-// next is the scope after the last one: so many raffles, but not many more bids.
+// next is the scope after the last one: so many raffles, but not many more bids, that a pass takes passTime.
 func (b *Background) next(ctx context.Context) (Scope, error) {
 	ctx, cancel := context.WithTimeout(ctx, nextTime)
 	defer cancel()
@@ -138,16 +149,27 @@ func (b *Background) next(ctx context.Context) (Scope, error) {
 		return Scope{}, fmt.Errorf("next raffles: %w", err)
 	}
 	defer wal.Close(conn)
+	var rows [2]int64
+	if err := conn.QueryRow(ctx, `SELECT (SELECT reltuples FROM pg_class WHERE oid = 'raffles'::regclass)::bigint,
+			(SELECT reltuples FROM pg_class WHERE oid = 'bids'::regclass)::bigint`).Scan(&rows[0], &rows[1]); err != nil {
+		return Scope{}, fmt.Errorf("size of the tables: %w", err)
+	}
 	scope := Scope{After: b.after}
 	err = conn.QueryRow(ctx, `SELECT least(
 			coalesce((SELECT id FROM raffles WHERE id > $1 ORDER BY id OFFSET $2 LIMIT 1), $4),
 			coalesce((SELECT raffle_id FROM bids WHERE raffle_id > $1 ORDER BY raffle_id OFFSET $3 LIMIT 1), $4))`,
-		b.after, sliceRaffles-1, sliceBids-1, Everything.To).Scan(&scope.To)
+		b.after, b.share(rows[0], sliceRaffles)-1, b.share(rows[1], sliceBids)-1, Everything.To).Scan(&scope.To)
 	if err != nil {
 		return Scope{}, fmt.Errorf("next raffles: %w", err)
 	}
 	scope.Globals = scope.To == Everything.To
 	return scope, nil
+}
+
+// share is how many of so many rows a slice takes.
+func (b *Background) share(rows, least int64) int64 {
+	slices := max(int64(passTime/b.interval), 1)
+	return max(rows/slices+1, least)
 }
 
 // note replaces what was known of a scope.
@@ -172,6 +194,7 @@ func (b *Background) note(scope Scope, r Report, now time.Time) {
 	b.divergent.Set(float64(len(b.known)))
 	if scope.Globals {
 		b.state.Passes++
+		b.passes.Inc()
 		b.state.LastPassAt = now.UTC().Format(time.RFC3339)
 		b.lastPass.Set(float64(now.Unix()))
 	}
@@ -191,6 +214,7 @@ func (b *Background) first() (all []Finding) {
 func (b *Background) failed(err error, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.failures.Inc()
 	b.state.LastError, b.state.LastErrorAt = err.Error(), now.UTC().Format(time.RFC3339)
 }
 

@@ -57,6 +57,16 @@ type found struct {
 // they must be.
 func (c *comparison) compareContents(ctx context.Context, keys []key, differs func(key, difference)) error {
 	for _, some := range c.source.model.parts(keys) {
+		if k := some[0]; c.source.model.weight(k) > chunkMembers {
+			d, err := c.compareOne(ctx, k)
+			if err != nil {
+				return err
+			}
+			if c.keys++; !d.none() {
+				differs(k, d)
+			}
+			continue
+		}
 		var all []found
 		err := c.exactly(ctx, func() (checkpoint string, err error) {
 			checkpoint, all, err = readContents(ctx, c.client, c.epoch, some)
@@ -78,25 +88,39 @@ func (c *comparison) compareContents(ctx context.Context, keys []key, differs fu
 	return nil
 }
 
+// compareOne compares a key that is too large to be read at one moment.
+func (c *comparison) compareOne(ctx context.Context, k key) (difference, error) {
+	if k.kind == products {
+		return c.compareProducts(ctx)
+	}
+	return c.compareSorted(ctx, k)
+}
+
 // differ compares a key with the model.
 func (m *model) differ(k key, got found) difference {
-	var d difference
+	want, structure := m.wanted(k, &got)
+	d := compare(want, got.content)
+	d.structure = structure
+	return d
+}
+
+// wanted is what a key must hold. What does not matter is taken out of it and of what was found; structure is not ""
+// if the key is something else altogether.
+func (m *model) wanted(k key, got *found) (want content, structure string) {
+	structure = got.structure
 	switch k.kind {
 	case sizeNewest:
-		d = m.sizeLatest(k.size).differ(got)
-		if got.floor == "" && len(m.sizeLatest(k.size).bids) > 0 {
-			got.structure = "a set without its floor"
+		latest := m.sizeLatest(k.size)
+		if got.floor == "" && len(latest.bids) > 0 {
+			structure = "a set without its floor"
 		}
+		return latest.wanted(got), structure
 	case newest, highest:
 		if !m.needsSentinel(k.set) {
 			delete(got.content, readmodel.Sentinel)
 		}
-		fallthrough
-	default:
-		d = compare(m.content(k), got.content)
 	}
-	d.structure = got.structure
-	return d
+	return m.content(k), structure
 }
 
 // readContents reads keys and the checkpoint at one moment.

@@ -26,9 +26,9 @@ func (l *latest) bid(b readmodel.Bid, sign int64) {
 	}
 }
 
-// differ compares a capped set above both floors: the model knows nothing below its own, and below that of
-// Redis (decimal; "" if nothing was ever dropped) the set may have holes, and nobody reads it.
-func (l *latest) differ(got found) difference {
+// wanted is what a capped set must hold above both floors: the model knows nothing below its own, and below that of
+// Redis (decimal) the set may have holes, and nobody reads it. What was found below is taken out.
+func (l *latest) wanted(got *found) content {
 	floor := float64(l.floor)
 	if v, err := strconv.ParseFloat(got.floor, 64); err == nil {
 		floor = max(floor, v)
@@ -45,7 +45,7 @@ func (l *latest) differ(got found) difference {
 			return err == nil && at <= floor
 		})
 	}
-	return compare(want, got.content)
+	return want
 }
 
 // floors begins the latest bids of every size. The floor of Redis only rises, so any one from before the

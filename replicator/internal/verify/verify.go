@@ -6,7 +6,6 @@ package verify
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -44,6 +43,8 @@ type Options struct {
 	Details int // how many divergent keys are looked into and reported one by one
 	// Told is called with how far a step has come; a step begins with 0 and ends with its total.
 	Told func(step string, done, total int64)
+
+	listed *listing // nil: the keys of Redis are listed for this comparison
 }
 
 // ErrUnstable is returned when the read model was rebuilt again and again during the comparison.
@@ -107,7 +108,7 @@ func (r *run) run(ctx context.Context) error {
 	if r.before, err = pendingParts(ctx, r.client); err != nil {
 		return err
 	}
-	there, err := r.scan(ctx)
+	there, err := r.there(ctx)
 	if err != nil {
 		return err
 	}
@@ -136,25 +137,18 @@ func (r *run) findEpoch(ctx context.Context) error {
 	return err
 }
 
-// scan lists the keys of the epoch that are in the scope. What is made or removed meanwhile may or may
-// not be among them.
-func (r *run) scan(ctx context.Context) (map[key]bool, error) {
-	there := make(map[key]bool)
-	var cursor uint64
-	for {
-		names, next, err := r.client.Scan(ctx, cursor, readmodel.EpochKeys, contentKeys).Result()
-		if err != nil {
-			return nil, fmt.Errorf("redis scan: %w", err)
-		}
-		for _, name := range names {
-			if k, e, ok := parseKey(name); ok && e == r.epoch && r.Scope.covers(k) {
-				there[k] = true
-			}
-		}
-		if cursor = next; cursor == 0 {
-			return there, nil
+// there are the keys of the epoch that are in the scope.
+func (r *run) there(ctx context.Context) (map[key]bool, error) {
+	l := r.listed
+	if l == nil {
+		l = &listing{}
+	}
+	if l.epoch != r.epoch {
+		if err := l.scan(ctx, r.client, r.epoch); err != nil {
+			return nil, err
 		}
 	}
+	return l.in(r.Scope), nil
 }
 
 // survey compares everything in the scope and returns the keys that differ. there are the keys that

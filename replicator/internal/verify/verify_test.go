@@ -100,7 +100,8 @@ func TestLatestBidsAreComparedAboveTheFloors(t *testing.T) {
 		for _, at := range c.has {
 			got.content[member(at)] = fmt.Sprint(at)
 		}
-		if d := l.differ(got); len(d.missing) != c.missing || len(d.extra) != c.extra || len(d.wrong) != 0 {
+		got.content.putSentinel(sizeNewest)
+		if d := differ(l, got); len(d.missing) != c.missing || len(d.extra) != c.extra || len(d.wrong) != 0 {
 			t.Errorf("%s: %+v", c.name, d)
 		}
 	}
@@ -156,4 +157,9 @@ func TestGateRefusesAPositionWithinACommitRecord(t *testing.T) {
 	if err := errors.Join(g.Begin(110, 0), g.Commit(115)); err == nil {
 		t.Error("the model is past the position that it is compared at")
 	}
+}
+
+func differ(l *latest, got found) difference {
+	want := l.wanted(&got)
+	return compare(want, got.content)
 }
