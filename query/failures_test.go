@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
@@ -208,4 +210,35 @@ func TestR3RedisIsNotLeftBecauseThePrimaryIsAway(t *testing.T) {
 	if others > failed || others > uint64(len(took)/2) {
 		t.Errorf("R3: %d of %d reads left Redis, which failed %d", others, len(took), failed)
 	}
+}
+
+// R1: a Redis that does not allow CONFIG, as managed servers don't, is believed all the same.
+func TestR1RedisWithoutConfig(t *testing.T) {
+	s := startStack(t)
+	s.redisDo(t, "ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all", "-config")
+	c := s.config()
+	c.RedisURL = strings.Replace(c.RedisURL, "redis://", "redis://reader:secret@", 1)
+	s.url = s.serve(t, c)
+	testenv.Eventually(t, patience, "Redis answers", func() bool { return s.get(t, someBids).path() == "redis" })
+}
+
+// R1: after the watch has connected anew, a Redis that is always ahead of its last question is believed as soon as
+// the primary has what Redis showed first.
+func TestR1ABusyRedisIsBelievedAgain(t *testing.T) {
+	s := startStack(t)
+	const watches = ` FROM pg_stat_activity WHERE application_name = 'query-watch'`
+	began := collect(t, s, `SELECT clock_timestamp()`, pgx.RowTo[time.Time])[0]
+	collect(t, s, `SELECT pg_terminate_backend(pid)`+watches, pgx.RowTo[bool])
+	connected := func() bool {
+		starts := collect(t, s, `SELECT backend_start`+watches, pgx.RowTo[time.Time])
+		return slices.ContainsFunc(starts, func(at time.Time) bool { return at.After(began) })
+	}
+	testenv.Eventually(t, patience, "Redis answers", func() bool {
+		again := connected()
+		if _, err := s.sql.Exec(t.Context(), `SELECT pg_logical_emit_message(true, 'test', repeat('x', 2 << 20))`); err != nil {
+			t.Fatal(err)
+		}
+		s.setCheckpoint(t, func(c *readmodel.Checkpoint) { c.LSN = s.lsn(t) + 1<<20 })
+		return s.get(t, someBids).path() == "redis" && again
+	})
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -130,16 +129,6 @@ func TestR1EpochSwitchAndEviction(t *testing.T) {
 	testenv.Eventually(t, patience, "an evicting Redis is left", from("replica"))
 	set("noeviction")
 	testenv.Eventually(t, patience, "Redis is used again", from("redis"))
-}
-
-// R1: a Redis that does not allow CONFIG, as managed servers don't, is believed all the same.
-func TestR1RedisWithoutConfig(t *testing.T) {
-	s := startStack(t)
-	s.redisDo(t, "ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all", "-config")
-	c := s.config()
-	c.RedisURL = strings.Replace(c.RedisURL, "redis://", "redis://reader:secret@", 1)
-	s.url = s.serve(t, c)
-	testenv.Eventually(t, patience, "Redis answers", func() bool { return s.get(t, someBids).path() == "redis" })
 }
 
 // R2: Min-LSN is waited for, then the next path is asked, at last the primary.

@@ -51,16 +51,14 @@ func (r *rounds) poke() {
 	}
 }
 
-// wait waits for the end of a round that begins from now on. It is false if ctx ends before.
-func (r *rounds) wait(ctx context.Context) bool {
+// wait waits for the end of a round that begins from now on, or of ctx.
+func (r *rounds) wait(ctx context.Context) {
 	r.mu.Lock()
 	next := r.next
 	r.mu.Unlock()
 	r.poke()
 	select {
 	case <-next:
-		return true
 	case <-ctx.Done():
-		return false
 	}
 }
