@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -17,17 +16,6 @@ func (s *system) whole() {
 	s.reached()
 	testenv.Eventually(s.t, patience, "nothing waits for a reload", func() bool {
 		return s.redis.Exists(s.ctx, readmodel.ReloadKey).Val() == 0
-	})
-}
-
-// counted waits until a metric has a value.
-func (s *system) counted(metric, want string) {
-	s.t.Helper()
-	testenv.EventuallyNoError(s.t, patience, metric, func() error {
-		if got := s.metric(metric); got != want {
-			return fmt.Errorf("it is %q, not %q", got, want)
-		}
-		return nil
 	})
 }
 

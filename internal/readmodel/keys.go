@@ -36,10 +36,10 @@ func (e Epoch) Newest(raffleID int64, size int16) string { return e.sizeKey(raff
 // Highest is the sorted set of a raffle's bids of a size by price (HighestScore).
 func (e Epoch) Highest(raffleID int64, size int16) string { return e.sizeKey(raffleID, ":h:", size) }
 
-// NewestPrefix and HighestPrefix are the keys of a raffle's sets up to the size (decimal).
+// NewestPrefix is the key of a raffle's sets of newest bids up to the size (decimal).
 func (e Epoch) NewestPrefix(raffleID int64) string { return e.raffleKey(raffleID, ":n:") }
 
-// HighestPrefix: see NewestPrefix.
+// HighestPrefix is the key of a raffle's sets of highest bids up to the size (decimal).
 func (e Epoch) HighestPrefix(raffleID int64) string { return e.raffleKey(raffleID, ":h:") }
 
 // Sizes is the set of sizes (decimal) that have bids in a raffle, and RaffleKnown. A size that is not in it

@@ -29,4 +29,3 @@ if rev then
 end
 return {redis.call('ZRANGE', key, 0, 0), redis.call('ZRANGE', key, low, low + n - 1, unpack(ARGV, 5))}
 `
-

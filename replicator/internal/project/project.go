@@ -111,7 +111,7 @@ func (p *projector) bid(b *batch, plan tables.Plan, old, now *wal.Row) error {
 		p.event(b, is.v.RaffleID, b.bid(is.v, false))
 		p.grown(b, is.v.Size)
 	}
-	if left := (set{was.v.RaffleID, was.v.Size}); was.there && !(is.there && left == s) {
+	if left := (set{was.v.RaffleID, was.v.Size}); was.there && (!is.there || left != s) {
 		b.mayEmpty(left)
 		delete(p.sized, left)
 	}
@@ -198,7 +198,7 @@ type entered struct {
 }
 
 func (p *projector) product(b *batch, plan tables.Plan, old, now *wal.Row) error {
-	was, is := imageOf(old, func(r *wal.Row) int64 { return plan.ID(r) }), imageOf(now, plan.Product)
+	was, is := imageOf(old, plan.ID), imageOf(now, plan.Product)
 	if was.err != nil || is.err != nil {
 		return errors.Join(was.err, is.err)
 	}

@@ -234,15 +234,14 @@ func (l *loader) leaveOut(all ...poison) {
 // eachBid reads bids; those that have no packing are left out.
 func (r *reading) eachBid(ctx context.Context, clauses string, each func(readmodel.Bid) error) error {
 	return tables.Copy(ctx, r.tx.Conn(), tables.Bids, clauses, func(p tables.Plan, row *wal.Row) error {
-		switch i := imageOf(row, p.Bid); {
-		case i.err != nil:
-			return i.err
-		case i.poison != nil:
+		i := imageOf(row, p.Bid)
+		if i.poison != nil {
 			r.leaveOut(poisons(tables.Bids, tables.PartsOfBid(i.v), i.v.RaffleID, i.poison)...)
-			return nil
-		default:
+		}
+		if i.there {
 			return each(i.v)
 		}
+		return i.err
 	})
 }
 

@@ -30,12 +30,6 @@ func (d *difference) none() bool {
 	return len(d.missing) == 0 && len(d.extra) == 0 && len(d.wrong) == 0 && d.structure == ""
 }
 
-// fields are all that differ.
-func (d *difference) fields() []string {
-	all := append([]string(nil), d.missing...)
-	return append(append(all, d.extra...), d.wrong...)
-}
-
 func compare(want, got content) (d difference) {
 	for field, value := range want {
 		switch actual, ok := got[field]; {
