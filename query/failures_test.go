@@ -231,7 +231,7 @@ func TestR1ABusyRedisIsBelievedAgain(t *testing.T) {
 	collect(t, s, `SELECT pg_terminate_backend(pid)`+watches, pgx.RowTo[bool])
 	connected := func() bool {
 		starts := collect(t, s, `SELECT backend_start`+watches, pgx.RowTo[time.Time])
-		return slices.ContainsFunc(starts, func(at time.Time) bool { return at.After(began) })
+		return slices.ContainsFunc(starts, func(at time.Time) bool { return at.After(began) }) && s.watched(t)
 	}
 	testenv.Eventually(t, patience, "Redis answers", func() bool {
 		again := connected()
@@ -241,4 +241,19 @@ func TestR1ABusyRedisIsBelievedAgain(t *testing.T) {
 		s.setCheckpoint(t, func(c *readmodel.Checkpoint) { c.LSN = s.lsn(t) + 1<<20 })
 		return s.get(t, someBids).path() == "redis" && again
 	})
+}
+
+// watched says whether the watch is connected, as the metrics have it.
+func (s *stack) watched(t *testing.T) bool {
+	t.Helper()
+	families, err := s.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "query_primary_connected" {
+			return f.GetMetric()[0].GetGauge().GetValue() == 1
+		}
+	}
+	return false
 }
