@@ -1,6 +1,7 @@
 package web
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strconv"
@@ -36,7 +37,7 @@ func TestChallenges(t *testing.T) {
 		error string
 	}{{NoToken, ""}, {WrongCredentials, ""}, {BadToken, `error="invalid_token"`}, {AdminsOnly, `error="insufficient_scope"`}, {NotYours, `error="insufficient_scope"`}} {
 		w := httptest.NewRecorder()
-		WriteProblem(w, httptest.NewRequest("GET", "/", nil), c.kind.Problem("no"))
+		WriteProblem(w, httptest.NewRequest(http.MethodGet, "/", nil), c.kind.Problem("no"))
 		got := w.Header().Get("WWW-Authenticate")
 		if !strings.HasPrefix(got, `Bearer realm="stock-pyramid"`) || !strings.Contains(got, c.error) || strings.Contains(got, "error=") != (c.error != "") {
 			t.Errorf("%s: %q", c.kind.URI, got)

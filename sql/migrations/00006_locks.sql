@@ -57,8 +57,10 @@ CREATE FUNCTION refuse_cancelled(raffles bigint[], users bigint[], keys text[]) 
 BEGIN
     IF EXISTS (
         SELECT FROM unnest(raffles, users, keys) AS k (raffle, who, key)
-        JOIN public.cancelled_bids c ON c.raffle_id = k.raffle AND c.user_id = k.who AND c.idempotency_key = k.key
-        JOIN public.bids b ON b.raffle_id = k.raffle AND b.user_id = k.who AND b.idempotency_key = k.key)
+        WHERE (SELECT c.id FROM public.cancelled_bids c
+               WHERE c.raffle_id = k.raffle AND c.user_id = k.who AND c.idempotency_key = k.key LIMIT 1) IS NOT NULL
+          AND (SELECT b.id FROM public.bids b
+               WHERE b.raffle_id = k.raffle AND b.user_id = k.who AND b.idempotency_key = k.key LIMIT 1) IS NOT NULL)
     THEN
         RAISE EXCEPTION 'a bid under this key was cancelled meanwhile' USING ERRCODE = 'serialization_failure';
     END IF;

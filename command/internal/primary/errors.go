@@ -8,9 +8,9 @@ import (
 )
 
 var (
-	// ErrUnavailable: nothing happened, and trying again may help.
+	// ErrUnavailable means that nothing happened, and trying again may help.
 	ErrUnavailable = errors.New("database not available")
-	// ErrUnknownOutcome: the commit was sent and its answer not seen, or not to be believed. It may have
+	// ErrUnknownOutcome means that the commit was sent and its answer not seen, or not to be believed. It may have
 	// happened.
 	ErrUnknownOutcome = errors.New("outcome of the commit unknown")
 )
