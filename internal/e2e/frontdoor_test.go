@@ -340,7 +340,7 @@ func TestOneAddressHasItsShare(t *testing.T) {
 			t.Errorf("feed %d of an address: %q", i, got)
 		}
 	}
-	c, limited := d.connection(t, "127.0.0.5"), 0
+	c, limited, start := d.connection(t, "127.0.0.5"), 0, time.Now()
 	for range 120 {
 		got := raw(t, c, hello)
 		if strings.HasPrefix(got, "HTTP/1.1 429 ") && strings.Contains(got, "retry-after: 1") && strings.Contains(got, `"instance":"/hello#`) {
@@ -349,6 +349,9 @@ func TestOneAddressHasItsShare(t *testing.T) {
 	}
 	if limited == 0 {
 		t.Error("120 requests at once are not too many")
+	}
+	if took := time.Since(start); took < time.Second {
+		t.Errorf("120 requests took %v: nobody who goes on far beyond the rate has to wait", took)
 	}
 	if w, _ := d.ask(t, "GET", "/hello", nil); w.StatusCode != http.StatusOK {
 		t.Errorf("another address: %d", w.StatusCode)
