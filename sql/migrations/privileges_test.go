@@ -63,8 +63,9 @@ query: EXECUTE wal.commits(), wal.history()
 query: SELECT public.bids(raffle_id id user_id size price quantity created_at), public.heartbeats, public.products, public.raffles, public.timelines
 query: USAGE schema wal
 replicator: CONNECT database
-replicator: EXECUTE public.heartbeat(), wal.commits(), wal.history()
+replicator: EXECUTE public.heartbeat(), wal.commits(), wal.committed(), wal.history()
 replicator: IS replication
+replicator: MEMBER pg_read_all_stats
 replicator: SELECT public.bids, public.heartbeats, public.products, public.raffles, public.timelines
 replicator: USAGE schema wal
 standby: IS replication
