@@ -30,6 +30,7 @@ type clients struct {
 
 	// working is held for reading during each action, and for writing while the clients rest.
 	working  sync.RWMutex
+	resting  bool
 	recorder *clienthistory.Recorder
 	price    atomic.Int32 // of the newest bid: no two bids have the same
 
@@ -53,7 +54,7 @@ func (w *worker) startClients(n int, primaryURL string) *clients {
 		"PRIMARY_URL=" + primaryURL, "JWT_KEYS_DIR=" + w.t.TempDir(), "LOG_LEVEL=error"},
 		Ready: fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)})
 	c := &clients{command: fmt.Sprintf("http://127.0.0.1:%d", public), readers: w.readers}
-	c.working.Lock()
+	c.rest()
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	for i := range n {
@@ -61,21 +62,33 @@ func (w *worker) startClients(n int, primaryURL string) *clients {
 		one.login(w.t)
 		done.Go(func() { one.run(ctx, w.t) })
 	}
-	w.t.Cleanup(func() { cancel(); c.working.Unlock(); done.Wait() }) // histories end with resting clients
+	w.t.Cleanup(func() {
+		cancel()
+		if c.resting { // a history that fails ends anywhere
+			c.goOn()
+		}
+		done.Wait()
+	})
 	return c
 }
 
 // begin lets the clients work. Their lists are empty at the position.
 func (c *clients) begin(at lsn.LSN) {
 	c.recorder = clienthistory.NewRecorder(at)
-	c.working.Unlock()
+	c.goOn()
 }
 
 // rest waits until no client has a request open, and keeps them from the next.
-func (c *clients) rest() { c.working.Lock() }
+func (c *clients) rest() {
+	c.working.Lock()
+	c.resting = true
+}
 
 // goOn ends the rest.
-func (c *clients) goOn() { c.working.Unlock() }
+func (c *clients) goOn() {
+	c.resting = false
+	c.working.Unlock()
+}
 
 // judge fails if no order of the writes explains what the resting clients have read.
 func (c *clients) judge() error {

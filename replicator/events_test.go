@@ -168,6 +168,7 @@ func (h *history) dropInUse() {
 // backup is Redis's append-only files at some moment.
 type backup struct {
 	files map[string][]byte
+	left  bool // the primary's line has split since: the next history needs another
 }
 
 func (h *history) files() string { return filepath.Join(h.server.Dir(), "appendonlydir") }

@@ -11,15 +11,19 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
+// promotions are part of the histories once the replicator refuses an older timeline.
+const promotions = false
+
 // chooseFork says how the primary's line is split in a history: by a promotion of the standby while the
 // primary is dead, frozen or cut off, or by a restore of the primary from a copy of the history's beginning.
 func (h *history) chooseFork() func(*history) {
-	switch h.random.IntN(5) {
-	case 0:
+	switch n := h.random.IntN(6); {
+	case n < 3 && !promotions:
+	case n == 0:
 		return func(h *history) { h.promote("dead") }
-	case 1:
+	case n == 1:
 		return func(h *history) { h.promote("frozen") }
-	case 2:
+	case n == 2:
 		return func(h *history) { h.promote("cut off") }
 	}
 	at, slots := h.lsn(), h.random.IntN(2) == 0
@@ -157,7 +161,7 @@ func (h *history) restorePrimary(copied *testenv.Backup, at lsn.LSN, slots bool)
 // joinBranch has the oracle and the clients follow.
 func (h *history) joinBranch(left *branch, timeline uint32, at lsn.LSN, begun time.Time) {
 	h.t.Helper()
-	h.backup = nil // the next history needs one of this line
+	h.backup.left = true
 	h.reconnect()
 	h.must(h.oracle.fork(h.ctx, h.dial(h.pair.nodes[h.pair.primary]), timeline, at, begun))
 	h.clients.recorder.Fork(at)

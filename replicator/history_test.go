@@ -132,7 +132,7 @@ func (w *worker) run(t *testing.T, seed int64) {
 // begin waits for a quiet start and now and then keeps Redis's files of it.
 func (h *history) begin() {
 	h.reached()
-	if chosen := h.random.IntN(5) == 0; chosen || h.backup == nil { // drawn in any case: the seed gives the order
+	if chosen := h.random.IntN(5) == 0; chosen || h.backup == nil || h.backup.left { // drawn in any case: the seed gives the order
 		h.backup = h.save()
 		h.oracle.forget(h.ended)
 	}

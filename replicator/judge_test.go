@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
@@ -263,7 +264,7 @@ func (a *answer) advance(now *tables, b *branch) bool {
 
 func (o *oracle) verdict(a *answer) error {
 	if a.right == nil {
-		return fmt.Errorf("wrong read: %s: %w", a, cmp.Or(a.wrong, fmt.Errorf("no branch has this position")))
+		return fmt.Errorf("wrong read: %s: %w\ncommits: %s", a, cmp.Or(a.wrong, fmt.Errorf("no branch has this position")), o.around(a))
 	}
 	i := slices.Index(o.branches, a.right)
 	if i+1 < len(o.branches) && a.at.LSN > o.branches[i+1].forks {
@@ -275,6 +276,26 @@ func (o *oracle) verdict(a *answer) error {
 		return fmt.Errorf("read that is older than its Min-LSN: %s", a)
 	}
 	return nil
+}
+
+// around lists the commits before and after an answer's position that changed the list.
+func (o *oracle) around(a *answer) string {
+	var text strings.Builder
+	for _, b := range o.branches {
+		for _, c := range b.log {
+			if c.end+1<<16 < a.at.LSN || c.end > a.at.LSN+1<<16 {
+				continue
+			}
+			for _, change := range c.changes {
+				for _, e := range change.events {
+					if e.bid.Size == a.body.list.size && (a.body.list.raffle == 0 || a.body.list.raffle == e.raffle) {
+						fmt.Fprintf(&text, "%d-%s %d %d, ", b.timeline, c.end, e.kind, e.bid.ID)
+					}
+				}
+			}
+		}
+	}
+	return text.String()
 }
 
 // reaches says whether data at one position hold everything up to another, both of them answered.

@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -23,13 +24,34 @@ func (p *Postgres) Backup(t testing.TB) *Backup {
 
 // frozen runs do while no process of p runs. A p that was paused stays so.
 func (p *Postgres) frozen(do func() error) error {
-	if state, _, ok := stat(p.PID()); p.proc.running() && ok && state != "T" {
-		if _, err := p.proc.signalTree(syscall.SIGSTOP); err != nil {
-			return err
-		}
-		defer func() { _, _ = p.proc.signalTree(syscall.SIGCONT) }()
+	if !p.proc.running() || p.paused {
+		return do()
 	}
-	return do()
+	err := p.pause()
+	if err == nil {
+		err = do()
+	}
+	_, resumeErr := p.proc.signalTree(syscall.SIGCONT)
+	return errors.Join(err, resumeErr)
+}
+
+// pause returns when every process stands still. One that the signal finds in a system call ends that call
+// first.
+func (p *Postgres) pause() error {
+	pids, err := p.proc.signalTree(syscall.SIGSTOP)
+	if err != nil {
+		return err
+	}
+	return poll(stopBudget, func() error { return stopped(append(pids, p.PID())) })
+}
+
+func stopped(pids []int) error {
+	for _, pid := range pids {
+		if state, _, ok := stat(pid); ok && state != "T" && state != "Z" {
+			return fmt.Errorf("process %d is not stopped yet: %s", pid, state)
+		}
+	}
+	return nil
 }
 
 // copyData leaves out the mark that a server runs in the folder.

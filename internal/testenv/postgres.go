@@ -28,6 +28,7 @@ type Postgres struct {
 	database string
 	primary  *Postgres // of a standby
 	settings []setting // given by the test, the later ones win
+	paused   bool
 }
 
 // StartPostgres starts a private cluster that lives until the end of the test.
@@ -189,6 +190,7 @@ func (p *Postgres) Start(t testing.TB) {
 }
 
 func (p *Postgres) start() error {
+	p.paused = false
 	if err := p.proc.start(); err != nil {
 		return err
 	}

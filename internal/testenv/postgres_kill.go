@@ -15,8 +15,8 @@ func (p *Postgres) Kill(t testing.TB) {
 // answers.
 func (p *Postgres) Pause(t testing.TB) {
 	t.Helper()
-	_, err := p.proc.signalTree(syscall.SIGSTOP)
-	p.proc.must(t, err)
+	p.proc.must(t, p.pause())
+	p.paused = true
 }
 
 // Resume ends a Pause.
@@ -24,6 +24,7 @@ func (p *Postgres) Resume(t testing.TB) {
 	t.Helper()
 	_, err := p.proc.signalTree(syscall.SIGCONT)
 	p.proc.must(t, err)
+	p.paused = false
 }
 
 // discard ends the server for good; its data is about to be removed.
