@@ -21,7 +21,7 @@ func parseChange(line string) (change, error) {
 	of, rest, _ := strings.Cut(strings.TrimPrefix(line, "table "), ": ")
 	kind, columns, _ := strings.Cut(rest, ": ")
 	if kind == "TRUNCATE" && slices.Contains(strings.Split(of, ", "), "public.bids") {
-		return change{apply: func(t *tables) { clear(t.bids); clear(t.lists); clear(t.bodies) }}, nil
+		return change{apply: (*tables).truncate}, nil
 	}
 	var old, now string
 	switch kind {
@@ -39,7 +39,7 @@ func parseChange(line string) (change, error) {
 		return raffleChange(values(old), values(now))
 	case "public.products":
 		p, err := values(now).product()
-		return change{apply: func(t *tables) { t.products[p.ID] = p; clear(t.bodies) }}, err
+		return change{apply: func(t *tables) { t.products[p.ID] = p; t.versions[list{}]++ }}, err
 	}
 	return change{}, nil
 }
@@ -47,10 +47,11 @@ func parseChange(line string) (change, error) {
 func bidChange(old, now row) (c change, err error) {
 	was, err1 := old.bid()
 	is, err2 := now.bid()
+	row := newBid(is)
 	c.apply = func(t *tables) {
 		t.remove(was.ID)
 		if is.ID != 0 {
-			t.add(is)
+			t.add(row)
 		}
 	}
 	if was.ID != 0 && was != is {
@@ -66,7 +67,7 @@ func raffleChange(old, now row) (c change, err error) {
 	was, err1 := old.raffle()
 	is, err2 := now.raffle()
 	c.apply = func(t *tables) {
-		clear(t.bodies)
+		t.versions[list{}]++
 		delete(t.raffles, was.ID)
 		if is.ID != 0 {
 			t.raffles[is.ID] = is

@@ -49,58 +49,49 @@ type answer struct {
 	status       int
 	text         []byte
 
+	version int     // of the tables, when it was last held against them
 	matched int     // how many of its parts were found right
 	right   *branch // the newest that has held what was answered
 	wrong   error   // what the newest has held instead
 }
 
 func (a *answer) String() string {
-	return fmt.Sprintf("%s from %s (forced %q) at %s, Min-LSN %s, began %s", a.body.path(), a.path, a.forced, a.at, a.min, a.began.Format("05.000"))
+	return fmt.Sprintf("%s from %s (forced %q) at %s to %s, Min-LSN %s, %s to %s", a.body.path(), a.path, a.forced, a.at, a.upTo, a.min,
+		a.began.Format("05.000"), a.ended.Format("05.000"))
 }
 
-// expected is the text of a body up to its cursor, and whether there is one. A raffle that is not there has
-// no text.
-type expected struct {
-	text []byte
-	more bool
+// version changes whenever what a read asks for may have changed.
+func (t *tables) version(b body) int {
+	of := b.list
+	if b.detail != 0 {
+		of = list{raffle: b.detail}
+	}
+	return t.versions[list{}] + t.versions[of]
 }
 
-func (t *tables) expect(b body) expected {
+// head is the text of a body up to its cursor, and whether there is one. A raffle that is not there has none.
+func (t *tables) head(b body) (text []byte, more bool) {
 	if _, ok := t.raffles[b.raffle()]; b.raffle() != 0 && !ok {
-		return expected{}
+		return nil, false
 	}
-	want, ok := t.bodies[b]
-	if !ok {
-		switch {
-		case b.detail != 0:
-			want.text = t.detail(b.detail)
-		case b.list.size != 0:
-			want = t.page(b)
-		default:
-			want.text = t.raffleList()
+	switch {
+	case b.detail != 0:
+		return t.detail(b.detail), false
+	case b.list.size == 0:
+		return t.raffleList(), false
+	}
+	text = []byte(`{"bids":[`)
+	var ids []int64
+	if l := t.lists[b.list]; l != nil {
+		ids = l[map[bool]int{false: 0, true: 1}[b.highest]]
+	}
+	for i, id := range ids[:min(len(ids), fullPage)] {
+		if i > 0 {
+			text = append(text, ',')
 		}
-		t.bodies[b] = want
+		text = append(text, t.bids[id].text...)
 	}
-	return want
-}
-
-func (t *tables) page(b body) expected {
-	bids := make([]bidDocument, 0, len(t.lists[b.list]))
-	for id := range t.lists[b.list] {
-		bids = append(bids, t.bids[id])
-	}
-	slices.SortFunc(bids, b.order)
-	more := len(bids) > fullPage
-	text := append([]byte(`{"bids":`), encode(bids[:min(len(bids), fullPage)])...)
-	return expected{append(text, `,"next_cursor":`...), more}
-}
-
-func (b body) order(x, y bidDocument) int {
-	later := cmp.Or(cmp.Compare(y.CreatedAt, x.CreatedAt), cmp.Compare(y.ID, x.ID))
-	if b.highest {
-		return cmp.Or(cmp.Compare(y.Price, x.Price), -later)
-	}
-	return later
+	return append(text, `],"next_cursor":`...), len(ids) > fullPage
 }
 
 func (t *tables) raffleList() []byte {
@@ -124,13 +115,10 @@ func (t *tables) detail(raffle int64) []byte {
 		Sizes    []summary       `json:"sizes"`
 	}{raffleDocument: r, Product: t.products[r.ProductID], Sizes: []summary{}}
 	for l, ids := range t.lists {
-		if l.raffle != raffle || len(ids) == 0 {
+		if l.raffle != raffle || l.size == 0 || len(ids[0]) == 0 {
 			continue
 		}
-		s := summary{Size: l.size, Count: len(ids)}
-		for id := range ids {
-			s.Highest = max(s.Highest, t.bids[id].Price)
-		}
+		s := summary{l.size, len(ids[0]), t.bids[ids[1][0]].Price}
 		whole.BidCount += s.Count
 		whole.Sizes = append(whole.Sizes, s)
 	}
@@ -148,16 +136,16 @@ func encode(v any) []byte {
 
 // compare holds an answer against the content at its position, byte by byte.
 func (a *answer) compare(now *tables) error {
-	want := now.expect(a.body)
+	want, more := now.head(a.body)
 	got := bytes.TrimSuffix(a.text, []byte("\n"))
-	if a.status == http.StatusNotFound || want.text == nil {
-		return fmt.Errorf("%d %s, want raffle %d to be there: %v", a.status, got, a.body.raffle(), want.text != nil)
+	if a.status == http.StatusNotFound || want == nil {
+		return fmt.Errorf("%d %s, want raffle %d to be there: %v", a.status, got, a.body.raffle(), want != nil)
 	}
-	rest, same := bytes.CutPrefix(got, want.text)
+	rest, same := bytes.CutPrefix(got, want)
 	switch {
 	case a.body.detail != 0:
 		same = same && len(rest) == 0
-	case want.more:
+	case more:
 		same = same && bytes.HasPrefix(rest, []byte(`"`))
 	default:
 		same = same && string(rest) == "null}"
@@ -165,7 +153,7 @@ func (a *answer) compare(now *tables) error {
 	if same {
 		return nil
 	}
-	return fmt.Errorf("%d bytes, want %d, more to come: %v%s", len(got), len(want.text), want.more, difference(got, want.text))
+	return fmt.Errorf("%d bytes, want %d, more to come: %v%s", len(got), len(want), more, difference(got, want))
 }
 
 // difference names the bids that only one of two pages has, or shows where two bodies differ.
@@ -215,7 +203,7 @@ func (b *branch) judge(answers []*answer) {
 		end := log[0].end
 		log = log[1:]
 		later = slices.DeleteFunc(later, func(a *answer) bool {
-			return end > a.upTo || a.advance(now, b)
+			return end > a.upTo || a.version != now.version(a.body) && a.advance(now, b)
 		})
 	}
 	for _, a := range answers {
@@ -241,9 +229,10 @@ func (b *branch) judge(answers []*answer) {
 // advance says whether the answer is right by now. The parts of an answer of SQL, each from a statement of
 // its own, may be of positions that follow each other.
 func (a *answer) advance(now *tables, b *branch) bool {
+	a.version = now.version(a.body)
 	err := a.compare(now)
 	if a.path != "redis" && a.body.detail != 0 && err != nil {
-		want := now.expect(a.body).text
+		want, _ := now.head(a.body)
 		cut := []byte(`,"bid_count":`)
 		wantHead, wantTail, _ := bytes.Cut(want, cut)
 		head, tail, _ := bytes.Cut(bytes.TrimSuffix(a.text, []byte("\n")), cut)
@@ -278,18 +267,19 @@ func (o *oracle) verdict(a *answer) error {
 	return nil
 }
 
-// around lists the commits before and after an answer's position that changed the list.
+// around lists the commits of the bids that an answer has and others that its list had, near its position.
 func (o *oracle) around(a *answer) string {
 	var text strings.Builder
 	for _, b := range o.branches {
+		fmt.Fprintf(&text, "branch %d from %s, begun %s;", b.timeline, b.forks, b.begun.Format("05.000"))
 		for _, c := range b.log {
-			if c.end+1<<16 < a.at.LSN || c.end > a.at.LSN+1<<16 {
-				continue
-			}
+			n := 0
 			for _, change := range c.changes {
 				for _, e := range change.events {
-					if e.bid.Size == a.body.list.size && (a.body.list.raffle == 0 || a.body.list.raffle == e.raffle) {
-						fmt.Fprintf(&text, "%d-%s %d %d, ", b.timeline, c.end, e.kind, e.bid.ID)
+					if r := a.body.raffle(); (r == 0 || r == e.raffle) && (a.body.list.size == 0 || a.body.list.size == e.bid.Size) {
+						if n++; n <= 3 {
+							fmt.Fprintf(&text, " %s:%d/%d", c.end, e.kind, e.bid.ID)
+						}
 					}
 				}
 			}

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,6 +51,14 @@ type productDocument struct {
 	ReleaseDate  string `json:"release_date"`
 }
 
+// bid is a bid and its text.
+type bid struct {
+	bidDocument
+	text string
+}
+
+func newBid(d bidDocument) bid { return bid{d, string(encode(d))} }
+
 // list is a list of bids: of a raffle and size, or of a size over all raffles if raffle is 0.
 type list struct {
 	raffle int64
@@ -57,33 +67,41 @@ type list struct {
 
 // tables is the content of the primary at one position.
 type tables struct {
-	bids     map[int64]bidDocument
-	lists    map[list]map[int64]struct{} // the ids of bids
+	bids     map[int64]bid
+	lists    map[list]*[2][]int64 // ids of bids in the orders newest and highest
 	raffles  map[int64]raffleDocument
 	products map[int64]productDocument
-	bodies   map[body]expected // made of the tables since they changed
+	versions map[list]int // how often what belongs to a list has changed; list{} is the raffles and products
 }
 
 func newTables() *tables {
-	return &tables{map[int64]bidDocument{}, map[list]map[int64]struct{}{}, map[int64]raffleDocument{}, map[int64]productDocument{}, map[body]expected{}}
+	return &tables{map[int64]bid{}, map[list]*[2][]int64{}, map[int64]raffleDocument{}, map[int64]productDocument{}, map[list]int{}}
 }
 
 func (t *tables) clone() *tables {
-	c := &tables{maps.Clone(t.bids), map[list]map[int64]struct{}{}, maps.Clone(t.raffles), maps.Clone(t.products), map[body]expected{}}
+	c := &tables{maps.Clone(t.bids), map[list]*[2][]int64{}, maps.Clone(t.raffles), maps.Clone(t.products), map[list]int{}}
 	for l, ids := range t.lists {
-		c.lists[l] = maps.Clone(ids)
+		c.lists[l] = &[2][]int64{slices.Clone(ids[0]), slices.Clone(ids[1])}
 	}
 	return c
 }
 
-func (t *tables) add(b bidDocument) {
+// of are the lists that a bid is on, and its raffle.
+func (b *bidDocument) of() [3]list {
+	return [3]list{{b.RaffleID, b.Size}, {0, b.Size}, {b.RaffleID, 0}}
+}
+
+func (t *tables) add(b bid) {
 	t.bids[b.ID] = b
-	t.changed(b)
-	for _, l := range []list{{b.RaffleID, b.Size}, {0, b.Size}} {
+	for _, l := range b.of() {
+		t.versions[l]++
 		if t.lists[l] == nil {
-			t.lists[l] = map[int64]struct{}{}
+			t.lists[l] = &[2][]int64{}
 		}
-		t.lists[l][b.ID] = struct{}{}
+		for order := range t.lists[l] {
+			ids := &t.lists[l][order]
+			*ids = slices.Insert(*ids, t.place(*ids, order, b), b.ID)
+		}
 	}
 }
 
@@ -92,19 +110,36 @@ func (t *tables) remove(id int64) {
 	if !ok {
 		return
 	}
-	t.changed(b)
+	for _, l := range b.of() {
+		t.versions[l]++
+		for order := range t.lists[l] {
+			ids := &t.lists[l][order]
+			at := t.place(*ids, order, b)
+			*ids = slices.Delete(*ids, at, at+1)
+		}
+	}
 	delete(t.bids, id)
-	delete(t.lists[list{b.RaffleID, b.Size}], id)
-	delete(t.lists[list{0, b.Size}], id)
 }
 
-// changed drops the bodies that a bid is part of.
-func (t *tables) changed(b bidDocument) {
-	for _, l := range []list{{b.RaffleID, b.Size}, {0, b.Size}} {
-		delete(t.bodies, body{list: l})
-		delete(t.bodies, body{list: l, highest: true})
+// place is where a bid is in an order, or would be.
+func (t *tables) place(ids []int64, order int, b bid) int {
+	at, _ := slices.BinarySearchFunc(ids, b, func(id int64, b bid) int {
+		x := t.bids[id]
+		later := cmp.Or(cmp.Compare(b.CreatedAt, x.CreatedAt), cmp.Compare(b.ID, x.ID))
+		if order == 1 {
+			return cmp.Or(cmp.Compare(b.Price, x.Price), -later)
+		}
+		return later
+	})
+	return at
+}
+
+func (t *tables) truncate() {
+	clear(t.bids)
+	for l := range t.lists {
+		t.versions[l]++
 	}
-	delete(t.bodies, body{detail: b.RaffleID})
+	clear(t.lists)
 }
 
 func (t *tables) equal(other *tables) error {
@@ -114,8 +149,8 @@ func (t *tables) equal(other *tables) error {
 		}
 	}
 	for id, b := range t.bids {
-		if o := other.bids[id]; b != o {
-			return fmt.Errorf("bid %+v is %+v", b, o)
+		if o := other.bids[id]; b.bidDocument != o.bidDocument {
+			return fmt.Errorf("bid %+v is %+v", b.bidDocument, o.bidDocument)
 		}
 	}
 	if !maps.Equal(t.products, other.products) || len(t.bids) != len(other.bids) || len(t.raffles) != len(other.raffles) {
@@ -161,7 +196,7 @@ func (t *tables) readBids(ctx context.Context, db *pgx.Conn) error {
 	var at time.Time
 	_, err = pgx.ForEachRow(rows, []any{&b.RaffleID, &b.ID, &b.UserID, &b.Size, &b.Price, &b.Quantity, &at}, func() error {
 		b.CreatedAt = document(at)
-		t.add(b)
+		t.add(newBid(b))
 		return nil
 	})
 	return err

@@ -75,8 +75,8 @@ func (r *Recorder) seenFrom(line int) (seen []operation) {
 		default:
 			o.at = 0
 		}
-		if o.kind == read && o.at < r.forks[0].at {
-			continue // of the time before the recording
+		if o.kind == read && (o.at < r.forks[0].at || o.upTo > highest) {
+			continue // of the time before the recording, or of any later one
 		}
 		seen = append(seen, o)
 	}
@@ -103,7 +103,7 @@ func (r *Recorder) checkList(operations []operation) error {
 		switch {
 		case o.kind == read: // after the writes that end at its position
 			p.Call = 2*int64(o.at) + 1
-			p.Return = 2*int64(min(o.upTo, highest)) + 1
+			p.Return = 2*int64(o.upTo) + 1
 		case o.at == 0:
 			p.Return = 2 * highest
 		}

@@ -121,7 +121,8 @@ func (c *Call) Done(at lsn.LSN) { c.Shown(at, at) }
 
 // Shown ends the call of a read with its Read-LSN and its bids in any order. upTo is a position at or above
 // all that it shows: the Read-LSN itself for an answer that is exact, what the primary had flushed after the
-// answer was there, or the highest of all if nothing is known.
+// answer was there, or the highest LSN of all if nothing is known: then the read is not judged, because it could
+// be put anywhere.
 func (c *Call) Shown(at, upTo lsn.LSN, bids ...int32) {
 	r, o := c.recorder, c.operation
 	slices.Sort(bids)
