@@ -271,7 +271,11 @@ func (c *client) look(ctx context.Context) error {
 	for _, b := range page.Bids {
 		prices = append(prices, int32(b.Price))
 	}
-	call.Shown(a.at.LSN, a.upTo, prices...)
+	if a.path == "primary" {
+		call.ShownInPart(a.at.LSN, a.upTo, prices...)
+	} else {
+		call.Shown(a.at.LSN, a.upTo, prices...)
+	}
 	c.last[1] = a.at
 	return nil
 }

@@ -101,6 +101,10 @@ func (r *Recorder) checkList(operations []operation) error {
 	for _, o := range needed(operations) {
 		p := porcupine.Operation{ClientId: o.client, Input: o, Call: 2*int64(o.known) + 2, Return: 2 * int64(o.at)}
 		switch {
+		case o.inPart:
+			p.Input = o.unsureAmong(operations)
+			p.Call = 2*int64(o.at) + 1
+			p.Return = p.Call
 		case o.kind == read: // after the writes that end at its position
 			p.Call = 2*int64(o.at) + 1
 			p.Return = 2*int64(o.upTo) + 1
@@ -150,7 +154,7 @@ var model = porcupine.Model{
 		set, o := state.(string), input.(operation)
 		switch o.kind {
 		case read:
-			return set == pack(o.bids), set
+			return without(set, o.unsure) == without(pack(o.bids), o.unsure), set
 		case clearAll:
 			return true, ""
 		}
@@ -163,6 +167,34 @@ var model = porcupine.Model{
 		}
 		return true, set // a cancellation can be repeated
 	},
+}
+
+// unsureAmong notes the bids of which a read that shows commits in part may show anything: a write to them
+// may have taken effect after its position and before its answer.
+func (o operation) unsureAmong(operations []operation) operation {
+	for _, w := range operations {
+		if (w.kind == add || w.kind == remove) && w.known < o.upTo && (w.at == 0 || w.at > o.at) {
+			o.unsure = append(o.unsure, w.bid)
+		}
+		if w.kind == clearAll && w.known < o.upTo && (w.at == 0 || w.at > o.at) {
+			for _, any := range operations {
+				if any.kind == add {
+					o.unsure = append(o.unsure, any.bid)
+				}
+			}
+		}
+	}
+	return o
+}
+
+// without removes bids from a state.
+func without(set string, bids []int32) string {
+	for _, bid := range bids {
+		if at, found := find(set, bid); found {
+			set = set[:at] + set[at+4:]
+		}
+	}
+	return set
 }
 
 func pack(bids []int32) string {

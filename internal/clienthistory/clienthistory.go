@@ -10,8 +10,10 @@
 //
 //   - A write takes effect at one position: after every position that any client had been told before the
 //     write was sent, and at or before the write's Commit-LSN.
-//   - A read takes effect at its Read-LSN exactly, if Redis answers. An answer of SQL shows at least what was
-//     committed at its Read-LSN: it takes effect at or after it, before whatever was committed after the answer.
+//   - A read takes effect at its Read-LSN exactly, if Redis answers. An answer of a standby shows at least what
+//     was committed at its Read-LSN: it takes effect at or after it, before all that was committed after the
+//     answer. An answer of the primary shows at least that, and any part of what is committed until the answer:
+//     a primary shows commits to others in another order than its log has them in.
 //
 // A history is right if such positions exist that each read shows exactly the writes before it. That is
 // linearizability of a set of bids with positions in the place of time. What is promised follows from it:
@@ -63,6 +65,8 @@ type operation struct {
 	min    lsn.LSN // of read: its Min-LSN, 0 if it sent none
 	at     lsn.LSN // Commit-LSN or Read-LSN, 0 if there was no answer
 	upTo   lsn.LSN // of read: the highest position that it may show
+	inPart bool    // of read: what is above at may be shown in part
+	unsure []int32 // of such a read: the bids of which nothing can be said
 	line   int     // the number of forks before it
 }
 
@@ -131,6 +135,12 @@ func (c *Call) Shown(at, upTo lsn.LSN, bids ...int32) {
 	defer r.mu.Unlock()
 	r.operations = append(r.operations, o)
 	r.known = max(r.known, at)
+}
+
+// ShownInPart is Shown for an answer of the primary.
+func (c *Call) ShownInPart(at, upTo lsn.LSN, bids ...int32) {
+	c.operation.inPart = true
+	c.Shown(at, upTo, bids...)
 }
 
 // Lost ends the call of a write without an answer that says whether it was done. A read without an answer

@@ -73,6 +73,22 @@ func TestCheckFindsPlantedFaults(t *testing.T) {
 			r.Read(2, shoes, 0).Shown(56, 56, 20, 30)
 			c.Done(60)
 		}, "no order"},
+		"an answer of the primary that shows the later of two commits": {func(r *Recorder) {
+			a, b := r.Add(1, shoes, 50), r.Add(2, shoes, 60)
+			r.Read(3, shoes, 0).ShownInPart(42, 60, 20, 30, 60)
+			r.Read(3, shoes, 0).Shown(50, 50, 20, 30, 50)
+			a.Done(50)
+			b.Done(60)
+		}, ""},
+		"an answer of the primary that lacks what its position covers": {func(r *Recorder) {
+			r.Add(1, shoes, 50).Done(50)
+			b := r.Add(2, shoes, 60)
+			r.Read(3, shoes, 0).ShownInPart(50, 60, 20, 30, 60)
+			b.Done(60)
+		}, "no order"},
+		"an answer of the primary that shows a cancelled bid": {func(r *Recorder) {
+			r.Read(3, shoes, 0).ShownInPart(42, 60, 10, 20, 30)
+		}, "no order"},
 		"cleared": {func(r *Recorder) {
 			c := r.Clear(0)
 			r.Add(1, shoes, 50).Done(45)
