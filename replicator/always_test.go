@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,8 +13,9 @@ import (
 )
 
 // verifyAlways compares every now and then until the end of the test. While servers are killed some
-// comparisons end in an error; one that comes to its end must find nothing.
-func (s *system) verifyAlways(t *testing.T) {
+// comparisons end in an error; one that comes to its end must find nothing, unless damages, which counts the
+// begins and ends of damages done on purpose, says that something was damaged meanwhile.
+func (s *system) verifyAlways(t *testing.T, damages *atomic.Int64) {
 	options, err := redis.ParseURL(s.server.URL())
 	s.must(err)
 	v := verify.New(s.dbs.URL("replicator"), options)
@@ -22,10 +24,12 @@ func (s *system) verifyAlways(t *testing.T) {
 	done.Go(func() {
 		compared, failed := 0, 0
 		for tick := time.NewTicker(200 * time.Millisecond); ctx.Err() == nil; {
+			before := damages.Load()
 			r, err := v.Run(ctx, verify.Options{Scope: verify.Everything, Details: 10})
 			switch {
 			case err != nil:
 				failed++
+			case r.Divergent > 0 && (before%2 == 1 || damages.Load() != before): // something is damaged
 			case r.Divergent > 0:
 				t.Errorf("%d keys differed: %v", r.Divergent, r.Findings)
 			default:

@@ -55,6 +55,15 @@ var changes = []event{
 		h.exec("DELETE FROM bids WHERE raffle_id = 99")
 		h.exec("DELETE FROM raffles WHERE id = 99")
 	}},
+	{"a raffle goes, its bids stay, and it comes back", func(h *history) {
+		raffle := h.raffle()
+		h.exec("CREATE TEMP TABLE kept AS SELECT * FROM raffles WHERE id = $1", raffle)
+		h.exec("DELETE FROM raffles WHERE id = $1", raffle)
+		h.exec("INSERT INTO bids (raffle_id, user_id, size, price, created_at) VALUES ($1, 1, 260, 5, clock_timestamp())", raffle)
+		rest(h.random, 50)
+		h.exec("INSERT INTO raffles SELECT * FROM kept")
+		h.exec("DROP TABLE kept")
+	}},
 	{"change a product", func(h *history) {
 		h.exec("UPDATE products SET release_price = release_price + 1 WHERE id = $1", 1+h.random.IntN(5))
 	}},
@@ -106,6 +115,8 @@ var faults = []event{
 	{"cut the connections of redis", func(h *history) {
 		h.must(h.redis.ClientKillByFilter(h.ctx, "TYPE", "normal", "SKIPME", "yes").Err())
 	}},
+	{"a key is lost", (*history).loseKey},
+	{"a row that the read model can't hold", (*history).poison},
 	{"terminate the walsender", func(h *history) { h.terminate("replicator") }},
 	{"terminate the control session", func(h *history) { h.terminate("replicator-control") }},
 	{"drop the slot", func(h *history) { h.restart(h.dropSlots, h.replicators...) }},

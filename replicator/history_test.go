@@ -81,7 +81,8 @@ type history struct {
 	random  *rand.Rand
 	told    []string
 	pending []pending
-	fork    func(*history) // what splits the primary's line in the middle of the history, or nil
+	damaged []readmodel.Part // of Redis, by hand
+	fork    func(*history)   // what splits the primary's line in the middle of the history, or nil
 }
 
 // pending is what a history does after so many events more, mostly the end of a fault.
@@ -119,6 +120,7 @@ func (w *worker) run(t *testing.T, seed int64) {
 	}
 	h.settle()
 	h.tell("the clients rest", h.clients.rest)
+	h.tell("mended", h.mended)
 	var end readmodel.Checkpoint
 	h.tell("equal", func() { end = h.equal() })
 	h.ended = end.LSN

@@ -230,12 +230,15 @@ func (b *branch) judge(answers []*answer) {
 
 // judgeInPart tries once more the few answers of the primary that are right in no order of the log.
 func (b *branch) judgeInPart(answers []*answer) {
+	answers = slices.DeleteFunc(slices.Clone(answers), func(a *answer) bool {
+		return a.right != nil || a.path != "primary" || !b.has(a.at) || a.ended.Before(b.begun)
+	})
+	if len(answers) == 0 {
+		return
+	}
 	now := b.base.clone()
 	log := b.log
 	for _, a := range answers {
-		if a.right != nil || a.path != "primary" || !b.has(a.at) || a.ended.Before(b.begun) {
-			continue
-		}
 		for len(log) > 0 && log[0].end <= a.at.LSN {
 			log[0].apply(now)
 			log = log[1:]
@@ -245,7 +248,7 @@ func (b *branch) judgeInPart(answers []*answer) {
 }
 
 // most is how many commits that meet an answer are tried in every combination.
-const most = 10
+const most = 8
 
 // inPart says whether an answer of the primary shows what was held at its position and some of the commits
 // after it, not in the order of the log: a commit is written to the log first, and becomes visible to others
@@ -253,7 +256,7 @@ const most = 10
 // source, src/backend/access/transam/README, "Interlocking Transaction Begin, Transaction End, and Snapshots").
 func (b *branch) inPart(a *answer, now *tables, log []commit) {
 	var touching []commit
-	state := now.clone()
+	state := now.part(a.body)
 	for _, c := range log {
 		if c.end > a.upTo || len(touching) == most {
 			break
@@ -265,7 +268,7 @@ func (b *branch) inPart(a *answer, now *tables, log []commit) {
 		}
 	}
 	for shown := range 1 << len(touching) {
-		state := now.clone()
+		state := now.part(a.body)
 		for i, c := range touching {
 			if shown&(1<<i) != 0 {
 				c.apply(state)

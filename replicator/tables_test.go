@@ -86,6 +86,22 @@ func (t *tables) clone() *tables {
 	return c
 }
 
+// part is a copy of what a read asks for.
+func (t *tables) part(b body) *tables {
+	c := newTables()
+	c.raffles, c.products = maps.Clone(t.raffles), maps.Clone(t.products)
+	for l, ids := range t.lists {
+		if l.size == 0 || l != b.list && (b.detail == 0 || l.raffle != b.detail) {
+			continue
+		}
+		c.lists[l] = &[2][]int64{slices.Clone(ids[0]), slices.Clone(ids[1])}
+		for _, id := range ids[0] {
+			c.bids[id] = t.bids[id]
+		}
+	}
+	return c
+}
+
 // of are the lists that a bid is on, and its raffle.
 func (b *bidDocument) of() [3]list {
 	return [3]list{{b.RaffleID, b.Size}, {0, b.Size}, {b.RaffleID, 0}}
@@ -112,10 +128,14 @@ func (t *tables) remove(id int64) {
 	}
 	for _, l := range b.of() {
 		t.versions[l]++
+		if t.lists[l] == nil {
+			continue // of a part
+		}
 		for order := range t.lists[l] {
 			ids := &t.lists[l][order]
-			at := t.place(*ids, order, b)
-			*ids = slices.Delete(*ids, at, at+1)
+			if at := t.place(*ids, order, b); at < len(*ids) && (*ids)[at] == id {
+				*ids = slices.Delete(*ids, at, at+1)
+			}
 		}
 	}
 	delete(t.bids, id)
@@ -257,6 +277,9 @@ func (r row) number(column string, failed *error) int64 {
 }
 
 func (r row) instant(column string, failed *error) string {
+	if r[column] == "infinity" {
+		return "infinity" // answered by nobody
+	}
 	t, err := time.Parse("2006-01-02 15:04:05.999999-07", r[column])
 	*failed = errors.Join(*failed, err)
 	return document(t)

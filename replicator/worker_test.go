@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +22,8 @@ type worker struct {
 	other       *pgx.Conn // a second session
 	replicators []*replicator
 	oracle      *oracle
-	pair        *pair // nil without a standby
+	damages     atomic.Int64 // begins and ends of damages to Redis, see verifyAlways
+	pair        *pair        // nil without a standby
 	conns       []*pgx.Conn
 	slowest     time.Duration // from a fork to a checkpoint on the right line
 	readers     *readers
@@ -50,7 +52,7 @@ func newWorker(t *testing.T, replicators int) *worker {
 	for range replicators {
 		w.replicators = append(w.replicators, &replicator{Program: w.replicate()})
 	}
-	w.verifyAlways(t)
+	w.verifyAlways(t, &w.damages)
 	w.readers = w.startReaders(2, []string{"redis", "redis", "primary"})
 	w.clients = w.startClients(2, db.URL("command"))
 	return w
@@ -65,6 +67,7 @@ func (w *worker) prepare(slot string, timeline uint32) {
 	db, err := pgx.Connect(w.ctx, w.dbs.URL("postgres"))
 	w.must(err)
 	w.t.Cleanup(func() { db.Close(context.Background()) })
+	w.allow()
 	w.oracle, err = newOracle(w.ctx, db, slot, timeline)
 	w.must(err)
 }
