@@ -12,7 +12,7 @@ import (
 )
 
 // promotions are part of the histories once the replicator refuses an older timeline.
-const promotions = false
+const promotions = true
 
 // chooseFork says how the primary's line is split in a history: by a promotion of the standby while the
 // primary is dead, frozen or cut off, or by a restore of the primary from a copy of the history's beginning.
