@@ -137,6 +137,9 @@ func encode(v any) []byte {
 // compare holds an answer against the content at its position, byte by byte.
 func (a *answer) compare(now *tables) error {
 	want, more := now.head(a.body)
+	if a.path != "redis" && bytes.Contains(want, []byte(`"infinity"`)) {
+		return nil // no path can answer such a row; Redis must not try
+	}
 	got := bytes.TrimSuffix(a.text, []byte("\n"))
 	if want == nil {
 		return errors.New("the raffle is there, but should not be")
