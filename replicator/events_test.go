@@ -117,6 +117,24 @@ var faults = []event{
 	}},
 	{"a key is lost", (*history).loseKey},
 	{"a row that the read model can't hold", (*history).poison},
+	{"a table leaves the publication for a moment", func(h *history) {
+		h.exec("ALTER PUBLICATION pyramid DROP TABLE bids")
+		h.exec(insertFew, 5)
+		h.exec("ALTER PUBLICATION pyramid ADD TABLE bids")
+	}},
+	{"operations leave the publication for a moment", func(h *history) {
+		h.exec("ALTER PUBLICATION pyramid SET (publish = 'insert')")
+		h.exec("DELETE FROM bids WHERE raffle_id = $1 AND id % 2 = 0", h.raffle())
+		h.exec(insertFew, 5)
+		rest(h.random, 60)
+		h.exec("ALTER PUBLICATION pyramid SET (publish = 'insert, update, delete, truncate')")
+	}},
+	{"the publication has a row filter for a moment", func(h *history) {
+		h.exec("ALTER PUBLICATION pyramid SET TABLE raffles, products, bids WHERE (size <> 265)")
+		h.exec(insertFew, 20)
+		rest(h.random, 60)
+		h.exec("ALTER PUBLICATION pyramid SET TABLE raffles, products, bids")
+	}},
 	{"terminate the walsender", func(h *history) { h.terminate("replicator") }},
 	{"terminate the control session", func(h *history) { h.terminate("replicator-control") }},
 	{"drop the slot", func(h *history) { h.restart(h.dropSlots, h.replicators...) }},
