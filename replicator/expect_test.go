@@ -95,6 +95,14 @@ func (s *system) expectSizes(want map[string][][]byte, e readmodel.Epoch) {
 		return nil
 	})
 	s.must(err)
+	// The set of a size that has lost its bids stays, with the sentinel alone.
+	known, err := s.redis.SMembers(s.ctx, e.AllSizes()).Result()
+	s.must(err)
+	for _, text := range known {
+		if size, err := strconv.ParseInt(text, 10, 16); err == nil && size != 0 && len(want[e.SizeNewest(int16(size))]) == 0 {
+			want[e.SizeNewest(int16(size))] = nil
+		}
+	}
 }
 
 // floor is where the set of a size over all raffles begins to have holes, -1 if it has none.

@@ -170,10 +170,10 @@ type sampler struct {
 // sampleTime is how long it waits for a primary that may be frozen.
 const sampleTime = 200 * time.Millisecond
 
-// upTo is a position up to which an answer can hold anything: of Redis its own, of SQL what the primary has
+// upTo is a position up to which an answer can hold anything: its own if it is exact, else what the primary has
 // flushed now. It is unknown if the primary does not answer or has another timeline.
 func (s *sampler) upTo(ctx context.Context, a *answer) lsn.LSN {
-	if a.path == "redis" {
+	if a.exact() {
 		return a.at.LSN
 	}
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
