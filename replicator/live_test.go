@@ -71,7 +71,7 @@ func (w *worker) live(e readmodel.Epoch, raffle int64, from lsn.LSN) (events []h
 				w.t.Fatalf("raffle %d: event %s follows %s", raffle, event.ID, last)
 			}
 			last = event.ID
-			if event.ID.LSN >= from {
+			if event.ID.LSN >= from && event.Kind != readmodel.EventReset { // a reload, after which a subscriber reads again
 				events = append(events, happening(raffle, event))
 			}
 		}
