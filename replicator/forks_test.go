@@ -87,6 +87,7 @@ func (h *history) promote(how string) {
 			h.pullFrom(left, oldPrimary)
 			oldPrimary.Kill(h.t)
 			oldPrimary.Rejoin(h.t, standby)
+			h.pair.alone = false
 		})
 	})
 }
@@ -155,13 +156,14 @@ func (h *history) restorePrimary(copied *testenv.Backup, at lsn.LSN, slots bool)
 	h.after(1+h.random.IntN(6), "the standby is made anew", func() {
 		standby.Kill(h.t)
 		standby.Rejoin(h.t, primary)
+		h.pair.alone = false
 	})
 }
 
 // joinBranch has the oracle and the clients follow.
 func (h *history) joinBranch(left *branch, timeline uint32, at lsn.LSN, begun time.Time) {
 	h.t.Helper()
-	h.backup.left = true
+	h.backup.left, h.pair.alone = true, true
 	h.reconnect()
 	h.must(h.oracle.fork(h.ctx, h.dial(h.pair.nodes[h.pair.primary]), timeline, at, begun))
 	h.clients.recorder.Fork(at)

@@ -20,6 +20,7 @@ type pair struct {
 	present atomic.Pointer[testenv.Postgres]
 
 	synchronous, frozen bool
+	alone               bool // since a fork the other node has not joined yet
 }
 
 // URL leads to the primary of the moment. Readers call it too.
@@ -80,13 +81,16 @@ func (w *worker) dial(node *testenv.Postgres) *pgx.Conn {
 // pairFaults are what happens to two nodes and the way between them and the replicators.
 var pairFaults = []event{
 	{"pause the replay", func(h *history) {
+		if h.pair.alone || h.pair.frozen {
+			return
+		}
 		standby := h.pair.standby()
 		standby.PauseReplay(h.t)
 		h.after(2+h.random.IntN(6), "resume the replay", func() { standby.ResumeReplay(h.t) })
 	}},
 	{"a commit waits for the standby", (*history).waitingCommit},
 	{"commits wait for the standby for a while", func(h *history) {
-		if h.pair.synchronous || h.pair.frozen {
+		if h.pair.synchronous || h.pair.frozen || h.pair.alone {
 			return
 		}
 		primary := h.pair.nodes[h.pair.primary]
@@ -95,7 +99,7 @@ var pairFaults = []event{
 		h.after(3+h.random.IntN(6), "commits do not wait", func() { primary.SetSynchronous(h.t, ""); h.pair.synchronous = false })
 	}},
 	{"freeze the standby", func(h *history) {
-		if h.pair.synchronous || h.pair.frozen {
+		if h.pair.synchronous || h.pair.frozen || h.pair.alone {
 			return
 		}
 		standby := h.pair.standby()
@@ -122,7 +126,7 @@ var pairFaults = []event{
 		h.oracle.present().db = h.dial(primary)
 	}},
 	{"kill the standby and start it again", func(h *history) {
-		if h.pair.frozen {
+		if h.pair.frozen || h.pair.alone {
 			return
 		}
 		h.pair.standby().Kill(h.t)
@@ -132,7 +136,7 @@ var pairFaults = []event{
 
 // waitingCommit has a commit that is flushed, and not visible until the standby confirms it.
 func (h *history) waitingCommit() {
-	if h.pair.synchronous || h.pair.frozen {
+	if h.pair.synchronous || h.pair.frozen || h.pair.alone {
 		return
 	}
 	primary, standby := h.pair.nodes[h.pair.primary], h.pair.standby()

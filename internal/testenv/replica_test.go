@@ -17,14 +17,14 @@ func TestStandbyReplaysAndIsPromoted(t *testing.T) {
 	}
 	primary.Exec(t, "INSERT INTO users (login, password_hash) SELECT 'u' || i, 'x' FROM generate_series(1, 1000) i")
 	standby.WaitReplay(t)
-	if n := scan[int](t, standby.URL("query"), "SELECT count(*) FROM users"); n != 1000 {
+	if n := users(t, standby); n != 1000 {
 		t.Errorf("the standby has %d users", n)
 	}
 	standby.Kill(t)
 	primary.Exec(t, "DELETE FROM users")
 	standby.Start(t)
 	standby.WaitReplay(t)
-	if n := scan[int](t, standby.URL("query"), "SELECT count(*) FROM users"); n != 0 {
+	if n := users(t, standby); n != 0 {
 		t.Errorf("after kill -9 and start the standby has %d users", n)
 	}
 	primary.Kill(t)

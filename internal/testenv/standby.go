@@ -62,7 +62,16 @@ func (s *Postgres) WaitReplay(t testing.TB) {
 // Promote makes the standby a primary on a new timeline and waits until it takes writes.
 func (s *Postgres) Promote(t testing.TB) {
 	t.Helper()
-	s.Exec(t, "SELECT pg_promote(true, 60)")
+	// A session that waited in pg_promote would hold a snapshot, with which the rest of the replay can conflict.
+	s.Exec(t, "SELECT pg_promote(false)")
+	EventuallyNoError(t, startBudget, "the promotion ends", func() error {
+		var standby bool
+		err := queryRow(s.URL("postgres"), "SELECT pg_is_in_recovery()", nil, &standby)
+		if err == nil && standby {
+			err = errNotYet
+		}
+		return err
+	})
 	s.primary = nil
 }
 
