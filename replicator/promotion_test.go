@@ -272,11 +272,3 @@ func TestP10ARestoredPrimaryThatHasGrownIsNotResumedFrom(t *testing.T) {
 		})
 	}
 }
-
-// because fails unless the read model was rebuilt for a reason.
-func (s *system) because(reason project.Reason) {
-	s.t.Helper()
-	testenv.Eventually(s.t, patience, "a rebuild because of "+string(reason), func() bool {
-		return strings.Contains(s.Output(), fmt.Sprintf(`"reason":"%s"`, reason))
-	})
-}

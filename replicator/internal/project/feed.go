@@ -2,6 +2,7 @@ package project
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
@@ -71,11 +72,18 @@ type feed struct {
 	origin    origin // of what Redis holds
 	commit    commit // of the transaction that is open
 	skipping  bool   // Redis holds the open transaction
+	published wal.Published
 }
 
 var _ wal.Handler = (*feed)(nil)
 
-func (f *feed) Describe(r *wal.Relation) error { return f.projector.describe(r) }
+// Describe refuses a table that had another name or place when its rows were written (P11).
+func (f *feed) Describe(r *wal.Relation) error {
+	if !f.published.Fits(r) {
+		return fmt.Errorf("%w: the stream has rows of %s, relation %d", errPublication, r.Name, r.ID)
+	}
+	return f.projector.describe(r)
+}
 
 // Begin notes which transaction the following rows are of.
 func (f *feed) Begin(final wal.LSN, at int64) (err error) {
