@@ -19,6 +19,18 @@ func (s *system) because(reason project.Reason) {
 	})
 }
 
+// beaten waits for the next heartbeat in Redis: the one after it is a second away.
+func (s *system) beaten() (c readmodel.Checkpoint) {
+	s.t.Helper()
+	before := s.reached().Beat.Number
+	testenv.Eventually(s.t, patience, "a heartbeat", func() bool {
+		var err error
+		c, err = s.checkpoint()
+		return err == nil && c.Beat.Number > before
+	})
+	return c
+}
+
 // unserved fails if a checkpoint of the epoch was written, or is there, since the replicator was started.
 func (s *system) unserved(watch *sightings, since time.Time, e readmodel.Epoch) {
 	s.t.Helper()
@@ -139,7 +151,7 @@ func TestP4LostSlotIsNoticed(t *testing.T) {
 	s := newSystem(t, primary)
 	s.bids(500)
 	s.replicate()
-	c := s.reached()
+	c := s.beaten()
 	lose := func(slot string) {
 		testenv.EventuallyNoError(t, patience, "the slot is lost", func() error {
 			s.exec("SELECT pg_logical_emit_message(true, 'elsewhere', repeat('x', 4 << 20)); SELECT pg_switch_wal(); CHECKPOINT")

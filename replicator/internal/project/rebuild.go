@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -46,6 +47,9 @@ func (r *Replicator) rebuild(ctx context.Context, c *control, stream *wal.Stream
 		return nil, cp, err
 	}
 	rows, err := b.load(ctx, snapshot, consistent)
+	if err == nil {
+		err = b.slotKept(ctx)
+	}
 	if err != nil {
 		// The slot is of no use, and this connection must be gone before it can be dropped.
 		stream.Close()
@@ -167,6 +171,19 @@ func (b *builder) createSlot(ctx context.Context, stream *wal.Stream) (snapshot 
 		b.epoch++
 	}
 	return "", 0, err
+}
+
+// slotKept fails if the server has given the slot up while the copy was made: the epoch could not go on.
+func (b *builder) slotKept(ctx context.Context) error {
+	slots, err := wal.Slots(ctx, b.control)
+	if err != nil {
+		return err
+	}
+	name := wal.SlotName(b.epoch)
+	if i := slices.IndexFunc(slots, func(s wal.Slot) bool { return s.Name == name && !s.Lost }); i < 0 {
+		return fmt.Errorf("slot %s: %w", name, errSlotLost)
+	}
+	return nil
 }
 
 // blockersEvery is how often it is looked for which transactions a new slot waits, and toldEvery how often the
