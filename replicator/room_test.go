@@ -93,3 +93,47 @@ func TestR1EvictionsBetweenTwoProcessesAreNoticed(t *testing.T) {
 	testenv.Eventually(t, patience, "a rebuild", func() bool { return s.report().Rebuilds == 1 })
 	s.equal()
 }
+
+// R1: without RESTORE a rebuild writes the same by ZADD.
+func TestR1ARebuildWithoutRestore(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.must(s.redis.Do(s.ctx, "ACL", "SETUSER", "default", "-restore").Err())
+	s.bids(5000)
+	s.replicate()
+	s.equal()
+	s.bids(100)
+	s.equal()
+	if !strings.Contains(s.Output(), "does not take serialised sets") {
+		t.Error("it was not noticed")
+	}
+}
+
+// P3: a rebuild that was only asked for is refused if Redis has no room for two, and what is served goes on.
+func TestP3ARequestedRebuildNeedsRoom(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.bids(60_000)
+	s.exec("ANALYZE bids")
+	s.replicate()
+	before := s.equal()
+	_, text, _ := strings.Cut(s.redis.Info(s.ctx, "memory").Val(), "\nused_memory:")
+	var used int64
+	_, err := fmt.Sscan(text, &used)
+	s.must(err)
+	s.must(s.redis.ConfigSet(s.ctx, "maxmemory", fmt.Sprint(used+2<<20)).Err())
+	s.expect("rebuild", 1, "no room", "maxmemory")
+	s.bids(100)
+	if c := s.equal(); c.Epoch != before.Epoch || c.Token != before.Token {
+		t.Errorf("%s after %s", c, before)
+	}
+	// One that must be is made in the room of the old epoch, which is given up before anything is copied.
+	s.Kill(t)
+	testenv.EventuallyNoError(t, patience, "drop the slot", func() error {
+		_, err := s.db.Exec(s.ctx, "SELECT pg_drop_replication_slot($1)", before.Slot)
+		return err
+	})
+	s.Start(t)
+	s.equal()
+	if out := s.Output(); !strings.Contains(out, "no room for a rebuild beside the served epoch") || strings.Contains(out, "OOM command") {
+		t.Error("it was found out by copying")
+	}
+}

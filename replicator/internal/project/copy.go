@@ -15,7 +15,7 @@ import (
 func (a *applier) copy(ctx context.Context, rl *reload) {
 	ctx, rl.cancel = context.WithCancel(ctx)
 	rl.loader = newLoader(a.server, "", a.checkpoint.Epoch)
-	rl.loader.replace = true
+	rl.loader.replace, rl.loader.plain = true, a.r.plain
 	parts := make(map[readmodel.Part][]int16)
 	for part, l := range rl.parts {
 		parts[part] = slices.Collect(maps.Keys(l.sizes))

@@ -226,6 +226,7 @@ func (b *builder) load(ctx context.Context, snapshot string, at lsn.LSN) (int64,
 		return 0, err
 	}
 	l := newLoader(b.node.Server, snapshot, b.epoch)
+	l.plain = b.r.plain
 	g, loading := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.load(loading) })
 	g.Go(func() error {

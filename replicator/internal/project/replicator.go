@@ -28,6 +28,7 @@ type Replicator struct {
 	forced    Reason       // the next session rebuilds
 	older     bool         // an operator wants a step back to an older timeline
 	evictions string       // of Redis when this session began, as in readmodel.EvictionsKey
+	plain     bool         // sets are written by ZADD, because the server does not take RESTORE
 	failures  failures
 	// bytesPerRow is what a row of bids took in the last copy that this process made; 0: not known.
 	bytesPerRow float64

@@ -128,6 +128,9 @@ func (r *Replicator) prepare(ctx context.Context, c *control) (stream *wal.Strea
 	if err := r.redisWhole(ctx); err != nil {
 		return nil, s, err
 	}
+	if err := r.tryRestore(ctx); err != nil {
+		return nil, s, err
+	}
 	if stream, err = c.node.Stream(ctx, nil); err != nil {
 		return nil, s, err
 	}

@@ -109,17 +109,42 @@ func (s *shelf) put(key string) {
 	p := s.reading.parcel
 	p.members += len(s.scored)
 	if s.begun {
-		p.commands.Begin(2 + 2*len(s.scored))
-		p.commands.String("ZADD")
-		p.commands.String(key)
-		for _, m := range s.scored {
-			p.commands.Int(m.score)
-			p.commands.Bytes(m.member)
-		}
+		p.add(key, s.scored)
 		return
 	}
-	s.dump = appendDump(s.dump[:0], s.scored)
-	p.restore(key, s.dump, s.reading.replace)
+	s.dump = s.reading.whole(key, s.scored, s.dump[:0])
+}
+
+// whole makes a set, in place of one that is there if that may be; dump is memory to use, and comes back.
+func (r *reading) whole(key string, set []scored, dump []byte) []byte {
+	if r.plain {
+		if r.replace {
+			r.parcel.commands.Add("DEL", key)
+		}
+		r.parcel.add(key, set)
+		return dump
+	}
+	dump = appendDump(dump, set)
+	r.parcel.restore(key, dump, r.replace)
+	return dump
+}
+
+// add adds members one by one.
+func (p *parcel) add(key string, set []scored) {
+	p.commands.Begin(2 + 2*len(set))
+	p.commands.String("ZADD")
+	p.commands.String(key)
+	for _, m := range set {
+		switch m.score {
+		case plusInf:
+			p.commands.String("+inf")
+		case minusInf:
+			p.commands.String("-inf")
+		default:
+			p.commands.Int(m.score)
+		}
+		p.commands.Bytes(m.member)
+	}
 }
 
 func (p *parcel) restore(key string, dump []byte, replace bool) {
@@ -188,6 +213,6 @@ func (r *reading) sizeNewest(ctx context.Context, size int16) error {
 		return nil
 	}
 	r.parcel.members += len(newest)
-	r.parcel.restore(r.epoch.SizeNewest(size), appendDump(nil, newest), r.replace)
+	r.whole(r.epoch.SizeNewest(size), newest, nil)
 	return nil
 }

@@ -42,6 +42,7 @@ type loader struct {
 	full, free chan *parcel
 	jobs       chan job
 	known      map[int64]struct{} // the raffles: the sets of others get no sentinels
+	plain      bool               // ZADD instead of RESTORE
 	replace    bool               // what is there already; and no set gets a sentinel
 
 	mu       sync.Mutex
