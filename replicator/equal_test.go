@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -15,15 +16,23 @@ import (
 // returns the checkpoint that it began with.
 func (s *system) equal() readmodel.Checkpoint {
 	s.t.Helper()
-	for {
+	for try := 1; ; {
 		c := s.reached()
 		err := s.compare(c)
-		if !s.over(c) {
+		switch {
+		case s.over(c):
+		case err == nil || try == tries:
 			s.must(err)
 			return c
+		default: // a part may have been reloaded meanwhile
+			try++
+			<-time.After(100 * time.Millisecond)
 		}
 	}
 }
+
+// tries are how often Redis and the primary are compared until they must be equal.
+const tries = 5
 
 // over says whether another epoch or replicator has followed: then the comparison was of nothing.
 func (s *system) over(c readmodel.Checkpoint) bool {
