@@ -21,7 +21,7 @@ const (
 	lastAsk   = time.Second
 	// A server that sends nothing is asked for an answer, and one that does not answer is given up (P13).
 	askAfter    = 3 * time.Second
-	silentAfter = 8 * time.Second
+	silentAfter = 6 * time.Second
 )
 
 // errSilent ends a session whose stream is dead while everything else looks well.

@@ -95,7 +95,7 @@ func (s *source) close() {
 const (
 	statusEvery = time.Second          // well within wal_sender_timeout
 	askEvery    = 5 * time.Millisecond // while somebody waits
-	silentAfter = 8 * time.Second
+	silentAfter = 6 * time.Second
 )
 
 // report tells the server how far the model is, which lets it remove WAL, and asks for its position as

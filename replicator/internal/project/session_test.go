@@ -1,0 +1,168 @@
+package project
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+func TestARebuildThatFailsAgainIsTriedEverMoreSeldom(t *testing.T) {
+	var f failures
+	torn, gone := fmt.Errorf("%w: %w", errRebuild, errTorn), fmt.Errorf("%w: %w", errRebuild, errors.New("connection reset"))
+	var waited time.Duration
+	for range 12 {
+		waited = f.next(torn, false)
+	}
+	if waited != lastRebuildBackoff {
+		t.Errorf("after twelve failures %v", waited)
+	}
+	// P9: what passes by itself is tried again soon, and another reason begins anew.
+	for range 12 {
+		waited = f.next(gone, false)
+	}
+	if waited != lastBackoff {
+		t.Errorf("after twelve lost connections %v", waited)
+	}
+	if waited = f.next(fmt.Errorf("%w: %w", errRebuild, errTruncated), false); waited != firstRebuildBackoff {
+		t.Errorf("for another reason %v", waited)
+	}
+	if waited = f.next(errors.New("x"), true); waited != firstBackoff {
+		t.Errorf("after progress %v", waited)
+	}
+}
+
+func newReplicator(t *testing.T, url string) *Replicator {
+	t.Helper()
+	servers, err := wal.Servers(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := New(servers, &redis.Options{Addr: testenv.StartRedis(t).Addr()}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	t.Cleanup(func() { r.redis.Close() })
+	return r
+}
+
+// A rebuild that nobody takes up now does not happen at a takeover days later.
+func TestARequestThatNobodyTakesIsGone(t *testing.T) {
+	r := newReplicator(t, "postgres://127.0.0.1:1/x")
+	if err := r.RequestRebuild(false); !errors.Is(err, ErrBusy) {
+		t.Errorf("%v", err)
+	}
+	r.take(request{older: true})
+	r.waiting(wal.Node{Server: r.servers[0]})()
+	if r.forced != Resume || r.older {
+		t.Errorf("a replicator that waits would still rebuild: %q, %v", r.forced, r.older)
+	}
+	if err := r.Ready(context.Background()); err != nil {
+		t.Errorf("one that waits is ready: %v", err)
+	}
+	if err := r.RequestRebuild(false); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "waiting") {
+		t.Errorf("%v", err)
+	}
+}
+
+// P7: the lag is the age of the first heartbeat that is missing, on the primary's clock, whatever the own clock says.
+func TestP7LagOfTheReplicator(t *testing.T) {
+	now := time.Now()
+	served := readmodel.Checkpoint{Slot: "pyramid_1", Beat: heartbeat.Beat{Number: 5, At: 1}, Delay: 3}
+	for _, c := range []struct {
+		name  string
+		held  readmodel.Checkpoint
+		pulse wal.Pulse
+		felt  bool
+		want  time.Duration
+	}{
+		{"nothing is missing", served, wal.Pulse{Newest: 5, At: now, Offset: time.Hour}, true, 3 * time.Millisecond},
+		{"nothing is missing, and the primary is down", served, wal.Pulse{Newest: 5, At: now.Add(-time.Hour)}, true, 3 * time.Millisecond},
+		{"two are missing", served, wal.Pulse{Newest: 7, Behind: 1500 * time.Millisecond, At: now.Add(-time.Second)}, true, 2500 * time.Millisecond},
+		{"two are missing, and the primary is down", served, wal.Pulse{Newest: 7, Behind: time.Second, At: now.Add(-time.Hour)}, true, 6 * time.Second},
+		{"no primary was seen", served, wal.Pulse{}, false, 3 * time.Millisecond},
+		{"no read model for a minute", readmodel.Checkpoint{}, wal.Pulse{Newest: 7, At: now}, true, time.Minute},
+	} {
+		b := newBoard(now.Add(-time.Minute))
+		b.pulse = func() (wal.Pulse, bool) { return c.pulse, c.felt }
+		b.checkpoint = c.held
+		if got := b.lag(now); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// P4: slots of others, of newer epochs and in use stay.
+func TestP4OnlySlotsOfFormerEpochsAreDropped(t *testing.T) {
+	ctx := context.Background()
+	db := testenv.NewDatabase(t)
+	r := newReplicator(t, db.URL("replicator"))
+	conn, err := pgx.Connect(ctx, db.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	// Slots have one namespace in the cluster: numbers that no other test uses.
+	for _, name := range []string{"pyramid_debezium", "pyramid_11", "pyramid_12", "pyramid_13"} {
+		db.Exec(t, "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", name)
+	}
+	done, err := r.dropLeftovers(ctx, conn, "pyramid_11", 13)
+	if err != nil || !done {
+		t.Fatalf("%v, %v", done, err)
+	}
+	slots, err := wal.Slots(ctx, conn)
+	var left []string
+	for _, s := range slots {
+		left = append(left, s.Name)
+	}
+	if got := strings.Join(left, " "); err != nil || len(left) != 3 || strings.Contains(got, "pyramid_12") {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// P13: a stream on which nothing comes any more is given up, though the connection stays open.
+func TestP13ASilentStreamIsGivenUp(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	db := testenv.NewDatabase(t)
+	way := testenv.StartProxy(t, db.Addr())
+	servers, err := wal.Servers(way.URL(db.URL("replicator")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := servers[0].Stream(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const epoch = 21
+	if _, _, err := stream.CreateSlot(ctx, epoch); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Start(ctx, wal.SlotName(epoch), 0); err != nil {
+		t.Fatal(err)
+	}
+	b := newBoard(time.Now())
+	a := &applier{stream: stream, durable: &durable{}, stopped: make(chan struct{}), metrics: newMetrics(prometheus.NewRegistry(), b)}
+	received := make(chan error)
+	go func() {
+		received <- stream.Run(&feed{ctx: ctx, queue: newQueue(epoch), projector: newProjector(epoch)})
+	}()
+	way.BlackHole(true)
+	begun := time.Now()
+	if err := a.acknowledge(ctx); !errors.Is(err, errSilent) {
+		t.Errorf("%v", err)
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	<-received
+}
