@@ -31,7 +31,7 @@ func startWriter(t testing.TB) (*stack, *testenv.Proxy) {
 	s.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 512}}
 	t.Cleanup(s.client.CloseIdleConnections)
 	s.command, s.commandURL, _ = startService(t, "command",
-		"PRIMARY_URL="+proxy.URL(s.primary.URL("command")), "JWT_KEYS_DIR="+t.TempDir(), "LOG_LEVEL=error")
+		"PRIMARY_URL="+proxy.URL(s.primary.URL("command")), "LOGIN_CORES=2", "JWT_KEYS_DIR="+t.TempDir(), "LOG_LEVEL=error")
 	return s, proxy
 }
 

@@ -91,7 +91,7 @@ func startPair(t testing.TB) *stack {
 	s.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	t.Cleanup(s.client.CloseIdleConnections)
 	both := strings.Replace(s.primary.URL("command"), s.primary.Addr(), s.primary.Addr()+","+s.standby.Addr(), 1)
-	s.command, s.commandURL, _ = startService(t, "command", "PRIMARY_URL="+both, "JWT_KEYS_DIR="+t.TempDir(), "LOG_LEVEL=error")
+	s.command, s.commandURL, _ = startService(t, "command", "PRIMARY_URL="+both, "LOGIN_CORES=2", "JWT_KEYS_DIR="+t.TempDir(), "LOG_LEVEL=error")
 	testenv.Eventually(t, 10*time.Second, "commits wait for the standby", func() bool {
 		var state string
 		err := s.queryRow(s.primary, "SELECT sync_state FROM pg_stat_replication", &state)

@@ -40,7 +40,7 @@ func startStack(t testing.TB) *stack {
 	t.Cleanup(s.client.CloseIdleConnections)
 	keys := t.TempDir()
 	primary := "PRIMARY_URL=" + s.primary.URL("command")
-	s.command, s.commandURL, s.commandAdmin = startService(t, "command", primary, "JWT_KEYS_DIR="+keys)
+	s.command, s.commandURL, s.commandAdmin = startService(t, "command", primary, "LOGIN_CORES=2", "JWT_KEYS_DIR="+keys)
 	s.replicator, _, _ = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
 	s.query, s.queryURL, s.queryAdmin = s.startQuery(t)
 	return s

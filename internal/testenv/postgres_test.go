@@ -107,7 +107,7 @@ func TestNewDatabase(t *testing.T) {
 		if n := scan[int](t, a.URL("command"), "SELECT count(*) FROM users"); n != 1 {
 			t.Errorf("%d users in the first", n)
 		}
-		if n := scan[int](t, b.URL("query"), "SELECT count(*) FROM users"); n != 0 {
+		if n := scan[int](t, b.URL("command"), "SELECT count(*) FROM users"); n != 0 {
 			t.Errorf("%d users in the second", n)
 		}
 		const acl = `SELECT string_agg(x::text, ' ' ORDER BY x::text) FROM pg_database, unnest(datacl) x WHERE datname = $1`

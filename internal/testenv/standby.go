@@ -92,10 +92,13 @@ func (p *Postgres) Rejoin(t testing.TB, primary *Postgres) {
 // Timeline is the timeline whose WAL p writes or, as a standby, replays.
 func (p *Postgres) Timeline(t testing.TB) (timeline uint32) {
 	t.Helper()
-	// A standby's control file has the timeline of its last restart point, which may be older.
+	// A standby's control file has the timeline of its last restart point, which may be older. Its WAL receiver
+	// shows nothing until it streams.
 	const sql = `SELECT CASE WHEN pg_is_in_recovery() THEN (SELECT received_tli FROM pg_stat_wal_receiver)
 		ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END`
-	p.proc.must(t, queryRow(p.URL("postgres"), sql, nil, &timeline))
+	EventuallyNoError(t, startBudget, "the timeline is known", func() error {
+		return queryRow(p.URL("postgres"), sql, nil, &timeline)
+	})
 	return timeline
 }
 

@@ -93,7 +93,7 @@ func (a *API) cancelBid(w http.ResponseWriter, r *http.Request, who auth.Identit
 	}
 	lsn, err := a.Cancels.Cancel(r.Context(), raffleID, id, who.UserID)
 	if err != nil {
-		return err
+		return repeatable(err, "it is not known whether the bid was cancelled; ask again")
 	}
 	w.Header().Set(commitLSN, lsn)
 	w.WriteHeader(http.StatusNoContent)

@@ -57,21 +57,29 @@ func problem(err error) *web.Problem {
 
 // keyed is the problem of a bid with an idempotency key: asked again, it is never placed twice.
 func keyed(err error, key string) error {
-	if key == "" || !errors.Is(err, primary.ErrUnknownOutcome) {
+	if key == "" {
 		return err
 	}
-	p := web.OutcomeUnknown.Problem("it is not known whether this was done; ask again with the same Idempotency-Key")
-	return &keyedError{p.Retry(time.Second), err}
+	return repeatable(err, "it is not known whether this was done; ask again with the same Idempotency-Key")
 }
 
-// keyedError keeps the cause for the log.
-type keyedError struct {
+// repeatable is the problem of a request that does no harm when it is sent again: an unknown outcome then asks
+// for that.
+func repeatable(err error, detail string) error {
+	if !errors.Is(err, primary.ErrUnknownOutcome) {
+		return err
+	}
+	return &repeatableError{web.OutcomeUnknown.Problem(detail).Retry(time.Second), err}
+}
+
+// repeatableError keeps the cause for the log.
+type repeatableError struct {
 	*web.Problem
 	cause error
 }
 
-func (e *keyedError) Error() string   { return e.cause.Error() }
-func (e *keyedError) Unwrap() []error { return []error{e.Problem, e.cause} }
+func (e *repeatableError) Error() string   { return e.cause.Error() }
+func (e *repeatableError) Unwrap() []error { return []error{e.Problem, e.cause} }
 
 func valuesProblem(flaws bid.InvalidError) *web.Problem {
 	fields := make([]web.FieldError, 0, len(flaws))

@@ -161,8 +161,11 @@ func (l *steady) during(abuse func()) result {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := result{sent: l.sent, p50: l.quantile(50), p99: l.quantile(99), bad: l.bad, errors: 0}
-	for _, n := range l.bad {
+	for what, n := range l.bad {
 		r.errors += n
+		if strings.HasPrefix(what, http.MethodPost) {
+			r.bidErrors += n
+		}
 	}
 	return r
 }
@@ -174,6 +177,7 @@ func (l *steady) quantile(q float64) time.Duration {
 // result is what became of the steady load.
 type result struct {
 	sent, errors int
+	bidErrors    int // of the errors
 	p50, p99     time.Duration
 	bad          map[string]int
 }

@@ -81,7 +81,7 @@ func startOverload(b *testing.B, slowed bool) *overloaded {
 	s.command = testenv.StartProcess(b, testenv.Process{
 		Path: testenv.Binary(b, "./command"), Ready: s.admin + "/readyz",
 		Env: []string{"LISTEN_ADDR=" + s.commandAddr, "ADMIN_ADDR=" + strings.TrimPrefix(s.admin, "http://"), "LOG_LEVEL=error",
-			"PRIMARY_URL=" + primary, "JWT_KEYS_DIR=" + b.TempDir()},
+			"PRIMARY_URL=" + primary, "LOGIN_CORES=2", "JWT_KEYS_DIR=" + b.TempDir()},
 	})
 	s.bearer = tokens(b, s.commandAddr, 64)
 	s.lastID = slices.Max(s.ids(b))
