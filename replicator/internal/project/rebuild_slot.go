@@ -1,0 +1,77 @@
+package project
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// createSlot makes the slot of the new epoch, and meanwhile tells which transactions that waits for. A name that
+// another database of the cluster has taken moves the epoch on.
+func (b *builder) createSlot(ctx context.Context, stream *wal.Stream) (snapshot string, consistent lsn.LSN, err error) {
+	telling, done := context.WithCancel(ctx)
+	var told sync.WaitGroup
+	told.Go(func() { b.tellBlockers(telling, stream.PID()) })
+	defer told.Wait()
+	defer done()
+	for range 100 {
+		b.r.board.update(func() { b.r.board.status.Rebuild.Slot = wal.SlotName(b.epoch) })
+		snapshot, consistent, err = stream.CreateSlot(ctx, b.epoch)
+		if !wal.HasCode(err, "42710") { // duplicate_object
+			return snapshot, consistent, err
+		}
+		b.epoch++
+	}
+	return "", 0, err
+}
+
+// slotKept fails if the server has given the slot up while the copy was made: the epoch could not go on.
+func (b *builder) slotKept(ctx context.Context) error {
+	slots, err := wal.Slots(ctx, b.control)
+	if err != nil {
+		return err
+	}
+	name := wal.SlotName(b.epoch)
+	if i := slices.IndexFunc(slots, func(s wal.Slot) bool { return s.Name == name && !s.Lost }); i < 0 {
+		return fmt.Errorf("slot %s: %w", name, errSlotLost)
+	}
+	return nil
+}
+
+// blockersEvery is how often it is looked for which transactions a new slot waits, and toldEvery how often the
+// log says so.
+const (
+	blockersEvery = time.Second
+	toldEvery     = 30 * time.Second
+)
+
+// tellBlockers says which transactions a process waits for, in the log and in the status, until the context ends.
+func (b *builder) tellBlockers(ctx context.Context, pid uint32) {
+	begun := time.Now()
+	var told time.Time
+	for wait(ctx, blockersEvery) == nil {
+		blockers, err := wal.Blockers(ctx, b.control, pid)
+		if err != nil {
+			return // the session has ended or is about to
+		}
+		var names []string
+		for _, x := range blockers {
+			names = append(names, x.String())
+		}
+		b.r.board.update(func() { b.r.board.status.Rebuild.WaitsFor = names })
+		if len(names) > 0 && time.Since(told) >= toldEvery {
+			told = time.Now()
+			b.r.log.Warn("the new slot waits for open transactions to end", "transactions", names, "seconds", time.Since(begun).Seconds())
+		}
+	}
+	b.r.board.update(func() {
+		if p := b.r.board.status.Rebuild; p != nil {
+			p.WaitsFor = nil
+		}
+	})
+}

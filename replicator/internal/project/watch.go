@@ -1,0 +1,74 @@
+package project
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// watch keeps the lock's session alive, and looks every second at the slots, at what is published and at Redis.
+func (r *Replicator) watch(ctx context.Context, c *control, s state) error {
+	limit, err := wal.KeepLimit(ctx, c.conn)
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		p, err := c.tick(ctx)
+		if err != nil {
+			return err
+		}
+		if p.published.Fingerprint != s.published.Fingerprint {
+			return errPublication
+		}
+		if err := r.noticed(p, limit); err != nil {
+			return err
+		}
+		if err := r.redisFit(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case q := <-r.requests:
+			if err := r.consent(ctx, c, q); err == nil {
+				return &requestError{q}
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// consent answers a request: what goes on is given up only for a copy that has room.
+func (r *Replicator) consent(ctx context.Context, c *control, q request) error {
+	m, err := r.room(ctx, c.conn)
+	if err == nil {
+		err = m.check(true, Requested)
+	}
+	q.answer <- err
+	return err
+}
+
+// noticed notes how much WAL is kept for the slot that is used: that of a rebuild, which nobody reads until the
+// copy is done, or that of the checkpoint.
+func (r *Replicator) noticed(p positions, limit int64) error {
+	slot, rebuilding := r.board.slot(p.flushed)
+	for _, s := range p.slots {
+		if s.Name != slot {
+			continue
+		}
+		r.board.update(func() { r.board.status.RetainedBytes = s.RetainedBytes })
+		r.metrics.retained.Set(float64(s.RetainedBytes))
+		if rebuilding && s.Lost {
+			return fmt.Errorf("rebuild: slot %s: %w", s.Name, errSlotLost)
+		}
+		if rebuilding && limit > 0 && s.RetainedBytes > limit/2 && r.board.warnOnce() {
+			r.log.Warn("the rebuild has used more than half of what the server keeps for a slot: it fails if it uses all",
+				"slot", s.Name, "retained_bytes", s.RetainedBytes, "max_slot_wal_keep_size", limit)
+		}
+	}
+	return nil
+}
