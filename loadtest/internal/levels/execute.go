@@ -106,7 +106,7 @@ func (q Request) reconcile(ctx context.Context, run *report.Run, after int64, jo
 	ctx, cancel := context.WithTimeout(ctx, reconcileTime)
 	defer cancel()
 	if q.Database == "" {
-		run.Reconciliations = []report.Reconciliation{{Store: "Postgres", Problem: "no database is known to compare with: set LOADTEST_DATABASE_URL"}}
+		run.Reconciliations = []report.Reconciliation{{Store: "Postgres", Problem: "no database is known to compare with: set LOADTEST_DATABASE_URL, of a role that reads the keys of bids"}}
 		return
 	}
 	ledger, err := reconcile.Load(after, journals...)
