@@ -17,8 +17,8 @@ import (
 // The hottest set of the full data set has some 40,000 members.
 const hotMembers = 40_000
 
-// drop bids on raffle 1 and size 270, rate bids a second, until stop is called, which returns how many there were.
-func (s *system) drop(rate int) (stop func() int) {
+// drop bids on size 270 of a raffle, rate bids a second, until stop is called, which returns how many there were.
+func (s *system) drop(raffle int64, rate int) (stop func() int) {
 	conn, err := pgx.Connect(s.ctx, s.dbs.URL("postgres"))
 	s.must(err)
 	ctx, cancel := context.WithCancel(s.ctx)
@@ -31,7 +31,7 @@ func (s *system) drop(rate int) (stop func() int) {
 			<-tick.C
 			due := int(time.Since(begun).Seconds()*float64(rate)) - n
 			_, err := conn.Exec(s.ctx, `INSERT INTO bids (raffle_id, user_id, size, price, created_at)
-				SELECT 1, 1, 270, 1 + (random() * 300)::int * 1000, clock_timestamp() FROM generate_series(1, $1::int)`, due)
+				SELECT $2::bigint, 1, 270, 1 + (random() * 300)::int * 1000, clock_timestamp() FROM generate_series(1, $1::int)`, due, raffle)
 			if err != nil {
 				s.t.Error(err)
 			}
@@ -54,7 +54,7 @@ func TestP12HottestSetIsMendedUnderLoad(t *testing.T) {
 	s.exec(`INSERT INTO bids (raffle_id, user_id, size, price, created_at)
 		SELECT 1, 1, 270, 1 + (random() * 300)::int * 1000, clock_timestamp() FROM generate_series(1, $1::int)`, hotMembers)
 	e := s.reached().Epoch
-	begun, stop := time.Now(), s.drop(int(fromEnv(t, "HOT_RATE", 1000)))
+	begun, stop := time.Now(), s.drop(1, int(fromEnv(t, "HOT_RATE", 1000)))
 	for _, c := range []struct {
 		name   string
 		damage func()

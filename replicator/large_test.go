@@ -23,7 +23,7 @@ func TestVerifyComparesLargeKeysInPieces(t *testing.T) {
 	s.exec(`INSERT INTO bids (raffle_id, user_id, size, price, created_at) SELECT 2, 1, 270, 5000, '2026-01-01' FROM generate_series(1, 21000)`)
 	e := s.reached().Epoch
 	s.clean()
-	stop := s.drop(500)
+	stop := s.drop(2, 500)
 	for until := time.Now().Add(5 * time.Second); time.Now().Before(until); {
 		s.exec("UPDATE raffles SET ends_at = ends_at + interval '1 minute' WHERE id % 900 = 1")
 		s.exec("UPDATE products SET name = name || '.' WHERE id % 500 = 1")
