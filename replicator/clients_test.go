@@ -26,7 +26,6 @@ import (
 type clients struct {
 	command string // URL
 	readers *readers
-	tokens  []string
 
 	// working is held for reading during each action, and for writing while the clients rest.
 	working  sync.RWMutex

@@ -70,7 +70,7 @@ func (h *history) promote(how string) {
 	standby.Promote(h.t)
 	h.pair.primary = 1 - h.pair.primary
 	h.pair.present.Store(standby)
-	h.joinBranch(left, standby.Timeline(h.t), h.switchPoint(standby), begun)
+	h.joinBranch(standby.Timeline(h.t), h.switchPoint(standby), begun)
 	h.onTheRightLine(begun, 0)
 	h.after(1+h.random.IntN(3), "the old primary is back", func() {
 		switch how {
@@ -142,7 +142,7 @@ func (h *history) restorePrimary(copied *testenv.Backup, at lsn.LSN, slots bool)
 		}
 		primary.Start(h.t)
 	})
-	h.joinBranch(left, primary.Timeline(h.t), at, begun)
+	h.joinBranch(primary.Timeline(h.t), at, begun)
 	h.exec("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", left.slot)
 	if grows {
 		h.tell("grow past the checkpoint", func() {
@@ -161,7 +161,7 @@ func (h *history) restorePrimary(copied *testenv.Backup, at lsn.LSN, slots bool)
 }
 
 // joinBranch has the oracle and the clients follow.
-func (h *history) joinBranch(left *branch, timeline uint32, at lsn.LSN, begun time.Time) {
+func (h *history) joinBranch(timeline uint32, at lsn.LSN, begun time.Time) {
 	h.t.Helper()
 	h.backup.left, h.pair.alone = true, true
 	h.reconnect()

@@ -19,8 +19,8 @@ type pair struct {
 	primary int // index of nodes
 	present atomic.Pointer[testenv.Postgres]
 
-	synchronous, frozen bool
-	alone               bool // since a fork the other node has not joined yet
+	synchronous, frozen, paused bool
+	alone                       bool // since a fork the other node has not joined yet
 }
 
 // URL leads to the primary of the moment. Readers call it too.
@@ -81,12 +81,13 @@ func (w *worker) dial(node *testenv.Postgres) *pgx.Conn {
 // pairFaults are what happens to two nodes and the way between them and the replicators.
 var pairFaults = []event{
 	{"pause the replay", func(h *history) {
-		if h.pair.alone || h.pair.frozen {
+		if h.pair.alone || h.pair.frozen || h.pair.paused {
 			return
 		}
 		standby := h.pair.standby()
 		standby.PauseReplay(h.t)
-		h.after(2+h.random.IntN(6), "resume the replay", func() { standby.ResumeReplay(h.t) })
+		h.pair.paused = true
+		h.after(2+h.random.IntN(6), "resume the replay", func() { standby.ResumeReplay(h.t); h.pair.paused = false })
 	}},
 	{"a commit waits for the standby", (*history).waitingCommit},
 	{"commits wait for the standby for a while", func(h *history) {
@@ -99,7 +100,7 @@ var pairFaults = []event{
 		h.after(3+h.random.IntN(6), "commits do not wait", func() { primary.SetSynchronous(h.t, ""); h.pair.synchronous = false })
 	}},
 	{"freeze the standby", func(h *history) {
-		if h.pair.synchronous || h.pair.frozen || h.pair.alone {
+		if h.pair.synchronous || h.pair.frozen || h.pair.alone || h.pair.paused {
 			return
 		}
 		standby := h.pair.standby()
