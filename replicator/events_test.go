@@ -32,7 +32,7 @@ var changes = []event{
 			h.exec(insertFew, 1)
 		}
 	}},
-	{"insert more than a flush", func(h *history) { h.exec(insertFew, 2001+h.random.IntN(3000)) }},
+	{"insert more than a flush", func(h *history) { h.exec(insertFew, 2001+h.random.IntN(500)) }},
 	{"delete some", func(h *history) { h.exec("DELETE FROM bids WHERE id % 3 = $1 AND raffle_id <= 4", h.random.IntN(3)) }},
 	{"delete a size", func(h *history) { h.exec("DELETE FROM bids WHERE raffle_id = $1 AND size = $2", h.raffle(), h.size()) }},
 	{"delete all", func(h *history) { h.exec("DELETE FROM bids WHERE raffle_id <= 4") }},
