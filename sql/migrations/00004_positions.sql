@@ -216,7 +216,12 @@ BEGIN
     beat.at := clock_timestamp();
     beat.timeline := public.current_timeline();
     beat.lsn := pg_current_wal_insert_lsn();
-    beat.held := public.visible_position(public.known_position(coalesce(before.held, '0/0')));
+    BEGIN
+        beat.held := public.visible_position(public.known_position(coalesce(before.held, '0/0')));
+    EXCEPTION WHEN query_canceled THEN
+        -- The time limit has hit while the WAL was read. The heartbeat is worth more than its newest position.
+        beat.held := coalesce(before.held, '0/0');
+    END;
     IF beat.timeline > 1 AND NOT EXISTS (SELECT FROM public.timelines t WHERE t.timeline = beat.timeline) THEN
         DELETE FROM public.timelines;
         INSERT INTO public.timelines SELECT * FROM public.timeline_branches(beat.timeline);

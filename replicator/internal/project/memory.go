@@ -14,9 +14,10 @@ import (
 // another one under its number (P10).
 type memory struct {
 	forgot bool // the heartbeat of the checkpoint is not in the table, or its last commit not in the WAL
-	// later: a heartbeat after that of the checkpoint was begun at or before the checkpoint's position, or
-	// nothing can be said because the checkpoint has no heartbeat. Then Redis may lack something, unless the
-	// stream proves that it goes on from there.
+	// later: a heartbeat after the checkpoint's was committed at or before the checkpoint's position, or nothing
+	// can be said because the checkpoint has no heartbeat. Then Redis may lack something, unless the stream
+	// proves that it goes on from there. A heartbeat has the position of its beginning, and each begins after
+	// the commit of the one before: so the second one after the checkpoint's tells that the first was committed.
 	later bool
 }
 
@@ -33,7 +34,7 @@ func remember(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (m mem
 	}
 	err = q.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM heartbeats WHERE number = $1 AND nonce = $2)
 			AND $1 >= coalesce((SELECT min(number) FROM heartbeats), 0),
-		EXISTS (SELECT FROM heartbeats WHERE number > $1 AND lsn <= $3::text::pg_lsn)`,
+		EXISTS (SELECT FROM heartbeats WHERE number > $1 + 1 AND lsn <= $3::text::pg_lsn)`,
 		c.Beat.Number, c.Beat.Nonce, c.LSN.String()).Scan(&m.forgot, &m.later)
 	if wal.HasCode(err, "42P01") { // undefined_table: from before there were heartbeats
 		return memory{forgot: true}, nil
