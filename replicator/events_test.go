@@ -224,16 +224,6 @@ func (h *history) cut() {
 	h.must(os.Truncate(last, max(info.Size()-h.random.Int64N(lost), int64(least))))
 }
 
-// publications are part of the faults once a change of the publication is noticed before what follows it is
-// applied.
-const publications = false
-
-func init() {
-	if publications {
-		faults = append(faults, alterations...)
-	}
-}
-
 // alterations take something out of the publication and put it back, so that the stream has a gap.
 var alterations = []event{
 	{"a table leaves the publication for a moment", func(h *history) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -147,7 +148,7 @@ func (h *history) event() {
 	case n < 2 && h.pair != nil:
 		list = pairFaults
 	case n < 2, n == 3:
-		list = faults
+		list = slices.Concat(faults, alterations)
 	case n < 9:
 		list = rests
 	}

@@ -96,7 +96,7 @@ func (h History) Reaches(at, want Position) bool {
 	}
 	// What at holds of this history ends where its timeline was left.
 	at.LSN = min(at.LSN, atEnd)
-	if want.Timeline != h.present && !(wantIsAncestor && want.LSN <= wantEnd) {
+	if want.Timeline != h.present && (!wantIsAncestor || want.LSN > wantEnd) {
 		return false
 	}
 	return at.LSN >= want.LSN

@@ -1,7 +1,6 @@
 package lsn
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"testing"
 )
@@ -97,7 +96,7 @@ func TestReachesIsTheOrderOfOneLine(t *testing.T) {
 		a, x := line()
 		b, y := line()
 		if h.Reaches(a, b) != (x >= y) || h.Judge(a) != Held {
-			t.Fatal(fmt.Sprintf("%+v: %v reaches %v: %v, %v", h, a, b, h.Reaches(a, b), h.Judge(a)))
+			t.Fatalf("%+v: %v reaches %v: %v, %v", h, a, b, h.Reaches(a, b), h.Judge(a))
 		}
 	}
 }

@@ -94,7 +94,19 @@ EXCEPTION
         RETURN false; -- what is there is no record, such as the rest of a file after a switch
 END
 $$;
-REVOKE ALL ON FUNCTION wal.history(integer), wal.commits(pg_lsn, pg_lsn), wal.committed(pg_lsn, timestamptz) FROM PUBLIC;
+-- A change of what is published is told in the stream, before everything that is committed after it: rows that
+-- are written while their table is not published are never sent.
+CREATE OR REPLACE FUNCTION wal.tell_publication() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_catalog.pg_logical_emit_message(true, 'pyramid.publication', pg_catalog.lower(tg_tag));
+END
+$$;
+DROP EVENT TRIGGER IF EXISTS tell_publication;
+CREATE EVENT TRIGGER tell_publication ON ddl_command_end
+    WHEN TAG IN ('CREATE PUBLICATION', 'ALTER PUBLICATION', 'DROP PUBLICATION', 'ALTER TABLE', 'DROP TABLE')
+    EXECUTE FUNCTION wal.tell_publication();
+REVOKE ALL ON FUNCTION wal.history(integer), wal.commits(pg_lsn, pg_lsn), wal.committed(pg_lsn, timestamptz),
+    wal.tell_publication() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION wal.committed(pg_lsn, timestamptz) TO replicator;
 GRANT USAGE ON SCHEMA wal TO migrator, command, query, replicator;
 GRANT EXECUTE ON FUNCTION wal.history(integer) TO migrator, query, replicator;

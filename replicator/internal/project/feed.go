@@ -73,6 +73,7 @@ type feed struct {
 	commit    commit // of the transaction that is open
 	skipping  bool   // Redis holds the open transaction
 	published wal.Published
+	altered   func() error // fails if what is published now is something else
 }
 
 var _ wal.Handler = (*feed)(nil)
@@ -126,14 +127,18 @@ func (f *feed) Row(m *wal.Message) error {
 	return f.hand()
 }
 
-// Logical ignores messages of others and heartbeats that the database can't have written: everybody may
-// write logical messages.
+// Logical stops the stream where the publication was changed, because the stream may lack rows from there on
+// (P11). It ignores messages of others and heartbeats that the database can't have written: everybody may write
+// logical messages.
 func (f *feed) Logical(prefix, content []byte) error {
-	if f.skipping || string(prefix) != heartbeat.MessagePrefix {
-		return nil
-	}
-	if b, err := heartbeat.Parse(string(content)); err == nil {
-		f.beat = b
+	switch {
+	case f.skipping:
+	case string(prefix) == wal.PublicationPrefix:
+		return f.altered()
+	case string(prefix) == heartbeat.MessagePrefix:
+		if b, err := heartbeat.Parse(string(content)); err == nil {
+			f.beat = b
+		}
 	}
 	return nil
 }

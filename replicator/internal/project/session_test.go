@@ -164,5 +164,7 @@ func TestP13ASilentStreamIsGivenUp(t *testing.T) {
 	if took := time.Since(begun); took > 10*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	<-received
+	if err := <-received; err == nil {
+		t.Error("the receiver ended without an error")
+	}
 }

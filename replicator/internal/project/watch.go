@@ -2,11 +2,36 @@ package project
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
+
+// same fails if something else is published than when the session began.
+func (s state) same(now wal.Published) error {
+	if now.Fingerprint != s.published.Fingerprint {
+		return errPublication
+	}
+	return nil
+}
+
+// altered asks the primary what is published now, on a connection of its own: this happens after a change of the
+// schema only.
+func (s state) altered(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, setUpTime)
+	defer cancel()
+	conn, err := s.node.Open(ctx, map[string]string{"application_name": "replicator-publication"})
+	if err != nil {
+		return err
+	}
+	published, err := wal.ReadPublished(ctx, conn)
+	if err = errors.Join(err, wal.Close(conn)); err != nil {
+		return err
+	}
+	return s.same(published)
+}
 
 // watch keeps the lock's session alive, and looks every second at the slots, at what is published and at Redis.
 func (r *Replicator) watch(ctx context.Context, c *control, s state) error {
@@ -21,8 +46,8 @@ func (r *Replicator) watch(ctx context.Context, c *control, s state) error {
 		if err != nil {
 			return err
 		}
-		if p.published.Fingerprint != s.published.Fingerprint {
-			return errPublication
+		if err := s.same(p.published); err != nil {
+			return err
 		}
 		if err := r.noticed(p, limit); err != nil {
 			return err

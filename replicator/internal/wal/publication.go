@@ -52,6 +52,10 @@ func ReadPublished(ctx context.Context, q Querier) (p Published, err error) {
 	return p, nil
 }
 
+// PublicationPrefix is the prefix of the logical message that the database writes in each transaction which may
+// have changed what is published (sql/migrations, schema wal).
+const PublicationPrefix = "pyramid.publication"
+
 // Check returns an ErrShape if a row or a kind of change would be missing in the stream.
 func (p Published) Check() error {
 	if !p.Complete {

@@ -199,7 +199,7 @@ func (r *Row) value(i int) (format byte, data []byte) {
 
 // fail keeps the first error; one of the table's form comes before those of values.
 func (r *Row) fail(i int, kind error, what string) {
-	if r.err != nil && (kind != ErrShape || errors.Is(r.err, ErrShape)) {
+	if r.err != nil && (!errors.Is(kind, ErrShape) || errors.Is(r.err, ErrShape)) {
 		return
 	}
 	if r.relation == nil {
