@@ -272,3 +272,29 @@ func TestP10ARestoredPrimaryThatHasGrownIsNotResumedFrom(t *testing.T) {
 		})
 	}
 }
+
+// P10: the primary is replaced by an older copy of itself whose log still ends before the checkpoint.
+func TestP10ARestoredPrimaryThatIsBehindIsNotResumedFrom(t *testing.T) {
+	primary := testenv.StartPostgres(t)
+	s := newSystem(t, primary)
+	s.bids(1000)
+	s.replicate()
+	s.reached()
+	copied := primary.Backup(t)
+	s.exec("SELECT pg_logical_emit_message(true, 'elsewhere', repeat('x', 8 << 20))") // more than a rebuild writes
+	s.bids(1000)
+	lost := s.reached()
+	s.Stop(t)
+	primary.Stop(t)
+	primary.Restore(t, copied)
+	primary.Start(t)
+	s.connect()
+	s.bids(10)
+	watch, started := s.sightings(), time.Now()
+	s.Start(t)
+	s.because(project.PrimaryBehind)
+	if c := s.equal(); c.Epoch == lost.Epoch || c.LSN >= lost.LSN {
+		t.Errorf("%s after %s", c, lost)
+	}
+	s.unserved(watch, started, lost.Epoch)
+}

@@ -43,7 +43,8 @@ func (s *system) unserved(watch *sightings, since time.Time, e readmodel.Epoch) 
 
 // P3, P4, P10, P11, P12: each reason for a rebuild is caused by what causes it in life. The others are in
 // faults_test.go (slot_missing, checkpoint_missing, truncated, checkpoint_behind_slot), room_test.go
-// (keys_evicted), command_test.go (requested) and promotion_test.go (primary_forgot, other_timeline, failover).
+// (keys_evicted), command_test.go (requested), promotion_test.go (primary_forgot, primary_behind_checkpoint)
+// and succession_test.go (other_timeline, failover).
 func TestP4EachReasonToRebuild(t *testing.T) {
 	stopped := func(t *testing.T) (*system, readmodel.Checkpoint) {
 		s := newSystem(t, testenv.NewDatabase(t))
