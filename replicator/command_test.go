@@ -118,6 +118,7 @@ func TestCommandsRebuildServesTheOldEpochMeanwhile(t *testing.T) {
 	if after := s.reached(); after.Epoch <= before.Epoch {
 		t.Errorf("%s after %s", after, before)
 	}
+	s.because(project.Requested)
 	s.equal()
 	if st := s.report(); st.Rebuilds != 2 || st.LastError != "" {
 		t.Errorf("%+v", st)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +44,7 @@ func (s *system) unserved(watch *sightings, since time.Time, e readmodel.Epoch) 
 }
 
 // P3, P4, P10, P11, P12: each reason for a rebuild is caused by what causes it in life. The others are in
-// faults_test.go (slot_missing, checkpoint_missing, truncated, checkpoint_behind_slot), room_test.go
+// faults_test.go (slot_missing, checkpoint_missing, truncated), below (checkpoint_behind_slot), room_test.go
 // (keys_evicted), command_test.go (requested), promotion_test.go (primary_forgot, primary_behind_checkpoint)
 // and succession_test.go (other_timeline, failover).
 func TestP4EachReasonToRebuild(t *testing.T) {
@@ -203,5 +205,35 @@ func TestP4ARebuildSaysWhichTransactionItWaitsFor(t *testing.T) {
 	})
 	s.expect("status", 1, "waits for", "forgotten")
 	s.exec("COMMIT")
+	s.equal()
+}
+
+// P4: an older state of Redis, such as a restored backup, is behind what was confirmed to the slot.
+func TestP4AnOlderRedisIsNotResumedFrom(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.replicate()
+	s.bids(100)
+	s.equal()
+	s.Stop(t)
+	s.server.Stop(t)
+	files, backup := filepath.Join(s.server.Dir(), "appendonlydir"), filepath.Join(t.TempDir(), "backup")
+	s.must(os.CopyFS(backup, os.DirFS(files)))
+	s.server.Start(t)
+	before, err := s.checkpoint()
+	s.must(err)
+	s.Start(t)
+	s.bids(100)
+	testenv.Eventually(t, patience, "the slot is past the backup", func() (past bool) {
+		s.must(s.db.QueryRow(s.ctx, "SELECT confirmed_flush_lsn > $1::text::pg_lsn FROM pg_replication_slots WHERE slot_name = $2",
+			before.LSN.String(), before.Slot).Scan(&past))
+		return past
+	})
+	s.Stop(t)
+	s.server.Stop(t)
+	s.must(os.RemoveAll(files))
+	s.must(os.CopyFS(files, os.DirFS(backup)))
+	s.server.Start(t)
+	s.Start(t)
+	s.because(project.CheckpointBehind)
 	s.equal()
 }

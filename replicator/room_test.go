@@ -7,6 +7,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
 )
 
 // R1: a size whose last bid was cancelled is not taken for a lost one.
@@ -91,6 +92,7 @@ func TestR1EvictionsBetweenTwoProcessesAreNoticed(t *testing.T) {
 	s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, cp, 0).Err()) // as if others had been chosen
 	s.Start(t)
 	testenv.Eventually(t, patience, "a rebuild", func() bool { return s.report().Rebuilds == 1 })
+	s.because(project.Evicted)
 	s.equal()
 }
 
