@@ -56,9 +56,8 @@ func (w *worker) allow() {
 		ALTER TABLE products DROP CONSTRAINT products_release_date`)
 }
 
-// poisons are the kinds of rows. The third, of a product, is part of the histories once a product that is put
-// right within the flush that spoils it is whole again.
-const poisons = 2
+// poisons are the kinds of rows.
+const poisons = 3
 
 // poison writes a row that the read model can't hold, and puts it right some events later.
 func (h *history) poison() {

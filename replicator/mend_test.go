@@ -179,6 +179,48 @@ func TestP12PoisonedRowSpoilsOnlyWhatItBelongsTo(t *testing.T) {
 	}
 }
 
+// P12: what a row spoils that is put right in the same flush, here that of its transaction, is whole again. The
+// reload of the lists judges all products anew: a note that is wrong goes, one that is missing comes.
+func TestP12RowPutRightWithinItsFlushSpoilsNothing(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.replicate("VERIFY_INTERVAL=0")
+	s.bids(500)
+	s.exec(`ALTER TABLE raffles DROP CONSTRAINT raffles_times; ALTER TABLE bids DROP CONSTRAINT bids_created_at;
+		ALTER TABLE products DROP CONSTRAINT products_release_date`)
+	healed := func(what string) {
+		t.Helper()
+		s.whole()
+		if got := s.poisoned(); got != "" {
+			t.Errorf("%s: spoiled are %s", what, got)
+		}
+		s.equal()
+		s.clean()
+	}
+	for _, c := range [][2]string{
+		{"UPDATE products SET release_date = 'infinity' WHERE id = 2", "UPDATE products SET release_date = '2026-01-01' WHERE id = 2"},
+		{"INSERT INTO products SELECT 99, name, model, color, category, image_url, release_price, 'infinity' FROM products WHERE id = 2",
+			"DELETE FROM products WHERE id = 99"},
+		{"UPDATE raffles SET ends_at = 'infinity' WHERE id = 4", "UPDATE raffles SET ends_at = '2040-01-01' WHERE id = 4"},
+		{"INSERT INTO bids (raffle_id, user_id, size, price, created_at) VALUES (4, 1, 270, 5, 'infinity')", "DELETE FROM bids WHERE created_at = 'infinity'"},
+	} {
+		s.exec("BEGIN; " + c[0] + "; " + c[1] + "; COMMIT")
+		healed(c[0])
+	}
+	s.must(s.redis.SAdd(s.ctx, readmodel.PoisonedKey, "product 3").Err())
+	s.must(s.redis.SAdd(s.ctx, readmodel.ReloadKey, "lists").Err())
+	healed("a note that is wrong")
+	s.exec("UPDATE products SET release_date = 'infinity' WHERE id = 2")
+	s.reached()
+	s.must(s.redis.Del(s.ctx, readmodel.PoisonedKey).Err())
+	s.must(s.redis.SAdd(s.ctx, readmodel.ReloadKey, "lists").Err())
+	s.whole()
+	if got := s.poisoned(); got != "product 2" {
+		t.Errorf("after a reload spoiled are %s", got)
+	}
+	s.exec("UPDATE products SET release_date = '2026-01-01' WHERE id = 2")
+	healed("put right after a reload")
+}
+
 // poisoned are the parts that lack a row, in order.
 func (s *system) poisoned() string {
 	s.t.Helper()

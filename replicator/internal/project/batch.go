@@ -33,7 +33,7 @@ type batch struct {
 	live    chains[liveKey] // by (transaction, raffle)
 	opens   resp.Commands   // what must be written before the chains: marks and sentinels of what is new
 	others  resp.Commands   // on keys that no chain has, in order
-	lists   resp.Commands   // on the lists of raffles and products, in order
+	lists   resp.Commands   // on the lists of raffles and products and the notes of poisoned products, in order
 	emptied map[set]struct{}
 	trimmed []int16 // sizes whose set over all raffles may have grown too large
 	spoiled []poison

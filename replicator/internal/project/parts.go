@@ -63,10 +63,12 @@ func (r *reading) lists(ctx context.Context) ([]int16, error) {
 		return nil, err
 	}
 	r.parcel.commands.Add("DEL", r.epoch.Products())
+	r.parcel.commands.Add("EVAL", forgetProducts, "1", readmodel.PoisonedKey, productPrefix)
 	err := tables.Copy(ctx, r.tx.Conn(), tables.Products, "", func(p tables.Plan, row *wal.Row) error {
 		i := imageOf(row, p.Product)
 		if i.poison != nil {
 			r.leaveOut(poison{table: tables.Products, name: productName(i.v.ID), row: i.v.ID, err: i.poison})
+			r.parcel.commands.Add("SADD", readmodel.PoisonedKey, productName(i.v.ID)) // the journal may take it out again
 		}
 		if !i.there {
 			return i.err

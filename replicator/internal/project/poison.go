@@ -47,7 +47,10 @@ type poison struct {
 
 func (p poison) String() string { return fmt.Sprintf("row of %s %d: %v", p.name, p.row, p.err) }
 
-func productName(id int64) string { return fmt.Sprintf("product %d", id) }
+// productPrefix begins the names of products.
+const productPrefix = "product "
+
+func productName(id int64) string { return productPrefix + decimal(id) }
 
 // poisoned spoils the parts of a row that has no packing, and has those reloaded of which one was put right or
 // removed. Whoever follows the raffle must read again.
@@ -75,13 +78,14 @@ func poisons(t tables.Table, parts []readmodel.Part, row int64, err error) (all 
 	return all
 }
 
-// appendSpoiled takes the sentinels of spoiled parts away and notes them. What may be whole again is to be reloaded.
+// appendSpoiled takes the sentinels of spoiled parts away and notes them. What may be whole again is to be reloaded,
+// whichever came last: the reload takes the note away. A product has no reload, its notes keep their order in lists.
 func (b *batch) appendSpoiled(c *resp.Commands) {
 	for _, p := range b.spoiled {
 		if p.part != nil {
 			appendSpoil(c, b.epoch, *p.part)
+			c.Add("SADD", readmodel.PoisonedKey, p.name)
 		}
-		c.Add("SADD", readmodel.PoisonedKey, p.name)
 	}
 	for _, part := range b.healed {
 		c.Add("SADD", readmodel.ReloadKey, part.String())

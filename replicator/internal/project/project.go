@@ -205,10 +205,13 @@ func (p *projector) product(b *batch, plan tables.Plan, old, now *wal.Row) error
 	b.version = readmodel.EventID{LSN: p.commit, N: p.part}
 	if old != nil {
 		b.lists.Add("HDEL", p.epoch.Products(), decimal(was.v))
-		b.others.Add("SREM", readmodel.PoisonedKey, productName(was.v))
+		b.lists.Add("SREM", readmodel.PoisonedKey, productName(was.v))
 	}
 	if is.poison != nil {
 		b.spoiled = append(b.spoiled, poison{table: plan.Table, name: productName(is.v.ID), row: is.v.ID, err: is.poison})
+		if !p.loading {
+			b.lists.Add("SADD", readmodel.PoisonedKey, productName(is.v.ID))
+		}
 	}
 	if is.there {
 		entry := string(is.v.AppendEntry(nil))

@@ -96,6 +96,11 @@ const checkLists = `if redis.call('ZRANGE', KEYS[1], -1, -1)[1] ~= 'whole' or re
   return 'lost lists'
 end`
 
+// forgetProducts takes the names that begin with ARGV[1] out of KEYS[1]: those of poisoned products.
+const forgetProducts = `for _, name in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  if string.sub(name, 1, #ARGV[1]) == ARGV[1] then redis.call('SREM', KEYS[1], name) end
+end`
+
 // trimSize drops the oldest of the set KEYS[1] beyond ARGV[1], the sentinel not counted, and notes the newest
 // dropped score in KEYS[2]. A floor that was lost stays lost.
 const trimSize = `local over = redis.call('ZCARD', KEYS[1]) - 1 - tonumber(ARGV[1])
