@@ -48,6 +48,15 @@ func (h *history) mended() {
 	if len(h.damaged) > 0 {
 		h.damages.Add(1)
 	}
+	// A fork may have lost a cure: the primary tells what is poisoned still.
+	var want string
+	h.must(h.db.QueryRow(h.ctx, `SELECT coalesce(string_agg(name, ',' ORDER BY name COLLATE "C"), '') FROM (
+		SELECT 'product ' || id AS name FROM products WHERE release_date = 'infinity'
+		UNION SELECT unnest(ARRAY['lists', 'raffle ' || id]) FROM raffles WHERE ends_at = 'infinity'
+		UNION SELECT unnest(ARRAY['raffle ' || raffle_id, 'size ' || size]) FROM bids WHERE created_at = 'infinity') p`).Scan(&want))
+	if got := h.poisoned(); got != want {
+		h.t.Errorf("spoiled are %q, want %q", got, want)
+	}
 }
 
 // allow drops the constraints that keep out what the read model can't hold.
