@@ -28,7 +28,7 @@ build: ## Build every program into bin/
 test: ## Run every test against real servers on free ports; installs what is missing
 	@deploy/local/install
 	$(GO) vet ./...
-	$(GO) test -timeout 10m ./...
+	$(GO) test -timeout 30m ./...
 
 check: ## Lint, check generated code and configurations, run the tests with the race detector
 	@deploy/local/install
@@ -43,8 +43,8 @@ sqlc-diff: ## Fail if the generated database code is not what sqlc makes of sql/
 config-check: ## Validate the HAProxy, Prometheus and shell files
 	@deploy/local/validate
 
-race: ## Run every test with the race detector
-	$(GO) test -race -timeout 15m ./...
+race: ## Run every test with the race detector, with fewer histories (HISTORIES=200: all)
+	HISTORIES=$(or $(HISTORIES),30) $(GO) test -race -timeout 30m ./...
 
 bench: ## Measure both sides beside their baselines in the same run (BENCH=Read: only the benchmarks of that name)
 	@deploy/local/install

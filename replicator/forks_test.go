@@ -171,8 +171,9 @@ func (h *history) joinBranch(timeline uint32, at lsn.LSN, begun time.Time) {
 	h.pair.front.Cut()
 }
 
-// noticed is when query answers nothing of a line that was left any more: it asks the primary five times a second.
-const noticed = 1500 * time.Millisecond
+// noticed is when query answers nothing of a line that was left any more, also on a slow machine: it asks the
+// primary five times a second. The oracle judges meanwhile (see stale).
+const noticed = 3 * time.Second
 
 // onTheRightLine waits until Redis holds what the new line holds. The clients go on then: no request is
 // open while a line is left. An epoch of the lost line can't become right.
