@@ -49,6 +49,7 @@ func (w *Watch) adopt(ctx context.Context, n node) error {
 	w.beats.Adopt(time.Now(), beats)
 	w.beats.Up(time.Now())
 	w.conn = n.conn
+	w.link.Store(linkOf(n.conn.PgConn().Conn()))
 	w.publish(&s)
 	return nil
 }

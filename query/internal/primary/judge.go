@@ -35,9 +35,10 @@ func (w *Watch) Reached(at, min lsn.Position) bool {
 }
 
 // Check makes sure that what is known of the primary is fresh: with an answer, or with an attempt to reach a
-// primary if there is no connection. A primary that came back with another history is noticed by that.
+// primary if there is no connection or the server has ended it. A primary that came back with another history is
+// noticed by that.
 func (w *Watch) Check(ctx context.Context) *State {
-	if s := w.State(); s.Connected && time.Since(s.asked) < freshFor {
+	if s := w.State(); s.Connected && time.Since(s.asked) < freshFor && !w.link.Load().severed() {
 		return s
 	}
 	return w.Ask(ctx)

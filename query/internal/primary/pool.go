@@ -14,7 +14,10 @@ var errNone = errors.New("no primary was found yet")
 // Lead makes a pool connect to the primary that is watched, and to no other one that takes writes, too.
 func (w *Watch) Lead(c *pgxpool.Config) {
 	c.ConnConfig.ValidateConnect = nil
-	c.BeforeConnect = func(_ context.Context, one *pgx.ConnConfig) error {
+	c.BeforeConnect = func(ctx context.Context, one *pgx.ConnConfig) error {
+		if w.State().Host == "" { // none was seen since the start
+			w.polls.wait(ctx)
+		}
 		s := w.State()
 		for _, h := range w.hosts {
 			if h.config.Host == s.Host && h.config.Port == s.Port {

@@ -65,6 +65,7 @@ type Watch struct {
 
 	mu   sync.Mutex // held while the connection is used
 	conn *pgx.Conn
+	link atomic.Pointer[link] // of the connection
 }
 
 // NewWatch makes a watch of the primary among the hosts of a URL. It connects to nothing yet.
@@ -205,6 +206,7 @@ func (w *Watch) lose() {
 func (w *Watch) drop() {
 	node{conn: w.conn}.close()
 	w.conn = nil
+	w.link.Store(nil)
 }
 
 func (w *Watch) publish(s *State) {

@@ -1,0 +1,45 @@
+//go:build unix
+
+package primary
+
+import (
+	"errors"
+	"net"
+	"syscall"
+)
+
+// link looks at a connection without using it, so it may be asked at any time.
+type link struct{ raw syscall.RawConn }
+
+// linkOf returns nil for a connection that can't be looked at.
+func linkOf(c net.Conn) *link {
+	if over, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
+		c = over.NetConn()
+	}
+	if s, ok := c.(syscall.Conn); ok {
+		if raw, err := s.SyscallConn(); err == nil {
+			return &link{raw}
+		}
+	}
+	return nil
+}
+
+// severed says whether the server has ended the connection. A server that dies closes its connections before another
+// one can take its place, so a link that is not severed leads to the server that answered before. What waits to be
+// read is an answer, or begins as the last words of a server that stops (an ErrorResponse).
+func (l *link) severed() bool {
+	if l == nil {
+		return false
+	}
+	severed := false
+	err := l.raw.Control(func(fd uintptr) {
+		var first [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), first[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		switch {
+		case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
+		case err != nil, n == 0, first[0] == 'E':
+			severed = true
+		}
+	})
+	return severed || err != nil
+}
