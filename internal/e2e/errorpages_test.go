@@ -70,7 +70,7 @@ func TestFrontDoorErrorsAreProblems(t *testing.T) {
 		{name: "slow write", method: "POST", path: "/v1/login", status: 504, header: []string{"Do", "hang"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w, body := d.send(t, c.method, c.path, c.body, c.header...) //nolint:bodyclose // send has closed it
+			w, body := d.send(t, c.method, c.path, c.body, c.header...)
 			holdToProblem(t, w, body, c.status, c.path)
 			if c.status >= 502 && c.method == "POST" && !bytes.Contains(body, []byte("it is not known whether this was done")) {
 				t.Errorf("%s", body)
@@ -80,11 +80,11 @@ func TestFrontDoorErrorsAreProblems(t *testing.T) {
 	d.command.close(t)
 	d.query.close(t)
 	for _, path := range []string{"/v1/raffles", "/v1/raffles/7/live", "/openapi/command.yaml"} {
-		w, body := d.send(t, "GET", path, "") //nolint:bodyclose // send has closed it
+		w, body := d.send(t, "GET", path, "")
 		holdToProblem(t, w, body, http.StatusServiceUnavailable, path)
 	}
 	for _, path := range []string{"/v1/users", "/v1/raffles/7/bids"} {
-		w, body := d.send(t, "POST", path, "{}", "X-Request-Id", "mine-1") //nolint:bodyclose // send has closed it
+		w, body := d.send(t, "POST", path, "{}", "X-Request-Id", "mine-1")
 		holdToProblem(t, w, body, http.StatusServiceUnavailable, path)
 		if id := w.Header.Get("X-Request-Id"); id != "mine-1" {
 			t.Errorf("the id became %q", id)

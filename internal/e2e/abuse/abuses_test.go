@@ -201,7 +201,7 @@ func sockets(n int, packet string, read bool) func(context.Context, *abuser) {
 		a.many(n, func(i int) {
 			d := websocket.Dialer{HandshakeTimeout: 2 * time.Second, NetDialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return a.dial(ctx, i) }}
 			for ctx.Err() == nil {
-				c, _, err := d.DialContext(ctx, "ws://"+a.addr+"/socket.io/?EIO=4&transport=websocket", nil)
+				c, _, err := d.DialContext(ctx, "ws://"+a.addr+"/socket.io/?EIO=4&transport=websocket", nil) //nolint:bodyclose // the dialer has closed it
 				if err != nil {
 					<-time.After(10 * time.Millisecond)
 					continue
