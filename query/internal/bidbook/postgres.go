@@ -22,7 +22,8 @@ type Postgres struct {
 	path    Path
 	primary *primary.Watch
 	// known is what the primary has answered last, nil if it never has.
-	known atomic.Pointer[known]
+	known  atomic.Pointer[known]
+	proven atomic.Uint64 // generation of the primary's connection in which a standby was not beyond it
 }
 
 // known is a position that a primary has proven. Only that server believes it, until it is started again.
@@ -140,10 +141,30 @@ func (p *Postgres) believed(ctx context.Context, at Position, beat heartbeat.Bea
 	if err := p.primary.Believe(ctx, at.At, beat); err != nil {
 		return at, fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
+	if err := p.within(ctx, at); err != nil {
+		return at, err
+	}
 	if lag := p.primary.Lag(beat); at.Path != PathPrimary {
 		at.LagMillis = lag.Milliseconds()
 	}
 	return at, nil
+}
+
+// within refuses a standby that is beyond the primary: it has followed a history that a restored primary does not
+// have, and there may be no heartbeat in what was lost. One answer that is not beyond suffices as long as the
+// connection to the primary stands.
+func (p *Postgres) within(ctx context.Context, at Position) error {
+	s := p.primary.State()
+	if at.Path == PathPrimary || !s.Connected || p.proven.Load() == s.Generation {
+		return nil
+	}
+	if beyond(s, at.At) {
+		if s = p.primary.Ask(ctx); beyond(s, at.At) {
+			return fmt.Errorf("%w: it is at %s, the primary at %s", ErrIncomplete, at.At, s.At())
+		}
+	}
+	p.proven.Store(s.Generation)
+	return nil
 }
 
 func (p *Postgres) send(ctx context.Context, statements []statement) (err error) {
