@@ -75,6 +75,7 @@ func (l *primaryLoad) wait(t *testing.T, d time.Duration) {
 
 func (l *primaryLoad) start(t *testing.T) (stop func()) {
 	t.Helper()
+	l.began = time.Now()
 	sampler := l.s.superuser(t)
 	end := make(chan struct{})
 	var clients sync.WaitGroup
@@ -97,7 +98,6 @@ func (l *primaryLoad) start(t *testing.T) (stop func()) {
 		authorization := l.s.login(t, fmt.Sprintf("user%d", n+1))
 		run(func() error { return l.bid(authorization, end) })
 	}
-	l.began = time.Now()
 	for range primaryReaders {
 		run(l.read)
 	}
