@@ -25,10 +25,11 @@ clean: ## Remove the data and the built programs (after `make down`)
 build: ## Build every program into bin/
 	$(GO) build -o bin/ ./command ./query ./replicator ./sql ./loadtest
 
+# One package after the other: their servers need all cores, and reads have budgets of milliseconds.
 test: ## Run every test against real servers on free ports; installs what is missing
 	@deploy/local/install
 	$(GO) vet ./...
-	$(GO) test -timeout 30m ./...
+	$(GO) test -p 1 -timeout 30m ./...
 
 check: ## Lint, check generated code and configurations, run the tests with the race detector
 	@deploy/local/install
@@ -44,7 +45,7 @@ config-check: ## Validate the HAProxy, Prometheus and shell files
 	@deploy/local/validate
 
 race: ## Run every test with the race detector, with fewer histories (HISTORIES=200: all)
-	HISTORIES=$(or $(HISTORIES),30) $(GO) test -race -timeout 30m ./...
+	HISTORIES=$(or $(HISTORIES),30) $(GO) test -p 1 -race -timeout 30m ./...
 
 bench: ## Measure both sides beside their baselines in the same run (BENCH=Read: only the benchmarks of that name)
 	@deploy/local/install
