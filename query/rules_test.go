@@ -137,7 +137,8 @@ func TestR2MinLSN(t *testing.T) {
 	s.expect(t, http.StatusOK, "redis", someBids, "Min-LSN", s.checkpoint.LSN.String())
 
 	t.Run("waits for Redis", func(t *testing.T) {
-		target := s.checkpoint.LSN + 1
+		s.sqlBid(t) // the primary is beyond what Redis shows
+		target := s.lsn(t)
 		before := s.checkpointReads(t)
 		var done sync.WaitGroup
 		for range 20 { // one poller wakes them all
