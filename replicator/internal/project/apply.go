@@ -68,7 +68,7 @@ func (r *Replicator) stream(ctx context.Context, stream *wal.Stream, f *flusher,
 	g.Go(func() error { return r.wanted(ctx, names) })
 	g.Go(func() error {
 		return stream.Run(&feed{ctx: ctx, queue: a.queue, projector: newProjector(cp.Epoch), handed: cp.LSN,
-			origin: originOf(cp), published: s.published, altered: func() error { return s.altered(ctx) }})
+			origin: originOf(cp), published: s.published, altered: func(xid uint32) error { return s.altered(ctx, xid) }})
 	})
 	g.Go(func() error { return a.run(ctx, names) })
 	g.Go(func() error { return a.acknowledge(ctx) })

@@ -71,9 +71,10 @@ type feed struct {
 	beat      heartbeat.Beat
 	origin    origin // of what Redis holds
 	commit    commit // of the transaction that is open
+	xid       uint32 // of that transaction
 	skipping  bool   // Redis holds the open transaction
 	published wal.Published
-	altered   func() error // fails if what is published now is something else
+	altered   func(xid uint32) error // fails if something else is published once that transaction is visible
 }
 
 var _ wal.Handler = (*feed)(nil)
@@ -87,10 +88,10 @@ func (f *feed) Describe(r *wal.Relation) error {
 }
 
 // Begin notes which transaction the following rows are of.
-func (f *feed) Begin(final wal.LSN, at int64) (err error) {
-	f.commit = commit{final, at}
+func (f *feed) Begin(t wal.Transaction) (err error) {
+	f.commit, f.xid = commit{t.Final, t.At}, t.XID
 	f.skipping, err = f.origin.begin(f.commit, f.handed)
-	f.projector.begin(final)
+	f.projector.begin(t.Final)
 	return err
 }
 
@@ -134,7 +135,7 @@ func (f *feed) Logical(prefix, content []byte) error {
 	switch {
 	case f.skipping:
 	case string(prefix) == wal.PublicationPrefix:
-		return f.altered()
+		return f.altered(f.xid)
 	case string(prefix) == heartbeat.MessagePrefix:
 		if b, err := heartbeat.Parse(string(content)); err == nil {
 			f.beat = b

@@ -196,7 +196,7 @@ func TestP2TransactionsShareAFlushAndALargeOneTakesSeveral(t *testing.T) {
 	_ = f.Commit(20)
 	_ = f.Position(15) // late: not past what was handed over
 	_ = f.Position(25)
-	_ = f.Begin(29, 0)
+	_ = f.Begin(wal.Transaction{Final: 29})
 	insert(maxChanges)
 	b := <-f.queue.waiting
 	if b.lsn != 25 || b.commits != 2 || b.changes != 3+maxChanges || !b.open {

@@ -116,7 +116,8 @@ const lookOutEvery = 100 * time.Millisecond
 // lookOut ends a session, also one that hangs, once another server is the primary of a later timeline.
 func (r *Replicator) lookOut(ctx context.Context, node wal.Node, end context.CancelCauseFunc) {
 	for wait(ctx, lookOutEvery) == nil {
-		if n, ok := r.observer.Newer(node.System, node.Timeline, time.Now()); ok {
+		// What was observed may be a second old: a server that was stopped since does not end the session.
+		if n, ok := r.observer.Newer(node.System, node.Timeline, time.Now()); ok && n.Still(ctx) {
 			end(fmt.Errorf("%w: %s is on timeline %d", errNewer, n, n.Timeline))
 			return
 		}

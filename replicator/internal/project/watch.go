@@ -17,16 +17,20 @@ func (s state) same(now wal.Published) error {
 	return nil
 }
 
-// altered asks the primary what is published now, on a connection of its own: this happens after a change of the
-// schema only.
-func (s state) altered(ctx context.Context) error {
+// altered asks the primary what is published once a transaction is visible, on a connection of its own: this happens
+// after a change of the schema only.
+func (s state) altered(ctx context.Context, xid uint32) error {
 	ctx, cancel := context.WithTimeout(ctx, setUpTime)
 	defer cancel()
 	conn, err := s.node.Open(ctx, map[string]string{"application_name": "replicator-publication"})
 	if err != nil {
 		return err
 	}
-	published, err := wal.ReadPublished(ctx, conn)
+	err = wal.AwaitVisible(ctx, conn, xid)
+	var published wal.Published
+	if err == nil {
+		published, err = wal.ReadPublished(ctx, conn)
+	}
 	if err = errors.Join(err, wal.Close(conn)); err != nil {
 		return err
 	}

@@ -64,10 +64,10 @@ func (g *gate) end(err error) {
 
 // Begin holds the stream before a transaction that is after the target. A position lies between records:
 // a commit record that begins before it also ends at it or before.
-func (g *gate) Begin(final wal.LSN, _ int64) error {
+func (g *gate) Begin(t wal.Transaction) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for final >= g.target && g.err == nil {
+	for t.Final >= g.target && g.err == nil {
 		if g.at < g.target {
 			g.at = g.target
 			g.moved.Broadcast()

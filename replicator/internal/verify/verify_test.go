@@ -115,7 +115,7 @@ func TestGateStopsExactlyAtTheTarget(t *testing.T) {
 	done := make(chan error)
 	go func() {
 		for _, at := range []wal.LSN{110, 120, 130} {
-			if err := g.Begin(at, 0); err != nil {
+			if err := g.Begin(wal.Transaction{Final: at}); err != nil {
 				done <- err
 				return
 			}
@@ -154,7 +154,7 @@ func TestGateStopsExactlyAtTheTarget(t *testing.T) {
 func TestGateRefusesAPositionWithinACommitRecord(t *testing.T) {
 	g := newGate(newModel(Everything, newHasher()), 100)
 	g.target = 112
-	if err := errors.Join(g.Begin(110, 0), g.Commit(115)); err == nil {
+	if err := errors.Join(g.Begin(wal.Transaction{Final: 110}), g.Commit(115)); err == nil {
 		t.Error("the model is past the position that it is compared at")
 	}
 }

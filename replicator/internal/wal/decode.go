@@ -34,8 +34,7 @@ type Message struct {
 	Relation      *Relation   // Describe, Insert, Update, Delete
 	Old, New      Row         // Insert: New; Delete: Old; Update: both, with REPLICA IDENTITY FULL
 	Truncated     []*Relation // Truncate
-	FinalLSN      LSN         // Begin: the start of the transaction's commit record
-	CommitAt      int64       // Begin: the time in the commit record, in microseconds since the Unix epoch
+	Begin         Transaction // Begin
 	EndLSN        LSN         // Commit: the end of the transaction's commit record
 	Transactional bool        // Logical
 	Prefix        []byte      // Logical
@@ -86,9 +85,7 @@ func (d *Decoder) Decode(data []byte) (*Message, error) {
 func (d *Decoder) decode(m *Message, c *cursor) error {
 	switch m.Kind {
 	case Begin:
-		m.FinalLSN = LSN(c.uint64())
-		m.CommitAt = int64(c.uint64()) + epochMicros
-		c.take(4)
+		m.Begin = Transaction{Final: LSN(c.uint64()), At: int64(c.uint64()) + epochMicros, XID: c.uint32()}
 	case Commit:
 		c.take(1 + 8)
 		m.EndLSN = LSN(c.uint64())

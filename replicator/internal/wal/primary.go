@@ -72,6 +72,12 @@ func (s Server) ask(ctx context.Context) (Node, error) {
 	return node, errors.Join(err, Close(conn))
 }
 
+// Still asks the server of a node whether it is that node.
+func (n Node) Still(ctx context.Context) bool {
+	now, err := n.ask(ctx)
+	return err == nil && now == n
+}
+
 // Identify asks a connection which node this is. The name of a WAL file begins with the timeline.
 func (s Server) Identify(ctx context.Context, conn *pgx.Conn) (Node, error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)

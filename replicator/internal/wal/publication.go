@@ -3,6 +3,8 @@ package wal
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"time"
 )
 
 // Published is what the primary publishes at one moment (P11).
@@ -51,6 +53,31 @@ func ReadPublished(ctx context.Context, q Querier) (p Published, err error) {
 	}
 	return p, nil
 }
+
+// AwaitVisible waits until every new snapshot shows a transaction that the stream has sent. The stream sends what is
+// flushed, and a commit is visible only afterwards: with a synchronous standby that is away, not before it is back. The
+// server lets go of the transaction's lock last.
+func AwaitVisible(ctx context.Context, q Querier, xid uint32) error {
+	for {
+		var held bool
+		err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND granted
+			AND mode = 'ExclusiveLock' AND transactionid = $1::text::xid)`, strconv.FormatUint(uint64(xid), 10)).Scan(&held)
+		if err != nil {
+			return fmt.Errorf("transaction %d, which the stream has sent, is not visible yet: %w", xid, err)
+		}
+		if !held {
+			return nil
+		}
+		select {
+		case <-time.After(visibleEvery):
+		case <-ctx.Done():
+			return fmt.Errorf("transaction %d, which the stream has sent, is not visible yet: %w", xid, context.Cause(ctx))
+		}
+	}
+}
+
+// visibleEvery is the pause between two looks at a commit, which is visible some microseconds after it is flushed.
+const visibleEvery = 5 * time.Millisecond
 
 // PublicationPrefix is the prefix of the logical message that the database writes in each transaction which may
 // have changed what is published (sql/migrations, schema wal).

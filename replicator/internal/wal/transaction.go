@@ -2,14 +2,20 @@ package wal
 
 import "errors"
 
+// Transaction is what the stream says of a transaction at its beginning. Final and At together identify it across
+// histories.
+type Transaction struct {
+	XID   uint32 // the number that it had while it ran
+	Final LSN    // the start of its commit record
+	At    int64  // the time in that record, in microseconds since the Unix epoch
+}
+
 // Handler gets what the stream carries, in order, between one Commit and the next. What it is given is
 // valid only during the call.
 type Handler interface {
 	// Describe announces a table's columns, before its first row and after each change of them.
 	Describe(*Relation) error
-	// Begin opens a transaction; final is the start of its commit record, at the time in that record in
-	// microseconds since the Unix epoch. Both together identify the transaction across histories.
-	Begin(final LSN, at int64) error
+	Begin(Transaction) error
 	// Row is an Insert, Update or Delete.
 	Row(*Message) error
 	// Truncate names the emptied tables.
@@ -62,7 +68,7 @@ func (t *transaction) handle(m *Message, h Handler) error {
 			return errNesting
 		}
 		t.open = true
-		return h.Begin(m.FinalLSN, m.CommitAt)
+		return h.Begin(m.Begin)
 	case Describe:
 		return h.Describe(m.Relation)
 	case Origin, Type:

@@ -12,7 +12,7 @@ func (r *recorder) note(format string, args ...any) error {
 	_, err := fmt.Fprintf(r, format+" ", args...)
 	return err
 }
-func (r *recorder) Begin(LSN, int64) error          { return nil }
+func (r *recorder) Begin(Transaction) error         { return nil }
 func (r *recorder) Describe(*Relation) error        { return r.note("R") }
 func (r *recorder) Row(m *Message) error            { return r.note("%c", m.Kind) }
 func (r *recorder) Truncate([]*Relation) error      { return r.note("T") }
