@@ -35,6 +35,7 @@ var problems = []struct {
 	{bidbook.ErrUnknownTimeline, web.NewProblem(http.StatusServiceUnavailable, "the timeline of the wanted position is not known yet").Retry(time.Second)},
 	{bidbook.ErrBeyond, web.NewProblem(http.StatusUnprocessableEntity, "the wanted position is in the future",
 		web.FieldError{Field: "Min-LSN", Detail: "is beyond the primary's position"})},
+	{bidbook.ErrBusy, web.Busy.Problem("too many reads at once").Retry(time.Second)},
 	{bidbook.ErrUnavailable, web.NewProblem(http.StatusServiceUnavailable, "no database that could answer is reachable").Retry(time.Second)},
 	{live.ErrFull, web.NewProblem(http.StatusServiceUnavailable, "there are as many live feeds as there may be").Retry(5 * time.Second)},
 	{auth.ErrToken, web.NewProblem(http.StatusUnauthorized, "the token is not valid, or not any more")},

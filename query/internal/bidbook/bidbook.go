@@ -57,7 +57,7 @@ var (
 	ErrUnknownTimeline = errors.New("timeline not known")
 	// ErrSpared says that the path's breaker is open.
 	ErrSpared = errors.New("spared after failures")
-	// ErrBusy says that too many other reads are waiting for the path.
+	// ErrBusy says that too many other reads are under way on the path, or waiting for it.
 	ErrBusy = errors.New("too many reads at once")
 )
 

@@ -3,7 +3,8 @@ package bidbook
 import "time"
 
 // After this many failures in a row a path is spared, first for shortBreak and then for twice as long
-// after each failed trial, up to longBreak.
+// after each failed trial, up to longBreak. A success takes half of a failure back, so a path that fails every other
+// time is spared too.
 const (
 	failuresToOpen = 3
 	shortBreak     = 250 * time.Millisecond
@@ -23,13 +24,13 @@ const (
 // While it is open, one trial is let through after each break. It is a pure state machine; the caller
 // holds a lock.
 type breaker struct {
-	failures  int
+	halves    int // of failures
 	openUntil time.Time
 	pause     time.Duration
 	trial     bool
 }
 
-func (b *breaker) open() bool { return b.failures >= failuresToOpen }
+func (b *breaker) open() bool { return b.halves >= 2*failuresToOpen }
 
 // allow says whether the path may be used at the time now, and whether that use is the one trial of an
 // open breaker. Whoever was allowed must call done with the same trial.
@@ -51,10 +52,12 @@ func (b *breaker) done(now time.Time, o outcome, trial bool) {
 		b.trial = false
 	}
 	switch {
-	case o == worked:
+	case o == worked && b.open():
 		*b = breaker{}
+	case o == worked:
+		b.halves = max(b.halves-1, 0)
 	case o == failed && !b.open():
-		b.failures++
+		b.halves += 2
 		if b.open() {
 			b.pause = shortBreak
 			b.openUntil = now.Add(b.pause)

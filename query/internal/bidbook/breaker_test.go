@@ -14,7 +14,11 @@ func TestBreakerR6(t *testing.T) {
 	}
 	for name, steps := range map[string][]step{
 		"stays closed below the limit": {
-			{0, "failed", false}, {0, "failed", false}, {0, "worked", false}, {0, "failed", false}, {0, "failed", false}, {0, "allow", false},
+			{0, "failed", false}, {0, "failed", false}, {0, "worked", false}, {0, "failed", false}, {0, "allow", false},
+			{0, "worked", false}, {0, "worked", false}, {0, "worked", false}, {0, "failed", false}, {0, "allow", false},
+		},
+		"opens if two of three fail": {
+			{0, "failed", false}, {0, "worked", false}, {0, "failed", false}, {0, "failed", false}, {0, "worked", false}, {0, "failed", false}, {0, "deny", false},
 		},
 		"opens and spares": {
 			{0, "failed", false}, {0, "failed", false}, {0, "failed", false}, {0, "deny", false}, {shortBreak - 1, "deny", false},

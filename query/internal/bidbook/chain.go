@@ -67,13 +67,21 @@ func NewChain(p Paths, primary *primary.Watch, patient Patience, log *slog.Logge
 		{PathPrimary, p.Primary, SQLBudget, 5 * time.Millisecond, PrimaryConns},
 		{PathScan, p.Scan, ScanBudget, 5 * time.Millisecond, ScanConns},
 	} {
-		c.paths = append(c.paths, &path{name: one.name, reader: one.reader, budget: one.budget,
+		p := &path{name: one.name, reader: one.reader, budget: one.budget,
 			slots: make(chan struct{}, one.slots), queue: sqlQueue,
-			waiter: &waiter{probe: one.reader.Probe, reached: primary.Reached, every: one.poll, limit: one.budget}})
+			waiter: &waiter{probe: one.reader.Probe, reached: primary.Reached, every: one.poll, limit: one.budget}}
+		if r, is := one.reader.(reporter); is {
+			p.reports = true
+			r.report(func(err error) { c.done(context.Background(), p, false, err) })
+		}
+		c.paths = append(c.paths, p)
 		c.metrics.open.WithLabelValues(string(one.name)).Set(0)
 	}
 	return c
 }
+
+// reporter is a reader that many lookups may share a failure of: it tells how each thing that it sends ends.
+type reporter interface{ report(func(error)) }
 
 // Bids answers from the first path that can. The error is ErrNotFound, ErrUnavailable, ErrBeyond,
 // ErrBehind (a forced path) or the end of the request.

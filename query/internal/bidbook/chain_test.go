@@ -17,20 +17,20 @@ import (
 // W4: a read waits for its turn for a bounded time, and turns are given back.
 func TestTurnsAreBoundedW4(t *testing.T) {
 	p := &path{slots: make(chan struct{}, 1), queue: 10 * time.Millisecond}
-	if err := p.enter(t.Context()); err != nil {
+	if err := p.enter(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.enter(t.Context()); !errors.Is(err, ErrBusy) {
+	if err := p.enter(t.Context(), true); !errors.Is(err, ErrBusy) {
 		t.Errorf("a second turn: %v", err)
 	}
 	gone, leave := context.WithCancel(t.Context())
 	leave()
 	p.queue = time.Minute
-	if err := p.enter(gone); !errors.Is(err, context.Canceled) {
+	if err := p.enter(gone, true); !errors.Is(err, context.Canceled) {
 		t.Errorf("a client that has left: %v", err)
 	}
 	p.leave()
-	if err := p.enter(t.Context()); err != nil {
+	if err := p.enter(t.Context(), true); err != nil {
 		t.Errorf("after the first has left: %v", err)
 	}
 }
@@ -103,7 +103,7 @@ func TestAShortSecondTryIsNoFailureR6(t *testing.T) {
 	}
 	for range failuresToOpen + 1 {
 		tries = 0
-		if _, _, err := try(t.Context(), c, p, Want{Min: at.At}, look); !errors.Is(err, errShort) || tries != 2 {
+		if _, _, err := try(t.Context(), c, step{path: p}, Want{Min: at.At}, look); !errors.Is(err, errShort) || tries != 2 {
 			t.Fatalf("R6: %d tries: %v", tries, err)
 		}
 	}
@@ -123,3 +123,111 @@ func TestLagHasHysteresisR3(t *testing.T) {
 		}
 	}
 }
+
+// named is a reader that is only known by its name.
+type named struct {
+	Finder
+	name  Path
+	ended func(error)
+}
+
+func (n *named) report(f func(error)) { n.ended = f }
+
+// pathOf makes a path of so many places that never waits for a position.
+func pathOf(name Path, slots int) *path {
+	return &path{name: name, reader: &named{name: name}, budget: time.Minute, slots: make(chan struct{}, slots), queue: time.Minute}
+}
+
+func chainOf(paths ...*path) *Chain {
+	return &Chain{paths: paths, primary: new(primary.Watch), metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler)}
+}
+
+// R8, W4: what is too much for Redis is not poured into SQL: only a place that is free now is used.
+func TestR8OverloadOfRedisIsShed(t *testing.T) {
+	replica, standby := pathOf(PathReplica, 1), pathOf(PathStandby, 1)
+	c := chainOf(pathOf(PathRedis, 0), replica, standby, pathOf(PathPrimary, 1))
+	look := func(_ context.Context, r Reader, _ lsn.Position) (Path, Position, error) {
+		if name := r.(*named).name; name != PathRedis {
+			return name, Position{}, nil
+		}
+		return "", Position{}, ErrBusy
+	}
+	for _, want := range []Path{PathReplica, PathStandby, ""} {
+		got, _, err := run(t.Context(), c, Want{}, look)
+		if got != want || (err != nil) != (want == "") {
+			t.Fatalf("R8: %q, %v, want %q", got, err, want)
+		}
+		if want == "" && !errors.Is(err, ErrBusy) {
+			t.Errorf("R8: without a free place: %v", err)
+		}
+		for _, p := range c.paths[1:3] {
+			if p.name == want {
+				p.slots <- struct{}{} // from now on it has none
+			}
+		}
+	}
+}
+
+// W4: so many wait for their turn, and no more.
+func TestWaitersAreBoundedW4(t *testing.T) {
+	p := pathOf(PathReplica, 1)
+	if err := p.enter(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	ended := make(chan error)
+	for range sqlWaiting + 10 {
+		go func() { ended <- p.enter(gone, true) }()
+	}
+	for range 10 {
+		if err := <-ended; !errors.Is(err, ErrBusy) {
+			t.Errorf("W4: %v", err)
+		}
+	}
+	leave()
+	for range sqlWaiting {
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("W4: one that waited: %v", err)
+		}
+	}
+	w := &waiter{waiting: map[*waiting]struct{}{}, polling: true}
+	for range mostWaiting {
+		w.waiting[&waiting{}] = struct{}{}
+	}
+	if err := w.await(t.Context(), lsn.Position{}); !errors.Is(err, ErrBusy) {
+		t.Errorf("W4: one more that waits for a position: %v", err)
+	}
+}
+
+// R6: however many lookups share a pipeline, its failure is one; and what a lookup makes of its answer is none.
+func TestR6ABreakerCountsPipelines(t *testing.T) {
+	reader := &named{name: PathRedis}
+	sql := &named{name: PathReplica}
+	c := NewChain(Paths{Redis: reader, Replica: &noReport{sql}, Standby: &noReport{sql}, Primary: &noReport{sql}, Scan: &noReport{sql}},
+		new(primary.Watch), Patience{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	broken := errors.New("broken")
+	p := c.paths[0]
+	reader.ended(broken)
+	for range 100 {
+		_, _, err := try(t.Context(), c, step{path: p}, Want{}, func(context.Context, Reader, lsn.Position) (int, Position, error) { return 0, Position{}, broken })
+		if !errors.Is(err, broken) {
+			t.Fatalf("R6: %v", err)
+		}
+	}
+	if p.open() {
+		t.Error("R6: one failed pipeline spares the path")
+	}
+	for range failuresToOpen - 1 {
+		reader.ended(broken)
+	}
+	if !p.open() {
+		t.Error("R6: failed pipelines don't spare the path")
+	}
+	reader.ended(nil)
+	if p.open() {
+		t.Error("R6: a pipeline that works doesn't take the path back")
+	}
+}
+
+// noReport hides that a reader reports.
+type noReport struct{ Finder }

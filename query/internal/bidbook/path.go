@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
@@ -14,6 +15,9 @@ import (
 // not the path's fault, so it is outside of the budget.
 const sqlQueue = 250 * time.Millisecond
 
+// sqlWaiting is how many reads wait for their turn on a SQL path, 32 ms of its work or so. Those beyond are refused.
+const sqlWaiting = 128
+
 // path is a reader with its budget and breaker.
 type path struct {
 	name   Path
@@ -22,24 +26,29 @@ type path struct {
 	waiter *waiter
 	slots  chan struct{}
 	queue  time.Duration
+	queued atomic.Int32 // reads that wait for a slot
+	// reports says that the reader tells the outcome of what it sends by itself: many lookups may share one failure.
+	reports bool
 
 	mu      sync.Mutex
 	breaker breaker
 }
 
-// try asks one path within its budget, waiting once for the wanted position. A forced path is asked
+// try asks the path of a step within its budget, waiting once for the wanted position. A forced path is asked
 // whatever its breaker says, and its breaker is not told.
-func try[T any](ctx context.Context, c *Chain, p *path, w Want, look lookup[T]) (data T, at Position, err error) {
-	evenOpen := w.Force != ""
+func try[T any](ctx context.Context, c *Chain, s step, w Want, look lookup[T]) (data T, at Position, err error) {
+	p, evenOpen := s.path, w.Force != ""
 	if !evenOpen {
 		ok, trial := p.allow(time.Now())
 		if !ok {
 			return data, at, ErrSpared
 		}
 		evenOpen = trial
-		defer func() { c.done(ctx, p, trial, err) }()
+		if trial || !p.reports {
+			defer func() { c.done(ctx, p, trial, err) }()
+		}
 	}
-	data, at, used, err := within(ctx, p, w.Min, p.budget, evenOpen, look)
+	data, at, used, err := within(ctx, s, w.Min, p.budget, evenOpen, look)
 	if w.Min == (lsn.Position{}) || !errors.Is(err, ErrBehind) {
 		return data, at, err
 	}
@@ -48,7 +57,7 @@ func try[T any](ctx context.Context, c *Chain, p *path, w Want, look lookup[T]) 
 	if err := p.waiter.await(waiting, w.Min); err != nil {
 		return data, at, err
 	}
-	data, at, _, err = within(ctx, p, w.Min, p.budget-used, evenOpen, look)
+	data, at, _, err = within(ctx, s, w.Min, p.budget-used, evenOpen, look)
 	if errors.Is(err, context.DeadlineExceeded) && used > p.budget/2 {
 		err = fmt.Errorf("%w: %w", errShort, err)
 	}
@@ -60,13 +69,14 @@ var errShort = errors.New("little time left")
 
 // within does a lookup in its turn. Those that have waited don't follow one another into a path whose
 // breaker has opened meanwhile.
-func within[T any](ctx context.Context, p *path, min lsn.Position, budget time.Duration, evenOpen bool, look lookup[T]) (data T, at Position, used time.Duration, err error) {
+func within[T any](ctx context.Context, s step, min lsn.Position, budget time.Duration, evenOpen bool, look lookup[T]) (data T, at Position, used time.Duration, err error) {
+	p := s.path
 	if cap(p.slots) == 0 {
 		start := time.Now()
 		data, at, err = look(ctx, p.reader, min)
 		return data, at, time.Since(start), err
 	}
-	if err := p.enter(ctx); err != nil {
+	if err := p.enter(ctx, !s.idle); err != nil {
 		return data, at, 0, err
 	}
 	defer p.leave()
@@ -80,12 +90,19 @@ func within[T any](ctx context.Context, p *path, min lsn.Position, budget time.D
 	return data, at, time.Since(start), err
 }
 
-// enter takes a slot or returns ErrBusy.
-func (p *path) enter(ctx context.Context) error {
+// enter takes a slot or returns ErrBusy, at once if the read may not wait or too many do.
+func (p *path) enter(ctx context.Context, wait bool) error {
 	select {
 	case p.slots <- struct{}{}:
 		return nil
 	default:
+	}
+	if !wait {
+		return ErrBusy
+	}
+	defer p.queued.Add(-1)
+	if p.queued.Add(1) > sqlWaiting {
+		return ErrBusy
 	}
 	turn := time.NewTimer(p.queue)
 	defer turn.Stop()
@@ -129,11 +146,16 @@ func (p *path) allow(now time.Time) (ok, trial bool) {
 	return p.breaker.allow(now)
 }
 
-// done tells the path's breaker and everybody who watches how a use ended.
+// done tells the path's breaker and everybody who watches how a use ended. The failure of one lookup says nothing
+// about a path that reports what it sends, if the breaker has been closed by that already.
 func (c *Chain) done(ctx context.Context, p *path, trial bool, err error) {
 	p.mu.Lock()
 	before := p.breaker.open()
-	p.breaker.done(time.Now(), verdict(ctx, err), trial)
+	outcome := verdict(ctx, err)
+	if trial && p.reports && !before {
+		outcome = unknown
+	}
+	p.breaker.done(time.Now(), outcome, trial)
 	open := p.breaker.open()
 	p.mu.Unlock()
 	switch {

@@ -26,6 +26,8 @@ type Redis struct {
 	primary *primary.Watch
 	client  *bracket.Client[*proof]
 	epoch   atomic.Uint64 // the last one seen
+	latest  atomic.Pointer[proof]
+	ended   atomic.Pointer[func(error)]
 
 	outlines outlines
 }
@@ -39,15 +41,18 @@ type proof struct {
 	err        error
 }
 
-// How much is sent to Redis at once. Two pipelines keep Redis busy while the answers of the other one are
-// handed out; more only make them smaller. A lookup takes Redis some 10 us, and a large one as long as its rows, some
-// 0.1 us each: a full pipeline stays far below the budget.
-const (
-	redisPipelines = 2
-	redisBatch     = 256
-	redisRows      = 20_000
-	redisWaiting   = 4096
+// How much is sent to Redis at once, in weights of bracket. Two pipelines keep Redis busy while the answers of the
+// other one are handed out; more only make them smaller. A full pipeline is some 2 ms of Redis' time, what may wait half
+// of the budget. A page of 1,000 bids and the details of a raffle with some 30 sizes are as heavy as a share.
+const redisShare = 1_000
+
+var (
+	lightLane = bracket.Lane{Connections: 2, Pipeline: 20_000, Queue: 250_000}
+	heavyLane = bracket.Lane{Connections: 1, Pipeline: 10_000, Queue: 150_000}
 )
+
+// scriptRows is about the work of the script that finds a page's beginning, in rows.
+const scriptRows = 400
 
 // NewRedis makes a reader of the server that a redis:// URL names. It does not connect yet.
 func NewRedis(url string, guard *Guard, primary *primary.Watch) (*Redis, error) {
@@ -59,9 +64,18 @@ func NewRedis(url string, guard *Guard, primary *primary.Watch) (*Redis, error) 
 	r.client = bracket.New(bracket.Options{
 		Dial: dialer(o), Username: o.Username, Password: o.Password, DB: o.DB,
 		Mark: readmodel.CheckpointKey, Budget: RedisBudget,
-		Connections: redisPipelines, Batch: redisBatch, Rows: redisRows, Queue: redisWaiting,
+		Share: redisShare, Light: lightLane, Heavy: heavyLane, Ended: r.pipelineEnded,
 	}, r.judge)
 	return r, nil
+}
+
+// report has f told how each pipeline ends.
+func (r *Redis) report(f func(error)) { r.ended.Store(&f) }
+
+func (r *Redis) pipelineEnded(err error) {
+	if f := r.ended.Load(); f != nil {
+		(*f)(err)
+	}
 }
 
 func dialer(o *redis.Options) func(context.Context) (net.Conn, error) {
@@ -93,10 +107,10 @@ func NewRedisClient(url string) (*redis.Client, error) {
 }
 
 // Probe reads the checkpoint.
-func (r *Redis) Probe(context.Context) (Position, error) {
+func (r *Redis) Probe(ctx context.Context) (Position, error) {
 	q := r.client.Request()
 	defer q.Release()
-	p, err := r.ask(q, lsn.Position{}, func(readmodel.Epoch) {})
+	p, err := r.ask(ctx, q, lsn.Position{}, func(readmodel.Epoch) {})
 	return p.at, err
 }
 
@@ -106,7 +120,7 @@ var nothing = &proof{}
 // ask sends the lookups that write puts into q and returns what the checkpoints around them prove. The
 // lookups need the epoch before it is read, so they use the last one seen, and are done again if that is
 // over.
-func (r *Redis) ask(q *request, min lsn.Position, write func(readmodel.Epoch)) (*proof, error) {
+func (r *Redis) ask(ctx context.Context, q *request, min lsn.Position, write func(readmodel.Epoch)) (*proof, error) {
 	if err := r.guard.usable(); err != nil {
 		return nothing, err
 	}
@@ -114,7 +128,10 @@ func (r *Redis) ask(q *request, min lsn.Position, write func(readmodel.Epoch)) (
 		epoch := readmodel.Epoch(r.epoch.Load())
 		q.Reset()
 		write(epoch)
-		p, err := q.Do()
+		if p, err := r.worth(ctx, q, min); err != nil {
+			return p, err
+		}
+		p, err := q.Do(ctx)
 		switch {
 		case err != nil:
 			return nothing, notSent(err)
@@ -130,12 +147,25 @@ func (r *Redis) ask(q *request, min lsn.Position, write func(readmodel.Epoch)) (
 	return nothing, fmt.Errorf("%w: the epoch changed twice", ErrIncomplete)
 }
 
+// worth fails for a heavy lookup as long as Redis has not reached min, which a light one finds out.
+func (r *Redis) worth(ctx context.Context, q *request, min lsn.Position) (*proof, error) {
+	if min == (lsn.Position{}) || q.Weight() <= redisShare {
+		return nothing, nil
+	}
+	if p := r.latest.Load(); p != nil && r.primary.Reached(p.at.At, min) {
+		return nothing, nil
+	}
+	light := r.client.Request()
+	defer light.Release()
+	return r.ask(ctx, light, min, func(readmodel.Epoch) {})
+}
+
 // again does further lookups of the answer that p belongs to: they count only if the checkpoints around
 // them have its epoch and token.
-func (r *Redis) again(q *request, p *proof, write func(readmodel.Epoch)) error {
+func (r *Redis) again(ctx context.Context, q *request, p *proof, write func(readmodel.Epoch)) error {
 	q.Reset()
 	write(p.checkpoint.Epoch)
-	now, err := q.Do()
+	now, err := q.Do(ctx)
 	switch {
 	case err != nil:
 		return notSent(err)
@@ -147,11 +177,8 @@ func (r *Redis) again(q *request, p *proof, write func(readmodel.Epoch)) error {
 
 // notSent tells what is no failure of Redis.
 func notSent(err error) error {
-	switch {
-	case errors.Is(err, bracket.ErrFull):
+	if errors.Is(err, bracket.ErrFull) || errors.Is(err, bracket.ErrExpired) {
 		return fmt.Errorf("%w: %w", ErrBusy, err)
-	case errors.Is(err, bracket.ErrBehindFailure):
-		return fmt.Errorf("%w: %w", ErrSpared, err)
 	}
 	return err
 }
@@ -169,6 +196,7 @@ func (r *Redis) judge(before, after []byte) *proof {
 	p := &proof{checkpoint: c, err: err, at: Position{Path: PathRedis, At: c.Position(), Beat: c.Beat}}
 	if err == nil {
 		p.at.LagMillis = r.primary.Lag(c.Beat).Milliseconds()
+		r.latest.Store(p)
 	}
 	return p
 }

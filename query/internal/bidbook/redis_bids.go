@@ -10,17 +10,17 @@ import (
 )
 
 // Bids reads one sorted set. It leaves unknown raffles to SQL: not in Redis isn't the same as not there.
-func (r *Redis) Bids(_ context.Context, q BidsQuery, least lsn.Position) (BidPage, Position, error) {
+func (r *Redis) Bids(ctx context.Context, q BidsQuery, least lsn.Position) (BidPage, Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
-	p, err := r.ask(ask, least, func(e readmodel.Epoch) { writeBids(ask, e, q) })
+	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) { writeBids(ask, e, q) })
 	if err != nil {
 		return BidPage{}, p.at, err
 	}
 	n, whole := readPage(&ask.Replies, q.After)
 	if !whole && ask.Err() == nil {
 		// A set that isn't whole is either one without bids, which isn't there, or lost: ask for both at once.
-		p, err = r.ask(ask, least, func(e readmodel.Epoch) {
+		p, err = r.ask(ctx, ask, least, func(e readmodel.Epoch) {
 			ask.Command("SMISMEMBER", e.Sizes(q.RaffleID), readmodel.RaffleKnown, strconv.Itoa(int(q.Size)))
 			writeBids(ask, e, q)
 		})

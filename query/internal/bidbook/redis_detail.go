@@ -21,12 +21,16 @@ type outline struct {
 // outlines remembers what raffles looked like when they were read last. It is only a guess of what to ask
 // for: the answer says itself whether the guess was right.
 type outlines struct {
-	mu sync.RWMutex
-	m  map[int64]outline
+	mu   sync.RWMutex
+	m    map[int64]outline
+	kept int // raffles and sizes
 }
 
-// A raffle's outline takes about 100 bytes.
-const maxOutlines = 50_000
+// The outlines that are kept are bounded by their raffles and their sizes together, some 4 MB.
+const maxOutlined = 2 << 20
+
+// outlineRoom is what an outline takes without its sizes, in sizes.
+const outlineRoom = 32
 
 func (o *outlines) get(id int64) outline {
 	o.mu.RLock()
@@ -37,18 +41,21 @@ func (o *outlines) get(id int64) outline {
 func (o *outlines) put(id int64, v outline) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.m == nil || len(o.m) >= maxOutlines {
-		o.m = make(map[int64]outline)
+	if was, is := o.m[id]; is {
+		o.kept -= outlineRoom + len(was.sizes)
+	}
+	if o.kept += outlineRoom + len(v.sizes); o.m == nil || o.kept > maxOutlined {
+		o.m, o.kept = make(map[int64]outline), outlineRoom+len(v.sizes)
 	}
 	o.m[id] = v
 }
 
 // Raffle asks for all at once as the raffle looked the last time, and again if it looks different now.
-func (r *Redis) Raffle(_ context.Context, id int64, least lsn.Position) (RaffleDetail, Position, error) {
+func (r *Redis) Raffle(ctx context.Context, id int64, least lsn.Position) (RaffleDetail, Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
 	guess := r.outlines.get(id)
-	p, err := r.ask(ask, least, func(e readmodel.Epoch) { writeDetail(ask, e, id, guess) })
+	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) { writeDetail(ask, e, id, guess) })
 	if err != nil {
 		return RaffleDetail{}, p.at, err
 	}
@@ -58,7 +65,7 @@ func (r *Redis) Raffle(_ context.Context, id int64, least lsn.Position) (RaffleD
 	}
 	if seen.product != guess.product || !slices.Equal(seen.sizes, guess.sizes) {
 		r.outlines.put(id, seen)
-		if err := r.again(ask, p, func(e readmodel.Epoch) { writeDetail(ask, e, id, seen) }); err != nil {
+		if err := r.again(ctx, ask, p, func(e readmodel.Epoch) { writeDetail(ask, e, id, seen) }); err != nil {
 			return d, p.at, err
 		}
 		var now outline
@@ -76,8 +83,10 @@ func writeDetail(ask *request, e readmodel.Epoch, id int64, o outline) {
 	ask.Command("GET", e.Raffle(id))
 	ask.Command("SMEMBERS", e.Sizes(id))
 	if o.product == 0 {
+		ask.Rows(redisShare) // there may be many sizes
 		return
 	}
+	ask.Rows(3 * len(o.sizes))
 	ask.Command("HMGET", e.Products(), readmodel.Sentinel, strconv.FormatInt(o.product, 10))
 	for _, size := range o.sizes {
 		ask.Command("ZCARD", e.Highest(id, size))

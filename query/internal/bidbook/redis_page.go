@@ -31,6 +31,7 @@ func writePage(ask *request, key string, d direction, after *Keyset, n int) {
 		}
 		return
 	}
+	ask.Rows(scriptRows)
 	word, score := "FWD", -int64(after.Price)
 	if d == backwards {
 		word, score = "REV", after.At

@@ -20,11 +20,11 @@ const (
 
 // Raffles reads the sorted set of all raffles until the page is full, or only its version if that is all
 // that is asked.
-func (r *Redis) Raffles(_ context.Context, q RafflesQuery, least lsn.Position) (RafflePage, Position, error) {
+func (r *Redis) Raffles(ctx context.Context, q RafflesQuery, least lsn.Position) (RafflePage, Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
 	if q.Known != nil {
-		return r.stillKnown(ask, *q.Known, least)
+		return r.stillKnown(ctx, ask, *q.Known, least)
 	}
 	after, n := q.After, q.Limit+1
 	write := func(e readmodel.Epoch) {
@@ -35,7 +35,7 @@ func (r *Redis) Raffles(_ context.Context, q RafflesQuery, least lsn.Position) (
 	}
 	list := raffleList{status: q.Status, found: make([]readmodel.Raffle, 0, n), now: time.Now().UnixMicro()}
 	list.validity.Until = math.MaxInt64
-	p, err := r.ask(ask, least, write)
+	p, err := r.ask(ctx, ask, least, write)
 	for round := 1; err == nil; round++ {
 		if after, err = list.add(ask, p, after, n); err != nil {
 			break
@@ -49,13 +49,13 @@ func (r *Redis) Raffles(_ context.Context, q RafflesQuery, least lsn.Position) (
 			break
 		}
 		n = max(4*n, leastRaffleRead)
-		err = r.again(ask, p, write)
+		err = r.again(ctx, ask, p, write)
 	}
 	return RafflePage{}, p.at, err
 }
 
-func (r *Redis) stillKnown(ask *request, known Validity, least lsn.Position) (RafflePage, Position, error) {
-	p, err := r.ask(ask, least, func(e readmodel.Epoch) { ask.Command("GET", e.RafflesVersion()) })
+func (r *Redis) stillKnown(ctx context.Context, ask *request, known Validity, least lsn.Position) (RafflePage, Position, error) {
+	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) { ask.Command("GET", e.RafflesVersion()) })
 	if err != nil {
 		return RafflePage{}, p.at, err
 	}

@@ -11,10 +11,10 @@ import (
 
 // SizeBids reads the newest bids of a size. The set is capped: a page that would reach down to what was
 // dropped is SQL's, and so is a set that is not whole, or not there.
-func (r *Redis) SizeBids(_ context.Context, q SizeQuery, least lsn.Position) (BidPage, Position, error) {
+func (r *Redis) SizeBids(ctx context.Context, q SizeQuery, least lsn.Position) (BidPage, Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
-	p, err := r.ask(ask, least, func(e readmodel.Epoch) {
+	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) {
 		writePage(ask, e.SizeNewest(q.Size), backwards, q.After, q.Limit+1)
 		ask.Command("GET", e.SizeFloor(q.Size)) // after the set: what is dropped in between counts
 	})

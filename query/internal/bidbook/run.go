@@ -13,7 +13,8 @@ import (
 // step is a path that a read may take.
 type step struct {
 	path *path
-	// idle says that the path is asked only if it has a place free: Redis has an answer, too.
+	// idle says that the path is asked only if it has a place free now: Redis has an answer, too, or a path before was
+	// busy, and its load must not be poured into a slower one.
 	idle bool
 	// last says that the path is asked only if the others may not answer, or have not reached the position.
 	last bool
@@ -47,13 +48,13 @@ func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 	}
 	var errs []error
 	var stale kept[T]
-	needed := false // whether the last resort is needed
+	needed, busy := false, false // whether the last resort is needed, whether a path had no room
 	for _, s := range c.steps(w) {
 		if s.last && !needed || s.idle && !s.path.idle() {
 			continue
 		}
 		start := time.Now()
-		data, at, err = try(ctx, c, s.path, w, look)
+		data, at, err = try(ctx, c, step{path: s.path, idle: s.idle || busy}, w, look)
 		c.metrics.observe(s.path.name, time.Since(start), err)
 		switch {
 		case (err == nil || errors.Is(err, ErrNotFound)) && c.tooStale(s, w, at):
@@ -67,6 +68,7 @@ func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 			return data, Position{}, c.beyond(w, at, err)
 		}
 		needed = needed || errors.Is(err, primary.ErrForked)
+		busy = busy || errors.Is(err, ErrBusy) && !s.idle
 		errs = append(errs, fmt.Errorf("%s: %w", s.path.name, err))
 	}
 	if stale.is {

@@ -26,13 +26,20 @@ type waiting struct {
 	done chan error
 }
 
-// await returns nil once a probe that began after the call has reached min, the probe's error, or
-// ErrBehind when ctx ends.
+// mostWaiting is how many wait for a position of one path. Each probe walks through all.
+const mostWaiting = 1000
+
+// await returns nil once a probe that began after the call has reached min, the probe's error, ErrBusy if too many wait
+// already, or ErrBehind when ctx ends.
 func (w *waiter) await(ctx context.Context, min lsn.Position) error {
 	me := &waiting{min: min, done: make(chan error, 1)}
 	w.mu.Lock()
 	if w.waiting == nil {
 		w.waiting = map[*waiting]struct{}{}
+	}
+	if len(w.waiting) >= mostWaiting {
+		w.mu.Unlock()
+		return ErrBusy
 	}
 	w.waiting[me] = struct{}{}
 	if !w.polling {

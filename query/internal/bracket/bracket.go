@@ -2,6 +2,10 @@
 // which begins and ends with a read of one key, the mark: so one pair of marks proves what all the lookups
 // between them have read, and one system call on either side carries them. A lookup that comes alone leaves
 // at once.
+//
+// Pipelines and queues are bounded by the weight of their lookups, an estimate of the work that they are for Redis. A
+// lookup heavier than Options.Share goes in a lane with a connection of its own, so it delays no light one by more than
+// one pipeline's work.
 package bracket
 
 import (
@@ -13,10 +17,10 @@ import (
 )
 
 var (
-	// ErrFull says that more lookups are waiting than may.
+	// ErrFull says that the lookups that wait already are as much work as may wait.
 	ErrFull = errors.New("redis: too many lookups are waiting")
-	// ErrBehindFailure says that the pipeline that a lookup was waiting for failed, so it was not sent.
-	ErrBehindFailure = errors.New("redis: the lookups before it failed")
+	// ErrExpired says that a lookup has waited too long to be sent.
+	ErrExpired = errors.New("redis: the lookup has waited too long")
 	// ErrClosed says that the client was closed.
 	ErrClosed = errors.New("redis: client closed")
 )
@@ -30,119 +34,132 @@ type Options struct {
 	DB                 int
 	// Mark is the key that is read before and after the lookups.
 	Mark string
-	// Budget is what a pipeline may take, from the beginning of its sending.
+	// Budget is what a lookup may take with its wait. One that has waited for half of it is not sent.
 	Budget time.Duration
-	// Connections is how many pipelines are under way at once.
-	Connections int
-	// Batch is how many lookups a pipeline has at most, Queue how many wait for the next ones.
-	Batch, Queue int
-	// Rows is how many rows the lookups of a pipeline ask for at most, if it is not a single one.
-	Rows int
+	// Share is the weight up to which a lookup goes in the lane Light, and beyond which in Heavy.
+	Share        int
+	Light, Heavy Lane
+	// Ended is told how each pipeline ended, except those that are one lookup heavier than Lane.Pipeline. It may be nil.
+	Ended func(error)
 }
+
+// Lane bounds what is under way at once. Pipeline is the weight of a pipeline, Queue the weight of the lookups that
+// wait, of which one may always be beyond that alone.
+type Lane struct{ Connections, Pipeline, Queue int }
 
 // Client sends lookups. P is what a pair of marks proves; it is made once for each pipeline.
 type Client[P any] struct {
-	o        Options
-	judge    func(before, after []byte) P
-	mark     []byte // the command that reads it
-	requests sync.Pool
-	buffers  sync.Pool
-
-	mu      sync.Mutex
-	some    *sync.Cond
-	waiting []*Request[P]
-	closed  bool
-	drivers sync.WaitGroup
+	o            Options
+	judge        func(before, after []byte) P
+	mark         []byte // the command that reads it
+	requests     sync.Pool
+	buffers      sync.Pool
+	light, heavy *lane[P]
+	drivers      sync.WaitGroup
 }
 
 // New makes a client that connects when the first lookup comes. judge gets the values of the mark, nil for
 // one that isn't there, and must not keep them.
 func New[P any](o Options, judge func(before, after []byte) P) *Client[P] {
-	c := &Client[P]{o: o, judge: judge, mark: appendCommand(nil, "GET", o.Mark)}
-	c.some = sync.NewCond(&c.mu)
+	if o.Ended == nil {
+		o.Ended = func(error) {}
+	}
+	c := &Client[P]{o: o, judge: judge, mark: appendCommand(nil, "GET", o.Mark), light: newLane[P](o.Light), heavy: newLane[P](o.Heavy)}
 	c.requests.New = func() any { return &Request[P]{client: c, done: make(chan struct{}, 1)} }
 	c.buffers.New = func() any { return &buffer{} }
-	for range o.Connections {
-		c.drivers.Go(func() { c.drive(&conn{o: &c.o}) })
+	for _, l := range []*lane[P]{c.light, c.heavy} {
+		for range l.bounds.Connections {
+			c.drivers.Go(func() { c.drive(l, &conn{o: &c.o}) })
+		}
 	}
 	return c
 }
 
 // Close fails what waits and waits for what is under way.
 func (c *Client[P]) Close() {
-	c.mu.Lock()
-	c.closed = true
-	c.some.Broadcast()
-	c.mu.Unlock()
+	c.light.close()
+	c.heavy.close()
 	c.drivers.Wait()
 }
 
-// add puts a request into the line.
+// add puts a request into the line of its lane.
 func (c *Client[P]) add(r *Request[P]) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.closed:
-		return ErrClosed
-	case len(c.waiting) >= c.o.Queue:
-		return ErrFull
+	r.weight = r.Weight()
+	r.entered = time.Now()
+	if r.weight > c.o.Share {
+		return c.heavy.add(r)
 	}
-	c.waiting = append(c.waiting, r)
-	c.some.Signal()
-	return nil
+	return c.light.add(r)
 }
 
-// take moves the next requests into batch; none: the client is closed.
-func (c *Client[P]) take(batch []*Request[P]) []*Request[P] {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for len(c.waiting) == 0 && !c.closed {
-		c.some.Wait()
-	}
-	if c.closed {
-		return batch
-	}
-	n, rows := 0, 0
-	for n < min(len(c.waiting), c.o.Batch) && (n == 0 || rows+c.waiting[n].rows <= c.o.Rows) {
-		rows += c.waiting[n].rows
-		n++
-	}
-	batch = append(batch, c.waiting[:n]...)
-	c.waiting = c.waiting[:copy(c.waiting, c.waiting[n:])]
-	if len(c.waiting) > 0 {
-		c.some.Signal()
-	}
-	return batch
-}
-
-// drive sends one pipeline after the other on one connection.
-func (c *Client[P]) drive(link *conn) {
+// drive sends one pipeline of a lane after the other on one connection.
+func (c *Client[P]) drive(l *lane[P], link *conn) {
 	defer link.close()
 	var batch []*Request[P]
 	var out []byte
 	for {
-		if batch = c.take(batch[:0]); len(batch) == 0 {
-			c.fail(ErrClosed)
+		batch = l.take(batch[:0])
+		if len(batch) == 0 {
+			l.fail(ErrClosed)
 			return
 		}
-		out = append(out[:0], c.mark...)
-		for _, r := range batch {
-			out = append(out, r.out...)
-		}
-		out = append(out, c.mark...)
-		in := c.buffers.Get().(*buffer)
-		err := link.exchange(out, in, c.ends(batch))
-		if err == nil {
-			err = c.deliver(batch, in)
-		}
-		if err == nil {
+		alone := len(batch) == 1 && batch[0].weight > l.bounds.Pipeline
+		if batch = c.punctual(batch); len(batch) == 0 {
 			continue
 		}
-		c.buffers.Put(in)
-		for _, r := range batch {
-			r.finish(err)
+		if out = c.send(link, batch, out, alone); cap(out) > largestOut {
+			out = nil
 		}
-		c.fail(ErrBehindFailure)
+	}
+}
+
+// punctual ends the requests that are not worth sending: their clients have left, or would leave before the answer.
+func (c *Client[P]) punctual(batch []*Request[P]) []*Request[P] {
+	now := time.Now()
+	rest := batch[:0]
+	for _, r := range batch {
+		switch {
+		case r.ctx.Err() != nil:
+			r.finish(context.Cause(r.ctx))
+		case now.Sub(r.entered) > c.o.Budget/2:
+			r.finish(ErrExpired)
+		default:
+			rest = append(rest, r)
+		}
+	}
+	return rest
+}
+
+// send sends a pipeline and hands out the replies. Its deadline is that of the request that came first, which
+// has half of the budget left at least.
+func (c *Client[P]) send(link *conn, batch []*Request[P], out []byte, alone bool) []byte {
+	out = append(out[:0], c.mark...)
+	for _, r := range batch {
+		out = append(out, r.out...)
+	}
+	out = append(out, c.mark...)
+	in := c.buffers.Get().(*buffer)
+	err := link.exchange(batch[0].entered.Add(c.o.Budget), out, in, c.ends(batch))
+	if err == nil {
+		err = c.deliver(batch, in)
+	}
+	if !alone {
+		c.o.Ended(err)
+	}
+	if err == nil {
+		return out
+	}
+	c.keep(in)
+	for _, r := range batch {
+		r.finish(err)
+	}
+	return out
+}
+
+// keep has a buffer used again, unless it has become too large for that.
+func (c *Client[P]) keep(in *buffer) {
+	if cap(in.b) <= largestKept {
+		c.buffers.Put(in)
 	}
 }
 
@@ -185,14 +202,4 @@ func (c *Client[P]) deliver(batch []*Request[P], in *buffer) error {
 		r.finish(nil)
 	}
 	return nil
-}
-
-// fail ends everything that waits.
-func (c *Client[P]) fail(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, r := range c.waiting {
-		r.finish(err)
-	}
-	c.waiting = c.waiting[:0]
 }

@@ -29,11 +29,10 @@ type dialed struct {
 const dialTime = 500 * time.Millisecond
 
 // exchange sends out and reads until done says that the answer is whole. A connection that was found
-// closed is made anew at once: Redis was restarted, say, since it was used last.
-func (c *conn) exchange(out []byte, in *buffer, done func([]byte) (bool, error)) error {
-	deadline := time.Now().Add(c.o.Budget)
+// closed is made anew at once: Redis was restarted, say, since it was used or dialled last.
+func (c *conn) exchange(deadline time.Time, out []byte, in *buffer, done func([]byte) (bool, error)) error {
 	for {
-		reused := c.used
+		reused := c.used || c.dialing != nil
 		in.b = in.b[:0]
 		if err := c.connect(deadline); err != nil {
 			return err
@@ -83,6 +82,13 @@ const leastRead = 16 << 10
 func (c *conn) connect(deadline time.Time) error {
 	if c.net != nil {
 		return nil
+	}
+	select {
+	case d := <-c.dialing: // dialled for a lookup that has given up since
+		if c.dialing, c.net = nil, d.conn; d.err == nil {
+			return nil
+		}
+	default:
 	}
 	if c.dialing == nil {
 		c.dialing = make(chan dialed, 1)

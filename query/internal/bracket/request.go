@@ -1,8 +1,10 @@
 package bracket
 
 import (
+	"context"
 	"strconv"
 	"sync/atomic"
+	"time"
 )
 
 // Request is the commands of one lookup and then their replies. It belongs to one goroutine and must be
@@ -13,6 +15,9 @@ type Request[P any] struct {
 	out      []byte
 	commands int
 	rows     int // that it asks for
+	weight   int // when it was sent
+	ctx      context.Context
+	entered  time.Time
 	proof    P
 	in       *buffer
 	from, to int // of its replies in the buffer
@@ -26,8 +31,13 @@ type buffer struct {
 	users atomic.Int32
 }
 
-// largestKept is the largest buffer that is used again, in bytes.
-const largestKept = 4 << 20
+// The largest buffers that are used again, in bytes: of replies, of a pipeline's commands, and of a request's. One large
+// lookup would keep its memory for ever otherwise.
+const (
+	largestKept    = 2 << 20
+	largestOut     = 256 << 10
+	largestRequest = 16 << 10
+)
 
 // Request returns an empty request.
 func (c *Client[P]) Request() *Request[P] { return c.requests.Get().(*Request[P]) }
@@ -38,8 +48,11 @@ func (r *Request[P]) Command(args ...string) {
 	r.commands++
 }
 
-// Rows says how many rows the replies may hold: a pipeline takes up to so many of all its requests.
-func (r *Request[P]) Rows(n int) { r.rows = n }
+// Rows says that the replies may hold so many more rows, or that their commands are as much work.
+func (r *Request[P]) Rows(n int) { r.rows += n }
+
+// Weight is about the work that the request is for Redis, in rows of a reply (0.1 us each).
+func (r *Request[P]) Weight() int { return r.rows + 10*r.commands + len(r.out)/16 }
 
 // Begin adds a command of n arguments, its name included; each must follow with Arg or Number.
 func (r *Request[P]) Begin(n int) {
@@ -60,9 +73,10 @@ func (r *Request[P]) Number(n int64) {
 }
 
 // Do sends the commands and waits for the replies, which are then read from r in their order. It takes at
-// most the time of the pipelines before it and the budget of its own. The error is of the connection or
-// of the marks; an error that Redis answered to one of the commands comes when its reply is read.
-func (r *Request[P]) Do() (P, error) {
+// most the client's budget. The error is of the connection or of the marks, ErrFull, ErrExpired, or the end of ctx; an
+// error that Redis answered to one of the commands comes when its reply is read.
+func (r *Request[P]) Do(ctx context.Context) (P, error) {
+	r.ctx = ctx
 	if err := r.client.add(r); err != nil {
 		return r.proof, err
 	}
@@ -77,16 +91,19 @@ func (r *Request[P]) finish(err error) {
 
 // Reset makes the request empty again. What was read of its replies is not valid any more.
 func (r *Request[P]) Reset() {
-	if r.in != nil && r.in.users.Add(-1) == 0 && cap(r.in.b) <= largestKept {
-		r.client.buffers.Put(r.in)
+	if r.in != nil && r.in.users.Add(-1) == 0 {
+		r.client.keep(r.in)
 	}
 	var none P
-	r.proof, r.in, r.failure, r.Replies = none, nil, nil, Replies{}
+	r.proof, r.in, r.failure, r.ctx, r.Replies = none, nil, nil, nil, Replies{}
 	r.out, r.commands, r.rows = r.out[:0], 0, 0
 }
 
 // Release gives the request back.
 func (r *Request[P]) Release() {
 	r.Reset()
+	if cap(r.out) > largestRequest {
+		r.out = nil
+	}
 	r.client.requests.Put(r)
 }
