@@ -46,11 +46,12 @@ const clientEvery = 15 * time.Millisecond
 
 // startClients starts command and n clients, who rest until a history begins.
 func (w *worker) startClients(n int, primaryURL string) *clients {
-	w.t.Helper()
-	public, admin := testenv.FreePort(w.t), testenv.FreePort(w.t)
-	testenv.StartProcess(w.t, testenv.Process{Path: testenv.Binary(w.t, "./command"), Env: []string{
+	t := w.t // that of the worker, not of a history
+	t.Helper()
+	public, admin := testenv.FreePort(t), testenv.FreePort(t)
+	testenv.StartProcess(t, testenv.Process{Path: testenv.Binary(t, "./command"), Env: []string{
 		fmt.Sprintf("LISTEN_ADDR=127.0.0.1:%d", public), fmt.Sprintf("ADMIN_ADDR=127.0.0.1:%d", admin),
-		"PRIMARY_URL=" + primaryURL, "JWT_KEYS_DIR=" + w.t.TempDir(), "LOG_LEVEL=error"},
+		"PRIMARY_URL=" + primaryURL, "JWT_KEYS_DIR=" + t.TempDir(), "LOG_LEVEL=error"},
 		Ready: fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)})
 	c := &clients{command: fmt.Sprintf("http://127.0.0.1:%d", public), readers: w.readers}
 	c.rest()
@@ -58,10 +59,10 @@ func (w *worker) startClients(n int, primaryURL string) *clients {
 	var done sync.WaitGroup
 	for i := range n {
 		one := &client{clients: c, number: i, random: rand.New(rand.NewPCG(uint64(i), 2)), flushed: &sampler{url: w.readers.primary}}
-		one.login(w.t)
-		done.Go(func() { one.run(ctx, w.t) })
+		one.login(t)
+		done.Go(func() { one.run(ctx, t) })
 	}
-	w.t.Cleanup(func() {
+	t.Cleanup(func() {
 		cancel()
 		if c.resting { // a history that fails ends anywhere
 			c.goOn()

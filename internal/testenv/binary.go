@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 )
@@ -56,7 +57,7 @@ var (
 )
 
 // Binary builds the command in a folder of this module, such as "./query", once per test process,
-// and returns the path of the program. It is removed with the process.
+// and returns the path of the program. It is removed with the process. It has the race detector if the test has it.
 func Binary(t testing.TB, pkg string) string {
 	t.Helper()
 	buildsMu.Lock()
@@ -83,7 +84,7 @@ func goBuild(pkg string) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, filepath.Base(pkg))
-	cmd := exec.Command("go", "build", "-o", path, pkg)
+	cmd := exec.Command("go", "build", "-race="+strconv.FormatBool(raceDetector), "-o", path, pkg)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)

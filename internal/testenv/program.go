@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -44,12 +45,28 @@ func newProgram(t testing.TB, p Process) *Program {
 	}}
 	g.proc.logOnFailure(t)
 	t.Cleanup(func() {
+		if report := dataRace(g.Output()); report != "" {
+			t.Errorf("%s:\n%s", g.proc.name, report)
+		}
+	})
+	t.Cleanup(func() {
 		if err := g.proc.end(syscall.SIGTERM); err != nil {
 			t.Error(err)
 			g.proc.must(t, g.proc.end(syscall.SIGKILL))
 		}
 	})
 	return g
+}
+
+// dataRace is the first report of the race detector in a program's output, "" without one. Programs have the detector
+// if the test has it.
+func dataRace(output string) string {
+	_, report, found := strings.Cut(output, "WARNING: DATA RACE")
+	if !found {
+		return ""
+	}
+	report, _, _ = strings.Cut(report, "==================")
+	return "data race" + report
 }
 
 // Start starts the program again after it has ended, with the same arguments and environment.

@@ -116,3 +116,20 @@ func TestMissingServerIsNamed(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// What the race detector says of a program fails the test.
+func TestDataRaceOfAProgram(t *testing.T) {
+	t.Parallel()
+	const report = "==================\nWARNING: DATA RACE\nWrite at 0x00c\n  main.main()\n==================\n"
+	for output, want := range map[string]string{
+		"":                                "",
+		"listening\n":                     "",
+		"listening\n" + report:            "data race\nWrite at 0x00c\n  main.main()\n",
+		report + "listening\n" + report:   "data race\nWrite at 0x00c\n  main.main()\n",
+		"WARNING: DATA RACE\nkilled here": "data race\nkilled here",
+	} {
+		if got := dataRace(output); got != want {
+			t.Errorf("%q: %q, want %q", output, got, want)
+		}
+	}
+}
