@@ -1,7 +1,9 @@
 package main
 
 import (
+	"flag"
 	"fmt"
+	"log"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -17,6 +19,15 @@ import (
 const raffles = 4
 
 var sizes = []int16{260, 265, 270}
+
+// TestMain has all four workers of the histories run at once: each of them waits for half of its time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		log.Fatal(err)
+	}
+	os.Exit(m.Run())
+}
 
 // fromEnv is a number that the caller of go test may choose.
 func fromEnv(t *testing.T, name string, otherwise int64) int64 {
@@ -50,7 +61,10 @@ func TestP2P3P4P9P10R1R7NoHistoryGivesAWrongRead(t *testing.T) {
 					}
 				}
 				if len(seeds) > 0 {
-					t.Run(c.name, func(t *testing.T) { runHistories(t, c.start(t, 1+waiting), seeds) })
+					t.Run(c.name, func(t *testing.T) {
+						t.Parallel()
+						runHistories(t, c.start(t, 1+waiting), seeds)
+					})
 				}
 			}
 		})
