@@ -71,6 +71,79 @@ func TestRaffleListIsKeptUntilItChanges(t *testing.T) {
 	s.expect(t, http.StatusOK, "redis", list, "If-None-Match", `"x"`)
 }
 
+// The entity tag of a list of raffles is a function of its rows, on each instance and path, also after a rebuild.
+func TestRaffleListTagIsItsContent(t *testing.T) {
+	s := startStack(t)
+	another := *s
+	another.url = s.serve(t, s.config())
+	for _, p := range allPaths {
+		testenv.Eventually(t, patience, "the other instance answers", func() bool { return another.get(t, someBids, "Read-Path", p).path() == p })
+	}
+	lists := []string{"/v1/raffles", "/v1/raffles?limit=7", "/v1/raffles?status=closed&limit=10000", "/v1/raffles?status=all&limit=1", "/v1/raffles?status=all&limit=299"}
+	tags := map[string]string{}
+	holds := func() {
+		t.Helper()
+		for _, list := range lists {
+			for _, p := range allPaths {
+				for _, i := range []*stack{s, &another} {
+					a := i.expect(t, http.StatusOK, p, list, "Read-Path", p)
+					if tag := a.header.Get("Etag"); tags[list] != tag {
+						t.Errorf("%s from %s has the tag %s, want %s", list, p, tag, tags[list])
+					}
+					i.expect(t, http.StatusNotModified, p, list, "Read-Path", p, "If-None-Match", tags[list])
+				}
+			}
+		}
+	}
+	note := func() {
+		for _, list := range lists {
+			tag := s.get(t, list).header.Get("Etag")
+			for other, has := range tags {
+				if has == tag && other != list {
+					t.Errorf("%s has the tag of %s", list, other)
+				}
+			}
+			tags[list] = tag
+		}
+	}
+	note()
+	holds()
+	s.load(t, 2, "token-2")
+	s.sqlBid(t)
+	s.standby.WaitReplay(t)
+	holds()
+	s.closeRaffle(t, decode[rafflePage](t, s.get(t, lists[0])).Raffles[0].ID)
+	note()
+	holds()
+}
+
+// Every limit and cursor is served from one reading of the raffles.
+func TestRaffleListIsReadOnceForAllLimits(t *testing.T) {
+	s := startStack(t)
+	s.expect(t, http.StatusOK, "redis", "/v1/raffles?status=all")
+	sent := func() int {
+		_, rest, _ := strings.Cut(s.rdb.Info(t.Context(), "stats").Val(), "total_net_output_bytes:")
+		n, err := strconv.Atoi(rest[:strings.IndexByte(rest, '\r')])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before, rows := sent(), 0
+	for limit := 1; limit <= raffles; limit += 7 {
+		p := decode[rafflePage](t, s.expect(t, http.StatusOK, "redis", "/v1/raffles?status=all&limit="+strconv.Itoa(limit)))
+		if rows += len(p.Raffles); len(p.Raffles) != min(limit, raffles) {
+			t.Errorf("limit %d: %d raffles", limit, len(p.Raffles))
+		}
+		if p.NextCursor != nil {
+			s.expect(t, http.StatusOK, "redis", "/v1/raffles?status=all&limit=10000&cursor="+*p.NextCursor)
+		}
+	}
+	if n := sent() - before; n > rows*10 { // a row takes some 60
+		t.Errorf("Redis has sent %d bytes for %d rows", n, rows)
+	}
+}
+
 // A raffle that starts is in the list of the open ones at once, though nothing was written.
 func TestRaffleListSeesARaffleStart(t *testing.T) {
 	s := startStack(t)
@@ -102,7 +175,7 @@ func TestR1SizeBelowItsFloorIsSQLs(t *testing.T) {
 	}
 	s.expect(t, http.StatusOK, "redis", "/v1/bids?size=270&limit=700")
 	s.expect(t, http.StatusOK, "replica", "/v1/bids?size=270&limit=1000")
-	s.expect(t, http.StatusOK, "replica", "/v1/bids?size=255")
+	s.expect(t, http.StatusOK, "redis", "/v1/bids?size=255") // has never had any
 	seen := map[string]bool{}
 	var got []int64
 	for next := ""; ; {

@@ -74,6 +74,7 @@ func (s *stack) load(t testing.TB, epoch readmodel.Epoch, token string) {
 	pipe.Set(t.Context(), epoch.RafflesVersion(), lsn.String(), 0)
 	pipe.ZAdd(t.Context(), epoch.Raffles(), z(readmodel.Sentinel, math.Inf(1)))
 	pipe.HSet(t.Context(), epoch.Products(), readmodel.Sentinel, "")
+	pipe.SAdd(t.Context(), epoch.AllSizes(), readmodel.RaffleKnown)
 	s.checkpoint = readmodel.Checkpoint{SystemID: s.systemID(t), Timeline: 1, Slot: "pyramid_1", LSN: lsn, Epoch: epoch, Token: token}
 	s.commit(t, pipe)
 }
@@ -107,6 +108,7 @@ func addBid(t testing.TB, pipe redis.Pipeliner, e readmodel.Epoch, b readmodel.B
 	pipe.ZAdd(t.Context(), e.Highest(b.RaffleID, b.Size), z(readmodel.Sentinel, math.Inf(-1)))
 	pipe.ZAdd(t.Context(), e.SizeNewest(b.Size), z(readmodel.Sentinel, math.Inf(1)))
 	pipe.SetNX(t.Context(), e.SizeFloor(b.Size), "0", 0)
+	pipe.SAdd(t.Context(), e.AllSizes(), strconv.Itoa(int(b.Size)))
 }
 
 // place makes a bid on the primary, waits for the standby and brings it to Redis.

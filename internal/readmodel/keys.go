@@ -75,8 +75,8 @@ func (e Epoch) SizeNewest(size int16) string { return e.size(size, ":newest") }
 // the set: a missing one is lost.
 func (e Epoch) SizeFloor(size int16) string { return e.size(size, ":floor") }
 
-// AllSizes is the set of the sizes (decimal) that have a SizeNewest, and RaffleKnown. Only the replicator
-// reads it: a size that is not in it, while RaffleKnown is, has never had a bid in this epoch.
+// AllSizes is the set of the sizes (decimal) that have a SizeNewest, and RaffleKnown: a size that is not in it, while
+// RaffleKnown is, has never had a bid in this epoch.
 func (e Epoch) AllSizes() string { return e.global("sizes") }
 
 // SizeKept is how many bids of a size SizeNewest keeps, at least.

@@ -20,7 +20,7 @@ type API struct {
 	allowReadPath bool
 	document      []byte
 	verifier      *auth.Verifier
-	pages         pages
+	listings      listings
 }
 
 // Parts are what answers are made of.

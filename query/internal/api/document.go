@@ -2,8 +2,6 @@ package api
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"net/http"
 	"strconv"
 	"sync"
@@ -14,17 +12,18 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// document is an encoded body with its entity tag. One that is kept is compressed once for all that ask.
+// document is a page of raffles with its entity tag: head, rows and tail. One that is kept is compressed once for all
+// that ask.
 type document struct {
-	plain []byte
-	tag   string
-	kept  bool
-	forms [3]func() form
+	rows, tail []byte
+	tag        string
+	kept       bool
+	forms      [3]func() form
 }
 
 // form is a body in one coding and the headers that go with it.
 type form struct {
-	body           []byte
+	body           [][]byte
 	tag, length    []string
 	contentCodings []string
 }
@@ -40,9 +39,10 @@ const (
 
 var codingNames = [...]string{identity: "identity", gzipped: "gzip", zstandard: "zstd"}
 
-func newDocument(plain []byte) *document {
-	sum := sha256.Sum256(plain)
-	d := &document{plain: plain, tag: hex.EncodeToString(sum[:12])}
+var rafflesHead = []byte(`{"raffles":[`)
+
+func newDocument(rows, tail []byte, tag string) *document {
+	d := &document{rows: rows, tail: tail, tag: tag}
 	for c := range d.forms {
 		d.forms[c] = sync.OnceValue(func() form { return d.form(coding(c)) })
 	}
@@ -50,13 +50,17 @@ func newDocument(plain []byte) *document {
 }
 
 func (d *document) form(c coding) form {
-	f := form{body: d.plain, tag: []string{`"` + d.tag + `"`}}
+	f := form{body: [][]byte{rafflesHead, d.rows, d.tail}, tag: []string{`W/"` + d.tag + `"`}}
 	if c != identity {
-		f.body = compress(c, d.plain)
-		f.tag = []string{`"` + d.tag + "-" + codingNames[c] + `"`} // other bytes, so another tag
+		f.body = [][]byte{compress(c, bytes.Join(f.body, nil))}
+		f.tag = []string{`W/"` + d.tag + "-" + codingNames[c] + `"`} // other bytes, so another tag
 		f.contentCodings = []string{codingNames[c]}
 	}
-	f.length = []string{strconv.Itoa(len(f.body))}
+	length := 0
+	for _, part := range f.body {
+		length += len(part)
+	}
+	f.length = []string{strconv.Itoa(length)}
 	return f
 }
 
@@ -107,6 +111,10 @@ func (d *document) send(w http.ResponseWriter, r *http.Request, at bidbook.Posit
 	if f.contentCodings != nil {
 		h["Content-Encoding"] = f.contentCodings
 	}
-	_, err := w.Write(f.body)
-	return err
+	for _, part := range f.body {
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
 }

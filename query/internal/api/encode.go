@@ -57,18 +57,6 @@ func appendBid(dst []byte, c *clock, b *readmodel.Bid) []byte {
 	return append(dst, '}')
 }
 
-func appendRafflePage(dst []byte, raffles []readmodel.Raffle, next *cursor) []byte {
-	var c clock
-	dst = append(dst, `{"raffles":[`...)
-	for i := range raffles {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(appendRaffle(dst, &c, &raffles[i]), '}')
-	}
-	return appendNext(append(dst, ']'), next)
-}
-
 func appendNext(dst []byte, next *cursor) []byte {
 	if next == nil {
 		return append(dst, `,"next_cursor":null}`...)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"strconv"
@@ -47,13 +48,20 @@ func TestAppendNumber(t *testing.T) {
 	}
 }
 
+// page is a page of raffles as it is sent.
+func page(raffles ...readmodel.Raffle) string {
+	rows, _, _ := encodeRows(raffles)
+	d := newDocument(rows, appendNext([]byte{']'}, nil), "")
+	return string(bytes.Join(d.form(identity).body, nil))
+}
+
 func TestBodies(t *testing.T) {
 	r := readmodel.Raffle{ID: 1, ProductID: 2, SellerID: 3, StartsAt: 4, EndsAt: 5}
 	const open = `{"id":1,"product_id":2,"seller_id":3,"starts_at":"1970-01-01T00:00:00.000004Z","ends_at":"1970-01-01T00:00:00.000005Z",`
 	for got, want := range map[string]string{
 		string(appendBidPage(nil, nil, nil)): `{"bids":[],"next_cursor":null}`,
 		string(appendBidPage(nil, []readmodel.Bid{{ID: 1, RaffleID: 2, UserID: 3, Size: 4, Price: 5, Quantity: 6, CreatedAt: 7}}, nil)): `{"bids":[{"id":1,"raffle_id":2,"user_id":3,"size":4,"price":5,"quantity":6,"created_at":"1970-01-01T00:00:00.000007Z"}],"next_cursor":null}`,
-		string(appendRafflePage(nil, []readmodel.Raffle{r}, nil)):                                                                       `{"raffles":[` + open + `"closed_at":null,"closing_price":null}],"next_cursor":null}`,
+		page(r): `{"raffles":[` + open + `"closed_at":null,"closing_price":null}],"next_cursor":null}`,
 		string(appendDetail(nil, bidbook.RaffleDetail{Raffle: r})): open + `"closed_at":null,"closing_price":null,"product":{"id":0,"name":"","model":"","color":"","category":"",` +
 			`"image_url":"","release_price":0,"release_date":""},"bid_count":0,"sizes":[]}`,
 	} {

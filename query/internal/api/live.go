@@ -56,7 +56,7 @@ func (a *API) follow(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, at, err := a.book.Raffle(r.Context(), id, l.want); err != nil {
+	if at, err := a.book.Exists(r.Context(), id, l.want); err != nil {
 		return a.failed(w, at, err)
 	}
 	return a.feed.ServeSSE(w, r, id, size, from)
@@ -73,7 +73,7 @@ func temporary(err error) bool {
 
 // joinable says what a socket.io client is told of a raffle that it can't join.
 func (a *API) joinable(ctx context.Context, raffleID int64) string {
-	_, _, err := a.book.Raffle(ctx, raffleID, bidbook.Want{})
+	_, err := a.book.Exists(ctx, raffleID, bidbook.Want{})
 	if err == nil {
 		return ""
 	}

@@ -118,13 +118,11 @@ type UserQuery struct {
 	Limit  int
 }
 
-// RafflesQuery asks for up to Limit raffles, latest end first; After is nil for the first page. With Known,
-// the read model only says whether a page that it gave before is still the answer.
+// RafflesQuery asks for up to Limit raffles, latest end first; After is nil for the first page.
 type RafflesQuery struct {
 	Status Status
 	After  *Keyset
 	Limit  int
-	Known  *Validity
 }
 
 // BidPage is a page of bids; More says that there is a further one.
@@ -133,32 +131,14 @@ type BidPage struct {
 	More bool
 }
 
-// RafflePage is a page of raffles; More says that there is a further one. Answer says what it is when the
-// query had Known.
+// RafflePage is a page of raffles; More says that there is a further one. If Listing is not nil, the page is a part of
+// it that begins with its raffle First.
 type RafflePage struct {
-	Raffles  []readmodel.Raffle
-	More     bool
-	Validity Validity
-	Answer   Answer
+	Raffles []readmodel.Raffle
+	More    bool
+	Listing *Listing
+	First   int
 }
-
-// Validity says how long a page of raffles is what it is: while the read model has Version, and until the
-// time Until (microseconds since the Unix epoch), when a raffle of the page's range opens. Without a
-// Version nothing is known.
-type Validity struct {
-	Version string
-	Until   int64
-}
-
-// Answer is what a page of raffles says.
-type Answer byte
-
-// A Page holds raffles; Unchanged and Changed say that of the page that the query knew.
-const (
-	Page Answer = iota
-	Unchanged
-	Changed
-)
 
 // SizeSummary is how many bids a size has in a raffle and the highest price (KRW) among them.
 type SizeSummary struct {
@@ -181,6 +161,8 @@ type Reader interface {
 	Probe(ctx context.Context) (Position, error)
 	// Raffles lists raffles.
 	Raffles(ctx context.Context, q RafflesQuery, min lsn.Position) (RafflePage, Position, error)
+	// Exists returns ErrNotFound if there is no such raffle. It costs less than any other question about one.
+	Exists(ctx context.Context, id int64, min lsn.Position) (Position, error)
 	// Raffle returns one raffle or ErrNotFound.
 	Raffle(ctx context.Context, id int64, min lsn.Position) (RaffleDetail, Position, error)
 	// Bids lists bids of a raffle and size, or returns ErrNotFound for an unknown raffle.

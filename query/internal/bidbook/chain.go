@@ -21,6 +21,15 @@ const (
 	ScanBudget  = 10 * time.Second
 )
 
+// undecidedPlaces are half of those of one SQL path.
+const undecidedPlaces = (ReplicaConns + StandbyConns) / 4
+
+// A count takes a core of the database for up to 200 ms.
+const (
+	countingPlaces  = 2
+	countingWaiting = 16
+)
+
 // Want is what a request asks of the path: positions to be reached (its own, and that of the first page of its
 // list), and which path ("" for any).
 type Want struct {
@@ -28,6 +37,7 @@ type Want struct {
 	Force     Path
 
 	sqlOnly bool
+	counts  bool // it counts bids, which may be very many
 }
 
 // Paths are the readers of a chain; all are needed.
@@ -49,17 +59,23 @@ type Chain struct {
 	log     *slog.Logger
 	metrics *metrics
 	left    atomic.Pointer[Position] // where Redis stands while fresher standbys answer, else nil
+	// undecided is for what Redis holds too little of to decide it. One raffle that it lacks, or a scan of raffles that
+	// there may be, leaves places for all that only SQL can answer.
+	undecided *gate
+	// counting is for details that SQL answers: each counts all bids of a raffle.
+	counting *gate
 }
 
 // NewChain makes a chain.
 func NewChain(p Paths, primary *primary.Watch, patient Patience, log *slog.Logger, reg prometheus.Registerer) *Chain {
-	c := &Chain{primary: primary, patient: patient, log: log, metrics: newMetrics(reg)}
+	c := &Chain{primary: primary, patient: patient, log: log, metrics: newMetrics(reg),
+		undecided: newGate(undecidedPlaces, sqlQueue, sqlWaiting), counting: newGate(countingPlaces, sqlQueue, countingWaiting)}
 	for _, one := range []struct {
 		name   Path
 		reader Reader
 		budget time.Duration
 		poll   time.Duration
-		slots  int // 0: the reader keeps its budget and its queue itself
+		slots  int // 0: no gate
 	}{
 		{PathRedis, p.Redis, RedisBudget, time.Millisecond, 0},
 		{PathReplica, p.Replica, SQLBudget, 5 * time.Millisecond, ReplicaConns},
@@ -68,8 +84,10 @@ func NewChain(p Paths, primary *primary.Watch, patient Patience, log *slog.Logge
 		{PathScan, p.Scan, ScanBudget, 5 * time.Millisecond, ScanConns},
 	} {
 		p := &path{name: one.name, reader: one.reader, budget: one.budget,
-			slots: make(chan struct{}, one.slots), queue: sqlQueue,
 			waiter: &waiter{probe: one.reader.Probe, reached: primary.Reached, every: one.poll, limit: one.budget}}
+		if one.slots > 0 {
+			p.gate = newGate(one.slots, sqlQueue, sqlWaiting)
+		}
 		if r, is := one.reader.(reporter); is {
 			p.reports = true
 			r.report(func(err error) { c.done(context.Background(), p, false, err) })
@@ -100,9 +118,19 @@ func (c *Chain) Raffles(ctx context.Context, q RafflesQuery, w Want) (RafflePage
 
 // Raffle is as Bids.
 func (c *Chain) Raffle(ctx context.Context, id int64, w Want) (RaffleDetail, Position, error) {
+	w.counts = true
 	return run(ctx, c, w, func(ctx context.Context, r Reader, min lsn.Position) (RaffleDetail, Position, error) {
 		return r.Raffle(ctx, id, min)
 	})
+}
+
+// Exists is as Bids.
+func (c *Chain) Exists(ctx context.Context, id int64, w Want) (Position, error) {
+	_, at, err := run(ctx, c, w, func(ctx context.Context, r Reader, min lsn.Position) (struct{}, Position, error) {
+		at, err := r.Exists(ctx, id, min)
+		return struct{}{}, at, err
+	})
+	return at, err
 }
 
 // SizeBids is as Bids.

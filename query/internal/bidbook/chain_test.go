@@ -16,7 +16,7 @@ import (
 
 // W4: a read waits for its turn for a bounded time, and turns are given back.
 func TestTurnsAreBoundedW4(t *testing.T) {
-	p := &path{slots: make(chan struct{}, 1), queue: 10 * time.Millisecond}
+	p := newGate(1, 10*time.Millisecond, 10)
 	if err := p.enter(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestWaiter(t *testing.T) {
 // R6: a second try that had too little of the budget left is no failure of the path.
 func TestAShortSecondTryIsNoFailureR6(t *testing.T) {
 	at := Position{At: lsn.Position{Timeline: 1, LSN: 10}}
-	p := &path{name: PathStandby, budget: 20 * time.Millisecond, slots: make(chan struct{}, 1), queue: time.Second,
+	p := &path{name: PathStandby, budget: 20 * time.Millisecond, gate: newGate(1, time.Second, 10),
 		waiter: &waiter{reached: new(primary.Watch).Reached, every: time.Millisecond, limit: time.Second, probe: func(context.Context) (Position, error) { return at, nil }}}
 	c := &Chain{patient: Patience{MinLSN: time.Second}, metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler)}
 	tries := 0
@@ -133,19 +133,22 @@ type named struct {
 
 func (n *named) report(f func(error)) { n.ended = f }
 
-// pathOf makes a path of so many places that never waits for a position.
-func pathOf(name Path, slots int) *path {
-	return &path{name: name, reader: &named{name: name}, budget: time.Minute, slots: make(chan struct{}, slots), queue: time.Minute}
+// pathOf makes a path of one place that never waits for a position.
+func pathOf(name Path) *path {
+	return &path{name: name, reader: &named{name: name}, budget: time.Minute, gate: newGate(1, time.Minute, sqlWaiting)}
 }
 
 func chainOf(paths ...*path) *Chain {
-	return &Chain{paths: paths, primary: new(primary.Watch), metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler)}
+	return &Chain{paths: paths, primary: new(primary.Watch), metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler),
+		undecided: newGate(1, time.Minute, 1), counting: newGate(1, time.Minute, 1)}
 }
 
 // R8, W4: what is too much for Redis is not poured into SQL: only a place that is free now is used.
 func TestR8OverloadOfRedisIsShed(t *testing.T) {
-	replica, standby := pathOf(PathReplica, 1), pathOf(PathStandby, 1)
-	c := chainOf(pathOf(PathRedis, 0), replica, standby, pathOf(PathPrimary, 1))
+	replica, standby := pathOf(PathReplica), pathOf(PathStandby)
+	redis := pathOf(PathRedis)
+	redis.gate = nil
+	c := chainOf(redis, replica, standby, pathOf(PathPrimary))
 	look := func(_ context.Context, r Reader, _ lsn.Position) (Path, Position, error) {
 		if name := r.(*named).name; name != PathRedis {
 			return name, Position{}, nil
@@ -162,7 +165,7 @@ func TestR8OverloadOfRedisIsShed(t *testing.T) {
 		}
 		for _, p := range c.paths[1:3] {
 			if p.name == want {
-				p.slots <- struct{}{} // from now on it has none
+				p.gate.slots <- struct{}{} // from now on it has none
 			}
 		}
 	}
@@ -170,7 +173,7 @@ func TestR8OverloadOfRedisIsShed(t *testing.T) {
 
 // W4: so many wait for their turn, and no more.
 func TestWaitersAreBoundedW4(t *testing.T) {
-	p := pathOf(PathReplica, 1)
+	p := pathOf(PathReplica).gate
 	if err := p.enter(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}

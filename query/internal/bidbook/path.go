@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
@@ -24,9 +23,7 @@ type path struct {
 	reader Reader
 	budget time.Duration
 	waiter *waiter
-	slots  chan struct{}
-	queue  time.Duration
-	queued atomic.Int32 // reads that wait for a slot
+	gate   *gate // nil: the reader keeps its budget and its queue itself
 	// reports says that the reader tells the outcome of what it sends by itself: many lookups may share one failure.
 	reports bool
 
@@ -71,15 +68,15 @@ var errShort = errors.New("little time left")
 // breaker has opened meanwhile.
 func within[T any](ctx context.Context, s step, min lsn.Position, budget time.Duration, evenOpen bool, look lookup[T]) (data T, at Position, used time.Duration, err error) {
 	p := s.path
-	if cap(p.slots) == 0 {
+	if p.gate == nil {
 		start := time.Now()
 		data, at, err = look(ctx, p.reader, min)
 		return data, at, time.Since(start), err
 	}
-	if err := p.enter(ctx, !s.idle); err != nil {
+	if err := p.gate.enter(ctx, !s.idle); err != nil {
 		return data, at, 0, err
 	}
-	defer p.leave()
+	defer p.gate.leave()
 	if !evenOpen && p.open() {
 		return data, at, 0, ErrSpared
 	}
@@ -90,36 +87,8 @@ func within[T any](ctx context.Context, s step, min lsn.Position, budget time.Du
 	return data, at, time.Since(start), err
 }
 
-// enter takes a slot or returns ErrBusy, at once if the read may not wait or too many do.
-func (p *path) enter(ctx context.Context, wait bool) error {
-	select {
-	case p.slots <- struct{}{}:
-		return nil
-	default:
-	}
-	if !wait {
-		return ErrBusy
-	}
-	defer p.queued.Add(-1)
-	if p.queued.Add(1) > sqlWaiting {
-		return ErrBusy
-	}
-	turn := time.NewTimer(p.queue)
-	defer turn.Stop()
-	select {
-	case p.slots <- struct{}{}:
-		return nil
-	case <-turn.C:
-		return ErrBusy
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // idle says whether a read would not have to wait for its turn.
-func (p *path) idle() bool { return len(p.slots) < cap(p.slots) && !p.open() }
-
-func (p *path) leave() { <-p.slots }
+func (p *path) idle() bool { return !p.gate.full() && !p.open() }
 
 func (p *path) open() bool {
 	p.mu.Lock()

@@ -32,6 +32,19 @@ func (p *Postgres) Raffles(ctx context.Context, q RafflesQuery, min lsn.Position
 	return RafflePage{Raffles: raffles, More: more}, at, err
 }
 
+// Exists probes the primary key.
+func (p *Postgres) Exists(ctx context.Context, id int64, min lsn.Position) (Position, error) {
+	var known bool
+	at, err := p.read(ctx, min, func(db *readdb.Queries) (err error) {
+		known, err = db.RaffleExists(ctx, id)
+		return err
+	})
+	if err == nil && !known {
+		err = ErrNotFound
+	}
+	return at, err
+}
+
 func readRaffles(ctx context.Context, db *readdb.Queries, path Path, params readdb.RafflesLatestEndParams) ([]readdb.Raffle, error) {
 	if path == PathScan {
 		return db.ScanRaffles(ctx, readdb.ScanRafflesParams(params))

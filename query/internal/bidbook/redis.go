@@ -30,6 +30,7 @@ type Redis struct {
 	ended   atomic.Pointer[func(error)]
 
 	outlines outlines
+	keeper   keeper
 }
 
 type request = bracket.Request[*proof]

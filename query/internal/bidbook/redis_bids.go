@@ -9,7 +9,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// Bids reads one sorted set. It leaves unknown raffles to SQL: not in Redis isn't the same as not there.
+// Bids reads one sorted set.
 func (r *Redis) Bids(ctx context.Context, q BidsQuery, least lsn.Position) (BidPage, Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
@@ -32,8 +32,12 @@ func (r *Redis) Bids(ctx context.Context, q BidsQuery, least lsn.Position) (BidP
 		if none := known[0] && !known[1] && n == 0; none {
 			return BidPage{Bids: q.Room[:0]}, p.at, ask.Err()
 		}
+		if ask.Err() == nil && !known[0] {
+			at, err := r.missing(ctx, q.RaffleID, least)
+			return BidPage{}, at, err
+		}
 		if ask.Err() == nil && !whole {
-			return BidPage{}, p.at, fmt.Errorf("%w: raffle %d size %d", ErrIncomplete, q.RaffleID, q.Size)
+			return BidPage{}, p.at, fmt.Errorf("%w: raffle %d size %d", errUndecided, q.RaffleID, q.Size)
 		}
 	}
 	bids := q.Room[:0]

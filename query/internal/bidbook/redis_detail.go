@@ -2,6 +2,7 @@ package bidbook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -60,6 +61,10 @@ func (r *Redis) Raffle(ctx context.Context, id int64, least lsn.Position) (Raffl
 		return RaffleDetail{}, p.at, err
 	}
 	d, seen, err := readOutline(ask, id)
+	if errors.Is(err, errUndecided) {
+		at, err := r.missing(ctx, id, least)
+		return d, at, err
+	}
 	if err != nil {
 		return d, p.at, err
 	}
@@ -73,7 +78,7 @@ func (r *Redis) Raffle(ctx context.Context, id int64, least lsn.Position) (Raffl
 			return d, p.at, err
 		}
 		if now.product != seen.product || !slices.Equal(now.sizes, seen.sizes) {
-			return d, p.at, fmt.Errorf("%w: raffle %d gets its first bids", ErrIncomplete, id)
+			return d, p.at, fmt.Errorf("%w: raffle %d gets its first bids", errUndecided, id)
 		}
 	}
 	return d, p.at, readDetail(ask, &d, seen.sizes)
@@ -97,7 +102,7 @@ func writeDetail(ask *request, e readmodel.Epoch, id int64, o outline) {
 func readOutline(ask *request, id int64) (d RaffleDetail, o outline, err error) {
 	entry := ask.Bytes()
 	if entry == nil && ask.Err() == nil {
-		return d, o, fmt.Errorf("%w: raffle %d", ErrIncomplete, id)
+		return d, o, fmt.Errorf("%w: raffle %d", errUndecided, id)
 	}
 	if o.sizes, err = readSizes(&ask.Replies); err != nil {
 		return d, o, fmt.Errorf("raffle %d: %w", id, err)
@@ -124,7 +129,7 @@ func readSizes(from *bracket.Replies) ([]int16, error) {
 		}
 	}
 	if from.Err() == nil && !known {
-		return nil, fmt.Errorf("%w: its sizes", ErrIncomplete)
+		return nil, fmt.Errorf("%w: its sizes", errUndecided)
 	}
 	slices.Sort(sizes)
 	return sizes, from.Err()
@@ -142,7 +147,7 @@ func readDetail(ask *request, d *RaffleDetail, sizes []int16) (err error) {
 	for _, size := range sizes {
 		count, n := ask.Int(), ask.Len()
 		if ask.Err() == nil && (n < 2 || !isSentinel(&ask.Replies)) {
-			return fmt.Errorf("%w: raffle %d size %d", ErrIncomplete, d.Raffle.ID, size)
+			return fmt.Errorf("%w: raffle %d size %d", errUndecided, d.Raffle.ID, size)
 		}
 		bid, err := readmodel.ParseMember(d.Raffle.ID, size, ask.Bytes())
 		if err != nil {

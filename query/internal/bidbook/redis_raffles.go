@@ -3,7 +3,6 @@ package bidbook
 import (
 	"context"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -11,30 +10,42 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// A page of raffles of one status is filtered out of the set of all. Beyond this many rounds SQL, which
-// has the same work but no round trips, answers.
+// A page of raffles that the catalogue does not hold is filtered out of the set of all, in pieces. Beyond this many
+// pieces more than the page is long SQL, which has the same work but no round trips, answers.
 const (
 	raffleRounds    = 5
 	leastRaffleRead = 512 // from the second round
+	mostRaffleRead  = 10_000
 )
 
-// Raffles reads the sorted set of all raffles until the page is full, or only its version if that is all
-// that is asked.
+// Raffles answers from the catalogue of all raffles, for as long as that is what the read model holds.
 func (r *Redis) Raffles(ctx context.Context, q RafflesQuery, least lsn.Position) (RafflePage, Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
-	if q.Known != nil {
-		return r.stillKnown(ctx, ask, *q.Known, least)
+	c, at, err := r.catalogue(ctx, ask, least)
+	if err != nil {
+		return RafflePage{}, at, err
 	}
-	after, n := q.After, q.Limit+1
+	if c != nil {
+		if page, whole := c.page(q, time.Now().UnixMicro()); whole {
+			return page, at, nil
+		}
+	}
+	page, _, at, err := r.readRaffles(ctx, ask, q, least)
+	return page, at, err
+}
+
+// readRaffles reads the sorted set of all raffles until the page is full. The version is that of all pieces; it is
+// empty if it changed among them.
+func (r *Redis) readRaffles(ctx context.Context, ask *request, q RafflesQuery, least lsn.Position) (page RafflePage, version string, at Position, err error) {
+	after, n := q.After, min(q.Limit+1, mostRaffleRead)
 	write := func(e readmodel.Epoch) {
 		// A change may come between the commands: the version counts if it is the same before and after.
 		ask.Command("GET", e.RafflesVersion())
 		writePage(ask, e.Raffles(), backwards, after, n)
 		ask.Command("GET", e.RafflesVersion())
 	}
-	list := raffleList{status: q.Status, found: make([]readmodel.Raffle, 0, n), now: time.Now().UnixMicro()}
-	list.validity.Until = math.MaxInt64
+	list := raffleList{status: q.Status, now: time.Now().UnixMicro()}
 	p, err := r.ask(ctx, ask, least, write)
 	for round := 1; err == nil; round++ {
 		if after, err = list.add(ask, p, after, n); err != nil {
@@ -42,28 +53,16 @@ func (r *Redis) Raffles(ctx context.Context, q RafflesQuery, least lsn.Position)
 		}
 		if len(list.found) > q.Limit || after == nil {
 			raffles, more := cut(list.found, q.Limit)
-			return RafflePage{Raffles: raffles, More: more, Validity: list.validity}, p.at, nil
+			return RafflePage{Raffles: raffles, More: more}, list.version, p.at, nil
 		}
-		if round == raffleRounds {
+		if round == raffleRounds+q.Limit/mostRaffleRead {
 			err = fmt.Errorf("%w: too few raffles are %s", ErrIncomplete, q.Status)
 			break
 		}
-		n = max(4*n, leastRaffleRead)
+		n = min(max(4*n, leastRaffleRead), mostRaffleRead)
 		err = r.again(ctx, ask, p, write)
 	}
-	return RafflePage{}, p.at, err
-}
-
-func (r *Redis) stillKnown(ctx context.Context, ask *request, known Validity, least lsn.Position) (RafflePage, Position, error) {
-	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) { ask.Command("GET", e.RafflesVersion()) })
-	if err != nil {
-		return RafflePage{}, p.at, err
-	}
-	page := RafflePage{Answer: Changed}
-	if version := p.version(ask.Bytes()); version == known.Version && time.Now().UnixMicro() < known.Until {
-		page = RafflePage{Answer: Unchanged, Validity: known}
-	}
-	return page, p.at, ask.Err()
+	return RafflePage{}, "", p.at, err
 }
 
 // version names what the read model holds of raffles, also among epochs and databases; empty: unknown.
@@ -74,13 +73,13 @@ func (p *proof) version(value []byte) string {
 	return strconv.FormatUint(uint64(p.checkpoint.Epoch), 10) + " " + p.checkpoint.Token + " " + string(value)
 }
 
-// raffleList collects raffles of a status at the time now, and how long the list holds.
+// raffleList collects raffles of a status at the time now.
 type raffleList struct {
-	status   Status
-	found    []readmodel.Raffle
-	now      int64
-	validity Validity
-	rounds   int
+	status  Status
+	found   []readmodel.Raffle
+	now     int64
+	version string
+	rounds  int
 }
 
 // add appends the raffles of a read after a keyset, and returns where the next read continues, or nil if
@@ -99,15 +98,13 @@ func (l *raffleList) add(ask *request, p *proof, after *Keyset, asked int) (*Key
 		}
 		if l.status.matches(raffle, l.now) {
 			l.found = append(l.found, raffle)
-		} else if l.status == Open && raffle.ClosedAt == 0 {
-			l.validity.Until = min(l.validity.Until, raffle.StartsAt)
 		}
 	}
 	if l.rounds++; l.rounds == 1 {
-		l.validity.Version = before
+		l.version = before
 	}
-	if after := p.version(ask.Bytes()); after != before || after != l.validity.Version {
-		l.validity.Version = ""
+	if after := p.version(ask.Bytes()); after != before || after != l.version {
+		l.version = ""
 	}
 	if n < asked {
 		return nil, ask.Err()

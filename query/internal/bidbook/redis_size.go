@@ -10,20 +10,17 @@ import (
 )
 
 // SizeBids reads the newest bids of a size. The set is capped: a page that would reach down to what was
-// dropped is SQL's, and so is a set that is not whole, or not there.
+// dropped is SQL's, and so is a set that is not whole.
 func (r *Redis) SizeBids(ctx context.Context, q SizeQuery, least lsn.Position) (BidPage, Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
-	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) {
-		writePage(ask, e.SizeNewest(q.Size), backwards, q.After, q.Limit+1)
-		ask.Command("GET", e.SizeFloor(q.Size)) // after the set: what is dropped in between counts
-	})
+	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) { writeSize(ask, e, q) })
 	if err != nil {
 		return BidPage{}, p.at, err
 	}
 	n, whole := readPage(&ask.Replies, q.After)
-	if ask.Err() == nil && !whole {
-		return BidPage{}, p.at, fmt.Errorf("%w: no whole set of size %d", ErrIncomplete, q.Size)
+	if !whole && ask.Err() == nil {
+		return r.noSize(ctx, ask, q, least)
 	}
 	bids := q.Room[:0]
 	for i := range n {
@@ -45,22 +42,44 @@ func (r *Redis) SizeBids(ctx context.Context, q SizeQuery, least lsn.Position) (
 	return page, p.at, aboveFloor(page, q.Size, floor)
 }
 
+func writeSize(ask *request, e readmodel.Epoch, q SizeQuery) {
+	writePage(ask, e.SizeNewest(q.Size), backwards, q.After, q.Limit+1)
+	ask.Command("GET", e.SizeFloor(q.Size)) // after the set: what is dropped in between counts
+}
+
+// noSize says what it means that a size has no whole set: no bids, if it is none of all sizes and has no set either.
+func (r *Redis) noSize(ctx context.Context, ask *request, q SizeQuery, least lsn.Position) (BidPage, Position, error) {
+	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) {
+		ask.Command("SMISMEMBER", e.AllSizes(), readmodel.RaffleKnown, strconv.Itoa(int(q.Size)))
+		writeSize(ask, e, q)
+	})
+	if err != nil {
+		return BidPage{}, p.at, err
+	}
+	known := readFlags(&ask.Replies, 2)
+	n, _ := readPage(&ask.Replies, q.After)
+	if ask.Err() == nil && (!known[0] || known[1] || n > 0) {
+		return BidPage{}, p.at, fmt.Errorf("%w: no whole set of size %d", errUndecided, q.Size)
+	}
+	return BidPage{Bids: q.Room[:0]}, p.at, ask.Err()
+}
+
 // aboveFloor says whether the page ends above what was dropped from its set.
 func aboveFloor(page BidPage, size int16, floor []byte) error {
 	switch {
 	case floor == nil: // it comes with the set
-		return fmt.Errorf("%w: no floor of size %d", ErrIncomplete, size)
+		return fmt.Errorf("%w: no floor of size %d", errUndecided, size)
 	case string(floor) == "0": // nothing was ever dropped
 		return nil
 	case !page.More:
-		return fmt.Errorf("%w: size %d reaches to its floor", ErrIncomplete, size)
+		return fmt.Errorf("%w: size %d reaches to its floor", errUndecided, size)
 	}
 	at, err := strconv.ParseInt(string(floor), 10, 64)
 	if err != nil {
 		return fmt.Errorf("floor of size %d: %w", size, readmodel.ErrCorrupt)
 	}
 	if page.Bids[len(page.Bids)-1].CreatedAt <= at {
-		return fmt.Errorf("%w: size %d reaches below its floor", ErrIncomplete, size)
+		return fmt.Errorf("%w: size %d reaches below its floor", errUndecided, size)
 	}
 	return nil
 }

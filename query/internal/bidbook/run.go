@@ -46,19 +46,22 @@ func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 	if w, err = c.settle(ctx, w); err != nil {
 		return data, Position{}, err
 	}
-	var errs []error
 	var stale kept[T]
-	needed, busy := false, false // whether the last resort is needed, whether a path had no room
+	so := course{chain: c, want: w}
+	defer so.end()
 	for _, s := range c.steps(w) {
-		if s.last && !needed || s.idle && !s.path.idle() {
+		if !so.takes(s) {
 			continue
 		}
+		if err := so.enter(ctx, s); err != nil {
+			return data, Position{}, err
+		}
 		start := time.Now()
-		data, at, err = try(ctx, c, step{path: s.path, idle: s.idle || busy}, w, look)
+		data, at, err = try(ctx, c, step{path: s.path, idle: s.idle || so.busy}, w, look)
 		c.metrics.observe(s.path.name, time.Since(start), err)
 		switch {
 		case (err == nil || errors.Is(err, ErrNotFound)) && c.tooStale(s, w, at):
-			stale, needed = kept[T]{data, at, err, true}, true
+			stale, so.needed = kept[T]{data, at, err, true}, true
 			continue
 		case err == nil, errors.Is(err, ErrNotFound):
 			return data, at, err
@@ -67,14 +70,65 @@ func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 		case errors.Is(err, ErrBeyond):
 			return data, Position{}, c.beyond(w, at, err)
 		}
-		needed = needed || errors.Is(err, primary.ErrForked)
-		busy = busy || errors.Is(err, ErrBusy) && !s.idle
-		errs = append(errs, fmt.Errorf("%s: %w", s.path.name, err))
+		if so.learn(s, err); errors.Is(err, errTooMuch) {
+			break // it would be as much for the next path
+		}
 	}
 	if stale.is {
 		return stale.data, stale.at, stale.err
 	}
-	return data, Position{}, fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(errs...))
+	return data, Position{}, fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(so.errs...))
+}
+
+// course is what became of a read so far.
+type course struct {
+	chain  *Chain
+	want   Want
+	errs   []error
+	needed bool // the last resort is needed
+	busy   bool // a path had no room
+	scarce bool // Redis could not decide it
+	places []*gate
+}
+
+// takes says whether the read takes a step.
+func (o *course) takes(s step) bool {
+	return (!s.last || o.needed) && (!s.idle || s.path.idle())
+}
+
+// enter takes the places that a read needs on SQL paths besides that of the path itself.
+func (o *course) enter(ctx context.Context, s step) error {
+	if s.path.gate == nil || len(o.places) > 0 || s.idle {
+		return nil
+	}
+	var need *gate
+	switch {
+	case o.want.counts:
+		need = o.chain.counting
+	case o.scarce && o.want.Force == "":
+		need = o.chain.undecided
+	default:
+		return nil
+	}
+	if err := need.enter(ctx, !o.busy); err != nil {
+		return err
+	}
+	o.places = append(o.places, need)
+	return nil
+}
+
+func (o *course) learn(s step, err error) {
+	o.needed = o.needed || errors.Is(err, primary.ErrForked)
+	o.busy = o.busy || errors.Is(err, ErrBusy) && !s.idle
+	o.scarce = o.scarce || errors.Is(err, errUndecided)
+	o.errs = append(o.errs, fmt.Errorf("%s: %w", s.path.name, err))
+}
+
+// end gives the places back.
+func (o *course) end() {
+	for _, g := range o.places {
+		g.leave()
+	}
 }
 
 // kept is an answer that is used if there is no better one.

@@ -1,0 +1,207 @@
+package bidbook
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
+
+// Listing is all raffles of a status, latest end first, or the first of very many. It is the same value as long as
+// nothing changes, so what is made of it can be kept. It is shared: nobody may change it.
+type Listing struct {
+	Raffles []readmodel.Raffle
+	// At is a position from which on these are the raffles.
+	At    lsn.Position
+	until int64 // when a raffle opens (microseconds since the Unix epoch)
+}
+
+// catalogue is all raffles as the read model has them at one version. It proves what is not there, too.
+type catalogue struct {
+	version string
+	at      Position // where it was read
+	ids     []int64  // ascending
+	more    bool     // there are raffles that it lacks
+	all     *Listing
+
+	mu    sync.Mutex
+	lists map[Status]*Listing
+}
+
+// mostKept is how many raffles a catalogue holds, some 80 bytes each.
+const mostKept = 50_000
+
+func newCatalogue(page RafflePage, at Position, version string) *catalogue {
+	c := &catalogue{version: version, at: at, more: page.More, lists: map[Status]*Listing{},
+		all: &Listing{Raffles: page.Raffles, At: at.At, until: math.MaxInt64}}
+	for i := range page.Raffles {
+		c.ids = append(c.ids, page.Raffles[i].ID)
+	}
+	slices.Sort(c.ids)
+	return c
+}
+
+func (c *catalogue) has(id int64) bool {
+	_, found := slices.BinarySearch(c.ids, id)
+	return found
+}
+
+// listing is the raffles of a status at the time now (microseconds).
+func (c *catalogue) listing(s Status, now int64) *Listing {
+	if s == All {
+		return c.all
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := c.lists[s]; l != nil && now < l.until {
+		return l
+	}
+	l := &Listing{At: c.at.At, until: math.MaxInt64}
+	for i := range c.all.Raffles {
+		r := &c.all.Raffles[i]
+		if s.matches(*r, now) {
+			l.Raffles = append(l.Raffles, *r)
+		} else if s == Open && r.ClosedAt == 0 {
+			l.until = min(l.until, r.StartsAt)
+		}
+	}
+	c.lists[s] = l
+	return l
+}
+
+// page is false if the page reaches beyond what the catalogue holds.
+func (c *catalogue) page(q RafflesQuery, now int64) (RafflePage, bool) {
+	l := c.listing(q.Status, now)
+	first := 0
+	if k := q.After; k != nil {
+		first = sort.Search(len(l.Raffles), func(i int) bool {
+			r := &l.Raffles[i]
+			return r.EndsAt < k.At || r.EndsAt == k.At && r.ID < k.ID
+		})
+	}
+	end := min(first+q.Limit, len(l.Raffles))
+	if c.more && end == len(l.Raffles) {
+		return RafflePage{}, false
+	}
+	return RafflePage{Raffles: l.Raffles[first:end:end], More: end < len(l.Raffles), Listing: l, First: first}, true
+}
+
+// keeper keeps the latest catalogue.
+type keeper struct {
+	latest  atomic.Pointer[catalogue]
+	flights singleflight.Group
+	next    atomic.Int64 // the earliest time of the next reading (nanoseconds since the Unix epoch)
+}
+
+// A catalogue is read again at most for a quarter of the time, however often raffles change. What is asked meanwhile is
+// read by itself.
+const restAfterRead = 3
+
+// catalogue returns the catalogue that holds at the position returned with it, which has reached least; nil: there is
+// none now.
+func (r *Redis) catalogue(ctx context.Context, ask *request, least lsn.Position) (*catalogue, Position, error) {
+	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) {
+		ask.Command("GET", e.RafflesVersion())
+		ask.Command("ZRANGE", e.Raffles(), "0", "0", "REV")
+	})
+	if err != nil {
+		return nil, p.at, err
+	}
+	version := p.version(ask.Bytes())
+	whole := ask.Len() == 1 && isSentinel(&ask.Replies)
+	switch c := r.keeper.latest.Load(); {
+	case ask.Err() != nil:
+		return nil, p.at, ask.Err()
+	case !whole:
+		return nil, p.at, fmt.Errorf("%w: no raffles", ErrIncomplete)
+	case version == "":
+		return nil, p.at, nil
+	case c != nil && c.version == version:
+		return c, p.at, nil
+	}
+	c, err := r.readAgain(ctx)
+	switch {
+	case err != nil || c == nil:
+		return nil, p.at, err
+	case c.version == version:
+		return c, p.at, nil
+	case r.primary.Reached(c.at.At, p.at.At):
+		return c, c.at, nil // a newer one
+	}
+	return nil, p.at, nil
+}
+
+// readAgain reads the catalogue for all that ask for it at the same time; nil: it was read too lately, or changed
+// meanwhile.
+func (r *Redis) readAgain(ctx context.Context) (*catalogue, error) {
+	if time.Now().UnixNano() < r.keeper.next.Load() {
+		return nil, nil
+	}
+	flight := r.keeper.flights.DoChan("", func() (any, error) {
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), RedisBudget)
+		defer cancel()
+		c, err := r.readCatalogue(ctx)
+		r.keeper.next.Store(time.Now().Add(restAfterRead * time.Since(begun)).UnixNano())
+		return c, err
+	})
+	select {
+	case result := <-flight:
+		return result.Val.(*catalogue), result.Err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (r *Redis) readCatalogue(ctx context.Context) (*catalogue, error) {
+	ask := r.client.Request()
+	defer ask.Release()
+	page, version, at, err := r.readRaffles(ctx, ask, RafflesQuery{Status: All, Limit: mostKept}, lsn.Position{})
+	if err != nil || version == "" {
+		return nil, err
+	}
+	c := newCatalogue(page, at, version)
+	r.keeper.latest.Store(c)
+	return c, nil
+}
+
+// errUndecided is an ErrIncomplete of one raffle or size: the rest of the read model may be whole.
+var errUndecided = fmt.Errorf("%w: of this only", ErrIncomplete)
+
+// missing says what it means that the read model has nothing of a raffle: ErrNotFound if the catalogue lacks it, too,
+// otherwise errUndecided, because its keys were lost, or are being loaded anew.
+func (r *Redis) missing(ctx context.Context, id int64, least lsn.Position) (Position, error) {
+	ask := r.client.Request()
+	defer ask.Release()
+	c, at, err := r.catalogue(ctx, ask, least)
+	switch {
+	case err != nil:
+		return at, err
+	case c != nil && !c.more && !c.has(id):
+		return at, ErrNotFound
+	}
+	return at, fmt.Errorf("%w: raffle %d", errUndecided, id)
+}
+
+// Exists asks whether the raffle's sizes have their mark.
+func (r *Redis) Exists(ctx context.Context, id int64, least lsn.Position) (Position, error) {
+	ask := r.client.Request()
+	defer ask.Release()
+	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) { ask.Command("SISMEMBER", e.Sizes(id), readmodel.RaffleKnown) })
+	switch {
+	case err != nil:
+		return p.at, err
+	case ask.Int() == 1 || ask.Err() != nil:
+		return p.at, ask.Err()
+	}
+	return r.missing(ctx, id, least)
+}
