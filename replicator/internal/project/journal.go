@@ -45,9 +45,12 @@ func (rl *reload) tryAgain(p readmodel.Part) {
 	}
 }
 
+// journalChanges is how many changes a batch of the journal takes. They come on top of those of the stream.
+const journalChanges = maxChanges / 2
+
 // room is the last batch of the journal, or a new one if that is full.
 func (rl *reload) room(e readmodel.Epoch) *batch {
-	if n := len(rl.journal); n > 0 && !rl.journal[n-1].isFull() {
+	if n := len(rl.journal); n > 0 && rl.journal[n-1].changes < journalChanges && !rl.journal[n-1].isFull() {
 		return rl.journal[n-1]
 	}
 	b := newBatch(e)

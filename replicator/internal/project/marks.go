@@ -69,12 +69,25 @@ func appendSizeScript(c *resp.Commands, script string, e readmodel.Epoch, s set)
 func appendSpoil(c *resp.Commands, e readmodel.Epoch, p readmodel.Part) {
 	switch {
 	case p.Raffle != 0:
-		c.Add("EVAL", spoilRaffle, "1", e.Sizes(p.Raffle), e.NewestPrefix(p.Raffle), e.HighestPrefix(p.Raffle))
+		c.Add("EVAL", spoilRaffle, "2", e.Sizes(p.Raffle), e.AllSizes(), e.NewestPrefix(p.Raffle), e.HighestPrefix(p.Raffle))
 	case p.Size != 0:
 		c.Add("ZREM", e.SizeNewest(p.Size), readmodel.Sentinel)
 	default:
 		c.Add("ZREM", e.Raffles(), readmodel.Sentinel)
 	}
+}
+
+// openSizes is among how many sizes the sets of a new raffle are looked for. That takes Redis some 50 us with fifty
+// sizes, so openBytes allows 200 new raffles in a flush.
+const (
+	openSizes = "200"
+	openBytes = maxBytes / 200
+)
+
+// appendGone spoils a raffle that was removed.
+func appendGone(c *resp.Commands, e readmodel.Epoch, raffle int64) {
+	c.Add("EVAL", spoilGone, "4", e.Sizes(raffle), e.AllSizes(), readmodel.PoisonedKey, readmodel.ReloadKey,
+		e.NewestPrefix(raffle), e.HighestPrefix(raffle), readmodel.Part{Raffle: raffle}.String())
 }
 
 // sealLists gives the lists of raffles and products their sentinels. All sizes that there are must be known.

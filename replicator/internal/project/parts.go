@@ -2,7 +2,6 @@ package project
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
@@ -15,6 +14,7 @@ func (r *reading) part(ctx context.Context, p readmodel.Part, got *copied) (err 
 	switch {
 	case p.Raffle != 0:
 		got.entries[p.Raffle], err = r.raffle(ctx, p.Raffle, got.stored[p.Raffle])
+		got.stored[p.Raffle] = append(got.stored[p.Raffle], r.sized...)
 	case p.Size != 0:
 		err = r.sizeNewest(ctx, p.Size)
 	default:
@@ -25,12 +25,13 @@ func (r *reading) part(ctx context.Context, p readmodel.Part, got *copied) (err 
 
 // raffle replaces the sets of a raffle. sizes are those that may have sets now. It returns the raffle's entry.
 func (r *reading) raffle(ctx context.Context, id int64, sizes []int16) (entry string, err error) {
-	if err := r.room(ctx); err != nil {
-		return "", err
-	}
 	for _, size := range sizes {
-		r.parcel.commands.Add("DEL", r.epoch.Newest(id, size), r.epoch.Highest(id, size))
+		if err := r.room(ctx, addWork); err != nil {
+			return "", err
+		}
+		r.parcel.commands.Add("UNLINK", r.epoch.Newest(id, size), r.epoch.Highest(id, size))
 	}
+	r.sized = nil
 	if err := r.books(ctx, id, id+1); err != nil {
 		return "", err
 	}
@@ -59,13 +60,16 @@ func (r *reading) lists(ctx context.Context) ([]int16, error) {
 	if err := r.raffles(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.room(ctx); err != nil {
+	if err := r.room(ctx, addWork); err != nil {
 		return nil, err
 	}
-	r.parcel.commands.Add("DEL", r.epoch.Products())
+	r.parcel.commands.Add("UNLINK", r.epoch.Products())
 	r.parcel.commands.Add("EVAL", forgetProducts, "1", readmodel.PoisonedKey, productPrefix)
 	err := tables.Copy(ctx, r.tx.Conn(), tables.Products, "", func(p tables.Plan, row *wal.Row) error {
 		i := imageOf(row, p.Product)
+		if err := r.room(ctx, addWork); err != nil {
+			return err
+		}
 		if i.poison != nil {
 			r.leaveOut(poison{table: tables.Products, name: productName(i.v.ID), row: i.v.ID, err: i.poison})
 			r.parcel.commands.Add("SADD", readmodel.PoisonedKey, productName(i.v.ID)) // the journal may take it out again
@@ -73,9 +77,8 @@ func (r *reading) lists(ctx context.Context) ([]int16, error) {
 		if !i.there {
 			return i.err
 		}
-		r.parcel.members++
 		r.parcel.commands.Add("HSET", r.epoch.Products(), decimal(i.v.ID), string(i.v.AppendEntry(nil)))
-		return r.room(ctx)
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -83,30 +86,17 @@ func (r *reading) lists(ctx context.Context) ([]int16, error) {
 	return r.sizes(ctx)
 }
 
-// raffles replaces the list of raffles, in pieces.
+// raffles replaces the list of raffles.
 func (r *reading) raffles(ctx context.Context) error {
-	var piece []scored
-	begun := false
-	put := func() error {
-		if err := r.room(ctx); err != nil {
+	if err := r.room(ctx, addWork); err != nil {
+		return err
+	}
+	r.parcel.commands.Add("UNLINK", r.epoch.Raffles())
+	return r.eachRaffle(ctx, "", func(v readmodel.Raffle) error {
+		if err := r.room(ctx, addWork); err != nil {
 			return err
 		}
-		r.parcel.members += len(piece)
-		if !begun {
-			begun = true
-			r.parcel.commands.Add("DEL", r.epoch.Raffles())
-		}
-		for _, s := range piece {
-			r.parcel.commands.Add("ZADD", r.epoch.Raffles(), decimal(s.score), string(s.member))
-		}
-		piece = piece[:0]
+		r.parcel.commands.Add("ZADD", r.epoch.Raffles(), decimal(v.EndsAt), string(v.AppendMember(nil)))
 		return nil
-	}
-	err := r.eachRaffle(ctx, "", func(v readmodel.Raffle) error {
-		if piece = append(piece, scored{v.AppendMember(nil), v.EndsAt}); len(piece) < parcelMembers/10 {
-			return nil
-		}
-		return put()
 	})
-	return errors.Join(err, put())
 }

@@ -81,8 +81,10 @@ func poisons(t tables.Table, parts []readmodel.Part, row int64, err error) (all 
 // appendSpoiled takes the sentinels of spoiled parts away and notes them. What may be whole again is to be reloaded,
 // whichever came last: the reload takes the note away. A product has no reload, its notes keep their order in lists.
 func (b *batch) appendSpoiled(c *resp.Commands) {
+	done := make(map[string]bool)
 	for _, p := range b.spoiled {
-		if p.part != nil {
+		if p.part != nil && !done[p.name] {
+			done[p.name] = true
 			appendSpoil(c, b.epoch, *p.part)
 			c.Add("SADD", readmodel.PoisonedKey, p.name)
 		}

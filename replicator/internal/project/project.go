@@ -170,7 +170,7 @@ func (p *projector) raffle(b *batch, plan tables.Plan, old, now *wal.Row) error 
 		b.entered = append(b.entered, entered{raffle: was.v.ID})
 		b.others.Add("DEL", p.epoch.Raffle(was.v.ID))
 		// Bids may be left: their memberships are theirs, only the mark is the raffle's.
-		appendSpoil(&b.opens, p.epoch, readmodel.Part{Raffle: was.v.ID})
+		appendGone(&b.opens, p.epoch, was.v.ID)
 	}
 	return nil
 }
@@ -186,8 +186,9 @@ func (p *projector) enter(b *batch, v readmodel.Raffle, isNew bool) {
 	case p.loading:
 		b.opens.Add("SADD", p.epoch.Sizes(v.ID), readmodel.RaffleKnown)
 	case isNew:
-		b.opens.Add("EVAL", openRaffle, "2", p.epoch.Sizes(v.ID), readmodel.PoisonedKey,
-			readmodel.Part{Raffle: v.ID}.String(), p.epoch.NewestPrefix(v.ID), p.epoch.HighestPrefix(v.ID))
+		b.bytes += openBytes
+		b.opens.Add("EVAL", openRaffle, "4", p.epoch.Sizes(v.ID), readmodel.PoisonedKey, readmodel.ReloadKey, p.epoch.AllSizes(),
+			readmodel.Part{Raffle: v.ID}.String(), p.epoch.NewestPrefix(v.ID), p.epoch.HighestPrefix(v.ID), openSizes)
 	}
 }
 

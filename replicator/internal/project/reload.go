@@ -14,16 +14,16 @@ import (
 
 // A reload loads some parts of the served epoch anew while the stream goes on:
 //
-//  1. The parts lose their sentinels, so that SQL answers for them. From this flush on the applier also keeps
-//     their changes in a journal.
+//  1. The parts lose their sentinels, so that SQL answers for them. From then on the applier also keeps their
+//     changes in a journal.
 //  2. A temporary slot exports a snapshot. Its position C comes after the beginning of the journal, so that the
 //     snapshot and the journal together miss no change.
 //  3. The rows of the snapshot replace what the parts hold. Changes of the stream that are written meanwhile may
 //     be overwritten.
 //  4. The journal is replayed on top, in order. For each bid its last change counts, so changes that are in the
 //     snapshot already do no harm.
-//  5. Once the checkpoint is at C or later and no transaction is half applied, one flush writes the rest of the
-//     journal and the sentinels: the parts are what the primary held at the checkpoint.
+//  5. Once the checkpoint is at C or later and no transaction is half applied, the rest of the journal is written,
+//     and then the sentinels, while the checkpoint stays: the parts are what the primary held there.
 //
 // Every write is a flush of the applier, fenced as all are. What is still to be reloaded stands in
 // readmodel.ReloadKey, so the next session takes up what this one has not ended.
@@ -41,7 +41,7 @@ type reload struct {
 
 // loading is a part of a reload: of a raffle, its key in the map has no size.
 type loading struct {
-	names []string       // in ReloadKey
+	names []string       // in ReloadKey, first that of the part as a whole
 	sizes map[int16]bool // of a raffle, whose sets are replaced
 	entry *string        // of a raffle, "" if it does not exist; nil: no change of it has come
 	again bool           // a reason to reload the part came up meanwhile
@@ -51,7 +51,7 @@ type loading struct {
 type copied struct {
 	at      lsn.LSN           // the position of the snapshot
 	entries map[int64]string  // of the raffles that exist
-	stored  map[int64][]int16 // the sizes of each raffle in Redis
+	stored  map[int64][]int16 // the sizes of each raffle in Redis and in the snapshot
 	sizes   []int16           // that have bids, with the lists
 	err     error
 }
@@ -121,21 +121,25 @@ func (a *applier) begin(ctx context.Context, names []string) error {
 		return nil
 	}
 	a.mends.log.Info("reloading parts of the read model", "parts", rl.describe())
-	err := a.write(a.checkpoint, func(c *resp.Commands) {
-		for part := range rl.parts {
-			a.pending[part] = true
-			appendSpoil(c, a.checkpoint.Epoch, part)
-			if part.IsLists() {
-				c.Add("HDEL", a.checkpoint.Epoch.Products(), readmodel.Sentinel)
-			}
+	for part := range rl.parts {
+		a.pending[part] = true
+		if err := a.write(a.checkpoint, func(c *resp.Commands) { appendBegin(c, a.checkpoint.Epoch, part) }); err != nil {
+			return err
 		}
-	})
-	if err != nil {
-		return err
 	}
 	a.reload = rl
 	a.copy(ctx, rl)
 	return nil
+}
+
+// appendBegin takes the sentinels of a part away. It stands in readmodel.ReloadKey as a whole, so that openRaffle
+// gives no mark.
+func appendBegin(c *resp.Commands, e readmodel.Epoch, part readmodel.Part) {
+	c.Add("SADD", readmodel.ReloadKey, part.String())
+	appendSpoil(c, e, part)
+	if part.IsLists() {
+		c.Add("HDEL", e.Products(), readmodel.Sentinel)
+	}
 }
 
 // add takes a request up, unless it has to wait.
@@ -149,10 +153,12 @@ func (rl *reload) add(name string, part readmodel.Part, tried map[readmodel.Part
 		if len(rl.parts) == reloadParts || time.Now().Before(tried[part]) {
 			return
 		}
-		l = &loading{sizes: make(map[int16]bool)}
+		l = &loading{names: []string{part.String()}, sizes: make(map[int16]bool)}
 		rl.parts[part] = l
 	}
-	l.names = append(l.names, name)
+	if name != l.names[0] {
+		l.names = append(l.names, name)
+	}
 	if part.Raffle != 0 && named != 0 {
 		l.sizes[named] = true
 	}

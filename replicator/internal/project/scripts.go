@@ -34,33 +34,59 @@ elseif redis.call('ZRANGE', KEYS[2], -1, -1)[1] ~= 'whole' or redis.call('EXISTS
   return 'lost ' .. ARGV[2]
 end`
 
-// openRaffle marks a new raffle as known in its sizes KEYS[1]. Bids may have been there before the raffle: their
-// sets have no sentinels, so the raffle stays unknown until it is reloaded. So does one that has a row without
-// a packing, which KEYS[2] says. ARGV[2] and ARGV[3] begin the names of the raffle's sets.
-const openRaffle = `if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1 or redis.call('SADD', KEYS[1], '0') == 0 then return end
-for _, size in ipairs(redis.call('SMEMBERS', KEYS[1])) do
-  if size ~= '0' and (redis.call('ZRANGE', ARGV[2] .. size, -1, -1)[1] ~= 'whole' or redis.call('ZRANGE', ARGV[3] .. size, 0, 0)[1] ~= 'whole') then
-    redis.call('SREM', KEYS[1], '0')
-    return 'lost ' .. ARGV[1]
-  end
+// openRaffle marks a new raffle as known in its sizes KEYS[1]. The raffle is new only if Redis holds none of its
+// bids: no size is a member of KEYS[1], and no size of KEYS[4], which is AllSizes, has a set. Otherwise its sets have
+// no sentinels, or KEYS[1] was lost before, so the script asks in KEYS[3] for a reload, which gives the mark. Among more
+// than ARGV[4] sizes it does not look, because that takes up to a microsecond each. A raffle that waits for a reload,
+// which KEYS[3] says, or has a row without a packing, which KEYS[2] says, also gets its mark from a reload. ARGV[2] and
+// ARGV[3] begin the names of the raffle's sets.
+const openRaffle = `if redis.call('SISMEMBER', KEYS[1], '0') == 1 or redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1
+  or redis.call('SISMEMBER', KEYS[3], ARGV[1]) == 1 then return end
+local new = redis.call('EXISTS', KEYS[1]) == 0 and redis.call('SISMEMBER', KEYS[4], '0') == 1
+  and redis.call('SCARD', KEYS[4]) <= tonumber(ARGV[4])
+for _, size in ipairs(new and redis.call('SMEMBERS', KEYS[4]) or {}) do
+  new = new and redis.call('EXISTS', ARGV[2] .. size, ARGV[3] .. size) == 0
+end
+if new then
+  redis.call('SADD', KEYS[1], '0')
+else
+  redis.call('SADD', KEYS[3], ARGV[1])
+  return 'lost ' .. ARGV[1]
 end`
 
-// spoilRaffle takes the mark and all sentinels of a raffle away, so that nobody reads it. ARGV[1] and ARGV[2]
-// begin the names of its sets, of which one may be a key of another type.
-const spoilRaffle = `for _, size in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+// spoilRaffle takes the mark and all sentinels of a raffle away, so that nobody reads it. Without the mark the raffle's
+// sizes KEYS[1] may have been lost, so sets of all sizes KEYS[2] may have sentinels. ARGV[1] and ARGV[2] begin the
+// names of its sets, of which one may be a key of another type.
+const spoilRaffle = `local of = KEYS[1]
+if redis.call('SISMEMBER', KEYS[1], '0') == 0 then of = KEYS[2] end
+for _, size in ipairs(redis.call('SUNION', KEYS[1], of)) do
   redis.pcall('ZREM', ARGV[1] .. size, 'whole')
   redis.pcall('ZREM', ARGV[2] .. size, 'whole')
 end
 redis.call('SREM', KEYS[1], '0')`
 
-// sealSize ends the reload of the size ARGV[1] of a raffle: KEYS are those of openSize. Its sets are complete.
-const sealSize = `if redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then
+// spoilGone spoils a raffle that was removed. Its bids may stay. If the mark is missing already, for another reason
+// than a row without a packing, which KEYS[3] says, its sizes were lost: then the script asks in KEYS[4] for a reload,
+// without which openRaffle gives no mark.
+const spoilGone = `local lost
+if redis.call('SISMEMBER', KEYS[1], '0') == 0 and redis.call('SISMEMBER', KEYS[3], ARGV[3]) == 0 then
+  redis.call('SADD', KEYS[4], ARGV[3])
+  lost = 'lost ' .. ARGV[3]
+end
+` + spoilRaffle + `
+return lost`
+
+// listSize makes the size ARGV[1] a member of the raffle's sizes if it has bids: KEYS are those of openSize.
+const listSize = `if redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then
   redis.call('SREM', KEYS[1], ARGV[1])
-else
-  redis.call('SADD', KEYS[1], ARGV[1])
-  redis.call('ZADD', KEYS[2], '+inf', 'whole')
-  redis.call('ZADD', KEYS[3], '-inf', 'whole')
-end`
+  return
+end
+redis.call('SADD', KEYS[1], ARGV[1])`
+
+// sealSize ends the reload of a size of a raffle whose sets are complete.
+const sealSize = listSize + `
+redis.call('ZADD', KEYS[2], '+inf', 'whole')
+redis.call('ZADD', KEYS[3], '-inf', 'whole')`
 
 // forgetEmpty takes a size that has no bids left out of its raffle's sizes, together with its sets, which hold
 // nothing but their sentinels then. KEYS and ARGV are those of openSize.

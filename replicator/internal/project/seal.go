@@ -10,6 +10,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
 
+// sealedAtOnce is how many sizes of a raffle get their sentinels in one flush, in a few microseconds each.
+const sealedAtOnce = 200
+
 // replayable can be received from while the journal can be replayed.
 func (a *applier) replayable() <-chan struct{} {
 	rl := a.reload
@@ -40,14 +43,14 @@ func (a *applier) replay() error {
 		for name := range bad {
 			c.Add("SADD", readmodel.PoisonedKey, name)
 		}
-		for part, l := range rl.parts {
-			rl.seal(c, a.checkpoint.Epoch, part, !l.again && !bad[part.String()])
-			c.Add("HSET", readmodel.ReloadedKey, part.String(), a.checkpoint.LSN.String())
-			l.appendDone(c)
-		}
 	})
 	if err != nil {
 		return err
+	}
+	for part, l := range rl.parts {
+		if err := a.seal(part, l, !l.again && !bad[part.String()]); err != nil {
+			return err
+		}
 	}
 	for _, p := range rl.loader.poisoned {
 		a.mends.poisonFound(p)
@@ -74,11 +77,38 @@ func (l *loading) appendDone(c *resp.Commands) {
 	}
 }
 
-// seal gives a part its sentinels. One that lacks a row stays without those that say so.
-func (rl *reload) seal(c *resp.Commands, e readmodel.Epoch, part readmodel.Part, whole bool) {
+// seal gives a part its sentinels. One that lacks a row stays without those that say so. Nothing but the sentinels
+// is written meanwhile, so a raffle with many sizes gets them in several flushes, and its mark in the last one.
+func (a *applier) seal(part readmodel.Part, l *loading, whole bool) error {
+	e := a.checkpoint.Epoch
+	if part.Raffle != 0 {
+		script := listSize
+		if whole && *l.entry != "" {
+			script = sealSize
+		}
+		for sizes := range slices.Chunk(slices.Sorted(maps.Keys(l.sizes)), sealedAtOnce) {
+			err := a.write(a.checkpoint, func(c *resp.Commands) {
+				for _, size := range sizes {
+					appendSizeScript(c, script, e, set{part.Raffle, size})
+				}
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return a.write(a.checkpoint, func(c *resp.Commands) {
+		a.reload.appendSeal(c, e, part, whole)
+		c.Add("HSET", readmodel.ReloadedKey, part.String(), a.checkpoint.LSN.String())
+		l.appendDone(c)
+	})
+}
+
+// appendSeal writes the sentinels, of a raffle the mark.
+func (rl *reload) appendSeal(c *resp.Commands, e readmodel.Epoch, part readmodel.Part, whole bool) {
 	switch {
 	case part.Raffle != 0:
-		rl.parts[part].sealRaffle(c, e, part.Raffle, whole)
+		rl.parts[part].markRaffle(c, e, part.Raffle, whole)
 	case part.Size != 0:
 		if whole {
 			c.Add("ZADD", e.SizeNewest(part.Size), "+inf", readmodel.Sentinel)
@@ -99,17 +129,15 @@ func (rl *reload) seal(c *resp.Commands, e readmodel.Epoch, part readmodel.Part,
 	}
 }
 
-func (l *loading) sealRaffle(c *resp.Commands, e readmodel.Epoch, id int64, whole bool) {
-	for _, size := range slices.Sorted(maps.Keys(l.sizes)) {
-		appendSizeScript(c, sealSize, e, set{id, size})
-	}
+func (l *loading) markRaffle(c *resp.Commands, e readmodel.Epoch, id int64, whole bool) {
 	if *l.entry == "" {
 		c.Add("DEL", e.Raffle(id))
 	} else {
 		c.Add("SET", e.Raffle(id), *l.entry)
-		c.Add("SADD", e.Sizes(id), readmodel.RaffleKnown)
 	}
-	if !whole || *l.entry == "" {
+	if whole && *l.entry != "" {
+		c.Add("SADD", e.Sizes(id), readmodel.RaffleKnown)
+	} else {
 		appendSpoil(c, e, readmodel.Part{Raffle: id})
 	}
 }

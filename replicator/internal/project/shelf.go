@@ -11,8 +11,11 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
+// shelfMembers is how many bids are gathered at most, so that the memory of a copy is bounded.
+const shelfMembers = 20_000
+
 // shelf gathers the bids of one (raffle, size) of a snapshot, which come in the order of their members,
-// and writes each of its sets at once.
+// and writes its sets.
 type shelf struct {
 	set     set
 	arena   []byte
@@ -49,7 +52,7 @@ func (s *shelf) add(ctx context.Context, b readmodel.Bid) error {
 		}
 		s.set, s.begun = next, false
 		s.sizes = append(s.sizes, b.Size)
-	} else if len(s.ends) == parcelMembers {
+	} else if len(s.ends) == shelfMembers {
 		if err := s.write(ctx); err != nil {
 			return err
 		}
@@ -75,10 +78,7 @@ func (s *shelf) write(ctx context.Context) error {
 	if len(s.ends) == 0 {
 		return nil
 	}
-	if err := s.reading.room(ctx); err != nil {
-		return err
-	}
-	s.reading.parcel.rows += len(s.ends)
+	rows := len(s.ends)
 	_, known := s.reading.known[s.set.raffle]
 	whole := known && !s.begun && !s.reading.replace
 	s.scored = s.scored[:0]
@@ -88,7 +88,9 @@ func (s *shelf) write(ctx context.Context) error {
 	if whole {
 		s.scored = append(s.scored, sentinel(plusInf))
 	}
-	s.put(s.reading.epoch.Newest(s.set.raffle, s.set.size))
+	if err := s.put(ctx, s.reading.epoch.Newest(s.set.raffle, s.set.size)); err != nil {
+		return err
+	}
 
 	slices.Sort(s.price)
 	s.scored = s.scored[:0]
@@ -99,34 +101,54 @@ func (s *shelf) write(ctx context.Context) error {
 		price := math.MaxUint32 - uint32(key>>32)
 		s.scored = append(s.scored, scored{s.member(int(uint32(key))), -int64(price)})
 	}
-	s.put(s.reading.epoch.Highest(s.set.raffle, s.set.size))
+	if err := s.put(ctx, s.reading.epoch.Highest(s.set.raffle, s.set.size)); err != nil {
+		return err
+	}
+	s.reading.parcel.rows += rows
 	s.arena, s.ends, s.newest, s.price = s.arena[:0], s.ends[:0], s.newest[:0], s.price[:0]
 	return nil
 }
 
 // put makes a set of what is scored, or adds to the one that a former part began.
-func (s *shelf) put(key string) {
-	p := s.reading.parcel
-	p.members += len(s.scored)
+func (s *shelf) put(ctx context.Context, key string) (err error) {
 	if s.begun {
-		p.add(key, s.scored)
-		return
+		return s.reading.grow(ctx, key, s.scored)
 	}
-	s.dump = s.reading.whole(key, s.scored, s.dump[:0])
+	s.dump, err = s.reading.fill(ctx, key, s.scored, s.dump[:0])
+	return err
 }
 
-// whole makes a set, in place of one that is there if that may be; dump is memory to use, and comes back.
-func (r *reading) whole(key string, set []scored, dump []byte) []byte {
-	if r.plain {
-		if r.replace {
-			r.parcel.commands.Add("DEL", key)
+// fill makes a set, in place of one that is there if that may be: as much as a parcel takes at once, and the rest
+// by additions. dump is memory to use, and comes back.
+func (r *reading) fill(ctx context.Context, key string, set []scored, dump []byte) ([]byte, error) {
+	if r.replace {
+		// RESTORE REPLACE frees the former set while others wait.
+		if err := r.room(ctx, addWork); err != nil {
+			return dump, err
 		}
-		r.parcel.add(key, set)
-		return dump
+		r.parcel.commands.Add("UNLINK", key)
 	}
-	dump = appendDump(dump, set)
+	if r.plain {
+		return dump, r.grow(ctx, key, set)
+	}
+	first := min(len(set), parcelWork-addWork)
+	if err := r.room(ctx, first+addWork); err != nil {
+		return dump, err
+	}
+	dump = appendDump(dump, set[:first])
 	r.parcel.restore(key, dump, r.replace)
-	return dump
+	return dump, r.grow(ctx, key, set[first:])
+}
+
+// grow adds to a set, as much to a parcel as that takes.
+func (r *reading) grow(ctx context.Context, key string, set []scored) error {
+	for piece := range slices.Chunk(set, parcelWork/addWork) {
+		if err := r.room(ctx, addWork*len(piece)); err != nil {
+			return err
+		}
+		r.parcel.add(key, piece)
+	}
+	return nil
 }
 
 // add adds members one by one.
@@ -167,7 +189,7 @@ func (s *shelf) writeSizes(ctx context.Context) error {
 	if len(s.sizes) == 0 {
 		return nil
 	}
-	if err := s.reading.room(ctx); err != nil {
+	if err := s.reading.room(ctx, addWork*len(s.sizes)); err != nil {
 		return err
 	}
 	c := &s.reading.parcel.commands
@@ -177,6 +199,7 @@ func (s *shelf) writeSizes(ctx context.Context) error {
 	for _, size := range s.sizes {
 		c.Int(int64(size))
 	}
+	s.reading.sized = append(s.reading.sized[:0], s.sizes...)
 	s.sizes = s.sizes[:0]
 	return nil
 }
@@ -197,22 +220,21 @@ func (r *reading) sizeNewest(ctx context.Context, size int16) error {
 	if err != nil {
 		return err
 	}
-	if err := r.room(ctx); err != nil {
-		return err
-	}
 	slices.Reverse(newest)
 	floor := int64(0)
 	if len(newest) > most {
 		floor, newest = newest[0].score, newest[1:]
 	}
+	if err := r.room(ctx, 3*addWork); err != nil {
+		return err
+	}
 	c := &r.parcel.commands
 	c.Add("SADD", r.epoch.AllSizes(), strconv.Itoa(int(size)))
 	c.Add("SET", r.epoch.SizeFloor(size), strconv.FormatInt(floor, 10))
 	if len(newest) == 0 { // of a part that is reloaded
-		c.Add("DEL", r.epoch.SizeNewest(size))
+		c.Add("UNLINK", r.epoch.SizeNewest(size))
 		return nil
 	}
-	r.parcel.members += len(newest)
-	r.whole(r.epoch.SizeNewest(size), newest, nil)
-	return nil
+	_, err = r.fill(ctx, r.epoch.SizeNewest(size), newest, nil)
+	return err
 }

@@ -16,22 +16,21 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// Limits of what a rebuild writes at once; a member of a sorted set takes Redis up to half a microsecond.
+// Limits of what a rebuild or a reload writes at once, so that Redis has readers wait for 5 ms at most on a machine
+// that is half as fast. The unit of work is a member that RESTORE inserts, which takes up to half a microsecond. One
+// that a command adds takes several times as long.
 const (
-	parcelBytes   = 1 << 20
-	parcelMembers = 20_000
-	parcels       = 6
+	parcelWork  = 5_000
+	addWork     = 4 // also of any other command
+	parcelBytes = 1 << 19
+	parcels     = 6
 )
 
-// parcel is what one MULTI of a rebuild writes.
+// parcel is what one MULTI of a rebuild or a reload writes.
 type parcel struct {
 	commands resp.Commands
 	rows     int // of the tables
-	members  int // of sorted sets
-}
-
-func (p *parcel) isFull() bool {
-	return len(p.commands.Wire) >= parcelBytes || p.members >= parcelMembers
+	work     int
 }
 
 // loader reads a snapshot over several connections and hands the read model over in parcels.
@@ -57,6 +56,7 @@ type reading struct {
 	*loader
 	tx     pgx.Tx
 	parcel *parcel
+	sized  []int16 // the sizes of the raffle that was read last
 }
 
 func newLoader(server wal.Server, snapshot string, e readmodel.Epoch) *loader {
@@ -163,22 +163,22 @@ func (l *loader) read(ctx context.Context, do job) (err error) {
 	return tx.Commit(ctx)
 }
 
-// room sees to a parcel that can be added to.
-func (r *reading) room(ctx context.Context) error {
-	if r.parcel != nil && r.parcel.isFull() {
+// room sees to a parcel to which so much work can be added, and counts it.
+func (r *reading) room(ctx context.Context, work int) error {
+	if r.parcel != nil && (r.parcel.work+work > parcelWork || len(r.parcel.commands.Wire) >= parcelBytes) {
 		if err := r.hand(ctx); err != nil {
 			return err
 		}
 	}
-	if r.parcel != nil {
-		return nil
+	if r.parcel == nil {
+		select {
+		case r.parcel = <-r.free:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
-	select {
-	case r.parcel = <-r.free:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	r.parcel.work += work
+	return nil
 }
 
 func (r *reading) hand(ctx context.Context) error {
@@ -198,7 +198,7 @@ func (r *reading) hand(ctx context.Context) error {
 // release gives a written parcel back.
 func (l *loader) release(p *parcel) {
 	p.commands.Reset()
-	p.rows, p.members = 0, 0
+	p.rows, p.work = 0, 0
 	l.free <- p
 }
 
@@ -207,11 +207,11 @@ func (r *reading) entries(ctx context.Context, t tables.Table) error {
 	p, b := newProjector(r.epoch), newBatch(r.epoch)
 	p.loading, b.plain = true, true
 	return tables.Copy(ctx, r.tx.Conn(), t, "", func(plan tables.Plan, row *wal.Row) error {
-		if err := r.room(ctx); err != nil {
-			return err
-		}
 		b.reset()
 		if err := p.change(b, plan, nil, row); err != nil {
+			return err
+		}
+		if err := r.room(ctx, addWork*(b.opens.N+b.others.N+b.lists.N)); err != nil {
 			return err
 		}
 		r.leaveOut(b.spoiled...)
