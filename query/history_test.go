@@ -67,6 +67,7 @@ func TestPositionsAfterAPromotion_R7_P10(t *testing.T) {
 	good := s.position(t)
 	s.setCheckpoint(t, func(c *readmodel.Checkpoint) { c.LSN = good.LSN })
 	s.standby.WaitReplay(t)
+	testenv.Eventually(t, patience, "Redis is believed", func() bool { return s.get(t, someBids, "Read-Path", "redis").status == http.StatusOK })
 	first := decode[bidPage](t, s.expect(t, http.StatusOK, "redis", someBids, "Read-Path", "redis"))
 	s.standby.Kill(t)
 	s.sqlBid(t) // only on the old primary

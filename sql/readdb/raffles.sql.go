@@ -10,38 +10,67 @@ import (
 	"time"
 )
 
-const raffle = `-- name: Raffle :one
-SELECT r.id, r.product_id, r.seller_id, r.starts_at, r.ends_at, r.closed_at, r.closing_price, p.id, p.name, p.model, p.color, p.category, p.image_url, p.release_price, p.release_date
-FROM raffles r JOIN products p ON p.id = r.product_id
+const raffleDetail = `-- name: RaffleDetail :many
+SELECT r.id, r.product_id, r.seller_id, r.starts_at, r.ends_at, r.closed_at, r.closing_price, p.id, p.name, p.model, p.color, p.category, p.image_url, p.release_price, p.release_date, coalesce(s.size, 0)::smallint AS size,
+       coalesce(s.count, 0)::bigint AS count, coalesce(s.highest, 0)::integer AS highest
+FROM raffles r JOIN products p ON p.id = r.product_id LEFT JOIN LATERAL (
+    SELECT c.size, c.count, h.price AS highest
+    FROM (SELECT b.size, count(*) AS count FROM bids b WHERE b.raffle_id = $1 GROUP BY b.size) c
+    CROSS JOIN LATERAL (
+        SELECT b.price FROM bids b WHERE b.raffle_id = $1 AND b.size = c.size ORDER BY (-b.price) LIMIT 1) h
+    ) s ON true
 WHERE r.id = $1
+ORDER BY s.size
 `
 
-type RaffleRow struct {
+type RaffleDetailRow struct {
 	Raffle  Raffle
 	Product Product
+	Size    int16
+	Count   int64
+	Highest int32
 }
 
-func (q *Queries) Raffle(ctx context.Context, id int64) (RaffleRow, error) {
-	row := q.db.QueryRow(ctx, raffle, id)
-	var i RaffleRow
-	err := row.Scan(
-		&i.Raffle.ID,
-		&i.Raffle.ProductID,
-		&i.Raffle.SellerID,
-		&i.Raffle.StartsAt,
-		&i.Raffle.EndsAt,
-		&i.Raffle.ClosedAt,
-		&i.Raffle.ClosingPrice,
-		&i.Product.ID,
-		&i.Product.Name,
-		&i.Product.Model,
-		&i.Product.Color,
-		&i.Product.Category,
-		&i.Product.ImageUrl,
-		&i.Product.ReleasePrice,
-		&i.Product.ReleaseDate,
-	)
-	return i, err
+// The raffle with its product once for each size that has bids, or once with the size 0. It is one statement, so
+// that all parts are of one snapshot. The count needs no column that is not in an index, so it is index-only where the
+// table is vacuumed; the highest price is one probe of bids_highest for each size.
+func (q *Queries) RaffleDetail(ctx context.Context, id int64) ([]RaffleDetailRow, error) {
+	rows, err := q.db.Query(ctx, raffleDetail, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []RaffleDetailRow
+	for rows.Next() {
+		var i RaffleDetailRow
+		if err := rows.Scan(
+			&i.Raffle.ID,
+			&i.Raffle.ProductID,
+			&i.Raffle.SellerID,
+			&i.Raffle.StartsAt,
+			&i.Raffle.EndsAt,
+			&i.Raffle.ClosedAt,
+			&i.Raffle.ClosingPrice,
+			&i.Product.ID,
+			&i.Product.Name,
+			&i.Product.Model,
+			&i.Product.Color,
+			&i.Product.Category,
+			&i.Product.ImageUrl,
+			&i.Product.ReleasePrice,
+			&i.Product.ReleaseDate,
+			&i.Size,
+			&i.Count,
+			&i.Highest,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const raffleExists = `-- name: RaffleExists :one
@@ -53,42 +82,6 @@ func (q *Queries) RaffleExists(ctx context.Context, id int64) (bool, error) {
 	var exists bool
 	err := row.Scan(&exists)
 	return exists, err
-}
-
-const raffleSizes = `-- name: RaffleSizes :many
-SELECT c.size, c.count, h.price AS highest
-FROM (SELECT b.size, count(*) AS count FROM bids b WHERE b.raffle_id = $1 GROUP BY b.size) c
-CROSS JOIN LATERAL (
-    SELECT b.price FROM bids b WHERE b.raffle_id = $1 AND b.size = c.size ORDER BY (-b.price) LIMIT 1) h
-ORDER BY c.size
-`
-
-type RaffleSizesRow struct {
-	Size    int16
-	Count   int64
-	Highest int32
-}
-
-// The count needs no column that is not in an index, so it is index-only where the table is vacuumed; the
-// highest price is one probe of bids_highest for each size.
-func (q *Queries) RaffleSizes(ctx context.Context, raffleID int64) ([]RaffleSizesRow, error) {
-	rows, err := q.db.Query(ctx, raffleSizes, raffleID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []RaffleSizesRow
-	for rows.Next() {
-		var i RaffleSizesRow
-		if err := rows.Scan(&i.Size, &i.Count, &i.Highest); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const rafflesLatestEnd = `-- name: RafflesLatestEnd :many

@@ -30,6 +30,8 @@ const (
 	countingWaiting = 16
 )
 
+const lastPlaces = 2
+
 // Want is what a request asks of the path: positions to be reached (its own, and that of the first page of its
 // list), and which path ("" for any).
 type Want struct {
@@ -64,12 +66,16 @@ type Chain struct {
 	undecided *gate
 	// counting is for details that SQL answers: each counts all bids of a raffle.
 	counting *gate
+	// last is for a Min-LSN that only the primary has reached. Nobody waits there: what one client can drive to the primary
+	// must not hurt the bids.
+	last *gate
 }
 
 // NewChain makes a chain.
 func NewChain(p Paths, primary *primary.Watch, patient Patience, log *slog.Logger, reg prometheus.Registerer) *Chain {
 	c := &Chain{primary: primary, patient: patient, log: log, metrics: newMetrics(reg),
-		undecided: newGate(undecidedPlaces, sqlQueue, sqlWaiting), counting: newGate(countingPlaces, sqlQueue, countingWaiting)}
+		undecided: newGate(undecidedPlaces, sqlQueue, sqlWaiting), counting: newGate(countingPlaces, sqlQueue, countingWaiting),
+		last: newGate(lastPlaces, 0, 0)}
 	for _, one := range []struct {
 		name   Path
 		reader Reader
@@ -87,6 +93,7 @@ func NewChain(p Paths, primary *primary.Watch, patient Patience, log *slog.Logge
 			waiter: &waiter{probe: one.reader.Probe, reached: primary.Reached, every: one.poll, limit: one.budget}}
 		if one.slots > 0 {
 			p.gate = newGate(one.slots, sqlQueue, sqlWaiting)
+			p.waiter.ended = func(err error) { c.done(context.Background(), p, false, err) }
 		}
 		if r, is := one.reader.(reporter); is {
 			p.reports = true

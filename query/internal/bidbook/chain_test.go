@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,9 +71,9 @@ func TestWaiter(t *testing.T) {
 		}
 	}}
 	first, second := make(chan error), make(chan error)
-	go func() { first <- w.await(t.Context(), lsn.Position{Timeline: 1, LSN: 10}) }()
+	go func() { first <- w.await(t.Context(), lsn.Position{Timeline: 1, LSN: 10}, time.Minute) }()
 	answers <- Position{At: lsn.Position{Timeline: 1, LSN: 9}}
-	go func() { second <- w.await(t.Context(), lsn.Position{Timeline: 1, LSN: 20}) }()
+	go func() { second <- w.await(t.Context(), lsn.Position{Timeline: 1, LSN: 20}, time.Minute) }()
 	answers <- Position{At: lsn.Position{Timeline: 1, LSN: 10}}
 	if err := <-first; err != nil {
 		t.Error(err)
@@ -81,7 +83,7 @@ func TestWaiter(t *testing.T) {
 	}
 	gone, leave := context.WithCancel(t.Context())
 	leave()
-	if err := w.await(gone, lsn.Position{Timeline: 1, LSN: 10}); !errors.Is(err, ErrBehind) {
+	if err := w.await(gone, lsn.Position{Timeline: 1, LSN: 10}, time.Minute); !errors.Is(err, ErrBehind) {
 		t.Errorf("after the end of the request: %v", err)
 	}
 }
@@ -140,7 +142,7 @@ func pathOf(name Path) *path {
 
 func chainOf(paths ...*path) *Chain {
 	return &Chain{paths: paths, primary: new(primary.Watch), metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler),
-		undecided: newGate(1, time.Minute, 1), counting: newGate(1, time.Minute, 1)}
+		undecided: newGate(1, time.Minute, 1), counting: newGate(1, time.Minute, 1), last: newGate(lastPlaces, 0, 0)}
 }
 
 // R8, W4: what is too much for Redis is not poured into SQL: only a place that is free now is used.
@@ -197,7 +199,7 @@ func TestWaitersAreBoundedW4(t *testing.T) {
 	for range mostWaiting {
 		w.waiting[&waiting{}] = struct{}{}
 	}
-	if err := w.await(t.Context(), lsn.Position{}); !errors.Is(err, ErrBusy) {
+	if err := w.await(t.Context(), lsn.Position{}, time.Minute); !errors.Is(err, ErrBusy) {
 		t.Errorf("W4: one more that waits for a position: %v", err)
 	}
 }
@@ -234,3 +236,108 @@ func TestR6ABreakerCountsPipelines(t *testing.T) {
 
 // noReport hides that a reader reports.
 type noReport struct{ Finder }
+
+// W7: a count that is too much on one path is not tried on the next one, counts have few places, and other reads are
+// not held up by them.
+func TestW7CountsHavePlacesOfTheirOwn(t *testing.T) {
+	redis := pathOf(PathRedis)
+	redis.gate = nil
+	c := chainOf(redis, pathOf(PathReplica), pathOf(PathStandby), pathOf(PathPrimary))
+	var asked []Path
+	look := func(ctx context.Context, r Reader, _ lsn.Position) (int, Position, error) {
+		asked = append(asked, r.(*named).name)
+		if r.(*named).name == PathRedis {
+			return 0, Position{}, ErrIncomplete
+		}
+		return 0, Position{}, errTooMuch
+	}
+	if _, _, err := run(t.Context(), c, Want{counts: true}, look); !errors.Is(err, ErrBusy) || len(asked) != 2 {
+		t.Errorf("W7: %v was asked: %v", asked, err)
+	}
+	if len(c.counting.slots) != 0 {
+		t.Error("W7: a place was not given back")
+	}
+	c.counting = newGate(1, 0, 0)
+	if err := c.counting.enter(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	good := func(_ context.Context, r Reader, _ lsn.Position) (Path, Position, error) {
+		if name := r.(*named).name; name != PathRedis {
+			return name, Position{}, nil
+		}
+		return "", Position{}, ErrIncomplete
+	}
+	if _, _, err := run(t.Context(), c, Want{counts: true}, good); !errors.Is(err, ErrBusy) {
+		t.Errorf("W7: one more count: %v", err)
+	}
+	if got, _, err := run(t.Context(), c, Want{}, good); got != PathReplica || err != nil {
+		t.Errorf("W7: a read beside the counts: %q, %v", got, err)
+	}
+}
+
+// R8: what Redis can't decide for one raffle leaves places for other reads.
+func TestR8UndecidedReadsHavePlacesOfTheirOwn(t *testing.T) {
+	redis := pathOf(PathRedis)
+	redis.gate = nil
+	c := chainOf(redis, pathOf(PathReplica), pathOf(PathStandby), pathOf(PathPrimary))
+	c.undecided = newGate(1, 0, 0)
+	if err := c.undecided.enter(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	for reason, want := range map[error]Path{errUndecided: "", ErrIncomplete: PathReplica} {
+		got, _, err := run(t.Context(), c, Want{}, func(_ context.Context, r Reader, _ lsn.Position) (Path, Position, error) {
+			if name := r.(*named).name; name != PathRedis {
+				return name, Position{}, nil
+			}
+			return "", Position{}, reason
+		})
+		if got != want || (err != nil) != (want == "") {
+			t.Errorf("R8: %v: %q, %v", reason, got, err)
+		}
+	}
+}
+
+// R8: no SQL path reads anything for a position that it has not reached; one poller asks for all; the primary has few
+// places, and nobody waits for one.
+func TestR8AnUnreachablePositionReadsNothing(t *testing.T) {
+	at := Position{At: lsn.Position{Timeline: 1, LSN: 10}}
+	var probes atomic.Int32
+	var paths []*path
+	for _, name := range []Path{PathReplica, PathStandby, PathPrimary} {
+		p := pathOf(name)
+		p.waiter = &waiter{reached: new(primary.Watch).Reached, every: 10 * time.Millisecond, limit: time.Minute,
+			probe: func(context.Context) (Position, error) { probes.Add(1); return at, nil }}
+		paths = append(paths, p)
+	}
+	c := chainOf(paths...)
+	look := func(_ context.Context, r Reader, min lsn.Position) (Path, Position, error) {
+		if min.LSN > at.At.LSN {
+			t.Errorf("R8: %s reads data for a position that it has not reached", r.(*named).name)
+		}
+		return r.(*named).name, at, nil
+	}
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			for _, p := range paths {
+				if _, _, err := try(t.Context(), c, step{path: p}, Want{Min: lsn.Position{Timeline: 1, LSN: 11}}, look); !errors.Is(err, ErrBehind) {
+					t.Errorf("R8: an unreachable position: %v", err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := probes.Load(); n > 75 {
+		t.Errorf("R8: %d statements for 150 reads", n)
+	}
+	reachable := Want{Min: at.At}
+	if got, _, err := try(t.Context(), c, step{path: paths[2]}, reachable, look); got != PathPrimary || err != nil {
+		t.Errorf("R2: a position that is reached, without patience: %q, %v", got, err)
+	}
+	for n := range lastPlaces + 1 {
+		o := course{chain: c, want: reachable}
+		if err := o.enter(t.Context(), step{path: paths[2]}); errors.Is(err, ErrBusy) != (n == lastPlaces) {
+			t.Errorf("R8: read %d of the primary: %v", n+1, err)
+		}
+	}
+}

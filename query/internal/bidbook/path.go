@@ -45,13 +45,14 @@ func try[T any](ctx context.Context, c *Chain, s step, w Want, look lookup[T]) (
 			defer func() { c.done(ctx, p, trial, err) }()
 		}
 	}
+	if at, err := c.reach(ctx, p, w.Min); err != nil {
+		return data, at, err
+	}
 	data, at, used, err := within(ctx, s, w.Min, p.budget, evenOpen, look)
 	if w.Min == (lsn.Position{}) || !errors.Is(err, ErrBehind) {
 		return data, at, err
 	}
-	waiting, cancel := context.WithTimeout(ctx, c.patient.MinLSN)
-	defer cancel()
-	if err := p.waiter.await(waiting, w.Min); err != nil {
+	if err := p.waiter.await(ctx, w.Min, c.patient.MinLSN); err != nil {
 		return data, at, err
 	}
 	data, at, _, err = within(ctx, s, w.Min, p.budget-used, evenOpen, look)
@@ -59,6 +60,28 @@ func try[T any](ctx context.Context, c *Chain, s step, w Want, look lookup[T]) (
 		err = fmt.Errorf("%w: %w", errShort, err)
 	}
 	return data, at, err
+}
+
+// reach waits until a SQL path has reached a position, before anything is read there for it. One poller asks for all that
+// wait, so a position that is never reached costs one cheap statement now and then. Redis needs no such thing: its
+// position comes with the data, and a heavy lookup is preceded by a light one. The primary says itself whether the position
+// is beyond it.
+func (c *Chain) reach(ctx context.Context, p *path, min lsn.Position) (at Position, err error) {
+	if p.gate == nil || min == (lsn.Position{}) || p.waiter.hasShown(min) {
+		return at, nil
+	}
+	err = p.waiter.await(ctx, min, c.patient.MinLSN)
+	if r, is := p.reader.(reacher); is && p.name == PathPrimary && errors.Is(err, ErrBehind) {
+		ctx, cancel := context.WithTimeout(ctx, p.budget)
+		defer cancel()
+		at, err = r.Reach(ctx, min)
+	}
+	return at, err
+}
+
+// reacher is a reader that can ask for its position alone.
+type reacher interface {
+	Reach(ctx context.Context, min lsn.Position) (Position, error)
 }
 
 // errShort: the second try had too little of the budget left to say anything about the path.
@@ -103,7 +126,7 @@ func verdict(ctx context.Context, err error) outcome {
 	switch {
 	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrBehind), errors.Is(err, ErrBeyond), errors.Is(err, ErrIncomplete):
 		return worked
-	case ctx.Err() != nil, errors.Is(err, ErrBusy), errors.Is(err, ErrSpared), errors.Is(err, errTooMuch), errors.Is(err, errShort):
+	case ctx.Err() != nil, errors.Is(err, ErrBusy), errors.Is(err, ErrSpared), errors.Is(err, errShort), errors.Is(err, errShared):
 		return unknown
 	}
 	return failed
@@ -121,8 +144,11 @@ func (c *Chain) done(ctx context.Context, p *path, trial bool, err error) {
 	p.mu.Lock()
 	before := p.breaker.open()
 	outcome := verdict(ctx, err)
-	if trial && p.reports && !before {
+	switch {
+	case trial && p.reports && !before:
 		outcome = unknown
+	case trial && errors.Is(err, errShared):
+		outcome = failed
 	}
 	p.breaker.done(time.Now(), outcome, trial)
 	open := p.breaker.open()

@@ -68,7 +68,7 @@ func NewPool(url string, size int32, budget time.Duration, options ...func(*pgxp
 }
 
 // errTooMuch: counting a raffle's bids took the server too long. Its other reads don't.
-var errTooMuch = errors.New("too many bids to count")
+var errTooMuch = fmt.Errorf("%w: too many bids to count", ErrBusy)
 
 // errOtherNode: pgpool changed the node between two statements, so the position is not the data's.
 var errOtherNode = errors.New("the node changed within a read")
@@ -209,3 +209,6 @@ func (p *Postgres) position(node readdb.NodePositionRow) (Position, error) {
 
 // Probe asks for the position alone.
 func (p *Postgres) Probe(ctx context.Context) (Position, error) { return p.read(ctx, lsn.Position{}) }
+
+// Reach asks for the position alone, and fails with ErrBehind or ErrBeyond if that is before min.
+func (p *Postgres) Reach(ctx context.Context, min lsn.Position) (Position, error) { return p.read(ctx, min) }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
@@ -66,32 +65,27 @@ func raffle(r readdb.Raffle) readmodel.Raffle {
 
 // Raffle reads the raffle with its product and counts its bids.
 func (p *Postgres) Raffle(ctx context.Context, id int64, min lsn.Position) (RaffleDetail, Position, error) {
-	var d RaffleDetail
-	found := true
-	at, err := p.read(ctx, min, func(db *readdb.Queries) error {
-		row, err := db.Raffle(ctx, id)
-		if errors.Is(err, pgx.ErrNoRows) {
-			found = false
-			return nil
-		}
-		d.Raffle, d.Product = raffle(row.Raffle), product(row.Product)
-		return err
-	}, func(db *readdb.Queries) error {
-		rows, err := db.RaffleSizes(ctx, id)
-		d.Sizes = make([]SizeSummary, len(rows))
-		for i, r := range rows {
-			d.Sizes[i] = SizeSummary(r)
-		}
+	var rows []readdb.RaffleDetailRow
+	at, err := p.read(ctx, min, func(db *readdb.Queries) (err error) {
+		rows, err = db.RaffleDetail(ctx, id)
 		return err
 	})
 	var refused *pgconn.PgError
 	switch {
 	case errors.As(err, &refused) && refused.Code == "57014": // query_canceled
-		err = fmt.Errorf("%w: %w", errTooMuch, err)
-	case err == nil && !found:
-		err = ErrNotFound
+		return RaffleDetail{}, at, fmt.Errorf("%w: %w", errTooMuch, err)
+	case err != nil:
+		return RaffleDetail{}, at, err
+	case len(rows) == 0:
+		return RaffleDetail{}, at, ErrNotFound
 	}
-	return d, at, err
+	d := RaffleDetail{Raffle: raffle(rows[0].Raffle), Product: product(rows[0].Product)}
+	for _, r := range rows {
+		if r.Size > 0 {
+			d.Sizes = append(d.Sizes, SizeSummary{Size: r.Size, Count: r.Count, Highest: r.Highest})
+		}
+	}
+	return d, at, nil
 }
 
 func product(p readdb.Product) readmodel.Product {

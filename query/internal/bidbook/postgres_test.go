@@ -44,3 +44,55 @@ func TestR6TooManyBidsToCountAreNotAFailureOfThePath(t *testing.T) {
 		t.Errorf("a cheap read: %v", err)
 	}
 }
+
+// R5: the parts of a detail are of one snapshot.
+func TestR5ADetailIsOfOneSnapshot(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	pool, err := NewPool(db.URL("query"), 2, SQLBudget)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	conn, err := pgx.Connect(t.Context(), db.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	for _, sql := range []string{
+		`INSERT INTO users (id, login, password_hash) OVERRIDING SYSTEM VALUE VALUES (1, 'one', 'x')`,
+		`INSERT INTO products (id, name, model, color, category, image_url, release_price, release_date) OVERRIDING SYSTEM VALUE
+			SELECT n, 'p', 'm', 'c', 'k', '', 1, '2020-01-01' FROM generate_series(1, 2) n`,
+		`INSERT INTO raffles (id, product_id, seller_id, starts_at, ends_at) OVERRIDING SYSTEM VALUE VALUES (1, 1, 1, now(), now() + interval '1 day')`,
+	} {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop, stopped := context.WithCancel(t.Context())
+	flipped := make(chan error, 1)
+	go func() {
+		var err error
+		for stop.Err() == nil && err == nil {
+			_, err = conn.Exec(context.Background(), `BEGIN; UPDATE raffles SET product_id = 2;
+				INSERT INTO bids (raffle_id, user_id, size, price, created_at) VALUES (1, 1, 270, 1, now()); COMMIT;
+				BEGIN; UPDATE raffles SET product_id = 1; DELETE FROM bids; COMMIT`)
+		}
+		flipped <- err
+	}()
+	reader := NewPostgres(pool, PathPrimary, new(primary.Watch))
+	seen := map[int]int{}
+	for range 1000 {
+		d, _, err := reader.Raffle(t.Context(), 1, lsn.Position{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if int(d.Product.ID) != 1+len(d.Sizes) {
+			t.Errorf("R5: product %d with %d sizes", d.Product.ID, len(d.Sizes))
+		}
+		seen[len(d.Sizes)]++
+	}
+	stopped()
+	if err := <-flipped; err != nil || len(seen) != 2 {
+		t.Errorf("seen %v, %v", seen, err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
@@ -98,22 +99,28 @@ func (o *course) takes(s step) bool {
 
 // enter takes the places that a read needs on SQL paths besides that of the path itself.
 func (o *course) enter(ctx context.Context, s step) error {
-	if s.path.gate == nil || len(o.places) > 0 || s.idle {
+	if s.path.gate == nil || s.idle || o.want.Force != "" && !o.want.counts {
 		return nil
 	}
-	var need *gate
+	var needs []*gate
 	switch {
 	case o.want.counts:
-		need = o.chain.counting
-	case o.scarce && o.want.Force == "":
-		need = o.chain.undecided
-	default:
-		return nil
+		needs = append(needs, o.chain.counting)
+	case o.scarce:
+		needs = append(needs, o.chain.undecided)
 	}
-	if err := need.enter(ctx, !o.busy); err != nil {
-		return err
+	if s.path.name == PathPrimary && o.want.Min != (lsn.Position{}) {
+		needs = append(needs, o.chain.last)
 	}
-	o.places = append(o.places, need)
+	for _, g := range needs {
+		if slices.Contains(o.places, g) {
+			continue
+		}
+		if err := g.enter(ctx, !o.busy); err != nil {
+			return err
+		}
+		o.places = append(o.places, g)
+	}
 	return nil
 }
 

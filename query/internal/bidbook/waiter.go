@@ -2,6 +2,8 @@ package bidbook
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -13,57 +15,95 @@ import (
 type waiter struct {
 	probe   func(context.Context) (Position, error)
 	reached func(at, min lsn.Position) bool
+	ended   func(error)   // is told how each probe ended; it may be nil
 	every   time.Duration // between two probes
 	limit   time.Duration // of one probe
 
 	mu      sync.Mutex
+	shown   lsn.Position // by the last probe
 	waiting map[*waiting]struct{}
 	polling bool
 }
 
 type waiting struct {
-	min  lsn.Position
-	done chan error
+	min    lsn.Position
+	done   chan error
+	probed bool // since it waits
+	late   bool // the next probe is the last that it waits for
 }
+
+// errShared is the failure of a probe that many may have waited for: ended has been told.
+var errShared = errors.New("probe")
 
 // mostWaiting is how many wait for a position of one path. Each probe walks through all.
 const mostWaiting = 1000
 
-// await returns nil once a probe that began after the call has reached min, the probe's error, ErrBusy if too many wait
-// already, or ErrBehind when ctx ends.
-func (w *waiter) await(ctx context.Context, min lsn.Position) error {
-	me := &waiting{min: min, done: make(chan error, 1)}
+// hasShown says whether the last probe has reached min.
+func (w *waiter) hasShown(min lsn.Position) bool {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.reached(w.shown, min)
+}
+
+// await returns nil once a probe that began after the call has reached min, the probe's error, ErrBusy if too many wait
+// already, or ErrBehind when patience is over, but not before one probe has ended.
+func (w *waiter) await(ctx context.Context, min lsn.Position, patience time.Duration) error {
+	me := &waiting{min: min, done: make(chan error, 1)}
+	if err := w.join(ctx, me); err != nil {
+		return err
+	}
+	over := time.NewTimer(patience)
+	defer over.Stop()
+	select {
+	case err := <-me.done:
+		return err
+	case <-over.C:
+		if w.isLate(me) {
+			return <-me.done // of the probe under way, which has a limit
+		}
+	case <-ctx.Done():
+		w.mu.Lock()
+		delete(w.waiting, me)
+		w.mu.Unlock()
+	}
+	return ErrBehind
+}
+
+func (w *waiter) join(ctx context.Context, me *waiting) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.waiting) >= mostWaiting {
+		return ErrBusy
+	}
 	if w.waiting == nil {
 		w.waiting = map[*waiting]struct{}{}
-	}
-	if len(w.waiting) >= mostWaiting {
-		w.mu.Unlock()
-		return ErrBusy
 	}
 	w.waiting[me] = struct{}{}
 	if !w.polling {
 		w.polling = true
 		go w.poll(context.WithoutCancel(ctx)) // serves the others, too, when this one has left
 	}
-	w.mu.Unlock()
-	select {
-	case err := <-me.done:
-		return err
-	case <-ctx.Done():
-		w.mu.Lock()
+	return nil
+}
+
+// isLate says whether one that has waited for long enough still waits for the probe under way.
+func (w *waiter) isLate(me *waiting) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, still := w.waiting[me]; still && me.probed {
 		delete(w.waiting, me)
-		w.mu.Unlock()
-		return ErrBehind
+		return false
 	}
+	me.late = true
+	return true
 }
 
 func (w *waiter) poll(ctx context.Context) {
 	tick := time.NewTicker(w.every)
 	defer tick.Stop()
 	for w.someoneWaits() {
-		<-tick.C
 		w.once(ctx)
+		<-tick.C
 	}
 }
 
@@ -84,11 +124,28 @@ func (w *waiter) once(ctx context.Context) {
 	}
 	w.mu.Unlock()
 	at, err := w.probe(ctx)
+	if w.ended != nil {
+		w.ended(err)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errShared, err)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.shown = at.At
 	for _, one := range asked {
-		if _, still := w.waiting[one]; still && (err != nil || w.reached(at.At, one.min)) {
-			delete(w.waiting, one)
+		one.probed = true
+		if _, still := w.waiting[one]; !still {
+			continue
+		}
+		behind := err == nil && !w.reached(at.At, one.min)
+		if behind && !one.late {
+			continue
+		}
+		delete(w.waiting, one)
+		if behind {
+			one.done <- ErrBehind
+		} else {
 			one.done <- err
 		}
 	}

@@ -8,19 +8,20 @@ WHERE (ends_at, id) < (@before_ends_at::timestamptz, @before_id::bigint)
 ORDER BY ends_at DESC, id DESC
 LIMIT @row_limit::integer;
 
--- name: Raffle :one
-SELECT sqlc.embed(r), sqlc.embed(p)
-FROM raffles r JOIN products p ON p.id = r.product_id
-WHERE r.id = @id;
-
--- name: RaffleSizes :many
--- The count needs no column that is not in an index, so it is index-only where the table is vacuumed; the
--- highest price is one probe of bids_highest for each size.
-SELECT c.size, c.count, h.price AS highest
-FROM (SELECT b.size, count(*) AS count FROM bids b WHERE b.raffle_id = @raffle_id GROUP BY b.size) c
-CROSS JOIN LATERAL (
-    SELECT b.price FROM bids b WHERE b.raffle_id = @raffle_id AND b.size = c.size ORDER BY (-b.price) LIMIT 1) h
-ORDER BY c.size;
+-- name: RaffleDetail :many
+-- The raffle with its product once for each size that has bids, or once with the size 0. It is one statement, so
+-- that all parts are of one snapshot. The count needs no column that is not in an index, so it is index-only where the
+-- table is vacuumed; the highest price is one probe of bids_highest for each size.
+SELECT sqlc.embed(r), sqlc.embed(p), coalesce(s.size, 0)::smallint AS size,
+       coalesce(s.count, 0)::bigint AS count, coalesce(s.highest, 0)::integer AS highest
+FROM raffles r JOIN products p ON p.id = r.product_id LEFT JOIN LATERAL (
+    SELECT c.size, c.count, h.price AS highest
+    FROM (SELECT b.size, count(*) AS count FROM bids b WHERE b.raffle_id = @id GROUP BY b.size) c
+    CROSS JOIN LATERAL (
+        SELECT b.price FROM bids b WHERE b.raffle_id = @id AND b.size = c.size ORDER BY (-b.price) LIMIT 1) h
+    ) s ON true
+WHERE r.id = @id
+ORDER BY s.size;
 
 -- name: RaffleExists :one
 SELECT EXISTS (SELECT 1 FROM raffles WHERE id = @id);
