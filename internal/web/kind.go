@@ -33,6 +33,7 @@ var (
 	BodyTooLarge     = Kind{"/problems/body-too-large", "Body too large", http.StatusRequestEntityTooLarge}
 	NotJSON          = Kind{"/problems/not-json", "Body not application/json", http.StatusUnsupportedMediaType}
 	BadValue         = Kind{"/problems/bad-value", "Value missing or out of range", http.StatusUnprocessableEntity}
+	TooManySizes     = Kind{"/problems/too-many-sizes", "No room for another size", http.StatusUnprocessableEntity}
 	KeyReused        = Kind{"/problems/key-reused", "Idempotency key used for another bid", http.StatusUnprocessableEntity}
 	TooManyRequests  = Kind{"/problems/too-many-requests", "Too many requests", http.StatusTooManyRequests}
 	Internal         = Kind{"/problems/internal", "Fault of the service", http.StatusInternalServerError}
@@ -46,6 +47,6 @@ var (
 var Kinds = []Kind{
 	BadBody, BadRequest, NoToken, BadToken, WrongCredentials, AdminsOnly,
 	NotYours, NoPath, UnknownRaffle, UnknownBid, MethodNotAllowed, LoginTaken,
-	RaffleNotOpen, PositionLost, BodyTooLarge, NotJSON, BadValue, KeyReused,
+	RaffleNotOpen, PositionLost, BodyTooLarge, NotJSON, BadValue, TooManySizes, KeyReused,
 	TooManyRequests, Internal, Busy, RaffleLocked, Unavailable, OutcomeUnknown,
 }

@@ -32,6 +32,7 @@ var table = []struct {
 	{err: bid.ErrUnknownBid, kind: web.UnknownBid, detail: "there is no such bid"},
 	{err: bid.ErrNotYours, kind: web.NotYours, detail: "this is another user's bid"},
 	{err: bid.ErrNotOpen, kind: web.RaffleNotOpen, detail: "the raffle is not open"},
+	{err: bid.ErrTooManySizes, kind: web.TooManySizes, detail: "the raffle has bids of as many sizes as it may have; bid on one of those"},
 	{err: bid.ErrKeyReused, kind: web.KeyReused, detail: "this Idempotency-Key was used for another bid"},
 	{err: raffle.ErrUnknownOutcome, kind: web.OutcomeUnknown, detail: "it is not known whether the raffle was opened; look before you ask again"},
 	{err: primary.ErrUnknownOutcome, kind: web.OutcomeUnknown,

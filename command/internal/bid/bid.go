@@ -53,6 +53,8 @@ var (
 	ErrKeyReused     = errors.New("idempotency key used for other values")
 	ErrUnknownBid    = errors.New("unknown bid")
 	ErrNotYours      = errors.New("bid of another user")
+	// ErrTooManySizes: the raffle has bids of MaxSizes other sizes.
+	ErrTooManySizes = errors.New("too many sizes in the raffle")
 	// ErrLocked: somebody changes the raffle's state; nothing happened, and trying again may help.
 	ErrLocked = errors.New("raffle locked")
 	// ErrUnavailable: nothing happened, and trying again may help.

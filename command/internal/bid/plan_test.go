@@ -44,3 +44,25 @@ func TestPlansOfEmptyTablesProbe(t *testing.T) {
 		execute(t, conn, "DEALLOCATE p")
 	}
 }
+
+// What looks for the sizes of a raffle goes from one to the next through an index.
+func TestSizesAreProbed(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	fixture.Fill(t, db)
+	conn := super(t, db)
+	execute(t, conn, "SET enable_seqscan = off")
+	execute(t, conn, "SET plan_cache_mode = force_generic_plan")
+	execute(t, conn, "PREPARE p AS "+writedb.LimitSizes)
+	rows, err := conn.Query(t.Context(), "EXPLAIN (COSTS off) EXECUTE p (64, '{1}', '{1}', '{1}')", pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := strings.Join(lines, "\n")
+	if strings.Contains(plan, "Seq Scan on bids") || strings.Count(plan, " on bids") != strings.Count(plan, "Index Cond: ") || strings.Contains(plan, "Sort Key: b") {
+		t.Errorf("not all sizes are probed:\n%s", plan)
+	}
+}

@@ -27,6 +27,7 @@ const (
 type Store struct {
 	places   *primary.Conns
 	cancels  *primary.Conns
+	sizes    sizes
 	outcomes *prometheus.CounterVec
 }
 
@@ -61,11 +62,13 @@ func (s *Store) Place(ctx context.Context, bids []Bid) ([]Result, error) {
 func (s *Store) place(ctx context.Context, bids []Bid) ([]Result, error) {
 	args := arguments(bids)
 	var rows []writedb.PlaceBidsRow
-	steps := []primary.Step{
-		{SQL: writedb.ShareRaffles, Args: []any{distinct(args.RaffleIds)}},
-		{SQL: writedb.PlaceBids, Read: primary.RowsInto(&rows, pgx.RowToStructByPos[writedb.PlaceBidsRow]),
-			Args: []any{args.RaffleIds, args.UserIds, args.Sizes, args.Prices, args.Quantities, args.Keys, args.Hashes, args.Firsts, args.Turns}},
+	places, raffles, unseen := s.sizes.unseen(bids)
+	steps := []primary.Step{{SQL: writedb.ShareRaffles, Args: []any{raffles, unseen, distinct(args.RaffleIds)}}}
+	if len(unseen) > 0 {
+		steps = append(steps, primary.Step{SQL: writedb.LimitSizes, Args: []any{MaxSizes, places, raffles, unseen}})
 	}
+	steps = append(steps, primary.Step{SQL: writedb.PlaceBids, Read: primary.RowsInto(&rows, pgx.RowToStructByPos[writedb.PlaceBidsRow]),
+		Args: []any{args.RaffleIds, args.UserIds, args.Sizes, args.Prices, args.Quantities, args.Keys, args.Hashes, args.Firsts, args.Turns}})
 	if keyed(bids) {
 		steps = append(steps, primary.Step{SQL: writedb.RefuseCancelled, Args: []any{args.RaffleIds, args.UserIds, args.Keys}})
 	}
@@ -75,6 +78,11 @@ func (s *Store) place(ctx context.Context, bids []Bid) ([]Result, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	for i, row := range rows {
+		if row.Placed {
+			s.sizes.note(bids[i].RaffleID, bids[i].Size)
+		}
 	}
 	results, again := outcome(bids, rows, lsn)
 	s.recall(ctx, bids, results, again)
@@ -154,6 +162,8 @@ func outcome(bids []Bid, rows []writedb.PlaceBidsRow, lsn string) (results []Res
 			results[i].Err = ErrUnknownUser
 		case !row.RaffleOpen:
 			results[i].Err = ErrNotOpen
+		case row.Oversized:
+			results[i].Err = ErrTooManySizes
 		default:
 			// The key is taken. If nothing is found under it, it was pruned this very moment.
 			results[i].Err = ErrUnavailable
@@ -218,7 +228,7 @@ func (s *Store) Cancel(ctx context.Context, raffleID, id, userID int64) (lsn str
 	var refused []string
 	var moved []int64
 	lsn, err = s.cancels.Transact(ctx,
-		primary.Step{SQL: writedb.ShareRaffles, Args: []any{[]int64{raffleID}}, Read: primary.RowsInto(&refused, pgx.RowTo[string])},
+		primary.Step{SQL: writedb.ShareRaffles, Args: []any{[]int64{}, []int16{}, []int64{raffleID}}, Read: primary.RowsInto(&refused, pgx.RowTo[string])},
 		primary.Step{SQL: writedb.CancelBid, Args: []any{raffleID, id, userID}, Read: primary.RowsInto(&moved, pgx.RowTo[int64])})
 	switch {
 	case err != nil:
@@ -226,6 +236,7 @@ func (s *Store) Cancel(ctx context.Context, raffleID, id, userID int64) (lsn str
 	case len(refused) != 1 || refused[0] != "{}":
 		return "", ErrLocked
 	case len(moved) > 0:
+		s.sizes.forget(raffleID)
 		s.outcomes.WithLabelValues("cancelled").Inc()
 		return lsn, nil
 	}
@@ -275,7 +286,7 @@ var reasons = []struct {
 	err   error
 	label string
 }{
-	{ErrUnknownRaffle, "unknown_raffle"}, {ErrNotOpen, "not_open"}, {ErrUnknownUser, "unknown_user"},
+	{ErrTooManySizes, "too_many_sizes"}, {ErrUnknownRaffle, "unknown_raffle"}, {ErrNotOpen, "not_open"}, {ErrUnknownUser, "unknown_user"},
 	{ErrKeyReused, "key_reused"}, {ErrUnknownBid, "unknown_bid"}, {ErrNotYours, "not_yours"},
 	{ErrUnknownOutcome, "unknown_outcome"}, {ErrUnavailable, "unavailable"},
 }

@@ -313,6 +313,7 @@ func TestR8AnUnreachablePositionReadsNothing(t *testing.T) {
 	look := func(_ context.Context, r Reader, min lsn.Position) (Path, Position, error) {
 		if min.LSN > at.At.LSN {
 			t.Errorf("R8: %s reads data for a position that it has not reached", r.(*named).name)
+			return "", at, ErrBehind
 		}
 		return r.(*named).name, at, nil
 	}

@@ -211,4 +211,6 @@ func (p *Postgres) position(node readdb.NodePositionRow) (Position, error) {
 func (p *Postgres) Probe(ctx context.Context) (Position, error) { return p.read(ctx, lsn.Position{}) }
 
 // Reach asks for the position alone, and fails with ErrBehind or ErrBeyond if that is before min.
-func (p *Postgres) Reach(ctx context.Context, min lsn.Position) (Position, error) { return p.read(ctx, min) }
+func (p *Postgres) Reach(ctx context.Context, min lsn.Position) (Position, error) {
+	return p.read(ctx, min)
+}

@@ -2,11 +2,42 @@
 -- Takes the locks of raffles shared and returns those raffles whose state somebody changes or waits to
 -- change; the next statements of the transaction leave them alone. This is a statement of its own, so that
 -- the snapshot of the next one shows what a close before it has done. It never waits.
+-- growing and sizes: raffles and sizes that they may not have. Of a raffle that does not have one it takes another lock
+-- alone, so that one transaction after the other adds sizes; see LimitSizes.
 SELECT set_config('pyramid.refused', coalesce(array_agg(t.id) FILTER (WHERE NOT t.granted), '{}')::text, true)::text AS refused
-FROM (SELECT r.id, pg_try_advisory_xact_lock_shared(raffle_lock(r.id)) AS granted FROM unnest(@raffle_ids::bigint[]) AS r (id) OFFSET 0) t;
+FROM (SELECT r.id, pg_try_advisory_xact_lock_shared(raffle_lock(r.id))
+             AND (r.id NOT IN (SELECT g.id FROM (SELECT unnest(@growing::bigint[]) AS id, unnest(@sizes::smallint[]) AS size) g
+                               WHERE (SELECT b.id FROM bids b WHERE b.raffle_id = g.id AND b.size = g.size LIMIT 1) IS NULL)
+                  OR pg_try_advisory_xact_lock(hashint8extended(r.id, 2))) AS granted
+      FROM unnest(@raffle_ids::bigint[]) AS r (id) OFFSET 0) t;
+
+-- name: LimitSizes :exec
+-- Notes the places of the bids that would give their raffle more than @most sizes; PlaceBids leaves them out. ords are
+-- the places of bids whose sizes their raffles may not have. Follows ShareRaffles with these raffles as growing, in a
+-- statement of its own: no other transaction adds sizes that its snapshot lacks.
+WITH RECURSIVE input AS (
+    SELECT unnest(@ords::integer[]) AS ord, unnest(@raffle_ids::bigint[]) AS raffle_id, unnest(@sizes::smallint[]) AS size
+), fresh AS (
+    SELECT i.raffle_id, i.size, row_number() OVER (PARTITION BY i.raffle_id ORDER BY min(i.ord)) AS nth
+    FROM input i
+    WHERE (SELECT b.id FROM bids b WHERE b.raffle_id = i.raffle_id AND b.size = i.size LIMIT 1) IS NULL
+    GROUP BY i.raffle_id, i.size
+), step AS (
+    -- From size to size through an index, so it reads one bid per size, however many there are.
+    SELECT r.raffle_id, (SELECT b.size FROM bids b WHERE b.raffle_id = r.raffle_id ORDER BY b.size LIMIT 1) AS size, 1 AS n
+    FROM (SELECT DISTINCT f.raffle_id FROM fresh f) r
+    UNION ALL
+    SELECT t.raffle_id, (SELECT b.size FROM bids b WHERE b.raffle_id = t.raffle_id AND b.size > t.size ORDER BY b.size LIMIT 1), t.n + 1
+    FROM step t WHERE t.size IS NOT NULL AND t.n < @most::integer
+), counted AS (
+    SELECT t.raffle_id, count(t.size) AS n FROM step t GROUP BY t.raffle_id
+)
+SELECT set_config('pyramid.oversized', coalesce(array_agg(i.ord), '{}')::text, true)
+FROM input i JOIN fresh f ON f.raffle_id = i.raffle_id AND f.size = i.size JOIN counted c ON c.raffle_id = f.raffle_id
+WHERE c.n + f.nth > @most::integer;
 
 -- name: PlaceBids :many
--- Places many bids in one statement, after ShareRaffles; a bid that may not be placed never hinders its
+-- Places many bids in one statement, after ShareRaffles and LimitSizes; a bid that may not be placed never hinders its
 -- neighbours. ids and created_at follow the order of the input. Rows are inserted in the order of turns,
 -- which is that of the keys: batches that insert the same keys wait for each other, but not in a circle.
 -- Returns one row per input in its order. An empty key means none; firsts is false for a bid whose key
@@ -22,6 +53,9 @@ WITH input AS MATERIALIZED (
            unnest(@turns::integer[]) AS turn, generate_subscripts(@raffle_ids::bigint[], 1) AS ord
 ), refused AS MATERIALIZED (
     SELECT unnest(current_setting('pyramid.refused')::bigint[]) AS raffle_id
+), oversized AS MATERIALIZED (
+    -- Empty outside of the transaction in which it was set.
+    SELECT unnest(nullif(current_setting('pyramid.oversized', true), '')::integer[]) AS ord
 ), raffle AS MATERIALIZED (
     SELECT r.id, r.starts_at, r.ends_at, r.closed_at FROM raffles r
     WHERE r.id = ANY (@raffle_ids::bigint[]) AND r.id NOT IN (SELECT raffle_id FROM refused)
@@ -40,7 +74,7 @@ WITH input AS MATERIALIZED (
     SELECT s.raffle_id, s.id, s.user_id, s.size, s.price, s.quantity, s.created_at,
            nullif(s.key, ''), CASE WHEN s.key <> '' THEN s.hash END
     FROM stamped s
-    WHERE s.first AND s.user_known AND s.closed_at IS NULL AND s.created_at >= s.starts_at AND s.created_at < s.ends_at
+    WHERE s.first AND s.ord NOT IN (SELECT o.ord FROM oversized o) AND s.user_known AND s.closed_at IS NULL AND s.created_at >= s.starts_at AND s.created_at < s.ends_at
       -- With LIMIT they stay probes of an index: the plan of a join, made while a table is nearly empty, would
       -- go through the whole index for each bid later.
       AND (SELECT b.id FROM bids b WHERE b.raffle_id = s.raffle_id AND b.user_id = s.user_id AND b.idempotency_key = s.key LIMIT 1) IS NULL
@@ -52,10 +86,12 @@ SELECT (f.raffle_id IS NOT NULL)::boolean AS raffle_refused,
        (s.ord IS NOT NULL)::boolean AS raffle_known,
        coalesce(s.user_known, false)::boolean AS user_known,
        coalesce(s.closed_at IS NULL AND s.created_at >= s.starts_at AND s.created_at < s.ends_at, false)::boolean AS raffle_open,
+       (o.ord IS NOT NULL)::boolean AS oversized,
        (p.id IS NOT NULL)::boolean AS placed,
        coalesce(s.id, 0)::bigint AS id,
        coalesce(s.created_at, 'epoch')::timestamptz AS created_at
 FROM input i LEFT JOIN stamped s ON s.ord = i.ord LEFT JOIN placed p ON p.id = s.id LEFT JOIN refused f ON f.raffle_id = i.raffle_id
+     LEFT JOIN oversized o ON o.ord = i.ord
 ORDER BY i.ord;
 
 -- name: RefuseCancelled :exec

@@ -1,0 +1,60 @@
+package bid
+
+import (
+	"slices"
+	"sync"
+)
+
+// MaxSizes is how many sizes a raffle has bids of, at most: each of them is work for whoever reads the raffle. Sizes of
+// which all bids were cancelled don't count. An instance of the service that has not seen the cancellations may let
+// those in again, so with several instances there may be as many from each.
+const MaxSizes = 64
+
+// sizes remembers sizes that raffles have, so that few bids need to be counted. The zero value knows none.
+type sizes struct {
+	mu      sync.RWMutex
+	raffles map[int64][]int16
+}
+
+// mostRaffles bounds what is remembered, some 10 MB.
+const mostRaffles = 50_000
+
+func (s *sizes) has(raffleID int64, size int16) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Contains(s.raffles[raffleID], size)
+}
+
+// note remembers a size. A raffle that has as many as it may have begins anew: some of them may be gone.
+func (s *sizes) note(raffleID int64, size int16) {
+	if s.has(raffleID, size) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.raffles == nil || len(s.raffles) >= mostRaffles {
+		s.raffles = make(map[int64][]int16)
+	}
+	of := s.raffles[raffleID]
+	if len(of) >= MaxSizes {
+		of = nil
+	}
+	s.raffles[raffleID] = append(of, size)
+}
+
+// forget forgets the sizes of a raffle, of which one may be gone.
+func (s *sizes) forget(raffleID int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.raffles, raffleID)
+}
+
+// unseen lays out the bids whose sizes are not known of their raffles: their places, counted from 1, raffles and sizes.
+func (s *sizes) unseen(bids []Bid) (places []int32, raffles []int64, unseen []int16) {
+	for i, b := range bids {
+		if !s.has(b.RaffleID, b.Size) {
+			places, raffles, unseen = append(places, int32(i+1)), append(raffles, b.RaffleID), append(unseen, b.Size)
+		}
+	}
+	return places, raffles, unseen
+}
