@@ -223,8 +223,8 @@ func TestR1RedisWithoutConfig(t *testing.T) {
 	testenv.Eventually(t, patience, "Redis answers", func() bool { return s.get(t, someBids).path() == "redis" })
 }
 
-// R1: after the watch has connected anew, a Redis that is always ahead of its last question is believed as soon as
-// the primary has what Redis showed first.
+// R1: after the watch has connected anew to the same run of the primary, a Redis that is always ahead of its last
+// question is believed.
 func TestR1ABusyRedisIsBelievedAgain(t *testing.T) {
 	s := startStack(t)
 	const watches = ` FROM pg_stat_activity WHERE application_name = 'query-watch'`

@@ -112,7 +112,7 @@ func TestPositionsAfterAPromotion_R7_P10(t *testing.T) {
 		s.expect(t, http.StatusOK, "primary", someBids)
 		s.setCheckpoint(t, func(c *readmodel.Checkpoint) { *c = kept })
 		s.expect(t, http.StatusOK, "redis", someBids)
-		s.setCheckpoint(t, func(c *readmodel.Checkpoint) { c.Timeline, c.LSN = 2, now.LSN })
+		s.setCheckpoint(t, func(c *readmodel.Checkpoint) { c.Timeline, c.LSN, c.Server = 2, now.LSN, s.started(t) })
 		s.expect(t, http.StatusOK, "redis", someBids, "Min-LSN", now.String())
 	})
 }

@@ -75,7 +75,7 @@ func (s *stack) load(t testing.TB, epoch readmodel.Epoch, token string) {
 	pipe.ZAdd(t.Context(), epoch.Raffles(), z(readmodel.Sentinel, math.Inf(1)))
 	pipe.HSet(t.Context(), epoch.Products(), readmodel.Sentinel, "")
 	pipe.SAdd(t.Context(), epoch.AllSizes(), readmodel.RaffleKnown)
-	s.checkpoint = readmodel.Checkpoint{SystemID: s.systemID(t), Timeline: 1, Slot: "pyramid_1", LSN: lsn, Epoch: epoch, Token: token}
+	s.checkpoint = readmodel.Checkpoint{SystemID: s.systemID(t), Timeline: 1, Slot: "pyramid_1", LSN: lsn, Epoch: epoch, Token: token, Server: s.started(t)}
 	s.commit(t, pipe)
 }
 
@@ -160,6 +160,12 @@ func (s *stack) lsn(t testing.TB) lsn.LSN {
 		t.Fatal(err)
 	}
 	return lsn
+}
+
+// started is when the primary's server was started.
+func (s *stack) started(t testing.TB) int64 {
+	t.Helper()
+	return collect(t, s, "SELECT "+micros("pg_postmaster_start_time()"), pgx.RowTo[int64])[0]
 }
 
 func (s *stack) systemID(t testing.TB) uint64 {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
@@ -31,8 +32,10 @@ func TestStartsWithEverythingDownAndRecovers(t *testing.T) {
 	}
 	s.primary.Start(t)
 	s.standby.Start(t)
-	testenv.Eventually(t, patience, "the standby answers", func() bool { return s.get(t, someBids).path() == "standby" })
+	s.use(t, s.primary)
+	testenv.Eventually(t, patience, "the standby answers", func() bool { s.beat(t); return s.get(t, someBids).path() == "standby" })
 	s.redis.Start(t)
+	s.setCheckpoint(t, func(c *readmodel.Checkpoint) { c.Server = s.started(t) }) // a replicator has come back
 	testenv.Eventually(t, patience, "Redis answers", func() bool { return s.get(t, someBids).path() == "redis" })
 	if a := request(t, http.MethodGet, adminURL+"/readyz"); a.status != http.StatusOK {
 		t.Errorf("readyz: %d %s", a.status, a.body)

@@ -105,6 +105,8 @@ func (s *stack) serve(t testing.TB, c *config) string {
 	for _, run := range []func(context.Context) error{b.primary.Run, b.guard.Watch, b.chain.Watch, b.feed.Run} {
 		watched.Go(func() error { return run(ctx) })
 	}
+	testenv.Eventually(t, patience, "the primary is watched", func() bool { return b.primary.State().Connected })
+	s.heartbeat(t) // so the standby can show that it follows
 	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier}
 	server := httptest.NewServer(api.New(log, reg, parts, c.AllowReadPath, document))
 	t.Cleanup(func() {

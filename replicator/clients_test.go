@@ -31,6 +31,8 @@ type clients struct {
 	working  sync.RWMutex
 	resting  bool
 	recorder *clienthistory.Recorder
+	forks    int          // of the primary's line, in all histories
+	left     lsn.LSN      // where it was left last
 	price    atomic.Int32 // of the newest bid: no two bids have the same
 
 	refused atomic.Int64 // writes without an answer that says that they were done
@@ -90,6 +92,12 @@ func (c *clients) goOn() {
 	c.working.Unlock()
 }
 
+// fork lets the resting clients go on on another line of the primary.
+func (c *clients) fork(at lsn.LSN) {
+	c.recorder.Fork(at)
+	c.forks, c.left = c.forks+1, at
+}
+
 // judge fails if no order of the writes explains what the resting clients have read.
 func (c *clients) judge() error {
 	writes, reads := c.recorder.Counts()
@@ -106,6 +114,7 @@ type client struct {
 	bids    []placed
 	last    [2]lsn.Position // Commit-LSN and Read-LSN
 	history *clienthistory.Recorder
+	line    int // of forks
 	flushed *sampler
 }
 
@@ -113,6 +122,7 @@ type placed struct {
 	list  clienthistory.List
 	price int32
 	id    int64
+	at    lsn.LSN // its commit
 }
 
 func (c *client) login(t testing.TB) {
@@ -189,6 +199,10 @@ func (c *client) act(ctx context.Context) error {
 	if c.history != c.recorder { // another history
 		c.history, c.bids, c.last = c.recorder, nil, [2]lsn.Position{}
 	}
+	if c.line != c.forks { // another bid may have the id of one that was lost
+		c.line = c.forks
+		c.bids = slices.DeleteFunc(c.bids, func(p placed) bool { return p.at > c.left })
+	}
 	switch n := c.random.IntN(10); {
 	case n < 3 || n < 5 && len(c.bids) == 0:
 		return c.bid()
@@ -213,7 +227,7 @@ func (c *client) bid() error {
 				return err
 			}
 			call.Done(at.LSN)
-			p.id = b.ID
+			p.id, p.at = b.ID, at.LSN
 			c.bids = append(c.bids, p)
 			c.last[0] = at
 			return nil

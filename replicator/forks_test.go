@@ -1,9 +1,14 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"fmt"
+	"math"
+	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
@@ -11,28 +16,15 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// promotions are part of the histories once the replicator refuses an older timeline.
-const promotions = true
-
-// restores says whether histories restore the primary on the same timeline. Known fault: for some seconds after it
-// a client can still be told a position of the lost line (HISTORY_SEED=17). The tests of a restore are
-// TestARestore_R2_P10, TestARestoredPrimary_R2_P10 and those in promotion_test.go.
-const restores = false
-
 // chooseFork says how the primary's line is split in a history: by a promotion of the standby while the
 // primary is dead, frozen or cut off, or by a restore of the primary from a copy of the history's beginning.
 func (h *history) chooseFork() func(*history) {
-	n := h.random.IntN(6)
-	if !restores {
-		n %= 3
-	}
-	switch {
-	case n < 3 && !promotions:
-	case n == 0:
+	switch h.random.IntN(6) {
+	case 0:
 		return func(h *history) { h.promote("dead") }
-	case n == 1:
+	case 1:
 		return func(h *history) { h.promote("frozen") }
-	case n == 2:
+	case 2:
 		return func(h *history) { h.promote("cut off") }
 	}
 	at, slots := h.lsn(), h.random.IntN(2) == 0
@@ -175,14 +167,11 @@ func (h *history) joinBranch(timeline uint32, at lsn.LSN, begun time.Time) {
 	h.backup.left, h.pair.alone = true, true
 	h.reconnect()
 	h.must(h.oracle.fork(h.ctx, h.dial(h.pair.nodes[h.pair.primary]), timeline, at, begun))
-	h.clients.recorder.Fork(at)
+	h.oracle.present().awaitSeen(h.ctx, h.readers, h.startOf(h.pair.nodes[h.pair.primary]))
+	h.clients.fork(at)
 	h.pair.front.SetTarget(h.pair.nodes[h.pair.primary].Addr())
 	h.pair.front.Cut()
 }
-
-// noticed is when query answers nothing of a line that was left any more, also on a slow machine: it asks the
-// primary five times a second. The oracle judges meanwhile (see stale).
-const noticed = 3 * time.Second
 
 // onTheRightLine waits until Redis holds what the new line holds. The clients go on then: no request is
 // open while a line is left. An epoch of the lost line can't become right.
@@ -199,7 +188,68 @@ func (h *history) onTheRightLine(begun time.Time, lost readmodel.Epoch) {
 		})
 	})
 	h.slowest = max(h.slowest, time.Since(begun))
-	// What clients record can't tell the lost line from the new one on the same timeline.
-	<-time.After(time.Until(h.oracle.present().known.Add(noticed)))
+	// What clients record can't tell the lost line from the new one on the same timeline, and a read without a
+	// Min-LSN may be of the lost line until query knows the new one. The oracle says how long that may take.
+	h.tell("query knows the primary", func() { h.must(<-h.oracle.present().seen) })
 	h.clients.goOn()
+}
+
+// startOf is when a server was started, as query's metrics have it.
+func (h *history) startOf(node *testenv.Postgres) (seconds float64) {
+	h.must(h.dial(node).QueryRow(h.ctx, "SELECT extract(epoch FROM pg_postmaster_start_time())::float8").Scan(&seconds))
+	return seconds
+}
+
+// awaitSeen notes when query knows that a server on the branch's timeline is the primary, which was started then.
+func (b *branch) awaitSeen(ctx context.Context, r *readers, start float64) {
+	seen := make(chan error, 1)
+	b.seen = seen
+	go func() {
+		for {
+			primary, err := r.watches(ctx)
+			if err != nil || primary.timeline == b.timeline && math.Abs(primary.start-start) < 1e-5 {
+				now := time.Now()
+				b.noticed.Store(&now)
+				seen <- err
+				return
+			}
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-ctx.Done():
+				seen <- ctx.Err()
+				return
+			}
+		}
+	}()
+}
+
+// watched is the primary that query has seen last.
+type watched struct {
+	timeline uint32
+	start    float64
+}
+
+func (r *readers) watches(ctx context.Context) (w watched, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.metrics, nil)
+	if err != nil {
+		return w, err
+	}
+	response, err := r.client.Do(request)
+	if err != nil {
+		return w, err
+	}
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		number, err := strconv.ParseFloat(value, 64)
+		switch {
+		case err != nil:
+		case name == "query_primary_timeline":
+			w.timeline = uint32(number)
+		case name == "query_primary_start_time_seconds":
+			w.start = number
+		}
+	}
+	return w, lines.Err()
 }

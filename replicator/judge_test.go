@@ -83,8 +83,8 @@ func (a *answer) compare(now *tables) error {
 	return &mismatch{got, want}
 }
 
-// stale is how long after a fork a read may still be of the line that was left: how long query may need to
-// learn of it, on a slow machine. No read may be after that.
+// stale is how long after a fork a read may still be of the line that was left, because query may need so long to
+// learn of it on a slow machine. No read may be that began after that, or after query knew.
 const stale = 5 * time.Second
 
 // check holds each answer against every branch that it may be of. All must have been pulled.
@@ -226,8 +226,12 @@ func (o *oracle) verdict(a *answer) error {
 	}
 	i := slices.Index(o.branches, a.right)
 	if i+1 < len(o.branches) && a.at.LSN > o.branches[i+1].forks {
-		if late := a.began.Sub(o.branches[i+1].known); late > stale {
+		next := o.branches[i+1]
+		if late := a.began.Sub(next.known); late > stale {
 			return fmt.Errorf("read of a lost history %v after its end: %s", late, a)
+		}
+		if noticed := next.noticed.Load(); noticed != nil && a.began.After(*noticed) {
+			return fmt.Errorf("read of a lost history %v after query knew the next primary: %s", a.began.Sub(*noticed), a)
 		}
 	}
 	if !o.reaches(a.at, a.min) {

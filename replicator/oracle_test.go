@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +30,9 @@ type branch struct {
 	forks lsn.LSN
 	begun time.Time // no read that ended before it was answered from this branch
 	known time.Time // from then on everybody can know that the branch before is left
+
+	seen    <-chan error              // tells when query knows the primary of the branch
+	noticed atomic.Pointer[time.Time] // when that was
 
 	db     *pgx.Conn
 	slot   string

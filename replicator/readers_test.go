@@ -19,10 +19,11 @@ import (
 
 // readers read through the query service and keep every answer.
 type readers struct {
-	url    string
-	client *http.Client
-	paths  []string // that are forced in turn; "" leaves the choice to query
-	stop   func()
+	url     string
+	metrics string // URL
+	client  *http.Client
+	paths   []string // that are forced in turn; "" leaves the choice to query
+	stop    func()
 
 	mu      sync.Mutex
 	answers []*answer
@@ -45,7 +46,7 @@ func (s *system) startReaders(n int, paths []string, environment ...string) *rea
 	}
 	testenv.StartProcess(s.t, testenv.Process{Path: testenv.Binary(s.t, "./query"), Env: append(env, environment...),
 		Ready: fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)})
-	r := &readers{url: fmt.Sprintf("http://127.0.0.1:%d", public), paths: paths, primary: func() string { return s.dbs.URL("postgres") }, refused: map[string]int{},
+	r := &readers{url: fmt.Sprintf("http://127.0.0.1:%d", public), metrics: fmt.Sprintf("http://127.0.0.1:%d/metrics", admin), paths: paths, primary: func() string { return s.dbs.URL("postgres") }, refused: map[string]int{},
 		client: &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: n}}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup

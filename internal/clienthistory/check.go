@@ -75,6 +75,7 @@ func (r *Recorder) seenFrom(line int) (seen []operation) {
 		default:
 			o.at = 0
 		}
+		o.known = min(o.known, left) // positions of an earlier line beyond the fork mean nothing on this one
 		if o.kind == read && (o.at < r.forks[0].at || o.upTo > highest) {
 			continue // of the time before the recording, or of any later one
 		}

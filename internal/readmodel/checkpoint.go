@@ -33,6 +33,9 @@ type Checkpoint struct {
 	// Phase counts how often Applying was set since the read model was built. A reader compares it before and
 	// after its lookups, because a whole phase may lie between the two.
 	Phase uint64
+	// Server is when the primary's server was started that the replicator has its rows from, in microseconds since
+	// the Unix epoch by the server's own clock. That server has all that the read model holds. Zero: not known.
+	Server int64
 }
 
 // Position is up to where the read model holds everything.
@@ -52,11 +55,11 @@ func (c Checkpoint) String() string {
 		checkpointVersion, strconv.FormatUint(c.SystemID, 10), strconv.FormatUint(uint64(c.Timeline), 10),
 		c.Slot, c.LSN.String(), strconv.FormatUint(uint64(c.Epoch), 10), c.Token, applying,
 		c.Publication, c.Commit.String(), strconv.FormatInt(c.CommitAt, 10), c.Beat.String(), strconv.FormatInt(c.Delay, 10),
-		strconv.FormatUint(c.Phase, 10),
+		strconv.FormatUint(c.Phase, 10), strconv.FormatInt(c.Server, 10),
 	}, " ")
 }
 
-// checkpointFields is how many fields String writes. Later releases may add some at the end.
+// checkpointFields is how many fields there are at least. Later releases may add some at the end, as Server was.
 const checkpointFields = 14
 
 // ParseCheckpoint reads what String wrote, also with further fields behind; anything else is ErrCorrupt.
@@ -74,7 +77,12 @@ func ParseCheckpoint(s string) (Checkpoint, error) {
 	beat, err7 := heartbeat.Parse(f[11])
 	delay, err8 := strconv.ParseInt(f[12], 10, 64)
 	phase, err9 := strconv.ParseUint(f[13], 10, 64)
-	for _, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8, err9} {
+	var server int64
+	var err10 error
+	if len(f) > checkpointFields {
+		server, err10 = strconv.ParseInt(f[14], 10, 64)
+	}
+	for _, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8, err9, err10} {
 		if err != nil {
 			return Checkpoint{}, fmt.Errorf("checkpoint: %w", ErrCorrupt)
 		}
@@ -82,6 +90,7 @@ func ParseCheckpoint(s string) (Checkpoint, error) {
 	return Checkpoint{
 		SystemID: system, Timeline: uint32(timeline), Slot: f[3], LSN: at, Epoch: Epoch(epoch),
 		Token: f[6], Applying: f[7] == "applying", Publication: f[8], Commit: commit, CommitAt: commitAt, Beat: beat, Delay: delay, Phase: phase,
+		Server: server,
 	}, nil
 }
 

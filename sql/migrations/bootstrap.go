@@ -107,7 +107,7 @@ CREATE EVENT TRIGGER tell_publication ON ddl_command_end
     EXECUTE FUNCTION wal.tell_publication();
 REVOKE ALL ON FUNCTION wal.history(integer), wal.commits(pg_lsn, pg_lsn), wal.committed(pg_lsn, timestamptz),
     wal.tell_publication() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION wal.committed(pg_lsn, timestamptz) TO replicator;
+GRANT EXECUTE ON FUNCTION wal.committed(pg_lsn, timestamptz) TO query, replicator;
 GRANT USAGE ON SCHEMA wal TO migrator, command, query, replicator;
 GRANT EXECUTE ON FUNCTION wal.history(integer) TO migrator, query, replicator;
 GRANT EXECUTE ON FUNCTION wal.commits(pg_lsn, pg_lsn) TO migrator, command, query, replicator;

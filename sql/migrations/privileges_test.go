@@ -59,7 +59,7 @@ exporter: MEMBER pg_monitor
 pgpool: CONNECT database
 pgpool: MEMBER pg_monitor
 query: CONNECT database
-query: EXECUTE wal.commits(), wal.history()
+query: EXECUTE wal.commits(), wal.committed(), wal.history()
 query: SELECT public.bids(raffle_id id user_id size price quantity created_at), public.heartbeats, public.products, public.raffles, public.timelines
 query: USAGE schema wal
 replicator: CONNECT database

@@ -10,7 +10,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
@@ -23,16 +22,6 @@ type Guard struct {
 	log     *slog.Logger
 
 	policy atomic.Pointer[string] // nil: not asked yet
-	// proven is the generation of the primary's connection in which Redis has shown a heartbeat that the
-	// primary knows. As long as the connection stands, Redis may then be ahead of the watch.
-	proven atomic.Uint64
-	first  atomic.Pointer[sight]
-}
-
-// sight is the position that Redis showed first in a generation of the primary's connection.
-type sight struct {
-	generation uint64
-	at         lsn.Position
 }
 
 // The check is one command; between two checks an evicting Redis would be believed.
@@ -99,28 +88,9 @@ func (g *Guard) believes(c readmodel.Checkpoint) error {
 	if c.Applying {
 		return fmt.Errorf("%w: a large transaction is being applied", ErrIncomplete)
 	}
-	sure, err := g.primary.Judge(c.Position(), c.Beat)
-	proven := g.proven.Load() == s.Generation
-	switch {
-	case err != nil:
+	err := g.primary.Vouch(primary.Copy{At: c.Position(), Beat: c.Beat, Last: primary.Commit{Begins: c.Commit, At: c.CommitAt}, Server: c.Server})
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrIncomplete, err)
-	case proven || !s.Connected:
-		return nil
-	case !sure, beyond(s, g.firstSight(s.Generation, c.Position())):
-		g.primary.Poke()
-		return fmt.Errorf("%w: the primary has not shown its heartbeat yet", ErrIncomplete)
 	}
-	g.proven.Store(s.Generation)
 	return nil
-}
-
-// firstSight is the position that Redis showed first in a generation. The primary must have it; what Redis shows
-// later may be younger than the last question to the primary.
-func (g *Guard) firstSight(generation uint64, at lsn.Position) lsn.Position {
-	first := g.first.Load()
-	if first == nil || first.generation != generation {
-		first = &sight{generation, at}
-		g.first.Store(first)
-	}
-	return first.at
 }

@@ -22,7 +22,10 @@ func (c *Chain) settle(ctx context.Context, w Want) (Want, error) {
 		return w, nil
 	}
 	begun := time.Now()
-	s := c.primary.Check(ctx)
+	s, err := c.primary.Check(ctx)
+	if err != nil {
+		return w, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
 	if strange(s, w.Min) || strange(s, w.From) {
 		s = c.primary.Seek(ctx)
 	}

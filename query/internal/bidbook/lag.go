@@ -5,15 +5,24 @@ import (
 	"time"
 )
 
-// lagEvery is how often it is decided whether reads leave Redis because it lags.
-const lagEvery = 100 * time.Millisecond
+// lagEvery is how often it is decided whether reads leave Redis because it lags, followEvery how often standbys are
+// asked that are not believed: each question to one that is frozen costs a connection of its pool.
+const (
+	lagEvery    = 100 * time.Millisecond
+	followEvery = time.Second
+)
 
 // Watch decides again and again whether Redis lags so much that fresher standbys answer instead, until ctx
-// ends. One decision serves all reads.
+// ends. One decision serves all reads. It also has the standbys show what they follow, before a read needs them.
 func (c *Chain) Watch(ctx context.Context) error {
 	tick := time.NewTicker(lagEvery)
 	defer tick.Stop()
+	shown, asked := map[Path]uint64{}, time.Time{}
 	for {
+		if time.Since(asked) > followEvery {
+			asked = time.Now()
+			c.follow(ctx, shown)
+		}
 		was := c.left.Load()
 		now := c.lagging(ctx, was != nil)
 		c.left.Store(now)
@@ -24,6 +33,20 @@ func (c *Chain) Watch(ctx context.Context) error {
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// follow asks the standbys that have not been believed yet since the primary was started. If the primary dies then,
+// they are known.
+func (c *Chain) follow(ctx context.Context, shown map[Path]uint64) {
+	generation := c.primary.State().Generation
+	for _, p := range c.paths[1:3] {
+		if shown[p.name] == generation || p.open() {
+			continue
+		}
+		if _, err := c.probe(ctx, p); err == nil {
+			shown[p.name] = generation
 		}
 	}
 }

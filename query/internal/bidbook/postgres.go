@@ -22,8 +22,7 @@ type Postgres struct {
 	path    Path
 	primary *primary.Watch
 	// known is what the primary has answered last, nil if it never has.
-	known  atomic.Pointer[known]
-	proven atomic.Uint64 // generation of the primary's connection in which a standby was not beyond it
+	known atomic.Pointer[known]
 }
 
 // known is a position that a primary has proven. Only that server believes it, until it is started again.
@@ -91,7 +90,7 @@ func (p *Postgres) read(ctx context.Context, min lsn.Position, statements ...sta
 	}
 	at, err := p.position(node)
 	if err == nil {
-		at, err = p.believed(ctx, at, heartbeat.Beat{Number: node.Number, Nonce: node.Nonce, At: node.BeatAt})
+		at, err = p.believed(ctx, at, node)
 	}
 	if err == nil && !p.primary.Reached(at.At, min) {
 		return p.behind(at, min, node)
@@ -134,37 +133,17 @@ func (p *Postgres) behind(at Position, min lsn.Position, node readdb.NodePositio
 	return at, fmt.Errorf("%w: at %s", err, at.At)
 }
 
-// believed says how far the answer is behind the primary, if the node is of the primary's history. A primary is
-// by its position only: its newest heartbeat may be younger than the watch's last question.
-func (p *Postgres) believed(ctx context.Context, at Position, beat heartbeat.Beat) (Position, error) {
-	at.Beat = beat
-	if err := p.primary.Believe(ctx, at.At, beat); err != nil {
+// believed says how far the answer is behind the primary, if the node is of the primary's history.
+func (p *Postgres) believed(ctx context.Context, at Position, node readdb.NodePositionRow) (Position, error) {
+	at.Beat = heartbeat.Beat{Number: node.Number, Nonce: node.Nonce, At: node.BeatAt}
+	err := p.primary.Believe(ctx, primary.Sight{At: at.At, Beat: at.Beat, Started: node.Started, Primary: !node.Standby})
+	if err != nil {
 		return at, fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
-	if err := p.within(ctx, at); err != nil {
-		return at, err
-	}
-	if lag := p.primary.Lag(beat); at.Path != PathPrimary {
+	if lag := p.primary.Lag(at.Beat); at.Path != PathPrimary {
 		at.LagMillis = lag.Milliseconds()
 	}
 	return at, nil
-}
-
-// within refuses a standby that is beyond the primary: it has followed a history that a restored primary does not
-// have, and there may be no heartbeat in what was lost. One answer that is not beyond suffices as long as the
-// connection to the primary stands.
-func (p *Postgres) within(ctx context.Context, at Position) error {
-	s := p.primary.State()
-	if at.Path == PathPrimary || !s.Connected || p.proven.Load() == s.Generation {
-		return nil
-	}
-	if beyond(s, at.At) {
-		if s = p.primary.Ask(ctx); beyond(s, at.At) {
-			return fmt.Errorf("%w: it is at %s, the primary at %s", ErrIncomplete, at.At, s.At())
-		}
-	}
-	p.proven.Store(s.Generation)
-	return nil
 }
 
 func (p *Postgres) send(ctx context.Context, statements []statement) (err error) {

@@ -125,7 +125,7 @@ func (o *course) enter(ctx context.Context, s step) error {
 }
 
 func (o *course) learn(s step, err error) {
-	o.needed = o.needed || errors.Is(err, primary.ErrForked)
+	o.needed = o.needed || errors.Is(err, primary.ErrForked) || errors.Is(err, primary.ErrUnproven)
 	o.busy = o.busy || errors.Is(err, ErrBusy) && !s.idle
 	o.scarce = o.scarce || errors.Is(err, errUndecided)
 	o.errs = append(o.errs, fmt.Errorf("%s: %w", s.path.name, err))

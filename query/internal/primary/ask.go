@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
@@ -17,10 +19,11 @@ import (
 var ErrOlderTimeline = errors.New("it is on an older timeline than the last primary; after a deliberate step back, start query again")
 
 const (
-	branches = `SELECT timeline::bigint, parent::bigint, begins::text FROM timeline_branches($1)`
-	recorded = `SELECT timeline::bigint, parent::bigint, begins::text FROM timelines`
-	flushed  = `SELECT pg_current_wal_flush_lsn()::text`
-	newBeats = `SELECT number, nonce, (extract(epoch FROM at) * 1000000)::bigint FROM heartbeats WHERE number > $1 ORDER BY number`
+	branches  = `SELECT timeline::bigint, parent::bigint, begins::text FROM timeline_branches($1)`
+	recorded  = `SELECT timeline::bigint, parent::bigint, begins::text FROM timelines`
+	flushed   = `SELECT pg_current_wal_flush_lsn()::text`
+	newBeats  = `SELECT number, nonce, (extract(epoch FROM at) * 1000000)::bigint FROM heartbeats WHERE number > $1 ORDER BY number`
+	committed = `SELECT wal.committed($1::text::pg_lsn, $2)`
 )
 
 // adopt makes a node the primary that is watched. The connection is the watch's if there is no error.
@@ -40,18 +43,40 @@ func (w *Watch) adopt(ctx context.Context, n node) error {
 	if err != nil {
 		return err
 	}
-	if s.SystemID != n.system || s.History.Present() != n.timeline || s.Host != n.host.config.Host || s.Port != n.host.config.Port {
-		w.log.InfoContext(ctx, "primary", "host", n.host.String(), "system_id", n.system, "timeline", n.timeline)
+	if !s.of(n) || at < s.Flushed || !w.has(beats) {
+		s.Generation++
+		s.mark, s.proven, s.denied = newest(beats), Commit{}, Commit{}
+		w.log.InfoContext(ctx, "primary", "host", n.host.String(), "system_id", n.system, "timeline", n.timeline, "generation", s.Generation)
 	}
 	s.Connected, s.SystemID, s.History, s.Flushed = true, n.system, lsn.NewHistory(n.timeline, line), at
-	s.Host, s.Port = n.host.config.Host, n.host.config.Port
-	s.Generation++
+	s.Host, s.Port, s.started = n.host.config.Host, n.host.config.Port, n.started
+	w.prove(ctx, n.conn, &s)
+	s.link = linkOf(n.conn.PgConn().Conn())
 	w.beats.Adopt(time.Now(), beats)
 	w.beats.Up(time.Now())
 	w.conn = n.conn
-	w.link.Store(linkOf(n.conn.PgConn().Conn()))
 	w.publish(&s)
 	return nil
+}
+
+// of says whether the state is of the same run of a server as the node, so that nothing can have been restored.
+func (s *State) of(n node) bool {
+	return s.SystemID == n.system && s.History.Present() == n.timeline && s.Host == n.host.config.Host &&
+		s.Port == n.host.config.Port && s.started == n.started
+}
+
+// has says whether the newest heartbeat that was seen before is among the primary's, or older than all of them. A
+// machine that was put back together with its memory has the same run and another history.
+func (w *Watch) has(beats []heartbeat.Beat) bool {
+	last := w.beats.Newest()
+	return last == heartbeat.Beat{} || len(beats) > 0 && last.Number < beats[0].Number || slices.Contains(beats, last)
+}
+
+func newest(beats []heartbeat.Beat) int64 {
+	if len(beats) == 0 {
+		return 0
+	}
+	return beats[len(beats)-1].Number
 }
 
 // ask asks the primary how far it has got.
@@ -65,9 +90,30 @@ func (w *Watch) ask(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	s.Flushed = at
+	w.prove(ctx, conn, &s)
 	w.beats.Extend(time.Now(), beats)
 	w.publish(&s)
 	return nil
+}
+
+// prove asks the primary for the commit that is wanted, if there is one.
+func (w *Watch) prove(ctx context.Context, conn *pgx.Conn, s *State) {
+	c := w.wanted.Load()
+	if c == nil || *c == s.proven || *c == s.denied {
+		return
+	}
+	var has *bool // null if the log does not go back so far
+	var refused *pgconn.PgError
+	err := conn.QueryRow(ctx, committed, c.Begins.String(), time.UnixMicro(c.At)).Scan(&has)
+	switch {
+	case err == nil && has != nil && *has:
+		s.proven = *c
+	case err == nil, errors.As(err, &refused):
+		s.denied = *c
+	}
+	if err != nil {
+		w.log.WarnContext(ctx, "commit not looked for", "error", err)
+	}
 }
 
 // readProgress reads the flush position, which no standby has, and the heartbeats behind one, in one round trip.

@@ -13,13 +13,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Deadlines. A frozen server accepts a connection and then answers nothing.
+// Deadlines. A frozen server accepts a connection and then answers nothing, a busy one answers late.
 const (
-	connectTime = time.Second
+	connectTime = 2 * time.Second
 	answerTime  = time.Second
-	// After one host has answered that it takes writes, the others have this long to say that they are on
-	// a higher timeline. The search for a newer primary finds one that was slower.
-	othersTime = 100 * time.Millisecond
 )
 
 // host is one server of a connection string.
@@ -54,12 +51,14 @@ func hosts(url string) ([]host, error) {
 	return list, nil
 }
 
-// node is a host that has answered. Timeline is 0 for a standby.
+// node is a host that was asked. Timeline is 0 for a standby; started is when its server was started, in
+// microseconds since the Unix epoch by its own clock.
 type node struct {
 	host     host
 	conn     *pgx.Conn
 	system   uint64
 	timeline uint32
+	started  int64
 	err      error
 }
 
@@ -84,9 +83,17 @@ func (n node) down() bool {
 	return errors.Is(n.err, syscall.ECONNREFUSED)
 }
 
+// silent says that an attempt has ended without any answer: the host is frozen or cut off, or has no address.
+func silent(err error) bool {
+	var unknown *net.DNSError
+	return pgconn.Timeout(err) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &unknown) ||
+		errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.ETIMEDOUT)
+}
+
 // identity asks which node this is. The name of a WAL file begins with the timeline, in hexadecimal.
 const identity = `SELECT system_identifier, CASE WHEN pg_is_in_recovery() THEN 0
-	ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint END FROM pg_control_system()`
+	ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint END,
+	(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint FROM pg_control_system()`
 
 func (h host) ask(ctx context.Context) node {
 	n := node{host: h}
@@ -99,36 +106,22 @@ func (h host) ask(ctx context.Context) node {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	var system int64
-	if err := conn.QueryRow(ctx, identity).Scan(&system, &n.timeline); err != nil {
-		n.err = fmt.Errorf("identity of %s: %w", h, err)
+	if err := conn.QueryRow(ctx, identity).Scan(&system, &n.timeline, &n.started); err != nil {
+		n.timeline, n.err = 0, fmt.Errorf("identity of %s: %w", h, err)
 	}
 	n.system = uint64(system)
 	return n
 }
 
-// askAll asks all hosts at once. The connections of the answers are the caller's.
+// askAll asks hosts at once. The connections of the answers are the caller's.
 func askAll(ctx context.Context, list []host) []node {
 	answers := make(chan node, len(list))
 	for _, h := range list {
 		go func() { answers <- h.ask(ctx) }()
 	}
 	var nodes []node
-	var late <-chan time.Time
 	for range list {
-		select {
-		case n := <-answers:
-			nodes = append(nodes, n)
-			if n.timeline != 0 && late == nil {
-				late = time.After(othersTime)
-			}
-		case <-late:
-			go func(missing int) {
-				for range missing {
-					(<-answers).close()
-				}
-			}(len(list) - len(nodes))
-			return nodes
-		}
+		nodes = append(nodes, <-answers)
 	}
 	return nodes
 }

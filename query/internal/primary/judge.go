@@ -10,15 +10,20 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
-// ErrForked says that a node is of a history that the primary does not have: it followed another primary
-// beyond a promotion, or the primary was restored to an older state.
-var ErrForked = errors.New("of another history than the primary")
+var (
+	// ErrForked says that a node is of a history that the primary does not have: it followed another primary
+	// beyond a promotion, or the primary was restored to an older state.
+	ErrForked = errors.New("of another history than the primary")
+	// ErrUnproven says that a node has not shown yet that it is of the primary's history.
+	ErrUnproven = errors.New("not yet known to be of the primary's history")
+	// ErrUnsure says that it was not found out in time whether another primary runs.
+	ErrUnsure = errors.New("the primary is being looked for")
+)
 
-// How long a read waits for an answer of the primary. While the hosts don't answer, so that the last
-// question is still open, it is short: a new primary would answer at once.
+// How long a read waits for an answer of the primary, and for the end of a search for one.
 const (
-	checkTime  = 100 * time.Millisecond
-	silentTime = 20 * time.Millisecond
+	checkTime = 100 * time.Millisecond
+	reachTime = time.Second
 )
 
 // Reached says whether an answer at a position holds everything up to min; the zero min is always reached.
@@ -34,23 +39,37 @@ func (w *Watch) Reached(at, min lsn.Position) bool {
 	return h.Reaches(at, min)
 }
 
-// Check makes sure that what is known of the primary is fresh: with an answer, or with an attempt to reach a
-// primary if there is no connection or the server has ended it. A primary that came back with another history is
-// noticed by that.
-func (w *Watch) Check(ctx context.Context) *State {
-	if s := w.State(); s.Connected && time.Since(s.asked) < freshFor && !w.link.Load().severed() {
-		return s
+// Check makes sure that the state is of the primary that runs now, or that none answers now. As long as the server
+// has not ended the connection, it is the one that answered before. Otherwise a search that begins from now on must
+// have found a primary, or that each host refuses, is a standby, or is as silent as before. ErrUnsure means that the
+// search has not ended in time; then no node may be believed.
+func (w *Watch) Check(ctx context.Context) (*State, error) {
+	s := w.State()
+	switch {
+	case len(w.hosts) == 0:
+		return s, nil
+	case !s.Connected, s.link.severed():
+		return w.reach(ctx)
+	case time.Since(s.asked) < freshFor:
+		return s, nil
 	}
-	return w.Ask(ctx)
+	return w.Ask(ctx), nil
 }
 
-// Ask asks the primary, or tries to reach one.
-func (w *Watch) Ask(ctx context.Context) *State {
-	limit := checkTime
-	if w.silent.Load() {
-		limit = silentTime
+func (w *Watch) reach(ctx context.Context) (*State, error) {
+	ctx, cancel := context.WithTimeout(ctx, reachTime)
+	defer cancel()
+	for w.polls.wait(ctx) {
+		if s := w.State(); s.Connected || w.absent.Load() {
+			return s, nil
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	return w.State(), ErrUnsure
+}
+
+// Ask asks the primary, and returns what is known after a short time in any case.
+func (w *Watch) Ask(ctx context.Context) *State {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	w.polls.wait(ctx)
 	return w.State()
@@ -67,12 +86,56 @@ func (w *Watch) Seek(ctx context.Context) *State {
 	return w.State()
 }
 
-// Judge says whether a node that shows a position and a heartbeat is of the present history, at once. While
-// the primary has not shown the heartbeat, sure is false.
-func (w *Watch) Judge(at lsn.Position, b heartbeat.Beat) (sure bool, err error) {
-	s := w.State()
+// Sight is what a database node shows: where it is, its newest heartbeat, and when the server was started.
+type Sight struct {
+	At      lsn.Position
+	Beat    heartbeat.Beat
+	Started time.Time
+	Primary bool // it takes writes
+}
+
+// errNewer: the primary has not shown the heartbeat when it was asked last.
+var errNewer = fmt.Errorf("%w: the primary has not shown its heartbeat", ErrUnproven)
+
+// Believe says whether a database node is of the primary's history. A standby must have shown a heartbeat that the
+// primary has written since it was started last; one of an older timeline is held by the history of timelines. As
+// long as no primary was ever seen, every node is believed.
+func (w *Watch) Believe(ctx context.Context, n Sight) error {
+	err := w.judge(w.State(), n)
+	if !errors.Is(err, errNewer) || !w.State().Connected {
+		return err
+	}
+	return w.judge(w.Ask(ctx), n)
+}
+
+func (w *Watch) judge(s *State, n Sight) error {
+	settled, err := w.judgePosition(s, n.At)
+	if settled || err != nil {
+		return err
+	}
+	standing := w.beats.Standing(n.Beat)
+	present := n.At.Timeline == s.History.Present()
+	follows := standing == heartbeat.Known && n.Beat.Number > s.mark
+	switch {
+	case standing == heartbeat.Foreign:
+		return fmt.Errorf("%w: it shows heartbeat %s", ErrForked, n.Beat)
+	case n.Primary, s.Generation == 0, !present && standing == heartbeat.Known:
+		return nil
+	case present && w.known.has(s.Generation, n.Started.UnixMicro()):
+		return nil
+	case present && follows:
+		w.known.add(s.Generation, n.Started.UnixMicro())
+		return nil
+	case standing == heartbeat.Newer:
+		return fmt.Errorf("%w: %s, the primary is at %s", errNewer, n.Beat, w.beats.Newest())
+	}
+	return fmt.Errorf("%w: it shows heartbeat %s, wanted is one after %d", ErrUnproven, n.Beat, s.mark)
+}
+
+// judgePosition says what timelines alone say about a position.
+func (w *Watch) judgePosition(s *State, at lsn.Position) (settled bool, err error) {
 	if s.History.Present() == 0 {
-		return false, nil
+		return true, nil
 	}
 	switch s.History.Judge(at) {
 	case lsn.Lost:
@@ -82,33 +145,55 @@ func (w *Watch) Judge(at lsn.Position, b heartbeat.Beat) (sure bool, err error) 
 		w.seeks.poke()
 		return true, nil
 	}
-	switch w.beats.Standing(b) {
-	case heartbeat.Foreign:
-		return true, fmt.Errorf("%w: it shows heartbeat %s", ErrForked, b)
-	case heartbeat.Newer:
-		return false, nil
-	}
-	return true, nil
+	return false, nil
 }
 
-// Believe is Judge for a node that is one of several, of which nothing else is known: for a heartbeat that the
-// primary has not shown, the primary is asked. While no primary answers, the node is believed.
-func (w *Watch) Believe(ctx context.Context, at lsn.Position, b heartbeat.Beat) error {
-	sure, err := w.Judge(at, b)
-	if sure || !w.State().Connected {
+// Copy is what Redis shows: where it is, its newest heartbeat, its last transaction, and when the server was started
+// that it was copied from, in microseconds.
+type Copy struct {
+	At     lsn.Position
+	Beat   heartbeat.Beat
+	Last   Commit
+	Server int64
+}
+
+// Vouch says whether Redis is of the primary's history, at once. It is if it was copied from the present run of the
+// primary, because a replicator proves that before it begins. Otherwise the primary must have the last transaction;
+// it is asked in the background. As long as no primary was ever seen, Redis is believed.
+func (w *Watch) Vouch(c Copy) error {
+	s := w.State()
+	if !s.Connected {
+		w.want(c.Last) // for the moment when a primary is found
+	}
+	settled, err := w.judgePosition(s, c.At)
+	if settled || err != nil {
 		return err
 	}
-	if s := w.Ask(ctx); !s.Connected {
+	standing := w.beats.Standing(c.Beat)
+	switch {
+	case standing == heartbeat.Foreign:
+		return fmt.Errorf("%w: it shows heartbeat %s", ErrForked, c.Beat)
+	case s.Generation == 0, c.At.Timeline != s.History.Present() && standing == heartbeat.Known:
 		return nil
+	case c.Server == s.started, c.Server > s.started && !s.Connected: // of a later run than the last that was seen
+		return nil
+	case c.Last == Commit{}:
+	case c.Last == s.proven:
+		return nil
+	case c.Last == s.denied:
+		return fmt.Errorf("%w: the primary has no commit at %s", ErrForked, c.Last.Begins)
 	}
-	if sure, err = w.Judge(at, b); !sure && err == nil {
-		err = fmt.Errorf("%w: it shows heartbeat %s, the primary is at %s", ErrForked, b, w.beats.Newest())
-	}
-	return err
+	w.want(c.Last)
+	w.polls.poke()
+	return fmt.Errorf("%w: the primary has not told whether it has the commit at %s", ErrUnproven, c.Last.Begins)
 }
 
-// Poke has the primary asked soon.
-func (w *Watch) Poke() { w.polls.poke() }
+// want has the primary asked for a commit.
+func (w *Watch) want(c Commit) {
+	if was := w.wanted.Load(); c != (Commit{}) && (was == nil || *was != c) {
+		w.wanted.Store(&c)
+	}
+}
 
 // Lag is how far a node that shows a heartbeat is behind the primary. The node must be believed.
 func (w *Watch) Lag(b heartbeat.Beat) time.Duration {

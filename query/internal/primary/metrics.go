@@ -2,7 +2,7 @@ package primary
 
 import "github.com/prometheus/client_golang/prometheus"
 
-type metrics struct{ connected, timeline prometheus.Gauge }
+type metrics struct{ connected, timeline, started prometheus.Gauge }
 
 func newMetrics(reg prometheus.Registerer) metrics {
 	m := metrics{
@@ -12,8 +12,11 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		timeline: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "query_primary_timeline", Help: "Timeline of the last primary that was seen.",
 		}),
+		started: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "query_primary_start_time_seconds", Help: "When the last primary that was seen was started, by its own clock. No read after that is answered from another history.",
+		}),
 	}
-	reg.MustRegister(m.connected, m.timeline)
+	reg.MustRegister(m.connected, m.timeline, m.started)
 	return m
 }
 
@@ -23,4 +26,5 @@ func (m metrics) show(s *State) {
 		m.connected.Set(1)
 	}
 	m.timeline.Set(float64(s.History.Present()))
+	m.started.Set(float64(s.started) / 1e6)
 }

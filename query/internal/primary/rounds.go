@@ -51,14 +51,16 @@ func (r *rounds) poke() {
 	}
 }
 
-// wait waits for the end of a round that begins from now on, or of ctx.
-func (r *rounds) wait(ctx context.Context) {
+// wait waits for the end of a round that begins from now on, or of ctx; then it returns false.
+func (r *rounds) wait(ctx context.Context) bool {
 	r.mu.Lock()
 	next := r.next
 	r.mu.Unlock()
 	r.poke()
 	select {
 	case <-next:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }

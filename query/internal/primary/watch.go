@@ -4,6 +4,7 @@ package primary
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,8 @@ const (
 type State struct {
 	// Connected says that the primary has answered the last question; what follows is what it said last.
 	Connected bool
-	// Generation counts the connections: a primary that was away may have come back with another history.
+	// Generation counts the runs of servers that were the primary, 0 if none was ever seen. A server that was
+	// started again, and another one, may have come with another history. One run of a server has one.
 	Generation uint64
 	SystemID   uint64
 	History    lsn.History
@@ -38,7 +40,19 @@ type State struct {
 	Host       string
 	Port       uint16
 
-	asked time.Time // when the last question that was answered began
+	started int64     // when this run began, in microseconds by the server's clock
+	mark    int64     // number of the newest heartbeat that the server had when it was first seen in this run
+	proven  Commit    // the last commit that the server was asked for and has
+	denied  Commit    // the last one that it does not have, or not any more
+	asked   time.Time // when the last question that was answered began
+	link    *link     // of the connection
+}
+
+// Commit names a transaction by where its commit record begins and the time in that record, in microseconds. The
+// zero Commit is none.
+type Commit struct {
+	Begins lsn.LSN
+	At     int64
 }
 
 // At is how far the primary had got; the timeline is 0 if that was never known.
@@ -58,14 +72,16 @@ type Watch struct {
 	metrics metrics
 
 	state  atomic.Pointer[State]
-	silent atomic.Bool // some host has not answered the last search
+	absent atomic.Bool // the last search has found that no primary answers
+	wanted atomic.Pointer[Commit]
 	beats  heartbeat.Tracker
+	known  followers
 	polls  rounds
 	seeks  rounds
 
-	mu   sync.Mutex // held while the connection is used
-	conn *pgx.Conn
-	link atomic.Pointer[link] // of the connection
+	mu     sync.Mutex // held while the connection or the search is used
+	conn   *pgx.Conn
+	search search
 }
 
 // NewWatch makes a watch of the primary among the hosts of a URL. It connects to nothing yet.
@@ -78,7 +94,7 @@ func NewWatch(primaryURL, standbyURL string, log *slog.Logger, reg prometheus.Re
 	if err != nil {
 		return nil, err
 	}
-	w := &Watch{hosts: primaries, log: log, metrics: newMetrics(reg), polls: newRounds(), seeks: newRounds()}
+	w := &Watch{hosts: primaries, log: log, metrics: newMetrics(reg), polls: newRounds(), seeks: newRounds(), search: newSearch(primaries)}
 	for _, s := range standbys {
 		if !contains(primaries, s) {
 			w.others = append(w.others, s)
@@ -112,7 +128,8 @@ func (w *Watch) Run(ctx context.Context) error {
 	both.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.drop()
+	w.lose(nil)
+	w.search.end()
 	return nil
 }
 
@@ -126,14 +143,14 @@ func (w *Watch) poll(ctx context.Context) {
 			return
 		}
 		w.log.WarnContext(ctx, "the primary does not answer", "error", err)
-		w.lose()
+		w.lose(err)
 	}
 	w.find(ctx)
 }
 
 // find connects to the primary among all hosts. Without one, it says whether none runs.
 func (w *Watch) find(ctx context.Context) {
-	nodes := askAll(ctx, w.hosts)
+	nodes := w.search.run(ctx)
 	found, ok := best(nodes)
 	for _, n := range nodes {
 		if !ok || n.host != found.host {
@@ -141,19 +158,22 @@ func (w *Watch) find(ctx context.Context) {
 		}
 	}
 	if ok {
-		w.silent.Store(false)
-		if err := w.adopt(ctx, found); err != nil && ctx.Err() == nil {
+		err := w.adopt(ctx, found)
+		w.absent.Store(errors.Is(err, ErrOlderTimeline))
+		if err != nil && ctx.Err() == nil {
 			w.log.WarnContext(ctx, "primary not used", "host", found.host.String(), "error", err)
 			found.close()
 		}
 		return
 	}
-	down := true
+	down := len(nodes) == len(w.hosts)
+	absent := true
 	for _, n := range nodes {
 		w.log.DebugContext(ctx, "no primary", "host", n.host.String(), "error", n.err)
 		down = down && n.down()
+		absent = absent && (n.down() || silent(n.err))
 	}
-	w.silent.Store(!down)
+	w.absent.Store(absent)
 	if down {
 		w.beats.Down(time.Now())
 	}
@@ -188,25 +208,21 @@ func (w *Watch) seek(ctx context.Context) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.drop()
+	w.lose(nil)
 	if err := w.adopt(ctx, newer); err != nil && ctx.Err() == nil {
 		w.log.WarnContext(ctx, "newer primary not used", "host", newer.host.String(), "error", err)
 		newer.close()
 	}
 }
 
-// lose notes that the primary does not answer.
-func (w *Watch) lose() {
-	w.drop()
+// lose notes that the primary does not answer, or is not the primary any more, and closes the connection.
+func (w *Watch) lose(err error) {
 	s := *w.State()
-	s.Connected = false
+	s.Connected, s.link = false, nil
 	w.publish(&s)
-}
-
-func (w *Watch) drop() {
+	w.search.lost(s.Host, s.Port, err)
 	node{conn: w.conn}.close()
 	w.conn = nil
-	w.link.Store(nil)
 }
 
 func (w *Watch) publish(s *State) {

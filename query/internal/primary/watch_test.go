@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
@@ -55,7 +55,7 @@ func TestTheNewerPrimaryIsWatchedR7(t *testing.T) {
 	if s.History.Judge(before) != lsn.Held || s.History.Judge(lsn.Position{Timeline: 1, LSN: s.Flushed}) != lsn.Lost {
 		t.Errorf("R7: history %+v", s.History)
 	}
-	if sure, err := w.Judge(lsn.Position{Timeline: 1, LSN: s.Flushed}, heartbeat.Beat{}); !sure || !errors.Is(err, ErrForked) {
+	if err := w.Believe(t.Context(), Sight{At: lsn.Position{Timeline: 1, LSN: s.Flushed}}); !errors.Is(err, ErrForked) {
 		t.Errorf("P10: the old primary is believed: %v", err)
 	}
 	standby.Stop(t)
@@ -67,39 +67,175 @@ func TestTheNewerPrimaryIsWatchedR7(t *testing.T) {
 	w.await(t, "the newer one is watched again", func(s *State) bool { return s.Connected && s.History.Present() == 2 })
 }
 
-// P10: a primary that comes back as an older copy of itself has lost the heartbeats that others show, and the
-// first question after it was away tells so.
+// nodes are a primary and its standby, with a watch of the primary.
+type nodes struct {
+	primary, standby *testenv.Postgres
+	watch            *Watch
+}
+
+func startNodes(t *testing.T) *nodes {
+	t.Helper()
+	n := &nodes{primary: testenv.StartPostgres(t)}
+	n.standby = n.primary.StartStandby(t)
+	n.watch = start(t, n.primary.URL("query"), n.standby.URL("query"))
+	n.watch.await(t, "the primary is watched", func(s *State) bool { return s.Connected })
+	return n
+}
+
+func query(t *testing.T, p *testenv.Postgres, sql string, args []any, into ...any) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), p.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(conn.QueryRow(t.Context(), sql, args...).Scan(into...), conn.Close(context.Background())); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sight is what the standby shows.
+func (n *nodes) sight(t *testing.T) (seen Sight) {
+	t.Helper()
+	var text string
+	query(t, n.standby, `SELECT timeline || '-' || lsn, number, nonce, at, started FROM node_position('0/0', NULL)`, nil,
+		&text, &seen.Beat.Number, &seen.Beat.Nonce, &seen.Beat.At, &seen.Started)
+	var err error
+	if seen.At, err = lsn.ParsePosition(text); err != nil {
+		t.Fatal(err)
+	}
+	return seen
+}
+
+// copied is what Redis would show that has everything up to the last commit of the primary.
+func (n *nodes) copied(t *testing.T) (c Copy) {
+	t.Helper()
+	var before, begins string
+	query(t, n.primary, "SELECT pg_current_wal_flush_lsn()::text", nil, &before)
+	n.primary.Exec(t, "INSERT INTO users (login, password_hash) VALUES (gen_random_uuid()::text, 'x')")
+	query(t, n.primary, `WITH w AS (SELECT r.start_lsn, r.description FROM wal.pg_get_wal_records_info($1::text::pg_lsn, pg_current_wal_flush_lsn()) r
+			WHERE r.record_type = 'COMMIT' ORDER BY 1 DESC LIMIT 1)
+		SELECT w.start_lsn::text, (extract(epoch FROM substring(w.description FROM '\d+-\d+-\d+ \d+:\d+:\d+\.\d+\S+')::timestamptz) * 1000000)::bigint,
+			(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint, h.number, h.nonce FROM w, heartbeats h ORDER BY h.number DESC LIMIT 1`, []any{before},
+		&begins, &c.Last.At, &c.Server, &c.Beat.Number, &c.Beat.Nonce)
+	var err error
+	if c.Last.Begins, err = lsn.Parse(begins); err != nil {
+		t.Fatal(err)
+	}
+	c.At = lsn.Position{Timeline: 1, LSN: c.Last.Begins + 1}
+	return c
+}
+
+// P10: a primary that comes back as an older copy of itself. Whatever Redis and the standby have of the lost history,
+// also less than a heartbeat and when the new history has grown past it, neither is believed from the first question on
+// that finds the primary.
 func TestARestoredPrimaryIsNoticedP10(t *testing.T) {
+	for name, lose := range map[string]string{"heartbeats": "SELECT heartbeat()", "less than a heartbeat": "INSERT INTO users (login, password_hash) VALUES ('lost', 'x')"} {
+		t.Run(name, func(t *testing.T) {
+			n := startNodes(t)
+			n.primary.Exec(t, "SELECT heartbeat()")
+			backup := n.primary.Backup(t)
+			n.primary.Exec(t, lose)
+			n.standby.WaitReplay(t)
+			redis, standby := n.copied(t), n.sight(t)
+			n.standby.WaitReplay(t)
+			generation := n.watch.State().Generation
+			if err := errors.Join(n.watch.Vouch(redis), n.watch.Believe(t.Context(), standby)); err != nil {
+				t.Errorf("before: %v", err)
+			}
+			n.primary.Kill(t)
+			if s, err := n.watch.Check(t.Context()); err != nil || s.Connected {
+				t.Errorf("R6: while no primary runs: %+v, %v", s, err)
+			}
+			if err := errors.Join(n.watch.Vouch(redis), n.watch.Believe(t.Context(), standby)); err != nil {
+				t.Errorf("R6: while no primary runs: %v", err)
+			}
+			n.primary.Restore(t, backup)
+			n.primary.Start(t)
+			forked := func() bool {
+				s, err := n.watch.Check(t.Context())
+				if err == nil && (!s.Connected || s.Generation != generation+1) {
+					t.Fatalf("P10: with a primary that runs, %+v", s)
+				}
+				if r, b := n.watch.Vouch(redis), n.watch.Believe(t.Context(), standby); err == nil && (r == nil || b == nil) {
+					t.Errorf("P10: at %s, of the lost history: Redis %v, standby %v", s.At(), r, b)
+				}
+				return err == nil
+			}
+			testenv.Eventually(t, patience, "the primary is found", forked)
+			for range 20 {
+				n.primary.Exec(t, "SELECT pg_switch_wal()")
+				n.primary.Exec(t, "SELECT heartbeat()") // in the place of the lost ones
+				forked()
+			}
+			if at := n.watch.Ask(t.Context()).At(); at.LSN < standby.At.LSN {
+				t.Errorf("the primary is at %s and has not grown past %s", at, standby.At)
+			}
+		})
+	}
+}
+
+// R6: after a plain restart of the primary, Redis is believed by its last commit before any replicator has come back,
+// and the standby as soon as it follows. What was copied from the present run is believed at once.
+func TestAfterAPlainRestartTheSourcesAreBelieved_R6(t *testing.T) {
+	n := startNodes(t)
+	redis := n.copied(t)
+	generation := n.watch.State().Generation
+	n.primary.Kill(t)
+	n.primary.Start(t)
+	n.watch.await(t, "the restart is noticed", func(s *State) bool { return s.Connected && s.Generation == generation+1 })
+	testenv.EventuallyNoError(t, patience, "Redis is believed", func() error { return n.watch.Vouch(redis) })
+	testenv.EventuallyNoError(t, patience, "the standby is believed", func() error {
+		n.primary.Exec(t, "SELECT heartbeat()")
+		return n.watch.Believe(t.Context(), n.sight(t))
+	})
+	again := n.copied(t)
+	if err := n.watch.Vouch(again); err != nil {
+		t.Errorf("R6: copied from this run: %v", err)
+	}
+	other := again
+	other.Server, other.Last.At = redis.Server, other.Last.At+1
+	testenv.Eventually(t, patience, "a commit that the primary does not have", func() bool { return errors.Is(n.watch.Vouch(other), ErrForked) })
+}
+
+// A connection that is lost while the server runs on changes nothing.
+func TestALostConnectionIsNoOtherRun(t *testing.T) {
+	n := startNodes(t)
+	s := n.watch.State()
+	n.primary.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'query-watch'")
+	n.watch.await(t, "it is connected again", func(now *State) bool { return now.Connected && now.link != s.link })
+	if now := n.watch.State(); now.Generation != s.Generation {
+		t.Errorf("after %+v: %+v", s, now)
+	}
+}
+
+// P10: a host that answers late is not taken for one on which no primary runs: the read is refused.
+func TestAnUnfinishedSearchIsNotBelieved_P10(t *testing.T) {
 	p := testenv.StartPostgres(t)
-	backup := p.Backup(t)
-	w := start(t, p.URL("query"), p.URL("query"))
+	way := testenv.StartProxy(t, p.Addr())
+	w := start(t, way.URL(p.URL("query")), way.URL(p.URL("query")))
 	w.await(t, "the primary is watched", func(s *State) bool { return s.Connected })
-	p.Exec(t, "SELECT heartbeat()")
-	var shown heartbeat.Beat
-	testenv.Eventually(t, patience, "the heartbeat is known", func() bool { shown = w.beats.Newest(); return shown.Number > 1 })
-	at := w.Ask(t.Context()).At()
-	if err := w.Believe(t.Context(), at, shown); err != nil {
-		t.Fatalf("before: %v", err)
+	way.Refuse(t, true) // the connection ends
+	way.Cut()
+	w.await(t, "it is gone", func(s *State) bool { return !s.Connected })
+	if s, err := w.Check(t.Context()); err != nil || s.Connected {
+		t.Errorf("R6: refused: %+v, %v", s, err)
 	}
-	p.Kill(t)
-	w.Ask(t.Context())
-	if err := w.Believe(t.Context(), at, shown); err != nil {
-		t.Errorf("while no primary runs: %v", err)
+	way.Refuse(t, false)
+	way.BlackHole(true)
+	if s, err := w.Check(t.Context()); !errors.Is(err, ErrUnsure) {
+		t.Errorf("P10: a host that was not silent before: %+v, %v", s, err)
 	}
-	p.Restore(t, backup)
-	p.Start(t)
-	forked := func() bool {
-		s := w.Ask(t.Context())
-		err := w.Believe(t.Context(), at, shown)
-		if s.Connected && !errors.Is(err, ErrForked) {
-			t.Errorf("P10: a heartbeat that the primary has lost: %v", err)
-		}
-		return s.Connected
-	}
-	testenv.Eventually(t, patience, "the primary is watched again", forked)
-	p.Exec(t, "SELECT heartbeat()") // in the place of the lost one
-	if !forked() {
-		t.Error("P10: the primary is not watched any more")
+	testenv.Eventually(t, patience, "R6: the host is known to be silent", func() bool {
+		began := time.Now()
+		_, err := w.Check(t.Context())
+		return err == nil && time.Since(began) < reachTime
+	})
+	way.BlackHole(false)
+	w.await(t, "it answers again", func(s *State) bool { return s.Connected })
+	p.Kill(t) // the proxy takes connections and ends them
+	w.await(t, "it is gone", func(s *State) bool { return !s.Connected })
+	if s, err := w.Check(t.Context()); !errors.Is(err, ErrUnsure) {
+		t.Errorf("P10: a host that takes connections: %+v, %v", s, err)
 	}
 }
 
@@ -111,11 +247,14 @@ func TestAQuestionIsBoundedR8(t *testing.T) {
 	p.Pause(t)
 	testenv.Eventually(t, patience, "it does not answer", func() bool {
 		began := time.Now()
-		connected := w.Check(t.Context()).Connected
-		if took := time.Since(began); took > checkTime+500*time.Millisecond {
+		s, err := w.Check(t.Context())
+		if took := time.Since(began); took > reachTime+500*time.Millisecond {
 			t.Errorf("R8: a question took %v", took)
 		}
-		return !connected
+		if err != nil {
+			t.Errorf("R6: the server that froze has the history that it had: %v", err)
+		}
+		return !s.Connected
 	})
 	if lag := w.Lag(w.beats.Newest()); lag < 0 {
 		t.Errorf("P7: lag %v", lag)

@@ -43,7 +43,7 @@ func openControl(ctx context.Context, node wal.Node) (*control, error) {
 	}
 	c := &control{conn, node}
 	is, err := node.Identify(ctx, conn)
-	if err == nil && (is.System != node.System || is.Timeline != node.Timeline) {
+	if err == nil && (is.System != node.System || is.Timeline != node.Timeline || is.Started != node.Started) {
 		err = fmt.Errorf("%w: %s is another one than a moment ago", errServer, node)
 	}
 	if err != nil {

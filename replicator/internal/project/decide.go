@@ -120,7 +120,12 @@ func decide(s state) Reason {
 		}
 	}
 	if s.forced != Resume {
-		return s.forced
+		reason = s.forced
+	}
+	// The server may have been put back to an older state of its timeline when it was started. A stream from the
+	// checkpoint on would tell; what is served without one must be proven otherwise.
+	if reason != Resume && c.Timeline == s.system.Timeline && c.Server != s.node.Started && !s.memory.proven {
+		return PrimaryForgot
 	}
 	return reason
 }

@@ -33,6 +33,8 @@ func TestP3P4Decide(t *testing.T) {
 	kept := func(s *state) { s.slots[1].Failover = true }
 	forgot := func(s *state) { s.memory.forgot = true }
 	later := func(s *state) { s.memory.later = true }
+	restarted := func(s *state) { s.node.Started = 2 }
+	proven := func(s *state) { s.memory.proven = true }
 	altered := func(s *state) { s.published.Fingerprint = "q" }
 	older := stored(func(c *readmodel.Checkpoint) { c.LSN, c.Commit = 89, 85 })
 	backup := stored(func(c *readmodel.Checkpoint) { c.Slot, c.Epoch, c.LSN, c.Commit = "pyramid_3", 3, 50, 45 })
@@ -85,6 +87,11 @@ func TestP3P4Decide(t *testing.T) {
 		{"a later heartbeat where Redis is, no slot", []func(*state){later, noSlot}, PrimaryForgot, false},
 		{"a later heartbeat where Redis is, a lost slot", []func(*state){later, lost}, PrimaryForgot, false},
 		{"a later heartbeat where Redis is, a failover", []func(*state){later, failover, noSlot}, PrimaryForgot, false},
+		{"the server was started again, the stream can tell", []func(*state){restarted}, Resume, true},
+		{"the server was started again, no slot, nothing can tell", []func(*state){restarted, noSlot}, PrimaryForgot, false},
+		{"the server was started again, a table was truncated, nothing can tell", []func(*state){restarted, forced(Truncated)}, PrimaryForgot, false},
+		{"the server was started again, no slot, its log has the last commit", []func(*state){restarted, proven, noSlot}, SlotMissing, true},
+		{"the server was started again, a failover", []func(*state){restarted, failover, noSlot}, Failover, true},
 		{"the publication is another one", []func(*state){altered}, PublicationChanged, false},
 		{"the publication is another one, no slot", []func(*state){altered, noSlot}, PublicationChanged, false},
 		{"the publication changed while it was streamed", []func(*state){forced(PublicationChanged)}, PublicationChanged, false},

@@ -14,6 +14,7 @@ import (
 // another one under its number (P10).
 type memory struct {
 	forgot bool // the heartbeat of the checkpoint is not in the table, or its last commit not in the WAL
+	proven bool // the last commit is in the WAL
 	// later: a heartbeat after the checkpoint's was committed at or before the checkpoint's position, or nothing
 	// can be said because the checkpoint has no heartbeat. Then Redis may lack something, unless the stream
 	// proves that it goes on from there. A heartbeat has the position of its beginning, and each begins after
@@ -26,11 +27,13 @@ func remember(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (m mem
 	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
 	defer cancel()
 	committed, err := hasCommit(ctx, q, c)
-	if err != nil || !committed {
-		return memory{forgot: !committed}, err
+	if err != nil || committed != nil && !*committed {
+		return memory{forgot: true}, err
 	}
+	m.proven = committed != nil
 	if c.Beat.Number == 0 {
-		return memory{later: true}, nil
+		m.later = true
+		return m, nil
 	}
 	err = q.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM heartbeats WHERE number = $1 AND nonce = $2)
 			AND $1 >= coalesce((SELECT min(number) FROM heartbeats), 0),
@@ -46,18 +49,17 @@ func remember(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (m mem
 }
 
 // hasCommit says whether the primary's WAL has the last transaction of a checkpoint. WAL that is gone says nothing,
-// and neither does a checkpoint without a transaction.
-func hasCommit(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (bool, error) {
+// and neither does a checkpoint without a transaction; then it returns nil.
+func hasCommit(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (committed *bool, err error) {
 	if c.Commit == 0 {
-		return true, nil
+		return nil, nil
 	}
-	var committed *bool
-	err := q.QueryRow(ctx, "SELECT wal.committed($1::text::pg_lsn, $2)", c.Commit.String(), time.UnixMicro(c.CommitAt)).Scan(&committed)
+	err = q.QueryRow(ctx, "SELECT wal.committed($1::text::pg_lsn, $2)", c.Commit.String(), time.UnixMicro(c.CommitAt)).Scan(&committed)
 	if wal.HasCode(err, "42883") || wal.HasCode(err, "3F000") { // no such function or schema: an older database
-		return true, nil
+		return nil, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("last commit: %w", err)
+		return nil, fmt.Errorf("last commit: %w", err)
 	}
-	return committed == nil || *committed, nil
+	return committed, nil
 }

@@ -56,6 +56,7 @@ func (r *Replicator) rebuild(ctx context.Context, c *control, stream *wal.Stream
 	cp = readmodel.Checkpoint{
 		SystemID: s.system.ID, Timeline: s.system.Timeline, Slot: wal.SlotName(b.epoch), LSN: consistent,
 		Epoch: b.epoch, Token: token, Publication: s.published.Fingerprint, Beat: b.beat,
+		Server: s.node.Started,
 	}
 	f, err := b.finish(old.value, cp)
 	if err != nil {

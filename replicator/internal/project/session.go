@@ -244,7 +244,7 @@ func (r *Replicator) claim(ctx context.Context, s state, reason Reason, token st
 	if cp == nil {
 		return f, readmodel.Checkpoint{}, nil
 	}
-	cp.Token = token
+	cp.Token, cp.Server = token, s.node.Started // decide has found nothing that this server does not have
 	if reason == Resume {
 		cp.Timeline = s.system.Timeline // a slot that survived a promotion goes on there
 	}

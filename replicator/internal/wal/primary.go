@@ -20,6 +20,7 @@ type Node struct {
 	System   uint64
 	Timeline uint32 // that a primary writes; 0 of a standby
 	Version  int    // major
+	Started  int64  // when the server was started, in microseconds since the Unix epoch by its own clock
 }
 
 // primary says whether the node takes writes.
@@ -85,8 +86,9 @@ func (s Server) Identify(ctx context.Context, conn *pgx.Conn) (Node, error) {
 	n := Node{Server: s, Version: major(conn.PgConn())}
 	var system int64
 	err := conn.QueryRow(ctx, `SELECT system_identifier, CASE WHEN pg_is_in_recovery() THEN 0
-			ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint END
-		FROM pg_control_system()`).Scan(&system, &n.Timeline)
+			ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint END,
+			(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint
+		FROM pg_control_system()`).Scan(&system, &n.Timeline, &n.Started)
 	if err != nil {
 		return Node{}, fmt.Errorf("identify %s: %w", s, err)
 	}

@@ -1,0 +1,80 @@
+//go:build unix
+
+package primary
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+// P10: what a look at a connection tells of the server at its other end.
+func TestALinkIsSeveredByItsServer(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		do      func(*net.TCPConn) error
+		severed bool
+	}{
+		{"quiet", func(*net.TCPConn) error { return nil }, false},
+		{"an answer waits", func(s *net.TCPConn) error { _, err := s.Write([]byte(" D....")); return err }, false},
+		{"an error waits", func(s *net.TCPConn) error { _, err := s.Write([]byte(" E....")); return err }, true},
+		{"closed", func(s *net.TCPConn) error { return s.Close() }, true},
+		{"reset", func(s *net.TCPConn) error {
+			if err := s.SetLinger(0); err != nil {
+				return err
+			}
+			return s.Close()
+		}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mine, server := connected(t)
+			l := linkOf(mine)
+			if l == nil || l.severed() {
+				t.Fatal("at first")
+			}
+			if err := c.do(server); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(c.name, "waits") { // once the first byte is there, the rest is, too
+				if _, err := mine.Read(make([]byte, 1)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.severed {
+				testenv.Eventually(t, patience, "it is severed", l.severed)
+				return
+			}
+			if l.severed() {
+				t.Error("severed")
+			}
+		})
+	}
+	if (*link)(nil).severed() {
+		t.Error("a connection that can't be looked at is severed")
+	}
+	mine, _ := connected(t)
+	l := linkOf(mine)
+	if err := mine.Close(); err != nil || !l.severed() {
+		t.Errorf("closed by this side: %v", err)
+	}
+}
+
+func connected(t *testing.T) (mine net.Conn, server *net.TCPConn) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if mine, err = net.Dial("tcp", listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	other, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { mine.Close(); other.Close() })
+	return mine, other.(*net.TCPConn)
+}

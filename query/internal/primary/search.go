@@ -1,0 +1,110 @@
+package primary
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// After one host has answered that it takes writes, the others have this long to say that they are on
+	// a higher timeline. The search for a newer primary finds one that was slower.
+	othersTime = 100 * time.Millisecond
+	// A host that has not answered the last attempt is waited for only so long. The attempt goes on, and a later
+	// round takes its answer.
+	silentTime = 20 * time.Millisecond
+)
+
+// search asks hosts for the primary, in rounds. Only one goroutine may use it at a time.
+type search struct {
+	probes  []*probe
+	answers chan answer
+	round   int
+}
+
+// probe is a host with at most one attempt under way.
+type probe struct {
+	host   host
+	asking bool
+	begun  int  // the round in which the attempt began
+	silent bool // the last attempt has ended without an answer
+}
+
+type answer struct {
+	probe *probe
+	node  node
+}
+
+func newSearch(list []host) search {
+	s := search{answers: make(chan answer, len(list))}
+	for _, h := range list {
+		s.probes = append(s.probes, &probe{host: h})
+	}
+	return s
+}
+
+// run is one round. A host that is missing in the answers was silent before and is silent now; every other one
+// has answered a question that was asked in this round. The connections of the answers are the caller's.
+func (s *search) run(ctx context.Context) (nodes []node) {
+	s.round++
+	for _, p := range s.probes {
+		if !p.asking {
+			s.ask(ctx, p)
+		}
+	}
+	var late <-chan time.Time
+	for s.open(true) {
+		if late == nil && !s.open(false) {
+			late = time.After(silentTime)
+		}
+		select {
+		case a := <-s.answers:
+			n, old := a.node, a.probe.begun != s.round
+			a.probe.asking, a.probe.silent = false, silent(n.err)
+			if old && n.timeline == 0 { // it may be otherwise by now
+				n.close()
+				s.ask(ctx, a.probe)
+				continue
+			}
+			nodes = append(nodes, n)
+			if n.timeline != 0 && late == nil {
+				late = time.After(othersTime)
+			}
+		case <-late:
+			return nodes
+		}
+	}
+	return nodes
+}
+
+func (s *search) ask(ctx context.Context, p *probe) {
+	p.asking, p.begun = true, s.round
+	go func() { s.answers <- answer{p, p.host.ask(ctx)} }()
+}
+
+// open says whether attempts are under way, also with silent hosts or only with others.
+func (s *search) open(silent bool) bool {
+	for _, p := range s.probes {
+		if p.asking && (silent || !p.silent) {
+			return true
+		}
+	}
+	return false
+}
+
+// lost notes why the connection to a host was lost.
+func (s *search) lost(host string, port uint16, err error) {
+	for _, p := range s.probes {
+		if p.host.config.Host == host && p.host.config.Port == port {
+			p.silent = silent(err)
+		}
+	}
+}
+
+// end waits for the attempts under way, whose context has ended.
+func (s *search) end() {
+	for s.open(true) {
+		a := <-s.answers
+		a.probe.asking = false
+		a.node.close()
+	}
+}
