@@ -41,15 +41,20 @@ func TestP8AnIdleSlotHoldsNoWALBack(t *testing.T) {
 			AND confirmed_flush_lsn >= $1::pg_lsn AND restart_lsn >= $1::pg_lsn`, written.String()) == 1
 	})
 	t.Logf("passed %d MiB; restart_lsn %v after the end; the lag was at most %d ms", (written-begun)>>20, time.Since(reached).Round(time.Millisecond), lag)
-	if lag > 3000 { // heartbeats come every second, on a busy machine one may be late
+	if lag > 1000 {
 		t.Errorf("the lag was %d ms", lag)
 	}
 }
 
-// lag is what a reader would be told, in milliseconds.
+// lag is what a reader would be told, in milliseconds, without what is due to the primary: on a busy machine it has its
+// next heartbeat late.
 func (s *system) lag() int64 {
 	s.t.Helper()
 	c, err := s.checkpoint()
 	s.must(err)
-	return c.LagMillis(time.Now().UnixMicro())
+	told := c.LagMillis(time.Now().UnixMicro())
+	primary := c
+	s.must(s.db.QueryRow(s.ctx, "SELECT (extract(epoch FROM max(at)) * 1000000)::bigint FROM heartbeats").Scan(&primary.Beat.At))
+	primary.Delay = 0
+	return told - primary.LagMillis(time.Now().UnixMicro())
 }

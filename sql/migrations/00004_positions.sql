@@ -213,7 +213,6 @@ BEGIN
     SELECT * INTO before FROM public.heartbeats ORDER BY number DESC LIMIT 1;
     beat.number := coalesce(before.number, 0) + 1;
     beat.nonce := ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint;
-    beat.at := clock_timestamp();
     beat.timeline := public.current_timeline();
     beat.lsn := pg_current_wal_insert_lsn();
     BEGIN
@@ -222,6 +221,7 @@ BEGIN
         -- The time limit has hit while the WAL was read. The heartbeat is worth more than its newest position.
         beat.held := coalesce(before.held, '0/0');
     END;
+    beat.at := clock_timestamp();
     IF beat.timeline > 1 AND NOT EXISTS (SELECT FROM public.timelines t WHERE t.timeline = beat.timeline) THEN
         DELETE FROM public.timelines;
         INSERT INTO public.timelines SELECT * FROM public.timeline_branches(beat.timeline);
