@@ -113,7 +113,7 @@ func decide(s state) Reason {
 	}
 	reason := resumes(s, *c)
 	switch reason {
-	case Failover, SlotMissing, SlotLost:
+	case Failover, SlotMissing, SlotLost, CheckpointBehind:
 		// No stream from the checkpoint on can prove that the primary has the same history.
 		if s.memory.later {
 			return PrimaryForgot

@@ -86,6 +86,7 @@ func TestP3P4Decide(t *testing.T) {
 		{"a later heartbeat where Redis is, the stream can tell", []func(*state){later}, Resume, true},
 		{"a later heartbeat where Redis is, no slot", []func(*state){later, noSlot}, PrimaryForgot, false},
 		{"a later heartbeat where Redis is, a lost slot", []func(*state){later, lost}, PrimaryForgot, false},
+		{"a later heartbeat where Redis is, redis older than the slot", []func(*state){later, older}, PrimaryForgot, false},
 		{"a later heartbeat where Redis is, a failover", []func(*state){later, failover, noSlot}, PrimaryForgot, false},
 		{"the server was started again, the stream can tell", []func(*state){restarted}, Resume, true},
 		{"the server was started again, no slot, nothing can tell", []func(*state){restarted, noSlot}, PrimaryForgot, false},
@@ -105,6 +106,7 @@ func TestP3P4Decide(t *testing.T) {
 		{"a rebuild was asked for", []func(*state){forced(Requested)}, Requested, true},
 		{"a rebuild was asked for before a failover", []func(*state){forced(Requested), otherTimeline}, OtherTimeline, false},
 		{"a flush was torn", []func(*state){forced(Torn)}, Torn, false},
+		{"a flush was torn, and the checkpoint was taken away", []func(*state){forced(Torn), empty}, Torn, false},
 		{"keys were evicted", []func(*state){forced(Evicted)}, Evicted, false},
 		{"keys were evicted, the slot is gone", []func(*state){forced(Evicted), noSlot}, Evicted, false},
 	} {

@@ -1,0 +1,192 @@
+package project
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reachIn reaches the primary of a session and has the connections end with the test.
+func reachIn(t *testing.T, r *Replicator) (*control, *wal.Stream) {
+	t.Helper()
+	c, err := r.reach(t.Context())
+	must(t, err)
+	t.Cleanup(c.close)
+	stream, err := c.node.Stream(t.Context(), nil)
+	must(t, err)
+	t.Cleanup(stream.Close)
+	return c, stream
+}
+
+// P13: what a step of the set-up waits for is given up.
+func TestP13TheSetUpIsBounded(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err := within(ctx, time.Millisecond, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+	if !errors.Is(err, errSetUp) {
+		t.Errorf("%v", err)
+	}
+	own := errors.New("its own")
+	if err := within(t.Context(), time.Hour, func(context.Context) error { return own }); !errors.Is(err, own) || errors.Is(err, errSetUp) {
+		t.Errorf("%v", err)
+	}
+}
+
+// What ends a session says whether the read model is still true, and what the next session must do.
+func TestP4WhatAnErrorLeadsTo(t *testing.T) {
+	for err, want := range map[error]struct {
+		forced Reason
+		untrue bool
+	}{
+		errTruncated: {Truncated, false}, errTorn: {Torn, true}, errEvicted: {Evicted, true}, errForgot: {PrimaryForgot, true},
+		errPublication: {PublicationChanged, true}, errSilent: {Requested, false}, errNewer: {Requested, false}, errFenced: {Requested, false},
+	} {
+		err := fmt.Errorf("%w: %w", errRebuild, err)
+		if got := forces(err, Requested); got != want.forced || untrue(err) != want.untrue {
+			t.Errorf("%v: %q, untrue %v", err, got, untrue(err))
+		}
+	}
+}
+
+// R1: keys that were evicted while the policy was wrong for less than a second.
+func TestR1EvictionsDuringASessionAreNoticed(t *testing.T) {
+	ctx := t.Context()
+	r := newReplicator(t, "postgres://127.0.0.1:1/x")
+	must(t, r.redisWhole(ctx))
+	must(t, r.redisFit(ctx))
+	must(t, r.redis.Set(ctx, "a", "b", 0).Err())
+	for _, set := range [][2]string{{"maxmemory-policy", "allkeys-lru"}, {"maxmemory", "1"}} {
+		must(t, r.redis.ConfigSet(ctx, set[0], set[1]).Err())
+	}
+	testenv.Eventually(t, 10*time.Second, "a key is evicted", func() bool { return r.redis.DBSize(ctx).Val() == 0 })
+	if err := r.redisFit(ctx); !errors.Is(err, errRedisUnfit) {
+		t.Errorf("%v", err)
+	}
+	for _, set := range [][2]string{{"maxmemory", "0"}, {"maxmemory-policy", "noeviction"}} {
+		must(t, r.redis.ConfigSet(ctx, set[0], set[1]).Err())
+	}
+	if err := r.redisFit(ctx); !errors.Is(err, errEvicted) {
+		t.Errorf("%v", err)
+	}
+}
+
+// P10: of several primaries that of the read model is followed. The connections of a session must be to one server.
+func TestP10ASessionIsWithOneServer(t *testing.T) {
+	ctx := t.Context()
+	own, other := testenv.StartPostgres(t), testenv.StartPostgres(t, testenv.Fresh())
+	r := newReplicator(t, testenv.MultiHostURL(other.URL("replicator"), own.URL("replicator")))
+	c, stranger := reachIn(t, r)
+	ours, err := r.servers[1].Stream(ctx, nil)
+	must(t, err)
+	defer ours.Close()
+	system, err := ours.Identify(ctx)
+	must(t, err)
+	if c.node.System == system.ID {
+		t.Errorf("without a read model the second server was chosen")
+	}
+	cp := readmodel.Checkpoint{SystemID: system.ID, Timeline: 1, Slot: "pyramid_5", Epoch: 5, Token: "a"}
+	must(t, r.redis.Set(ctx, readmodel.CheckpointKey, cp.String(), 0).Err())
+	c, _ = reachIn(t, r)
+	if c.node.System != system.ID {
+		t.Errorf("the read model's system was not preferred")
+	}
+	must(t, c.leadsTo(ctx, ours, system))
+	otherSystem, otherTimeline := system, system
+	otherSystem.ID++
+	otherTimeline.Timeline++
+	for _, err := range []error{c.leadsTo(ctx, stranger, system), c.leadsTo(ctx, ours, otherSystem), c.leadsTo(ctx, ours, otherTimeline)} {
+		if !errors.Is(err, errServer) {
+			t.Errorf("a stream of another server: %v", err)
+		}
+	}
+	if _, err := r.inspect(ctx, c, stranger); !errors.Is(err, errServer) {
+		t.Errorf("a stream of another server is used: %v", err)
+	}
+	moved := c.node
+	moved.Server = r.servers[0]
+	if _, err := openControl(ctx, moved); !errors.Is(err, errServer) {
+		t.Errorf("the address leads to another server: %v", err)
+	}
+}
+
+// P9: a successor ends the walsender that its predecessor left, but never one of another system that has a slot of
+// the same name.
+func TestP9OnlyTheWalsenderOfTheReadModelIsEnded(t *testing.T) {
+	ctx := t.Context()
+	db := testenv.NewDatabase(t)
+	r := newReplicator(t, db.URL("replicator"))
+	c, stream := reachIn(t, r)
+	former, err := c.node.Stream(ctx, nil)
+	must(t, err)
+	defer former.Close()
+	const epoch = 31
+	_, _, err = former.CreateSlot(ctx, epoch)
+	must(t, err)
+	must(t, former.Start(ctx, wal.SlotName(epoch), 0))
+	system, err := stream.Identify(ctx)
+	must(t, err)
+	cp := readmodel.Checkpoint{SystemID: system.ID + 1, Timeline: 1, Slot: wal.SlotName(epoch), Epoch: epoch, Token: "a"}
+	active := func() bool {
+		slots, err := wal.Slots(ctx, c.conn)
+		must(t, err)
+		s := state{slots: slots}
+		return s.slot(cp.Slot).ActivePID != 0
+	}
+	inspect := func() {
+		must(t, r.redis.Set(ctx, readmodel.CheckpointKey, cp.String(), 0).Err())
+		_, err := r.inspect(ctx, c, stream)
+		must(t, err)
+	}
+	if inspect(); !active() {
+		t.Error("the walsender of another system's slot was ended")
+	}
+	cp.SystemID = system.ID
+	if inspect(); active() {
+		t.Error("the walsender that was left is not ended")
+	}
+	former.Close()
+	must(t, wal.Drop(ctx, c.conn, cp.Slot))
+}
+
+// P10: a slot that has survived a promotion goes on on the new timeline; an old epoch that is merely served does not.
+func TestP10AResumedReadModelGoesOnOnTheTimelineOfThePrimary(t *testing.T) {
+	r := newReplicator(t, "postgres://127.0.0.1:1/x")
+	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", LSN: 9, Epoch: 5, Token: "old"}
+	for reason, want := range map[Reason]uint32{Resume: 2, Failover: 1} {
+		must(t, r.redis.Set(t.Context(), readmodel.CheckpointKey, cp.String(), 0).Err())
+		f, claimed, err := r.claim(t.Context(), state{stored: cp.String(), system: wal.System{ID: 1, Timeline: 2}}, reason, "new")
+		must(t, err)
+		must(t, f.close())
+		if served, _ := r.board.served(); claimed.Timeline != want || served != claimed {
+			t.Errorf("%q: %s, and the status has %s", reason, claimed, served)
+		}
+	}
+}
+
+// A request of an operator that comes between two sessions is taken by the next one.
+func TestARequestIsTakenByTheNextSession(t *testing.T) {
+	r := newReplicator(t, testenv.NewDatabase(t).URL("replicator"))
+	c, _ := reachIn(t, r)
+	asked := make(chan error, 1)
+	go func() { asked <- r.RequestRebuild(true) }()
+	testenv.Eventually(t, 10*time.Second, "the request is taken", func() bool {
+		stream, s, err := r.prepare(t.Context(), c)
+		must(t, err)
+		stream.Close()
+		return s.forced == Requested && r.older
+	})
+	must(t, <-asked)
+}
