@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -151,6 +152,27 @@ func (r *readers) keep(a *answer) {
 	default:
 		r.refused[a.forced]++
 	}
+}
+
+// reasons are how often each path has not answered so far, by path and reason, as query counts them.
+func (r *readers) reasons() (map[string]int, error) {
+	response, err := r.client.Get(r.metrics)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	reasons := map[string]int{}
+	for line := range strings.Lines(string(text)) {
+		var path, result string
+		var n float64
+		if labels, ok := strings.CutPrefix(line, "query_path_duration_seconds_count{path="); ok {
+			if _, err := fmt.Sscanf(labels, "%q,result=%q} %g", &path, &result, &n); err == nil && result != "answered" {
+				reasons[path+" "+result] = int(n)
+			}
+		}
+	}
+	return reasons, err
 }
 
 // take returns what has been answered and forgets it.
