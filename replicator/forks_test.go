@@ -123,10 +123,6 @@ func (h *history) restorePrimary(copied *testenv.Backup, at lsn.LSN, slots bool)
 	if h.random.IntN(2) == 0 {
 		h.reached()
 	}
-	before, err := h.checkpoint()
-	if err != nil {
-		before = readmodel.Checkpoint{}
-	}
 	primary, standby, way := h.pair.nodes[h.pair.primary], h.pair.standby(), h.pair.ways[h.pair.primary]
 	left := h.oracle.present()
 	h.must(left.pull(h.ctx))
@@ -135,9 +131,13 @@ func (h *history) restorePrimary(copied *testenv.Backup, at lsn.LSN, slots bool)
 		way.Refuse(h.t, true)
 	}
 	begun := time.Now()
+	var before readmodel.Checkpoint
 	h.tell("restore the primary", func() {
 		primary.Kill(h.t)
 		primary.Restore(h.t, copied)
+		if c, err := h.checkpoint(); err == nil {
+			before = c
+		}
 		if !slots {
 			primary.RemoveSlots(h.t)
 		}
@@ -153,7 +153,11 @@ func (h *history) restorePrimary(copied *testenv.Backup, at lsn.LSN, slots bool)
 		})
 		way.Refuse(h.t, false)
 	}
-	h.onTheRightLine(begun, before.Epoch)
+	var lost readmodel.Epoch // holds commits that the primary has forgotten, so it can't become right
+	if before.Commit >= at {
+		lost = before.Epoch
+	}
+	h.onTheRightLine(begun, lost)
 	h.after(1+h.random.IntN(6), "the standby is made anew", func() {
 		standby.Kill(h.t)
 		standby.Rejoin(h.t, primary)
@@ -174,7 +178,7 @@ func (h *history) joinBranch(timeline uint32, at lsn.LSN, begun time.Time) {
 }
 
 // onTheRightLine waits until Redis holds what the new line holds. The clients go on then: no request is
-// open while a line is left. An epoch of the lost line can't become right.
+// open while a line is left. An epoch that holds commits of the lost line must have been replaced.
 func (h *history) onTheRightLine(begun time.Time, lost readmodel.Epoch) {
 	h.tell("a checkpoint on the right line", func() {
 		want := h.oracle.present()
