@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
-	"github.com/stock-pyramid/stock-pyramid/command/internal/limit"
+	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 )

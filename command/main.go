@@ -20,7 +20,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/api"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
-	"github.com/stock-pyramid/stock-pyramid/command/internal/limit"
+	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
 )
@@ -30,6 +31,8 @@ type config struct {
 	LiveMax int `env:"LIVE_MAX" envDefault:"10000"`
 	// LiveAddressMax is the same of one client address.
 	LiveAddressMax int `env:"LIVE_ADDRESS_MAX" envDefault:"500"`
+	// RateLimit bounds the reads of a client address, see limit.Rates and api's weights. The other limits are command's.
+	RateLimit limit.Rates `env:"RATE_LIMIT" envDefault:"read=2000/4000"`
 	// TrustedProxies are the networks whose X-Forwarded-For is believed, besides the loopback ones.
 	TrustedProxies web.Proxies `env:"TRUSTED_PROXIES"`
 	// RedisMaxLag is the lag of Redis from which on a fresher replica answers instead.

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/api"
 )
@@ -52,7 +53,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 	}
 	var g run.Group
 	g.Add(run.SignalHandler(ctx, os.Interrupt, syscall.SIGTERM))
-	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier}
+	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier, Limits: limit.NewGuard(c.RateLimit, c.TrustedProxies, reg)}
 	servers.AddTo(&g, api.New(log, reg, parts, c.AllowReadPath, document), web.Admin(reg, b.chain.Ready))
 	watching, stop := context.WithCancel(ctx)
 	defer stop()

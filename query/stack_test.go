@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
@@ -107,7 +108,7 @@ func (s *stack) serve(t testing.TB, c *config) string {
 	}
 	testenv.Eventually(t, patience, "the primary is watched", func() bool { return b.primary.State().Connected })
 	s.heartbeat(t) // so the standby can show that it follows
-	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier}
+	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier, Limits: limit.NewGuard(c.RateLimit, c.TrustedProxies, reg)}
 	server := httptest.NewServer(api.New(log, reg, parts, c.AllowReadPath, document))
 	t.Cleanup(func() {
 		stop()

@@ -101,14 +101,15 @@ configure_services() {
     for name in LOG_LEVEL LOGIN_CORES TRUSTED_PROXIES KEY_RETENTION BID_LANES BID_QUEUE MIN_LSN_WAIT LIVE_MAX LIVE_ADDRESS_MAX VERIFY_INTERVAL; do
         [[ -z ${!name:-} ]] || given+=("$name=${!name}")
     done
-    # Load levels come from one address and share logins, so both limits are wide unless told otherwise.
+    # Load levels come from one address and share logins, so the limits are wide unless told otherwise.
+    local limits=RATE_LIMIT=${RATE_LIMIT:-login=100/1000,login-address=1000/10000,read=1000000/1000000}
     env_file command "LISTEN_ADDR=127.0.0.1:$COMMAND_PORT" "ADMIN_ADDR=127.0.0.1:$COMMAND_ADMIN_PORT" \
         "PRIMARY_URL=$(database_url command "$both" "$writable")" "JWT_KEYS_DIR=$SECRETS/jwt" \
-        "RATE_LIMIT=${RATE_LIMIT:-login=100/1000,login-address=1000/10000}" "${given[@]}"
+        "$limits" "${given[@]}"
     env_file query "LISTEN_ADDR=127.0.0.1:$QUERY_PORT" "ADMIN_ADDR=127.0.0.1:$QUERY_ADMIN_PORT" \
         "PRIMARY_URL=$(database_url query "$both" "$writable")" "REPLICA_URL=$(database_url query "$PGPOOL_PORT" "")" \
         "STANDBY_URL=$(database_url query "$STANDBY_PORT,$PRIMARY_PORT" target_session_attrs=prefer-standby)" \
-        "REDIS_URL=$redis" "JWKS_URL=$jwks" ALLOW_READ_PATH=true "${given[@]}"
+        "REDIS_URL=$redis" "JWKS_URL=$jwks" ALLOW_READ_PATH=true "$limits" "${given[@]}"
     env_file replicator "LISTEN_ADDR=127.0.0.1:$REPLICATOR_PORT" "ADMIN_ADDR=127.0.0.1:$REPLICATOR_ADMIN_PORT" \
         "PRIMARY_URL=$(database_url replicator "$both" "$writable")" "REDIS_URL=$redis" "${given[@]}"
     env_file migrator "MIGRATE_URL=$(database_url migrator "$PRIMARY_PORT" "")" \

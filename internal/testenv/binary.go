@@ -91,3 +91,6 @@ func goBuild(pkg string) (string, error) {
 	}
 	return path, nil
 }
+
+// UnlimitedReads is the environment of a query whose clients are all of one address.
+const UnlimitedReads = "RATE_LIMIT=read=1000000/1000000"

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
-	"github.com/stock-pyramid/stock-pyramid/command/internal/limit"
+	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/fixture"
-	"github.com/stock-pyramid/stock-pyramid/command/internal/limit"
+	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 )
 
 func (s *service) admin(path, body string) response {

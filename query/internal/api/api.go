@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
+	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
@@ -20,6 +21,7 @@ type API struct {
 	allowReadPath bool
 	document      []byte
 	verifier      *auth.Verifier
+	limits        *limit.Guard
 	listings      listings
 }
 
@@ -28,38 +30,41 @@ type Parts struct {
 	Book     *bidbook.Chain
 	Feed     *live.Hub
 	Verifier *auth.Verifier
+	Limits   *limit.Guard
 }
 
 // New makes the public handler. document is the OpenAPI description; allowReadPath honours the request
 // header Read-Path; without a verifier no token can be checked.
 func New(log *slog.Logger, reg prometheus.Registerer, p Parts, allowReadPath bool, document []byte) http.Handler {
-	a := &API{book: p.Book, feed: p.Feed, verifier: p.Verifier, allowReadPath: allowReadPath, document: document}
+	a := &API{book: p.Book, feed: p.Feed, verifier: p.Verifier, limits: p.Limits, allowReadPath: allowReadPath, document: document}
 	sockets := live.NewSocketIO(p.Feed, a.joinable)
 	rt := web.NewRouter(log, reg, problem)
 	for _, r := range a.routes() {
-		rt.Handle(http.MethodGet, r.path, r.handler)
+		rt.Handle(http.MethodGet, r.path, a.limited(r.weight, r.handler))
 	}
 	rt.HandlePrefix("/socket.io/", sockets.Serve)
 	return rt
 }
 
+// route has the weight of its requests; see limits.go.
 type route struct {
 	path    string
 	handler web.Handler
+	weight  int
 }
 
 // routes are all GET, which answers HEAD as well.
 func (a *API) routes() []route {
 	return []route{
-		{"/hello", a.hello}, // the router tries them in this order
-		{"/v1/raffles", a.raffles},
-		{"/v1/raffles/{id}/bids", a.raffleBids},
-		{"/v1/raffles/{id}", a.raffle},
-		{"/v1/raffles/{id}/bids/{bid_id}", a.bid},
-		{"/v1/raffles/{id}/live", a.live},
-		{"/v1/bids", a.sizeBids},
-		{"/v1/me/bids", a.myBids},
-		{"/openapi/query.yaml", a.openapi},
+		{"/hello", a.hello, 0}, // the router tries them in this order
+		{"/v1/raffles", a.raffles, 1},
+		{"/v1/raffles/{id}/bids", a.raffleBids, 1},
+		{"/v1/raffles/{id}", a.raffle, 2},
+		{"/v1/raffles/{id}/bids/{bid_id}", a.bid, 5},
+		{"/v1/raffles/{id}/live", a.live, 0},
+		{"/v1/bids", a.sizeBids, 1},
+		{"/v1/me/bids", a.myBids, 5},
+		{"/openapi/query.yaml", a.openapi, 0},
 	}
 }
 

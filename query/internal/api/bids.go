@@ -33,6 +33,9 @@ func (a *API) raffleBids(w http.ResponseWriter, r *http.Request) error {
 	q := bidbook.BidsQuery{RaffleID: id, Size: int16(p.number("size", maxSize, 1)),
 		Order: orders[p.choice("order", "newest", "highest")], Limit: p.number("limit", maxBids, defaultLimit)}
 	l, err := a.list(r, p, cursor{kind: byte(q.Order), raffle: id, size: q.Size})
+	if err == nil {
+		err = a.spendRows(r, q.Limit, bidRows)
+	}
 	if err != nil {
 		return err
 	}
@@ -48,6 +51,9 @@ func (a *API) sizeBids(w http.ResponseWriter, r *http.Request) error {
 	p.required("size")
 	q := bidbook.SizeQuery{Size: int16(p.number("size", maxSize, 1)), Limit: p.number("limit", maxBids, defaultLimit)}
 	l, err := a.list(r, p, cursor{kind: kindSize, size: q.Size})
+	if err == nil {
+		err = a.spendRows(r, q.Limit, bidRows)
+	}
 	if err != nil {
 		return err
 	}
@@ -69,6 +75,9 @@ func (a *API) myBids(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		err = l.noScan()
 	}
+	if err == nil {
+		err = a.spendRows(r, q.Limit, bidRows)
+	}
 	if err != nil {
 		return err
 	}
@@ -85,7 +94,7 @@ func (a *API) user(r *http.Request) (auth.Identity, error) {
 	values := r.Header["Authorization"]
 	scheme, token, _ := strings.Cut(strings.Join(values, ","), " ")
 	if len(values) != 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return auth.Identity{}, web.NewProblem(http.StatusUnauthorized, "send a token: Authorization: Bearer ...")
+		return auth.Identity{}, web.NoToken.Problem("send a token: Authorization: Bearer ...")
 	}
 	if a.verifier == nil {
 		return auth.Identity{}, auth.ErrNoKeys

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
@@ -23,30 +22,25 @@ var problems = []struct {
 	err     error
 	problem *web.Problem
 }{
-	{errNoRaffle, web.NewProblem(http.StatusNotFound, "there is no such raffle")},
-	{bidbook.ErrNoBid, web.NewProblem(http.StatusNotFound, "there is no such bid")},
-	{bidbook.ErrNotFound, web.NewProblem(http.StatusNotFound, "there is no such raffle")},
-	{errBadCursor, web.NewProblem(http.StatusBadRequest, "the cursor does not belong to this request",
+	{errNoRaffle, web.UnknownRaffle.Problem("there is no such raffle")},
+	{bidbook.ErrNoBid, web.UnknownBid.Problem("there is no such bid")},
+	{bidbook.ErrNotFound, web.UnknownRaffle.Problem("there is no such raffle")},
+	{errBadCursor, web.BadRequest.Problem("the cursor does not belong to this request",
 		web.FieldError{Field: "cursor", Detail: "take it from next_cursor of the same list, and keep the other parameters"})},
-	{bidbook.ErrCursorLost, positionLost("the database has lost the position of the cursor's first page",
+	{bidbook.ErrCursorLost, web.PositionLost.Problem("the database has lost the position of the cursor's first page",
 		web.FieldError{Field: "cursor", Detail: "start again without it"})},
-	{bidbook.ErrLost, positionLost("the database has lost the wanted position: what was committed there may be lost too",
+	{bidbook.ErrLost, web.PositionLost.Problem("the database has lost the wanted position: what was committed there may be lost too",
 		web.FieldError{Field: "Min-LSN", Detail: "is no position of the present history: read again without it"})},
-	{bidbook.ErrUnknownTimeline, web.NewProblem(http.StatusServiceUnavailable, "the timeline of the wanted position is not known yet").Retry(time.Second)},
-	{bidbook.ErrBeyond, web.NewProblem(http.StatusUnprocessableEntity, "the wanted position is in the future",
+	{bidbook.ErrUnknownTimeline, web.Unavailable.Problem("the timeline of the wanted position is not known yet").Retry(time.Second)},
+	{bidbook.ErrBeyond, web.BadValue.Problem("the wanted position is in the future",
 		web.FieldError{Field: "Min-LSN", Detail: "is beyond the primary's position"})},
 	{bidbook.ErrBusy, web.Busy.Problem("too many reads at once").Retry(time.Second)},
-	{bidbook.ErrUnavailable, web.NewProblem(http.StatusServiceUnavailable, "no database that could answer is reachable").Retry(time.Second)},
-	{live.ErrFull, web.NewProblem(http.StatusServiceUnavailable, "there are as many live feeds as there may be").Retry(5 * time.Second)},
-	{auth.ErrToken, web.NewProblem(http.StatusUnauthorized, "the token is not valid, or not any more")},
-	{auth.ErrNoKeys, web.NewProblem(http.StatusServiceUnavailable, "tokens can't be checked now").Retry(time.Second)},
-	{context.Canceled, web.NewProblem(http.StatusServiceUnavailable, "the request was given up").Retry(time.Second)},
-	{context.DeadlineExceeded, web.NewProblem(http.StatusServiceUnavailable, "the answer took too long").Retry(time.Second)},
-}
-
-// positionLost is the problem of a position that the database left behind at a promotion or a restore.
-func positionLost(detail string, fields ...web.FieldError) *web.Problem {
-	return web.NewProblem(http.StatusConflict, detail, fields...).Of("/problems/position-lost", "Position lost")
+	{bidbook.ErrUnavailable, web.Unavailable.Problem("no database that could answer is reachable").Retry(time.Second)},
+	{live.ErrFull, web.Busy.Problem("there are as many live feeds as there may be").Retry(5 * time.Second)},
+	{auth.ErrToken, web.BadToken.Problem("the token is not accepted; log in again")},
+	{auth.ErrNoKeys, web.Unavailable.Problem("tokens can't be checked now").Retry(time.Second)},
+	{context.Canceled, web.Unavailable.Problem("the request was given up").Retry(time.Second)},
+	{context.DeadlineExceeded, web.Unavailable.Problem("the answer took too long").Retry(time.Second)},
 }
 
 func problem(err error) *web.Problem {

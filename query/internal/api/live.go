@@ -36,6 +36,9 @@ func (a *API) live(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) follow(w http.ResponseWriter, r *http.Request) error {
+	if err := a.spend(r, feedWeight); err != nil {
+		return err
+	}
 	id, err := pathID(r, "id", errNoRaffle)
 	if err != nil {
 		return err

@@ -27,6 +27,9 @@ type param struct{ name, value string }
 // maxParams is as many as any route knows, or more: only what is known and new is kept.
 const maxParams = 8
 
+// maxFlaws is how many wrong parameters are named.
+const maxFlaws = 8
+
 func readParams(r *http.Request, allowed ...string) *params {
 	p := &params{}
 	for rest := r.URL.RawQuery; rest != ""; {
@@ -39,7 +42,7 @@ func readParams(r *http.Request, allowed ...string) *params {
 		name, err1 := url.QueryUnescape(name)
 		value, err2 := url.QueryUnescape(value)
 		if err1 != nil || err2 != nil || strings.Contains(part, ";") {
-			p.malformed = append(p.malformed, web.FieldError{Field: "query", Detail: "can't be decoded"})
+			p.flaw("query", "can't be decoded")
 			continue
 		}
 		p.add(name, value, allowed)
@@ -54,12 +57,19 @@ func readParams(r *http.Request, allowed ...string) *params {
 func (p *params) add(name, value string, allowed []string) {
 	switch _, twice := p.get(name); {
 	case !slices.Contains(allowed, name):
-		p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "is not known here"})
+		p.flaw(name, "is not known here")
 	case twice:
-		p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "is given more than once"})
+		p.flaw(name, "is given more than once")
 	default:
 		p.given[p.n] = param{name, value}
 		p.n++
+	}
+}
+
+// flaw names a wrong parameter, unless many are named already.
+func (p *params) flaw(name, detail string) {
+	if len(p.malformed) < maxFlaws {
+		p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: detail})
 	}
 }
 
@@ -123,10 +133,10 @@ func (p *params) cursor(list cursor) (*cursor, error) {
 
 func (p *params) err() error {
 	if len(p.malformed) > 0 {
-		return web.NewProblem(http.StatusBadRequest, "a query parameter is wrong", p.malformed...)
+		return web.BadRequest.Problem("a query parameter is wrong", p.malformed...)
 	}
 	if len(p.outOfRange) > 0 {
-		return web.NewProblem(http.StatusUnprocessableEntity, "a query parameter is out of range", p.outOfRange...)
+		return web.BadValue.Problem("a query parameter is out of range", p.outOfRange...)
 	}
 	return nil
 }
@@ -154,5 +164,5 @@ func (a *API) want(r *http.Request) (w bidbook.Want, err error) {
 }
 
 func badHeader(name, detail string) error {
-	return web.NewProblem(http.StatusBadRequest, "a request header is wrong", web.FieldError{Field: name, Detail: detail})
+	return web.BadRequest.Problem("a request header is wrong", web.FieldError{Field: name, Detail: detail})
 }

@@ -10,6 +10,9 @@ func (a *API) raffles(w http.ResponseWriter, r *http.Request) error {
 	p := readParams(r, "status", "limit", "cursor")
 	q := bidbook.RafflesQuery{Status: statuses[p.choice("status", "open", "closed", "all")], Limit: p.number("limit", maxRaffles, defaultLimit)}
 	l, err := a.list(r, p, cursor{kind: byte(q.Status)})
+	if err == nil {
+		err = a.spendRows(r, q.Limit, raffleRows)
+	}
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type Guard struct {
 	addresses      *Limiter[netip.Addr]
 	logins         *Limiter[string]
 	loginAddresses *Limiter[netip.Addr]
+	reads          *Limiter[netip.Addr]
 	proxies        Proxies
 	limited        *prometheus.CounterVec
 }
@@ -26,7 +27,8 @@ type Guard struct {
 // NewGuard registers its metric.
 func NewGuard(rates Rates, proxies Proxies, reg prometheus.Registerer) *Guard {
 	g := &Guard{users: NewLimiter[int64](rates.User), addresses: NewLimiter[netip.Addr](rates.Address),
-		logins: NewLimiter[string](rates.Login), loginAddresses: NewLimiter[netip.Addr](rates.LoginAddress), proxies: proxies,
+		logins: NewLimiter[string](rates.Login), loginAddresses: NewLimiter[netip.Addr](rates.LoginAddress),
+		reads: NewLimiter[netip.Addr](rates.Read), proxies: proxies,
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rate_limited_total", Help: "Requests refused because their user or their address sends too many."}, []string{"by"})}
 	reg.MustRegister(g.limited)
@@ -35,7 +37,7 @@ func NewGuard(rates Rates, proxies Proxies, reg prometheus.Registerer) *Guard {
 
 // User returns 0 or how long a user has to wait.
 func (g *Guard) User(id int64, now time.Time) time.Duration {
-	return g.count("user", g.users.Take(id, now))
+	return g.count("user", g.users.Take(id, 1, now))
 }
 
 // Address returns 0 or how long the address of a request has to wait.
@@ -43,7 +45,7 @@ func (g *Guard) Address(r *http.Request, now time.Time) time.Duration {
 	if g.addresses == nil {
 		return 0
 	}
-	return g.count("address", g.addresses.Take(g.proxies.Client(r), now))
+	return g.count("address", g.addresses.Take(g.proxies.Client(r), 1, now))
 }
 
 // LoginAddress returns 0 or how long the address of a login or a registration has to wait.
@@ -51,7 +53,7 @@ func (g *Guard) LoginAddress(r *http.Request, now time.Time) time.Duration {
 	if g.loginAddresses == nil {
 		return 0
 	}
-	return g.count("login-address", g.loginAddresses.Take(g.proxies.Client(r), now))
+	return g.count("login-address", g.loginAddresses.Take(g.proxies.Client(r), 1, now))
 }
 
 // Login returns 0 or how long an attempt to log in has to wait, for its address or for its login. An attempt
@@ -60,7 +62,22 @@ func (g *Guard) Login(r *http.Request, login string, now time.Time) time.Duratio
 	if wait := g.LoginAddress(r, now); wait > 0 {
 		return wait
 	}
-	return g.count("login", g.logins.Take(login, now))
+	return g.count("login", g.logins.Take(login, 1, now))
+}
+
+// Read returns 0 or how long the address of a read of a weight has to wait. A nil Guard limits nothing.
+func (g *Guard) Read(r *http.Request, weight int, now time.Time) time.Duration {
+	if g == nil || g.reads == nil || weight <= 0 {
+		return 0
+	}
+	return g.count("read", g.reads.Take(g.proxies.Client(r), weight, now))
+}
+
+// ReadMore charges a read for what it turned out to be.
+func (g *Guard) ReadMore(r *http.Request, weight int, now time.Time) {
+	if g != nil && g.reads != nil {
+		g.reads.Owe(g.proxies.Client(r), weight, now)
+	}
 }
 
 func (g *Guard) count(by string, wait time.Duration) time.Duration {

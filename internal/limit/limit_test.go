@@ -15,6 +15,7 @@ func TestRatesAreRead(t *testing.T) {
 		"":                            {},
 		"user=20/40":                  {User: Rate{20, 40}},
 		"address=0.5/1":               {Address: Rate{0.5, 1}},
+		"read=2000/4000":              {Read: Rate{2000, 4000}},
 		"user=20/40, address=200/400": {User: Rate{20, 40}, Address: Rate{200, 400}},
 	} {
 		var got Rates
@@ -45,13 +46,36 @@ func TestTake(t *testing.T) {
 		{1, 500, 0}, {1, 500, 500},
 		{1, 60_000, 0}, {1, 60_000, 0}, {1, 60_000, 0}, {1, 60_000, 500}, // full again, and not more
 	} {
-		if got := l.Take(c.key, at(c.ms)); got != time.Duration(c.wait)*time.Millisecond {
+		if got := l.Take(c.key, 1, at(c.ms)); got != time.Duration(c.wait)*time.Millisecond {
 			t.Errorf("key %d at %d ms: wait %v, want %d ms", c.key, c.ms, got, c.wait)
 		}
 	}
-	if wait := (*Limiter[int64])(nil).Take(1, at(0)); wait != 0 || NewLimiter[int64](Rate{}) != nil {
+	if wait := (*Limiter[int64])(nil).Take(1, 1, at(0)); wait != 0 || NewLimiter[int64](Rate{}) != nil {
 		t.Errorf("no limit waits %v", wait)
 	}
+}
+
+// W7: what asks for more costs more, up to all that may come at once, and a debt is paid before anything else.
+func TestTakeByWeight_W7(t *testing.T) {
+	l := NewLimiter[int64](Rate{PerSecond: 2, Burst: 10})
+	now := time.Unix(1000, 0)
+	for _, c := range []struct {
+		tokens int
+		wait   time.Duration
+	}{{7, 0}, {4, 500 * time.Millisecond}, {3, 0}, {1, 500 * time.Millisecond}, {1000, 5 * time.Second}} {
+		if got := l.Take(1, c.tokens, now); got != c.wait {
+			t.Errorf("%d tokens: wait %v, want %v", c.tokens, got, c.wait)
+		}
+	}
+	l.Owe(1, 4, now)
+	if got := l.Take(1, 1, now); got != 2500*time.Millisecond {
+		t.Errorf("after a debt: wait %v", got)
+	}
+	l.Owe(2, 1000, now)
+	if got := l.Take(2, 1, now); got != 500*time.Millisecond {
+		t.Errorf("a debt is bounded: wait %v", got)
+	}
+	(*Limiter[int64])(nil).Owe(1, 1, now)
 }
 
 // W4: memory stays flat however many come, and who is limited is not forgotten for those who are not.
@@ -60,15 +84,15 @@ func TestBucketsAreBounded_W4(t *testing.T) {
 	l.most = 100
 	now := time.Unix(1000, 0)
 	for range 10 {
-		l.Take(-1, now)
+		l.Take(-1, 1, now)
 	}
 	for key := range int64(10_000) {
-		l.Take(key, now)
+		l.Take(key, 1, now)
 	}
 	if len(l.buckets) != 100 {
 		t.Errorf("%d buckets", len(l.buckets))
 	}
-	if l.Take(-1, now) == 0 {
+	if l.Take(-1, 1, now) == 0 {
 		t.Error("the limited key was forgotten")
 	}
 }

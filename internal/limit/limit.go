@@ -23,12 +23,12 @@ type Rate struct {
 	Burst     int
 }
 
-// Rates are the limits of users and of addresses, and those of logins and registrations: by the login that is
-// asked for, and by address.
-type Rates struct{ User, Address, Login, LoginAddress Rate }
+// Rates are the limits of users and of addresses, those of logins and registrations (by the login that is
+// asked for, and by address), and that of reads by address, in weights.
+type Rates struct{ User, Address, Login, LoginAddress, Read Rate }
 
-// UnmarshalText reads "user=20/40,address=200/400,login=0.5/20,login-address=5/100": rate per second, slash,
-// burst; what is not named is not limited.
+// UnmarshalText reads "user=20/40,address=200/400,login=0.5/20,login-address=5/100,read=2000/4000": rate per second,
+// slash, burst; what is not named is not limited.
 func (r *Rates) UnmarshalText(text []byte) error {
 	var read Rates
 	if len(text) == 0 {
@@ -38,9 +38,9 @@ func (r *Rates) UnmarshalText(text []byte) error {
 	for part := range strings.SplitSeq(string(text), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
 		to := map[string]*Rate{"user": &read.User, "address": &read.Address,
-			"login": &read.Login, "login-address": &read.LoginAddress}[name]
+			"login": &read.Login, "login-address": &read.LoginAddress, "read": &read.Read}[name]
 		if to == nil || *to != (Rate{}) {
-			return fmt.Errorf("want user=, address=, login= and login-address=RATE/BURST, each once, not %q", part)
+			return fmt.Errorf("want user=, address=, login=, login-address= and read=RATE/BURST, each once, not %q", part)
 		}
 		var err error
 		if *to, err = parseRate(value); err != nil {
@@ -78,13 +78,36 @@ func NewLimiter[K comparable](r Rate) *Limiter[K] {
 	return &Limiter[K]{rate: r, most: bucketsAtMost, buckets: make(map[K]*rate.Limiter)}
 }
 
-// Take takes a token and returns 0, or returns how long it is until there is one.
-func (l *Limiter[K]) Take(key K, now time.Time) time.Duration {
+// Take takes so many tokens and returns 0, or returns how long it is until there are as many. What asks for more than
+// may come at once takes all of them.
+func (l *Limiter[K]) Take(key K, tokens int, now time.Time) time.Duration {
 	if l == nil {
 		return 0
 	}
+	tokens = min(tokens, l.rate.Burst)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	b := l.bucket(key, now)
+	if b.AllowN(now, tokens) {
+		return 0
+	}
+	reserved := b.ReserveN(now, tokens)
+	defer reserved.CancelAt(now)
+	return reserved.DelayFrom(now)
+}
+
+// Owe takes so many tokens, also those that are still to come.
+func (l *Limiter[K]) Owe(key K, tokens int, now time.Time) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bucket(key, now).ReserveN(now, min(tokens, l.rate.Burst))
+}
+
+// bucket is the bucket of a key. The lock must be held.
+func (l *Limiter[K]) bucket(key K, now time.Time) *rate.Limiter {
 	b := l.buckets[key]
 	if b == nil {
 		if len(l.buckets) >= l.most {
@@ -93,12 +116,7 @@ func (l *Limiter[K]) Take(key K, now time.Time) time.Duration {
 		b = rate.NewLimiter(rate.Limit(l.rate.PerSecond), l.rate.Burst)
 		l.buckets[key] = b
 	}
-	reserved := b.ReserveN(now, 1)
-	wait := reserved.DelayFrom(now)
-	if wait > 0 {
-		reserved.CancelAt(now)
-	}
-	return wait
+	return b
 }
 
 // evict drops, of a few, the bucket that is nearest to full: a full one is as good as none.

@@ -1,0 +1,15 @@
+package api
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// However many wrong parameters a request has, few are named.
+func TestFlawsAreBounded(t *testing.T) {
+	p := readParams(httptest.NewRequest("GET", "/?a"+strings.Repeat("&ab&%zz&limit=1", 5000), nil), "limit")
+	if n := len(p.malformed); n == 0 || n > maxFlaws || p.err() == nil {
+		t.Errorf("%d flaws", n)
+	}
+}
