@@ -34,7 +34,9 @@ type Options struct {
 	DB                 int
 	// Mark is the key that is read before and after the lookups.
 	Mark string
-	// Budget is what a lookup may take with its wait. One that has waited for half of it is not sent.
+	// Budget is what a lookup may take with its wait. One that has waited for half of it is not sent, because Redis is slow
+	// then; but if the last pipeline was quick, this process was held up itself, and the lookup is sent until all of the
+	// budget is over.
 	Budget time.Duration
 	// Share is the weight up to which a lookup goes in the lane Light, and beyond which in Heavy.
 	Share        int
@@ -104,24 +106,30 @@ func (c *Client[P]) drive(l *lane[P], link *conn) {
 			return
 		}
 		alone := len(batch) == 1 && batch[0].weight > l.bounds.Pipeline
-		if batch = c.punctual(batch); len(batch) == 0 {
+		if batch = c.punctual(l, batch); len(batch) == 0 {
 			continue
 		}
-		if out = c.send(link, batch, out, alone); cap(out) > largestOut {
+		begun := time.Now()
+		var err error
+		if out, err = c.send(link, batch, out, alone); cap(out) > largestOut {
 			out = nil
 		}
+		l.quick.Store(err == nil && time.Since(begun) < c.o.Budget/4)
 	}
 }
 
 // punctual ends the requests that are not worth sending: their clients have left, or would leave before the answer.
-func (c *Client[P]) punctual(batch []*Request[P]) []*Request[P] {
-	now := time.Now()
+func (c *Client[P]) punctual(l *lane[P], batch []*Request[P]) []*Request[P] {
+	now, most := time.Now(), c.o.Budget/2
+	if l.quick.Load() {
+		most = c.o.Budget
+	}
 	rest := batch[:0]
 	for _, r := range batch {
 		switch {
 		case r.ctx.Err() != nil:
 			r.finish(context.Cause(r.ctx))
-		case now.Sub(r.entered) > c.o.Budget/2:
+		case now.Sub(r.entered) > most:
 			r.finish(ErrExpired)
 		default:
 			rest = append(rest, r)
@@ -130,16 +138,20 @@ func (c *Client[P]) punctual(batch []*Request[P]) []*Request[P] {
 	return rest
 }
 
-// send sends a pipeline and hands out the replies. Its deadline is that of the request that came first, which
-// has half of the budget left at least.
-func (c *Client[P]) send(link *conn, batch []*Request[P], out []byte, alone bool) []byte {
+// send sends a pipeline and hands out the replies. Its deadline is that of the request that came first, but half of the
+// budget from now at least.
+func (c *Client[P]) send(link *conn, batch []*Request[P], out []byte, alone bool) ([]byte, error) {
 	out = append(out[:0], c.mark...)
 	for _, r := range batch {
 		out = append(out, r.out...)
 	}
 	out = append(out, c.mark...)
 	in := c.buffers.Get().(*buffer)
-	err := link.exchange(batch[0].entered.Add(c.o.Budget), out, in, c.ends(batch))
+	deadline := batch[0].entered.Add(c.o.Budget)
+	if least := time.Now().Add(c.o.Budget / 2); deadline.Before(least) {
+		deadline = least
+	}
+	err := link.exchange(deadline, out, in, c.ends(batch))
 	if err == nil {
 		err = c.deliver(batch, in)
 	}
@@ -147,13 +159,13 @@ func (c *Client[P]) send(link *conn, batch []*Request[P], out []byte, alone bool
 		c.o.Ended(err)
 	}
 	if err == nil {
-		return out
+		return out, nil
 	}
 	c.keep(in)
 	for _, r := range batch {
 		r.finish(err)
 	}
-	return out
+	return out, err
 }
 
 // keep has a buffer used again, unless it has become too large for that.

@@ -24,7 +24,7 @@ func start(t testing.TB, change func(*Options)) (*Client[string], *testenv.Redis
 	var d net.Dialer
 	o := Options{
 		Dial: func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", proxy.Addr()) },
-		Mark: "mark", Budget: 100 * time.Millisecond, Share: 1000,
+		Mark: "mark", Budget: patience, Share: 1000,
 		Light: Lane{Connections: 2, Pipeline: 400, Queue: 50_000}, Heavy: Lane{Connections: 1, Pipeline: 2000, Queue: 5000},
 	}
 	if change != nil {
@@ -119,7 +119,7 @@ func TestServerErrorStaysWithItsCommand(t *testing.T) {
 
 // R6: a connection that stalls, is cut or refused fails everybody within the budget; afterwards all is well.
 func TestR6BrokenConnections(t *testing.T) {
-	c, redis, proxy := start(t, nil)
+	c, redis, proxy := start(t, func(o *Options) { o.Budget = 100 * time.Millisecond })
 	for name, f := range map[string]struct{ breaks, ends func() }{
 		"stalls":       {func() { redis.Pause(t) }, func() { redis.Resume(t) }},
 		"is cut":       {func() { proxy.Refuse(t, true); proxy.Cut() }, func() { proxy.Refuse(t, false) }},
@@ -165,7 +165,7 @@ func TestIdleConnectionIsMadeAnew(t *testing.T) {
 }
 
 func TestCloseEndsWhatWaits(t *testing.T) {
-	c, redis, _ := start(t, nil)
+	c, redis, _ := start(t, func(o *Options) { o.Budget = 100 * time.Millisecond })
 	redis.Pause(t)
 	failed := make(chan error)
 	go func() { _, _, err := echo(c, "x"); failed <- err }()

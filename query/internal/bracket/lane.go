@@ -1,10 +1,14 @@
 package bracket
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // lane is the requests of a kind that wait for its drivers.
 type lane[P any] struct {
 	bounds Lane
+	quick  atomic.Bool // the last pipeline was
 
 	mu      sync.Mutex
 	some    *sync.Cond

@@ -165,6 +165,23 @@ func TestR8WaitingIsWithinTheBudget(t *testing.T) {
 	}
 }
 
+// R6: what waits because this process was held up, while Redis is quick, is sent until its budget is over.
+func TestR6AStallOfTheProcessShedsNothing(t *testing.T) {
+	c := &Client[string]{o: Options{Budget: time.Hour}}
+	l := newLane[string](Lane{})
+	for _, one := range []struct {
+		waited time.Duration
+		quick  bool
+		sent   int
+	}{{29 * time.Minute, false, 1}, {31 * time.Minute, false, 0}, {59 * time.Minute, true, 1}, {61 * time.Minute, true, 0}} {
+		l.quick.Store(one.quick)
+		r := &Request[string]{ctx: t.Context(), entered: time.Now().Add(-one.waited), done: make(chan struct{}, 1)}
+		if got := len(c.punctual(l, []*Request[string]{r})); got != one.sent {
+			t.Errorf("R6: waited %v, the last pipeline was quick: %v: %d sent", one.waited, one.quick, got)
+		}
+	}
+}
+
 // R6: a pipeline that fails is one failure, and what waits behind it is sent.
 func TestR6AFailedPipelineIsOneFailure(t *testing.T) {
 	var failed, worked atomic.Int32
