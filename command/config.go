@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
-	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 )
 
 // Config is the environment of the service.

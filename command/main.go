@@ -20,12 +20,12 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/api"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
-	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat/writer"
+	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/fixture"
-	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 

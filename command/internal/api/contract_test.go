@@ -22,9 +22,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/fixture"
-	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
+	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -8,7 +9,7 @@ import (
 
 // However many wrong parameters a request has, few are named.
 func TestFlawsAreBounded(t *testing.T) {
-	p := readParams(httptest.NewRequest("GET", "/?a"+strings.Repeat("&ab&%zz&limit=1", 5000), nil), "limit")
+	p := readParams(httptest.NewRequest(http.MethodGet, "/?a"+strings.Repeat("&ab&%zz&limit=1", 5000), nil), "limit")
 	if n := len(p.malformed); n == 0 || n > maxFlaws || p.err() == nil {
 		t.Errorf("%d flaws", n)
 	}
