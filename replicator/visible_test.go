@@ -41,7 +41,7 @@ func TestP11AChangeThatIsNotVisibleYetIsWaitedFor(t *testing.T) {
 		testenv.EventuallyNoError(t, patience, what, func() error {
 			if s.count("SELECT count(*) FROM pg_stat_activity WHERE "+sql) == 0 {
 				c, err := s.checkpoint()
-				return fmt.Errorf("the checkpoint is %s %v", c, err)
+				return errors.Join(fmt.Errorf("the checkpoint is %s", c), err)
 			}
 			return nil
 		})
