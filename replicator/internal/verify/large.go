@@ -13,13 +13,13 @@ import (
 // A large set is read in pieces, each of which is that of its own checkpoint, so that Redis serves others in between.
 // The pieces follow each other in the set's order. What is written to the part that was read already is known from
 // the stream: when the model is moved from the checkpoint of one piece to that of the next, the changes that it
-// passes at or before the last member read are added to the tally. At the end the tally is that of the whole set at
-// the last checkpoint, however hot the set is.
+// passes at or before the place of the last member read are added to the tally. At the end the tally is that of the
+// whole set at the last checkpoint, however hot the set is.
 type following struct {
 	key
 	tally *tally
 	score float64 // of the last member read
-	last  []byte  // nil: none was read
+	last  []byte  // its prefix, behind which PageAfter reads on; nil: none was read
 }
 
 // change adds a change of the stream to the tally if it lies in the part that was read.
@@ -31,7 +31,7 @@ func (f *following) change(b readmodel.Bid, member []byte, h hasher, sign int64)
 	if f.kind == highest {
 		score = b.HighestScore()
 	}
-	if score < f.score || score == f.score && bytes.Compare(member, f.last) <= 0 {
+	if score < f.score || score == f.score && bytes.Compare(member[:readmodel.PrefixLen], f.last) <= 0 {
 		f.tally.add(h.of(member), sign)
 	}
 }
@@ -81,7 +81,7 @@ func (f *following) take(piece *tally) {
 		f.tally.structure = true
 		return
 	}
-	f.score, f.last = score, bytes.Clone(piece.last)
+	f.score, f.last = score, bytes.Clone(piece.last[:readmodel.PrefixLen])
 }
 
 // piece reads the members after the last one, and the checkpoint at the same moment.
@@ -93,7 +93,7 @@ func (r *setReader) piece(t *tally, f *following) (checkpoint string, err error)
 		r.commands.Add("ZRANGE", name, "0", strconv.Itoa(chunkMembers-1), "WITHSCORES")
 	} else {
 		r.commands.Add("EVAL_RO", readmodel.PageAfter, "1", name, "FWD", strconv.FormatFloat(f.score, 'f', -1, 64),
-			string(f.last[:readmodel.PrefixLen]), n, "WITHSCORES")
+			string(f.last), n, "WITHSCORES")
 	}
 	r.commands.Add("EXEC")
 	if err := r.send(); err != nil {

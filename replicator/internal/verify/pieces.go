@@ -14,10 +14,16 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// place is where a member stands in a sorted set.
+// place is where a bid or a raffle stands in a sorted set. Other fields than those of the prefix may change without a
+// change of place. PageAfter reads on behind a place, so a piece must end behind one, too.
 type place struct {
 	score  float64
-	member string
+	prefix string
+}
+
+// placeOf is where a member stands.
+func placeOf(score float64, member string) place {
+	return place{score, member[:min(readmodel.PrefixLen, len(member))]}
 }
 
 func (p place) compare(o place) int {
@@ -27,7 +33,7 @@ func (p place) compare(o place) int {
 	case p.score > o.score:
 		return 1
 	}
-	return strings.Compare(p.member, o.member)
+	return strings.Compare(p.prefix, o.prefix)
 }
 
 // between is the content of a sorted set after one place and up to another; nil: from the beginning, to the end.
@@ -35,7 +41,7 @@ func (c content) between(after, to *place) content {
 	part := make(content)
 	for member, score := range c {
 		v, err := strconv.ParseFloat(score, 64)
-		at := place{v, member}
+		at := placeOf(v, member)
 		if err == nil && (after == nil || at.compare(*after) > 0) && (to == nil || at.compare(*to) <= 0) {
 			part[member] = score
 		}
@@ -59,7 +65,7 @@ func (c *comparison) compareSorted(ctx context.Context, k key) (d difference, er
 			return d, err
 		}
 		to := &last
-		if n < chunkMembers || last.member == readmodel.Sentinel && k.kind != highest {
+		if n < chunkMembers || last.prefix == readmodel.Sentinel && k.kind != highest {
 			to = nil
 		}
 		want, structure := c.source.model.wanted(k, &got)
@@ -85,7 +91,7 @@ func (c *comparison) sortedPiece(ctx context.Context, k key, after *place) (chec
 		page = pipe.Do(ctx, "ZRANGE", name, 0, chunkMembers-1, "WITHSCORES")
 	} else {
 		page = pipe.Do(ctx, "EVAL_RO", readmodel.PageAfter, 1, name, "FWD", strconv.FormatFloat(after.score, 'f', -1, 64),
-			after.member[:min(readmodel.PrefixLen, len(after.member))], chunkMembers, "WITHSCORES")
+			after.prefix, chunkMembers, "WITHSCORES")
 	}
 	var refused redis.Error
 	if _, err := pipe.Exec(ctx); err != nil && !errors.As(err, &refused) {
@@ -104,12 +110,14 @@ func (c *comparison) sortedPiece(ctx context.Context, k key, after *place) (chec
 		values, _ = values[1].([]any)
 	}
 	for i := 0; i+1 < len(values); i += 2 {
-		last.member, _ = values[i].(string)
+		member, _ := values[i].(string)
 		text, _ := values[i+1].(string)
-		if last.score, err = strconv.ParseFloat(text, 64); err != nil {
+		score, err := strconv.ParseFloat(text, 64)
+		if err != nil {
 			return "", got, last, 0, fmt.Errorf("redis: score %q", text)
 		}
-		got.content[last.member] = number(last.score)
+		got.content[member] = number(score)
+		last = placeOf(score, member)
 	}
 	return checkpoint, got, last, len(values) / 2, err
 }
