@@ -2,6 +2,7 @@ package abuse
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -30,13 +31,16 @@ var abuses = []abuse{
 	{name: "login storm", run: requests(24, "POST", func(int) string { return "/v1/login" }, login)},
 	{name: "registration storm", run: requests(24, "POST", func(int) string { return "/v1/users" }, `{"login":"user7","password":"pyramid-pyramid"}`)},
 	{name: "tokens that are none", run: requests(24, "GET", func(int) string { return "/v1/me/bids" }, "", "Authorization", "Bearer eyJhbGciOiJFZERTQSJ9.e30.AAAA")},
-	{name: "404 scan of raffles", open: "reads: what is not there is asked of SQL", run: requests(24, "GET", func(i int) string { return fmt.Sprintf("/v1/raffles/%d", 10_000_000+rand.IntN(1<<30)) }, "")},
-	{name: "404 scan of sizes", open: "reads: what is not there is asked of SQL", run: requests(24, "GET", func(i int) string { return fmt.Sprintf("/v1/bids?size=%d", 1+rand.IntN(32_767)) }, "")},
-	{name: "unreachable Min-LSN", open: "reads: each path fetches a page before it looks at its position", run: requests(24, "GET", func(int) string { return "/v1/raffles/901/bids?size=270&limit=2000" }, "", "Min-LSN", "FFFFFFFF/FFFFFFFF")},
-	{name: "limit cycling", open: "reads: pages of every limit are kept", run: requests(16, "GET", func(i int) string { return fmt.Sprintf("/v1/raffles?status=all&limit=%d", 1+rand.IntN(10_000)) }, "")},
+	{name: "404 scan of raffles", run: requests(24, "GET", func(i int) string { return fmt.Sprintf("/v1/raffles/%d", 10_000_000+rand.IntN(1<<30)) }, "")},
+	{name: "404 scan of sizes", run: requests(24, "GET", func(i int) string { return fmt.Sprintf("/v1/bids?size=%d", 1+rand.IntN(32_767)) }, "")},
+	{name: "unreachable Min-LSN", run: requests(24, "GET", func(int) string { return "/v1/raffles/901/bids?size=270&limit=2000" }, "", "Min-LSN", "FFFFFFFF/FFFFFFFF")},
+	{name: "limit cycling", run: requests(16, "GET", func(i int) string { return fmt.Sprintf("/v1/raffles?status=all&limit=%d", 1+rand.IntN(10_000)) }, "")},
 	{name: "pages of 2,000", run: requests(16, "GET", func(i int) string {
 		return fmt.Sprintf("/v1/raffles/%d/bids?size=270&limit=2000&order=highest", 1+i%20)
 	}, "")},
+	{name: "deep pages by cursor", run: deepPages},
+	{name: "5,000 sizes of a raffle", run: manySizes},
+	{name: "details of a hot raffle without Redis", open: "SQL alone carries the steady lookups only on a machine with nothing else to do", direct: true, run: hotWithoutRedis},
 	{name: "details of a hot raffle", run: requests(24, "GET", func(int) string { return fmt.Sprintf("/v1/raffles/%d", hot) }, "")},
 	{name: "methods that are none", run: requests(24, "PATCH", func(int) string { return "/v1/raffles/901/bids" }, "")},
 	{name: "oversized bodies", run: requests(16, "POST", func(int) string { return "/v1/login" }, strings.Repeat("x", 1<<20))},
@@ -238,6 +242,50 @@ func neverReads(ctx context.Context, a *abuser) {
 		_, _ = fmt.Fprintf(c, "GET /v1/raffles/%d/live HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n", openRaffle+i%40)
 		<-ctx.Done()
 	})
+}
+
+// deepPages follows cursors to the end of long lists, again and again.
+func deepPages(ctx context.Context, a *abuser) {
+	c := clientFrom(a.address(0), 16)
+	a.many(16, func(i int) {
+		list := fmt.Sprintf("/v1/raffles/%d/bids?size=270&limit=%d&order=%s", 1+i%4, 20+i, []string{"newest", "highest"}[i%2])
+		for next := ""; ctx.Err() == nil; {
+			var page struct {
+				Cursor string `json:"next_cursor"`
+			}
+			_ = json.Unmarshal(a.send(ctx, c, "GET", list+next, ""), &page) // what is refused begins anew
+			if next = ""; page.Cursor != "" {
+				next = "&cursor=" + page.Cursor
+			}
+		}
+	})
+	context.AfterFunc(ctx, c.CloseIdleConnections)
+}
+
+// manySizes bids on every size of one raffle and asks for its details.
+func manySizes(ctx context.Context, a *abuser) {
+	path := fmt.Sprintf("/v1/raffles/%d", hot+1)
+	c := clientFrom(a.address(0), 24)
+	a.many(24, func(i int) {
+		for n := i; ctx.Err() == nil; n += 24 {
+			if i%2 == 0 {
+				a.send(ctx, c, "POST", path+"/bids", fmt.Sprintf(`{"size":%d,"price":1000}`, 1+n%5000), "Authorization", a.token)
+			} else {
+				a.send(ctx, c, "GET", path, "")
+			}
+		}
+	})
+	context.AfterFunc(ctx, c.CloseIdleConnections)
+}
+
+// hotWithoutRedis asks for details that SQL must count while Redis hangs.
+func hotWithoutRedis(ctx context.Context, a *abuser) {
+	a.stack.redis.Pause(a.t)
+	a.many(1, func(int) {
+		<-ctx.Done()
+		a.stack.redis.Resume(a.t)
+	})
+	requests(24, "GET", func(int) string { return "/v1/raffles/1" }, "")(ctx, a)
 }
 
 // corruptEntries writes what is no event into the stream of a raffle that is followed.

@@ -114,7 +114,7 @@ func (c *Client[P]) drive(l *lane[P], link *conn) {
 		if out, err = c.send(link, batch, out, alone); cap(out) > largestOut {
 			out = nil
 		}
-		l.quick.Store(err == nil && time.Since(begun) < c.o.Budget/4)
+		l.quick.Store(err == nil && time.Since(begun) < c.o.Budget/2)
 	}
 }
 
