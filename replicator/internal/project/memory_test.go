@@ -1,0 +1,67 @@
+package project
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+// committedBy runs a statement and returns the commit in the WAL.
+func committedBy(t *testing.T, admin *pgx.Conn, sql string) (c commit) {
+	t.Helper()
+	var before, begins string
+	var at time.Time
+	must(t, admin.QueryRow(t.Context(), "SELECT pg_current_wal_insert_lsn()::text").Scan(&before))
+	_, err := admin.Exec(t.Context(), sql)
+	must(t, err)
+	must(t, admin.QueryRow(t.Context(), `SELECT start_lsn::text, substring(description FROM '\d+-\d+-\d+ \d+:\d+:\d+\.\d+\S+')::timestamptz
+		FROM wal.pg_get_wal_records_info($1::text::pg_lsn, pg_current_wal_flush_lsn()) WHERE record_type = 'COMMIT' LIMIT 1`, before).Scan(&begins, &at))
+	c.begins, err = lsn.Parse(begins)
+	must(t, err)
+	c.at = at.UnixMicro()
+	return c
+}
+
+// P10: what the primary's heartbeats and its WAL say about a checkpoint.
+func TestP10WhatThePrimaryRemembersOfACheckpoint(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	c, _ := reachIn(t, newReplicator(t, db.URL("replicator")))
+	admin, err := pgx.Connect(t.Context(), db.URL("postgres"))
+	must(t, err)
+	defer admin.Close(t.Context())
+	db.Exec(t, "DELETE FROM heartbeats")
+	// Each of the heartbeats 11 to 14 begins at a place of its number.
+	known := committedBy(t, admin, "INSERT INTO heartbeats SELECT n, 7, now(), 1, ('0/' || n || '0')::pg_lsn, '0/0' FROM generate_series(11, 14) n")
+	check := func(name string, last commit, number, nonce int64, at lsn.LSN, want memory) {
+		t.Helper()
+		got, err := remember(t.Context(), c.conn, readmodel.Checkpoint{LSN: at, Commit: last.begins, CommitAt: last.at,
+			Beat: heartbeat.Beat{Number: number, Nonce: nonce}})
+		if err != nil || got != want {
+			t.Errorf("%s: %+v, want %+v, %v", name, got, want, err)
+		}
+	}
+	forgot, later := memory{forgot: true}, memory{later: true}
+	check("the last heartbeat", commit{}, 14, 7, 0x145, memory{})
+	check("the last heartbeat and a commit", known, 14, 7, 0x145, memory{proven: true})
+	check("another commit at its place", commit{known.begins, known.at + 1}, 14, 7, 0x145, forgot)
+	check("no commit at its place", commit{known.begins + 8, known.at}, 14, 7, 0x145, forgot)
+	check("a commit whose WAL is gone", commit{0x10000, known.at}, 14, 7, 0x145, memory{})
+	check("another heartbeat of this number", known, 13, 8, 0x135, memory{forgot: true, proven: true})
+	check("a heartbeat that is still to come", commit{}, 15, 7, 0x155, forgot)
+	check("one that is older than all", commit{}, 10, 8, 0x105, memory{})
+	check("the next one begins before", commit{}, 12, 7, 0x13f, memory{})
+	check("the second one after it begins at the checkpoint", commit{}, 12, 7, 0x140, later)
+	check("no heartbeat yet", known, 0, 0, 0x145, memory{proven: true, later: true})
+	db.Exec(t, "DELETE FROM heartbeats")
+	check("none in the table", commit{}, 14, 7, 0x145, forgot)
+	db.Exec(t, "DROP SCHEMA wal CASCADE")
+	check("no way to read the WAL", known, 0, 0, 0x145, later)
+	db.Exec(t, "DROP TABLE heartbeats")
+	check("no table", commit{}, 14, 7, 0x145, forgot)
+}
