@@ -50,6 +50,9 @@ type batch struct {
 	last commit         // of the last transaction that ends here
 	open bool           // the last transaction goes on in the next batch
 	beat heartbeat.Beat // the last one in it
+	// settled: a transaction ends here that began in another batch. Nothing is added, so that the read model is whole
+	// for a moment after each large transaction, however many of them wait.
+	settled bool
 	// version is the last transaction that changed a raffle or a product, and its part: readers must not
 	// take half of one for the whole. Zero: none did.
 	version readmodel.EventID

@@ -31,7 +31,7 @@ func newQueue(e readmodel.Epoch) *queue {
 func (q *queue) acquire(ctx context.Context) (*batch, error) {
 	select {
 	case b := <-q.waiting:
-		if !b.isFull() && !b.open {
+		if !b.isFull() && !b.open && !b.settled {
 			return b, nil
 		}
 		q.waiting <- b // can't block: this goroutine is the only sender
@@ -153,6 +153,7 @@ func (f *feed) Commit(end wal.LSN) error {
 		return err
 	}
 	f.current.lsn, f.current.open, f.current.last = end, false, f.commit
+	f.current.settled = f.projector.part > 0
 	f.current.commits++
 	if f.beat != (heartbeat.Beat{}) {
 		f.current.beat, f.beat = f.beat, heartbeat.Beat{}

@@ -172,8 +172,10 @@ func TestEventsOfATransactionBecomeOneEntryARaffle(t *testing.T) {
 	}
 }
 
-func TestP2TransactionsShareAFlushAndALargeOneTakesSeveral(t *testing.T) {
-	f := &feed{ctx: context.Background(), queue: newQueue(1), projector: newProjector(1)}
+// fed is a feed, and what gives it rows of products.
+func fed(t *testing.T) (f *feed, insert func(n int)) {
+	t.Helper()
+	f = &feed{ctx: context.Background(), queue: newQueue(1), projector: newProjector(1)}
 	relation := &wal.Relation{ID: 1, Name: "public.products", Full: true, Columns: []wal.ColumnType{{Name: "id", OID: 20},
 		{Name: "name", OID: 25}, {Name: "model", OID: 25}, {Name: "color", OID: 25}, {Name: "category", OID: 25}, {Name: "image_url", OID: 25},
 		{Name: "release_price", OID: 20}, {Name: "release_date", OID: 1082}}}
@@ -182,14 +184,18 @@ func TestP2TransactionsShareAFlushAndALargeOneTakesSeveral(t *testing.T) {
 	}
 	m := &wal.Message{Kind: wal.Insert, Relation: relation}
 	number, text := []byte{0, 0, 0, 1}, []byte("x")
-	insert := func(n int) {
+	return f, func(n int) {
 		for range n {
 			wal.CopyRow(relation, [][]byte{number, text, text, text, text, text, number, number}, &m.New)
-			if err := errors.Join(f.Row(m)); err != nil {
+			if err := f.Row(m); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
+}
+
+func TestP2TransactionsShareAFlushAndALargeOneTakesSeveral(t *testing.T) {
+	f, insert := fed(t)
 	insert(1)
 	_ = f.Commit(10)
 	insert(2)
@@ -216,5 +222,25 @@ func TestP2TransactionsShareAFlushAndALargeOneTakesSeveral(t *testing.T) {
 	// A list that was read between the two must not pass for the whole.
 	if want := (readmodel.EventID{LSN: 29, N: 1}); b.version != want {
 		t.Errorf("R1: the raffles' version of the second part is %s, want %s", b.version, want)
+	}
+}
+
+// P2: while large transactions wait, the read model is whole between any two of them.
+func TestP2NothingIsAddedToTheEndOfALargeTransaction(t *testing.T) {
+	f, insert := fed(t)
+	must(t, f.Begin(wal.Transaction{Final: 9}))
+	insert(maxChanges)
+	f.queue.release(<-f.queue.waiting)
+	insert(1)
+	must(t, f.Commit(10))
+	must(t, f.Begin(wal.Transaction{Final: 19}))
+	insert(1)
+	select {
+	case b := <-f.queue.waiting:
+		if b.lsn != 10 || b.changes != 1 || b.open {
+			t.Errorf("lsn %d, %d changes, open %v", b.lsn, b.changes, b.open)
+		}
+	default:
+		t.Error("the end of a large transaction was taken back")
 	}
 }
