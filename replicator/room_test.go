@@ -94,6 +94,13 @@ func TestR1EvictionsBetweenTwoProcessesAreNoticed(t *testing.T) {
 	testenv.Eventually(t, patience, "a rebuild", func() bool { return s.report().Rebuilds == 1 })
 	s.because(project.Evicted)
 	s.equal()
+	s.Stop(t)
+	s.bids(10)
+	s.Start(t)
+	s.equal()
+	if n := s.report().Rebuilds; n != 0 {
+		t.Errorf("%d rebuilds because of keys that were evicted before the last one", n)
+	}
 }
 
 // R1: without RESTORE a rebuild writes the same by ZADD.

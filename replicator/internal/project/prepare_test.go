@@ -61,25 +61,51 @@ func TestP4WhatAnErrorLeadsTo(t *testing.T) {
 	}
 }
 
+// evicts has Redis evict a key. The policy stays wrong.
+func evicts(t *testing.T, r *Replicator) {
+	t.Helper()
+	ctx := t.Context()
+	must(t, r.redis.Set(ctx, "a", "b", 0).Err())
+	must(t, r.redis.ConfigSet(ctx, "maxmemory-policy", "allkeys-lru").Err())
+	must(t, r.redis.ConfigSet(ctx, "maxmemory", "1").Err())
+	testenv.Eventually(t, 10*time.Second, "a key is evicted", func() bool { return r.redis.DBSize(ctx).Val() == 0 })
+	must(t, r.redis.ConfigSet(ctx, "maxmemory", "0").Err())
+}
+
 // R1: keys that were evicted while the policy was wrong for less than a second.
 func TestR1EvictionsDuringASessionAreNoticed(t *testing.T) {
 	ctx := t.Context()
 	r := newReplicator(t, "postgres://127.0.0.1:1/x")
 	must(t, r.redisWhole(ctx))
 	must(t, r.redisFit(ctx))
-	must(t, r.redis.Set(ctx, "a", "b", 0).Err())
-	for _, set := range [][2]string{{"maxmemory-policy", "allkeys-lru"}, {"maxmemory", "1"}} {
-		must(t, r.redis.ConfigSet(ctx, set[0], set[1]).Err())
-	}
-	testenv.Eventually(t, 10*time.Second, "a key is evicted", func() bool { return r.redis.DBSize(ctx).Val() == 0 })
+	evicts(t, r)
 	if err := r.redisFit(ctx); !errors.Is(err, errRedisUnfit) {
 		t.Errorf("%v", err)
 	}
-	for _, set := range [][2]string{{"maxmemory", "0"}, {"maxmemory-policy", "noeviction"}} {
-		must(t, r.redis.ConfigSet(ctx, set[0], set[1]).Err())
-	}
+	must(t, r.redis.ConfigSet(ctx, "maxmemory-policy", "noeviction").Err())
 	if err := r.redisFit(ctx); !errors.Is(err, errEvicted) {
 		t.Errorf("%v", err)
+	}
+}
+
+// R1: a session refuses a Redis that may evict. One that has evicted keys leads to one rebuild.
+func TestR1ASessionBeginsWithAWholeRedis(t *testing.T) {
+	ctx := t.Context()
+	r := newReplicator(t, "postgres://127.0.0.1:1/x")
+	c := &control{} // Redis is looked at before the primary
+	evicts(t, r)
+	if _, _, err := r.prepare(ctx, c); !errors.Is(err, errRedisUnfit) {
+		t.Errorf("%v", err)
+	}
+	must(t, r.redis.ConfigSet(ctx, "maxmemory-policy", "noeviction").Err())
+	if must(t, r.redisWhole(ctx)); r.forced != Evicted {
+		t.Errorf("the next session: %q", r.forced)
+	}
+	must(t, r.redisFit(ctx)) // the rebuild mends these keys, so they end no session
+	r.forced = Resume
+	must(t, r.redis.Set(ctx, readmodel.EvictionsKey, r.evictions, 0).Err())
+	if must(t, r.redisWhole(ctx)); r.forced != Resume {
+		t.Errorf("after the rebuild: %q", r.forced)
 	}
 }
 
