@@ -81,7 +81,8 @@ func (w *worker) dial(node *testenv.Postgres) *pgx.Conn {
 // pairFaults are what happens to two nodes and the way between them and the replicators.
 var pairFaults = []event{
 	{"pause the replay", func(h *history) {
-		if h.pair.alone || h.pair.frozen || h.pair.paused {
+		// A standby whose replay is paused does not connect again, so commits would wait for it until the end.
+		if h.pair.alone || h.pair.frozen || h.pair.paused || h.pair.synchronous {
 			return
 		}
 		standby := h.pair.standby()
@@ -91,7 +92,7 @@ var pairFaults = []event{
 	}},
 	{"a commit waits for the standby", (*history).waitingCommit},
 	{"commits wait for the standby for a while", func(h *history) {
-		if h.pair.synchronous || h.pair.frozen || h.pair.alone {
+		if h.pair.synchronous || h.pair.frozen || h.pair.alone || h.pair.paused {
 			return
 		}
 		primary := h.pair.nodes[h.pair.primary]
@@ -137,7 +138,7 @@ var pairFaults = []event{
 
 // waitingCommit has a commit that is flushed, and not visible until the standby confirms it.
 func (h *history) waitingCommit() {
-	if h.pair.synchronous || h.pair.frozen || h.pair.alone {
+	if h.pair.synchronous || h.pair.frozen || h.pair.alone || h.pair.paused {
 		return
 	}
 	primary, standby := h.pair.nodes[h.pair.primary], h.pair.standby()
