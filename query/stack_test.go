@@ -172,7 +172,9 @@ func request(t testing.TB, method, url string, headers ...string) answer {
 // expect asks and checks status and path. On a busy machine a path may exceed its budget; it is asked again then.
 func (s *stack) expect(t testing.TB, status int, from, path string, headers ...string) answer {
 	t.Helper()
-	slow := func() uint64 { return s.tries(t, from, "failed") + s.tries(t, from, "busy") + s.tries(t, from, "spared") }
+	slow := func() uint64 {
+		return s.tries(t, from, "failed") + s.tries(t, from, "busy") + s.tries(t, from, "spared")
+	}
 	var a answer
 	for again, was, end := true, slow(), time.Now().Add(patience); again; {
 		a = s.get(t, path, headers...)

@@ -1,0 +1,233 @@
+package bidbook
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
+)
+
+// named is a reader that is only known by its name.
+type named struct {
+	Finder
+	name  Path
+	ended func(error)
+}
+
+func (n *named) report(f func(error)) { n.ended = f }
+
+// pathOf makes a path of one place that never waits for a position.
+func pathOf(name Path) *path {
+	return &path{name: name, reader: &named{name: name}, budget: time.Minute, gate: newGate(1, time.Minute, sqlWaiting)}
+}
+
+func chainOf(paths ...*path) *Chain {
+	return &Chain{paths: paths, primary: new(primary.Watch), metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler),
+		undecided: newGate(1, time.Minute, 1), counting: newGate(1, time.Minute, 1), last: newGate(lastPlaces, 0, 0)}
+}
+
+// R8, W4: what is too much for Redis is not poured into SQL: only a place that is free now is used.
+func TestR8OverloadOfRedisIsShed(t *testing.T) {
+	replica, standby := pathOf(PathReplica), pathOf(PathStandby)
+	redis := pathOf(PathRedis)
+	redis.gate = nil
+	c := chainOf(redis, replica, standby, pathOf(PathPrimary))
+	look := func(_ context.Context, r Reader, _ lsn.Position) (Path, Position, error) {
+		if name := r.(*named).name; name != PathRedis {
+			return name, Position{}, nil
+		}
+		return "", Position{}, ErrBusy
+	}
+	for _, want := range []Path{PathReplica, PathStandby, ""} {
+		got, _, err := run(t.Context(), c, Want{}, look)
+		if got != want || (err != nil) != (want == "") {
+			t.Fatalf("R8: %q, %v, want %q", got, err, want)
+		}
+		if want == "" && !errors.Is(err, ErrBusy) {
+			t.Errorf("R8: without a free place: %v", err)
+		}
+		for _, p := range c.paths[1:3] {
+			if p.name == want {
+				p.gate.slots <- struct{}{} // from now on it has none
+			}
+		}
+	}
+}
+
+// W4: so many wait for their turn, and no more.
+func TestWaitersAreBoundedW4(t *testing.T) {
+	p := pathOf(PathReplica).gate
+	if err := p.enter(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	ended := make(chan error)
+	for range sqlWaiting + 10 {
+		go func() { ended <- p.enter(gone, true) }()
+	}
+	for range 10 {
+		if err := <-ended; !errors.Is(err, ErrBusy) {
+			t.Errorf("W4: %v", err)
+		}
+	}
+	leave()
+	for range sqlWaiting {
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("W4: one that waited: %v", err)
+		}
+	}
+	w := &waiter{waiting: map[*waiting]struct{}{}, polling: true}
+	for range mostWaiting {
+		w.waiting[&waiting{}] = struct{}{}
+	}
+	if err := w.await(t.Context(), lsn.Position{}, time.Minute); !errors.Is(err, ErrBusy) {
+		t.Errorf("W4: one more that waits for a position: %v", err)
+	}
+}
+
+// R6: however many lookups share a pipeline, its failure is one; and what a lookup makes of its answer is none.
+func TestR6ABreakerCountsPipelines(t *testing.T) {
+	reader := &named{name: PathRedis}
+	sql := &named{name: PathReplica}
+	c := NewChain(Paths{Redis: reader, Replica: &noReport{sql}, Standby: &noReport{sql}, Primary: &noReport{sql}, Scan: &noReport{sql}},
+		new(primary.Watch), Patience{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	broken := errors.New("broken")
+	p := c.paths[0]
+	reader.ended(broken)
+	for range 100 {
+		_, _, err := try(t.Context(), c, step{path: p}, Want{}, func(context.Context, Reader, lsn.Position) (int, Position, error) { return 0, Position{}, broken })
+		if !errors.Is(err, broken) {
+			t.Fatalf("R6: %v", err)
+		}
+	}
+	if p.open() {
+		t.Error("R6: one failed pipeline spares the path")
+	}
+	for range failuresToOpen - 1 {
+		reader.ended(broken)
+	}
+	if !p.open() {
+		t.Error("R6: failed pipelines don't spare the path")
+	}
+	reader.ended(nil)
+	if p.open() {
+		t.Error("R6: a pipeline that works doesn't take the path back")
+	}
+}
+
+// noReport hides that a reader reports.
+type noReport struct{ Finder }
+
+// W7: a count that is too much on one path is not tried on the next one, counts have few places, and other reads are
+// not held up by them.
+func TestW7CountsHavePlacesOfTheirOwn(t *testing.T) {
+	redis := pathOf(PathRedis)
+	redis.gate = nil
+	c := chainOf(redis, pathOf(PathReplica), pathOf(PathStandby), pathOf(PathPrimary))
+	var asked []Path
+	look := func(ctx context.Context, r Reader, _ lsn.Position) (int, Position, error) {
+		asked = append(asked, r.(*named).name)
+		if r.(*named).name == PathRedis {
+			return 0, Position{}, ErrIncomplete
+		}
+		return 0, Position{}, errTooMuch
+	}
+	if _, _, err := run(t.Context(), c, Want{counts: true}, look); !errors.Is(err, ErrBusy) || len(asked) != 2 {
+		t.Errorf("W7: %v was asked: %v", asked, err)
+	}
+	if len(c.counting.slots) != 0 {
+		t.Error("W7: a place was not given back")
+	}
+	c.counting = newGate(1, 0, 0)
+	if err := c.counting.enter(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	good := func(_ context.Context, r Reader, _ lsn.Position) (Path, Position, error) {
+		if name := r.(*named).name; name != PathRedis {
+			return name, Position{}, nil
+		}
+		return "", Position{}, ErrIncomplete
+	}
+	if _, _, err := run(t.Context(), c, Want{counts: true}, good); !errors.Is(err, ErrBusy) {
+		t.Errorf("W7: one more count: %v", err)
+	}
+	if got, _, err := run(t.Context(), c, Want{}, good); got != PathReplica || err != nil {
+		t.Errorf("W7: a read beside the counts: %q, %v", got, err)
+	}
+}
+
+// R8: what Redis can't decide for one raffle leaves places for other reads.
+func TestR8UndecidedReadsHavePlacesOfTheirOwn(t *testing.T) {
+	redis := pathOf(PathRedis)
+	redis.gate = nil
+	c := chainOf(redis, pathOf(PathReplica), pathOf(PathStandby), pathOf(PathPrimary))
+	c.undecided = newGate(1, 0, 0)
+	if err := c.undecided.enter(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	for reason, want := range map[error]Path{errUndecided: "", ErrIncomplete: PathReplica} {
+		got, _, err := run(t.Context(), c, Want{}, func(_ context.Context, r Reader, _ lsn.Position) (Path, Position, error) {
+			if name := r.(*named).name; name != PathRedis {
+				return name, Position{}, nil
+			}
+			return "", Position{}, reason
+		})
+		if got != want || (err != nil) != (want == "") {
+			t.Errorf("R8: %v: %q, %v", reason, got, err)
+		}
+	}
+}
+
+// R8: no SQL path reads anything for a position that it has not reached; one poller asks for all; the primary has few
+// places, and nobody waits for one.
+func TestR8AnUnreachablePositionReadsNothing(t *testing.T) {
+	at := Position{At: lsn.Position{Timeline: 1, LSN: 10}}
+	var probes atomic.Int32
+	var paths []*path
+	for _, name := range []Path{PathReplica, PathStandby, PathPrimary} {
+		p := pathOf(name)
+		p.waiter = &waiter{reached: new(primary.Watch).Reached, every: 10 * time.Millisecond, limit: time.Minute,
+			probe: func(context.Context) (Position, error) { probes.Add(1); return at, nil }}
+		paths = append(paths, p)
+	}
+	c := chainOf(paths...)
+	look := func(_ context.Context, r Reader, min lsn.Position) (Path, Position, error) {
+		if min.LSN > at.At.LSN {
+			t.Errorf("R8: %s reads data for a position that it has not reached", r.(*named).name)
+			return "", at, ErrBehind
+		}
+		return r.(*named).name, at, nil
+	}
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			for _, p := range paths {
+				if _, _, err := try(t.Context(), c, step{path: p}, Want{Min: lsn.Position{Timeline: 1, LSN: 11}}, look); !errors.Is(err, ErrBehind) {
+					t.Errorf("R8: an unreachable position: %v", err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := probes.Load(); n > 75 {
+		t.Errorf("R8: %d statements for 150 reads", n)
+	}
+	reachable := Want{Min: at.At}
+	if got, _, err := try(t.Context(), c, step{path: paths[2]}, reachable, look); got != PathPrimary || err != nil {
+		t.Errorf("R2: a position that is reached, without patience: %q, %v", got, err)
+	}
+	for n := range lastPlaces + 1 {
+		o := course{chain: c, want: reachable}
+		if err := o.enter(t.Context(), step{path: paths[2]}); errors.Is(err, ErrBusy) != (n == lastPlaces) {
+			t.Errorf("R8: read %d of the primary: %v", n+1, err)
+		}
+	}
+}
