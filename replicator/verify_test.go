@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
@@ -87,10 +88,20 @@ func TestVerifyIsExactAmongLargeTransactions(t *testing.T) {
 				return
 			default:
 			}
-			if _, err := other.Exec(s.ctx, "UPDATE bids SET price = price + 1 WHERE id % 5 = $1", turn%5); err != nil {
+			var after lsn.LSN
+			_, err := other.Exec(s.ctx, "UPDATE bids SET price = price + 1 WHERE id % 5 = $1", turn%5)
+			var text string
+			if err == nil {
+				err = other.QueryRow(s.ctx, "SELECT pg_current_wal_flush_lsn()::text").Scan(&text)
+			}
+			if err == nil {
+				after, err = lsn.Parse(text)
+			}
+			if err != nil {
 				t.Error(err)
 				return
 			}
+			s.followed(after, ended)
 		}
 	}()
 	for until := time.Now().Add(3 * time.Second); time.Now().Before(until); {
@@ -99,6 +110,20 @@ func TestVerifyIsExactAmongLargeTransactions(t *testing.T) {
 	close(ended)
 	<-stopped
 	s.clean()
+}
+
+// followed waits until the read model has reached a position, so that a slow machine is not overrun, or for the end.
+func (s *system) followed(to lsn.LSN, ended <-chan struct{}) {
+	for {
+		if c, err := s.checkpoint(); err == nil && c.LSN >= to {
+			return
+		}
+		select {
+		case <-ended:
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // churn inserts bids, also into the sets of size 405, and deletes others, until stop is called. What was
