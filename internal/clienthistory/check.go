@@ -126,20 +126,21 @@ func (r *Recorder) checkList(operations []operation) error {
 // needed leaves out writes without an answer of which no read shows anything: they need not have happened,
 // and each of them would double the search.
 func needed(operations []operation) []operation {
-	shown, hidden := make(map[int32]bool), make(map[int32]bool)
+	added, shown, hidden := make(map[int32]bool), make(map[int32]bool), make(map[int32]bool)
 	for _, o := range operations {
-		if o.kind == read {
-			for _, b := range o.bids {
-				shown[b] = true
-			}
+		if o.kind == add {
+			added[o.bid] = true
 		}
 	}
 	for _, o := range operations {
-		if o.kind == read {
-			for b := range shown {
-				if _, has := slices.BinarySearch(o.bids, b); !has {
-					hidden[b] = true
-				}
+		if o.kind != read {
+			continue
+		}
+		for b := range added {
+			if _, has := slices.BinarySearch(o.bids, b); has {
+				shown[b] = true
+			} else {
+				hidden[b] = true
 			}
 		}
 	}

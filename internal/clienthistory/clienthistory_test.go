@@ -53,6 +53,11 @@ func TestCheckFindsPlantedFaults(t *testing.T) {
 			r.Read(2, shoes, 0).Shown(60, 60, 20, 30)
 			r.Read(2, shoes, 0).Shown(70, 70, 20, 30, 50)
 		}, ""},
+		"a cancellation without an answer of a bid that no read has shown": {func(r *Recorder) {
+			r.Add(1, shoes, 50).Done(50)
+			r.Remove(1, shoes, 50).Lost()
+			r.Read(2, shoes, 0).Shown(60, 60, 20, 30)
+		}, ""},
 		"a write without an answer that goes again": {func(r *Recorder) {
 			r.Add(1, shoes, 50).Lost()
 			r.Read(2, shoes, 0).Shown(60, 60, 20, 30, 50)
