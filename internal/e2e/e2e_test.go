@@ -61,6 +61,10 @@ func TestRedisGoesAndComesBack_R6(t *testing.T) {
 		want = a.body
 		return a.header.Get("Read-Path") == "redis"
 	})
+	testenv.Eventually(t, forkPatience, "the replica is known to follow the primary", func() bool {
+		a, err := s.do("GET", url, nil, "Read-Path", "replica")
+		return err == nil && a.status == http.StatusOK
+	})
 	s.redis.Stop(t)
 	for range 200 {
 		a := s.must(t, http.StatusOK, "GET", url, nil)

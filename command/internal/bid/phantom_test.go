@@ -86,6 +86,9 @@ func TestAKeyCancelledMeanwhileLeavesNoPhantom(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
 	s, reference := newStore(t, db), newStore(t, db)
+	for _, one := range []*bid.Store{s, reference} { // they know the size, so neither waits for the other to count
+		place(t, one, newBid(fixture.Open, 1, ""))
+	}
 	db.Exec(t, "SELECT pg_create_logical_replication_slot('phantoms', 'test_decoding')")
 	blocker := super(t, db)
 	for round := range 50 {
