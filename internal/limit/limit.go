@@ -96,7 +96,7 @@ func (l *Limiter[K]) Take(key K, tokens int, now time.Time) time.Duration {
 	return reserved.DelayFrom(now)
 }
 
-// Owe takes so many tokens, also those that are still to come.
+// Owe takes so many tokens. The bucket may go below zero; then later requests wait until it is filled again.
 func (l *Limiter[K]) Owe(key K, tokens int, now time.Time) {
 	if l == nil {
 		return

@@ -26,15 +26,7 @@ func TestPlansOfEmptyTablesProbe(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		rows, err := conn.Query(t.Context(), "EXPLAIN (COSTS off) EXECUTE p "+call, pgx.QueryExecModeSimpleProtocol)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			t.Fatal(err)
-		}
-		plan := strings.Join(lines, "\n")
+		plan := planOf(t, conn, call)
 		for _, index := range []string{"bids_key on bids", "cancelled_bids_key on cancelled_bids"} {
 			_, after, found := strings.Cut(plan, "using "+index)
 			if _, condition, _ := strings.Cut(after, "\n"); !found || !strings.HasPrefix(strings.TrimSpace(condition), "Index Cond:") || !strings.Contains(condition, "idempotency_key =") {
@@ -53,7 +45,16 @@ func TestSizesAreProbed(t *testing.T) {
 	execute(t, conn, "SET enable_seqscan = off")
 	execute(t, conn, "SET plan_cache_mode = force_generic_plan")
 	execute(t, conn, "PREPARE p AS "+writedb.LimitSizes)
-	rows, err := conn.Query(t.Context(), "EXPLAIN (COSTS off) EXECUTE p (64, '{1}', '{1}', '{1}')", pgx.QueryExecModeSimpleProtocol)
+	plan := planOf(t, conn, "(64, '{1}', '{1}', '{1}')")
+	if strings.Contains(plan, "Seq Scan on bids") || strings.Count(plan, " on bids") != strings.Count(plan, "Index Cond: ") || strings.Contains(plan, "Sort Key: b") {
+		t.Errorf("not all sizes are probed:\n%s", plan)
+	}
+}
+
+// planOf is the plan of the prepared statement p with its arguments.
+func planOf(t *testing.T, conn *pgx.Conn, call string) string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), "EXPLAIN (COSTS off) EXECUTE p "+call, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,8 +62,5 @@ func TestSizesAreProbed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan := strings.Join(lines, "\n")
-	if strings.Contains(plan, "Seq Scan on bids") || strings.Count(plan, " on bids") != strings.Count(plan, "Index Cond: ") || strings.Contains(plan, "Sort Key: b") {
-		t.Errorf("not all sizes are probed:\n%s", plan)
-	}
+	return strings.Join(lines, "\n")
 }

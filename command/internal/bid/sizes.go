@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// MaxSizes is how many sizes a raffle has bids of, at most: each of them is work for whoever reads the raffle. Sizes of
-// which all bids were cancelled don't count. An instance of the service that has not seen the cancellations may let
-// those in again, so with several instances there may be as many from each.
+// MaxSizes bounds the sizes that the bids of a raffle have, because each size makes every read of the raffle dearer. A
+// size does not count once all its bids are cancelled. An instance that has not seen the cancellations may accept that
+// size again, so each instance may add up to MaxSizes.
 const MaxSizes = 64
 
 // sizes remembers sizes that raffles have, so that few bids need to be counted. The zero value knows none.

@@ -24,8 +24,7 @@ func sizesIn(t testing.TB, db *testenv.Database) (n int) {
 	return n
 }
 
-// W7: a raffle has bids of so many sizes, whoever bids on them and whichever instance places them. Bids on the sizes that
-// it has are placed.
+// W7: a raffle has bids of MaxSizes sizes at most, from all users and instances together. Bids on these sizes are placed.
 func TestW7SizesOfARaffleAreBounded(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)

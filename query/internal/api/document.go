@@ -12,8 +12,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// document is a page of raffles with its entity tag: head, rows and tail. One that is kept is compressed once for all
-// that ask.
+// document is a page of raffles with its entity tag: head, rows and tail. A kept document is compressed once.
 type document struct {
 	rows, tail []byte
 	tag        string

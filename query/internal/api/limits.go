@@ -43,5 +43,5 @@ func (a *API) spend(r *http.Request, weight int) error {
 	return nil
 }
 
-// spendRows charges a list for the rows beyond those that are part of each request's weight.
+// spendRows charges a list for its rows. The first page of so many rows is part of each request's weight.
 func (a *API) spendRows(r *http.Request, limit, rows int) error { return a.spend(r, (limit-1)/rows) }

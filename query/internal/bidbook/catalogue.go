@@ -25,7 +25,7 @@ type Listing struct {
 	until int64 // when a raffle opens (microseconds since the Unix epoch)
 }
 
-// catalogue is all raffles as the read model has them at one version. It proves what is not there, too.
+// catalogue is all raffles of the read model at one version. A raffle that is not in it does not exist at that version.
 type catalogue struct {
 	version string
 	at      Position // where it was read

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// lagEvery is how often it is decided whether reads leave Redis because it lags, followEvery how often standbys are
-// asked that are not believed: each question to one that is frozen costs a connection of its pool.
+// lagEvery is how often the chain decides whether reads leave a lagging Redis. followEvery is how often the chain asks a
+// standby that is not believed yet. It is longer, because each question to a frozen standby costs a connection.
 const (
 	lagEvery    = 100 * time.Millisecond
 	followEvery = time.Second

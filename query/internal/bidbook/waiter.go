@@ -86,7 +86,8 @@ func (w *waiter) join(ctx context.Context, me *waiting) error {
 	return nil
 }
 
-// isLate says whether one that has waited for long enough still waits for the probe under way.
+// isLate is asked when a waiter's time is over. It is false if a probe has shown that the position is not reached;
+// otherwise the waiter gets the answer of the probe under way.
 func (w *waiter) isLate(me *waiting) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

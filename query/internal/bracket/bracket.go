@@ -34,14 +34,15 @@ type Options struct {
 	DB                 int
 	// Mark is the key that is read before and after the lookups.
 	Mark string
-	// Budget is what a lookup may take with its wait. One that has waited for half of it is not sent, because Redis is slow
-	// then; but if the last pipeline was quick, this process was held up itself, and the lookup is sent until all of the
-	// budget is over.
+	// Budget is what a lookup may take with its wait. A lookup that has waited for half of the budget is not sent,
+	// because Redis is slow. If the last pipeline was quick, this process was held up and not Redis; then a lookup is
+	// sent as long as any of its budget is left.
 	Budget time.Duration
 	// Share is the weight up to which a lookup goes in the lane Light, and beyond which in Heavy.
 	Share        int
 	Light, Heavy Lane
-	// Ended is told how each pipeline ended, except those that are one lookup heavier than Lane.Pipeline. It may be nil.
+	// Ended gets the error of each pipeline, nil for success. It is not called for a lookup that is heavier than
+	// Lane.Pipeline and goes alone. It may be nil.
 	Ended func(error)
 }
 

@@ -13,7 +13,7 @@ type lane[P any] struct {
 	mu      sync.Mutex
 	some    *sync.Cond
 	waiting []*Request[P]
-	weight  int // of those that wait
+	weight  int // of all waiting requests
 	closed  bool
 }
 
@@ -45,8 +45,8 @@ func (l *lane[P]) add(r *Request[P]) error {
 	return nil
 }
 
-// take waits for requests and moves as many into batch as a pipeline may carry, or one that is heavier alone; none if
-// the client is closed.
+// take waits for requests and moves as many into batch as a pipeline may carry. A request that is heavier than a pipeline
+// is taken alone. After the end of the client, take returns an empty batch.
 func (l *lane[P]) take(batch []*Request[P]) []*Request[P] {
 	l.mu.Lock()
 	defer l.mu.Unlock()
