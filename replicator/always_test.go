@@ -23,7 +23,7 @@ func (s *system) verifyAlways(t *testing.T, damages *atomic.Int64) {
 	var done sync.WaitGroup
 	done.Go(func() {
 		compared, failed := 0, 0
-		for tick := time.NewTicker(500 * time.Millisecond); ctx.Err() == nil; {
+		for tick := time.NewTicker(time.Second); ctx.Err() == nil; {
 			before := damages.Load()
 			r, err := v.Run(ctx, verify.Options{Scope: verify.Everything, Details: 10})
 			switch {

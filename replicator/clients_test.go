@@ -44,7 +44,7 @@ type clients struct {
 var clientLists = []clienthistory.List{{Raffle: raffles + 1, Size: 260}, {Raffle: raffles + 2, Size: 265}}
 
 // clientEvery is the pause of each client between two actions.
-const clientEvery = 15 * time.Millisecond
+const clientEvery = 24 * time.Millisecond
 
 // startClients starts command and n clients, who rest until a history begins.
 func (w *worker) startClients(n int, primaryURL string) *clients {

@@ -218,7 +218,7 @@ func (b *branch) awaitSeen(ctx context.Context, r *readers, start float64) {
 				return
 			}
 			select {
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(50 * time.Millisecond):
 			case <-ctx.Done():
 				seen <- ctx.Err()
 				return

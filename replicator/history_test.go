@@ -136,9 +136,9 @@ func (w *worker) run(t *testing.T, seed int64) {
 	h.settle()
 	h.tell("the clients rest", h.clients.rest)
 	h.tell("mended", h.mended)
-	var end readmodel.Checkpoint
-	h.tell("equal", func() { end = h.equal() })
-	h.ended = end.LSN
+	var served readmodel.Checkpoint
+	h.tell("equal", func() { served = h.equal() })
+	h.ended = append(h.ended, end{served.LSN, time.Now()})
 	h.tell("answered", h.answered)
 	h.tell("verify", func() { h.clean() })
 	h.tell("judge", h.judge)
@@ -151,7 +151,7 @@ func (h *history) begin() {
 	h.reached()
 	if chosen := h.random.IntN(5) == 0; chosen || h.backup == nil || h.backup.left { // drawn in any case: the seed gives the order
 		h.backup = h.save()
-		h.oracle.forget(h.ended)
+		h.forget()
 	}
 }
 

@@ -34,7 +34,7 @@ type readers struct {
 }
 
 // readEvery is the pause of each reader between two reads.
-const readEvery = 8 * time.Millisecond
+const readEvery = 24 * time.Millisecond
 
 // startReaders starts a query service and n readers before it.
 func (s *system) startReaders(n int, paths []string, environment ...string) *readers {

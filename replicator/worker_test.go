@@ -29,7 +29,7 @@ type worker struct {
 	readers     *readers
 	clients     *clients
 	backup      *backup
-	ended       lsn.LSN // of the last history: no read since then is older, without a backup
+	ended       []end // of the histories, until the oracle has forgotten them
 	judged      map[string]int
 	refused     map[string]int
 	reasons     map[string]int // of refusals after the histories, when all was well: of all of them
@@ -37,6 +37,24 @@ type worker struct {
 	histories   int
 	begun       time.Time
 	spent       map[string]time.Duration
+}
+
+// end is where a history has ended, and when.
+type end struct {
+	lsn lsn.LSN
+	at  time.Time
+}
+
+// oldest is how old an answer may be in a later history, without a backup of Redis: a standby that was killed and started
+// again may be at an earlier position than before, and is read until its lag is query's STANDBY_MAX_LAG, 5 s, and known.
+const oldest = 10 * time.Second
+
+// forget has the oracle forget what no later read may show.
+func (w *worker) forget() {
+	for len(w.ended) > 0 && time.Since(w.ended[0].at) > oldest {
+		w.oracle.forget(w.ended[0].lsn)
+		w.ended = w.ended[1:]
+	}
 }
 
 // replicator is a process that may be stopped.
@@ -100,7 +118,7 @@ func (w *worker) judge() {
 
 // quiet is how many reads of each path must be answered after a history, when all is well. It is a number of
 // reads, not a time, so that a slow machine has them too.
-const quiet = 10
+const quiet = 6
 
 // slowAnswers is how many reads a path may not answer after a history because of time: budgets of 50 and 250 ms, a
 // wait of 100 ms for a position, a breaker that has opened, as happens on a busy machine, or the wait for the heartbeat

@@ -58,7 +58,8 @@ func (r *Recorder) checkLine(line int) error {
 }
 
 // seenFrom returns the operations that a line knows of. What was answered on an earlier line beyond the
-// fork is lost: such a write may or may not be part of the line, such a read is not.
+// fork is lost: such a read is not part of the line, and neither is a write that was sent when a position beyond the
+// fork, or the fork's own, was known. Any other such write may be part of it or not.
 func (r *Recorder) seenFrom(line int) (seen []operation) {
 	for _, o := range r.operations {
 		if o.line > line {
@@ -69,8 +70,8 @@ func (r *Recorder) seenFrom(line int) (seen []operation) {
 			left = min(left, r.forks[l].at)
 		}
 		switch {
-		case o.at <= left:
-		case o.kind == read:
+		case o.at <= left && (o.kind == read || o.at != 0):
+		case o.kind == read, o.known >= left:
 			continue
 		default:
 			o.at = 0

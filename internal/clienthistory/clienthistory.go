@@ -29,7 +29,8 @@
 //
 // A write without an answer may have taken effect at any position after it was sent, or never. After a fork
 // of the primary's history (a promotion, a restore), a write of the line that was left is like one without
-// an answer, unless its Commit-LSN is at or below the fork. No client may have a request open during a fork.
+// an answer, unless its Commit-LSN is at or below the fork, and it is none at all if a position at or beyond the fork was
+// known when it was sent. No client may have a request open during a fork.
 package clienthistory
 
 import (

@@ -2,6 +2,7 @@ package clienthistory
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -120,6 +121,12 @@ func TestCheckFindsPlantedFaults(t *testing.T) {
 			r.Fork(45)
 			r.Read(1, shoes, 0).Shown(50, 50, 20)
 		}, "line 2"},
+		"a fork that keeps what was sent beyond it": {func(r *Recorder) {
+			r.Add(1, shoes, 50).Done(60)
+			r.Add(1, shoes, 60).Lost()
+			r.Fork(45)
+			r.Read(1, shoes, 0).Shown(50, 50, 20, 30, 60)
+		}, "line 2"},
 		"a read of a lost history": {func(r *Recorder) {
 			r.Add(1, shoes, 50).Done(60)
 			r.Fork(45)
@@ -141,6 +148,34 @@ func TestCheckFindsPlantedFaults(t *testing.T) {
 				t.Errorf("%v, want %q", err, c.wrong)
 			}
 		})
+	}
+}
+
+// A restore loses nearly all of a long line: its writes must not be tried in each place of the next line.
+func TestCheckOfALongLineThatIsLost(t *testing.T) {
+	r := NewRecorder(5)
+	r.Add(1, shoes, 1).Done(6)
+	bids := []int32{1}
+	for n := int32(2); n < 60; n++ {
+		at := lsn.LSN(10 * n)
+		r.Add(1, shoes, n).Done(at)
+		bids = append(bids, n)
+		r.Read(2, shoes, at).Shown(at+1, at+1, slices.Clone(bids)...)
+		r.Remove(1, shoes, n/2).Done(at + 2)
+		bids = slices.DeleteFunc(bids, func(b int32) bool { return b == n/2 })
+		if n%20 == 0 {
+			r.Clear(0).Done(at + 3)
+			bids = nil
+		}
+	}
+	r.Fork(6)
+	for n := int32(100); n < 120; n++ {
+		at := lsn.LSN(10 * n)
+		r.Add(1, shoes, n).Done(at)
+		r.Read(2, shoes, 0).Shown(7, 7, 1)
+	}
+	if err := r.Check(); err != nil {
+		t.Error(err)
 	}
 }
 

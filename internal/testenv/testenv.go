@@ -54,7 +54,9 @@ func apply(opts []Option) options {
 const (
 	startBudget = 60 * time.Second // generous: test machines are shared
 	stopBudget  = 30 * time.Second
-	pollEvery   = 2 * time.Millisecond
+	// Polling begins with the short pause and ends, after some 100 ms, with the long one: a check may cost a server work.
+	shortPause = 2 * time.Millisecond
+	longPause  = 16 * time.Millisecond
 )
 
 // Eventually polls cond every few milliseconds and fails the test if it does not hold within the
@@ -82,14 +84,12 @@ func EventuallyNoError(t testing.TB, within time.Duration, what string, check fu
 // poll tries check at least once more after the deadline, so a slow machine gets a fair last try.
 func poll(within time.Duration, check func() error) error {
 	deadline := time.Now().Add(within)
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
+	for pause := shortPause; ; pause = min(pause+pause/8, longPause) {
 		late := time.Now().After(deadline)
 		err := check()
 		if err == nil || late {
 			return err
 		}
-		<-tick.C
+		<-time.After(pause)
 	}
 }

@@ -71,6 +71,7 @@ func appendSpoil(c *resp.Commands, e readmodel.Epoch, p readmodel.Part) {
 	case p.Raffle != 0:
 		c.Add("EVAL", spoilRaffle, "2", e.Sizes(p.Raffle), e.AllSizes(), e.NewestPrefix(p.Raffle), e.HighestPrefix(p.Raffle))
 	case p.Size != 0:
+		c.Add("SADD", e.AllSizes(), decimal(int64(p.Size))) // a size that is not in it has no bids
 		c.Add("ZREM", e.SizeNewest(p.Size), readmodel.Sentinel)
 	default:
 		c.Add("ZREM", e.Raffles(), readmodel.Sentinel)

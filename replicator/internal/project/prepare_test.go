@@ -94,8 +94,14 @@ func TestR1ASessionBeginsWithAWholeRedis(t *testing.T) {
 	r := newReplicator(t, "postgres://127.0.0.1:1/x")
 	c := &control{} // Redis is looked at before the primary
 	evicts(t, r)
+	r.forced, r.epoch = Torn, 4
+	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", Epoch: 5, Token: "a"}
+	must(t, r.redis.Set(ctx, readmodel.CheckpointKey, cp.String(), 0).Err())
 	if _, _, err := r.prepare(ctx, c); !errors.Is(err, errRedisUnfit) {
 		t.Errorf("%v", err)
+	}
+	if r.forced != Resume {
+		t.Errorf("what was found in epoch 4 counts in epoch 5: %q", r.forced)
 	}
 	must(t, r.redis.ConfigSet(ctx, "maxmemory-policy", "noeviction").Err())
 	if must(t, r.redisWhole(ctx)); r.forced != Evicted {

@@ -39,6 +39,7 @@ func (r *Replicator) rebuild(ctx context.Context, c *control, stream *wal.Stream
 	if err != nil {
 		return nil, cp, err
 	}
+	r.epoch = b.epoch
 	r.log.Warn("rebuilding the read model", "reason", reason, "epoch", b.epoch)
 	snapshot, consistent, err := b.createSlot(ctx, stream)
 	if err != nil {

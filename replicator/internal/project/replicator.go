@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -24,11 +25,12 @@ type Replicator struct {
 	metrics  *metrics
 	mends    *mends
 
-	requests  chan request // unbuffered: what nobody takes now is refused
-	forced    Reason       // the next session rebuilds
-	older     bool         // an operator wants a step back to an older timeline
-	evictions string       // of Redis when this session began, as in readmodel.EvictionsKey
-	plain     bool         // sets are written by ZADD, because the server does not take RESTORE
+	requests  chan request    // unbuffered: what nobody takes now is refused
+	forced    Reason          // the next session rebuilds
+	epoch     readmodel.Epoch // the newest that this replicator has worked on
+	older     bool            // an operator wants a step back to an older timeline
+	evictions string          // of Redis when this session began, as in readmodel.EvictionsKey
+	plain     bool            // sets are written by ZADD, because the server does not take RESTORE
 	failures  failures
 	// bytesPerRow is what a row of bids took in the last copy that this process made; 0: not known.
 	bytesPerRow float64

@@ -85,10 +85,8 @@ func (r *Replicator) work(ctx context.Context, c *control) error {
 // reach finds the primary and connects to it. Of several systems, that of the read model is preferred.
 func (r *Replicator) reach(ctx context.Context) (*control, error) {
 	var preferred uint64
-	if stored, err := r.redis.Get(ctx, readmodel.CheckpointKey).Result(); err == nil {
-		if cp, err := readmodel.ParseCheckpoint(stored); err == nil {
-			preferred = cp.SystemID
-		}
+	if cp := (state{stored: r.redis.Get(ctx, readmodel.CheckpointKey).Val()}).checkpoint(); cp != nil {
+		preferred = cp.SystemID
 	}
 	node, err := wal.Find(ctx, r.servers, preferred)
 	if err != nil {
@@ -126,6 +124,10 @@ func (r *Replicator) lookOut(ctx context.Context, node wal.Node, end context.Can
 
 // prepare opens the stream and learns everything that the decision depends on.
 func (r *Replicator) prepare(ctx context.Context, c *control) (stream *wal.Stream, s state, err error) {
+	if s.stored, err = r.stored(ctx); err != nil {
+		return nil, s, err
+	}
+	r.succeed(s)
 	if err := r.redisWhole(ctx); err != nil {
 		return nil, s, err
 	}
@@ -140,10 +142,31 @@ func (r *Replicator) prepare(ctx context.Context, c *control) (stream *wal.Strea
 	return stream, s, err
 }
 
+// stored is the checkpoint as Redis holds it; "" if it is missing.
+func (r *Replicator) stored(ctx context.Context) (string, error) {
+	stored, err := r.redis.Get(ctx, readmodel.CheckpointKey).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return "", fmt.Errorf("redis checkpoint: %w", err)
+	}
+	return stored, nil
+}
+
+// succeed drops what the last session has found wrong with its epoch if another replicator has served a newer one since.
+func (r *Replicator) succeed(s state) {
+	cp := s.checkpoint()
+	if cp == nil || cp.Epoch <= r.epoch {
+		return
+	}
+	if r.forced != Requested {
+		r.forced = Resume
+	}
+	r.epoch = cp.Epoch
+}
+
 func (r *Replicator) inspect(ctx context.Context, c *control, stream *wal.Stream) (s state, err error) {
 	s.forced, s.node = r.forced, c.node
-	if s.stored, err = r.redis.Get(ctx, readmodel.CheckpointKey).Result(); err != nil && !errors.Is(err, redis.Nil) {
-		return s, fmt.Errorf("redis checkpoint: %w", err)
+	if s.stored, err = r.stored(ctx); err != nil {
+		return s, err
 	}
 	if s.mark, err = r.redis.Get(ctx, readmodel.RebuildKey).Result(); err != nil && !errors.Is(err, redis.Nil) {
 		return s, fmt.Errorf("redis mark: %w", err)

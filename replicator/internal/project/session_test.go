@@ -74,6 +74,30 @@ func TestARequestThatNobodyTakesIsGone(t *testing.T) {
 	}
 }
 
+// What a session has found wrong is of its epoch: one that another replicator has served since is not withdrawn for it.
+func TestAReasonForARebuildIsOfItsEpoch(t *testing.T) {
+	for _, c := range []struct {
+		found, want Reason
+		worked      readmodel.Epoch
+	}{
+		{PublicationChanged, PublicationChanged, 7},
+		{PublicationChanged, PublicationChanged, 8}, // a rebuild that came to nothing
+		{PublicationChanged, Resume, 6},
+		{Torn, Resume, 6},
+		{Requested, Requested, 6}, // since
+	} {
+		r := &Replicator{forced: c.found, epoch: c.worked}
+		cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_7", LSN: 1, Epoch: 7, Token: "a", Publication: "p"}
+		r.succeed(state{stored: cp.String()})
+		if r.forced != c.want || r.epoch < 7 {
+			t.Errorf("found %q in epoch %d: %q, %d", c.found, c.worked, r.forced, r.epoch)
+		}
+		if r.succeed(state{}); r.forced != c.want {
+			t.Errorf("without a checkpoint: %q", r.forced)
+		}
+	}
+}
+
 // P7: the lag is the age of the first heartbeat that is missing, on the primary's clock, whatever the own clock says.
 func TestP7LagOfTheReplicator(t *testing.T) {
 	now := time.Now()
