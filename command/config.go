@@ -29,8 +29,6 @@ type Config struct {
 	LoginCores float64 `env:"LOGIN_CORES"`
 	// TrustedProxies are the networks whose X-Forwarded-For is believed, besides the loopback ones.
 	TrustedProxies limit.Proxies `env:"TRUSTED_PROXIES"`
-	// KeyRetention is how long idempotency keys are kept after the close of their raffle.
-	KeyRetention time.Duration `env:"KEY_RETENTION" envDefault:"720h"`
 }
 
 func (c *Config) limits() bid.Limits {
@@ -66,9 +64,6 @@ func (c *Config) Check() []error {
 	}
 	if !(c.LoginCores >= 0 && c.LoginCores <= 1024) {
 		problems = append(problems, fmt.Errorf("LOGIN_CORES must be 0 to 1024, not %v", c.LoginCores))
-	}
-	if c.KeyRetention < time.Minute {
-		problems = append(problems, fmt.Errorf("KEY_RETENTION must be at least 1m, not %v", c.KeyRetention))
 	}
 	return problems
 }

@@ -72,7 +72,7 @@ func serve(ctx context.Context, config *Config) (err error) {
 	if err != nil {
 		return err
 	}
-	closer := raffle.NewCloser(config.PrimaryURL, raffles, config.KeyRetention, log, reg)
+	closer := raffle.NewCloser(config.PrimaryURL, raffles, log, reg)
 	var group run.Group
 	group.Add(run.ContextHandler(ctx))
 	a := routes(config, keys, server, reg)

@@ -31,12 +31,12 @@ func TestConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	config, err := env.Parse(&Config{})
-	if err != nil || config.TokenTTL != time.Hour || config.KeyRetention != 720*time.Hour ||
+	if err != nil || config.TokenTTL != time.Hour ||
 		config.RateLimit.User != (limit.Rate{PerSecond: 20, Burst: 40}) || len(config.TrustedProxies) != 1 {
 		t.Fatalf("%+v, %v", config, err)
 	}
 	for name, value := range map[string]string{"LISTEN_ADDR": "8081", "JWT_KEYS_DIR": "", "LOG_LEVEL": "loud", "TOKEN_TTL": "25h",
-		"RATE_LIMIT": "20", "TRUSTED_PROXIES": "proxy", "KEY_RETENTION": "-1h",
+		"RATE_LIMIT": "20", "TRUSTED_PROXIES": "proxy",
 		"PRIMARY_URL": "postgres://command:secret@a/pyramid?target_session_attrs=any"} {
 		t.Setenv(name, value)
 	}
@@ -47,7 +47,7 @@ func TestConfig(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, name := range []string{"LISTEN_ADDR", "JWT_KEYS_DIR", "LogLevel", "TOKEN_TTL", "PRIMARY_URL", "RateLimit", "TrustedProxies", "KEY_RETENTION"} {
+	for _, name := range []string{"LISTEN_ADDR", "JWT_KEYS_DIR", "LogLevel", "TOKEN_TTL", "PRIMARY_URL", "RateLimit", "TrustedProxies"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not reported in: %v", name, err)
 		}

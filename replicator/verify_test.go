@@ -18,6 +18,13 @@ import (
 // verify compares in this process; without a scope everything.
 func (s *system) verify(o verify.Options) verify.Report {
 	s.t.Helper()
+	r, err := s.tryVerify(o)
+	s.must(err)
+	return r
+}
+
+func (s *system) tryVerify(o verify.Options) (verify.Report, error) {
+	s.t.Helper()
 	options, err := redis.ParseURL(s.server.URL())
 	s.must(err)
 	v := verify.New(s.dbs.URL("replicator"), options)
@@ -28,9 +35,7 @@ func (s *system) verify(o verify.Options) verify.Report {
 	o.Details = 100
 	ctx, cancel := context.WithTimeout(s.ctx, 2*patience)
 	defer cancel()
-	r, err := v.Run(ctx, o)
-	s.must(err)
-	return r
+	return v.Run(ctx, o)
 }
 
 // clean fails unless everything is equal.

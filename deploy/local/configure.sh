@@ -98,7 +98,7 @@ configure_services() {
     local LIVE_ADDRESS_MAX=${LIVE_ADDRESS_MAX:-${LIVE_MAX:-10000}}
     # Thousands of users of a load level log in before it begins.
     local LOGIN_CORES=${LOGIN_CORES:-$(nproc)}
-    for name in LOG_LEVEL LOGIN_CORES TRUSTED_PROXIES KEY_RETENTION BID_LANES BID_QUEUE MIN_LSN_WAIT LIVE_MAX LIVE_ADDRESS_MAX VERIFY_INTERVAL; do
+    for name in LOG_LEVEL LOGIN_CORES TRUSTED_PROXIES BID_LANES BID_QUEUE MIN_LSN_WAIT LIVE_MAX LIVE_ADDRESS_MAX VERIFY_INTERVAL; do
         [[ -z ${!name:-} ]] || given+=("$name=${!name}")
     done
     # Load levels come from one address and share logins, so the limits are wide unless told otherwise.

@@ -47,6 +47,11 @@ func (p *process) signalTree(sig syscall.Signal) ([]int, error) {
 		return nil, err
 	}
 	parent, _ := p.state()
+	if sig == syscall.SIGSTOP { // a fork that is under way ends first, and its child is to be among the children
+		if err := poll(stopBudget, func() error { return stopped([]int{parent}) }); err != nil {
+			return nil, err
+		}
+	}
 	pids, err := children(parent)
 	if err != nil {
 		return nil, err

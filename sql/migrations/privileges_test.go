@@ -49,8 +49,8 @@ command: CONNECT database
 command: DELETE public.bids
 command: EXECUTE public.heartbeat(), wal.commits()
 command: INSERT public.bids, public.cancelled_bids, public.raffles(product_id seller_id starts_at ends_at), public.users(login password_hash)
-command: SELECT public.bids, public.cancelled_bids, public.heartbeats, public.products, public.pruned_keys, public.raffles, public.timelines, public.users
-command: UPDATE public.bids(idempotency_key request_hash), public.cancelled_bids(idempotency_key request_hash), public.pruned_keys(closed_at raffle_id), public.raffles(closed_at)
+command: SELECT public.bids, public.cancelled_bids, public.heartbeats, public.products, public.raffles, public.timelines, public.users
+command: UPDATE public.raffles(closed_at)
 command: USAGE public.bid_ids, schema wal
 everybody: EXECUTE public.before_commit(), public.change_raffle(), public.commit_position(), public.current_timeline(), public.highest_price(), public.known_position(), public.node_position(), public.position_text(), public.raffle_lock(), public.refuse_cancelled(), public.timeline_branches(), public.visible_position()
 everybody: USAGE schema public

@@ -55,12 +55,6 @@ type Product struct {
 	ReleaseDate  pgtype.Date
 }
 
-type PrunedKey struct {
-	One      bool
-	ClosedAt time.Time
-	RaffleID int64
-}
-
 type Raffle struct {
 	ID           int64
 	ProductID    int64

@@ -164,7 +164,7 @@ func outcome(bids []Bid, rows []writedb.PlaceBidsRow, lsn string) (results []Res
 		case row.Oversized:
 			results[i].Err = ErrTooManySizes
 		default:
-			// The key is taken. If nothing is found under it, it was pruned this very moment.
+			// The key is taken: what recall finds under it takes the place of this.
 			results[i].Err = ErrUnavailable
 		}
 		results[i].LSN = lsn

@@ -33,22 +33,17 @@ const (
 type Closer struct {
 	url    string
 	store  *Store
-	keep   time.Duration
 	log    *slog.Logger
 	active prometheus.Gauge
-	pruned prometheus.Counter
 }
 
-// NewCloser registers its metrics. The URL is the primary's; keep is how long keys are remembered after
-// the close of their raffle.
-func NewCloser(url string, store *Store, keep time.Duration, log *slog.Logger, reg prometheus.Registerer) *Closer {
-	c := &Closer{url: url, store: store, keep: keep, log: log,
+// NewCloser registers its metrics. The URL is the primary's.
+func NewCloser(url string, store *Store, log *slog.Logger, reg prometheus.Registerer) *Closer {
+	c := &Closer{url: url, store: store, log: log,
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "closer_active", Help: "1: this instance closes raffles; 0: another one does, or none."}),
-		pruned: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "idempotency_keys_pruned_total", Help: "Idempotency keys forgotten after the retention."}),
 	}
-	reg.MustRegister(c.active, c.pruned)
+	reg.MustRegister(c.active)
 	return c
 }
 
@@ -103,10 +98,7 @@ func (c *Closer) work(ctx context.Context, conn *pgx.Conn) error {
 	c.log.InfoContext(ctx, "this instance closes raffles")
 	c.active.Set(1)
 	defer c.active.Set(0)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.closeOnTime(ctx, conn) })
-	g.Go(func() error { return c.prune(ctx) })
-	return g.Wait()
+	return c.closeOnTime(ctx, conn)
 }
 
 // closeOnTime asks over the connection that holds the lock: while that answers, the lock is held. A look

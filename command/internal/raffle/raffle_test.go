@@ -14,7 +14,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/fixture"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
@@ -169,9 +168,9 @@ func value(t testing.TB, reg *prometheus.Registry, name string) float64 {
 	return 0
 }
 
-func newCloser(t testing.TB, db fixture.Server, keep time.Duration) (*raffle.Closer, *prometheus.Registry) {
+func newCloser(t testing.TB, db fixture.Server) (*raffle.Closer, *prometheus.Registry) {
 	reg := prometheus.NewRegistry()
-	return raffle.NewCloser(db.URL("command"), newStore(t, db, reg), keep, slog.New(slog.DiscardHandler), reg), reg
+	return raffle.NewCloser(db.URL("command"), newStore(t, db, reg), slog.New(slog.DiscardHandler), reg), reg
 }
 
 func active(t testing.TB, reg *prometheus.Registry) bool {
@@ -186,7 +185,7 @@ func TestTwoClosers(t *testing.T) {
 	var stop [2]context.CancelFunc
 	var wg sync.WaitGroup
 	for i := range regs {
-		closer, reg := newCloser(t, db, time.Hour)
+		closer, reg := newCloser(t, db)
 		ctx, cancel := context.WithCancel(t.Context())
 		regs[i], stop[i] = reg, cancel
 		wg.Go(func() {
@@ -247,7 +246,7 @@ func TestDueRafflesDoNotStarve_W6(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "BEGIN; SELECT 1 FROM raffles WHERE id BETWEEN 2001 AND 2100 FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
-	closer, _ := newCloser(t, db, time.Hour)
+	closer, _ := newCloser(t, db)
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -262,64 +261,5 @@ func TestDueRafflesDoNotStarve_W6(t *testing.T) {
 	})
 	if n := fixture.Count(t, db, "SELECT count(*) FROM raffles WHERE id BETWEEN 2001 AND 2100 AND closed_at IS NOT NULL"); n != 0 {
 		t.Errorf("%d locked raffles are closed", n)
-	}
-}
-
-// W2: a key is remembered as long as it could bid again, and for the retention after the close.
-func TestKeysArePruned_W2(t *testing.T) {
-	db := testenv.NewDatabase(t)
-	fixture.Fill(t, db)
-	bids := bid.NewStore(fixture.Primary(t, db), 1, prometheus.NewRegistry())
-	db.Exec(t, "INSERT INTO raffles (id, product_id, seller_id, starts_at, ends_at) VALUES (5, 1, 1, now() - interval '1 s', now() + interval '1 day')")
-	place := func(raffleID int64, key string) bid.Result {
-		t.Helper()
-		results, err := bids.Place(t.Context(), []bid.Bid{{RaffleID: raffleID, UserID: 1, Size: 270, Price: 1000, Quantity: 1, Key: key}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return results[0]
-	}
-	for _, key := range []string{"a", "b", "c"} {
-		if r := place(fixture.Open, key); r.Err != nil {
-			t.Fatal(r.Err)
-		} else if _, err := bids.Cancel(t.Context(), fixture.Open, r.Placed.ID, 1); key == "c" && err != nil {
-			t.Fatal(err)
-		}
-		place(5, key)
-	}
-	// Made now, since a raffle that is open has no keys to lose.
-	db.Exec(t, `INSERT INTO bids (raffle_id, user_id, size, price, created_at, idempotency_key, request_hash)
-		SELECT 1, 2, 270, 1000, now(), 'k' || n, '\x00' FROM generate_series(1, 1200) n`)
-	db.Exec(t, "UPDATE raffles SET closed_at = now() WHERE id IN (1, 5)")
-	db.Exec(t, "UPDATE raffles SET closed_at = now() - interval '1 hour' WHERE id = 1")
-	before := fixture.Count(t, db, "SELECT count(*) FROM bids")
-	s := newStore(t, db, prometheus.NewRegistry())
-	var total int64
-	for {
-		n, done, err := s.PruneKeys(t.Context(), time.Now().Add(-30*time.Minute))
-		if err != nil || n > 1000 {
-			t.Fatal(n, err)
-		}
-		if total += n; done {
-			break
-		}
-	}
-	// What is done is remembered: the raffle is not looked at again.
-	if n := fixture.Count(t, db, "SELECT raffle_id FROM pruned_keys"); n != fixture.Open {
-		t.Errorf("pruned up to raffle %d", n)
-	}
-	if total != 1203 {
-		t.Errorf("%d keys pruned, want 1203", total)
-	}
-	left := fixture.Count(t, db, `SELECT count(*) FROM (SELECT raffle_id, idempotency_key FROM bids UNION ALL SELECT raffle_id, idempotency_key FROM cancelled_bids) b
-		WHERE idempotency_key IS NOT NULL AND raffle_id <> 5`)
-	if after := fixture.Count(t, db, "SELECT count(*) FROM bids"); left != 0 || after != before {
-		t.Errorf("%d keys left, %d bids of %d", left, after, before)
-	}
-	if r := place(5, "a"); !r.Replayed {
-		t.Errorf("within the retention: %+v", r)
-	}
-	if r := place(fixture.Open, "a"); !errors.Is(r.Err, bid.ErrNotOpen) {
-		t.Errorf("after it: %+v", r)
 	}
 }

@@ -28,12 +28,10 @@ const (
 	closeWait = 250 * time.Millisecond // of a close for those who change the raffle too, and for the bids under way
 )
 
-// Store opens and closes raffles in the primary. Admins, the closes in time and the pruning of keys have
-// connections of their own.
+// Store opens and closes raffles in the primary. Admins and the closes in time have connections of their own.
 type Store struct {
 	admins *primary.Conns
 	closes *primary.Conns
-	prunes *primary.Conns
 	closed *prometheus.CounterVec
 	late   prometheus.Histogram
 }
@@ -43,7 +41,6 @@ func NewStore(server *primary.Server, reg prometheus.Registerer) *Store {
 	s := &Store{
 		admins: server.Conns("admins", 2, closeWait),
 		closes: server.Conns("closes", closesAside, closeWait),
-		prunes: server.Conns("pruning", 1, closeWait),
 		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "raffles_closed_total", Help: "Raffles closed, by time or by an admin."}, []string{"cause"}),
 		late: prometheus.NewHistogram(prometheus.HistogramOpts{
