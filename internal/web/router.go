@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -79,28 +80,34 @@ func (rt *Router) serve(method, route string, h Handler) http.Handler {
 		start := time.Now()
 		w.Header()[RequestIDHeader] = []string{requestID(r)}
 		sw := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		whole := true
 		defer func() {
 			if v := recover(); v != nil {
 				if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(v)
 				}
-				rt.log.ErrorContext(r.Context(), "handler panicked", "route", route, "panic", v, "request_id", w.Header().Get(RequestIDHeader))
-				rt.fail(sw, r, Internal.Problem("something went wrong here"))
+				rt.log.ErrorContext(r.Context(), "handler panicked", "route", route, "panic", v, "stack", string(debug.Stack()),
+					"request_id", w.Header().Get(RequestIDHeader))
+				whole = rt.fail(sw, r, Internal.Problem("something went wrong here"))
 			}
 			if took := time.Since(start).Seconds(); sw.status == http.StatusOK && r.Method == method {
 				usual().Observe(took) // without looking up the labels
 			} else {
 				rt.duration.WithLabelValues(methodLabel(r.Method), route, statusLabel(sw.status)).Observe(took)
 			}
+			if !whole {
+				panic(http.ErrAbortHandler) // cuts the connection off: the body must not look complete
+			}
 		}()
 		if err := h(sw, r); err != nil {
-			rt.fail(sw, r, err)
+			whole = rt.fail(sw, r, err)
 		}
 	})
 }
 
-// fail answers with the error's problem; the cause of a 5xx goes to the log and nowhere else.
-func (rt *Router) fail(w *statusWriter, r *http.Request, err error) {
+// fail answers with the error's problem, unless a part of another answer is out already; then it is false. The cause of
+// a 5xx goes to the log and nowhere else.
+func (rt *Router) fail(w *statusWriter, r *http.Request, err error) bool {
 	var p *Problem
 	if !errors.As(err, &p) {
 		p = rt.problem(err)
@@ -119,10 +126,11 @@ func (rt *Router) fail(w *statusWriter, r *http.Request, err error) {
 			rt.expected.Do(log)
 		}
 	}
-	if w.wrote {
-		return // the status line is out: the client sees a body cut short
+	if !w.wrote {
+		WriteProblem(w, r, p)
+		return true
 	}
-	WriteProblem(w, r, p)
+	return false
 }
 
 func (rt *Router) methodNotAllowed(_ http.ResponseWriter, r *http.Request) error {

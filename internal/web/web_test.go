@@ -76,6 +76,34 @@ func TestRouterAnswersProblems(t *testing.T) {
 	}
 }
 
+// An answer that fails after its status is out never looks whole.
+func TestABodyThatFailsIsCutOff(t *testing.T) {
+	rt := testRouter(t)
+	begin := func(w http.ResponseWriter) {
+		if _, err := io.WriteString(w, "[1,"); err != nil {
+			t.Error(err)
+		}
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			t.Error(err)
+		}
+	}
+	rt.Handle("GET", "/half/panic", func(w http.ResponseWriter, _ *http.Request) error { begin(w); panic("secret") })
+	rt.Handle("GET", "/half/error", func(w http.ResponseWriter, _ *http.Request) error { begin(w); return errors.New("secret") })
+	server := httptest.NewServer(rt)
+	defer server.Close()
+	for _, path := range []string{"/half/panic", "/half/error"} {
+		answer, err := http.Get(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err == nil || string(body) != "[1," {
+			t.Errorf("%s: %q looks whole (%v)", path, body, err)
+		}
+	}
+}
+
 // A path or an id of any letters gives an instance that is a URI reference (RFC 9457, 3.1.5).
 func TestInstanceIsAURIReference(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
