@@ -163,6 +163,7 @@ func (h *history) verified() {
 func (h *history) begin() {
 	h.reached()
 	if chosen := h.random.IntN(5) == 0; chosen || h.backup == nil || h.backup.left { // drawn in any case: the seed gives the order
+		h.rewritten()
 		h.backup = h.save()
 		h.forget()
 	}

@@ -85,3 +85,22 @@ func TestP10OtherTimelineIsNotResumedFrom(t *testing.T) {
 	}
 	p.unserved(watch, since, lost.Epoch)
 }
+
+// P10: a standby is promoted while the old primary goes on. The session with the old one is healthy, and ends all the same.
+func TestP10APromotionBesideAHealthyPrimaryIsFollowed(t *testing.T) {
+	p := newSuccession(t)
+	p.reached()
+	p.standby.WaitReplay(t)
+	p.standby.Promote(t)
+	p.way.Refuse(t, false)
+	p.dbs = p.standby
+	p.connect()
+	p.bids(100)
+	if c := p.equal(); c.Timeline != 2 {
+		t.Errorf("%s", c)
+	}
+	p.primary.Exec(t, insertFew, 10)
+	if c := p.equal(); c.Timeline != 2 {
+		t.Errorf("after a write to the old primary: %s", c)
+	}
+}

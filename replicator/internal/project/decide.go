@@ -150,7 +150,7 @@ func resumes(s state, c readmodel.Checkpoint) Reason {
 // survives says whether a slot has come through a promotion. From 17 on the server keeps failover slots in step;
 // any other slot that a promoted server has may lack rows of the catalog that were removed since.
 func survives(s state, slot *wal.Slot) bool {
-	return s.node.Version >= 17 && slot != nil && slot.Failover && !slot.Lost
+	return slot != nil && slot.Failover && !slot.Lost
 }
 
 // resumesAt is where the stream must start: the slot may not have been told that anything behind it is durable.

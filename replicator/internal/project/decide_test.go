@@ -29,7 +29,6 @@ func TestP3P4Decide(t *testing.T) {
 		}
 	}
 	otherTimeline, failover := promoted(99), promoted(100)
-	version := func(n int) func(*state) { return func(s *state) { s.node.Version = n } }
 	kept := func(s *state) { s.slots[1].Failover = true }
 	forgot := func(s *state) { s.memory.forgot = true }
 	later := func(s *state) { s.memory.later = true }
@@ -75,11 +74,11 @@ func TestP3P4Decide(t *testing.T) {
 		{"timeline changed", []func(*state){otherTimeline, noSlot}, OtherTimeline, false},
 		{"timeline changed, the slot was kept", []func(*state){otherTimeline}, OtherTimeline, false},
 		{"timeline changed beyond what Redis holds", []func(*state){failover, noSlot}, Failover, true},
-		{"timeline changed beyond what Redis holds, a slot without care", []func(*state){failover, version(15)}, Failover, true},
-		{"timeline changed beyond what Redis holds, a slot that is no failover slot", []func(*state){failover, version(17)}, Failover, true},
-		{"timeline changed beyond what Redis holds, a failover slot", []func(*state){failover, version(17), kept}, Resume, true},
-		{"timeline changed beyond what Redis holds, a failover slot that was lost", []func(*state){failover, version(17), kept, lost}, Failover, true},
-		{"timeline changed before what Redis holds, a failover slot", []func(*state){otherTimeline, version(17), kept}, OtherTimeline, false},
+		{"timeline changed beyond what Redis holds, a slot without care", []func(*state){failover}, Failover, true},
+		{"timeline changed beyond what Redis holds, a slot that is no failover slot", []func(*state){failover}, Failover, true},
+		{"timeline changed beyond what Redis holds, a failover slot", []func(*state){failover, kept}, Resume, true},
+		{"timeline changed beyond what Redis holds, a failover slot that was lost", []func(*state){failover, kept, lost}, Failover, true},
+		{"timeline changed before what Redis holds, a failover slot", []func(*state){otherTimeline, kept}, OtherTimeline, false},
 		{"two promotions to the same timeline", []func(*state){forgot, noSlot}, PrimaryForgot, false},
 		{"the primary was restored and has grown", []func(*state){forgot}, PrimaryForgot, false},
 		{"the primary was restored and has grown, a failover since", []func(*state){forgot, failover, noSlot}, PrimaryForgot, false},

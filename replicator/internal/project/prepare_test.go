@@ -4,8 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
@@ -85,6 +91,45 @@ func TestR1EvictionsDuringASessionAreNoticed(t *testing.T) {
 	must(t, r.redis.ConfigSet(ctx, "maxmemory-policy", "noeviction").Err())
 	if err := r.redisFit(ctx); !errors.Is(err, errEvicted) {
 		t.Errorf("%v", err)
+	}
+}
+
+// P1: a crash cuts the append-only file off within a flush. Nothing of that flush is there after the next start, and all of
+// the flush after it.
+func TestP1AFileThatACrashHasTornIsWrittenAnew(t *testing.T) {
+	ctx := t.Context()
+	server := testenv.StartRedis(t)
+	servers, err := wal.Servers("postgres://127.0.0.1:1/x")
+	must(t, err)
+	r := New(servers, &redis.Options{Addr: server.Addr()}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	defer r.redis.Close()
+	flush := func(key string) {
+		t.Helper()
+		_, err := r.redis.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.Set(ctx, key, 1, 0).Err() })
+		must(t, err)
+	}
+	flush("first")
+	server.Kill(t)
+	files, err := filepath.Glob(filepath.Join(server.Dir(), "appendonlydir", "*.incr.aof"))
+	must(t, err)
+	file, err := os.OpenFile(files[0], os.O_APPEND|os.O_WRONLY, 0)
+	must(t, err)
+	_, err = file.WriteString("*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$4\r\ntorn\r\n$1\r\n1\r\n*3\r\n$3\r\nSE")
+	must(t, errors.Join(err, file.Close()))
+	server.Start(t)
+	if _, _, err := r.prepare(ctx, &control{node: wal.Node{Server: servers[0]}}); err == nil { // ends when it comes to the primary
+		t.Error("a session without a primary")
+	}
+	testenv.Eventually(t, time.Minute, "the file is written anew", func() bool {
+		info, err := redisInfo(ctx, r.redis)
+		return err == nil && info["aof_rewrites"] == "1" && info["aof_rewrite_in_progress"] == "0"
+	})
+	must(t, r.rewrite(ctx)) // once is enough
+	flush("second")
+	server.Kill(t)
+	server.Start(t)
+	if keys := r.redis.Keys(ctx, "*").Val(); len(keys) != 2 || r.redis.Exists(ctx, "first", "second").Val() != 2 {
+		t.Errorf("after the next start there are %v", keys)
 	}
 }
 

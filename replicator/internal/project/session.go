@@ -131,6 +131,9 @@ func (r *Replicator) prepare(ctx context.Context, c *control) (stream *wal.Strea
 	if err := r.redisWhole(ctx); err != nil {
 		return nil, s, err
 	}
+	if err := r.rewrite(ctx); err != nil {
+		return nil, s, err
+	}
 	if err := r.tryRestore(ctx); err != nil {
 		return nil, s, err
 	}
