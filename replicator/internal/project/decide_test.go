@@ -74,7 +74,6 @@ func TestP3P4Decide(t *testing.T) {
 		{"timeline changed", []func(*state){otherTimeline, noSlot}, OtherTimeline, false},
 		{"timeline changed, the slot was kept", []func(*state){otherTimeline}, OtherTimeline, false},
 		{"timeline changed beyond what Redis holds", []func(*state){failover, noSlot}, Failover, true},
-		{"timeline changed beyond what Redis holds, a slot without care", []func(*state){failover}, Failover, true},
 		{"timeline changed beyond what Redis holds, a slot that is no failover slot", []func(*state){failover}, Failover, true},
 		{"timeline changed beyond what Redis holds, a failover slot", []func(*state){failover, kept}, Resume, true},
 		{"timeline changed beyond what Redis holds, a failover slot that was lost", []func(*state){failover, kept, lost}, Failover, true},
