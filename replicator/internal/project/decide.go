@@ -135,7 +135,7 @@ func decide(s state) Reason {
 func resumes(s state, c readmodel.Checkpoint) Reason {
 	slot := s.slot(c.Slot)
 	switch {
-	case c.Timeline != s.system.Timeline && !survives(s, slot):
+	case c.Timeline != s.system.Timeline && !survives(slot):
 		return Failover
 	case slot == nil:
 		return SlotMissing
@@ -149,7 +149,7 @@ func resumes(s state, c readmodel.Checkpoint) Reason {
 
 // survives says whether a slot has come through a promotion. From 17 on the server keeps failover slots in step;
 // any other slot that a promoted server has may lack rows of the catalog that were removed since.
-func survives(s state, slot *wal.Slot) bool {
+func survives(slot *wal.Slot) bool {
 	return slot != nil && slot.Failover && !slot.Lost
 }
 
