@@ -24,11 +24,9 @@ const (
 // undecidedPlaces are half of those of one SQL path.
 const undecidedPlaces = (ReplicaConns + StandbyConns) / 4
 
-// A count takes a core of the database for up to 200 ms, so its place rests three times as long as it has taken: all counts
-// together take half a core.
+// A count takes a core of the database for up to 200 ms.
 const (
 	countingPlaces  = 2
-	countingRest    = 3
 	countingWaiting = 16
 )
 
@@ -78,7 +76,6 @@ func NewChain(p Paths, primary *primary.Watch, patient Patience, log *slog.Logge
 	c := &Chain{primary: primary, patient: patient, log: log, metrics: newMetrics(reg),
 		undecided: newGate(undecidedPlaces, sqlQueue, sqlWaiting), counting: newGate(countingPlaces, sqlQueue, countingWaiting),
 		last: newGate(lastPlaces, 0, 0)}
-	c.counting.rest = countingRest
 	for _, one := range []struct {
 		name   Path
 		reader Reader

@@ -12,13 +12,7 @@ type gate struct {
 	queue  time.Duration // how long a read waits
 	most   int32         // how many reads wait
 	queued atomic.Int32
-	// rest is for how long a slot stays taken after a read, in times of what the read has taken. So the work that one
-	// slot lets through is at most a share of 1/(1+rest) of the time.
-	rest int
 }
-
-// longestRest lets a slot go on whatever a read has waited for.
-const longestRest = time.Second
 
 func newGate(slots int, queue time.Duration, most int32) *gate {
 	return &gate{slots: make(chan struct{}, slots), queue: queue, most: most}
@@ -51,15 +45,6 @@ func (g *gate) enter(ctx context.Context, wait bool) error {
 }
 
 func (g *gate) leave() { <-g.slots }
-
-// leaveAfter gives a slot back that was taken at a time, after its rest.
-func (g *gate) leaveAfter(since time.Time) {
-	if g.rest == 0 {
-		g.leave()
-		return
-	}
-	time.AfterFunc(min(time.Duration(g.rest)*time.Since(since), longestRest), g.leave)
-}
 
 // full says that a read would have to wait.
 func (g *gate) full() bool { return len(g.slots) == cap(g.slots) }

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,38 +32,6 @@ func pathOf(name Path) *path {
 func chainOf(paths ...*path) *Chain {
 	return &Chain{paths: paths, primary: new(primary.Watch), metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler),
 		undecided: newGate(1, time.Minute, 1), counting: newGate(1, time.Minute, 1), last: newGate(lastPlaces, 0, 0)}
-}
-
-// W7: counts that follow each other leave the database three quarters of the time.
-func TestW7CountsRest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		redis := pathOf(PathRedis)
-		redis.gate = nil
-		c := chainOf(redis, pathOf(PathReplica), pathOf(PathStandby), pathOf(PathPrimary))
-		c.counting.rest = countingRest
-		worked := func(d time.Duration) (counts int) {
-			for end := time.Now().Add(time.Minute); time.Now().Before(end); counts++ {
-				_, _, err := run(t.Context(), c, Want{counts: true}, func(_ context.Context, r Reader, _ lsn.Position) (int, Position, error) {
-					if r.(*named).name == PathRedis {
-						return 0, Position{}, ErrIncomplete
-					}
-					<-time.After(d)
-					return 0, Position{}, nil
-				})
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-			return counts
-		}
-		if n := worked(100 * time.Millisecond); n < 145 || n > 152 {
-			t.Errorf("W7: %d counts of 100 ms in a minute", n)
-		}
-		if n := worked(time.Millisecond); n < 14_500 || n > 15_500 {
-			t.Errorf("W7: %d counts of 1 ms in a minute", n)
-		}
-		<-time.After(longestRest) // no place is resting when the test ends
-	})
 }
 
 // R8, W4: what is too much for Redis is not poured into SQL: only a place that is free now is used.

@@ -89,13 +89,7 @@ type course struct {
 	needed bool // the last resort is needed
 	busy   bool // a path had no room
 	scarce bool // Redis could not decide it
-	places []place
-}
-
-// place is a slot of a gate that a read has.
-type place struct {
-	gate  *gate
-	since time.Time
+	places []*gate
 }
 
 // takes says whether the read takes a step.
@@ -119,13 +113,13 @@ func (o *course) enter(ctx context.Context, s step) error {
 		needs = append(needs, o.chain.last)
 	}
 	for _, g := range needs {
-		if slices.ContainsFunc(o.places, func(p place) bool { return p.gate == g }) {
+		if slices.Contains(o.places, g) {
 			continue
 		}
 		if err := g.enter(ctx, !o.busy); err != nil {
 			return err
 		}
-		o.places = append(o.places, place{g, time.Now()})
+		o.places = append(o.places, g)
 	}
 	return nil
 }
@@ -139,8 +133,8 @@ func (o *course) learn(s step, err error) {
 
 // end gives the places back.
 func (o *course) end() {
-	for _, p := range o.places {
-		p.gate.leaveAfter(p.since)
+	for _, g := range o.places {
+		g.leave()
 	}
 }
 
