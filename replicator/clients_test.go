@@ -216,8 +216,14 @@ func (c *client) act(ctx context.Context) error {
 func (c *client) bid() error {
 	p := placed{list: clientLists[c.random.IntN(len(clientLists))], price: c.price.Add(1)}
 	key := uuid.NewString()
-	call := c.recorder.Add(c.number, p.list, p.price)
-	for range 2 {
+	clears, call := c.recorder.Clears(), c.recorder.Add(c.number, p.list, p.price)
+	// A truncation may take the bid of the first attempt, and its key: then the second one places it again.
+	repeated := func() {
+		if c.recorder.Clears() != clears {
+			call.Again().Lost()
+		}
+	}
+	for attempt := range 2 {
 		status, at, answer := c.send(http.MethodPost, fmt.Sprintf("/v1/raffles/%d/bids", p.list.Raffle), key,
 			map[string]any{"size": p.list.Size, "price": p.price})
 		switch {
@@ -225,6 +231,9 @@ func (c *client) bid() error {
 			var b bidDocument
 			if err := json.Unmarshal(answer, &b); err != nil {
 				return err
+			}
+			if attempt > 0 {
+				repeated()
 			}
 			call.Done(at.LSN)
 			p.id, p.at = b.ID, at.LSN
@@ -236,6 +245,7 @@ func (c *client) bid() error {
 		}
 	}
 	c.refused.Add(1)
+	repeated()
 	call.Lost()
 	return nil
 }

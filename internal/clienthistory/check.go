@@ -163,8 +163,10 @@ var model = porcupine.Model{
 		}
 		at, found := find(set, o.bid)
 		switch {
+		case o.kind == add && found: // repeated with its key
+			return true, set
 		case o.kind == add:
-			return !found, set[:at] + pack([]int32{o.bid}) + set[at:]
+			return true, set[:at] + pack([]int32{o.bid}) + set[at:]
 		case found:
 			return true, set[:at] + set[at+4:]
 		}

@@ -78,6 +78,7 @@ type Recorder struct {
 	operations []operation
 	forks      []fork
 	known      lsn.LSN
+	clears     int
 }
 
 // fork is where a line of the primary's history was left.
@@ -118,8 +119,22 @@ func (r *Recorder) Read(client int, l List, min lsn.LSN) *Call {
 
 // Clear begins what removes all bids of all lists.
 func (r *Recorder) Clear(client int) *Call {
+	r.mu.Lock()
+	r.clears++
+	r.mu.Unlock()
 	return r.begin(operation{client: client, kind: clearAll})
 }
+
+// Clears is how many calls of Clear have begun.
+func (r *Recorder) Clears() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.clears
+}
+
+// Again is a call that may have taken effect besides this one: a repeated bid whose first one was cleared, together with
+// its key.
+func (c *Call) Again() *Call { return &Call{c.recorder, c.operation} }
 
 // Done ends the call of a write with its Commit-LSN.
 func (c *Call) Done(at lsn.LSN) { c.Shown(at, at) }

@@ -101,6 +101,21 @@ func TestCheckFindsPlantedFaults(t *testing.T) {
 			c.Done(50)
 			r.Read(2, shoes, 0).Shown(60, 60, 50)
 		}, ""},
+		"a bid that is repeated after a clear": {func(r *Recorder) {
+			c := r.Add(1, shoes, 50)
+			r.Read(2, shoes, 0).Shown(55, 55, 20, 30, 50)
+			r.Clear(0).Done(57)
+			r.Read(2, shoes, 0).Shown(60, 60, 50)
+			c.Again().Lost()
+			c.Done(59)
+		}, ""},
+		"a bid that comes back after a clear": {func(r *Recorder) {
+			c := r.Add(1, shoes, 50)
+			r.Read(2, shoes, 0).Shown(55, 55, 20, 30, 50)
+			r.Clear(0).Done(57)
+			r.Read(2, shoes, 0).Shown(60, 60, 50)
+			c.Done(59)
+		}, "no order"},
 		"a bid that a clear leaves": {func(r *Recorder) {
 			r.Clear(0).Done(50)
 			r.Read(2, shoes, 0).Shown(60, 60, 20)
