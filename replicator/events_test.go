@@ -109,7 +109,7 @@ var faults = []event{
 	{"stop a replicator", func(h *history) { h.any().stop(h) }},
 	{"stop a replicator until it is given up", func(h *history) { h.any().stop(h); h.endSessions() }},
 	{"flush redis", func(h *history) { h.must(h.redis.FlushAll(h.ctx).Err()) }},
-	{"kill redis", func(h *history) { h.server.Kill(h.t); h.server.Start(h.t) }},
+	{"kill redis", func(h *history) { h.rewritten(); h.server.Kill(h.t); h.server.Start(h.t) }},
 	{"kill redis and lose its last writes", func(h *history) { h.rewritten(); h.server.Kill(h.t); h.cut(); h.server.Start(h.t) }},
 	{"restore redis from a backup", func(h *history) { h.server.Kill(h.t); h.backup.restore(h); h.server.Start(h.t) }},
 	{"take the checkpoint away", func(h *history) { h.must(h.redis.Del(h.ctx, readmodel.CheckpointKey).Err()) }},
@@ -208,8 +208,8 @@ func (b *backup) restore(h *history) {
 // hundred times as much when a lot does, that can be less or more than what it has had time to sync.
 const lost = 20_000
 
-// rewritten waits until Redis has written its file anew since it was started, because it can't stand a file that was torn
-// twice (see project.Replicator.rewrite). A replicator has it do so, but all of them may be stopped now.
+// rewritten waits until Redis has written its file anew since it was started. It can't stand a file that was torn twice (see
+// project.Replicator.rewrite), and one that is killed while it writes a torn file anew starts at the second try only. A replicator has it do so, but all of them may be stopped now.
 func (h *history) rewritten() {
 	testenv.EventuallyNoError(h.t, patience, "the append-only file is written anew", func() error {
 		info, err := h.redis.InfoMap(h.ctx, "persistence").Result()

@@ -5,7 +5,8 @@ import "context"
 // rewrite has a Redis that was started begin its append-only file anew, once in each run. When a crash has cut the file
 // off within a MULTI, Redis takes away only the command that was cut and leaves the MULTI open
 // (github.com/valkey-io/valkey, pull request 4342). The next start would execute what is left of it together with the
-// flush after it, or lose that flush.
+// flush after it, or lose that flush. Redis that is killed before the new file is there cuts the old one right at its next
+// start, which fails; the start after that works.
 func (r *Replicator) rewrite(ctx context.Context) error {
 	info, err := redisInfo(ctx, r.redis)
 	if err != nil {
