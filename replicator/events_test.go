@@ -208,8 +208,8 @@ func (b *backup) restore(h *history) {
 // hundred times as much when a lot does, that can be less or more than what it has had time to sync.
 const lost = 20_000
 
-// rewritten waits until Redis has written its file anew since it was started. It can't stand a file that was torn twice (see
-// project.Replicator.rewrite), and one that is killed while it writes a torn file anew starts at the second try only. A replicator has it do so, but all of them may be stopped now.
+// rewritten waits until Redis has written its append-only file anew since its start. The next fault needs a file that is not
+// torn: project.Replicator.rewrite says why. All replicators may be stopped now, so the history asks Redis itself.
 func (h *history) rewritten() {
 	testenv.EventuallyNoError(h.t, patience, "the append-only file is written anew", func() error {
 		info, err := h.redis.InfoMap(h.ctx, "persistence").Result()

@@ -225,7 +225,6 @@ func TestP12RowPutRightWithinItsFlushSpoilsNothing(t *testing.T) {
 	healed("put right after a reload")
 }
 
-// poisoned are the parts that lack a row, in order.
 // unread fails if the read model answers for a size among the names: the size must be known, and its set without its
 // sentinel.
 func (s *system) unread(names string) {
@@ -245,6 +244,7 @@ func (s *system) unread(names string) {
 	}
 }
 
+// poisoned are the parts that lack a row, in order.
 func (s *system) poisoned() string {
 	s.t.Helper()
 	names, err := s.redis.Sort(s.ctx, readmodel.PoisonedKey, &sortByName).Result()

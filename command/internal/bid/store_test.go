@@ -104,6 +104,24 @@ func TestPlaceBatch(t *testing.T) {
 	}
 }
 
+// W2: a key gives the first answer again after the close of its raffle, also when its bid was cancelled.
+func TestAKeyOutlivesTheClose_W2(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	fixture.Fill(t, db)
+	s := newStore(t, db)
+	kept, cancelled := newBid(fixture.Open, 1, "kept"), newBid(fixture.Open, 1, "cancelled")
+	first := map[string]bid.Placed{"kept": place(t, s, kept).Placed, "cancelled": place(t, s, cancelled).Placed}
+	if _, err := s.Cancel(t.Context(), fixture.Open, first["cancelled"].ID, 1); err != nil {
+		t.Fatal(err)
+	}
+	db.Exec(t, "UPDATE raffles SET closed_at = clock_timestamp() WHERE id = $1", fixture.Open)
+	for _, b := range []bid.Bid{kept, cancelled} {
+		if r := place(t, s, b); r.Err != nil || !r.Replayed || r.Placed != first[b.Key] {
+			t.Errorf("%s: %+v, want %+v again", b.Key, r, first[b.Key])
+		}
+	}
+}
+
 func TestCancel(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)

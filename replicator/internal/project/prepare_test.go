@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
@@ -99,10 +97,7 @@ func TestR1EvictionsDuringASessionAreNoticed(t *testing.T) {
 func TestP1AFileThatACrashHasTornIsWrittenAnew(t *testing.T) {
 	ctx := t.Context()
 	server := testenv.StartRedis(t)
-	servers, err := wal.Servers("postgres://127.0.0.1:1/x")
-	must(t, err)
-	r := New(servers, &redis.Options{Addr: server.Addr()}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	defer r.redis.Close()
+	r := newReplicatorOn(t, "postgres://127.0.0.1:1/x", server)
 	flush := func(key string) {
 		t.Helper()
 		_, err := r.redis.TxPipelined(ctx, func(p redis.Pipeliner) error { return p.Set(ctx, key, 1, 0).Err() })
@@ -117,7 +112,7 @@ func TestP1AFileThatACrashHasTornIsWrittenAnew(t *testing.T) {
 	_, err = file.WriteString("*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$4\r\ntorn\r\n$1\r\n1\r\n*3\r\n$3\r\nSE")
 	must(t, errors.Join(err, file.Close()))
 	server.Start(t)
-	if _, _, err := r.prepare(ctx, &control{node: wal.Node{Server: servers[0]}}); err == nil { // ends when it comes to the primary
+	if _, _, err := r.prepare(ctx, &control{node: wal.Node{Server: r.servers[0]}}); err == nil { // ends when it comes to the primary
 		t.Error("a session without a primary")
 	}
 	testenv.Eventually(t, time.Minute, "the file is written anew", func() bool {

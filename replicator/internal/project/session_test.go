@@ -46,11 +46,16 @@ func TestARebuildThatFailsAgainIsTriedEverMoreSeldom(t *testing.T) {
 
 func newReplicator(t *testing.T, url string) *Replicator {
 	t.Helper()
+	return newReplicatorOn(t, url, testenv.StartRedis(t))
+}
+
+func newReplicatorOn(t *testing.T, url string, server *testenv.Redis) *Replicator {
+	t.Helper()
 	servers, err := wal.Servers(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := New(servers, &redis.Options{Addr: testenv.StartRedis(t).Addr()}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	r := New(servers, &redis.Options{Addr: server.Addr()}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	t.Cleanup(func() { r.redis.Close() })
 	return r
 }
@@ -74,7 +79,7 @@ func TestARequestThatNobodyTakesIsGone(t *testing.T) {
 	}
 }
 
-// What a session has found wrong is of its epoch: one that another replicator has served since is not withdrawn for it.
+// A session forgets the reason for a rebuild once another replicator serves a newer epoch. A request of an operator stays.
 func TestAReasonForARebuildIsOfItsEpoch(t *testing.T) {
 	for _, c := range []struct {
 		found, want Reason
