@@ -18,8 +18,11 @@ import (
 // verify compares in this process; without a scope everything.
 func (s *system) verify(o verify.Options) verify.Report {
 	s.t.Helper()
-	r, err := s.tryVerify(o)
-	s.must(err)
+	var r verify.Report
+	testenv.EventuallyNoError(s.t, patience, "a comparison", func() (err error) {
+		r, err = s.tryVerify(o)
+		return err
+	})
 	return r
 }
 

@@ -180,6 +180,13 @@ func (l *flushLoad) fromRedis(since time.Time) (n int) {
 // hold or has one that is not there, and the reads leave Redis and return to it by themselves.
 func TestFlushedRedisUnderLoadIsNeverWrong_R1_R2_R6_P3(t *testing.T) {
 	s := startStack(t)
+	testenv.EventuallyNoError(t, 30*time.Second, "the standby has shown a heartbeat of this run of the primary", func() error {
+		a, err := s.do("GET", s.lookupURL(openRaffle, "size=270"), nil, "Read-Path", "replica")
+		if err != nil || a.status != http.StatusOK {
+			return fmt.Errorf("%d %s %w", a.status, a.body, err)
+		}
+		return nil
+	})
 	l := &flushLoad{s: s, accepted: make(map[book]map[int64]lsn.LSN)}
 	stop := l.start(t)
 	for range 3 {

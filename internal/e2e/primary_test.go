@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"sort"
 	"strconv"
@@ -32,6 +33,10 @@ func primaryTime(t *testing.T) time.Duration {
 // a synchronous standby is away, while a transaction is left open, and while one is at work.
 func TestReadsFromThePrimaryHoldWhatTheySay_R2_R7(t *testing.T) {
 	s := startStack(t)
+	var bidders []string
+	for n := range primaryBidders {
+		bidders = append(bidders, s.login(t, fmt.Sprintf("user%d", n+1)))
+	}
 	for _, c := range []struct {
 		name string
 		do   func(*testing.T, *stack, *primaryLoad)
@@ -60,7 +65,7 @@ func TestReadsFromThePrimaryHoldWhatTheySay_R2_R7(t *testing.T) {
 		}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := newPrimaryLoad(t, s)
+			l := newPrimaryLoad(s, bidders)
 			stop := l.start(t)
 			c.do(t, s, l)
 			stop()

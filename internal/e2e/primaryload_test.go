@@ -43,6 +43,7 @@ type primaryRead struct {
 // primaryLoad bids, cancels and reads from the primary, and keeps what it was told.
 type primaryLoad struct {
 	s       *stack
+	bidders []string // their Authorization headers
 	began   time.Time
 	tickets atomic.Int64
 
@@ -60,9 +61,8 @@ type primaryLoad struct {
 	finished chan struct{}
 }
 
-func newPrimaryLoad(t *testing.T, s *stack) *primaryLoad {
-	t.Helper()
-	return &primaryLoad{s: s, began: time.Now(), bids: make(map[book][]*ownBid), finished: make(chan struct{})}
+func newPrimaryLoad(s *stack, bidders []string) *primaryLoad {
+	return &primaryLoad{s: s, bidders: bidders, began: time.Now(), bids: make(map[book][]*ownBid), finished: make(chan struct{})}
 }
 
 // wait waits, or until something is wrong.
@@ -96,8 +96,7 @@ func (l *primaryLoad) start(t *testing.T) (stop func()) {
 			}
 		})
 	}
-	for n := range primaryBidders {
-		authorization := l.s.login(t, fmt.Sprintf("user%d", n+1))
+	for _, authorization := range l.bidders {
 		run(func() error { return l.bid(authorization, end) })
 	}
 	for range primaryReaders {

@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"syscall"
 	"testing"
 	"time"
 )
@@ -94,4 +95,30 @@ func TestStandbyIsMadeSynchronousAndPaused(t *testing.T) {
 		}
 	}
 	standby.Resume(t)
+}
+
+func TestSynchronousIsSetOnceTheCheckpointerKnows(t *testing.T) {
+	t.Parallel()
+	p := StartPostgres(t)
+	p.StartStandby(t)
+	checkpointer := scan[int](t, p.URL("postgres"), "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'")
+	if err := syscall.Kill(checkpointer, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		p.SetSynchronous(t, StandbyName)
+		close(done)
+	}()
+	const seen = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+	Eventually(t, startBudget, "new sessions have the setting", func() bool { return scan[int](t, p.URL("postgres"), seen) == 1 })
+	select {
+	case <-done:
+		t.Error("set, and no commit waits yet")
+	case <-time.After(100 * time.Millisecond):
+	}
+	if err := syscall.Kill(checkpointer, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	<-done
 }

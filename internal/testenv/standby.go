@@ -103,7 +103,9 @@ func (p *Postgres) Timeline(t testing.TB) (timeline uint32) {
 }
 
 // SetSynchronous makes commits on p wait for the named standbys (setting synchronous_standby_names), or
-// for none of them if names is empty, which also ends the waiting of those that wait.
+// for none of them if names is empty, which also ends the waiting of those that wait. A commit asks the checkpointer's
+// mark whether it has to wait, so the checkpointer must have read the setting: its signal was sent before a new session
+// had the setting, and it handles its signals before it sleeps.
 func (p *Postgres) SetSynchronous(t testing.TB, names string) {
 	t.Helper()
 	p.Configure(t, Set("synchronous_standby_names", names))
@@ -112,6 +114,12 @@ func (p *Postgres) SetSynchronous(t testing.TB, names string) {
 	Eventually(t, startBudget, "the standby's part is changed", func() (done bool) {
 		p.proc.must(t, queryRow(p.URL("postgres"), sql, []any{names, StandbyName}, &done))
 		return done
+	})
+	var checkpointer int
+	p.proc.must(t, queryRow(p.URL("postgres"), "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'", nil, &checkpointer))
+	Eventually(t, startBudget, "the checkpointer has read the setting", func() bool {
+		state, _, _ := stat(checkpointer)
+		return state == "S"
 	})
 }
 

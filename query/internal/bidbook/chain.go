@@ -30,7 +30,11 @@ const (
 	countingWaiting = 16
 )
 
-const lastPlaces = 2
+// What one client can drive to the primary must not hurt the bids.
+const (
+	lastPlaces  = 2
+	lastWaiting = 16
+)
 
 // Want is what a request asks of the path: positions to be reached (its own, and that of the first page of its
 // list), and which path ("" for any).
@@ -66,8 +70,7 @@ type Chain struct {
 	undecided *gate
 	// counting is for details that SQL answers: each counts all bids of a raffle.
 	counting *gate
-	// last is for a Min-LSN that only the primary has reached. Nobody waits there: what one client can drive to the primary
-	// must not hurt the bids.
+	// last is for a Min-LSN that only the primary has reached.
 	last *gate
 }
 
@@ -75,7 +78,7 @@ type Chain struct {
 func NewChain(p Paths, primary *primary.Watch, patient Patience, log *slog.Logger, reg prometheus.Registerer) *Chain {
 	c := &Chain{primary: primary, patient: patient, log: log, metrics: newMetrics(reg),
 		undecided: newGate(undecidedPlaces, sqlQueue, sqlWaiting), counting: newGate(countingPlaces, sqlQueue, countingWaiting),
-		last: newGate(lastPlaces, 0, 0)}
+		last: newGate(lastPlaces, sqlQueue, lastWaiting)}
 	for _, one := range []struct {
 		name   Path
 		reader Reader

@@ -31,7 +31,7 @@ func pathOf(name Path) *path {
 
 func chainOf(paths ...*path) *Chain {
 	return &Chain{paths: paths, primary: new(primary.Watch), metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler),
-		undecided: newGate(1, time.Minute, 1), counting: newGate(1, time.Minute, 1), last: newGate(lastPlaces, 0, 0)}
+		undecided: newGate(1, time.Minute, 1), counting: newGate(1, time.Minute, 1), last: newGate(lastPlaces, time.Minute, lastWaiting)}
 }
 
 // R8, W4: what is too much for Redis is not poured into SQL: only a place that is free now is used.
@@ -186,8 +186,7 @@ func TestR8UndecidedReadsHavePlacesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// R8: no SQL path reads anything for a position that it has not reached; one poller asks for all; the primary has few
-// places, and nobody waits for one.
+// R8: no SQL path reads anything for a position that it has not reached; one poller asks for all.
 func TestR8AnUnreachablePositionReadsNothing(t *testing.T) {
 	at := Position{At: lsn.Position{Timeline: 1, LSN: 10}}
 	var probes atomic.Int32
@@ -224,10 +223,43 @@ func TestR8AnUnreachablePositionReadsNothing(t *testing.T) {
 	if got, _, err := try(t.Context(), c, step{path: paths[2]}, reachable, look); got != PathPrimary || err != nil {
 		t.Errorf("R2: a position that is reached, without patience: %q, %v", got, err)
 	}
-	for n := range lastPlaces + 1 {
-		o := course{chain: c, want: reachable}
-		if err := o.enter(t.Context(), step{path: paths[2]}); errors.Is(err, ErrBusy) != (n == lastPlaces) {
-			t.Errorf("R8: read %d of the primary: %v", n+1, err)
+}
+
+// R2, R8: few reads with a Min-LSN are on the primary at once, some wait for their turn, and the others are refused.
+func TestR8ThePrimaryHasFewPlacesForAMinLSN(t *testing.T) {
+	p := pathOf(PathPrimary)
+	c := chainOf(p)
+	enter := func() (*course, error) {
+		o := &course{chain: c, want: Want{Min: lsn.Position{Timeline: 1, LSN: 10}}}
+		return o, o.enter(t.Context(), step{path: p})
+	}
+	var inside []*course
+	for range lastPlaces {
+		o, err := enter()
+		if err != nil {
+			t.Fatal(err)
+		}
+		inside = append(inside, o)
+	}
+	ended := make(chan error)
+	for range lastWaiting + 10 {
+		go func() {
+			o, err := enter()
+			o.end()
+			ended <- err
+		}()
+	}
+	for range 10 {
+		if err := <-ended; !errors.Is(err, ErrBusy) {
+			t.Errorf("R8: %v", err)
+		}
+	}
+	for _, o := range inside {
+		o.end()
+	}
+	for range lastWaiting {
+		if err := <-ended; err != nil {
+			t.Errorf("R2: one that waited: %v", err)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
@@ -155,7 +156,15 @@ func (p *Postgres) send(ctx context.Context, statements []statement) (err error)
 		}
 	}
 	r.batch.Queue("COMMIT")
-	results := p.pool.SendBatch(ctx, &r.batch)
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if err := prepare(ctx, conn.Conn(), &r.batch); err != nil {
+		return err
+	}
+	results := conn.SendBatch(ctx, &r.batch)
 	defer func() { err = errors.Join(err, results.Close()) }()
 	if _, err := results.Exec(); err != nil {
 		return err
@@ -168,6 +177,17 @@ func (p *Postgres) send(ctx context.Context, statements []statement) (err error)
 	}
 	_, err = results.Exec()
 	return err
+}
+
+// prepare prepares the statements that the connection does not know yet, each in a round trip of its own: when one
+// pipeline prepares several, pgpool-II 4.3 often waits for ever (tried).
+func prepare(ctx context.Context, conn *pgx.Conn, batch *pgx.Batch) error {
+	for _, q := range batch.QueuedQueries {
+		if _, err := conn.Prepare(ctx, q.SQL, q.SQL); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *Postgres) position(node readdb.NodePositionRow) (Position, error) {

@@ -25,6 +25,12 @@ const (
 // writes by TCP_USER_TIMEOUT, both within about 5 s (Linux manual, tcp(7)).
 const unacknowledged = 5 * time.Second
 
+// sessionLimits are of sessions that may hold a transaction open. What a stopped replicator holds is let go by them, be it
+// between two statements or within one whose rows it does not take: its lock on a table keeps a TRUNCATE or a migration
+// waiting, and that keeps all others waiting. A rebuild with a slow Redis needs some of the time: the server may have sent
+// all rows of a COPY when ten megabytes of them, 200,000 bids, are still to be written.
+var sessionLimits = map[string]string{"idle_in_transaction_session_timeout": "30s", "tcp_user_timeout": "30000"}
+
 var dialer = net.Dialer{
 	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interval: time.Second, Count: 3},
 	Control:         setUserTimeout,
@@ -65,6 +71,7 @@ func (s Server) String() string {
 // Open opens an ordinary connection; params are settings of its session.
 func (s Server) Open(ctx context.Context, params map[string]string) (*pgx.Conn, error) {
 	config := s.config.Copy()
+	maps.Copy(config.RuntimeParams, sessionLimits)
 	maps.Copy(config.RuntimeParams, params)
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {

@@ -1,0 +1,38 @@
+package bidbook
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
+)
+
+// R6: when Redis goes away, many reads come to pgpool-II at once, on connections that have prepared nothing yet. Each is
+// answered. The time is that of a hang, not a budget.
+func TestR6TheFirstReadsThroughPgpoolAreAnswered(t *testing.T) {
+	db := testenv.StartPostgres(t)
+	pool, err := NewPool(testenv.StartPgpool(t, db, db.StartStandby(t)).URL("query"), ReplicaConns, ScanBudget)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	replica := NewPostgres(pool, PathReplica, new(primary.Watch))
+	ended := make(chan error)
+	for range ReplicaConns {
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			defer cancel()
+			_, _, err := replica.Bids(ctx, BidsQuery{RaffleID: 1, Size: 270, Order: Newest, Limit: 1}, lsn.Position{})
+			ended <- err
+		}()
+	}
+	for range ReplicaConns {
+		if err := <-ended; !errors.Is(err, ErrNotFound) {
+			t.Errorf("R6: %v", err)
+		}
+	}
+}
