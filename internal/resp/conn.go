@@ -8,6 +8,8 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Options says which server to talk to.
@@ -18,6 +20,12 @@ type Options struct {
 	TLS                *tls.Config // nil: none
 	DialTimeout        time.Duration
 	Buffer             int // bytes of the read buffer
+}
+
+// ServerOf is the server of a go-redis client, with a read buffer of the least size.
+func ServerOf(o *redis.Options) Options {
+	return Options{Network: o.Network, Addr: o.Addr, Username: o.Username, Password: o.Password, DB: o.DB,
+		TLS: o.TLSConfig, DialTimeout: o.DialTimeout}
 }
 
 // Conn is a connection that never reconnects: what was said on it, a WATCH for example, holds as long

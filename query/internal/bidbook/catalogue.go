@@ -110,17 +110,17 @@ const restAfterRead = 3
 // none now.
 func (r *Redis) catalogue(ctx context.Context, ask *request, least lsn.Position) (*catalogue, Position, error) {
 	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) {
-		ask.Command("GET", e.RafflesVersion())
-		ask.Command("ZRANGE", e.Raffles(), "0", "0", "REV")
+		ask.Add("GET", e.RafflesVersion())
+		ask.Add("ZRANGE", e.Raffles(), "0", "0", "REV")
 	})
 	if err != nil {
 		return nil, p.at, err
 	}
-	version := p.version(ask.Bytes())
-	whole := ask.Len() == 1 && isSentinel(&ask.Replies)
+	version := p.version(ask.Replies.Bytes())
+	whole := ask.Replies.Len() == 1 && isSentinel(&ask.Replies)
 	switch c := r.keeper.latest.Load(); {
-	case ask.Err() != nil:
-		return nil, p.at, ask.Err()
+	case ask.Replies.Err() != nil:
+		return nil, p.at, ask.Replies.Err()
 	case !whole:
 		return nil, p.at, fmt.Errorf("%w: no raffles", ErrIncomplete)
 	case version == "":
@@ -196,12 +196,12 @@ func (r *Redis) missing(ctx context.Context, id int64, least lsn.Position) (Posi
 func (r *Redis) Exists(ctx context.Context, id int64, least lsn.Position) (Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
-	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) { ask.Command("SISMEMBER", e.Sizes(id), readmodel.RaffleKnown) })
+	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) { ask.Add("SISMEMBER", e.Sizes(id), readmodel.RaffleKnown) })
 	switch {
 	case err != nil:
 		return p.at, err
-	case ask.Int() == 1 || ask.Err() != nil:
-		return p.at, ask.Err()
+	case ask.Replies.Int() == 1 || ask.Replies.Err() != nil:
+		return p.at, ask.Replies.Err()
 	}
 	return r.missing(ctx, id, least)
 }

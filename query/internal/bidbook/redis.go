@@ -3,10 +3,8 @@ package bidbook
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +13,8 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
-	"github.com/stock-pyramid/stock-pyramid/query/internal/bracket"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/autopipe"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
@@ -24,36 +23,39 @@ import (
 type Redis struct {
 	guard   *Guard
 	primary *primary.Watch
-	client  *bracket.Client[*proof]
+	client  *autopipe.Client[*snapshot]
 	epoch   atomic.Uint64 // the last one seen
-	latest  atomic.Pointer[proof]
+	latest  atomic.Pointer[snapshot]
 	ended   atomic.Pointer[func(error)]
 
 	outlines outlines
 	keeper   keeper
 }
 
-type request = bracket.Request[*proof]
+type request = autopipe.Request[*snapshot]
 
-// proof is what the checkpoints around a pipeline say about all its lookups.
-type proof struct {
+// snapshot is what the checkpoints around a pipeline prove about all its lookups.
+type snapshot struct {
 	checkpoint readmodel.Checkpoint // the first
 	at         Position
 	err        error
 }
 
-// How much is sent to Redis at once, in weights of bracket. Two pipelines keep Redis busy while the answers of the
+// How much is sent to Redis at once, in weights of autopipe. Two pipelines keep Redis busy while the answers of the
 // other one are handed out; more only make them smaller. A full pipeline is some 2 ms of Redis' time, what may wait half
 // of the budget. A page of 1,000 bids and the details of a raffle with some 30 sizes are as heavy as a share.
-const redisShare = 1_000
+const maxLight = 1_000
 
 var (
-	lightLane = bracket.Lane{Connections: 2, Pipeline: 20_000, Queue: 250_000}
-	heavyLane = bracket.Lane{Connections: 1, Pipeline: 10_000, Queue: 150_000}
+	lightLimits = autopipe.Limits{Connections: 2, Pipeline: 20_000, Waiting: 250_000}
+	heavyLimits = autopipe.Limits{Connections: 1, Pipeline: 10_000, Waiting: 150_000}
 )
 
 // scriptRows is about the work of the script that finds a page's beginning, in rows.
 const scriptRows = 400
+
+// redisDialTime bounds the connecting of a lookup's connection, with its authentication.
+const redisDialTime = 500 * time.Millisecond
 
 // NewRedis makes a reader of the server that a redis:// URL names. It does not connect yet.
 func NewRedis(url string, guard *Guard, primary *primary.Watch) (*Redis, error) {
@@ -61,12 +63,13 @@ func NewRedis(url string, guard *Guard, primary *primary.Watch) (*Redis, error) 
 	if err != nil {
 		return nil, fmt.Errorf("redis URL: %w", err)
 	}
+	server := resp.ServerOf(o)
+	server.DialTimeout = redisDialTime
 	r := &Redis{guard: guard, primary: primary}
-	r.client = bracket.New(bracket.Options{
-		Dial: dialer(o), Username: o.Username, Password: o.Password, DB: o.DB,
-		Mark: readmodel.CheckpointKey, Budget: RedisBudget,
-		Share: redisShare, Light: lightLane, Heavy: heavyLane, Ended: r.pipelineEnded,
-	}, r.judge)
+	r.client = autopipe.New(autopipe.Options{
+		Server: server, VersionKey: readmodel.CheckpointKey, Budget: RedisBudget,
+		MaxLight: maxLight, Light: lightLimits, Heavy: heavyLimits, Ended: r.pipelineEnded,
+	}, r.validate)
 	return r, nil
 }
 
@@ -77,15 +80,6 @@ func (r *Redis) pipelineEnded(err error) {
 	if f := r.ended.Load(); f != nil {
 		(*f)(err)
 	}
-}
-
-func dialer(o *redis.Options) func(context.Context) (net.Conn, error) {
-	if o.TLSConfig != nil {
-		d := tls.Dialer{Config: o.TLSConfig}
-		return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", o.Addr) }
-	}
-	var d net.Dialer
-	return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", o.Addr) }
 }
 
 // Close ends the connections.
@@ -101,7 +95,7 @@ func NewRedisClient(url string) (*redis.Client, error) {
 	o.ContextTimeoutEnabled = true
 	o.MaxRetries = -1
 	o.DialerRetries = 1
-	o.DialTimeout = 500 * time.Millisecond
+	o.DialTimeout = redisDialTime
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return redis.NewClient(o), nil
@@ -115,13 +109,13 @@ func (r *Redis) Probe(ctx context.Context) (Position, error) {
 	return p.at, err
 }
 
-// nothing is the proof of an answer that didn't come.
-var nothing = &proof{}
+// nothing is the snapshot of a lookup that got no replies.
+var nothing = &snapshot{}
 
 // ask sends the lookups that write puts into q and returns what the checkpoints around them prove. The
 // lookups need the epoch before it is read, so they use the last one seen, and are done again if that is
 // over.
-func (r *Redis) ask(ctx context.Context, q *request, min lsn.Position, write func(readmodel.Epoch)) (*proof, error) {
+func (r *Redis) ask(ctx context.Context, q *request, min lsn.Position, write func(readmodel.Epoch)) (*snapshot, error) {
 	if err := r.guard.usable(); err != nil {
 		return nothing, err
 	}
@@ -149,8 +143,8 @@ func (r *Redis) ask(ctx context.Context, q *request, min lsn.Position, write fun
 }
 
 // worth fails for a heavy lookup as long as Redis has not reached min, which a light one finds out.
-func (r *Redis) worth(ctx context.Context, q *request, min lsn.Position) (*proof, error) {
-	if min == (lsn.Position{}) || q.Weight() <= redisShare {
+func (r *Redis) worth(ctx context.Context, q *request, min lsn.Position) (*snapshot, error) {
+	if min == (lsn.Position{}) || q.Weight() <= maxLight {
 		return nothing, nil
 	}
 	if p := r.latest.Load(); p != nil && r.primary.Reached(p.at.At, min) {
@@ -163,7 +157,7 @@ func (r *Redis) worth(ctx context.Context, q *request, min lsn.Position) (*proof
 
 // again does further lookups of the answer that p belongs to: they count only if the checkpoints around
 // them have its epoch and token.
-func (r *Redis) again(ctx context.Context, q *request, p *proof, write func(readmodel.Epoch)) error {
+func (r *Redis) again(ctx context.Context, q *request, p *snapshot, write func(readmodel.Epoch)) error {
 	q.Reset()
 	write(p.checkpoint.Epoch)
 	now, err := q.Do(ctx)
@@ -178,15 +172,15 @@ func (r *Redis) again(ctx context.Context, q *request, p *proof, write func(read
 
 // notSent tells what is no failure of Redis.
 func notSent(err error) error {
-	if errors.Is(err, bracket.ErrFull) || errors.Is(err, bracket.ErrExpired) {
+	if errors.Is(err, autopipe.ErrFull) || errors.Is(err, autopipe.ErrExpired) {
 		return fmt.Errorf("%w: %w", ErrBusy, err)
 	}
 	return err
 }
 
-// judge believes the lookups between two checkpoints if both are of the same epoch and token, of the right
+// validate believes the lookups between two checkpoints if both are of the same epoch and token, of the right
 // database, and nothing is half applied (R1).
-func (r *Redis) judge(before, after []byte) *proof {
+func (r *Redis) validate(before, after []byte) *snapshot {
 	c, err := r.believed(before)
 	if err == nil && !bytes.Equal(before, after) {
 		var c2 readmodel.Checkpoint
@@ -194,7 +188,7 @@ func (r *Redis) judge(before, after []byte) *proof {
 			err = same(c, c2)
 		}
 	}
-	p := &proof{checkpoint: c, err: err, at: Position{Path: PathRedis, At: c.Position(), Beat: c.Beat}}
+	p := &snapshot{checkpoint: c, err: err, at: Position{Path: PathRedis, At: c.Position(), Beat: c.Beat}}
 	if err == nil {
 		p.at.LagMillis = r.primary.Lag(c.Beat).Milliseconds()
 		r.latest.Store(p)

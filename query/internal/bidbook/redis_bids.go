@@ -18,10 +18,10 @@ func (r *Redis) Bids(ctx context.Context, q BidsQuery, least lsn.Position) (BidP
 		return BidPage{}, p.at, err
 	}
 	n, whole := readPage(&ask.Replies, q.After)
-	if !whole && ask.Err() == nil {
+	if !whole && ask.Replies.Err() == nil {
 		// A set that isn't whole is either one without bids, which isn't there, or lost: ask for both at once.
 		p, err = r.ask(ctx, ask, least, func(e readmodel.Epoch) {
-			ask.Command("SMISMEMBER", e.Sizes(q.RaffleID), readmodel.RaffleKnown, strconv.Itoa(int(q.Size)))
+			ask.Add("SMISMEMBER", e.Sizes(q.RaffleID), readmodel.RaffleKnown, strconv.Itoa(int(q.Size)))
 			writeBids(ask, e, q)
 		})
 		if err != nil {
@@ -30,25 +30,25 @@ func (r *Redis) Bids(ctx context.Context, q BidsQuery, least lsn.Position) (BidP
 		known := readFlags(&ask.Replies, 2)
 		n, whole = readPage(&ask.Replies, q.After)
 		if none := known[0] && !known[1] && n == 0; none {
-			return BidPage{Bids: q.Room[:0]}, p.at, ask.Err()
+			return BidPage{Bids: q.Room[:0]}, p.at, ask.Replies.Err()
 		}
-		if ask.Err() == nil && !known[0] {
+		if ask.Replies.Err() == nil && !known[0] {
 			at, err := r.missing(ctx, q.RaffleID, least)
 			return BidPage{}, at, err
 		}
-		if ask.Err() == nil && !whole {
+		if ask.Replies.Err() == nil && !whole {
 			return BidPage{}, p.at, fmt.Errorf("%w: raffle %d size %d", errUndecided, q.RaffleID, q.Size)
 		}
 	}
 	bids := q.Room[:0]
 	for range min(n, q.Limit) {
-		b, err := readmodel.ParseMember(q.RaffleID, q.Size, ask.Bytes())
+		b, err := readmodel.ParseMember(q.RaffleID, q.Size, ask.Replies.Bytes())
 		if err != nil {
 			return BidPage{}, p.at, err
 		}
 		bids = append(bids, b)
 	}
-	return BidPage{Bids: bids, More: n > q.Limit}, p.at, ask.Err()
+	return BidPage{Bids: bids, More: n > q.Limit}, p.at, ask.Replies.Err()
 }
 
 func writeBids(ask *request, e readmodel.Epoch, q BidsQuery) {

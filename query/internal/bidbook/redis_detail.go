@@ -10,7 +10,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
-	"github.com/stock-pyramid/stock-pyramid/query/internal/bracket"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
 
 // outline is what has to be known of a raffle to ask for its details in one round trip.
@@ -85,23 +85,23 @@ func (r *Redis) Raffle(ctx context.Context, id int64, least lsn.Position) (Raffl
 }
 
 func writeDetail(ask *request, e readmodel.Epoch, id int64, o outline) {
-	ask.Command("GET", e.Raffle(id))
-	ask.Command("SMEMBERS", e.Sizes(id))
+	ask.Add("GET", e.Raffle(id))
+	ask.Add("SMEMBERS", e.Sizes(id))
 	if o.product == 0 {
-		ask.Rows(redisShare) // there may be many sizes
+		ask.Rows(maxLight) // there may be many sizes
 		return
 	}
 	ask.Rows(3 * len(o.sizes))
-	ask.Command("HMGET", e.Products(), readmodel.Sentinel, strconv.FormatInt(o.product, 10))
+	ask.Add("HMGET", e.Products(), readmodel.Sentinel, strconv.FormatInt(o.product, 10))
 	for _, size := range o.sizes {
-		ask.Command("ZCARD", e.Highest(id, size))
-		ask.Command("ZRANGE", e.Highest(id, size), "0", "1") // the sentinel and the highest bid
+		ask.Add("ZCARD", e.Highest(id, size))
+		ask.Add("ZRANGE", e.Highest(id, size), "0", "1") // the sentinel and the highest bid
 	}
 }
 
 func readOutline(ask *request, id int64) (d RaffleDetail, o outline, err error) {
-	entry := ask.Bytes()
-	if entry == nil && ask.Err() == nil {
+	entry := ask.Replies.Bytes()
+	if entry == nil && ask.Replies.Err() == nil {
 		return d, o, fmt.Errorf("%w: raffle %d", errUndecided, id)
 	}
 	if o.sizes, err = readSizes(&ask.Replies); err != nil {
@@ -113,7 +113,7 @@ func readOutline(ask *request, id int64) (d RaffleDetail, o outline, err error) 
 }
 
 // readSizes returns the sizes ascending; a set without RaffleKnown is not whole.
-func readSizes(from *bracket.Replies) ([]int16, error) {
+func readSizes(from *resp.Replies) ([]int16, error) {
 	n := from.Len()
 	sizes, known := make([]int16, 0, n), false
 	for range n {
@@ -136,24 +136,24 @@ func readSizes(from *bracket.Replies) ([]int16, error) {
 }
 
 func readDetail(ask *request, d *RaffleDetail, sizes []int16) (err error) {
-	ask.Len()
-	whole, product := ask.Bytes() != nil, ask.Bytes()
-	if (product == nil || !whole) && ask.Err() == nil {
+	ask.Replies.Len()
+	whole, product := ask.Replies.Bytes() != nil, ask.Replies.Bytes()
+	if (product == nil || !whole) && ask.Replies.Err() == nil {
 		return fmt.Errorf("%w: product %d", ErrIncomplete, d.Raffle.ProductID)
 	}
 	if d.Product, err = readmodel.ParseProduct(product); err != nil {
 		return err
 	}
 	for _, size := range sizes {
-		count, n := ask.Int(), ask.Len()
-		if ask.Err() == nil && (n < 2 || !isSentinel(&ask.Replies)) {
+		count, n := ask.Replies.Int(), ask.Replies.Len()
+		if ask.Replies.Err() == nil && (n < 2 || !isSentinel(&ask.Replies)) {
 			return fmt.Errorf("%w: raffle %d size %d", errUndecided, d.Raffle.ID, size)
 		}
-		bid, err := readmodel.ParseMember(d.Raffle.ID, size, ask.Bytes())
+		bid, err := readmodel.ParseMember(d.Raffle.ID, size, ask.Replies.Bytes())
 		if err != nil {
 			return err
 		}
 		d.Sizes = append(d.Sizes, SizeSummary{Size: size, Count: int64(count) - 1, Highest: bid.Price})
 	}
-	return ask.Err()
+	return ask.Replies.Err()
 }

@@ -2,7 +2,7 @@ package bidbook
 
 import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
-	"github.com/stock-pyramid/stock-pyramid/query/internal/bracket"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
 
 // direction is how a sorted set is read: by falling time, or by rising negative price.
@@ -22,12 +22,12 @@ func writePage(ask *request, key string, d direction, after *Keyset, n int) {
 		} else {
 			ask.Begin(4)
 		}
-		ask.Arg("ZRANGE")
-		ask.Arg(key)
-		ask.Arg("0")
-		ask.Number(int64(n)) // and the sentinel
+		ask.String("ZRANGE")
+		ask.String(key)
+		ask.String("0")
+		ask.Int(int64(n)) // and the sentinel
 		if d == backwards {
-			ask.Arg("REV")
+			ask.String("REV")
 		}
 		return
 	}
@@ -38,19 +38,19 @@ func writePage(ask *request, key string, d direction, after *Keyset, n int) {
 	}
 	var prefix [readmodel.PrefixLen]byte
 	ask.Begin(8)
-	ask.Arg("EVAL_RO")
-	ask.Arg(readmodel.PageAfter)
-	ask.Arg("1")
-	ask.Arg(key)
-	ask.Arg(word)
-	ask.Number(score)
-	ask.Arg(string(readmodel.AppendPrefix(prefix[:0], after.At, after.ID)))
-	ask.Number(int64(n))
+	ask.String("EVAL_RO")
+	ask.String(readmodel.PageAfter)
+	ask.String("1")
+	ask.String(key)
+	ask.String(word)
+	ask.Int(score)
+	ask.String(string(readmodel.AppendPrefix(prefix[:0], after.At, after.ID)))
+	ask.Int(int64(n))
 }
 
 // readPage reads the beginning of such a page: how many members follow, and whether the set is whole. Of one
 // that is not, nothing may be read, and n is 0 only if it isn't there.
-func readPage(from *bracket.Replies, after *Keyset) (n int, whole bool) {
+func readPage(from *resp.Replies, after *Keyset) (n int, whole bool) {
 	if after == nil {
 		if n = from.Len(); n == 0 || !isSentinel(from) {
 			return n, false
@@ -66,10 +66,10 @@ func readPage(from *bracket.Replies, after *Keyset) (n int, whole bool) {
 	return from.Len(), true
 }
 
-func isSentinel(from *bracket.Replies) bool { return string(from.Bytes()) == readmodel.Sentinel }
+func isSentinel(from *resp.Replies) bool { return string(from.Bytes()) == readmodel.Sentinel }
 
 // readFlags reads an array of n integers, which are 0 or 1.
-func readFlags(from *bracket.Replies, n int) []bool {
+func readFlags(from *resp.Replies, n int) []bool {
 	flags := make([]bool, n)
 	for i := range min(n, from.Len()) {
 		flags[i] = from.Int() == 1

@@ -41,9 +41,9 @@ func (r *Redis) readRaffles(ctx context.Context, ask *request, q RafflesQuery, l
 	after, n := q.After, min(q.Limit+1, mostRaffleRead)
 	write := func(e readmodel.Epoch) {
 		// A change may come between the commands: the version counts if it is the same before and after.
-		ask.Command("GET", e.RafflesVersion())
+		ask.Add("GET", e.RafflesVersion())
 		writePage(ask, e.Raffles(), backwards, after, n)
-		ask.Command("GET", e.RafflesVersion())
+		ask.Add("GET", e.RafflesVersion())
 	}
 	list := raffleList{status: q.Status, now: time.Now().UnixMicro()}
 	p, err := r.ask(ctx, ask, least, write)
@@ -66,7 +66,7 @@ func (r *Redis) readRaffles(ctx context.Context, ask *request, q RafflesQuery, l
 }
 
 // version names what the read model holds of raffles, also among epochs and databases; empty: unknown.
-func (p *proof) version(value []byte) string {
+func (p *snapshot) version(value []byte) string {
 	if value == nil {
 		return ""
 	}
@@ -84,16 +84,16 @@ type raffleList struct {
 
 // add appends the raffles of a read after a keyset, and returns where the next read continues, or nil if
 // that was all.
-func (l *raffleList) add(ask *request, p *proof, after *Keyset, asked int) (*Keyset, error) {
-	before := p.version(ask.Bytes())
+func (l *raffleList) add(ask *request, p *snapshot, after *Keyset, asked int) (*Keyset, error) {
+	before := p.version(ask.Replies.Bytes())
 	n, whole := readPage(&ask.Replies, after)
-	if ask.Err() == nil && !whole {
+	if ask.Replies.Err() == nil && !whole {
 		return nil, fmt.Errorf("%w: no raffles", ErrIncomplete)
 	}
 	var raffle readmodel.Raffle
 	for range n {
 		var err error
-		if raffle, err = readmodel.ParseRaffle(ask.Bytes()); err != nil {
+		if raffle, err = readmodel.ParseRaffle(ask.Replies.Bytes()); err != nil {
 			return nil, err
 		}
 		if l.status.matches(raffle, l.now) {
@@ -103,13 +103,13 @@ func (l *raffleList) add(ask *request, p *proof, after *Keyset, asked int) (*Key
 	if l.rounds++; l.rounds == 1 {
 		l.version = before
 	}
-	if after := p.version(ask.Bytes()); after != before || after != l.version {
+	if after := p.version(ask.Replies.Bytes()); after != before || after != l.version {
 		l.version = ""
 	}
 	if n < asked {
-		return nil, ask.Err()
+		return nil, ask.Replies.Err()
 	}
-	return &Keyset{At: raffle.EndsAt, ID: raffle.ID}, ask.Err()
+	return &Keyset{At: raffle.EndsAt, ID: raffle.ID}, ask.Replies.Err()
 }
 
 // matches is the WHERE of the SQL paths, at the time now (microseconds).

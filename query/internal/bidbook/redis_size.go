@@ -19,12 +19,12 @@ func (r *Redis) SizeBids(ctx context.Context, q SizeQuery, least lsn.Position) (
 		return BidPage{}, p.at, err
 	}
 	n, whole := readPage(&ask.Replies, q.After)
-	if !whole && ask.Err() == nil {
+	if !whole && ask.Replies.Err() == nil {
 		return r.noSize(ctx, ask, q, least)
 	}
 	bids := q.Room[:0]
 	for i := range n {
-		member := ask.Bytes()
+		member := ask.Replies.Bytes()
 		if i == q.Limit {
 			break
 		}
@@ -34,8 +34,8 @@ func (r *Redis) SizeBids(ctx context.Context, q SizeQuery, least lsn.Position) (
 		}
 		bids = append(bids, b)
 	}
-	floor := ask.Bytes()
-	if err := ask.Err(); err != nil {
+	floor := ask.Replies.Bytes()
+	if err := ask.Replies.Err(); err != nil {
 		return BidPage{}, p.at, err
 	}
 	page := BidPage{Bids: bids, More: n > q.Limit}
@@ -44,13 +44,13 @@ func (r *Redis) SizeBids(ctx context.Context, q SizeQuery, least lsn.Position) (
 
 func writeSize(ask *request, e readmodel.Epoch, q SizeQuery) {
 	writePage(ask, e.SizeNewest(q.Size), backwards, q.After, q.Limit+1)
-	ask.Command("GET", e.SizeFloor(q.Size)) // after the set: what is dropped in between counts
+	ask.Add("GET", e.SizeFloor(q.Size)) // after the set: what is dropped in between counts
 }
 
 // noSize says what it means that a size has no whole set: no bids, if it is none of all sizes and has no set either.
 func (r *Redis) noSize(ctx context.Context, ask *request, q SizeQuery, least lsn.Position) (BidPage, Position, error) {
 	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) {
-		ask.Command("SMISMEMBER", e.AllSizes(), readmodel.RaffleKnown, strconv.Itoa(int(q.Size)))
+		ask.Add("SMISMEMBER", e.AllSizes(), readmodel.RaffleKnown, strconv.Itoa(int(q.Size)))
 		writeSize(ask, e, q)
 	})
 	if err != nil {
@@ -58,10 +58,10 @@ func (r *Redis) noSize(ctx context.Context, ask *request, q SizeQuery, least lsn
 	}
 	known := readFlags(&ask.Replies, 2)
 	n, _ := readPage(&ask.Replies, q.After)
-	if ask.Err() == nil && (!known[0] || known[1] || n > 0) {
+	if ask.Replies.Err() == nil && (!known[0] || known[1] || n > 0) {
 		return BidPage{}, p.at, fmt.Errorf("%w: no whole set of size %d", errUndecided, q.Size)
 	}
-	return BidPage{Bids: q.Room[:0]}, p.at, ask.Err()
+	return BidPage{Bids: q.Room[:0]}, p.at, ask.Replies.Err()
 }
 
 // aboveFloor says whether the page ends above what was dropped from its set.

@@ -41,9 +41,7 @@ type flusher struct {
 
 // arm watches the guard. It fails unless the guard holds want.
 func arm(ctx context.Context, client *redis.Client, guard, want string) (*flusher, error) {
-	o := client.Options()
-	conn, err := resp.Dial(ctx, resp.Options{Network: o.Network, Addr: o.Addr, Username: o.Username, Password: o.Password,
-		DB: o.DB, TLS: o.TLSConfig, DialTimeout: o.DialTimeout})
+	conn, err := resp.Dial(ctx, resp.ServerOf(client.Options()))
 	if err != nil {
 		return nil, err
 	}

@@ -29,8 +29,9 @@ const (
 )
 
 func newSetReader(ctx context.Context, o *redis.Options, c *comparison) (*setReader, error) {
-	conn, err := resp.Dial(ctx, resp.Options{Network: o.Network, Addr: o.Addr, Username: o.Username, Password: o.Password,
-		DB: o.DB, TLS: o.TLSConfig, DialTimeout: o.DialTimeout, Buffer: readBuffer})
+	server := resp.ServerOf(o)
+	server.Buffer = readBuffer
+	conn, err := resp.Dial(ctx, server)
 	if err != nil {
 		return nil, err
 	}

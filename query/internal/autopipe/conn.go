@@ -1,4 +1,4 @@
-package bracket
+package autopipe
 
 import (
 	"context"
@@ -7,14 +7,15 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strconv"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
 
 // conn is a connection that is made when it is needed, and again after a failure. It belongs to one
 // goroutine.
 type conn struct {
-	o       *Options
+	server  resp.Options
 	net     net.Conn
 	used    bool // it has carried a pipeline
 	dialing chan dialed
@@ -25,11 +26,8 @@ type dialed struct {
 	err  error
 }
 
-// dialTime bounds connecting, which goes on in the background when the lookups that wait for it give up.
-const dialTime = 500 * time.Millisecond
-
-// exchange sends out and reads until done says that the answer is whole. A connection that was found
-// closed is made anew at once: Redis was restarted, say, since it was used or dialled last.
+// exchange sends out and reads until done says that all replies have arrived. If the connection turns out to be closed,
+// because Redis was restarted since its last use for example, exchange connects again at once.
 func (c *conn) exchange(deadline time.Time, out []byte, in *buffer, done func([]byte) (bool, error)) error {
 	for {
 		reused := c.used || c.dialing != nil
@@ -75,7 +73,7 @@ func (c *conn) roundTrip(deadline time.Time, out []byte, in *buffer, done func([
 	}
 }
 
-// leastRead is the least room for a read, in bytes.
+// leastRead is the least space for a read, in bytes.
 const leastRead = 16 << 10
 
 // connect waits for a connection until the deadline.
@@ -84,7 +82,7 @@ func (c *conn) connect(deadline time.Time) error {
 		return nil
 	}
 	select {
-	case d := <-c.dialing: // dialled for a lookup that has given up since
+	case d := <-c.dialing: // dialled for a request that has given up since
 		if c.dialing, c.net = nil, d.conn; d.err == nil {
 			return nil
 		}
@@ -106,60 +104,15 @@ func (c *conn) connect(deadline time.Time) error {
 }
 
 func (c *conn) dial(result chan<- dialed) {
-	ctx, cancel := context.WithTimeout(context.Background(), dialTime)
-	defer cancel()
-	link, err := c.o.Dial(ctx)
-	if err == nil {
-		if err = c.greet(link); err != nil {
-			err = errors.Join(err, link.Close())
-			link = nil
-		}
+	link, err := resp.Dial(context.Background(), c.server)
+	if err != nil {
+		result <- dialed{err: err}
+		return
 	}
-	result <- dialed{link, err}
+	result <- dialed{conn: link.Conn}
 }
 
-// greet says who we are and which database we want.
-func (c *conn) greet(link net.Conn) error {
-	if err := link.SetDeadline(time.Now().Add(dialTime)); err != nil {
-		return err
-	}
-	var out []byte
-	replies := 0
-	if c.o.Password != "" {
-		args := []string{"AUTH", c.o.Username, c.o.Password}
-		if c.o.Username == "" {
-			args = []string{"AUTH", c.o.Password}
-		}
-		out = appendCommand(out, args...)
-		replies++
-	}
-	if c.o.DB != 0 {
-		out = appendCommand(out, "SELECT", strconv.Itoa(c.o.DB))
-		replies++
-	}
-	if replies == 0 {
-		return nil
-	}
-	greeting := conn{o: c.o, net: link}
-	var in buffer
-	var s scanner
-	seen := 0
-	err := greeting.roundTrip(time.Now().Add(dialTime), out, &in, func(b []byte) (bool, error) {
-		for ; seen < replies; seen++ {
-			if done, err := s.reply(b); !done || err != nil {
-				return false, err
-			}
-		}
-		return true, nil
-	})
-	r := Replies{rest: in.b}
-	for range seen {
-		r.status()
-	}
-	return errors.Join(err, r.err)
-}
-
-// close forgets the connection. Its error says nothing that the failure before it didn't.
+// close forgets the connection. An error of Close is not reported, because the failure before it was.
 func (c *conn) close() {
 	if c.net != nil {
 		_ = c.net.Close()

@@ -1,4 +1,4 @@
-package bracket
+package resp
 
 import (
 	"errors"
@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-func TestReplies(t *testing.T) {
-	r := Replies{rest: []byte("$3\r\na\r\n\r\n$-1\r\n:-7\r\n*2\r\n$0\r\n\r\n:1\r\n+OK\r\n-ERR no\r\n:1\r\n")}
+func TestRepliesOfABuffer(t *testing.T) {
+	r := Replies{rest: []byte("$3\r\na\r\n\r\n$-1\r\n:-7\r\n*2\r\n$0\r\n\r\n:1\r\n-ERR no\r\n:1\r\n")}
 	if b := r.Bytes(); string(b) != "a\r\n" {
 		t.Errorf("string %q", b)
 	}
@@ -20,10 +20,10 @@ func TestReplies(t *testing.T) {
 	if n, b, i := r.Len(), r.Bytes(), r.Int(); n != 2 || b == nil || len(b) != 0 || i != 1 {
 		t.Errorf("array of %d: %q, %d", n, b, i)
 	}
-	if s := r.status(); s != "OK" || r.Err() != nil {
-		t.Errorf("status %q, %v", s, r.Err())
+	if r.Err() != nil {
+		t.Error(r.Err())
 	}
-	var refused ServerError
+	var refused Error
 	if n := r.Int(); n != -1 || !errors.As(r.Err(), &refused) || refused != "ERR no" {
 		t.Errorf("an error: %d, %v", n, r.Err())
 	}
@@ -37,8 +37,8 @@ func TestScannerRefusesWhatIsNotRESP(t *testing.T) {
 		"x\r\n", "\n", "$\r\n", "$-2\r\n", "$1x\r\n", "$99999999999999999999\r\n", "$1\r\nabc", "*1048577\r\n", ":x\r\n", ":1\n",
 		"*1\r\n*1048576\r\n", "+" + strings.Repeat("x", maxLine),
 	} {
-		var sc scanner
-		if done, err := sc.reply([]byte(s)); done || !errors.Is(err, ErrProtocol) {
+		var sc Scanner
+		if done, err := sc.Next([]byte(s)); done || !errors.Is(err, ErrProtocol) {
 			t.Errorf("%.20q: %v, %v", s, done, err)
 		}
 	}
@@ -50,20 +50,20 @@ func FuzzScanner(f *testing.F) {
 		f.Add([]byte(s), uint(2))
 	}
 	f.Fuzz(func(t *testing.T, b []byte, cut uint) {
-		var whole, parts scanner
-		done, err := whole.reply(b)
+		var whole, parts Scanner
+		done, err := whole.Next(b)
 		n := int(cut % uint(len(b)+1))
-		done2, err2 := parts.reply(b[:n])
+		done2, err2 := parts.Next(b[:n])
 		if !done2 && err2 == nil {
-			done2, err2 = parts.reply(b)
+			done2, err2 = parts.Next(b)
 		}
-		if err == nil && (done != done2 || err2 != nil || done && whole.pos != parts.pos) {
-			t.Fatalf("%q cut at %d: %v %v at %d, whole: %v at %d", b, n, done2, err2, parts.pos, done, whole.pos)
+		if err == nil && (done != done2 || err2 != nil || done && whole.Pos != parts.Pos) {
+			t.Fatalf("%q cut at %d: %v %v at %d, whole: %v at %d", b, n, done2, err2, parts.Pos, done, whole.Pos)
 		}
-		if done && whole.pos > len(b) {
-			t.Fatalf("%q ends at %d", b, whole.pos)
+		if done && whole.Pos > len(b) {
+			t.Fatalf("%q ends at %d", b, whole.Pos)
 		}
-		for _, read := range []func(*Replies){func(r *Replies) { r.Int() }, func(r *Replies) { r.Len() }, func(r *Replies) { r.Bytes() }, func(r *Replies) { _ = r.status() }} {
+		for _, read := range []func(*Replies){func(r *Replies) { r.Int() }, func(r *Replies) { r.Len() }, func(r *Replies) { r.Bytes() }} {
 			r := Replies{rest: b}
 			for r.err == nil && len(r.rest) > 0 {
 				read(&r)

@@ -1,4 +1,4 @@
-package bracket
+package resp
 
 import (
 	"bytes"
@@ -7,37 +7,26 @@ import (
 	"strconv"
 )
 
-// ErrProtocol is an answer that is not RESP2, or not of the type that its reader expects
-// (https://redis.io/docs/latest/develop/reference/protocol-spec/).
-var ErrProtocol = errors.New("redis: unexpected answer")
-
-// ServerError is an error that Redis answered, without the leading minus.
-type ServerError string
-
-// Error makes ServerError an error.
-func (e ServerError) Error() string { return "redis: " + string(e) }
-
-// The bounds of what is believed to be an answer.
+// The bounds of what is believed to be a reply, if it is kept in memory as a whole.
 const (
-	maxBulk   = 64 << 20 // bytes
-	maxValues = 1 << 20  // of one reply, nested ones included
-	maxLine   = 64 << 10 // bytes
+	maxReplyBulk   = 64 << 20 // bytes
+	maxReplyValues = 1 << 20  // of one reply, nested ones included
 )
 
-// scanner finds the ends of replies in a buffer that is still filling. After "not yet" it goes on where it
-// stood, with more bytes.
-type scanner struct {
-	pos  int
+// Scanner finds the ends of replies in a buffer that is still being filled.
+type Scanner struct {
+	Pos  int // the end of the last reply that Next found
 	open int // values that are missing in the reply it is in; 0: between two replies
 }
 
-// reply moves behind the next reply, or returns false if its end isn't there yet.
-func (s *scanner) reply(b []byte) (bool, error) {
+// Next moves Pos behind the next reply. If the reply's end has not arrived yet, Next returns false; it is called again with
+// the same bytes and more.
+func (s *Scanner) Next(b []byte) (bool, error) {
 	if s.open == 0 {
 		s.open = 1
 	}
 	for s.open > 0 {
-		kind, n, next, err := header(b, s.pos)
+		kind, n, next, err := header(b, s.Pos)
 		if next == 0 || err != nil {
 			return false, err
 		}
@@ -50,11 +39,11 @@ func (s *scanner) reply(b []byte) (bool, error) {
 				return false, fmt.Errorf("%w: bulk string without an end", ErrProtocol)
 			}
 		case kind == '*' && n > 0:
-			if s.open += n; s.open > maxValues {
+			if s.open += n; s.open > maxReplyValues {
 				return false, fmt.Errorf("%w: too many values", ErrProtocol)
 			}
 		}
-		s.pos = next
+		s.Pos = next
 		s.open--
 	}
 	return true, nil
@@ -83,9 +72,9 @@ func header(b []byte, pos int) (kind byte, n, next int, err error) {
 	case ':':
 		n, err = strconv.Atoi(string(line))
 	case '$':
-		n, err = length(line, maxBulk)
+		n, err = length(line, maxReplyBulk)
 	case '*':
-		n, err = length(line, maxValues)
+		n, err = length(line, maxReplyValues)
 	default:
 		err = fmt.Errorf("%w: type %q", ErrProtocol, kind)
 	}
@@ -114,12 +103,15 @@ func length(line []byte, limit int) (n int, err error) {
 	return n, nil
 }
 
-// Replies reads replies one after the other. It remembers the first failure and then returns nothing; an
-// answered error counts as one. The bytes it returns are valid until the request is released.
+// Replies reads the replies of a buffer, one after the other. It remembers the first failure and returns nothing from then
+// on; an error reply counts as a failure (Error). The bytes that it returns are those of the buffer.
 type Replies struct {
 	rest []byte
 	err  error
 }
+
+// NewReplies reads the replies in b.
+func NewReplies(b []byte) Replies { return Replies{rest: b} }
 
 // Err is the first failure so far.
 func (r *Replies) Err() error { return r.err }
@@ -135,7 +127,7 @@ func (r *Replies) take(want byte) (n int, text []byte) {
 	case next == 0:
 		r.err = fmt.Errorf("%w: it ends early", ErrProtocol)
 	case kind == '-':
-		r.err = ServerError(r.rest[1 : next-2])
+		r.err = Error(r.rest[1 : next-2])
 	case kind != want:
 		r.err = fmt.Errorf("%w: %q where %q belongs", ErrProtocol, kind, want)
 	default:
@@ -170,23 +162,4 @@ func (r *Replies) Bytes() []byte {
 	b := r.rest[:n:n]
 	r.rest = r.rest[n+2:]
 	return b
-}
-
-// status reads a simple string.
-func (r *Replies) status() string {
-	_, text := r.take('+')
-	return string(text)
-}
-
-// appendCommand appends a command as an array of bulk strings.
-func appendCommand(dst []byte, args ...string) []byte {
-	dst = appendHead(dst, '*', len(args))
-	for _, a := range args {
-		dst = append(append(appendHead(dst, '$', len(a)), a...), '\r', '\n')
-	}
-	return dst
-}
-
-func appendHead(dst []byte, kind byte, n int) []byte {
-	return append(strconv.AppendInt(append(dst, kind), int64(n), 10), '\r', '\n')
 }

@@ -1,4 +1,4 @@
-package bracket
+package autopipe
 
 import (
 	"context"
@@ -20,7 +20,7 @@ func blocked(c *Client[string], rows int) (ended chan error) {
 		r := c.Request()
 		defer r.Release()
 		r.Rows(rows)
-		r.Command("BLPOP", "gate", "0")
+		r.Add("BLPOP", "gate", "0")
 		_, err := r.Do(context.Background())
 		ended <- err
 	}()
@@ -32,7 +32,7 @@ func another(t *testing.T, c *Client[string]) *Client[string] {
 	t.Helper()
 	o := c.o
 	o.Ended, o.Budget = nil, time.Minute
-	other := New(o, c.judge)
+	other := New(o, c.validate)
 	t.Cleanup(other.Close)
 	return other
 }
@@ -43,25 +43,25 @@ func awaitBlocked(t *testing.T, c *Client[string]) {
 	testenv.Eventually(t, patience, "it is blocked", func() bool {
 		r := c.Request()
 		defer r.Release()
-		r.Command("INFO", "clients")
+		r.Add("INFO", "clients")
 		if _, err := r.Do(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		return strings.Contains(string(r.Bytes()), "blocked_clients:1\r")
+		return strings.Contains(string(r.Replies.Bytes()), "blocked_clients:1\r")
 	})
 }
 
-func waits(l *lane[string]) int {
+func waits(l *queue[string]) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.waiting)
 }
 
-// W7: a lookup heavier than a share delays no light one, and the queue of one kind is not the other's.
-func TestW7HeavyLookupsHaveALaneOfTheirOwn(t *testing.T) {
+// W7: a heavy request delays no light one, and the queue of one kind is not the other's.
+func TestW7HeavyLookupsHaveAQueueOfTheirOwn(t *testing.T) {
 	c, _, _ := start(t, func(o *Options) {
 		o.Budget = time.Minute
-		o.Light.Connections, o.Heavy.Queue = 1, 3000
+		o.Light.Connections, o.Heavy.Waiting = 1, 3000
 	})
 	first := blocked(c, 1500)
 	awaitBlocked(t, c)
@@ -96,13 +96,13 @@ func TestW7PipelinesAreBoundedByWeight(t *testing.T) {
 		write func(*Request[string])
 		want  int
 	}{
-		"rows":     {func(r *Request[string]) { r.Rows(300); r.Command("PING") }, 3},
+		"rows":     {func(r *Request[string]) { r.Rows(300); r.Add("PING") }, 3},
 		"commands": {func(r *Request[string]) { many(r, 24) }, 3},
-		"bytes":    {func(r *Request[string]) { r.Command("ECHO", string(make([]byte, 3900))) }, 3},
-		"too much": {func(r *Request[string]) { r.Rows(2 * pipeline); r.Command("PING") }, 1},
-		"little":   {func(r *Request[string]) { r.Command("PING") }, 10},
+		"bytes":    {func(r *Request[string]) { r.Add("ECHO", string(make([]byte, 3900))) }, 3},
+		"too much": {func(r *Request[string]) { r.Rows(2 * pipeline); r.Add("PING") }, 1},
+		"little":   {func(r *Request[string]) { r.Add("PING") }, 10},
 	} {
-		l := newLane[string](Lane{Pipeline: pipeline, Queue: 1 << 20})
+		l := newQueue[string](Limits{Pipeline: pipeline, Waiting: 1 << 20})
 		for range 10 {
 			r := &Request[string]{}
 			c.write(r)
@@ -111,7 +111,7 @@ func TestW7PipelinesAreBoundedByWeight(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := len(l.take(nil)); got != c.want {
+		if got := len(l.next(nil)); got != c.want {
 			t.Errorf("%s: %d in a pipeline, want %d", name, got, c.want)
 		}
 	}
@@ -119,7 +119,7 @@ func TestW7PipelinesAreBoundedByWeight(t *testing.T) {
 
 func many(r *Request[string], n int) {
 	for range n {
-		r.Command("GET", "x")
+		r.Add("GET", "x")
 	}
 }
 
@@ -139,7 +139,7 @@ func TestR8WaitingIsWithinTheBudget(t *testing.T) {
 		wg.Go(func() {
 			r := c.Request()
 			defer r.Release()
-			r.Command("INCR", "sent")
+			r.Add("INCR", "sent")
 			begin := time.Now()
 			switch _, err := r.Do(ctx); {
 			case errors.Is(err, ErrExpired):
@@ -159,8 +159,8 @@ func TestR8WaitingIsWithinTheBudget(t *testing.T) {
 	}
 	r := another(t, c).Request()
 	defer r.Release()
-	r.Command("EXISTS", "sent")
-	if _, err := r.Do(t.Context()); err != nil || r.Int() != 0 || expired.Load() == 0 || left.Load() == 0 {
+	r.Add("EXISTS", "sent")
+	if _, err := r.Do(t.Context()); err != nil || r.Replies.Int() != 0 || expired.Load() == 0 || left.Load() == 0 {
 		t.Errorf("R8: %d expired, %d left, but some were sent, %v", expired.Load(), left.Load(), err)
 	}
 }
@@ -168,7 +168,7 @@ func TestR8WaitingIsWithinTheBudget(t *testing.T) {
 // R6: what waits because this process was held up, while Redis is quick, is sent until its budget is over.
 func TestR6AStallOfTheProcessShedsNothing(t *testing.T) {
 	c := &Client[string]{o: Options{Budget: time.Hour}}
-	l := newLane[string](Lane{})
+	l := newQueue[string](Limits{})
 	for _, one := range []struct {
 		waited time.Duration
 		quick  bool
@@ -176,7 +176,7 @@ func TestR6AStallOfTheProcessShedsNothing(t *testing.T) {
 	}{{29 * time.Minute, false, 1}, {31 * time.Minute, false, 0}, {59 * time.Minute, true, 1}, {61 * time.Minute, true, 0}} {
 		l.quick.Store(one.quick)
 		r := &Request[string]{ctx: t.Context(), entered: time.Now().Add(-one.waited), done: make(chan struct{}, 1)}
-		if got := len(c.punctual(l, []*Request[string]{r})); got != one.sent {
+		if got := len(c.dropExpired(l, []*Request[string]{r})); got != one.sent {
 			t.Errorf("R6: waited %v, the last pipeline was quick: %v: %d sent", one.waited, one.quick, got)
 		}
 	}
@@ -241,15 +241,15 @@ func TestBuffersShrink(t *testing.T) {
 	c, _, _ := start(t, func(o *Options) { o.Budget = time.Minute })
 	command(t, c, "SET", "large", string(make([]byte, 4<<20)))
 	r := c.Request()
-	r.Command("ECHO", string(make([]byte, 1<<20)))
-	r.Command("GET", "large")
-	if _, err := r.Do(t.Context()); err != nil || len(r.Bytes()) != 1<<20 || len(r.Bytes()) != 4<<20 {
+	r.Add("ECHO", string(make([]byte, 1<<20)))
+	r.Add("GET", "large")
+	if _, err := r.Do(t.Context()); err != nil || len(r.Replies.Bytes()) != 1<<20 || len(r.Replies.Bytes()) != 4<<20 {
 		t.Fatal(err)
 	}
 	in := r.in
 	r.Release()
-	if cap(r.out) > largestRequest {
-		t.Errorf("a request keeps %d bytes", cap(r.out))
+	if cap(r.Wire) > largestRequest {
+		t.Errorf("a request keeps %d bytes", cap(r.Wire))
 	}
 	for range 100 {
 		if b := c.buffers.Get().(*buffer); b == in || cap(b.b) > largestKept {

@@ -1,4 +1,4 @@
-package bracket
+package autopipe
 
 import (
 	"strconv"
@@ -9,7 +9,7 @@ import (
 // BenchmarkLookups reads 50 members a lookup, for 256 clients at once.
 func BenchmarkLookups(b *testing.B) {
 	c, _, _ := start(b, func(o *Options) {
-		o.Budget, o.Light.Pipeline, o.Light.Queue = time.Second, 20_000, 250_000
+		o.Budget, o.Light.Pipeline, o.Light.Waiting = time.Second, 20_000, 250_000
 	})
 	for i := range 2000 {
 		command(b, c, "ZADD", "key", strconv.Itoa(i), strconv.Itoa(1e12+i)+"-member")
@@ -19,8 +19,8 @@ func BenchmarkLookups(b *testing.B) {
 		for pb.Next() {
 			r := c.Request()
 			r.Rows(51)
-			r.Command("ZRANGE", "key", "0", "50", "REV")
-			if _, err := r.Do(b.Context()); err != nil || r.Len() != 51 {
+			r.Add("ZRANGE", "key", "0", "50", "REV")
+			if _, err := r.Do(b.Context()); err != nil || r.Replies.Len() != 51 {
 				b.Error(err)
 			}
 			r.Release()

@@ -1,31 +1,30 @@
-package bracket
+package autopipe
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
 const patience = 10 * time.Second
 
-// start makes a client of a real Redis behind a real proxy. Its proof is the pair of marks.
+// start makes a client of a real Redis behind a real proxy. Its snapshot is the pair of versions.
 func start(t testing.TB, change func(*Options)) (*Client[string], *testenv.Redis, *testenv.Proxy) {
 	t.Helper()
 	redis := testenv.StartRedis(t)
 	proxy := testenv.StartProxy(t, redis.Addr())
-	var d net.Dialer
 	o := Options{
-		Dial: func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", proxy.Addr()) },
-		Mark: "mark", Budget: patience, Share: 1000,
-		Light: Lane{Connections: 2, Pipeline: 400, Queue: 50_000}, Heavy: Lane{Connections: 1, Pipeline: 2000, Queue: 5000},
+		Server: resp.Options{Network: "tcp", Addr: proxy.Addr(), DialTimeout: 500 * time.Millisecond},
+		VersionKey: "version", Budget: patience, MaxLight: 1000,
+		Light: Limits{Connections: 2, Pipeline: 400, Waiting: 50_000}, Heavy: Limits{Connections: 1, Pipeline: 2000, Waiting: 5000},
 	}
 	if change != nil {
 		change(&o)
@@ -36,38 +35,38 @@ func start(t testing.TB, change func(*Options)) (*Client[string], *testenv.Redis
 }
 
 // echo asks for a value that only this request wants.
-func echo(c *Client[string], text string) (proof, answer string, err error) {
+func echo(c *Client[string], text string) (snapshot, answer string, err error) {
 	r := c.Request()
 	defer r.Release()
-	r.Command("ECHO", text)
-	if proof, err = r.Do(context.Background()); err != nil {
-		return proof, "", err
+	r.Add("ECHO", text)
+	if snapshot, err = r.Do(context.Background()); err != nil {
+		return snapshot, "", err
 	}
-	answer = string(r.Bytes())
-	return proof, answer, r.Err()
+	answer = string(r.Replies.Bytes())
+	return snapshot, answer, r.Replies.Err()
 }
 
 func command(t testing.TB, c *Client[string], args ...string) {
 	t.Helper()
 	r := c.Request()
 	defer r.Release()
-	r.Command(args...)
+	r.Add(args...)
 	if _, err := r.Do(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// Everybody gets the answer to its own question, and marks that were read around it.
+// Everybody gets the answer to its own question, and the versions that were read around it.
 func TestManyAtOnce(t *testing.T) {
 	c, _, _ := start(t, nil)
-	command(t, c, "SET", "mark", "m")
+	command(t, c, "SET", "version", "m")
 	var wg sync.WaitGroup
 	for user := range 100 {
 		wg.Go(func() {
 			for i := range 50 {
 				text := fmt.Sprintf("%d:%d:%s", user, i, strings.Repeat("x", user*i%3000))
-				if proof, got, err := echo(c, text); err != nil || got != text || proof != "m|m" {
-					t.Errorf("%.20s: %.20s %s %v", text, got, proof, err)
+				if snapshot, got, err := echo(c, text); err != nil || got != text || snapshot != "m|m" {
+					t.Errorf("%.20s: %.20s %s %v", text, got, snapshot, err)
 				}
 			}
 		})
@@ -75,37 +74,37 @@ func TestManyAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-// R1: a mark that changes among the lookups is seen as two marks, and one that is gone as none.
-func TestMarksShowAChange(t *testing.T) {
+// R1: if the version changes among the commands, the two values differ; a version that does not exist is empty.
+func TestTheVersionsShowAChange_R1(t *testing.T) {
 	c, _, _ := start(t, nil)
 	r := c.Request()
 	defer r.Release()
-	r.Command("SET", "mark", "new")
-	if proof, err := r.Do(context.Background()); err != nil || proof != "|new" {
-		t.Errorf("%q, %v", proof, err)
+	r.Add("SET", "version", "new")
+	if snapshot, err := r.Do(context.Background()); err != nil || snapshot != "|new" {
+		t.Errorf("%q, %v", snapshot, err)
 	}
 	r.Reset()
-	if proof, err := r.Do(context.Background()); err != nil || proof != "new|new" {
-		t.Errorf("a request without commands: %q, %v", proof, err)
+	if snapshot, err := r.Do(context.Background()); err != nil || snapshot != "new|new" {
+		t.Errorf("a request without commands: %q, %v", snapshot, err)
 	}
 }
 
 // An error that Redis answers is of one command only.
-func TestServerErrorStaysWithItsCommand(t *testing.T) {
+func TestAnErrorReplyStaysWithItsCommand(t *testing.T) {
 	c, _, _ := start(t, nil)
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
 			r := c.Request()
 			defer r.Release()
-			r.Command("NOSUCH")
-			r.Command("ECHO", "x")
+			r.Add("NOSUCH")
+			r.Add("ECHO", "x")
 			if _, err := r.Do(context.Background()); err != nil {
 				t.Error(err)
 			}
-			var refused ServerError
-			if r.Bytes(); !errors.As(r.Err(), &refused) {
-				t.Errorf("%v", r.Err())
+			var refused resp.Error
+			if r.Replies.Bytes(); !errors.As(r.Replies.Err(), &refused) {
+				t.Errorf("%v", r.Replies.Err())
 			}
 		})
 		wg.Go(func() {
@@ -188,7 +187,7 @@ func TestGreeting(t *testing.T) {
 		good     bool
 	}{{"secret", true}, {"wrong", false}} {
 		o := c.o
-		o.Password, o.DB = one.password, 3
+		o.Server.Password, o.Server.DB = one.password, 3
 		other := New(o, func(_, _ []byte) string { return "" })
 		if _, got, err := echo(other, "x"); (err == nil) != one.good || one.good && got != "x" {
 			t.Errorf("password %q: %q, %v", one.password, got, err)

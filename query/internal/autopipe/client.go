@@ -1,0 +1,230 @@
+// Package autopipe sends concurrent lookups to Redis in shared pipelines.
+//
+// The problem: a lookup reads several keys of a read model that is being replaced and written meanwhile, so it must know
+// that all of them belong to one state. The obvious ways fail. A MULTI or a script for each lookup costs Redis more than
+// the lookup itself; a read of the version before and after each lookup doubles the commands.
+//
+// The protocol: requests wait in a queue. A worker takes as many as a pipeline may carry and sends
+//
+//	GET version, the commands of request 1, ..., the commands of request n, GET version
+//
+// in one write. Redis executes a pipeline in order, so what the two reads of the version key prove (Validate) holds for
+// everything between them, and is handed to each request with its replies. A request that comes alone is sent at once;
+// under load the pipelines grow by themselves, since requests gather while the workers wait for replies.
+//
+// The invariants: pipelines and queues are bounded by the weight of their requests, an estimate of the work that they are
+// for Redis. A request heavier than Options.Light takes the queue of the heavy ones, which has connections of its own, so
+// that it delays a light request by one pipeline's work at most. A request's waiting counts as part of its budget.
+//
+// Any goroutine may make requests; each Request belongs to one.
+package autopipe
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+)
+
+var (
+	// ErrFull is returned when the waiting requests are as much work as may wait.
+	ErrFull = errors.New("redis: too many lookups are waiting")
+	// ErrExpired is returned when a request has waited too long to be sent.
+	ErrExpired = errors.New("redis: the lookup has waited too long")
+	// ErrClosed is returned when the client was closed.
+	ErrClosed = errors.New("redis: client closed")
+)
+
+// Options say how to reach Redis and how much is sent at once.
+type Options struct {
+	// Server is connected to when a request needs it. Its DialTimeout may be longer than Budget: the dialling goes on
+	// when the requests that wait for it give up.
+	Server resp.Options
+	// VersionKey is read before and after the commands of each pipeline.
+	VersionKey string
+	// Budget is the time that a request may take, its waiting included. A request that has waited for half of the budget
+	// is not sent, because Redis is slow. If the last pipeline was quick, this process was held up and not Redis; then a
+	// request is sent as long as any of its budget is left.
+	Budget time.Duration
+	// MaxLight is the weight up to which a request is light.
+	MaxLight     int
+	Light, Heavy Limits
+	// Ended gets the error of each pipeline, nil for success. It is not called for a request that is heavier than
+	// Limits.Pipeline and therefore sent alone. It may be nil.
+	Ended func(error)
+}
+
+// Limits bound the light or the heavy requests: the connections, the weight of a pipeline, and the weight of the requests
+// that wait. A single waiting request may be heavier than that.
+type Limits struct{ Connections, Pipeline, Waiting int }
+
+// Client sends requests. S is the snapshot that two reads of the version key prove; it is made once for each pipeline.
+type Client[S any] struct {
+	o            Options
+	validate     func(before, after []byte) S
+	version      []byte // the command that reads it
+	requests     sync.Pool
+	buffers      sync.Pool
+	light, heavy *queue[S]
+	workers      sync.WaitGroup
+}
+
+// New makes a client that connects when the first request is sent. validate gets the two values of the version key, nil
+// if the key does not exist, and must not keep them.
+func New[S any](o Options, validate func(before, after []byte) S) *Client[S] {
+	if o.Ended == nil {
+		o.Ended = func(error) {}
+	}
+	var version resp.Commands
+	version.Add("GET", o.VersionKey)
+	c := &Client[S]{o: o, validate: validate, version: version.Wire, light: newQueue[S](o.Light), heavy: newQueue[S](o.Heavy)}
+	c.requests.New = func() any { return &Request[S]{client: c, done: make(chan struct{}, 1)} }
+	c.buffers.New = func() any { return &buffer{} }
+	for _, q := range []*queue[S]{c.light, c.heavy} {
+		for range q.limits.Connections {
+			c.workers.Go(func() { c.work(q, &conn{server: c.o.Server}) })
+		}
+	}
+	return c
+}
+
+// Close ends the requests that wait with ErrClosed and returns when the pipelines under way have ended.
+func (c *Client[S]) Close() {
+	c.light.close()
+	c.heavy.close()
+	c.workers.Wait()
+}
+
+// add puts a request into its queue.
+func (c *Client[S]) add(r *Request[S]) error {
+	r.weight = r.Weight()
+	r.entered = time.Now()
+	if r.weight > c.o.MaxLight {
+		return c.heavy.add(r)
+	}
+	return c.light.add(r)
+}
+
+// work sends one pipeline of a queue after the other on one connection.
+func (c *Client[S]) work(q *queue[S], link *conn) {
+	defer link.close()
+	var batch []*Request[S]
+	var out []byte
+	for {
+		batch = q.next(batch[:0])
+		if len(batch) == 0 {
+			q.fail(ErrClosed)
+			return
+		}
+		alone := len(batch) == 1 && batch[0].weight > q.limits.Pipeline
+		if batch = c.dropExpired(q, batch); len(batch) == 0 {
+			continue
+		}
+		begun := time.Now()
+		var err error
+		if out, err = c.send(link, batch, out, alone); cap(out) > largestOut {
+			out = nil
+		}
+		q.quick.Store(err == nil && time.Since(begun) < c.o.Budget/2)
+	}
+}
+
+// dropExpired ends the requests whose callers have left, or would leave before the reply, and returns the others.
+func (c *Client[S]) dropExpired(q *queue[S], batch []*Request[S]) []*Request[S] {
+	now, most := time.Now(), c.o.Budget/2
+	if q.quick.Load() {
+		most = c.o.Budget
+	}
+	rest := batch[:0]
+	for _, r := range batch {
+		switch {
+		case r.ctx.Err() != nil:
+			r.finish(context.Cause(r.ctx))
+		case now.Sub(r.entered) > most:
+			r.finish(ErrExpired)
+		default:
+			rest = append(rest, r)
+		}
+	}
+	return rest
+}
+
+// send sends a pipeline and hands out the replies. Its deadline is the end of the first request's budget, but not earlier
+// than half a budget from now.
+func (c *Client[S]) send(link *conn, batch []*Request[S], out []byte, alone bool) ([]byte, error) {
+	out = append(out[:0], c.version...)
+	for _, r := range batch {
+		out = append(out, r.Wire...)
+	}
+	out = append(out, c.version...)
+	in := c.buffers.Get().(*buffer)
+	deadline := batch[0].entered.Add(c.o.Budget)
+	if least := time.Now().Add(c.o.Budget / 2); deadline.Before(least) {
+		deadline = least
+	}
+	err := link.exchange(deadline, out, in, c.ends(batch))
+	if err == nil {
+		err = c.deliver(batch, in)
+	}
+	if !alone {
+		c.o.Ended(err)
+	}
+	if err == nil {
+		return out, nil
+	}
+	c.reuse(in)
+	for _, r := range batch {
+		r.finish(err)
+	}
+	return out, err
+}
+
+// reuse gives a buffer back to the pool, unless it has become too large.
+func (c *Client[S]) reuse(in *buffer) {
+	if cap(in.b) <= largestKept {
+		c.buffers.Put(in)
+	}
+}
+
+// ends returns a function that says whether all replies of a pipeline have arrived in b, and that notes where the replies
+// of each request begin and end.
+func (c *Client[S]) ends(batch []*Request[S]) func(b []byte) (bool, error) {
+	var s resp.Scanner
+	at, missing := -1, 1 // the request being read and how many replies it lacks; -1 and len(batch) are the versions
+	return func(b []byte) (bool, error) {
+		for at <= len(batch) {
+			if missing > 0 {
+				if done, err := s.Next(b); !done || err != nil {
+					return false, err
+				}
+				missing--
+				continue
+			}
+			if at >= 0 && at < len(batch) {
+				batch[at].to = s.Pos
+			}
+			if at, missing = at+1, 1; at < len(batch) {
+				batch[at].from, missing = s.Pos, batch[at].N
+			}
+		}
+		return true, nil
+	}
+}
+
+// deliver validates the two versions and hands every request its replies.
+func (c *Client[S]) deliver(batch []*Request[S], in *buffer) error {
+	before, after := resp.NewReplies(in.b), resp.NewReplies(in.b[batch[len(batch)-1].to:])
+	first, second := before.Bytes(), after.Bytes()
+	if err := errors.Join(before.Err(), after.Err()); err != nil {
+		return err
+	}
+	snapshot := c.validate(first, second)
+	in.users.Store(int32(len(batch)))
+	for _, r := range batch {
+		r.snapshot, r.in, r.Replies = snapshot, in, resp.NewReplies(in.b[r.from:r.to])
+		r.finish(nil)
+	}
+	return nil
+}
