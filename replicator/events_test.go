@@ -75,8 +75,12 @@ var changes = []event{
 	{"commit in the other order", (*history).crossed},
 }
 
-// clear executes what removes the clients' bids too.
+// clear executes what removes the clients' bids too. It needs the lock of a table, which a replicator that was stopped
+// within a copy keeps until another one takes over.
 func (h *history) clear(sql string) {
+	if !slices.ContainsFunc(h.replicators, func(r *replicator) bool { return !r.stopped }) {
+		return
+	}
 	c := h.clients.recorder.Clear(-1)
 	h.exec(sql)
 	c.Done(h.lsn())

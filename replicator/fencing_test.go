@@ -36,6 +36,28 @@ func TestP9SecondTakesOverFromAKilledAndFromAStoppedOne(t *testing.T) {
 	s.equal()
 }
 
+// P9: a replicator that is stopped within a copy locks a table. The one that takes over ends that copy.
+func TestP9TheSuccessorEndsTheCopyOfAStoppedReplicator(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	// With Redis stopped, the copy ends in the middle of the products.
+	s.exec(`INSERT INTO products (name, model, color, category, image_url, release_price, release_date)
+		SELECT 'shoe', 'm', 'red', 'sneaker', '/', 1, date '2026-01-01' FROM generate_series(1, 50000) i`)
+	first := s.replicate()
+	testenv.Eventually(t, patience, "the slot", func() bool { return s.slots() == 1 })
+	s.server.Pause(t)
+	testenv.Eventually(t, patience, "the copy of the products", func() bool {
+		return s.count(`SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+			WHERE relation = 'products'::regclass AND application_name = 'replicator-copy'`) > 0
+	})
+	first.Pause(t)
+	s.server.Resume(t)
+	s.Program = nil
+	s.replicate()
+	s.exec("SET lock_timeout = '30s'; LOCK TABLE products; RESET lock_timeout")
+	s.equal()
+	first.Kill(t)
+}
+
 // stops is how often the working replicator is stopped.
 const stops = 25
 

@@ -58,8 +58,9 @@ func (r *Recorder) checkLine(line int) error {
 }
 
 // seenFrom returns the operations that a line knows of. What was answered on an earlier line beyond the
-// fork is lost: such a read is not part of the line, and neither is a write that was sent when a position beyond the
-// fork, or the fork's own, was known. Any other such write may be part of it or not.
+// fork is lost: such a read is not part of the line, nor is one that may show what was beyond the fork, and neither is a
+// write that was sent when a position beyond the fork, or the fork's own, was known. Any other such write may be part of
+// it or not.
 func (r *Recorder) seenFrom(line int) (seen []operation) {
 	for _, o := range r.operations {
 		if o.line > line {
@@ -70,7 +71,7 @@ func (r *Recorder) seenFrom(line int) (seen []operation) {
 			left = min(left, r.forks[l].at)
 		}
 		switch {
-		case o.at <= left && (o.kind == read || o.at != 0):
+		case o.kind == read && o.upTo <= left, o.kind != read && o.at != 0 && o.at <= left:
 		case o.kind == read, o.known >= left:
 			continue
 		default:

@@ -194,6 +194,20 @@ func TestCheckOfALongLineThatIsLost(t *testing.T) {
 	}
 }
 
+// A standby may have replayed more than its Read-LSN says: what it showed beyond the fork is not of the next line.
+func TestCheckOfAReadThatShowsWhatIsLost(t *testing.T) {
+	r := NewRecorder(5)
+	r.Add(1, shoes, 1).Done(10)
+	r.Add(1, shoes, 3).Done(16)
+	r.Add(1, shoes, 2).Done(20)
+	r.Read(2, shoes, 0).Shown(10, 25, 1, 2, 3)
+	r.Fork(15)
+	r.Read(2, shoes, 0).Shown(16, 16, 1)
+	if err := r.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A simulated system, whose writes overlap, answers from any prefix. Then one bid of one read is taken away
 // or put back: unless the read is a copy of another state, that must be found.
 func TestCheckJudgesSimulatedHistories(t *testing.T) {

@@ -82,6 +82,22 @@ func (c *control) tryLock(ctx context.Context) (got bool, err error) {
 	return got, nil
 }
 
+// endCopies ends the copies of a former replicator: only the holder of the lock copies. A replicator that was stopped within
+// a copy still locks the table, so that a TRUNCATE or a migration waits, and everything that needs the table waits behind it.
+func (c *control) endCopies(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
+	defer cancel()
+	_, err := c.conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE application_name = $1 AND datname = current_database() AND usename = current_user`, copyName)
+	if err != nil {
+		return fmt.Errorf("end former copies: %w", err)
+	}
+	return nil
+}
+
+// copyName is the application_name of a connection that copies.
+const copyName = "replicator-copy"
+
 // leadsTo proves that the stream is of the server that holds the lock: an address with several servers behind
 // it, or a server that was replaced in between, would have the lock on one and the rows from the other.
 func (c *control) leadsTo(ctx context.Context, stream *wal.Stream, system wal.System) error {

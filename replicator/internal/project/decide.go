@@ -170,7 +170,7 @@ func nextEpoch(s state, mark string, now time.Time) readmodel.Epoch {
 		e = max(e, c.Epoch+1)
 	}
 	for _, slot := range s.slots {
-		e = max(e, wal.SlotEpoch(slot.Name)+1)
+		e = max(e, readmodel.Epoch(wal.SlotEpoch(slot.Name))+1)
 	}
 	return max(e, markEpoch(mark)+1)
 }

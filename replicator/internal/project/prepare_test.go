@@ -205,12 +205,12 @@ func TestP9OnlyTheWalsenderOfTheReadModelIsEnded(t *testing.T) {
 	must(t, err)
 	defer former.Close()
 	const epoch = 31
-	_, _, err = former.CreateSlot(ctx, epoch)
+	_, _, err = former.CreateSlot(ctx, uint64(epoch))
 	must(t, err)
-	must(t, former.Start(ctx, wal.SlotName(epoch), 0))
+	must(t, former.Start(ctx, wal.SlotName(uint64(epoch)), 0))
 	system, err := stream.Identify(ctx)
 	must(t, err)
-	cp := readmodel.Checkpoint{SystemID: system.ID + 1, Timeline: 1, Slot: wal.SlotName(epoch), Epoch: epoch, Token: "a"}
+	cp := readmodel.Checkpoint{SystemID: system.ID + 1, Timeline: 1, Slot: wal.SlotName(uint64(epoch)), Epoch: epoch, Token: "a"}
 	active := func() bool {
 		slots, err := wal.Slots(ctx, c.conn)
 		must(t, err)

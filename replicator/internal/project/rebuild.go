@@ -52,10 +52,10 @@ func (r *Replicator) rebuild(ctx context.Context, c *control, stream *wal.Stream
 	if err != nil {
 		// The slot is of no use, and this connection must be gone before it can be dropped.
 		stream.Close()
-		return nil, cp, errors.Join(err, r.drop(context.WithoutCancel(ctx), c.node, wal.SlotName(b.epoch)))
+		return nil, cp, errors.Join(err, r.drop(context.WithoutCancel(ctx), c.node, wal.SlotName(uint64(b.epoch))))
 	}
 	cp = readmodel.Checkpoint{
-		SystemID: s.system.ID, Timeline: s.system.Timeline, Slot: wal.SlotName(b.epoch), LSN: consistent,
+		SystemID: s.system.ID, Timeline: s.system.Timeline, Slot: wal.SlotName(uint64(b.epoch)), LSN: consistent,
 		Epoch: b.epoch, Token: token, Publication: s.published.Fingerprint, Beat: b.beat,
 		Server: s.node.Started,
 	}

@@ -20,8 +20,8 @@ func (b *builder) createSlot(ctx context.Context, stream *wal.Stream) (snapshot 
 	defer told.Wait()
 	defer done()
 	for range 100 {
-		b.r.board.update(func() { b.r.board.status.Rebuild.Slot = wal.SlotName(b.epoch) })
-		snapshot, consistent, err = stream.CreateSlot(ctx, b.epoch)
+		b.r.board.update(func() { b.r.board.status.Rebuild.Slot = wal.SlotName(uint64(b.epoch)) })
+		snapshot, consistent, err = stream.CreateSlot(ctx, uint64(b.epoch))
 		if !wal.HasCode(err, "42710") { // duplicate_object
 			return snapshot, consistent, err
 		}
@@ -36,7 +36,7 @@ func (b *builder) slotKept(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	name := wal.SlotName(b.epoch)
+	name := wal.SlotName(uint64(b.epoch))
 	if i := slices.IndexFunc(slots, func(s wal.Slot) bool { return s.Name == name && !s.Lost }); i < 0 {
 		return fmt.Errorf("slot %s: %w", name, errSlotLost)
 	}

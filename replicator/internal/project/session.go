@@ -67,6 +67,9 @@ func (r *Replicator) work(ctx context.Context, c *control) error {
 		return err
 	}
 	r.board.state(Starting)
+	if err := c.endCopies(ctx); err != nil {
+		return err
+	}
 	var stream *wal.Stream
 	var s state
 	err := within(ctx, setUpTime, func(ctx context.Context) (err error) { stream, s, err = r.prepare(ctx, c); return err })

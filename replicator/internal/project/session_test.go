@@ -173,10 +173,10 @@ func TestP13ASilentStreamIsGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	const epoch = 21
-	if _, _, err := stream.CreateSlot(ctx, epoch); err != nil {
+	if _, _, err := stream.CreateSlot(ctx, uint64(epoch)); err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Start(ctx, wal.SlotName(epoch), 0); err != nil {
+	if err := stream.Start(ctx, wal.SlotName(uint64(epoch)), 0); err != nil {
 		t.Fatal(err)
 	}
 	b := newBoard(time.Now())

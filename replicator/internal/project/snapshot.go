@@ -137,7 +137,7 @@ func (l *loader) work(ctx context.Context, r *reading) error {
 
 // read opens a connection within the snapshot.
 func (l *loader) read(ctx context.Context, do job) (err error) {
-	conn, err := l.server.Open(ctx, map[string]string{"application_name": "replicator-copy"})
+	conn, err := l.server.Open(ctx, map[string]string{"application_name": copyName})
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}

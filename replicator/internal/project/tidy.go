@@ -18,7 +18,7 @@ func (r *Replicator) dropLeftovers(ctx context.Context, q wal.Querier, except st
 	}
 	done = true
 	for _, s := range slots {
-		e := wal.SlotEpoch(s.Name)
+		e := readmodel.Epoch(wal.SlotEpoch(s.Name))
 		if s.Name == except || e == 0 || e >= before {
 			continue
 		}

@@ -25,11 +25,11 @@ const (
 // writes by TCP_USER_TIMEOUT, both within about 5 s (Linux manual, tcp(7)).
 const unacknowledged = 5 * time.Second
 
-// sessionLimits are of sessions that may hold a transaction open. What a stopped replicator holds is let go by them, be it
-// between two statements or within one whose rows it does not take: its lock on a table keeps a TRUNCATE or a migration
-// waiting, and that keeps all others waiting. A rebuild with a slow Redis needs some of the time: the server may have sent
-// all rows of a COPY when ten megabytes of them, 200,000 bids, are still to be written.
-var sessionLimits = map[string]string{"idle_in_transaction_session_timeout": "30s", "tcp_user_timeout": "30000"}
+// sessionLimits are of sessions that may hold a transaction open. If a replicator is stopped for good, they end its
+// transaction, be it between two statements or within one whose rows nobody takes. They are long, because a rebuild with a
+// slow Redis needs time: the server may have sent all rows of a COPY when ten megabytes of them, 200,000 bids, are still to
+// be written. A successor does not wait for them; it ends the copies of the stopped replicator.
+var sessionLimits = map[string]string{"idle_in_transaction_session_timeout": "5min", "tcp_user_timeout": "300000"}
 
 var dialer = net.Dialer{
 	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interval: time.Second, Count: 3},

@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pglogrepl"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
 // createPatience is how long the server waits for one open transaction until it gives a slot up. It is a limit
@@ -19,17 +18,17 @@ const createPatience = 10 * time.Second
 // CreateSlot makes the slot of an epoch and exports the snapshot of its consistent point, which lives until
 // this connection is used again or ends. It waits for all transactions that have written something, as long as
 // they take; Blockers says for which.
-func (s *Stream) CreateSlot(ctx context.Context, e readmodel.Epoch) (snapshot string, consistent LSN, err error) {
+func (s *Stream) CreateSlot(ctx context.Context, epoch uint64) (snapshot string, consistent LSN, err error) {
 	if err := s.exec(ctx, fmt.Sprintf("SET lock_timeout = %d", createPatience.Milliseconds())); err != nil {
 		return "", 0, err
 	}
 	for {
-		r, err := pglogrepl.ParseCreateReplicationSlot(s.conn.Exec(ctx, createSlot(e, major(s.conn))))
+		r, err := pglogrepl.ParseCreateReplicationSlot(s.conn.Exec(ctx, createSlot(epoch, major(s.conn))))
 		if HasCode(err, "55P03") && ctx.Err() == nil { // lock_not_available: nothing was made
 			continue
 		}
 		if err != nil {
-			return "", 0, fmt.Errorf("create slot %s: %w", SlotName(e), err)
+			return "", 0, fmt.Errorf("create slot %s: %w", SlotName(epoch), err)
 		}
 		consistent, err = lsn.Parse(r.ConsistentPoint)
 		return r.SnapshotName, consistent, err
@@ -38,12 +37,12 @@ func (s *Stream) CreateSlot(ctx context.Context, e readmodel.Epoch) (snapshot st
 
 // createSlot is the command. From 17 on a slot can be kept in step on the standbys, so that it survives a
 // promotion (documentation of 17, chapter 47.2.3).
-func createSlot(e readmodel.Epoch, version int) string {
+func createSlot(epoch uint64, version int) string {
 	options := []string{"SNAPSHOT 'export'"}
 	if version >= 17 {
 		options = append(options, "FAILOVER true")
 	}
-	return fmt.Sprintf("CREATE_REPLICATION_SLOT %s LOGICAL pgoutput (%s)", SlotName(e), strings.Join(options, ", "))
+	return fmt.Sprintf("CREATE_REPLICATION_SLOT %s LOGICAL pgoutput (%s)", SlotName(epoch), strings.Join(options, ", "))
 }
 
 // exec runs a short statement on the replication connection, before it streams.

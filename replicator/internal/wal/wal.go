@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
 // LSN is a position in the write-ahead log.
@@ -21,10 +20,10 @@ const SlotPrefix = "pyramid_"
 const Publication = "pyramid"
 
 // SlotName is the slot of an epoch.
-func SlotName(e readmodel.Epoch) string { return SlotPrefix + strconv.FormatUint(uint64(e), 10) }
+func SlotName(epoch uint64) string { return SlotPrefix + strconv.FormatUint(epoch, 10) }
 
 // SlotEpoch is the epoch in a slot's name, 0 if the name is not one of ours.
-func SlotEpoch(name string) readmodel.Epoch {
+func SlotEpoch(name string) uint64 {
 	number, ok := strings.CutPrefix(name, SlotPrefix)
 	if !ok {
 		return 0
@@ -33,5 +32,5 @@ func SlotEpoch(name string) readmodel.Epoch {
 	if err != nil {
 		return 0
 	}
-	return readmodel.Epoch(e)
+	return e
 }
