@@ -15,15 +15,17 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/redisbook"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/sqlbook"
 )
 
 type backends struct {
 	chain   *bidbook.Chain
 	primary *primary.Watch
-	guard   *bidbook.Guard
-	book    *bidbook.Redis
+	trust   *redisbook.Trust
+	book    *redisbook.Redis
 	feed    *live.Hub
-	redis   *redis.Client // of the guard and the feed
+	redis   *redis.Client // of the trust check and the feed
 	keys    *auth.Remote  // nil without a JWKS_URL
 	pools   []*pgxpool.Pool
 
@@ -32,7 +34,7 @@ type backends struct {
 
 // openBackends connects to nothing yet: the service starts with any of them down.
 func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*backends, error) {
-	client, err := bidbook.NewRedisClient(c.RedisURL)
+	client, err := redisbook.NewClient(c.RedisURL)
 	if err != nil {
 		return nil, err
 	}
@@ -56,23 +58,23 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 		if p.name == "primary" {
 			options = append(options, b.primary.Lead)
 		}
-		pool, err := bidbook.NewPool(p.url, p.size, p.budget, options...)
+		pool, err := sqlbook.NewPool(p.url, p.size, p.budget, options...)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
 		b.pools = append(b.pools, pool)
 	}
 	replica, standby, first := b.pools[0], b.pools[1], b.pools[2]
-	b.guard = bidbook.NewGuard(client, b.primary, log)
-	if b.book, err = bidbook.NewRedis(c.RedisURL, b.guard, b.primary); err != nil {
+	b.trust = redisbook.NewTrust(client, b.primary, log)
+	if b.book, err = redisbook.New(c.RedisURL, b.trust, b.primary); err != nil {
 		return nil, err
 	}
 	b.chain = bidbook.NewChain(bidbook.Paths{
 		Redis:   b.book,
-		Replica: bidbook.NewPostgres(replica, bidbook.PathReplica, b.primary),
-		Standby: bidbook.NewPostgres(standby, bidbook.PathStandby, b.primary),
-		Primary: bidbook.NewPostgres(first, bidbook.PathPrimary, b.primary),
-		Scan:    bidbook.NewPostgres(b.pools[3], bidbook.PathScan, b.primary),
+		Replica: sqlbook.New(replica, bidbook.PathReplica, b.primary),
+		Standby: sqlbook.New(standby, bidbook.PathStandby, b.primary),
+		Primary: sqlbook.New(first, bidbook.PathPrimary, b.primary),
+		Scan:    sqlbook.New(b.pools[3], bidbook.PathScan, b.primary),
 	}, b.primary, bidbook.Patience{MinLSN: c.MinLSNWait, RedisLag: c.RedisMaxLag, StandbyLag: c.StandbyMaxLag}, log, reg)
 	return b, nil
 }

@@ -19,7 +19,7 @@ func BenchmarkLookup(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	go func() { _ = back.guard.Watch(b.Context()) }()
+	go func() { _ = back.trust.Watch(b.Context()) }()
 	after := &bidbook.Keyset{At: time.Now().Add(-time.Hour).UnixMicro(), ID: 1500, Price: 150_000}
 	for _, c := range []struct {
 		name string

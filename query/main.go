@@ -57,7 +57,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger) error {
 	servers.AddTo(&g, api.New(log, reg, parts, c.AllowReadPath, document), web.Admin(reg, b.chain.Ready))
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	for _, watch := range []func(context.Context) error{b.primary.Run, b.guard.Watch, b.chain.Watch} {
+	for _, watch := range []func(context.Context) error{b.primary.Run, b.trust.Watch, b.chain.Watch} {
 		g.Add(func() error { return watch(watching) }, func(error) { stop() })
 	}
 	if b.keys != nil {

@@ -103,7 +103,7 @@ func (s *stack) serve(t testing.TB, c *config) string {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var watched errgroup.Group
-	for _, run := range []func(context.Context) error{b.primary.Run, b.guard.Watch, b.chain.Watch, b.feed.Run} {
+	for _, run := range []func(context.Context) error{b.primary.Run, b.trust.Watch, b.chain.Watch, b.feed.Run} {
 		watched.Go(func() error { return run(ctx) })
 	}
 	testenv.Eventually(t, patience, "the primary is watched", func() bool { return b.primary.State().Connected })

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
@@ -57,6 +56,10 @@ var (
 	ErrUnknownTimeline = errors.New("timeline not known")
 	// ErrSpared says that the path's breaker is open.
 	ErrSpared = errors.New("spared after failures")
+	// ErrUndecided is an ErrIncomplete of one raffle or size: the rest of the read model may be complete.
+	ErrUndecided = fmt.Errorf("%w: of this only", ErrIncomplete)
+	// ErrTooMuch is an ErrBusy: counting the bids of a raffle took the server too long. Its other reads don't.
+	ErrTooMuch = fmt.Errorf("%w: too many bids to count", ErrBusy)
 	// ErrBusy says that too many other reads are under way on the path, or waiting for it.
 	ErrBusy = errors.New("too many reads at once")
 )
@@ -83,6 +86,17 @@ const (
 // String is the status as the API and SQL spell it.
 func (s Status) String() string {
 	return map[Status]string{Open: "open", Closed: "closed", All: "all"}[s]
+}
+
+// Matches is the WHERE of the SQL paths, at the time now (microseconds since the Unix epoch).
+func (s Status) Matches(r readmodel.Raffle, now int64) bool {
+	switch s {
+	case Open:
+		return r.ClosedAt == 0 && r.StartsAt <= now
+	case Closed:
+		return r.ClosedAt != 0
+	}
+	return true
 }
 
 // Keyset is the row that a page continues after: the time that its order uses (created_at or ends_at,
@@ -140,6 +154,14 @@ type RafflePage struct {
 	First   int
 }
 
+// Listing is all raffles of a status, latest end first, or the first of very many. It is the same value as long as
+// nothing changes, so what is made of it can be kept. It is shared: nobody may change it.
+type Listing struct {
+	Raffles []readmodel.Raffle
+	// At is a position from which on these are the raffles.
+	At lsn.Position
+}
+
 // SizeSummary is how many bids a size has in a raffle and the highest price (KRW) among them.
 type SizeSummary struct {
 	Size    int16
@@ -155,38 +177,35 @@ type RaffleDetail struct {
 }
 
 // Reader is one path. Every lookup fails with ErrBehind, along with its position, when that does not reach
-// min; the zero min is always reached.
+// minLSN; the zero position is always reached.
 type Reader interface {
 	// Probe returns the path's position, as cheaply as the path can.
 	Probe(ctx context.Context) (Position, error)
 	// Raffles lists raffles.
-	Raffles(ctx context.Context, q RafflesQuery, min lsn.Position) (RafflePage, Position, error)
+	Raffles(ctx context.Context, q RafflesQuery, minLSN lsn.Position) (RafflePage, Position, error)
 	// Exists returns ErrNotFound if there is no such raffle. It costs less than any other question about one.
-	Exists(ctx context.Context, id int64, min lsn.Position) (Position, error)
+	Exists(ctx context.Context, id int64, minLSN lsn.Position) (Position, error)
 	// Raffle returns one raffle or ErrNotFound.
-	Raffle(ctx context.Context, id int64, min lsn.Position) (RaffleDetail, Position, error)
+	Raffle(ctx context.Context, id int64, minLSN lsn.Position) (RaffleDetail, Position, error)
 	// Bids lists bids of a raffle and size, or returns ErrNotFound for an unknown raffle.
-	Bids(ctx context.Context, q BidsQuery, min lsn.Position) (BidPage, Position, error)
+	Bids(ctx context.Context, q BidsQuery, minLSN lsn.Position) (BidPage, Position, error)
 	// SizeBids lists bids of a size over all raffles.
-	SizeBids(ctx context.Context, q SizeQuery, min lsn.Position) (BidPage, Position, error)
+	SizeBids(ctx context.Context, q SizeQuery, minLSN lsn.Position) (BidPage, Position, error)
 }
 
 // Finder is a path that also finds bids by what the read model has no keys for.
 type Finder interface {
 	Reader
 	// Bid returns one bid or ErrNoBid.
-	Bid(ctx context.Context, raffleID, id int64, min lsn.Position) (readmodel.Bid, Position, error)
+	Bid(ctx context.Context, raffleID, id int64, minLSN lsn.Position) (readmodel.Bid, Position, error)
 	// UserBids lists bids of a user.
-	UserBids(ctx context.Context, q UserQuery, min lsn.Position) (BidPage, Position, error)
+	UserBids(ctx context.Context, q UserQuery, minLSN lsn.Position) (BidPage, Position, error)
 }
 
-// cut makes a page of rows that were read one past the limit.
-func cut[T any](rows []T, limit int) ([]T, bool) {
+// Cut makes a page of rows that were read one past the limit; more says that there is a further page.
+func Cut[T any](rows []T, limit int) (page []T, more bool) {
 	if len(rows) > limit {
 		return rows[:limit], true
 	}
 	return rows, false
 }
-
-// last sorts after every time and id.
-var last = Keyset{At: math.MaxInt64, ID: math.MaxInt64}

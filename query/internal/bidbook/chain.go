@@ -21,6 +21,15 @@ const (
 	ScanBudget  = 10 * time.Second
 )
 
+// Connections per pool. One client more than pgpool-II's num_init_children would hang, so keep the
+// replica's pools of all instances below that.
+const (
+	ReplicaConns = 16
+	StandbyConns = 16
+	PrimaryConns = 8
+	ScanConns    = 2
+)
+
 // undecidedPlaces are half of those of one SQL path.
 const undecidedPlaces = (ReplicaConns + StandbyConns) / 4
 
@@ -100,7 +109,7 @@ func NewChain(p Paths, primary *primary.Watch, patient Patience, log *slog.Logge
 		}
 		if r, is := one.reader.(reporter); is {
 			p.reports = true
-			r.report(func(err error) { c.done(context.Background(), p, false, err) })
+			r.Report(func(err error) { c.done(context.Background(), p, false, err) })
 		}
 		c.paths = append(c.paths, p)
 		c.metrics.open.WithLabelValues(string(one.name)).Set(0)
@@ -108,36 +117,36 @@ func NewChain(p Paths, primary *primary.Watch, patient Patience, log *slog.Logge
 	return c
 }
 
-// reporter is a reader that many lookups may share a failure of: it tells how each thing that it sends ends.
-type reporter interface{ report(func(error)) }
+// reporter is a reader whose lookups may share a failure. It tells the function how each pipeline ended.
+type reporter interface{ Report(ended func(error)) }
 
 // Bids answers from the first path that can. The error is ErrNotFound, ErrUnavailable, ErrBeyond,
 // ErrBehind (a forced path) or the end of the request.
 func (c *Chain) Bids(ctx context.Context, q BidsQuery, w Want) (BidPage, Position, error) {
-	return run(ctx, c, w, func(ctx context.Context, r Reader, min lsn.Position) (BidPage, Position, error) {
-		return r.Bids(ctx, q, min)
+	return run(ctx, c, w, func(ctx context.Context, r Reader, minLSN lsn.Position) (BidPage, Position, error) {
+		return r.Bids(ctx, q, minLSN)
 	})
 }
 
 // Raffles is as Bids.
 func (c *Chain) Raffles(ctx context.Context, q RafflesQuery, w Want) (RafflePage, Position, error) {
-	return run(ctx, c, w, func(ctx context.Context, r Reader, min lsn.Position) (RafflePage, Position, error) {
-		return r.Raffles(ctx, q, min)
+	return run(ctx, c, w, func(ctx context.Context, r Reader, minLSN lsn.Position) (RafflePage, Position, error) {
+		return r.Raffles(ctx, q, minLSN)
 	})
 }
 
 // Raffle is as Bids.
 func (c *Chain) Raffle(ctx context.Context, id int64, w Want) (RaffleDetail, Position, error) {
 	w.counts = true
-	return run(ctx, c, w, func(ctx context.Context, r Reader, min lsn.Position) (RaffleDetail, Position, error) {
-		return r.Raffle(ctx, id, min)
+	return run(ctx, c, w, func(ctx context.Context, r Reader, minLSN lsn.Position) (RaffleDetail, Position, error) {
+		return r.Raffle(ctx, id, minLSN)
 	})
 }
 
 // Exists is as Bids.
 func (c *Chain) Exists(ctx context.Context, id int64, w Want) (Position, error) {
-	_, at, err := run(ctx, c, w, func(ctx context.Context, r Reader, min lsn.Position) (struct{}, Position, error) {
-		at, err := r.Exists(ctx, id, min)
+	_, at, err := run(ctx, c, w, func(ctx context.Context, r Reader, minLSN lsn.Position) (struct{}, Position, error) {
+		at, err := r.Exists(ctx, id, minLSN)
 		return struct{}{}, at, err
 	})
 	return at, err
@@ -145,22 +154,22 @@ func (c *Chain) Exists(ctx context.Context, id int64, w Want) (Position, error) 
 
 // SizeBids is as Bids.
 func (c *Chain) SizeBids(ctx context.Context, q SizeQuery, w Want) (BidPage, Position, error) {
-	return run(ctx, c, w, func(ctx context.Context, r Reader, min lsn.Position) (BidPage, Position, error) {
-		return r.SizeBids(ctx, q, min)
+	return run(ctx, c, w, func(ctx context.Context, r Reader, minLSN lsn.Position) (BidPage, Position, error) {
+		return r.SizeBids(ctx, q, minLSN)
 	})
 }
 
 // Bid is as Bids, on the SQL paths; the error for an unknown bid is ErrNoBid.
 func (c *Chain) Bid(ctx context.Context, raffleID, id int64, w Want) (readmodel.Bid, Position, error) {
-	return find(ctx, c, w, func(ctx context.Context, f Finder, min lsn.Position) (readmodel.Bid, Position, error) {
-		return f.Bid(ctx, raffleID, id, min)
+	return find(ctx, c, w, func(ctx context.Context, f Finder, minLSN lsn.Position) (readmodel.Bid, Position, error) {
+		return f.Bid(ctx, raffleID, id, minLSN)
 	})
 }
 
 // UserBids is as Bids, on the SQL paths.
 func (c *Chain) UserBids(ctx context.Context, q UserQuery, w Want) (BidPage, Position, error) {
-	return find(ctx, c, w, func(ctx context.Context, f Finder, min lsn.Position) (BidPage, Position, error) {
-		return f.UserBids(ctx, q, min)
+	return find(ctx, c, w, func(ctx context.Context, f Finder, minLSN lsn.Position) (BidPage, Position, error) {
+		return f.UserBids(ctx, q, minLSN)
 	})
 }
 
@@ -181,14 +190,14 @@ func (c *Chain) Ready(ctx context.Context) error {
 	return ErrUnavailable // without the causes, which may hold addresses
 }
 
-type lookup[T any] func(ctx context.Context, r Reader, min lsn.Position) (T, Position, error)
+type lookup[T any] func(ctx context.Context, r Reader, minLSN lsn.Position) (T, Position, error)
 
 // find looks up what Redis doesn't hold.
 func find[T any](ctx context.Context, c *Chain, w Want, look func(context.Context, Finder, lsn.Position) (T, Position, error)) (T, Position, error) {
 	w.sqlOnly = true
-	return run(ctx, c, w, func(ctx context.Context, r Reader, min lsn.Position) (T, Position, error) {
+	return run(ctx, c, w, func(ctx context.Context, r Reader, minLSN lsn.Position) (T, Position, error) {
 		if f, ok := r.(Finder); ok {
-			return look(ctx, f, min)
+			return look(ctx, f, minLSN)
 		}
 		var none T
 		return none, Position{}, errNotThere

@@ -46,7 +46,7 @@ func TestVerdict(t *testing.T) {
 	}{
 		{t.Context(), nil, worked}, {t.Context(), ErrNotFound, worked}, {t.Context(), ErrBehind, worked}, {t.Context(), ErrIncomplete, worked},
 		{t.Context(), ErrBusy, unknown}, {t.Context(), ErrSpared, unknown}, {gone, context.Canceled, unknown},
-		{t.Context(), fmt.Errorf("replica: %w", errTooMuch), unknown},
+		{t.Context(), fmt.Errorf("replica: %w", ErrTooMuch), unknown},
 		{t.Context(), fmt.Errorf("%w: %w", errShort, context.DeadlineExceeded), unknown},
 		{t.Context(), context.DeadlineExceeded, failed}, {t.Context(), errors.New("connection refused"), failed},
 	} {

@@ -66,22 +66,22 @@ func try[T any](ctx context.Context, c *Chain, s step, w Want, look lookup[T]) (
 // wait, so a position that is never reached costs one cheap statement now and then. Redis needs no such thing: its
 // position comes with the data, and a heavy lookup is preceded by a light one. The primary says itself whether the position
 // is beyond it.
-func (c *Chain) reach(ctx context.Context, p *path, min lsn.Position) (at Position, err error) {
-	if p.gate == nil || min == (lsn.Position{}) || p.waiter.hasShown(min) {
+func (c *Chain) reach(ctx context.Context, p *path, minLSN lsn.Position) (at Position, err error) {
+	if p.gate == nil || minLSN == (lsn.Position{}) || p.waiter.hasShown(minLSN) {
 		return at, nil
 	}
-	err = p.waiter.await(ctx, min, c.patient.MinLSN)
+	err = p.waiter.await(ctx, minLSN, c.patient.MinLSN)
 	if r, is := p.reader.(reacher); is && p.name == PathPrimary && errors.Is(err, ErrBehind) {
 		ctx, cancel := context.WithTimeout(ctx, p.budget)
 		defer cancel()
-		at, err = r.Reach(ctx, min)
+		at, err = r.Reach(ctx, minLSN)
 	}
 	return at, err
 }
 
 // reacher is a reader that can ask for its position alone.
 type reacher interface {
-	Reach(ctx context.Context, min lsn.Position) (Position, error)
+	Reach(ctx context.Context, minLSN lsn.Position) (Position, error)
 }
 
 // errShort: the second try had too little of the budget left to say anything about the path.
@@ -89,11 +89,11 @@ var errShort = errors.New("little time left")
 
 // within does a lookup in its turn. Those that have waited don't follow one another into a path whose
 // breaker has opened meanwhile.
-func within[T any](ctx context.Context, s step, min lsn.Position, budget time.Duration, evenOpen bool, look lookup[T]) (data T, at Position, used time.Duration, err error) {
+func within[T any](ctx context.Context, s step, minLSN lsn.Position, budget time.Duration, evenOpen bool, look lookup[T]) (data T, at Position, used time.Duration, err error) {
 	p := s.path
 	if p.gate == nil {
 		start := time.Now()
-		data, at, err = look(ctx, p.reader, min)
+		data, at, err = look(ctx, p.reader, minLSN)
 		return data, at, time.Since(start), err
 	}
 	if err := p.gate.enter(ctx, !s.idle); err != nil {
@@ -106,7 +106,7 @@ func within[T any](ctx context.Context, s step, min lsn.Position, budget time.Du
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	start := time.Now()
-	data, at, err = look(ctx, p.reader, min)
+	data, at, err = look(ctx, p.reader, minLSN)
 	return data, at, time.Since(start), err
 }
 

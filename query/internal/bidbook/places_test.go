@@ -22,7 +22,7 @@ type named struct {
 	ended func(error)
 }
 
-func (n *named) report(f func(error)) { n.ended = f }
+func (n *named) Report(f func(error)) { n.ended = f }
 
 // pathOf makes a path of one place that never waits for a position.
 func pathOf(name Path) *path {
@@ -138,7 +138,7 @@ func TestW7CountsHavePlacesOfTheirOwn(t *testing.T) {
 		if r.(*named).name == PathRedis {
 			return 0, Position{}, ErrIncomplete
 		}
-		return 0, Position{}, errTooMuch
+		return 0, Position{}, ErrTooMuch
 	}
 	if _, _, err := run(t.Context(), c, Want{counts: true}, look); !errors.Is(err, ErrBusy) || len(asked) != 2 {
 		t.Errorf("W7: %v was asked: %v", asked, err)
@@ -173,7 +173,7 @@ func TestR8UndecidedReadsHavePlacesOfTheirOwn(t *testing.T) {
 	if err := c.undecided.enter(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
-	for reason, want := range map[error]Path{errUndecided: "", ErrIncomplete: PathReplica} {
+	for reason, want := range map[error]Path{ErrUndecided: "", ErrIncomplete: PathReplica} {
 		got, _, err := run(t.Context(), c, Want{}, func(_ context.Context, r Reader, _ lsn.Position) (Path, Position, error) {
 			if name := r.(*named).name; name != PathRedis {
 				return name, Position{}, nil
@@ -198,8 +198,8 @@ func TestR8AnUnreachablePositionReadsNothing(t *testing.T) {
 		paths = append(paths, p)
 	}
 	c := chainOf(paths...)
-	look := func(_ context.Context, r Reader, min lsn.Position) (Path, Position, error) {
-		if min.LSN > at.At.LSN {
+	look := func(_ context.Context, r Reader, minLSN lsn.Position) (Path, Position, error) {
+		if minLSN.LSN > at.At.LSN {
 			t.Errorf("R8: %s reads data for a position that it has not reached", r.(*named).name)
 			return "", at, ErrBehind
 		}

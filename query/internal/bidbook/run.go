@@ -71,7 +71,7 @@ func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 		case errors.Is(err, ErrBeyond):
 			return data, Position{}, c.beyond(w, at, err)
 		}
-		if so.learn(s, err); errors.Is(err, errTooMuch) {
+		if so.learn(s, err); errors.Is(err, ErrTooMuch) {
 			break // it would be as much for the next path
 		}
 	}
@@ -127,7 +127,7 @@ func (o *course) enter(ctx context.Context, s step) error {
 func (o *course) learn(s step, err error) {
 	o.needed = o.needed || errors.Is(err, primary.ErrForked) || errors.Is(err, primary.ErrUnproven)
 	o.busy = o.busy || errors.Is(err, ErrBusy) && !s.idle
-	o.scarce = o.scarce || errors.Is(err, errUndecided)
+	o.scarce = o.scarce || errors.Is(err, ErrUndecided)
 	o.errs = append(o.errs, fmt.Errorf("%s: %w", s.path.name, err))
 }
 

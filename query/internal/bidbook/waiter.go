@@ -14,7 +14,7 @@ import (
 // somebody waits.
 type waiter struct {
 	probe   func(context.Context) (Position, error)
-	reached func(at, min lsn.Position) bool
+	reached func(at, minLSN lsn.Position) bool
 	ended   func(error)   // is told how each probe ended; it may be nil
 	every   time.Duration // between two probes
 	limit   time.Duration // of one probe
@@ -26,7 +26,7 @@ type waiter struct {
 }
 
 type waiting struct {
-	min    lsn.Position
+	minLSN lsn.Position
 	done   chan error
 	probed bool // since it waits
 	late   bool // the next probe is the last that it waits for
@@ -38,17 +38,17 @@ var errShared = errors.New("probe")
 // mostWaiting is how many wait for a position of one path. Each probe walks through all.
 const mostWaiting = 1000
 
-// hasShown says whether the last probe has reached min.
-func (w *waiter) hasShown(min lsn.Position) bool {
+// hasShown says whether the last probe has reached minLSN.
+func (w *waiter) hasShown(minLSN lsn.Position) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.reached(w.shown, min)
+	return w.reached(w.shown, minLSN)
 }
 
-// await returns nil once a probe that began after the call has reached min, the probe's error, ErrBusy if too many wait
+// await returns nil once a probe that began after the call has reached minLSN, the probe's error, ErrBusy if too many wait
 // already, or ErrBehind when patience is over, but not before one probe has ended.
-func (w *waiter) await(ctx context.Context, min lsn.Position, patience time.Duration) error {
-	me := &waiting{min: min, done: make(chan error, 1)}
+func (w *waiter) await(ctx context.Context, minLSN lsn.Position, patience time.Duration) error {
+	me := &waiting{minLSN: minLSN, done: make(chan error, 1)}
 	if err := w.join(ctx, me); err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (w *waiter) once(ctx context.Context) {
 		if _, still := w.waiting[one]; !still {
 			continue
 		}
-		behind := err == nil && !w.reached(at.At, one.min)
+		behind := err == nil && !w.reached(at.At, one.minLSN)
 		if behind && !one.late {
 			continue
 		}

@@ -1,4 +1,4 @@
-package bidbook
+package redisbook
 
 import (
 	"context"
@@ -14,35 +14,33 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
-
-// Listing is all raffles of a status, latest end first, or the first of very many. It is the same value as long as
-// nothing changes, so what is made of it can be kept. It is shared: nobody may change it.
-type Listing struct {
-	Raffles []readmodel.Raffle
-	// At is a position from which on these are the raffles.
-	At    lsn.Position
-	until int64 // when a raffle opens (microseconds since the Unix epoch)
-}
 
 // catalogue is all raffles of the read model at one version. A raffle that is not in it does not exist at that version.
 type catalogue struct {
 	version string
-	at      Position // where it was read
-	ids     []int64  // ascending
-	more    bool     // there are raffles that it lacks
-	all     *Listing
+	at      bidbook.Position // where it was read
+	ids     []int64          // ascending
+	more    bool             // there are raffles that it lacks
+	all     listing
 
 	mu    sync.Mutex
-	lists map[Status]*Listing
+	lists map[bidbook.Status]listing
+}
+
+// listing is what the catalogue answers for a status, until a raffle opens (microseconds since the Unix epoch).
+type listing struct {
+	*bidbook.Listing
+	until int64
 }
 
 // mostKept is how many raffles a catalogue holds, some 80 bytes each.
 const mostKept = 50_000
 
-func newCatalogue(page RafflePage, at Position, version string) *catalogue {
-	c := &catalogue{version: version, at: at, more: page.More, lists: map[Status]*Listing{},
-		all: &Listing{Raffles: page.Raffles, At: at.At, until: math.MaxInt64}}
+func newCatalogue(page bidbook.RafflePage, at bidbook.Position, version string) *catalogue {
+	c := &catalogue{version: version, at: at, more: page.More, lists: map[bidbook.Status]listing{},
+		all: listing{&bidbook.Listing{Raffles: page.Raffles, At: at.At}, math.MaxInt64}}
 	for i := range page.Raffles {
 		c.ids = append(c.ids, page.Raffles[i].ID)
 	}
@@ -56,30 +54,30 @@ func (c *catalogue) has(id int64) bool {
 }
 
 // listing is the raffles of a status at the time now (microseconds).
-func (c *catalogue) listing(s Status, now int64) *Listing {
-	if s == All {
-		return c.all
+func (c *catalogue) listing(s bidbook.Status, now int64) *bidbook.Listing {
+	if s == bidbook.All {
+		return c.all.Listing
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if l := c.lists[s]; l != nil && now < l.until {
-		return l
+	if l, kept := c.lists[s]; kept && now < l.until {
+		return l.Listing
 	}
-	l := &Listing{At: c.at.At, until: math.MaxInt64}
+	l := listing{&bidbook.Listing{At: c.at.At}, math.MaxInt64}
 	for i := range c.all.Raffles {
 		r := &c.all.Raffles[i]
-		if s.matches(*r, now) {
+		if s.Matches(*r, now) {
 			l.Raffles = append(l.Raffles, *r)
-		} else if s == Open && r.ClosedAt == 0 {
+		} else if s == bidbook.Open && r.ClosedAt == 0 {
 			l.until = min(l.until, r.StartsAt)
 		}
 	}
 	c.lists[s] = l
-	return l
+	return l.Listing
 }
 
 // page is false if the page reaches beyond what the catalogue holds.
-func (c *catalogue) page(q RafflesQuery, now int64) (RafflePage, bool) {
+func (c *catalogue) page(q bidbook.RafflesQuery, now int64) (bidbook.RafflePage, bool) {
 	l := c.listing(q.Status, now)
 	first := 0
 	if k := q.After; k != nil {
@@ -90,9 +88,9 @@ func (c *catalogue) page(q RafflesQuery, now int64) (RafflePage, bool) {
 	}
 	end := min(first+q.Limit, len(l.Raffles))
 	if c.more && end == len(l.Raffles) {
-		return RafflePage{}, false
+		return bidbook.RafflePage{}, false
 	}
-	return RafflePage{Raffles: l.Raffles[first:end:end], More: end < len(l.Raffles), Listing: l, First: first}, true
+	return bidbook.RafflePage{Raffles: l.Raffles[first:end:end], More: end < len(l.Raffles), Listing: l, First: first}, true
 }
 
 // keeper keeps the latest catalogue.
@@ -106,10 +104,10 @@ type keeper struct {
 // read by itself.
 const restAfterRead = 3
 
-// catalogue returns the catalogue that holds at the position returned with it, which has reached least; nil: there is
+// catalogue returns the catalogue that holds at the position returned with it, which has reached minLSN; nil: there is
 // none now.
-func (r *Redis) catalogue(ctx context.Context, ask *request, least lsn.Position) (*catalogue, Position, error) {
-	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) {
+func (r *Redis) catalogue(ctx context.Context, ask *request, minLSN lsn.Position) (*catalogue, bidbook.Position, error) {
+	p, err := r.ask(ctx, ask, minLSN, func(e readmodel.Epoch) {
 		ask.Add("GET", e.RafflesVersion())
 		ask.Add("ZRANGE", e.Raffles(), "0", "0", "REV")
 	})
@@ -122,7 +120,7 @@ func (r *Redis) catalogue(ctx context.Context, ask *request, least lsn.Position)
 	case ask.Replies.Err() != nil:
 		return nil, p.at, ask.Replies.Err()
 	case !whole:
-		return nil, p.at, fmt.Errorf("%w: no raffles", ErrIncomplete)
+		return nil, p.at, fmt.Errorf("%w: no raffles", bidbook.ErrIncomplete)
 	case version == "":
 		return nil, p.at, nil
 	case c != nil && c.version == version:
@@ -148,7 +146,7 @@ func (r *Redis) readAgain(ctx context.Context) (*catalogue, error) {
 	}
 	flight := r.keeper.flights.DoChan("", func() (any, error) {
 		begun := time.Now()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), RedisBudget)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bidbook.RedisBudget)
 		defer cancel()
 		c, err := r.readCatalogue(ctx)
 		r.keeper.next.Store(time.Now().Add(restAfterRead * time.Since(begun)).UnixNano())
@@ -165,7 +163,7 @@ func (r *Redis) readAgain(ctx context.Context) (*catalogue, error) {
 func (r *Redis) readCatalogue(ctx context.Context) (*catalogue, error) {
 	ask := r.client.Request()
 	defer ask.Release()
-	page, version, at, err := r.readRaffles(ctx, ask, RafflesQuery{Status: All, Limit: mostKept}, lsn.Position{})
+	page, version, at, err := r.readRaffles(ctx, ask, bidbook.RafflesQuery{Status: bidbook.All, Limit: mostKept}, lsn.Position{})
 	if err != nil || version == "" {
 		return nil, err
 	}
@@ -174,34 +172,31 @@ func (r *Redis) readCatalogue(ctx context.Context) (*catalogue, error) {
 	return c, nil
 }
 
-// errUndecided is an ErrIncomplete of one raffle or size: the rest of the read model may be whole.
-var errUndecided = fmt.Errorf("%w: of this only", ErrIncomplete)
-
 // missing says what it means that the read model has nothing of a raffle: ErrNotFound if the catalogue lacks it, too,
 // otherwise errUndecided, because its keys were lost, or are being loaded anew.
-func (r *Redis) missing(ctx context.Context, id int64, least lsn.Position) (Position, error) {
+func (r *Redis) missing(ctx context.Context, id int64, minLSN lsn.Position) (bidbook.Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
-	c, at, err := r.catalogue(ctx, ask, least)
+	c, at, err := r.catalogue(ctx, ask, minLSN)
 	switch {
 	case err != nil:
 		return at, err
 	case c != nil && !c.more && !c.has(id):
-		return at, ErrNotFound
+		return at, bidbook.ErrNotFound
 	}
-	return at, fmt.Errorf("%w: raffle %d", errUndecided, id)
+	return at, fmt.Errorf("%w: raffle %d", bidbook.ErrUndecided, id)
 }
 
 // Exists asks whether the raffle's sizes have their mark.
-func (r *Redis) Exists(ctx context.Context, id int64, least lsn.Position) (Position, error) {
+func (r *Redis) Exists(ctx context.Context, id int64, minLSN lsn.Position) (bidbook.Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
-	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) { ask.Add("SISMEMBER", e.Sizes(id), readmodel.RaffleKnown) })
+	p, err := r.ask(ctx, ask, minLSN, func(e readmodel.Epoch) { ask.Add("SISMEMBER", e.Sizes(id), readmodel.RaffleKnown) })
 	switch {
 	case err != nil:
 		return p.at, err
 	case ask.Replies.Int() == 1 || ask.Replies.Err() != nil:
 		return p.at, ask.Replies.Err()
 	}
-	return r.missing(ctx, id, least)
+	return r.missing(ctx, id, minLSN)
 }

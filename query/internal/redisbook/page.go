@@ -1,8 +1,9 @@
-package bidbook
+package redisbook
 
 import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
 // direction is how a sorted set is read: by falling time, or by rising negative price.
@@ -14,7 +15,7 @@ const (
 )
 
 // writePage asks for n members of a sorted set after a keyset (nil: from the start, the sentinel not counted).
-func writePage(ask *request, key string, d direction, after *Keyset, n int) {
+func writePage(ask *request, key string, d direction, after *bidbook.Keyset, n int) {
 	ask.Rows(n)
 	if after == nil {
 		if d == backwards {
@@ -50,7 +51,7 @@ func writePage(ask *request, key string, d direction, after *Keyset, n int) {
 
 // readPage reads the beginning of such a page: how many members follow, and whether the set is whole. Of one
 // that is not, nothing may be read, and n is 0 only if it isn't there.
-func readPage(from *resp.Replies, after *Keyset) (n int, whole bool) {
+func readPage(from *resp.Replies, after *bidbook.Keyset) (n int, whole bool) {
 	if after == nil {
 		if n = from.Len(); n == 0 || !isSentinel(from) {
 			return n, false

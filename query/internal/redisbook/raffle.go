@@ -1,4 +1,4 @@
-package bidbook
+package redisbook
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
 // outline is what has to be known of a raffle to ask for its details in one round trip.
@@ -52,17 +53,17 @@ func (o *outlines) put(id int64, v outline) {
 }
 
 // Raffle asks for all at once as the raffle looked the last time, and again if it looks different now.
-func (r *Redis) Raffle(ctx context.Context, id int64, least lsn.Position) (RaffleDetail, Position, error) {
+func (r *Redis) Raffle(ctx context.Context, id int64, minLSN lsn.Position) (bidbook.RaffleDetail, bidbook.Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
 	guess := r.outlines.get(id)
-	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) { writeDetail(ask, e, id, guess) })
+	p, err := r.ask(ctx, ask, minLSN, func(e readmodel.Epoch) { writeDetail(ask, e, id, guess) })
 	if err != nil {
-		return RaffleDetail{}, p.at, err
+		return bidbook.RaffleDetail{}, p.at, err
 	}
 	d, seen, err := readOutline(ask, id)
-	if errors.Is(err, errUndecided) {
-		at, err := r.missing(ctx, id, least)
+	if errors.Is(err, bidbook.ErrUndecided) {
+		at, err := r.missing(ctx, id, minLSN)
 		return d, at, err
 	}
 	if err != nil {
@@ -78,7 +79,7 @@ func (r *Redis) Raffle(ctx context.Context, id int64, least lsn.Position) (Raffl
 			return d, p.at, err
 		}
 		if now.product != seen.product || !slices.Equal(now.sizes, seen.sizes) {
-			return d, p.at, fmt.Errorf("%w: raffle %d gets its first bids", errUndecided, id)
+			return d, p.at, fmt.Errorf("%w: raffle %d gets its first bids", bidbook.ErrUndecided, id)
 		}
 	}
 	return d, p.at, readDetail(ask, &d, seen.sizes)
@@ -99,10 +100,10 @@ func writeDetail(ask *request, e readmodel.Epoch, id int64, o outline) {
 	}
 }
 
-func readOutline(ask *request, id int64) (d RaffleDetail, o outline, err error) {
+func readOutline(ask *request, id int64) (d bidbook.RaffleDetail, o outline, err error) {
 	entry := ask.Replies.Bytes()
 	if entry == nil && ask.Replies.Err() == nil {
-		return d, o, fmt.Errorf("%w: raffle %d", errUndecided, id)
+		return d, o, fmt.Errorf("%w: raffle %d", bidbook.ErrUndecided, id)
 	}
 	if o.sizes, err = readSizes(&ask.Replies); err != nil {
 		return d, o, fmt.Errorf("raffle %d: %w", id, err)
@@ -129,17 +130,17 @@ func readSizes(from *resp.Replies) ([]int16, error) {
 		}
 	}
 	if from.Err() == nil && !known {
-		return nil, fmt.Errorf("%w: its sizes", errUndecided)
+		return nil, fmt.Errorf("%w: its sizes", bidbook.ErrUndecided)
 	}
 	slices.Sort(sizes)
 	return sizes, from.Err()
 }
 
-func readDetail(ask *request, d *RaffleDetail, sizes []int16) (err error) {
+func readDetail(ask *request, d *bidbook.RaffleDetail, sizes []int16) (err error) {
 	ask.Replies.Len()
 	whole, product := ask.Replies.Bytes() != nil, ask.Replies.Bytes()
 	if (product == nil || !whole) && ask.Replies.Err() == nil {
-		return fmt.Errorf("%w: product %d", ErrIncomplete, d.Raffle.ProductID)
+		return fmt.Errorf("%w: product %d", bidbook.ErrIncomplete, d.Raffle.ProductID)
 	}
 	if d.Product, err = readmodel.ParseProduct(product); err != nil {
 		return err
@@ -147,13 +148,13 @@ func readDetail(ask *request, d *RaffleDetail, sizes []int16) (err error) {
 	for _, size := range sizes {
 		count, n := ask.Replies.Int(), ask.Replies.Len()
 		if ask.Replies.Err() == nil && (n < 2 || !isSentinel(&ask.Replies)) {
-			return fmt.Errorf("%w: raffle %d size %d", errUndecided, d.Raffle.ID, size)
+			return fmt.Errorf("%w: raffle %d size %d", bidbook.ErrUndecided, d.Raffle.ID, size)
 		}
 		bid, err := readmodel.ParseMember(d.Raffle.ID, size, ask.Replies.Bytes())
 		if err != nil {
 			return err
 		}
-		d.Sizes = append(d.Sizes, SizeSummary{Size: size, Count: int64(count) - 1, Highest: bid.Price})
+		d.Sizes = append(d.Sizes, bidbook.SizeSummary{Size: size, Count: int64(count) - 1, Highest: bid.Price})
 	}
 	return ask.Replies.Err()
 }

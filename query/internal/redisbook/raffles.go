@@ -1,4 +1,4 @@
-package bidbook
+package redisbook
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
 // A page of raffles that the catalogue does not hold is filtered out of the set of all, in pieces. Beyond this many
@@ -19,25 +20,25 @@ const (
 )
 
 // Raffles answers from the catalogue of all raffles, for as long as that is what the read model holds.
-func (r *Redis) Raffles(ctx context.Context, q RafflesQuery, least lsn.Position) (RafflePage, Position, error) {
+func (r *Redis) Raffles(ctx context.Context, q bidbook.RafflesQuery, minLSN lsn.Position) (bidbook.RafflePage, bidbook.Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
-	c, at, err := r.catalogue(ctx, ask, least)
+	c, at, err := r.catalogue(ctx, ask, minLSN)
 	if err != nil {
-		return RafflePage{}, at, err
+		return bidbook.RafflePage{}, at, err
 	}
 	if c != nil {
 		if page, whole := c.page(q, time.Now().UnixMicro()); whole {
 			return page, at, nil
 		}
 	}
-	page, _, at, err := r.readRaffles(ctx, ask, q, least)
+	page, _, at, err := r.readRaffles(ctx, ask, q, minLSN)
 	return page, at, err
 }
 
 // readRaffles reads the sorted set of all raffles until the page is full. The version is that of all pieces; it is
 // empty if it changed among them.
-func (r *Redis) readRaffles(ctx context.Context, ask *request, q RafflesQuery, least lsn.Position) (page RafflePage, version string, at Position, err error) {
+func (r *Redis) readRaffles(ctx context.Context, ask *request, q bidbook.RafflesQuery, minLSN lsn.Position) (page bidbook.RafflePage, version string, at bidbook.Position, err error) {
 	after, n := q.After, min(q.Limit+1, mostRaffleRead)
 	write := func(e readmodel.Epoch) {
 		// A change may come between the commands: the version counts if it is the same before and after.
@@ -46,23 +47,23 @@ func (r *Redis) readRaffles(ctx context.Context, ask *request, q RafflesQuery, l
 		ask.Add("GET", e.RafflesVersion())
 	}
 	list := raffleList{status: q.Status, now: time.Now().UnixMicro()}
-	p, err := r.ask(ctx, ask, least, write)
+	p, err := r.ask(ctx, ask, minLSN, write)
 	for round := 1; err == nil; round++ {
 		if after, err = list.add(ask, p, after, n); err != nil {
 			break
 		}
 		if len(list.found) > q.Limit || after == nil {
-			raffles, more := cut(list.found, q.Limit)
-			return RafflePage{Raffles: raffles, More: more}, list.version, p.at, nil
+			raffles, more := bidbook.Cut(list.found, q.Limit)
+			return bidbook.RafflePage{Raffles: raffles, More: more}, list.version, p.at, nil
 		}
 		if round == raffleRounds+q.Limit/mostRaffleRead {
-			err = fmt.Errorf("%w: too few raffles are %s", ErrIncomplete, q.Status)
+			err = fmt.Errorf("%w: too few raffles are %s", bidbook.ErrIncomplete, q.Status)
 			break
 		}
 		n = min(max(4*n, leastRaffleRead), mostRaffleRead)
 		err = r.again(ctx, ask, p, write)
 	}
-	return RafflePage{}, "", p.at, err
+	return bidbook.RafflePage{}, "", p.at, err
 }
 
 // version names what the read model holds of raffles, also among epochs and databases; empty: unknown.
@@ -75,7 +76,7 @@ func (p *snapshot) version(value []byte) string {
 
 // raffleList collects raffles of a status at the time now.
 type raffleList struct {
-	status  Status
+	status  bidbook.Status
 	found   []readmodel.Raffle
 	now     int64
 	version string
@@ -84,11 +85,11 @@ type raffleList struct {
 
 // add appends the raffles of a read after a keyset, and returns where the next read continues, or nil if
 // that was all.
-func (l *raffleList) add(ask *request, p *snapshot, after *Keyset, asked int) (*Keyset, error) {
+func (l *raffleList) add(ask *request, p *snapshot, after *bidbook.Keyset, asked int) (*bidbook.Keyset, error) {
 	before := p.version(ask.Replies.Bytes())
 	n, whole := readPage(&ask.Replies, after)
 	if ask.Replies.Err() == nil && !whole {
-		return nil, fmt.Errorf("%w: no raffles", ErrIncomplete)
+		return nil, fmt.Errorf("%w: no raffles", bidbook.ErrIncomplete)
 	}
 	var raffle readmodel.Raffle
 	for range n {
@@ -96,7 +97,7 @@ func (l *raffleList) add(ask *request, p *snapshot, after *Keyset, asked int) (*
 		if raffle, err = readmodel.ParseRaffle(ask.Replies.Bytes()); err != nil {
 			return nil, err
 		}
-		if l.status.matches(raffle, l.now) {
+		if l.status.Matches(raffle, l.now) {
 			l.found = append(l.found, raffle)
 		}
 	}
@@ -109,16 +110,5 @@ func (l *raffleList) add(ask *request, p *snapshot, after *Keyset, asked int) (*
 	if n < asked {
 		return nil, ask.Replies.Err()
 	}
-	return &Keyset{At: raffle.EndsAt, ID: raffle.ID}, ask.Replies.Err()
-}
-
-// matches is the WHERE of the SQL paths, at the time now (microseconds).
-func (s Status) matches(r readmodel.Raffle, now int64) bool {
-	switch s {
-	case Open:
-		return r.ClosedAt == 0 && r.StartsAt <= now
-	case Closed:
-		return r.ClosedAt != 0
-	}
-	return true
+	return &bidbook.Keyset{At: raffle.EndsAt, ID: raffle.ID}, ask.Replies.Err()
 }

@@ -1,4 +1,6 @@
-package bidbook
+// Package redisbook answers lookups from the read model in Redis. It believes an answer only if the read model proves that
+// it is complete (R1); everything else is bidbook.ErrIncomplete, and the chain asks the next path.
+package redisbook
 
 import (
 	"bytes"
@@ -15,13 +17,14 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/autopipe"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
 // Redis reads the read model that the replicator keeps. Lookups share pipelines, each between two reads of
 // the checkpoint.
 type Redis struct {
-	guard   *Guard
+	trust   *Trust
 	primary *primary.Watch
 	client  *autopipe.Client[*snapshot]
 	epoch   atomic.Uint64 // the last one seen
@@ -37,7 +40,7 @@ type request = autopipe.Request[*snapshot]
 // snapshot is what the checkpoints around a pipeline prove about all its lookups.
 type snapshot struct {
 	checkpoint readmodel.Checkpoint // the first
-	at         Position
+	at         bidbook.Position
 	err        error
 }
 
@@ -57,24 +60,24 @@ const scriptRows = 400
 // redisDialTime bounds the connecting of a lookup's connection, with its authentication.
 const redisDialTime = 500 * time.Millisecond
 
-// NewRedis makes a reader of the server that a redis:// URL names. It does not connect yet.
-func NewRedis(url string, guard *Guard, primary *primary.Watch) (*Redis, error) {
+// New makes a reader of the server that a redis:// URL names. It does not connect yet.
+func New(url string, trust *Trust, primary *primary.Watch) (*Redis, error) {
 	o, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("redis URL: %w", err)
 	}
 	server := resp.ServerOf(o)
 	server.DialTimeout = redisDialTime
-	r := &Redis{guard: guard, primary: primary}
+	r := &Redis{trust: trust, primary: primary}
 	r.client = autopipe.New(autopipe.Options{
-		Server: server, VersionKey: readmodel.CheckpointKey, Budget: RedisBudget,
+		Server: server, VersionKey: readmodel.CheckpointKey, Budget: bidbook.RedisBudget,
 		MaxLight: maxLight, Light: lightLimits, Heavy: heavyLimits, Ended: r.pipelineEnded,
 	}, r.validate)
 	return r, nil
 }
 
-// report has f told how each pipeline ends.
-func (r *Redis) report(f func(error)) { r.ended.Store(&f) }
+// Report has a function told how each pipeline ended: nil, or the error of all its lookups.
+func (r *Redis) Report(ended func(error)) { r.ended.Store(&ended) }
 
 func (r *Redis) pipelineEnded(err error) {
 	if f := r.ended.Load(); f != nil {
@@ -85,9 +88,9 @@ func (r *Redis) pipelineEnded(err error) {
 // Close ends the connections.
 func (r *Redis) Close() { r.client.Close() }
 
-// NewRedisClient makes a client for what is not a lookup, of one server, which gives up with the context
+// NewClient makes a client for what is not a lookup, of one server, which gives up with the context
 // and never retries. It does not connect yet.
-func NewRedisClient(url string) (*redis.Client, error) {
+func NewClient(url string) (*redis.Client, error) {
 	o, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("redis URL: %w", err)
@@ -102,7 +105,7 @@ func NewRedisClient(url string) (*redis.Client, error) {
 }
 
 // Probe reads the checkpoint.
-func (r *Redis) Probe(ctx context.Context) (Position, error) {
+func (r *Redis) Probe(ctx context.Context) (bidbook.Position, error) {
 	q := r.client.Request()
 	defer q.Release()
 	p, err := r.ask(ctx, q, lsn.Position{}, func(readmodel.Epoch) {})
@@ -115,15 +118,15 @@ var nothing = &snapshot{}
 // ask sends the lookups that write puts into q and returns what the checkpoints around them prove. The
 // lookups need the epoch before it is read, so they use the last one seen, and are done again if that is
 // over.
-func (r *Redis) ask(ctx context.Context, q *request, min lsn.Position, write func(readmodel.Epoch)) (*snapshot, error) {
-	if err := r.guard.usable(); err != nil {
+func (r *Redis) ask(ctx context.Context, q *request, minLSN lsn.Position, write func(readmodel.Epoch)) (*snapshot, error) {
+	if err := r.trust.usable(); err != nil {
 		return nothing, err
 	}
 	for range 2 {
 		epoch := readmodel.Epoch(r.epoch.Load())
 		q.Reset()
 		write(epoch)
-		if p, err := r.worth(ctx, q, min); err != nil {
+		if p, err := r.worth(ctx, q, minLSN); err != nil {
 			return p, err
 		}
 		p, err := q.Do(ctx)
@@ -132,27 +135,27 @@ func (r *Redis) ask(ctx context.Context, q *request, min lsn.Position, write fun
 			return nothing, notSent(err)
 		case p.err != nil:
 			return p, p.err
-		case !r.primary.Reached(p.at.At, min):
-			return p, fmt.Errorf("%w: at %s", ErrBehind, p.at.At)
+		case !r.primary.Reached(p.at.At, minLSN):
+			return p, fmt.Errorf("%w: at %s", bidbook.ErrBehind, p.at.At)
 		case p.checkpoint.Epoch == epoch:
 			return p, nil
 		}
 		r.epoch.Store(uint64(p.checkpoint.Epoch))
 	}
-	return nothing, fmt.Errorf("%w: the epoch changed twice", ErrIncomplete)
+	return nothing, fmt.Errorf("%w: the epoch changed twice", bidbook.ErrIncomplete)
 }
 
-// worth fails for a heavy lookup as long as Redis has not reached min, which a light one finds out.
-func (r *Redis) worth(ctx context.Context, q *request, min lsn.Position) (*snapshot, error) {
-	if min == (lsn.Position{}) || q.Weight() <= maxLight {
+// worth fails for a heavy lookup as long as Redis has not reached minLSN, which a light one finds out.
+func (r *Redis) worth(ctx context.Context, q *request, minLSN lsn.Position) (*snapshot, error) {
+	if minLSN == (lsn.Position{}) || q.Weight() <= maxLight {
 		return nothing, nil
 	}
-	if p := r.latest.Load(); p != nil && r.primary.Reached(p.at.At, min) {
+	if p := r.latest.Load(); p != nil && r.primary.Reached(p.at.At, minLSN) {
 		return nothing, nil
 	}
 	light := r.client.Request()
 	defer light.Release()
-	return r.ask(ctx, light, min, func(readmodel.Epoch) {})
+	return r.ask(ctx, light, minLSN, func(readmodel.Epoch) {})
 }
 
 // again does further lookups of the answer that p belongs to: they count only if the checkpoints around
@@ -173,7 +176,7 @@ func (r *Redis) again(ctx context.Context, q *request, p *snapshot, write func(r
 // notSent tells what is no failure of Redis.
 func notSent(err error) error {
 	if errors.Is(err, autopipe.ErrFull) || errors.Is(err, autopipe.ErrExpired) {
-		return fmt.Errorf("%w: %w", ErrBusy, err)
+		return fmt.Errorf("%w: %w", bidbook.ErrBusy, err)
 	}
 	return err
 }
@@ -188,7 +191,7 @@ func (r *Redis) validate(before, after []byte) *snapshot {
 			err = same(c, c2)
 		}
 	}
-	p := &snapshot{checkpoint: c, err: err, at: Position{Path: PathRedis, At: c.Position(), Beat: c.Beat}}
+	p := &snapshot{checkpoint: c, err: err, at: bidbook.Position{Path: bidbook.PathRedis, At: c.Position(), Beat: c.Beat}}
 	if err == nil {
 		p.at.LagMillis = r.primary.Lag(c.Beat).Milliseconds()
 		r.latest.Store(p)
@@ -198,18 +201,18 @@ func (r *Redis) validate(before, after []byte) *snapshot {
 
 func (r *Redis) believed(value []byte) (readmodel.Checkpoint, error) {
 	if value == nil {
-		return readmodel.Checkpoint{}, fmt.Errorf("%w: no checkpoint", ErrIncomplete)
+		return readmodel.Checkpoint{}, fmt.Errorf("%w: no checkpoint", bidbook.ErrIncomplete)
 	}
 	c, err := readmodel.ParseCheckpoint(string(value))
 	if err != nil {
 		return c, err
 	}
-	return c, r.guard.believes(c)
+	return c, r.trust.believes(c)
 }
 
 func same(a, b readmodel.Checkpoint) error {
 	if a.Epoch != b.Epoch || a.Token != b.Token || a.Phase != b.Phase {
-		return fmt.Errorf("%w: another epoch, replicator or large transaction came in between", ErrIncomplete)
+		return fmt.Errorf("%w: another epoch, replicator or large transaction came in between", bidbook.ErrIncomplete)
 	}
 	return nil
 }

@@ -1,10 +1,11 @@
-package bidbook
+package redisbook
 
 import (
 	"errors"
 	"testing"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
 // P2: a pipeline that is read in several turns may lie around a whole large transaction, of which its lookups saw
@@ -17,7 +18,7 @@ func TestP2LookupsAroundALargeTransactionAreNotBelieved(t *testing.T) {
 		t.Errorf("small transactions in between: %v", err)
 	}
 	after.Phase++
-	if err := same(before, after); !errors.Is(err, ErrIncomplete) {
+	if err := same(before, after); !errors.Is(err, bidbook.ErrIncomplete) {
 		t.Errorf("a large transaction in between: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package bidbook
+package redisbook
 
 import (
 	"context"
@@ -7,20 +7,21 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
 // SizeBids reads the newest bids of a size. The set is capped: a page that would reach down to what was
 // dropped is SQL's, and so is a set that is not whole.
-func (r *Redis) SizeBids(ctx context.Context, q SizeQuery, least lsn.Position) (BidPage, Position, error) {
+func (r *Redis) SizeBids(ctx context.Context, q bidbook.SizeQuery, minLSN lsn.Position) (bidbook.BidPage, bidbook.Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
-	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) { writeSize(ask, e, q) })
+	p, err := r.ask(ctx, ask, minLSN, func(e readmodel.Epoch) { writeSize(ask, e, q) })
 	if err != nil {
-		return BidPage{}, p.at, err
+		return bidbook.BidPage{}, p.at, err
 	}
 	n, whole := readPage(&ask.Replies, q.After)
 	if !whole && ask.Replies.Err() == nil {
-		return r.noSize(ctx, ask, q, least)
+		return r.noSize(ctx, ask, q, minLSN)
 	}
 	bids := q.Room[:0]
 	for i := range n {
@@ -30,56 +31,56 @@ func (r *Redis) SizeBids(ctx context.Context, q SizeQuery, least lsn.Position) (
 		}
 		b, err := readmodel.ParseSizeMember(q.Size, member)
 		if err != nil {
-			return BidPage{}, p.at, err
+			return bidbook.BidPage{}, p.at, err
 		}
 		bids = append(bids, b)
 	}
 	floor := ask.Replies.Bytes()
 	if err := ask.Replies.Err(); err != nil {
-		return BidPage{}, p.at, err
+		return bidbook.BidPage{}, p.at, err
 	}
-	page := BidPage{Bids: bids, More: n > q.Limit}
+	page := bidbook.BidPage{Bids: bids, More: n > q.Limit}
 	return page, p.at, aboveFloor(page, q.Size, floor)
 }
 
-func writeSize(ask *request, e readmodel.Epoch, q SizeQuery) {
+func writeSize(ask *request, e readmodel.Epoch, q bidbook.SizeQuery) {
 	writePage(ask, e.SizeNewest(q.Size), backwards, q.After, q.Limit+1)
 	ask.Add("GET", e.SizeFloor(q.Size)) // after the set: what is dropped in between counts
 }
 
 // noSize says what it means that a size has no whole set: no bids, if it is none of all sizes and has no set either.
-func (r *Redis) noSize(ctx context.Context, ask *request, q SizeQuery, least lsn.Position) (BidPage, Position, error) {
-	p, err := r.ask(ctx, ask, least, func(e readmodel.Epoch) {
+func (r *Redis) noSize(ctx context.Context, ask *request, q bidbook.SizeQuery, minLSN lsn.Position) (bidbook.BidPage, bidbook.Position, error) {
+	p, err := r.ask(ctx, ask, minLSN, func(e readmodel.Epoch) {
 		ask.Add("SMISMEMBER", e.AllSizes(), readmodel.RaffleKnown, strconv.Itoa(int(q.Size)))
 		writeSize(ask, e, q)
 	})
 	if err != nil {
-		return BidPage{}, p.at, err
+		return bidbook.BidPage{}, p.at, err
 	}
 	known := readFlags(&ask.Replies, 2)
 	n, _ := readPage(&ask.Replies, q.After)
 	if ask.Replies.Err() == nil && (!known[0] || known[1] || n > 0) {
-		return BidPage{}, p.at, fmt.Errorf("%w: no whole set of size %d", errUndecided, q.Size)
+		return bidbook.BidPage{}, p.at, fmt.Errorf("%w: no whole set of size %d", bidbook.ErrUndecided, q.Size)
 	}
-	return BidPage{Bids: q.Room[:0]}, p.at, ask.Replies.Err()
+	return bidbook.BidPage{Bids: q.Room[:0]}, p.at, ask.Replies.Err()
 }
 
 // aboveFloor says whether the page ends above what was dropped from its set.
-func aboveFloor(page BidPage, size int16, floor []byte) error {
+func aboveFloor(page bidbook.BidPage, size int16, floor []byte) error {
 	switch {
 	case floor == nil: // it comes with the set
-		return fmt.Errorf("%w: no floor of size %d", errUndecided, size)
+		return fmt.Errorf("%w: no floor of size %d", bidbook.ErrUndecided, size)
 	case string(floor) == "0": // nothing was ever dropped
 		return nil
 	case !page.More:
-		return fmt.Errorf("%w: size %d reaches to its floor", errUndecided, size)
+		return fmt.Errorf("%w: size %d reaches to its floor", bidbook.ErrUndecided, size)
 	}
 	at, err := strconv.ParseInt(string(floor), 10, 64)
 	if err != nil {
 		return fmt.Errorf("floor of size %d: %w", size, readmodel.ErrCorrupt)
 	}
 	if page.Bids[len(page.Bids)-1].CreatedAt <= at {
-		return fmt.Errorf("%w: size %d reaches below its floor", errUndecided, size)
+		return fmt.Errorf("%w: size %d reaches below its floor", bidbook.ErrUndecided, size)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package bidbook
+package sqlbook
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
@@ -17,19 +18,19 @@ import (
 // answered. The time is that of a hang, not a budget.
 func TestR6TheFirstReadsThroughPgpoolAreAnswered(t *testing.T) {
 	db := testenv.StartPostgres(t)
-	pool, err := NewPool(testenv.StartPgpool(t, db, db.StartStandby(t)).URL("query"), ReplicaConns, ScanBudget)
+	pool, err := NewPool(testenv.StartPgpool(t, db, db.StartStandby(t)).URL("query"), bidbook.ReplicaConns, bidbook.ScanBudget)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	replica := NewPostgres(pool, PathReplica, new(primary.Watch))
+	replica := New(pool, bidbook.PathReplica, new(primary.Watch))
 	ended := make(chan error)
-	for range ReplicaConns {
+	for range bidbook.ReplicaConns {
 		go func() {
 			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 			defer cancel()
 			for {
-				_, _, err := replica.Bids(ctx, BidsQuery{RaffleID: 1, Size: 270, Order: Newest, Limit: 1}, lsn.Position{})
+				_, _, err := replica.Bids(ctx, bidbook.BidsQuery{RaffleID: 1, Size: 270, Order: bidbook.Newest, Limit: 1}, lsn.Position{})
 				var late *pgconn.ConnectError // sixteen logins at once take their time on a busy machine
 				if !errors.As(err, &late) || ctx.Err() != nil {
 					ended <- err
@@ -38,8 +39,8 @@ func TestR6TheFirstReadsThroughPgpoolAreAnswered(t *testing.T) {
 			}
 		}()
 	}
-	for range ReplicaConns {
-		if err := <-ended; !errors.Is(err, ErrNotFound) {
+	for range bidbook.ReplicaConns {
+		if err := <-ended; !errors.Is(err, bidbook.ErrNotFound) {
 			t.Errorf("R6: %v", err)
 		}
 	}

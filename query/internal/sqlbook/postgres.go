@@ -1,4 +1,5 @@
-package bidbook
+// Package sqlbook answers lookups by indexed reads of PostgreSQL: through pgpool-II, on the standby or on the primary.
+package sqlbook
 
 import (
 	"context"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/sql/readdb"
 )
@@ -20,7 +22,7 @@ import (
 // lists use no index.
 type Postgres struct {
 	pool    *pgxpool.Pool
-	path    Path
+	path    bidbook.Path
 	primary *primary.Watch
 	// known is what the primary has answered last, nil if it never has.
 	known atomic.Pointer[known]
@@ -32,19 +34,10 @@ type known struct {
 	started time.Time
 }
 
-// NewPostgres makes a reader; path is PathReplica, PathStandby, PathPrimary or PathScan.
-func NewPostgres(pool *pgxpool.Pool, path Path, primary *primary.Watch) *Postgres {
+// New makes a reader; path is PathReplica, PathStandby, PathPrimary or PathScan.
+func New(pool *pgxpool.Pool, path bidbook.Path, primary *primary.Watch) *Postgres {
 	return &Postgres{pool: pool, path: path, primary: primary}
 }
-
-// Connections per pool. One client more than pgpool-II's num_init_children would hang, so keep the
-// replica's pools of all instances below that.
-const (
-	ReplicaConns = 16
-	StandbyConns = 16
-	PrimaryConns = 8
-	ScanConns    = 2
-)
 
 // NewPool makes a pool of up to size connections for statements within a budget. It does not connect yet.
 func NewPool(url string, size int32, budget time.Duration, options ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
@@ -67,34 +60,31 @@ func NewPool(url string, size int32, budget time.Duration, options ...func(*pgxp
 	return pgxpool.NewWithConfig(context.Background(), c)
 }
 
-// errTooMuch: counting a raffle's bids took the server too long. Its other reads don't.
-var errTooMuch = fmt.Errorf("%w: too many bids to count", ErrBusy)
-
 // errOtherNode: pgpool changed the node between two statements, so the position is not the data's.
 var errOtherNode = errors.New("the node changed within a read")
 
 // read runs the statements in one READ COMMITTED transaction and one round trip. The position comes
 // first, in a statement of its own: each statement sees at least what was committed before it.
-func (p *Postgres) read(ctx context.Context, min lsn.Position, statements ...statement) (Position, error) {
+func (p *Postgres) read(ctx context.Context, minLSN lsn.Position, statements ...statement) (bidbook.Position, error) {
 	var node readdb.NodePositionRow
 	var started time.Time
 	before := p.before()
 	all := append([]statement{func(q *readdb.Queries) (err error) { node, err = q.NodePosition(ctx, before); return }}, statements...)
-	if p.path == PathReplica {
+	if p.path == bidbook.PathReplica {
 		all = append(all, func(q *readdb.Queries) (err error) { started, err = q.NodeStarted(ctx); return })
 	}
 	if err := p.send(ctx, all); err != nil {
-		return Position{}, fmt.Errorf("%s: %w", p.path, err)
+		return bidbook.Position{}, fmt.Errorf("%s: %w", p.path, err)
 	}
-	if p.path == PathReplica && !node.Started.Equal(started) {
-		return Position{}, errOtherNode
+	if p.path == bidbook.PathReplica && !node.Started.Equal(started) {
+		return bidbook.Position{}, errOtherNode
 	}
 	at, err := p.position(node)
 	if err == nil {
 		at, err = p.believed(ctx, at, node)
 	}
-	if err == nil && !p.primary.Reached(at.At, min) {
-		return p.behind(at, min, node)
+	if err == nil && !p.primary.Reached(at.At, minLSN) {
+		return p.behind(at, minLSN, node)
 	}
 	return at, err
 }
@@ -118,30 +108,30 @@ func (p *Postgres) learn(at lsn.LSN, started time.Time) {
 	}
 }
 
-// behind tells ErrBehind from ErrBeyond. A primary that has flushed min will soon hold it, unless a commit waits
+// behind tells ErrBehind from ErrBeyond. A primary that has flushed minLSN will soon hold it, unless a commit waits
 // for a standby that is away.
-func (p *Postgres) behind(at Position, min lsn.Position, node readdb.NodePositionRow) (Position, error) {
+func (p *Postgres) behind(at bidbook.Position, minLSN lsn.Position, node readdb.NodePositionRow) (bidbook.Position, error) {
 	flushed, err := lsn.Parse(node.Flushed)
 	if err != nil {
-		return Position{}, err
+		return bidbook.Position{}, err
 	}
-	err = ErrBehind
-	if p.path == PathPrimary && at.At.Timeline == p.primary.State().History.Present() {
-		if all := (lsn.Position{Timeline: at.At.Timeline, LSN: flushed}); !p.primary.Reached(all, min) {
-			at.At, err = all, ErrBeyond
+	err = bidbook.ErrBehind
+	if p.path == bidbook.PathPrimary && at.At.Timeline == p.primary.State().History.Present() {
+		if all := (lsn.Position{Timeline: at.At.Timeline, LSN: flushed}); !p.primary.Reached(all, minLSN) {
+			at.At, err = all, bidbook.ErrBeyond
 		}
 	}
 	return at, fmt.Errorf("%w: at %s", err, at.At)
 }
 
 // believed says how far the answer is behind the primary, if the node is of the primary's history.
-func (p *Postgres) believed(ctx context.Context, at Position, node readdb.NodePositionRow) (Position, error) {
+func (p *Postgres) believed(ctx context.Context, at bidbook.Position, node readdb.NodePositionRow) (bidbook.Position, error) {
 	at.Beat = heartbeat.Beat{Number: node.Number, Nonce: node.Nonce, At: node.BeatAt}
 	err := p.primary.Believe(ctx, primary.Sight{At: at.At, Beat: at.Beat, Started: node.Started, Primary: !node.Standby})
 	if err != nil {
-		return at, fmt.Errorf("%w: %w", ErrIncomplete, err)
+		return at, fmt.Errorf("%w: %w", bidbook.ErrIncomplete, err)
 	}
-	if lag := p.primary.Lag(at.Beat); at.Path != PathPrimary {
+	if lag := p.primary.Lag(at.Beat); at.Path != bidbook.PathPrimary {
 		at.LagMillis = lag.Milliseconds()
 	}
 	return at, nil
@@ -190,26 +180,28 @@ func prepare(ctx context.Context, conn *pgx.Conn, batch *pgx.Batch) error {
 	return nil
 }
 
-func (p *Postgres) position(node readdb.NodePositionRow) (Position, error) {
+func (p *Postgres) position(node readdb.NodePositionRow) (bidbook.Position, error) {
 	read, err := lsn.Parse(node.Lsn)
 	if err != nil {
-		return Position{}, err
+		return bidbook.Position{}, err
 	}
 	at := lsn.Position{Timeline: uint32(node.Timeline), LSN: read}
 	if !node.Standby {
 		p.learn(read, node.Started)
-		return Position{Path: PathPrimary, At: at}, nil
+		return bidbook.Position{Path: bidbook.PathPrimary, At: at}, nil
 	}
-	if p.path == PathPrimary {
-		return Position{}, errors.New("the primary's address leads to a standby")
+	if p.path == bidbook.PathPrimary {
+		return bidbook.Position{}, errors.New("the primary's address leads to a standby")
 	}
-	return Position{Path: p.path, At: at}, nil
+	return bidbook.Position{Path: p.path, At: at}, nil
 }
 
 // Probe asks for the position alone.
-func (p *Postgres) Probe(ctx context.Context) (Position, error) { return p.read(ctx, lsn.Position{}) }
+func (p *Postgres) Probe(ctx context.Context) (bidbook.Position, error) {
+	return p.read(ctx, lsn.Position{})
+}
 
-// Reach asks for the position alone, and fails with ErrBehind or ErrBeyond if that is before min.
-func (p *Postgres) Reach(ctx context.Context, min lsn.Position) (Position, error) {
-	return p.read(ctx, min)
+// Reach asks for the position alone, and fails with ErrBehind or ErrBeyond if that is before minLSN.
+func (p *Postgres) Reach(ctx context.Context, minLSN lsn.Position) (bidbook.Position, error) {
+	return p.read(ctx, minLSN)
 }

@@ -1,4 +1,4 @@
-package bidbook
+package sqlbook
 
 import (
 	"context"
@@ -9,13 +9,14 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
 // R6: a count that takes too long is ended by the server, within the budget, and is known by that.
 func TestR6TooManyBidsToCountAreNotAFailureOfThePath(t *testing.T) {
 	db := testenv.NewDatabase(t)
-	pool, err := NewPool(db.URL("query"), 1, SQLBudget)
+	pool, err := NewPool(db.URL("query"), 1, bidbook.SQLBudget)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,16 +32,16 @@ func TestR6TooManyBidsToCountAreNotAFailureOfThePath(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE bids"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), SQLBudget)
+	ctx, cancel := context.WithTimeout(t.Context(), bidbook.SQLBudget)
 	defer cancel()
-	_, _, err = NewPostgres(pool, PathPrimary, new(primary.Watch)).Raffle(ctx, 1, lsn.Position{})
-	if !errors.Is(err, errTooMuch) || verdict(t.Context(), err) != unknown {
+	_, _, err = New(pool, bidbook.PathPrimary, new(primary.Watch)).Raffle(ctx, 1, lsn.Position{})
+	if !errors.Is(err, bidbook.ErrTooMuch) {
 		t.Errorf("the detail: %v", err)
 	}
-	cheap, cancel := context.WithTimeout(t.Context(), SQLBudget)
+	cheap, cancel := context.WithTimeout(t.Context(), bidbook.SQLBudget)
 	defer cancel()
-	_, _, err = NewPostgres(pool, PathPrimary, new(primary.Watch)).Bids(cheap, BidsQuery{RaffleID: 1, Size: 270, Order: Newest, Limit: 1}, lsn.Position{})
-	if err == nil || verdict(t.Context(), err) != failed {
+	_, _, err = New(pool, bidbook.PathPrimary, new(primary.Watch)).Bids(cheap, bidbook.BidsQuery{RaffleID: 1, Size: 270, Order: bidbook.Newest, Limit: 1}, lsn.Position{})
+	if err == nil || errors.Is(err, bidbook.ErrBusy) {
 		t.Errorf("a cheap read: %v", err)
 	}
 }
@@ -48,7 +49,7 @@ func TestR6TooManyBidsToCountAreNotAFailureOfThePath(t *testing.T) {
 // R5: the parts of a detail are of one snapshot.
 func TestR5ADetailIsOfOneSnapshot(t *testing.T) {
 	db := testenv.NewDatabase(t)
-	pool, err := NewPool(db.URL("query"), 2, ScanBudget) // however busy the machine is
+	pool, err := NewPool(db.URL("query"), 2, bidbook.ScanBudget) // however busy the machine is
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func TestR5ADetailIsOfOneSnapshot(t *testing.T) {
 		}
 		flipped <- err
 	}()
-	reader := NewPostgres(pool, PathPrimary, new(primary.Watch))
+	reader := New(pool, bidbook.PathPrimary, new(primary.Watch))
 	seen := map[int]int{}
 	for range 500 {
 		d, _, err := reader.Raffle(t.Context(), 1, lsn.Position{})

@@ -1,4 +1,4 @@
-package bidbook
+package sqlbook
 
 import (
 	"context"
@@ -10,14 +10,15 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/sql/readdb"
 )
 
 // Raffles reads the index by end.
-func (p *Postgres) Raffles(ctx context.Context, q RafflesQuery, min lsn.Position) (RafflePage, Position, error) {
+func (p *Postgres) Raffles(ctx context.Context, q bidbook.RafflesQuery, minLSN lsn.Position) (bidbook.RafflePage, bidbook.Position, error) {
 	after := from(q.After)
 	var found []readmodel.Raffle
-	at, err := p.read(ctx, min, func(db *readdb.Queries) error {
+	at, err := p.read(ctx, minLSN, func(db *readdb.Queries) error {
 		params := readdb.RafflesLatestEndParams{BeforeEndsAt: time.UnixMicro(after.At),
 			BeforeID: after.ID, Status: q.Status.String(), RowLimit: int32(q.Limit) + 1}
 		rows, err := readRaffles(ctx, db, p.path, params)
@@ -27,25 +28,25 @@ func (p *Postgres) Raffles(ctx context.Context, q RafflesQuery, min lsn.Position
 		}
 		return err
 	})
-	raffles, more := cut(found, q.Limit)
-	return RafflePage{Raffles: raffles, More: more}, at, err
+	raffles, more := bidbook.Cut(found, q.Limit)
+	return bidbook.RafflePage{Raffles: raffles, More: more}, at, err
 }
 
 // Exists probes the primary key.
-func (p *Postgres) Exists(ctx context.Context, id int64, min lsn.Position) (Position, error) {
+func (p *Postgres) Exists(ctx context.Context, id int64, minLSN lsn.Position) (bidbook.Position, error) {
 	var known bool
-	at, err := p.read(ctx, min, func(db *readdb.Queries) (err error) {
+	at, err := p.read(ctx, minLSN, func(db *readdb.Queries) (err error) {
 		known, err = db.RaffleExists(ctx, id)
 		return err
 	})
 	if err == nil && !known {
-		err = ErrNotFound
+		err = bidbook.ErrNotFound
 	}
 	return at, err
 }
 
-func readRaffles(ctx context.Context, db *readdb.Queries, path Path, params readdb.RafflesLatestEndParams) ([]readdb.Raffle, error) {
-	if path == PathScan {
+func readRaffles(ctx context.Context, db *readdb.Queries, path bidbook.Path, params readdb.RafflesLatestEndParams) ([]readdb.Raffle, error) {
+	if path == bidbook.PathScan {
 		return db.ScanRaffles(ctx, readdb.ScanRafflesParams(params))
 	}
 	return db.RafflesLatestEnd(ctx, params)
@@ -64,25 +65,25 @@ func raffle(r readdb.Raffle) readmodel.Raffle {
 }
 
 // Raffle reads the raffle with its product and counts its bids.
-func (p *Postgres) Raffle(ctx context.Context, id int64, min lsn.Position) (RaffleDetail, Position, error) {
+func (p *Postgres) Raffle(ctx context.Context, id int64, minLSN lsn.Position) (bidbook.RaffleDetail, bidbook.Position, error) {
 	var rows []readdb.RaffleDetailRow
-	at, err := p.read(ctx, min, func(db *readdb.Queries) (err error) {
+	at, err := p.read(ctx, minLSN, func(db *readdb.Queries) (err error) {
 		rows, err = db.RaffleDetail(ctx, id)
 		return err
 	})
 	var refused *pgconn.PgError
 	switch {
 	case errors.As(err, &refused) && refused.Code == "57014": // query_canceled
-		return RaffleDetail{}, at, fmt.Errorf("%w: %w", errTooMuch, err)
+		return bidbook.RaffleDetail{}, at, fmt.Errorf("%w: %w", bidbook.ErrTooMuch, err)
 	case err != nil:
-		return RaffleDetail{}, at, err
+		return bidbook.RaffleDetail{}, at, err
 	case len(rows) == 0:
-		return RaffleDetail{}, at, ErrNotFound
+		return bidbook.RaffleDetail{}, at, bidbook.ErrNotFound
 	}
-	d := RaffleDetail{Raffle: raffle(rows[0].Raffle), Product: product(rows[0].Product)}
+	d := bidbook.RaffleDetail{Raffle: raffle(rows[0].Raffle), Product: product(rows[0].Product)}
 	for _, r := range rows {
 		if r.Size > 0 {
-			d.Sizes = append(d.Sizes, SizeSummary{Size: r.Size, Count: r.Count, Highest: r.Highest})
+			d.Sizes = append(d.Sizes, bidbook.SizeSummary{Size: r.Size, Count: r.Count, Highest: r.Highest})
 		}
 	}
 	return d, at, nil

@@ -1,4 +1,4 @@
-package bidbook
+package sqlbook
 
 import (
 	"context"
