@@ -19,7 +19,7 @@ var absent = map[string]int{
 }
 
 // R8: what does not exist is known without SQL.
-func TestR8AbsenceIsKnownFromRedis(t *testing.T) {
+func TestAbsenceIsKnownFromRedis_R8(t *testing.T) {
 	s := startStack(t)
 	for _, p := range []string{"replica", "standby", "primary"} {
 		for path, status := range absent {
@@ -67,7 +67,7 @@ func (s *stack) insertRaffle(t testing.TB, id int64) {
 
 // R1: a set that is lost, or was begun anew, proves nothing: neither that a raffle does not exist nor that a size has
 // no bids.
-func TestR1WhatIsLostIsNotAbsent(t *testing.T) {
+func TestWhatIsLostIsNotAbsent_R1(t *testing.T) {
 	s := startStack(t)
 	e := s.checkpoint.Epoch
 	const raffle = "/v1/raffles/5"
@@ -128,7 +128,7 @@ func TestR1WhatIsLostIsNotAbsent(t *testing.T) {
 }
 
 // R1: a catalogue of before is not asked about a raffle that has come since.
-func TestR1CatalogueFollowsTheVersion(t *testing.T) {
+func TestCatalogueFollowsTheVersion_R1(t *testing.T) {
 	s := startStack(t)
 	for id := int64(5000); id < 5020; id++ {
 		path := "/v1/raffles/" + strconv.FormatInt(id, 10)

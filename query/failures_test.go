@@ -25,7 +25,7 @@ var reads = []string{
 
 // R6: whatever happens to Redis, reads keep answering the same, within its budget and the replica's time;
 // the breaker shows it and everything recovers by itself.
-func TestR6ReadsStayRight(t *testing.T) {
+func TestReadsStayRight_R6(t *testing.T) {
 	s := startStack(t)
 	proxy := testenv.StartProxy(t, s.redis.Addr())
 	c := s.config()
@@ -150,7 +150,7 @@ func (s *stack) breaker(t testing.TB, path string) bool {
 }
 
 // R3: a Redis that lags too much is left for a standby that shows a newer heartbeat, and for no other.
-func TestR3LaggingRedis(t *testing.T) {
+func TestLaggingRedis_R3(t *testing.T) {
 	s := startStack(t)
 	c := s.config()
 	c.RedisMaxLag = time.Second
@@ -173,7 +173,7 @@ func TestR3LaggingRedis(t *testing.T) {
 }
 
 // R3, P7: with the primary stopped in order a Redis that has all is not left, however long that takes.
-func TestR3RedisIsNotLeftBecauseThePrimaryIsAway(t *testing.T) {
+func TestRedisIsNotLeftBecauseThePrimaryIsAway_R3(t *testing.T) {
 	s := startStack(t)
 	c := s.config()
 	c.RedisMaxLag = 100 * time.Millisecond
@@ -214,7 +214,7 @@ func TestR3RedisIsNotLeftBecauseThePrimaryIsAway(t *testing.T) {
 }
 
 // R1: a Redis that does not allow CONFIG, as managed servers don't, is believed all the same.
-func TestR1RedisWithoutConfig(t *testing.T) {
+func TestRedisWithoutConfig_R1(t *testing.T) {
 	s := startStack(t)
 	s.redisDo(t, "ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all", "-config")
 	c := s.config()
@@ -225,7 +225,7 @@ func TestR1RedisWithoutConfig(t *testing.T) {
 
 // R1: after the watch has connected anew to the same run of the primary, a Redis that is always ahead of its last
 // question is believed.
-func TestR1ABusyRedisIsBelievedAgain(t *testing.T) {
+func TestABusyRedisIsBelievedAgain_R1(t *testing.T) {
 	s := startStack(t)
 	const watches = ` FROM pg_stat_activity WHERE application_name = 'query-watch'`
 	began := collect(t, s, `SELECT clock_timestamp()`, pgx.RowTo[time.Time])[0]

@@ -10,7 +10,7 @@ import (
 )
 
 // W7: what an address may read is limited by weight. Other addresses are not concerned.
-func TestW7ReadsOfAnAddressAreLimited(t *testing.T) {
+func TestReadsOfAnAddressAreLimited_W7(t *testing.T) {
 	s := startStack(t)
 	c := s.config()
 	c.RateLimit = limit.Rates{Read: limit.Rate{PerSecond: 0.001, Burst: 100}}

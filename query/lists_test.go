@@ -158,7 +158,7 @@ func TestRaffleListSeesARaffleStart(t *testing.T) {
 }
 
 // The capped set of a size is believed only above the newest bid that it ever dropped (R1).
-func TestR1SizeBelowItsFloorIsSQLs(t *testing.T) {
+func TestSizeBelowItsFloorIsSQLs_R1(t *testing.T) {
 	s := startStack(t)
 	e := s.checkpoint.Epoch
 	all := collect(t, s, "SELECT id FROM bids WHERE size = 270 ORDER BY created_at DESC, id DESC", scanID)

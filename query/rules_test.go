@@ -13,7 +13,7 @@ import (
 const someBids = "/v1/raffles/1/bids?size=270&limit=5"
 
 // R1: what Redis can't prove to be whole is answered by the next path, with the right rows.
-func TestR1IncompleteReadModelIsNotServed(t *testing.T) {
+func TestIncompleteReadModelIsNotServed_R1(t *testing.T) {
 	s := startStack(t)
 	e := s.checkpoint.Epoch
 	must := func(err error) {
@@ -88,7 +88,7 @@ func TestR1IncompleteReadModelIsNotServed(t *testing.T) {
 }
 
 // R1: a continued page is not ended by a set that got lost between two pages.
-func TestR1LostSetDoesNotEndThePaging(t *testing.T) {
+func TestLostSetDoesNotEndThePaging_R1(t *testing.T) {
 	s := startStack(t)
 	for _, order := range []string{"newest", "highest"} {
 		p := decode[bidPage](t, s.expect(t, http.StatusOK, "redis", someBids+"&order="+order))
@@ -112,7 +112,7 @@ func TestR1LostSetDoesNotEndThePaging(t *testing.T) {
 }
 
 // R1: a switch to another epoch is followed at once, and an evicting Redis is not used.
-func TestR1EpochSwitchAndEviction(t *testing.T) {
+func TestEpochSwitchAndEviction_R1(t *testing.T) {
 	s := startStack(t)
 	s.load(t, 2, "token-2")
 	s.expect(t, http.StatusOK, "redis", someBids)
@@ -132,7 +132,7 @@ func TestR1EpochSwitchAndEviction(t *testing.T) {
 }
 
 // R2: Min-LSN is waited for, then the next path is asked, at last the primary.
-func TestR2MinLSN(t *testing.T) {
+func TestMinLSN_R2(t *testing.T) {
 	s := startStack(t)
 	s.expect(t, http.StatusOK, "redis", someBids, "Min-LSN", s.checkpoint.LSN.String())
 
@@ -183,7 +183,7 @@ func TestR2MinLSN(t *testing.T) {
 }
 
 // R2, R4: a cursor carries the first page's position, and every later page has reached it.
-func TestR2CursorImpliesItsPosition(t *testing.T) {
+func TestCursorImpliesItsPosition_R2(t *testing.T) {
 	s := startStack(t)
 	s.sqlBid(t)
 	s.standby.WaitReplay(t)
@@ -203,7 +203,7 @@ func TestR2CursorImpliesItsPosition(t *testing.T) {
 
 // R6: Redis hanging, dead or failing costs a read at most its budget, the breaker spares later ones,
 // and everything recovers by itself.
-func TestR6RedisFails(t *testing.T) {
+func TestRedisFails_R6(t *testing.T) {
 	s := startStack(t)
 	for _, c := range []struct {
 		name         string
@@ -235,7 +235,7 @@ func TestR6RedisFails(t *testing.T) {
 }
 
 // R6, W4: a crowd of readers does not queue up for a Redis that hangs, one budget after the other.
-func TestR6CrowdWhileRedisHangs(t *testing.T) {
+func TestCrowdWhileRedisHangs_R6(t *testing.T) {
 	s := startStack(t)
 	s.redis.Pause(t)
 	start := time.Now()
@@ -262,7 +262,7 @@ func TestR6CrowdWhileRedisHangs(t *testing.T) {
 }
 
 // R6: each path stands in for the one before it; without any there is a 503 that says when to retry.
-func TestR6PathsFailOneAfterTheOther(t *testing.T) {
+func TestPathsFailOneAfterTheOther_R6(t *testing.T) {
 	s := startStack(t)
 	s.redis.Kill(t)
 	s.expect(t, http.StatusOK, "replica", someBids)

@@ -22,7 +22,7 @@ func (s *system) metric(name string) string {
 	return value
 }
 
-func TestP12BackgroundComparisonMendsWhatDiffers(t *testing.T) {
+func TestBackgroundComparisonMendsWhatDiffers_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=100ms")
 	s.exec("INSERT INTO raffles (product_id, seller_id, starts_at, ends_at) SELECT 1, 1, '2026-01-01', '2036-01-01' FROM generate_series(1, 300)")

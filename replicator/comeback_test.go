@@ -12,7 +12,7 @@ import (
 
 // P12, R1: a raffle is removed, its bids stay, and it is inserted again. If its sizes are lost meanwhile, which nothing
 // notices before the raffle is there again, nobody may read it until it is reloaded: its sizes would lack some.
-func TestP12RaffleWhoseSizesWereLostComesBackOnlyAfterAReload(t *testing.T) {
+func TestRaffleWhoseSizesWereLostComesBackOnlyAfterAReload_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(2000)
@@ -74,7 +74,7 @@ func TestP12RaffleWhoseSizesWereLostComesBackOnlyAfterAReload(t *testing.T) {
 }
 
 // P12, R1: what takes a raffle out of the read model does so although its sizes were lost, which tell its sets.
-func TestP12RaffleWhoseSizesWereLostIsTakenOut(t *testing.T) {
+func TestRaffleWhoseSizesWereLostIsTakenOut_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(2000)

@@ -46,7 +46,7 @@ func (s *system) load() (stop func()) {
 	return func() { cancel(); done.Wait() }
 }
 
-func TestP2KilledFiveTimesUnderLoadLosesNothing(t *testing.T) {
+func TestKilledFiveTimesUnderLoadLosesNothing_P2(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	stop := s.load()
@@ -62,7 +62,7 @@ func TestP2KilledFiveTimesUnderLoadLosesNothing(t *testing.T) {
 	}
 }
 
-func TestP3FlushedRedisIsNoticedWithinASecondAndRebuilt(t *testing.T) {
+func TestFlushedRedisIsNoticedWithinASecondAndRebuilt_P3(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.bids(1000)
@@ -106,7 +106,7 @@ func (s *system) logged(text string) (at time.Time) {
 	return at
 }
 
-func TestP4DroppedSlotIsNoticedAndRebuilt(t *testing.T) {
+func TestDroppedSlotIsNoticedAndRebuilt_P4(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.bids(100)
@@ -125,7 +125,7 @@ func TestP4DroppedSlotIsNoticedAndRebuilt(t *testing.T) {
 	}
 }
 
-func TestP4InterruptedRebuildLeavesNothingBehind(t *testing.T) {
+func TestInterruptedRebuildLeavesNothingBehind_P4(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(60_000)
 	s.replicate()
@@ -150,7 +150,7 @@ func (s *system) slots() (n int) {
 	return n
 }
 
-func TestP5BigTransactionIsAppliedInParts(t *testing.T) {
+func TestBigTransactionIsAppliedInParts_P5(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.bids(10)
@@ -188,7 +188,7 @@ func (s *system) peakMemory() (kb int) {
 	return kb
 }
 
-func TestP7LagIsOfTheProbeAndGrowsWhenStuck(t *testing.T) {
+func TestLagIsOfTheProbeAndGrowsWhenStuck_P7(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.reached()
@@ -205,7 +205,7 @@ func TestP7LagIsOfTheProbeAndGrowsWhenStuck(t *testing.T) {
 	s.equal()
 }
 
-func TestP1RedisThatLostItsLastWritesIsCaughtUp(t *testing.T) {
+func TestRedisThatLostItsLastWritesIsCaughtUp_P1(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.bids(1000)
@@ -235,7 +235,7 @@ func TestP1RedisThatLostItsLastWritesIsCaughtUp(t *testing.T) {
 	}
 }
 
-func TestP6TruncateRebuilds(t *testing.T) {
+func TestTruncateRebuilds_P6(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.bids(1000)
@@ -249,7 +249,7 @@ func TestP6TruncateRebuilds(t *testing.T) {
 	}
 }
 
-func TestP6AddedColumnsAndUnchangedTOAST(t *testing.T) {
+func TestAddedColumnsAndUnchangedTOAST_P6(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.exec("ALTER TABLE products ALTER name SET STORAGE EXTERNAL")
 	s.replicate()
@@ -263,7 +263,7 @@ func TestP6AddedColumnsAndUnchangedTOAST(t *testing.T) {
 	s.equal()
 }
 
-func TestP6WhatDoesNotFitStopsWithAClearError(t *testing.T) {
+func TestWhatDoesNotFitStopsWithAClearError_P6(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.reached()
@@ -284,7 +284,7 @@ func TestP6WhatDoesNotFitStopsWithAClearError(t *testing.T) {
 	}
 }
 
-func TestR1EvictingRedisIsRefused(t *testing.T) {
+func TestEvictingRedisIsRefused_R1(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.must(s.redis.ConfigSet(s.ctx, "maxmemory-policy", "allkeys-lru").Err())
 	s.replicate()

@@ -10,7 +10,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
 )
 
-func TestP9SecondTakesOverFromAKilledAndFromAStoppedOne(t *testing.T) {
+func TestSecondTakesOverFromAKilledAndFromAStoppedOne_P9(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	first := s.replicate()
 	s.reached()
@@ -37,7 +37,7 @@ func TestP9SecondTakesOverFromAKilledAndFromAStoppedOne(t *testing.T) {
 }
 
 // P9: a replicator that is stopped within a copy locks a table. The one that takes over ends that copy.
-func TestP9TheSuccessorEndsTheCopyOfAStoppedReplicator(t *testing.T) {
+func TestTheSuccessorEndsTheCopyOfAStoppedReplicator_P9(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	// With Redis stopped, the copy ends in the middle of the products.
 	s.exec(`INSERT INTO products (name, model, color, category, image_url, release_price, release_date)
@@ -64,7 +64,7 @@ const stops = 25
 // P9, P2, R1: the working replicator is stopped at any moment, mostly in the middle of a flush or of a
 // rebuild, its sessions end as if their time was over, the second takes over, and the first goes on with what
 // it was about to do. Then they change parts. Every read on the way is judged.
-func TestP9AStoppedReplicatorWritesNothingAfterItsSuccessor(t *testing.T) {
+func TestAStoppedReplicatorWritesNothingAfterItsSuccessor_P9(t *testing.T) {
 	const seed = 20261124
 	random := rand.New(rand.NewPCG(seed, 9))
 	w := newWorker(t, 2)

@@ -49,7 +49,7 @@ func fromEnv(t *testing.T, name string, otherwise int64) int64 {
 // the way was what the primary held at its Read-LSN, and what the clients were told can be explained by
 // positions alone. Odd seeds have two replicators. The last digit of a seed says which servers it has:
 // those of 3, 4, 7 and 8 have a standby, and in those of 7 and 8 it is promoted or the primary is restored.
-func TestP2P3P4P9P10R1R7NoHistoryGivesAWrongRead(t *testing.T) {
+func TestNoHistoryGivesAWrongRead_P2_P3_P4_P9_P10_R1_R7(t *testing.T) {
 	first, count := fromEnv(t, "HISTORY_SEED", 1), fromEnv(t, "HISTORIES", 200)
 	for waiting := range 2 {
 		t.Run(fmt.Sprintf("%d waiting", waiting), func(t *testing.T) {

@@ -48,7 +48,7 @@ func (s *system) drop(raffle int64, rate int) (stop func() int) {
 
 // P12: HOT_RATE bids a second come in to the hottest raffle, 1,000 by default, while its largest set is damaged: each
 // damage is mended within a minute.
-func TestP12HottestSetIsMendedUnderLoad(t *testing.T) {
+func TestHottestSetIsMendedUnderLoad_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=1s")
 	s.exec(`INSERT INTO bids (raffle_id, user_id, size, price, created_at)

@@ -15,7 +15,7 @@ const idleWAL = 200
 // P8, P7: WAL of another database is passed by the slot, with what it needs to start again, and no lag is
 // told meanwhile. restart_lsn moves when the primary has logged its running transactions, which it does
 // every 15 seconds and at a checkpoint, and the slot has confirmed a position behind that.
-func TestP8AnIdleSlotHoldsNoWALBack(t *testing.T) {
+func TestAnIdleSlotHoldsNoWALBack_P8(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.reached()

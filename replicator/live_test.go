@@ -166,7 +166,7 @@ func (w *worker) began(e readmodel.Epoch) (at lsn.LSN) {
 
 // P2: a transaction that was applied in part is sent again after a restart, without what came before it. Each
 // of its events is in the stream once all the same.
-func TestP2EventsOfATransactionThatIsSentAgainAreNotRepeated(t *testing.T) {
+func TestEventsOfATransactionThatIsSentAgainAreNotRepeated_P2(t *testing.T) {
 	w := newWorker(t, 1)
 	w.reached()
 	large, err := w.other.Begin(w.ctx)

@@ -22,7 +22,7 @@ func (s *system) whole() {
 
 // P12: a key that was lost is noticed at the next write to it, and its part is loaded anew. Until then the key
 // that the write made has no sentinel.
-func TestP12LostKeyIsNoticedAtTheNextWriteAndReloaded(t *testing.T) {
+func TestLostKeyIsNoticedAtTheNextWriteAndReloaded_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(2000)
@@ -59,7 +59,7 @@ func TestP12LostKeyIsNoticedAtTheNextWriteAndReloaded(t *testing.T) {
 }
 
 // P12: everything of a raffle at once; and under load.
-func TestP12LostRaffleIsReloadedUnderLoad(t *testing.T) {
+func TestLostRaffleIsReloadedUnderLoad_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(20_000)
@@ -85,7 +85,7 @@ func TestP12LostRaffleIsReloadedUnderLoad(t *testing.T) {
 }
 
 // P12: a reload that a stop has interrupted leaves the raffle without sentinels, and is taken up again.
-func TestP12InterruptedReloadIsTakenUpAgain(t *testing.T) {
+func TestInterruptedReloadIsTakenUpAgain_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(2000)
@@ -122,7 +122,7 @@ func TestDeletedRaffleKeepsTheSizesOfItsBids(t *testing.T) {
 }
 
 // P12: a row that the read model can't hold takes its own raffle out of it, and only until it is put right.
-func TestP12PoisonedRowSpoilsOnlyWhatItBelongsTo(t *testing.T) {
+func TestPoisonedRowSpoilsOnlyWhatItBelongsTo_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(2000)
@@ -185,7 +185,7 @@ func TestP12PoisonedRowSpoilsOnlyWhatItBelongsTo(t *testing.T) {
 
 // P12: what a row spoils that is put right in the same flush, here that of its transaction, is whole again. The
 // reload of the lists judges all products anew: a note that is wrong goes, one that is missing comes.
-func TestP12RowPutRightWithinItsFlushSpoilsNothing(t *testing.T) {
+func TestRowPutRightWithinItsFlushSpoilsNothing_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(500)

@@ -176,7 +176,7 @@ func (p *forked) right(since time.Time) {
 
 // P10, P13: the primary freezes, the standby is promoted; the old primary wakes up, and is started again while it
 // is the first in the URL, beside replicators that connect anew.
-func TestP10P13PromotionWhileTheOldPrimaryIsFrozenAndAfter(t *testing.T) {
+func TestPromotionWhileTheOldPrimaryIsFrozenAndAfter_P10_P13(t *testing.T) {
 	p := newForked(t)
 	p.primary.Pause(t)
 	promoted := p.promote()
@@ -218,7 +218,7 @@ func TestP10P13PromotionWhileTheOldPrimaryIsFrozenAndAfter(t *testing.T) {
 }
 
 // P13: packets to the old primary are lost, in both directions, and nothing says so.
-func TestP13PromotionWhileTheOldPrimaryIsCutOff(t *testing.T) {
+func TestPromotionWhileTheOldPrimaryIsCutOff_P13(t *testing.T) {
 	p := newForked(t)
 	p.way.BlackHole(true)
 	promoted := p.promote()
@@ -232,7 +232,7 @@ func TestP13PromotionWhileTheOldPrimaryIsCutOff(t *testing.T) {
 }
 
 // P10: the primary is replaced by an older copy of itself that then grows past the checkpoint.
-func TestP10ARestoredPrimaryThatHasGrownIsNotResumedFrom(t *testing.T) {
+func TestARestoredPrimaryThatHasGrownIsNotResumedFrom_P10(t *testing.T) {
 	for _, slots := range []bool{true, false} {
 		t.Run(fmt.Sprintf("slots %v", slots), func(t *testing.T) {
 			primary := testenv.StartPostgres(t)
@@ -274,7 +274,7 @@ func TestP10ARestoredPrimaryThatHasGrownIsNotResumedFrom(t *testing.T) {
 }
 
 // P10: the primary is replaced by an older copy of itself whose log still ends before the checkpoint.
-func TestP10ARestoredPrimaryThatIsBehindIsNotResumedFrom(t *testing.T) {
+func TestARestoredPrimaryThatIsBehindIsNotResumedFrom_P10(t *testing.T) {
 	primary := testenv.StartPostgres(t)
 	s := newSystem(t, primary)
 	s.bids(1000)

@@ -47,7 +47,7 @@ func (s *system) unserved(watch *sightings, since time.Time, e readmodel.Epoch) 
 // faults_test.go (slot_missing, checkpoint_missing, truncated), below (checkpoint_behind_slot), room_test.go
 // (keys_evicted), command_test.go (requested), promotion_test.go (primary_forgot, primary_behind_checkpoint)
 // and succession_test.go (other_timeline, failover).
-func TestP4EachReasonToRebuild(t *testing.T) {
+func TestEachReasonToRebuild_P4(t *testing.T) {
 	stopped := func(t *testing.T) (*system, readmodel.Checkpoint) {
 		s := newSystem(t, testenv.NewDatabase(t))
 		s.bids(500)
@@ -149,7 +149,7 @@ func TestP4EachReasonToRebuild(t *testing.T) {
 }
 
 // P4: the server gives a slot up, while no replicator runs and while one rebuilds.
-func TestP4LostSlotIsNoticed(t *testing.T) {
+func TestLostSlotIsNoticed_P4(t *testing.T) {
 	primary := testenv.StartPostgres(t, testenv.Set("max_slot_wal_keep_size", "2MB"), testenv.Set("wal_keep_size", "0"))
 	s := newSystem(t, primary)
 	s.bids(500)
@@ -195,7 +195,7 @@ func TestP4LostSlotIsNoticed(t *testing.T) {
 }
 
 // P4: a new slot waits for open transactions, and says for which.
-func TestP4ARebuildSaysWhichTransactionItWaitsFor(t *testing.T) {
+func TestARebuildSaysWhichTransactionItWaitsFor_P4(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.exec("SET application_name = 'forgotten'; BEGIN; UPDATE products SET color = 'blue'")
 	s.replicate()
@@ -209,7 +209,7 @@ func TestP4ARebuildSaysWhichTransactionItWaitsFor(t *testing.T) {
 }
 
 // P4: an older state of Redis, such as a restored backup, is behind what was confirmed to the slot.
-func TestP4AnOlderRedisIsNotResumedFrom(t *testing.T) {
+func TestAnOlderRedisIsNotResumedFrom_P4(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.bids(100)

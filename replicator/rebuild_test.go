@@ -13,7 +13,7 @@ import (
 
 // P4: the number of an epoch is of the clock when checkpoint and slots are gone, and a clock can be set back:
 // what lies under it is not taken for the new epoch's.
-func TestP4KeysUnderTheNumberOfTheNewEpochAreRemoved(t *testing.T) {
+func TestKeysUnderTheNumberOfTheNewEpochAreRemoved_P4(t *testing.T) {
 	const span = 20_000 // milliseconds from now in which the replicator begins to build
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(100)
@@ -33,7 +33,7 @@ func TestP4KeysUnderTheNumberOfTheNewEpochAreRemoved(t *testing.T) {
 
 // P6, R1: a snapshot sees nothing of a table that was truncated after it, so what was copied then is not
 // the content at the snapshot's position.
-func TestP6TruncateDuringTheCopyIsNotServed(t *testing.T) {
+func TestTruncateDuringTheCopyIsNotServed_P6(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	// Products come first: with Redis stopped, the copy ends in the middle of them.
 	s.exec(`INSERT INTO products (name, model, color, category, image_url, release_price, release_date)

@@ -11,7 +11,7 @@ import (
 )
 
 // R1: a size whose last bid was cancelled is not taken for a lost one.
-func TestR1ASizeWithoutBidsIsForgotten(t *testing.T) {
+func TestASizeWithoutBidsIsForgotten_R1(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.reached()
@@ -29,7 +29,7 @@ func TestR1ASizeWithoutBidsIsForgotten(t *testing.T) {
 }
 
 // P3, R1: a Redis without room for two epochs ends with the new one.
-func TestP3FullRedisGivesTheOldEpochUp(t *testing.T) {
+func TestFullRedisGivesTheOldEpochUp_P3(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(60_000)
 	s.replicate()
@@ -54,7 +54,7 @@ func TestP3FullRedisGivesTheOldEpochUp(t *testing.T) {
 }
 
 // P3: nor does one that is full already, up to not taking a token, stay so.
-func TestP3RedisThatIsFullAtTheStartIsRebuilt(t *testing.T) {
+func TestRedisThatIsFullAtTheStartIsRebuilt_P3(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(60_000)
 	s.replicate()
@@ -73,7 +73,7 @@ func TestP3RedisThatIsFullAtTheStartIsRebuilt(t *testing.T) {
 }
 
 // R1: what was evicted while no replicator ran is missed when the policy is right again.
-func TestR1EvictionsBetweenTwoProcessesAreNoticed(t *testing.T) {
+func TestEvictionsBetweenTwoProcessesAreNoticed_R1(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(1000)
 	s.replicate()
@@ -104,7 +104,7 @@ func TestR1EvictionsBetweenTwoProcessesAreNoticed(t *testing.T) {
 }
 
 // R1: without RESTORE a rebuild writes the same by ZADD.
-func TestR1ARebuildWithoutRestore(t *testing.T) {
+func TestARebuildWithoutRestore_R1(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.must(s.redis.Do(s.ctx, "ACL", "SETUSER", "default", "-restore").Err())
 	s.bids(5000)
@@ -118,7 +118,7 @@ func TestR1ARebuildWithoutRestore(t *testing.T) {
 }
 
 // P3: a rebuild that was only asked for is refused if Redis has no room for two, and what is served goes on.
-func TestP3ARequestedRebuildNeedsRoom(t *testing.T) {
+func TestARequestedRebuildNeedsRoom_P3(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(60_000)
 	s.exec("ANALYZE bids")

@@ -49,7 +49,7 @@ func (p *succession) heldUp(reason project.Reason) {
 }
 
 // P10: a standby that had everything is promoted. The old epoch is served until the new one is there.
-func TestP10FailoverKeepsServingUntilTheRebuildIsDone(t *testing.T) {
+func TestFailoverKeepsServingUntilTheRebuildIsDone_P10(t *testing.T) {
 	p := newSuccession(t)
 	p.bids(100)
 	before := p.reached()
@@ -66,7 +66,7 @@ func TestP10FailoverKeepsServingUntilTheRebuildIsDone(t *testing.T) {
 }
 
 // P10: a standby is promoted that lacks what Redis holds.
-func TestP10OtherTimelineIsNotResumedFrom(t *testing.T) {
+func TestOtherTimelineIsNotResumedFrom_P10(t *testing.T) {
 	p := newSuccession(t)
 	p.standby.Stop(t)
 	p.bids(100)
@@ -87,7 +87,7 @@ func TestP10OtherTimelineIsNotResumedFrom(t *testing.T) {
 }
 
 // P10: a standby is promoted while the old primary goes on. The session with the old one is healthy, and ends all the same.
-func TestP10APromotionBesideAHealthyPrimaryIsFollowed(t *testing.T) {
+func TestAPromotionBesideAHealthyPrimaryIsFollowed_P10(t *testing.T) {
 	p := newSuccession(t)
 	p.reached()
 	p.standby.WaitReplay(t)

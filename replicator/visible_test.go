@@ -13,7 +13,7 @@ import (
 
 // P11: a change of the publication is in the stream once it is flushed. With a synchronous standby that is away no
 // snapshot shows it meanwhile, and nothing that the stream lacks because of it may pass for applied.
-func TestP11AChangeThatIsNotVisibleYetIsWaitedFor(t *testing.T) {
+func TestAChangeThatIsNotVisibleYetIsWaitedFor_P11(t *testing.T) {
 	server := testenv.StartPostgres(t)
 	s := newSystem(t, server)
 	s.bids(100)

@@ -30,7 +30,7 @@ func (t *Tracker) expect(test *testing.T, what string, at float64, b int64, want
 }
 
 // P7: whatever the primary's clock shows, a source that keeps up has no lag and one that does not has its own.
-func TestLagDoesNotDependOnThePrimarysClockP7(t *testing.T) {
+func TestLagDoesNotDependOnThePrimarysClock_P7(t *testing.T) {
 	for name, clock := range map[string]time.Duration{
 		"right": 0, "5 s slow": -5 * time.Second, "60 s fast": time.Minute, "set back an hour": -time.Hour,
 	} {
@@ -50,7 +50,7 @@ func TestLagDoesNotDependOnThePrimarysClockP7(t *testing.T) {
 
 // P7: primary stopped in order: nothing is missing, for however long. When it comes back, its heartbeats have
 // Quiet to do so too.
-func TestNoLagWhileNoPrimaryRunsP7(t *testing.T) {
+func TestNoLagWhileNoPrimaryRuns_P7(t *testing.T) {
 	var k Tracker
 	k.Adopt(after(10), beats(1, 10, 0))
 	k.Down(after(10.5))
@@ -66,7 +66,7 @@ func TestNoLagWhileNoPrimaryRunsP7(t *testing.T) {
 
 // P7: the primary is not seen at all (frozen): the lag grows beyond Quiet, and a standby that shows a newer
 // heartbeat counts as the primary does.
-func TestLagWithoutTheWatchP7(t *testing.T) {
+func TestLagWithoutTheWatch_P7(t *testing.T) {
 	var k Tracker
 	k.Note(after(0), beat(1))
 	k.expect(t, "at first sight of an old heartbeat nothing is known", 0, 1, 0)
@@ -80,7 +80,7 @@ func TestLagWithoutTheWatchP7(t *testing.T) {
 
 // P7: at first sight of the primary a source that is behind has the lag that the primary's rows tell, also
 // when the primary's clock was set back meanwhile.
-func TestLagAtFirstSightOfThePrimaryP7(t *testing.T) {
+func TestLagAtFirstSightOfThePrimary_P7(t *testing.T) {
 	var k Tracker
 	k.Adopt(after(100), beats(1, 100, 0))
 	k.expect(t, "20 heartbeats behind", 100, 80, 19*time.Second)

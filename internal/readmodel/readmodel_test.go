@@ -75,7 +75,7 @@ func TestMemberOrderIsTimeThenID(t *testing.T) {
 }
 
 // P7: lag is the last probe's delay, and grows by itself when probes stop.
-func TestLagP7(t *testing.T) {
+func TestLag_P7(t *testing.T) {
 	const sec = 1_000_000
 	for _, c := range []struct {
 		name               string

@@ -25,7 +25,7 @@ func sizesIn(t testing.TB, db *testenv.Database) (n int) {
 }
 
 // W7: a raffle has bids of MaxSizes sizes at most, from all users and instances together. Bids on these sizes are placed.
-func TestW7SizesOfARaffleAreBounded(t *testing.T) {
+func TestSizesOfARaffleAreBounded_W7(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
 	s := newStore(t, db)
@@ -88,7 +88,7 @@ func expectEach(t *testing.T, s *bid.Store, bids []bid.Bid, want ...error) map[i
 }
 
 // W7: transactions at the same time, from several instances, add no more sizes than one after the other.
-func TestW7SizesAreBoundedWithoutARace(t *testing.T) {
+func TestSizesAreBoundedWithoutARace_W7(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
 	var all sync.WaitGroup

@@ -117,7 +117,7 @@ func TestAnErrorReplyStaysWithItsCommand(t *testing.T) {
 }
 
 // R6: a connection that stalls, is cut or refused fails everybody within the budget; afterwards all is well.
-func TestR6BrokenConnections(t *testing.T) {
+func TestBrokenConnections_R6(t *testing.T) {
 	c, redis, proxy := start(t, func(o *Options) { o.Budget = 100 * time.Millisecond })
 	for name, f := range map[string]struct{ breaks, ends func() }{
 		"stalls":       {func() { redis.Pause(t) }, func() { redis.Resume(t) }},

@@ -58,7 +58,7 @@ func waits(l *queue[string]) int {
 }
 
 // W7: a heavy request delays no light one, and the queue of one kind is not the other's.
-func TestW7HeavyLookupsHaveAQueueOfTheirOwn(t *testing.T) {
+func TestHeavyLookupsHaveAQueueOfTheirOwn_W7(t *testing.T) {
 	c, _, _ := start(t, func(o *Options) {
 		o.Budget = time.Minute
 		o.Light.Connections, o.Heavy.Waiting = 1, 3000
@@ -90,7 +90,7 @@ func TestW7HeavyLookupsHaveAQueueOfTheirOwn(t *testing.T) {
 }
 
 // W7: a pipeline carries up to its weight, whatever the weight is made of, or one request that is heavier.
-func TestW7PipelinesAreBoundedByWeight(t *testing.T) {
+func TestPipelinesAreBoundedByWeight_W7(t *testing.T) {
 	const pipeline = 1000
 	for name, c := range map[string]struct {
 		write func(*Request[string])
@@ -124,7 +124,7 @@ func many(r *Request[string], n int) {
 }
 
 // R8, W4: what has waited for half of its budget is not sent, nor is what nobody waits for.
-func TestR8WaitingIsWithinTheBudget(t *testing.T) {
+func TestWaitingIsWithinTheBudget_R8(t *testing.T) {
 	c, _, _ := start(t, func(o *Options) { o.Budget, o.Light.Connections = 300*time.Millisecond, 1 })
 	gate := blocked(c, 0) // until its budget is over
 	awaitBlocked(t, another(t, c))
@@ -166,7 +166,7 @@ func TestR8WaitingIsWithinTheBudget(t *testing.T) {
 }
 
 // R6: what waits because this process was held up, while Redis is quick, is sent until its budget is over.
-func TestR6AStallOfTheProcessShedsNothing(t *testing.T) {
+func TestAStallOfTheProcessShedsNothing_R6(t *testing.T) {
 	c := &Client[string]{o: Options{Budget: time.Hour}}
 	l := newQueue[string](Limits{})
 	for _, one := range []struct {
@@ -183,7 +183,7 @@ func TestR6AStallOfTheProcessShedsNothing(t *testing.T) {
 }
 
 // R6: a pipeline that fails is one failure, and what waits behind it is sent.
-func TestR6AFailedPipelineIsOneFailure(t *testing.T) {
+func TestAFailedPipelineIsOneFailure_R6(t *testing.T) {
 	var failed, worked atomic.Int32
 	c, _, proxy := start(t, func(o *Options) {
 		o.Budget, o.Light.Connections = time.Minute, 1

@@ -6,7 +6,7 @@ import (
 )
 
 // R6: the breaker's states, with time as an argument.
-func TestBreakerR6(t *testing.T) {
+func TestBreaker_R6(t *testing.T) {
 	type step struct {
 		at    time.Duration
 		do    string // allow, deny, or how a use ended: worked, failed, unknown

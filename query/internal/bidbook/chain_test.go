@@ -15,7 +15,7 @@ import (
 )
 
 // W4: a read waits for its turn for a bounded time, and turns are given back.
-func TestTurnsAreBoundedW4(t *testing.T) {
+func TestTurnsAreBounded_W4(t *testing.T) {
 	p := newGate(1, 10*time.Millisecond, 10)
 	if err := p.enter(t.Context(), true); err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func TestWaiter(t *testing.T) {
 }
 
 // R6: a second try that had too little of the budget left is no failure of the path.
-func TestAShortSecondTryIsNoFailureR6(t *testing.T) {
+func TestAShortSecondTryIsNoFailure_R6(t *testing.T) {
 	at := Position{At: lsn.Position{Timeline: 1, LSN: 10}}
 	p := &path{name: PathStandby, budget: 20 * time.Millisecond, gate: newGate(1, time.Second, 10),
 		waiter: &waiter{reached: new(primary.Watch).Reached, every: time.Millisecond, limit: time.Second, probe: func(context.Context) (Position, error) { return at, nil }}}
@@ -113,7 +113,7 @@ func TestAShortSecondTryIsNoFailureR6(t *testing.T) {
 }
 
 // R3: Redis is left late and taken back late, so that it does not change with each heartbeat.
-func TestLagHasHysteresisR3(t *testing.T) {
+func TestLagHasHysteresis_R3(t *testing.T) {
 	for _, c := range []struct {
 		millis    int64
 		was, want bool

@@ -11,7 +11,7 @@ import (
 
 // R2: an answer of the primary from before a request does not tell that what the request wants is in the future:
 // it may have been committed since.
-func TestBeyondIsSaidByAnAnswerSinceTheRequestR2(t *testing.T) {
+func TestBeyondIsSaidByAnAnswerSinceTheRequest_R2(t *testing.T) {
 	s := &primary.State{Connected: true, History: lsn.NewHistory(1, nil), Flushed: 10} // asked at the zero time
 	want := lsn.Position{Timeline: 1, LSN: 11}
 	if err := judge(s, want, time.Now()); err != nil {

@@ -35,7 +35,7 @@ func chainOf(paths ...*path) *Chain {
 }
 
 // R8, W4: what is too much for Redis is not poured into SQL: only a place that is free now is used.
-func TestR8OverloadOfRedisIsShed(t *testing.T) {
+func TestOverloadOfRedisIsShed_R8(t *testing.T) {
 	replica, standby := pathOf(PathReplica), pathOf(PathStandby)
 	redis := pathOf(PathRedis)
 	redis.gate = nil
@@ -63,7 +63,7 @@ func TestR8OverloadOfRedisIsShed(t *testing.T) {
 }
 
 // W4: so many wait for their turn, and no more.
-func TestWaitersAreBoundedW4(t *testing.T) {
+func TestWaitersAreBounded_W4(t *testing.T) {
 	p := pathOf(PathReplica).gate
 	if err := p.enter(t.Context(), true); err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func TestWaitersAreBoundedW4(t *testing.T) {
 }
 
 // R6: however many lookups share a pipeline, its failure is one; and what a lookup makes of its answer is none.
-func TestR6ABreakerCountsPipelines(t *testing.T) {
+func TestABreakerCountsPipelines_R6(t *testing.T) {
 	reader := &named{name: PathRedis}
 	sql := &named{name: PathReplica}
 	c := NewChain(Paths{Redis: reader, Replica: &noReport{sql}, Standby: &noReport{sql}, Primary: &noReport{sql}, Scan: &noReport{sql}},
@@ -128,7 +128,7 @@ type noReport struct{ Finder }
 
 // W7: a count that is too much on one path is not tried on the next one, counts have few places, and other reads are
 // not held up by them.
-func TestW7CountsHavePlacesOfTheirOwn(t *testing.T) {
+func TestCountsHavePlacesOfTheirOwn_W7(t *testing.T) {
 	redis := pathOf(PathRedis)
 	redis.gate = nil
 	c := chainOf(redis, pathOf(PathReplica), pathOf(PathStandby), pathOf(PathPrimary))
@@ -165,7 +165,7 @@ func TestW7CountsHavePlacesOfTheirOwn(t *testing.T) {
 }
 
 // R8: what Redis can't decide for one raffle leaves places for other reads.
-func TestR8UndecidedReadsHavePlacesOfTheirOwn(t *testing.T) {
+func TestUndecidedReadsHavePlacesOfTheirOwn_R8(t *testing.T) {
 	redis := pathOf(PathRedis)
 	redis.gate = nil
 	c := chainOf(redis, pathOf(PathReplica), pathOf(PathStandby), pathOf(PathPrimary))
@@ -187,7 +187,7 @@ func TestR8UndecidedReadsHavePlacesOfTheirOwn(t *testing.T) {
 }
 
 // R8: no SQL path reads anything for a position that it has not reached; one poller asks for all.
-func TestR8AnUnreachablePositionReadsNothing(t *testing.T) {
+func TestAnUnreachablePositionReadsNothing_R8(t *testing.T) {
 	at := Position{At: lsn.Position{Timeline: 1, LSN: 10}}
 	var probes atomic.Int32
 	var paths []*path
@@ -226,7 +226,7 @@ func TestR8AnUnreachablePositionReadsNothing(t *testing.T) {
 }
 
 // R2, R8: few reads with a Min-LSN are on the primary at once, some wait for their turn, and the others are refused.
-func TestR8ThePrimaryHasFewPlacesForAMinLSN(t *testing.T) {
+func TestThePrimaryHasFewPlacesForAMinLSN_R8(t *testing.T) {
 	p := pathOf(PathPrimary)
 	c := chainOf(p)
 	enter := func() (*course, error) {

@@ -42,7 +42,7 @@ func (w *Watch) await(t *testing.T, what string, is func(*State) bool) {
 }
 
 // R7, P10: the watch finds a newer primary while the old one still answers, and never goes back to the old one.
-func TestTheNewerPrimaryIsWatchedR7(t *testing.T) {
+func TestTheNewerPrimaryIsWatched_R7(t *testing.T) {
 	old := testenv.StartPostgres(t)
 	standby := old.StartStandby(t)
 	url := testenv.MultiHostURL(old.URL("query"), standby.URL("query"))
@@ -128,7 +128,7 @@ func (n *nodes) copied(t *testing.T) (c Copy) {
 // P10: a primary that comes back as an older copy of itself. Whatever Redis and the standby have of the lost history,
 // also less than a heartbeat and when the new history has grown past it, neither is believed from the first question on
 // that finds the primary.
-func TestARestoredPrimaryIsNoticedP10(t *testing.T) {
+func TestARestoredPrimaryIsNoticed_P10(t *testing.T) {
 	for name, lose := range map[string]string{"heartbeats": "SELECT heartbeat()", "less than a heartbeat": "INSERT INTO users (login, password_hash) VALUES ('lost', 'x')"} {
 		t.Run(name, func(t *testing.T) {
 			n := startNodes(t)
@@ -240,7 +240,7 @@ func TestAnUnfinishedSearchIsNotBelieved_P10(t *testing.T) {
 }
 
 // R8: with a primary that is stopped in order, and with one that is frozen, a read does not wait long.
-func TestAQuestionIsBoundedR8(t *testing.T) {
+func TestAQuestionIsBounded_R8(t *testing.T) {
 	p := testenv.StartPostgres(t)
 	w := start(t, p.URL("query"), p.URL("query"))
 	w.await(t, "the primary is watched", func(s *State) bool { return s.Connected })

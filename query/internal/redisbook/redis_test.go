@@ -10,7 +10,7 @@ import (
 
 // P2: a pipeline that is read in several turns may lie around a whole large transaction, of which its lookups saw
 // a part. Both checkpoints say "whole" then.
-func TestP2LookupsAroundALargeTransactionAreNotBelieved(t *testing.T) {
+func TestLookupsAroundALargeTransactionAreNotBelieved_P2(t *testing.T) {
 	before := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_1", LSN: 10, Epoch: 1, Token: "t"}
 	after := before
 	after.LSN = 20

@@ -16,7 +16,7 @@ import (
 
 // R6: when Redis goes away, many reads come to pgpool-II at once, on connections that have prepared nothing yet. Each is
 // answered. The time is that of a hang, not a budget.
-func TestR6TheFirstReadsThroughPgpoolAreAnswered(t *testing.T) {
+func TestTheFirstReadsThroughPgpoolAreAnswered_R6(t *testing.T) {
 	db := testenv.StartPostgres(t)
 	pool, err := NewPool(testenv.StartPgpool(t, db, db.StartStandby(t)).URL("query"), bidbook.ReplicaConns, bidbook.ScanBudget)
 	if err != nil {

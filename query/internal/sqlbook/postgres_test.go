@@ -14,7 +14,7 @@ import (
 )
 
 // R6: a count that takes too long is ended by the server, within the budget, and is known by that.
-func TestR6TooManyBidsToCountAreNotAFailureOfThePath(t *testing.T) {
+func TestTooManyBidsToCountAreNotAFailureOfThePath_R6(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	pool, err := NewPool(db.URL("query"), 1, bidbook.SQLBudget)
 	if err != nil {
@@ -47,7 +47,7 @@ func TestR6TooManyBidsToCountAreNotAFailureOfThePath(t *testing.T) {
 }
 
 // R5: the parts of a detail are of one snapshot.
-func TestR5ADetailIsOfOneSnapshot(t *testing.T) {
+func TestADetailIsOfOneSnapshot_R5(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	pool, err := NewPool(db.URL("query"), 2, bidbook.ScanBudget) // however busy the machine is
 	if err != nil {

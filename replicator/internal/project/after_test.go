@@ -14,7 +14,7 @@ import (
 )
 
 // P2: a transaction that a former process applied in part is not whole until its commit came again.
-func TestP2OnlyACommitEndsApplying(t *testing.T) {
+func TestOnlyACommitEndsApplying_P2(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		was  bool
@@ -36,7 +36,7 @@ func TestP2OnlyACommitEndsApplying(t *testing.T) {
 	}
 }
 
-func TestR1EvictionsAreComparedWithinARunOfTheServer(t *testing.T) {
+func TestEvictionsAreComparedWithinARunOfTheServer_R1(t *testing.T) {
 	for _, c := range []struct {
 		before, now string
 		want        bool
@@ -49,7 +49,7 @@ func TestR1EvictionsAreComparedWithinARunOfTheServer(t *testing.T) {
 	}
 }
 
-func TestP4ClaimTakesAWrongEpochAway(t *testing.T) {
+func TestClaimTakesAWrongEpochAway_P4(t *testing.T) {
 	ctx := context.Background()
 	server := testenv.StartRedis(t)
 	r := New(nil, &redis.Options{Addr: server.Addr()}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())

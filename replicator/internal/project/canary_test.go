@@ -10,7 +10,7 @@ import (
 )
 
 // R1: a server that does not take serialised sets is noticed before a rebuild relies on them.
-func TestR1SerialisedSetsAreTriedFirst(t *testing.T) {
+func TestSerialisedSetsAreTriedFirst_R1(t *testing.T) {
 	ctx := context.Background()
 	for _, c := range []struct {
 		name string

@@ -12,7 +12,7 @@ import (
 
 // P3, P4: what is found at the start, what follows from it, and whether the old epoch is served until the
 // next one is there. In the starting point Redis and slot are of epoch 5, confirmed up to 90.
-func TestP3P4Decide(t *testing.T) {
+func TestDecide_P3_P4(t *testing.T) {
 	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", LSN: 100, Epoch: 5, Token: "a",
 		Publication: "p", Commit: 95, CommitAt: 7}
 	stored := func(change func(*readmodel.Checkpoint)) func(*state) {
@@ -125,7 +125,7 @@ func TestP3P4Decide(t *testing.T) {
 }
 
 // P10: an older timeline of the same system is refused; another system is not judged by its timeline.
-func TestP10AnOlderTimelineIsRefused(t *testing.T) {
+func TestAnOlderTimelineIsRefused_P10(t *testing.T) {
 	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 2, Slot: "pyramid_5", Epoch: 5, Token: "a"}
 	for _, c := range []struct {
 		system   uint64
@@ -146,7 +146,7 @@ func TestP10AnOlderTimelineIsRefused(t *testing.T) {
 	}
 }
 
-func TestP4AnEpochIsNeverUsedTwice(t *testing.T) {
+func TestAnEpochIsNeverUsedTwice_P4(t *testing.T) {
 	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", Epoch: 2000, Token: "a"}
 	for _, c := range []struct {
 		name, stored, mark string

@@ -17,7 +17,7 @@ func setting(key, value string) func(*resp.Commands) {
 	return func(c *resp.Commands) { c.Add("SET", key, value) }
 }
 
-func TestP2NothingIsWrittenOverAnotherOrAFlushedRedis(t *testing.T) {
+func TestNothingIsWrittenOverAnotherOrAFlushedRedis_P2(t *testing.T) {
 	ctx := context.Background()
 	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr(), MaxRetries: -1})
 	defer client.Close()
@@ -58,7 +58,7 @@ func TestP2NothingIsWrittenOverAnotherOrAFlushedRedis(t *testing.T) {
 	}
 }
 
-func TestP2TornFlushIsNoticed(t *testing.T) {
+func TestTornFlushIsNoticed_P2(t *testing.T) {
 	ctx := context.Background()
 	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr(), MaxRetries: -1})
 	defer client.Close()
@@ -76,7 +76,7 @@ func TestP2TornFlushIsNoticed(t *testing.T) {
 }
 
 // P2: what was applied in part before a restart comes again, and its events are in the stream already.
-func TestP2RepeatedEventsAreNoError(t *testing.T) {
+func TestRepeatedEventsAreNoError_P2(t *testing.T) {
 	ctx := context.Background()
 	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr(), MaxRetries: -1})
 	defer client.Close()
@@ -101,7 +101,7 @@ func TestP2RepeatedEventsAreNoError(t *testing.T) {
 	}
 }
 
-func TestP4SweepIsFencedAndKeepsTheServedEpoch(t *testing.T) {
+func TestSweepIsFencedAndKeepsTheServedEpoch_P4(t *testing.T) {
 	ctx := context.Background()
 	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr()})
 	defer client.Close()
@@ -121,7 +121,7 @@ func TestP4SweepIsFencedAndKeepsTheServedEpoch(t *testing.T) {
 	}
 }
 
-func TestP9AnothersCheckpointIsNotRemoved(t *testing.T) {
+func TestAnothersCheckpointIsNotRemoved_P9(t *testing.T) {
 	ctx := context.Background()
 	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr()})
 	defer client.Close()

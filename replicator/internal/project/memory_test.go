@@ -29,7 +29,7 @@ func committedBy(t *testing.T, admin *pgx.Conn, sql string) (c commit) {
 }
 
 // P10: what the primary's heartbeats and its WAL say about a checkpoint.
-func TestP10WhatThePrimaryRemembersOfACheckpoint(t *testing.T) {
+func TestWhatThePrimaryRemembersOfACheckpoint_P10(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	c, _ := reachIn(t, newReplicator(t, db.URL("replicator")))
 	admin, err := pgx.Connect(t.Context(), db.URL("postgres"))

@@ -10,7 +10,7 @@ import (
 
 // P10: the first transaction of a resumed stream must be the last one in Redis, and it is skipped. In Redis
 // is everything up to 100, with the last commit record at 90.
-func TestP10TheStreamContinuesTheHistoryThatRedisHolds(t *testing.T) {
+func TestTheStreamContinuesTheHistoryThatRedisHolds_P10(t *testing.T) {
 	cp := readmodel.Checkpoint{LSN: 100, Commit: 90, CommitAt: 7}
 	built := readmodel.Checkpoint{LSN: 100}
 	type step struct {

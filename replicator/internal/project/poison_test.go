@@ -79,7 +79,7 @@ func noted(t *testing.T, b *batch, key string) string {
 
 // P12: the changes of a row within one flush, in one transaction or several, leave a note of what is poisoned at
 // the end. A part that was put right is reloaded, and so keeps the note until then.
-func TestP12RowPoisonedAndPutRightWithinAFlush(t *testing.T) {
+func TestRowPoisonedAndPutRightWithinAFlush_P12(t *testing.T) {
 	for _, c := range []struct {
 		name             string
 		rows             string // the row after each change: g good, p poisoned, - none

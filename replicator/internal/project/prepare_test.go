@@ -36,7 +36,7 @@ func reachIn(t *testing.T, r *Replicator) (*control, *wal.Stream) {
 }
 
 // P13: what a step of the set-up waits for is given up.
-func TestP13TheSetUpIsBounded(t *testing.T) {
+func TestTheSetUpIsBounded_P13(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	err := within(ctx, time.Millisecond, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
@@ -50,7 +50,7 @@ func TestP13TheSetUpIsBounded(t *testing.T) {
 }
 
 // What ends a session says whether the read model is still true, and what the next session must do.
-func TestP4WhatAnErrorLeadsTo(t *testing.T) {
+func TestWhatAnErrorLeadsTo_P4(t *testing.T) {
 	for err, want := range map[error]struct {
 		forced Reason
 		untrue bool
@@ -77,7 +77,7 @@ func evicts(t *testing.T, r *Replicator) {
 }
 
 // R1: keys that were evicted while the policy was wrong for less than a second.
-func TestR1EvictionsDuringASessionAreNoticed(t *testing.T) {
+func TestEvictionsDuringASessionAreNoticed_R1(t *testing.T) {
 	ctx := t.Context()
 	r := newReplicator(t, "postgres://127.0.0.1:1/x")
 	must(t, r.redisWhole(ctx))
@@ -94,7 +94,7 @@ func TestR1EvictionsDuringASessionAreNoticed(t *testing.T) {
 
 // P1: a crash cuts the append-only file off within a flush. Nothing of that flush is there after the next start, and all of
 // the flush after it.
-func TestP1AFileThatACrashHasTornIsWrittenAnew(t *testing.T) {
+func TestAFileThatACrashHasTornIsWrittenAnew_P1(t *testing.T) {
 	ctx := t.Context()
 	server := testenv.StartRedis(t)
 	r := newReplicatorOn(t, "postgres://127.0.0.1:1/x", server)
@@ -129,7 +129,7 @@ func TestP1AFileThatACrashHasTornIsWrittenAnew(t *testing.T) {
 }
 
 // R1: a session refuses a Redis that may evict. One that has evicted keys leads to one rebuild.
-func TestR1ASessionBeginsWithAWholeRedis(t *testing.T) {
+func TestASessionBeginsWithAWholeRedis_R1(t *testing.T) {
 	ctx := t.Context()
 	r := newReplicator(t, "postgres://127.0.0.1:1/x")
 	c := &control{} // Redis is looked at before the primary
@@ -156,7 +156,7 @@ func TestR1ASessionBeginsWithAWholeRedis(t *testing.T) {
 }
 
 // P10: of several primaries that of the read model is followed. The connections of a session must be to one server.
-func TestP10ASessionIsWithOneServer(t *testing.T) {
+func TestASessionIsWithOneServer_P10(t *testing.T) {
 	ctx := t.Context()
 	own, other := testenv.StartPostgres(t), testenv.StartPostgres(t, testenv.Fresh())
 	r := newReplicator(t, testenv.MultiHostURL(other.URL("replicator"), own.URL("replicator")))
@@ -196,7 +196,7 @@ func TestP10ASessionIsWithOneServer(t *testing.T) {
 
 // P9: a successor ends the walsender that its predecessor left, but never one of another system that has a slot of
 // the same name.
-func TestP9OnlyTheWalsenderOfTheReadModelIsEnded(t *testing.T) {
+func TestOnlyTheWalsenderOfTheReadModelIsEnded_P9(t *testing.T) {
 	ctx := t.Context()
 	db := testenv.NewDatabase(t)
 	r := newReplicator(t, db.URL("replicator"))
@@ -234,7 +234,7 @@ func TestP9OnlyTheWalsenderOfTheReadModelIsEnded(t *testing.T) {
 }
 
 // P10: a slot that has survived a promotion goes on on the new timeline; an old epoch that is merely served does not.
-func TestP10AResumedReadModelGoesOnOnTheTimelineOfThePrimary(t *testing.T) {
+func TestAResumedReadModelGoesOnOnTheTimelineOfThePrimary_P10(t *testing.T) {
 	r := newReplicator(t, "postgres://127.0.0.1:1/x")
 	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", LSN: 9, Epoch: 5, Token: "old"}
 	for reason, want := range map[Reason]uint32{Resume: 2, Failover: 1} {

@@ -17,7 +17,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-func TestP1OnlySettledCheckpointsAreConfirmed(t *testing.T) {
+func TestOnlySettledCheckpointsAreConfirmed_P1(t *testing.T) {
 	at := func(ms int) time.Time { return time.UnixMilli(1_000_000 + int64(ms)) }
 	d := &durable{confirmed: 5}
 	for ms := 0; ms <= 1000; ms += 10 {
@@ -89,7 +89,7 @@ func replay(t *testing.T, b *batch, sets map[string]map[string]string) {
 	}
 }
 
-func TestP2GroupedCommandsEndAsSingleOnes(t *testing.T) {
+func TestGroupedCommandsEndAsSingleOnes_P2(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 7))
 	b := newBatch(3)
 	sets, want := make(map[string]map[string]string), make(map[string]map[string]string)
@@ -194,7 +194,7 @@ func fed(t *testing.T) (f *feed, insert func(n int)) {
 	}
 }
 
-func TestP2TransactionsShareAFlushAndALargeOneTakesSeveral(t *testing.T) {
+func TestTransactionsShareAFlushAndALargeOneTakesSeveral_P2(t *testing.T) {
 	f, insert := fed(t)
 	insert(1)
 	_ = f.Commit(10)
@@ -226,7 +226,7 @@ func TestP2TransactionsShareAFlushAndALargeOneTakesSeveral(t *testing.T) {
 }
 
 // P2: while large transactions wait, the read model is whole between any two of them.
-func TestP2NothingIsAddedToTheEndOfALargeTransaction(t *testing.T) {
+func TestNothingIsAddedToTheEndOfALargeTransaction_P2(t *testing.T) {
 	f, insert := fed(t)
 	must(t, f.Begin(wal.Transaction{Final: 9}))
 	insert(maxChanges)

@@ -104,7 +104,7 @@ func TestAReasonForARebuildIsOfItsEpoch(t *testing.T) {
 }
 
 // P7: the lag is the age of the first heartbeat that is missing, on the primary's clock, whatever the own clock says.
-func TestP7LagOfTheReplicator(t *testing.T) {
+func TestLagOfTheReplicator_P7(t *testing.T) {
 	now := time.Now()
 	served := readmodel.Checkpoint{Slot: "pyramid_1", Beat: heartbeat.Beat{Number: 5, At: 1}, Delay: 3}
 	for _, c := range []struct {
@@ -131,7 +131,7 @@ func TestP7LagOfTheReplicator(t *testing.T) {
 }
 
 // P4: slots of others, of newer epochs and in use stay.
-func TestP4OnlySlotsOfFormerEpochsAreDropped(t *testing.T) {
+func TestOnlySlotsOfFormerEpochsAreDropped_P4(t *testing.T) {
 	ctx := context.Background()
 	db := testenv.NewDatabase(t)
 	r := newReplicator(t, db.URL("replicator"))
@@ -159,7 +159,7 @@ func TestP4OnlySlotsOfFormerEpochsAreDropped(t *testing.T) {
 }
 
 // P13: a stream on which nothing comes any more is given up, though the connection stays open.
-func TestP13ASilentStreamIsGivenUp(t *testing.T) {
+func TestASilentStreamIsGivenUp_P13(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	db := testenv.NewDatabase(t)

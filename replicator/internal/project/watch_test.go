@@ -15,7 +15,7 @@ import (
 )
 
 // P11: the message of a change in the stream has the primary asked what is published now.
-func TestP11AnAlteredPublicationIsToldFromAnUnalteredOne(t *testing.T) {
+func TestAnAlteredPublicationIsToldFromAnUnalteredOne_P11(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	r := newReplicator(t, db.URL("replicator"))
 	c, _ := reachIn(t, r)
@@ -37,7 +37,7 @@ func TestP11AnAlteredPublicationIsToldFromAnUnalteredOne(t *testing.T) {
 }
 
 // P4: a slot that the server has given up ends a rebuild at once. A stream notices by itself.
-func TestP4TheWatchKeepsAnEyeOnTheSlotInUse(t *testing.T) {
+func TestTheWatchKeepsAnEyeOnTheSlotInUse_P4(t *testing.T) {
 	r := newReplicator(t, "postgres://127.0.0.1:1/x")
 	var log bytes.Buffer
 	r.log = slog.New(slog.NewTextHandler(&log, nil))

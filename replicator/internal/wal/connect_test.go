@@ -7,7 +7,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
-func TestP13EveryServerIsAskedByItself(t *testing.T) {
+func TestEveryServerIsAskedByItself_P13(t *testing.T) {
 	servers, err := Servers("postgres://u:p@a:1,b:2,[::1]:3/db?sslmode=prefer&target_session_attrs=read-write&connect_timeout=60&statement_timeout=5")
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +26,7 @@ func TestP13EveryServerIsAskedByItself(t *testing.T) {
 }
 
 // P10: the highest timeline wins, the preferred system before others, then the order.
-func TestP10ThePrimaryIsChosenByItsTimeline(t *testing.T) {
+func TestThePrimaryIsChosenByItsTimeline_P10(t *testing.T) {
 	node := func(version int, system uint64, timeline uint32) Node {
 		return Node{Version: version, System: system, Timeline: timeline}
 	}
@@ -52,7 +52,7 @@ func TestP10ThePrimaryIsChosenByItsTimeline(t *testing.T) {
 	}
 }
 
-func TestP10HistoryFiles(t *testing.T) {
+func TestHistoryFiles_P10(t *testing.T) {
 	branches, err := parseHistory("1\t0/1000\tno recovery target specified\n\n# a comment\n2\t0/2000\tat restore point \"x\"\n", 4)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestP10HistoryFiles(t *testing.T) {
 }
 
 // P4: failover slots are asked for where the server has them (17 and later).
-func TestP4SlotsOutliveAPromotionWhereTheyCan(t *testing.T) {
+func TestSlotsOutliveAPromotionWhereTheyCan_P4(t *testing.T) {
 	for version, want := range map[int]string{
 		15: "CREATE_REPLICATION_SLOT pyramid_5 LOGICAL pgoutput (SNAPSHOT 'export')",
 		17: "CREATE_REPLICATION_SLOT pyramid_5 LOGICAL pgoutput (SNAPSHOT 'export', FAILOVER true)",
@@ -82,7 +82,7 @@ func TestP4SlotsOutliveAPromotionWhereTheyCan(t *testing.T) {
 }
 
 // P11: rows of a table that was renamed, and of another one in its place, do not pass.
-func TestP11TheStreamNamesTheTablesThatArePublished(t *testing.T) {
+func TestTheStreamNamesTheTablesThatArePublished_P11(t *testing.T) {
 	p := Published{Tables: map[uint32]string{7: "public.bids"}}
 	for _, c := range []struct {
 		id   uint32

@@ -12,7 +12,7 @@ import (
 )
 
 // P13: a replicator that is stopped for long keeps no lock, wherever it was stopped.
-func TestP13AStoppedSessionLetsGoOfItsLocks(t *testing.T) {
+func TestAStoppedSessionLetsGoOfItsLocks_P13(t *testing.T) {
 	for name, stop := range map[string]func(*pgx.Conn) error{
 		"between two statements": func(conn *pgx.Conn) error {
 			_, err := conn.Exec(context.Background(), "BEGIN; SELECT count(*) FROM bids")

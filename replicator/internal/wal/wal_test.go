@@ -73,7 +73,7 @@ func checkRow(t *testing.T, r *Row) {
 	}
 }
 
-func TestP6RowsInBothFormats(t *testing.T) {
+func TestRowsInBothFormats_P6(t *testing.T) {
 	for name, tuple := range map[string][]byte{"binary": inBinary, "text": inText} {
 		t.Run(name, func(t *testing.T) {
 			checkRow(t, &decodeRow(t, message('I', uint32(7), 'N', tuple)).New)
@@ -85,7 +85,7 @@ func TestP6RowsInBothFormats(t *testing.T) {
 	}
 }
 
-func TestP6UnchangedTOASTComesFromTheOldRow(t *testing.T) {
+func TestUnchangedTOASTComesFromTheOldRow_P6(t *testing.T) {
 	now := message(uint16(5), 'u', 'u', 'u', 'u', 'u')
 	checkRow(t, &decodeRow(t, message('U', uint32(7), 'O', inBinary, 'N', now)).New)
 	m := decodeRow(t, message('U', uint32(7), 'N', now))
@@ -109,7 +109,7 @@ func TestDecodeOthers(t *testing.T) {
 	}
 }
 
-func TestP6MalformedMessagesAreErrors(t *testing.T) {
+func TestMalformedMessagesAreErrors_P6(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"empty": {}, "kind": message('?'), "cut begin": message('B', uint64(1)),
 		"undescribed": message('I', uint32(8), 'N', inBinary), "columns": message('I', uint32(7), 'N', message(uint16(1), 'n')),
@@ -128,7 +128,7 @@ func TestP6MalformedMessagesAreErrors(t *testing.T) {
 	}
 }
 
-func TestP6ColumnsAreFoundByName(t *testing.T) {
+func TestColumnsAreFoundByName_P6(t *testing.T) {
 	r := decodeRow(t, message('I', uint32(7), 'N', inBinary)).Relation
 	if i, err := r.Index("created_at", Instant); i != 2 || err != nil {
 		t.Errorf("created_at is %d, %v", i, err)
@@ -141,7 +141,7 @@ func TestP6ColumnsAreFoundByName(t *testing.T) {
 	}
 }
 
-func TestP6P12ValuesThatDoNotFitAreErrors(t *testing.T) {
+func TestValuesThatDoNotFitAreErrors_P6_P12(t *testing.T) {
 	tuple := message(uint16(5), field('b', message(^uint64(0))), field('t', []byte("70000")),
 		field('b', message(uint64(1)<<63-1)), 'n', field('b', message(uint32(0x7fffffff))))
 	late := message(uint16(5), 'n', 'n', field('b', message(uint64(lastMicros-epochMicros+1))), 'n', field('t', []byte("12026-01-01")))
