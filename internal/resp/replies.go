@@ -116,9 +116,9 @@ func NewReplies(b []byte) Replies { return Replies{rest: b} }
 // Err is the first failure so far.
 func (r *Replies) Err() error { return r.err }
 
-func (r *Replies) take(want byte) (n int, text []byte) {
+func (r *Replies) take(want byte) int {
 	if r.err != nil {
-		return -1, nil
+		return -1
 	}
 	kind, n, next, err := header(r.rest, 0)
 	switch {
@@ -131,27 +131,25 @@ func (r *Replies) take(want byte) (n int, text []byte) {
 	case kind != want:
 		r.err = fmt.Errorf("%w: %q where %q belongs", ErrProtocol, kind, want)
 	default:
-		text, r.rest = r.rest[1:next-2], r.rest[next:]
-		return n, text
+		r.rest = r.rest[next:]
+		return n
 	}
-	return -1, nil
+	return -1
 }
 
 // Int reads an integer.
 func (r *Replies) Int() int {
-	n, _ := r.take(':')
-	return n
+	return r.take(':')
 }
 
 // Len reads the beginning of an array and returns how many values follow.
 func (r *Replies) Len() int {
-	n, _ := r.take('*')
-	return max(n, 0)
+	return max(r.take('*'), 0)
 }
 
 // Bytes reads a bulk string; nil is one that isn't there.
 func (r *Replies) Bytes() []byte {
-	n, _ := r.take('$')
+	n := r.take('$')
 	if n < 0 {
 		return nil
 	}
