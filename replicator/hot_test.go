@@ -80,12 +80,15 @@ func TestHottestSetIsMendedUnderLoad_P12(t *testing.T) {
 			}
 			return nil
 		})
-		took := time.Since(at)
-		r := s.verify(verify.Options{Scope: verify.Scope{To: 1}})
-		if r.Divergent != 0 || took > time.Minute {
-			t.Errorf("%s: %d keys still differ after %v: %v", c.name, r.Divergent, took, r.Findings)
-		}
-		t.Logf("%s: mended after %v, then %d members compared in %v", c.name, took.Round(time.Millisecond), r.Members, r.Took.Round(time.Millisecond))
+		// A set that is lost while its raffle is being reloaded is found by the next comparison only.
+		var r verify.Report
+		testenv.EventuallyNoError(t, time.Minute-time.Since(at), c.name+": nothing differs", func() error {
+			if r = s.verify(verify.Options{Scope: verify.Scope{To: 1}}); r.Divergent != 0 {
+				return fmt.Errorf("%d keys differ: %v", r.Divergent, r.Findings)
+			}
+			return nil
+		})
+		t.Logf("%s: mended after %v, then %d members compared in %v", c.name, time.Since(at).Round(time.Millisecond), r.Members, r.Took.Round(time.Millisecond))
 	}
 	n := stop()
 	t.Logf("%.0f bids a second", float64(n)/time.Since(begun).Seconds())
