@@ -36,7 +36,7 @@ func TestSecondTakesOverFromAKilledAndFromAStoppedOne_P9(t *testing.T) {
 	s.equal()
 }
 
-// P9: a replicator that is stopped within a copy locks a table. The one that takes over ends that copy.
+// P9: if a replicator is stopped within a copy, its session still locks the table. Its successor ends that session.
 func TestTheSuccessorEndsTheCopyOfAStoppedReplicator_P9(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	// With Redis stopped, the copy ends in the middle of the products.

@@ -58,9 +58,8 @@ func (r *Recorder) checkLine(line int) error {
 }
 
 // seenFrom returns the operations that a line knows of. What was answered on an earlier line beyond the
-// fork is lost: such a read is not part of the line, nor is one that may show what was beyond the fork, and neither is a
-// write that was sent when a position beyond the fork, or the fork's own, was known. Any other such write may be part of
-// it or not.
+// fork is lost. Three operations are not part of the line: such a read, a read that may show commits beyond the fork, and a
+// write that was sent when the fork's position or a later one was known. Any other such write may be part of the line.
 func (r *Recorder) seenFrom(line int) (seen []operation) {
 	for _, o := range r.operations {
 		if o.line > line {

@@ -103,9 +103,9 @@ func (p *Postgres) Timeline(t testing.TB) (timeline uint32) {
 }
 
 // SetSynchronous makes commits on p wait for the named standbys (setting synchronous_standby_names), or
-// for none of them if names is empty, which also ends the waiting of those that wait. A commit asks the checkpointer's
-// mark whether it has to wait, so the checkpointer must have read the setting: its signal was sent before a new session
-// had the setting, and it handles its signals before it sleeps.
+// for none of them if names is empty. Then commits that wait already go on, too. Whether a commit waits is a flag that the
+// checkpointer sets when it reads the setting, so SetSynchronous waits until the checkpointer sleeps: the checkpointer got
+// its signal before a new session had the setting, and it handles its signals before it sleeps.
 func (p *Postgres) SetSynchronous(t testing.TB, names string) {
 	t.Helper()
 	p.Configure(t, Set("synchronous_standby_names", names))
