@@ -80,7 +80,7 @@ func TestHottestSetIsMendedUnderLoad_P12(t *testing.T) {
 			}
 			return nil
 		})
-		// A set that is lost while its raffle is being reloaded is found by the next comparison only.
+		// What is damaged, not lost, while its raffle is being reloaded is found by the next comparison only.
 		var r verify.Report
 		testenv.EventuallyNoError(t, time.Minute-time.Since(at), c.name+": nothing differs", func() error {
 			if r = s.verify(verify.Options{Scope: verify.Scope{To: 1}}); r.Divergent != 0 {

@@ -30,6 +30,11 @@ func (e Epoch) sizeKey(raffleID int64, what string, size int16) string {
 // No packed bid or raffle is as short.
 const Sentinel = "whole"
 
+// Loading stands in place of Sentinel while a reload writes a key in pieces. Only the first piece has it, so a key that
+// is lost in between lacks it when the reload wants to put Sentinel in its place, and is loaded again. It is also a
+// member of Sizes between the sealing of a raffle's sets and RaffleKnown.
+const Loading = "loading"
+
 // Newest is the sorted set of a raffle's bids of a size by time (NewestScore).
 func (e Epoch) Newest(raffleID int64, size int16) string { return e.sizeKey(raffleID, ":n:", size) }
 

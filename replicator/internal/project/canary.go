@@ -44,7 +44,7 @@ func restores(ctx context.Context, client *redis.Client) (bool, error) {
 			set = append(set, scored{member, score})
 			members = append(members, redis.Z{Score: float64(score), Member: member})
 		}
-		set, members = append(set, sentinel(plusInf)), append(members, redis.Z{Score: math.Inf(1), Member: readmodel.Sentinel})
+		set, members = append(set, scored{[]byte(readmodel.Sentinel), plusInf}), append(members, redis.Z{Score: math.Inf(1), Member: readmodel.Sentinel})
 		err := client.Del(ctx, restored, made).Err()
 		if err == nil {
 			err = client.ZAdd(ctx, made, members...).Err()

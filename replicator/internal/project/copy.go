@@ -15,7 +15,7 @@ import (
 func (a *applier) copy(ctx context.Context, rl *reload) {
 	ctx, rl.cancel = context.WithCancel(ctx)
 	rl.loader = newLoader(a.server, "", a.checkpoint.Epoch)
-	rl.loader.replace, rl.loader.plain = true, a.r.plain
+	rl.loader.replace, rl.loader.plain, rl.loader.mark = true, a.r.plain, []byte(readmodel.Loading)
 	parts := make(map[readmodel.Part][]int16)
 	for part, l := range rl.parts {
 		parts[part] = slices.Collect(maps.Keys(l.sizes))
@@ -33,7 +33,7 @@ func (a *applier) copy(ctx context.Context, rl *reload) {
 // copyParts reads parts from the snapshot of a temporary slot and hands them over in parcels. The sizes of a
 // raffle are those that may be known to nothing else.
 func (r *Replicator) copyParts(ctx context.Context, l *loader, parts map[readmodel.Part][]int16, cp readmodel.Checkpoint) (got copied, err error) {
-	got.entries, got.stored = make(map[int64]string), make(map[int64][]int16)
+	got.entries, got.stored, got.sized = make(map[int64]string), make(map[int64][]int16), make(map[int64][]int16)
 	for part, sizes := range parts {
 		if part.Raffle == 0 {
 			continue

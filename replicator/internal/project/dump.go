@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"hash/crc64"
 	"math"
-
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
 // A whole sorted set is written as the serialised value that RESTORE takes: Redis copies a small one and
@@ -24,7 +22,7 @@ type scored struct {
 	score  int64
 }
 
-// The infinite scores, which only sentinels have.
+// The infinite scores, which only readmodel.Sentinel and readmodel.Loading have.
 const (
 	plusInf  = math.MaxInt64
 	minusInf = math.MinInt64
@@ -39,9 +37,6 @@ func (s scored) float() float64 {
 	}
 	return float64(s.score)
 }
-
-// sentinel is the sentinel of a set with its score.
-func sentinel(score int64) scored { return scored{[]byte(readmodel.Sentinel), score} }
 
 // appendDump appends a sorted set that is ordered by (score, member). Up to dumpListpack members become a
 // listpack; if the server keeps fewer in one, it converts it.

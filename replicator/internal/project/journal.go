@@ -1,6 +1,9 @@
 package project
 
-import "github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+import (
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+)
 
 // note keeps the changes of a written batch that concern the parts.
 func (rl *reload) note(b *batch) {
@@ -9,9 +12,12 @@ func (rl *reload) note(b *batch) {
 		if !e.hasBid() {
 			continue
 		}
-		l, size := rl.parts[readmodel.Part{Raffle: e.raffle}], rl.parts[readmodel.Part{Size: e.size}]
+		l, size, lists := rl.parts[readmodel.Part{Raffle: e.raffle}], rl.parts[readmodel.Part{Size: e.size}], rl.parts[readmodel.Part{}]
 		if l != nil {
-			l.sizes[e.size] = true
+			l.size(e.size)
+		}
+		if lists != nil {
+			lists.size(e.size)
 		}
 		if l != nil || size != nil {
 			rl.room(b.epoch).again(e, b.arena[e.begin:e.end], l != nil, size != nil)
@@ -37,6 +43,21 @@ func (rl *reload) note(b *batch) {
 	for _, part := range b.healed {
 		rl.tryAgain(part)
 	}
+}
+
+// append appends a batch of the journal. Sets that the snapshot did not have consist of what the journal holds.
+func (rl *reload) append(c *resp.Commands, b *batch) {
+	for i := range b.books.list {
+		s := b.books.list[i].key.set
+		if l := rl.parts[readmodel.Part{Raffle: s.raffle}]; !l.sizes[s.size] {
+			l.sizes[s.size] = true
+			newest, highest := b.epoch.Newest(s.raffle, s.size), b.epoch.Highest(s.raffle, s.size)
+			c.Add("UNLINK", newest, highest)
+			c.Add("ZADD", newest, "+inf", readmodel.Loading)
+			c.Add("ZADD", highest, "-inf", readmodel.Loading)
+		}
+	}
+	b.append(c)
 }
 
 func (rl *reload) tryAgain(p readmodel.Part) {

@@ -91,8 +91,8 @@ func appendGone(c *resp.Commands, e readmodel.Epoch, raffle int64) {
 		e.NewestPrefix(raffle), e.HighestPrefix(raffle), readmodel.Part{Raffle: raffle}.String())
 }
 
-// sealLists gives the lists of raffles and products their sentinels. All sizes that there are must be known.
-func sealLists(c *resp.Commands, e readmodel.Epoch) {
+// appendLists begins the lists of raffles and products with their sentinels.
+func appendLists(c *resp.Commands, e readmodel.Epoch) {
 	c.Add("ZADD", e.Raffles(), "+inf", readmodel.Sentinel)
 	c.Add("HSET", e.Products(), readmodel.Sentinel, "")
 	c.Add("SADD", e.AllSizes(), readmodel.RaffleKnown)

@@ -14,7 +14,7 @@ func (r *reading) part(ctx context.Context, p readmodel.Part, got *copied) (err 
 	switch {
 	case p.Raffle != 0:
 		got.entries[p.Raffle], err = r.raffle(ctx, p.Raffle, got.stored[p.Raffle])
-		got.stored[p.Raffle] = append(got.stored[p.Raffle], r.sized...)
+		got.sized[p.Raffle] = r.sized
 	case p.Size != 0:
 		err = r.sizeNewest(ctx, p.Size)
 	default:
@@ -60,10 +60,11 @@ func (r *reading) lists(ctx context.Context) ([]int16, error) {
 	if err := r.raffles(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.room(ctx, addWork); err != nil {
+	if err := r.room(ctx, 2*addWork); err != nil {
 		return nil, err
 	}
 	r.parcel.commands.Add("UNLINK", r.epoch.Products())
+	r.parcel.commands.Add("HSET", r.epoch.Products(), readmodel.Loading, "")
 	r.parcel.commands.Add("EVAL", forgetProducts, "1", readmodel.PoisonedKey, productPrefix)
 	err := tables.Copy(ctx, r.tx.Conn(), tables.Products, "", func(p tables.Plan, row *wal.Row) error {
 		i := imageOf(row, p.Product)
@@ -88,10 +89,11 @@ func (r *reading) lists(ctx context.Context) ([]int16, error) {
 
 // raffles replaces the list of raffles.
 func (r *reading) raffles(ctx context.Context) error {
-	if err := r.room(ctx, addWork); err != nil {
+	if err := r.room(ctx, 2*addWork); err != nil {
 		return err
 	}
 	r.parcel.commands.Add("UNLINK", r.epoch.Raffles())
+	r.parcel.commands.Add("ZADD", r.epoch.Raffles(), "+inf", readmodel.Loading)
 	return r.eachRaffle(ctx, "", func(v readmodel.Raffle) error {
 		if err := r.room(ctx, addWork); err != nil {
 			return err

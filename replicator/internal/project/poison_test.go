@@ -105,7 +105,7 @@ func TestRowPoisonedAndPutRightWithinAFlush_P12(t *testing.T) {
 			}
 			// A reload of everything is under way: whatever was in its snapshot is judged by its journal.
 			rl := &reload{parts: map[readmodel.Part]*loading{
-				{}: {}, {Raffle: 1}: {sizes: make(map[int16]bool)}, {Size: 1}: {sizes: make(map[int16]bool)}}}
+				{}: newLoading("lists"), {Raffle: 1}: newLoading("raffle 1"), {Size: 1}: newLoading("size 1")}}
 			p.begin(100)
 			for i := 1; i < len(c.rows); i++ {
 				m := &wal.Message{Relation: s.relation, Kind: wal.Update}

@@ -93,11 +93,9 @@ type builder struct {
 	poisoned  []poison
 }
 
-// seal ends the copy of a snapshot: the lists get their sentinels, and what lacks rows that have no packing
-// loses them.
+// seal ends the copy of a snapshot: what lacks rows that have no packing loses its sentinels.
 func (b *builder) seal(c *resp.Commands, at lsn.LSN) {
 	c.Add("SET", b.epoch.RafflesVersion(), strconv.FormatUint(uint64(at), 10))
-	sealLists(c, b.epoch)
 	for _, p := range b.poisoned {
 		if p.part != nil {
 			appendSpoil(c, b.epoch, *p.part)

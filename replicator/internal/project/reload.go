@@ -18,12 +18,13 @@ import (
 //     changes in a journal.
 //  2. A temporary slot exports a snapshot. Its position C comes after the beginning of the journal, so that the
 //     snapshot and the journal together miss no change.
-//  3. The rows of the snapshot replace what the parts hold. Changes of the stream that are written meanwhile may
-//     be overwritten.
+//  3. The rows of the snapshot replace what the parts hold, readmodel.Loading first. Changes of the stream that are
+//     written meanwhile may be overwritten.
 //  4. The journal is replayed on top, in order. For each bid its last change counts, so changes that are in the
 //     snapshot already do no harm.
 //  5. Once the checkpoint is at C or later and no transaction is half applied, the rest of the journal is written,
-//     and then the sentinels, while the checkpoint stays: the parts are what the primary held there.
+//     and then the sentinels, while the checkpoint stays: the parts are what the primary held there. A sentinel takes
+//     the place of readmodel.Loading. A part of which a key lacks that has lost it meanwhile, and is reloaded again.
 //
 // Every write is a flush of the applier, fenced as all are. What is still to be reloaded stands in
 // readmodel.ReloadKey, so the next session takes up what this one has not ended.
@@ -42,16 +43,21 @@ type reload struct {
 // loading is a part of a reload: of a raffle, its key in the map has no size.
 type loading struct {
 	names []string       // in ReloadKey, first that of the part as a whole
-	sizes map[int16]bool // of a raffle, whose sets are replaced
+	sizes map[int16]bool // of a raffle, whose sets are replaced, and whether they are begun; of the lists, all new ones
 	entry *string        // of a raffle, "" if it does not exist; nil: no change of it has come
 	again bool           // a reason to reload the part came up meanwhile
+}
+
+func newLoading(name string) *loading {
+	return &loading{names: []string{name}, sizes: make(map[int16]bool)}
 }
 
 // copied is what a snapshot has told besides rows.
 type copied struct {
 	at      lsn.LSN           // the position of the snapshot
 	entries map[int64]string  // of the raffles that exist
-	stored  map[int64][]int16 // the sizes of each raffle in Redis and in the snapshot
+	stored  map[int64][]int16 // the sizes of each raffle in Redis
+	sized   map[int64][]int16 // those in the snapshot
 	sizes   []int16           // that have bids, with the lists
 	err     error
 }
@@ -153,14 +159,21 @@ func (rl *reload) add(name string, part readmodel.Part, tried map[readmodel.Part
 		if len(rl.parts) == reloadParts || time.Now().Before(tried[part]) {
 			return
 		}
-		l = &loading{names: []string{part.String()}, sizes: make(map[int16]bool)}
+		l = newLoading(part.String())
 		rl.parts[part] = l
 	}
 	if name != l.names[0] {
 		l.names = append(l.names, name)
 	}
 	if part.Raffle != 0 && named != 0 {
-		l.sizes[named] = true
+		l.size(named)
+	}
+}
+
+// size notes a size, which may be there already.
+func (l *loading) size(size int16) {
+	if !l.sizes[size] {
+		l.sizes[size] = false
 	}
 }
 
@@ -204,6 +217,9 @@ func (a *applier) parcel(p *parcel) error {
 	rl.snapshot = &got
 	for part, l := range rl.parts {
 		for _, size := range got.stored[part.Raffle] {
+			l.size(size)
+		}
+		for _, size := range got.sized[part.Raffle] {
 			l.sizes[size] = true
 		}
 		if entry := got.entries[part.Raffle]; l.entry == nil {

@@ -76,17 +76,45 @@ end
 ` + spoilRaffle + `
 return lost`
 
-// listSize makes the size ARGV[1] a member of the raffle's sizes if it has bids: KEYS are those of openSize.
-const listSize = `if redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then
+// listSize makes the size ARGV[1] a member of the raffle's sizes if it has bids: KEYS and ARGV are those of openSize.
+const listSize = `local begun = redis.call('ZREM', KEYS[2], 'loading') + redis.call('ZREM', KEYS[3], 'loading')
+if redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then
   redis.call('SREM', KEYS[1], ARGV[1])
-  return
-end
-redis.call('SADD', KEYS[1], ARGV[1])`
+else
+  redis.call('SADD', KEYS[1], ARGV[1])
+end`
 
-// sealSize ends the reload of a size of a raffle whose sets are complete.
+// sealSize ends the reload of a size of a raffle whose sets are complete, unless one was lost since it was begun.
 const sealSize = listSize + `
-redis.call('ZADD', KEYS[2], '+inf', 'whole')
-redis.call('ZADD', KEYS[3], '-inf', 'whole')`
+if begun < 2 or redis.call('ZCARD', KEYS[2]) ~= redis.call('ZCARD', KEYS[3]) then return 'lost ' .. ARGV[2] end
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  redis.call('ZADD', KEYS[2], '+inf', 'whole')
+  redis.call('ZADD', KEYS[3], '-inf', 'whole')
+end`
+
+// sealRaffle marks a raffle of which all sizes are sealed, unless its sizes KEYS[1] were lost since the first one was.
+// This and the scripts below ask in the last of KEYS for another reload of what was lost.
+const sealRaffle = `if redis.call('SREM', KEYS[1], 'loading') == 0 then
+  redis.call('SADD', KEYS[2], ARGV[1])
+  return 'lost ' .. ARGV[1]
+end
+redis.call('SADD', KEYS[1], '0')`
+
+// sealAll ends the reload of a set over all raffles KEYS[1] and its floor KEYS[2].
+const sealAll = `if redis.call('ZREM', KEYS[1], 'loading') == 0 or redis.call('EXISTS', KEYS[2]) == 0 then
+  redis.call('SADD', KEYS[3], ARGV[1])
+  return 'lost ' .. ARGV[1]
+end
+redis.call('ZADD', KEYS[1], '+inf', 'whole')`
+
+// sealLists ends the reload of the list of raffles KEYS[1], the products KEYS[2] and all sizes KEYS[3].
+const sealLists = `if redis.call('ZREM', KEYS[1], 'loading') == 0 or redis.call('HDEL', KEYS[2], 'loading') == 0 then
+  redis.call('SADD', KEYS[4], ARGV[1])
+  return 'lost ' .. ARGV[1]
+end
+redis.call('ZADD', KEYS[1], '+inf', 'whole')
+redis.call('HSET', KEYS[2], 'whole', '')
+redis.call('SADD', KEYS[3], '0')`
 
 // forgetEmpty takes a size that has no bids left out of its raffle's sizes, together with its sets, which hold
 // nothing but their sentinels then. KEYS and ARGV are those of openSize.

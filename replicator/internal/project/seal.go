@@ -28,7 +28,7 @@ func (a *applier) replay() error {
 	if len(rl.journal) > 1 {
 		b := rl.journal[0]
 		rl.journal = rl.journal[1:]
-		return a.write(a.checkpoint, b.append)
+		return a.write(a.checkpoint, func(c *resp.Commands) { rl.append(c, b) })
 	}
 	bad := make(map[string]bool)
 	for _, p := range rl.loader.poisoned {
@@ -38,7 +38,7 @@ func (a *applier) replay() error {
 	}
 	err := a.write(a.checkpoint, func(c *resp.Commands) {
 		for _, b := range rl.journal {
-			b.append(c)
+			rl.append(c, b)
 		}
 		for name := range bad {
 			c.Add("SADD", readmodel.PoisonedKey, name)
@@ -47,10 +47,13 @@ func (a *applier) replay() error {
 	if err != nil {
 		return err
 	}
+	var lost []string
 	for part, l := range rl.parts {
-		if err := a.seal(part, l, !l.again && !bad[part.String()]); err != nil {
+		parts, err := a.seal(part, l, !l.again && !bad[part.String()])
+		if err != nil {
 			return err
 		}
+		lost = append(lost, parts...)
 	}
 	for _, p := range rl.loader.poisoned {
 		a.mends.poisonFound(p)
@@ -61,7 +64,7 @@ func (a *applier) replay() error {
 	a.mends.log.Warn("reloaded parts of the read model", "parts", rl.describe(), "rows_left_out", len(rl.loader.poisoned),
 		"changes_meanwhile", rl.changes, "seconds", time.Since(rl.begun).Seconds())
 	a.end()
-	return nil
+	return a.noteLost(lost)
 }
 
 // appendDone takes the requests away, unless there are others since.
@@ -77,67 +80,88 @@ func (l *loading) appendDone(c *resp.Commands) {
 	}
 }
 
-// seal gives a part its sentinels. One that lacks a row stays without those that say so. Nothing but the sentinels
-// is written meanwhile, so a raffle with many sizes gets them in several flushes, and its mark in the last one.
-func (a *applier) seal(part readmodel.Part, l *loading, whole bool) error {
-	e := a.checkpoint.Epoch
+// seal gives a part its sentinels, and returns the names of what was lost since the reload wrote it. A part that lacks a
+// row stays without the sentinels that say so.
+func (a *applier) seal(part readmodel.Part, l *loading, whole bool) (lost []string, err error) {
 	if part.Raffle != 0 {
-		script := listSize
-		if whole && *l.entry != "" {
-			script = sealSize
+		if lost, err = a.sealSizes(part.Raffle, l, whole); err != nil {
+			return nil, err
 		}
-		for sizes := range slices.Chunk(slices.Sorted(maps.Keys(l.sizes)), sealedAtOnce) {
-			err := a.write(a.checkpoint, func(c *resp.Commands) {
-				for _, size := range sizes {
-					appendSizeScript(c, script, e, set{part.Raffle, size})
-				}
-			})
-			if err != nil {
-				return err
-			}
+		if len(lost) > 0 {
+			l.again, whole = true, false
 		}
 	}
-	return a.write(a.checkpoint, func(c *resp.Commands) {
-		a.reload.appendSeal(c, e, part, whole)
+	err = a.write(a.checkpoint, func(c *resp.Commands) {
 		c.Add("HSET", readmodel.ReloadedKey, part.String(), a.checkpoint.LSN.String())
 		l.appendDone(c)
+		a.reload.appendSeal(c, a.checkpoint.Epoch, part, whole)
 	})
+	return append(lost, a.flusher.lost...), err
+}
+
+// sealSizes gives the sets of a raffle their sentinels. Nothing else is written meanwhile, so a raffle with many sizes
+// gets them in several flushes, and its mark afterwards.
+func (a *applier) sealSizes(raffle int64, l *loading, whole bool) (lost []string, err error) {
+	e := a.checkpoint.Epoch
+	err = a.write(a.checkpoint, func(c *resp.Commands) { c.Add("SADD", e.Sizes(raffle), readmodel.Loading) })
+	for sizes := range slices.Chunk(slices.Sorted(maps.Keys(l.sizes)), sealedAtOnce) {
+		if err != nil {
+			break
+		}
+		err = a.write(a.checkpoint, func(c *resp.Commands) {
+			for _, size := range sizes {
+				script := listSize
+				if whole && *l.entry != "" && l.sizes[size] {
+					script = sealSize
+				}
+				appendSizeScript(c, script, e, set{raffle, size})
+			}
+		})
+		lost = append(lost, a.flusher.lost...)
+	}
+	return lost, err
 }
 
 // appendSeal writes the sentinels, of a raffle the mark.
 func (rl *reload) appendSeal(c *resp.Commands, e readmodel.Epoch, part readmodel.Part, whole bool) {
+	if whole {
+		c.Add("SREM", readmodel.PoisonedKey, part.String())
+	}
 	switch {
 	case part.Raffle != 0:
-		rl.parts[part].markRaffle(c, e, part.Raffle, whole)
+		rl.parts[part].markRaffle(c, e, part, whole)
 	case part.Size != 0:
-		if whole {
-			c.Add("ZADD", e.SizeNewest(part.Size), "+inf", readmodel.Sentinel)
+		newest, floor := e.SizeNewest(part.Size), e.SizeFloor(part.Size)
+		c.Add("EVAL", sealAll, "3", newest, floor, readmodel.ReloadKey, part.String())
+		if !whole {
+			appendSpoil(c, e, part)
 		}
-		c.Add("EVAL", trimSize, "2", e.SizeNewest(part.Size), e.SizeFloor(part.Size), strconv.Itoa(readmodel.SizeKept))
+		c.Add("EVAL", trimSize, "2", newest, floor, strconv.Itoa(readmodel.SizeKept))
 	default:
 		for _, size := range rl.snapshot.sizes {
-			c.Add("SADD", e.AllSizes(), strconv.Itoa(int(size)))
+			c.Add("SADD", e.AllSizes(), decimal(int64(size)))
 		}
-		sealLists(c, e)
+		for size := range rl.parts[part].sizes {
+			c.Add("SADD", e.AllSizes(), decimal(int64(size)))
+		}
+		c.Add("EVAL", sealLists, "4", e.Raffles(), e.Products(), e.AllSizes(), readmodel.ReloadKey, part.String())
 		c.Add("APPEND", e.RafflesVersion(), "+") // whoever keeps an encoded list must see that it is another one
 		if !whole {
 			appendSpoil(c, e, part)
 		}
 	}
-	if whole {
-		c.Add("SREM", readmodel.PoisonedKey, part.String())
-	}
 }
 
-func (l *loading) markRaffle(c *resp.Commands, e readmodel.Epoch, id int64, whole bool) {
+func (l *loading) markRaffle(c *resp.Commands, e readmodel.Epoch, part readmodel.Part, whole bool) {
 	if *l.entry == "" {
-		c.Add("DEL", e.Raffle(id))
+		c.Add("DEL", e.Raffle(part.Raffle))
 	} else {
-		c.Add("SET", e.Raffle(id), *l.entry)
+		c.Add("SET", e.Raffle(part.Raffle), *l.entry)
 	}
 	if whole && *l.entry != "" {
-		c.Add("SADD", e.Sizes(id), readmodel.RaffleKnown)
+		c.Add("EVAL", sealRaffle, "2", e.Sizes(part.Raffle), readmodel.ReloadKey, part.String())
 	} else {
-		appendSpoil(c, e, readmodel.Part{Raffle: id})
+		c.Add("SREM", e.Sizes(part.Raffle), readmodel.Loading)
+		appendSpoil(c, e, part)
 	}
 }

@@ -78,15 +78,13 @@ func (s *shelf) write(ctx context.Context) error {
 	if len(s.ends) == 0 {
 		return nil
 	}
-	rows := len(s.ends)
-	_, known := s.reading.known[s.set.raffle]
-	whole := known && !s.begun && !s.reading.replace
+	rows, mark := len(s.ends), s.mark()
 	s.scored = s.scored[:0]
 	for i := range s.ends {
 		s.scored = append(s.scored, scored{s.member(i), s.newest[i]})
 	}
-	if whole {
-		s.scored = append(s.scored, sentinel(plusInf))
+	if mark != nil {
+		s.scored = append(s.scored, scored{mark, plusInf})
 	}
 	if err := s.put(ctx, s.reading.epoch.Newest(s.set.raffle, s.set.size)); err != nil {
 		return err
@@ -94,8 +92,8 @@ func (s *shelf) write(ctx context.Context) error {
 
 	slices.Sort(s.price)
 	s.scored = s.scored[:0]
-	if whole {
-		s.scored = append(s.scored, sentinel(minusInf))
+	if mark != nil {
+		s.scored = append(s.scored, scored{mark, minusInf})
 	}
 	for _, key := range s.price {
 		price := math.MaxUint32 - uint32(key>>32)
@@ -109,6 +107,14 @@ func (s *shelf) write(ctx context.Context) error {
 	return nil
 }
 
+// mark is what the sets begin with; nil: they are begun, or their raffle does not exist.
+func (s *shelf) mark() []byte {
+	if _, known := s.reading.known[s.set.raffle]; s.begun || !known && !s.reading.replace {
+		return nil
+	}
+	return s.reading.mark
+}
+
 // put makes a set of what is scored, or adds to the one that a former part began.
 func (s *shelf) put(ctx context.Context, key string) (err error) {
 	if s.begun {
@@ -119,7 +125,8 @@ func (s *shelf) put(ctx context.Context, key string) (err error) {
 }
 
 // fill makes a set, in place of one that is there if that may be: as much as a parcel takes at once, and the rest
-// by additions. dump is memory to use, and comes back.
+// by additions. The mark comes first, so that it is missing from what is added after the set was lost. dump is memory
+// to use, and comes back.
 func (r *reading) fill(ctx context.Context, key string, set []scored, dump []byte) ([]byte, error) {
 	if r.replace {
 		// RESTORE REPLACE frees the former set while others wait.
@@ -129,15 +136,25 @@ func (r *reading) fill(ctx context.Context, key string, set []scored, dump []byt
 		r.parcel.commands.Add("UNLINK", key)
 	}
 	if r.plain {
-		return dump, r.grow(ctx, key, set)
+		first, rest := cut(set, parcelWork/addWork)
+		return dump, errors.Join(r.grow(ctx, key, first), r.grow(ctx, key, rest))
 	}
-	first := min(len(set), parcelWork-addWork)
-	if err := r.room(ctx, first+addWork); err != nil {
+	first, rest := cut(set, parcelWork-addWork)
+	if err := r.room(ctx, len(first)+addWork); err != nil {
 		return dump, err
 	}
-	dump = appendDump(dump, set[:first])
+	dump = appendDump(dump, first)
 	r.parcel.restore(key, dump, r.replace)
-	return dump, r.grow(ctx, key, set[first:])
+	return dump, r.grow(ctx, key, rest)
+}
+
+// cut cuts an ordered set in two, of which the first has the mark and at most so many members.
+func cut(set []scored, most int) (first, rest []scored) {
+	n := min(len(set), most)
+	if len(set) > 0 && set[len(set)-1].score == plusInf {
+		return set[len(set)-n:], set[:len(set)-n]
+	}
+	return set[:n], set[n:]
 }
 
 // grow adds to a set, as much to a parcel as that takes.
@@ -207,11 +224,8 @@ func (s *shelf) writeSizes(ctx context.Context) error {
 // sizeNewest loads the newest bids of a size over all raffles, and one more: the score of that one is
 // where the set has holes.
 func (r *reading) sizeNewest(ctx context.Context, size int16) error {
-	newest := []scored{}
-	if !r.replace {
-		newest = append(newest, sentinel(plusInf))
-	}
-	most := len(newest) + readmodel.SizeKept
+	newest := []scored{{r.mark, plusInf}}
+	const most = 1 + readmodel.SizeKept
 	query := fmt.Sprintf("WHERE size = %d ORDER BY created_at DESC, id DESC LIMIT %d", size, readmodel.SizeKept+1)
 	err := r.eachBid(ctx, query, func(b readmodel.Bid) error {
 		newest = append(newest, scored{b.AppendSizeMember(nil), int64(b.NewestScore())})
@@ -231,10 +245,6 @@ func (r *reading) sizeNewest(ctx context.Context, size int16) error {
 	c := &r.parcel.commands
 	c.Add("SADD", r.epoch.AllSizes(), strconv.Itoa(int(size)))
 	c.Add("SET", r.epoch.SizeFloor(size), strconv.FormatInt(floor, 10))
-	if len(newest) == 0 { // of a part that is reloaded
-		c.Add("UNLINK", r.epoch.SizeNewest(size))
-		return nil
-	}
 	_, err = r.fill(ctx, r.epoch.SizeNewest(size), newest, nil)
 	return err
 }

@@ -42,7 +42,8 @@ type loader struct {
 	jobs       chan job
 	known      map[int64]struct{} // the raffles: the sets of others get no sentinels
 	plain      bool               // ZADD instead of RESTORE
-	replace    bool               // what is there already; and no set gets a sentinel
+	replace    bool               // what is there already
+	mark       []byte             // readmodel.Sentinel, or readmodel.Loading until all that replaces is there
 
 	mu       sync.Mutex
 	poisoned []poison // what was left out
@@ -61,7 +62,7 @@ type reading struct {
 
 func newLoader(server wal.Server, snapshot string, e readmodel.Epoch) *loader {
 	l := &loader{server: server, snapshot: snapshot, epoch: e, jobs: make(chan job), known: make(map[int64]struct{}),
-		full: make(chan *parcel, parcels), free: make(chan *parcel, parcels)}
+		full: make(chan *parcel, parcels), free: make(chan *parcel, parcels), mark: []byte(readmodel.Sentinel)}
 	for range parcels {
 		l.free <- &parcel{}
 	}
@@ -73,12 +74,16 @@ func newLoader(server wal.Server, snapshot string, e readmodel.Epoch) *loader {
 const rangesOfRaffles = 256
 
 // load closes full at the end, successful or not. Raffles come before the bids, so that no bid is there
-// whose raffle isn't.
+// whose raffle isn't, and sentinels before all that they stand for.
 func (l *loader) load(ctx context.Context) error {
 	defer close(l.full)
 	var bounds []int64
 	var sizes []int16
 	err := l.read(ctx, func(ctx context.Context, r *reading) (err error) {
+		if err = r.room(ctx, 3*addWork); err != nil {
+			return err
+		}
+		appendLists(&r.parcel.commands, r.epoch)
 		if err = r.entries(ctx, tables.Products); err != nil {
 			return err
 		}
