@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/cluster"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/levels"
 )
@@ -19,20 +18,13 @@ const agentUsage = `usage: loadtest agent [FLAGS]
 Makes load for "loadtest run --agents" on another machine, one job after the other, until it is
 interrupted. Whoever holds the token can have it load any address: LOADTEST_TOKEN_FILE or
 LOADTEST_TOKEN holds it, and it crosses the network as it is.
-
 `
 
-func runAgent(ctx context.Context, args []string, _, notes io.Writer) error {
-	flags := flag.NewFlagSet("loadtest agent", flag.ContinueOnError)
+func runAgent(ctx context.Context, args []string, out, notes io.Writer) error {
+	flags := cli.NewFlags("loadtest agent", agentUsage)
 	listen := flags.String("listen", "127.0.0.1:9500", "`address` for the controller")
 	work := flags.String("work", filepath.Join(orElse(os.Getenv("LOCAL_DIR"), ".local"), "loadtest"), "`folder` for tokens and journals")
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), agentUsage)
-		flags.PrintDefaults()
-	}
-	if err := parse(flags, args, notes); errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil {
+	if err := cli.Parse(flags, args, 0, out); err != nil {
 		return err
 	}
 	token, err := cluster.ReadToken()

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/levels"
 )
 
@@ -27,17 +27,10 @@ var demoSizes = []struct {
 
 // runAll runs the six levels and the comparison of paths, one after the other, whatever each one's result.
 func runAll(ctx context.Context, args []string, out, notes io.Writer) error {
-	flags := flag.NewFlagSet("loadtest all", flag.ContinueOnError)
+	flags := cli.NewFlags("loadtest all", "usage: loadtest all [FLAGS]\n\nRuns levels 1 to 6 and the comparison of read paths, small enough for the demo data.\n")
 	full := flags.Bool("full", false, "each level at its full size, for the full data set")
 	seed := flags.String("seed", "1", "the same seed makes the same requests")
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), "usage: loadtest all [FLAGS]\n\nRuns levels 1 to 6 and the comparison of read paths, small enough for the demo data.\n\n")
-		flags.PrintDefaults()
-	}
-	if err := parse(flags, args, notes); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil
-		}
+	if err := cli.Parse(flags, args, 0, out); err != nil {
 		return err
 	}
 	start := time.Now()

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
@@ -20,30 +20,25 @@ nothing is worse, 1 if something is, 2 if the runs can't be compared.
 // errWorse says that the second run is worse beyond noise.
 var errWorse = errors.New("the second run is worse")
 
-func runCompare(_ context.Context, args []string, out, notes io.Writer) error {
-	flags := flag.NewFlagSet("loadtest compare", flag.ContinueOnError)
-	flags.SetOutput(notes)
-	flags.Usage = func() { fmt.Fprint(flags.Output(), compareUsage) }
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil {
-		return errUsage
+func runCompare(_ context.Context, args []string, out, _ io.Writer) error {
+	flags := cli.NewFlags("loadtest compare", compareUsage)
+	if err := cli.Parse(flags, args, 2, out); err != nil {
+		return err
 	}
 	if flags.NArg() != 2 {
-		flags.Usage()
-		return errUsage
+		return cli.Wrong(errors.New("compare needs two files; " + flags.Name() + " --help says which"))
 	}
 	var runs [2]*report.Run
 	for i := range runs {
 		run, err := readRun(flags.Arg(i))
 		if err != nil {
-			return fmt.Errorf("%w: %w", report.ErrIncomparable, err)
+			return cli.Wrong(fmt.Errorf("%w: %w", report.ErrIncomparable, err))
 		}
 		runs[i] = run
 	}
 	c, err := report.Compare(runs[0], runs[1])
 	if err != nil {
-		return err
+		return cli.Wrong(err)
 	}
 	if err := c.WriteText(out); err != nil {
 		return err

@@ -52,7 +52,7 @@ func TestCompare(t *testing.T) {
 		{base, "missing.json", report.ErrIncomparable, ""},
 	} {
 		var out, notes bytes.Buffer
-		err := run(t.Context(), []string{"compare", c.before, c.after}, &out, &notes)
+		err := program.Run(t.Context(), []string{"compare", c.before, c.after}, &out, &notes)
 		if !errors.Is(err, c.want) || !strings.Contains(out.String(), c.out) {
 			t.Errorf("%s, %s: %v\n%s%s", filepath.Base(c.before), filepath.Base(c.after), err, out.String(), notes.String())
 		}
@@ -63,22 +63,24 @@ func TestUsageOfSeveralMachines(t *testing.T) {
 	t.Setenv("LOADTEST_TOKEN", "")
 	t.Setenv("LOADTEST_TOKEN_FILE", "")
 	for _, c := range []struct {
-		args, note, problem string
+		args   string
+		status int
+		text   string
 	}{
-		{"compare one.json", "usage: loadtest compare", "wrong arguments"},
-		{"compare -h", "usage: loadtest compare", ""},
-		{"run 2", "--agents is missing", "wrong arguments"},
-		{"run --agents a:1,a:1 2", `"a:1" is empty or comes twice`, "wrong arguments"},
-		{"run --agents a:1 9", `no level "9"`, "wrong arguments"},
-		{"run --agents a:1 2", "", "set LOADTEST_TOKEN_FILE"},
-		{"run -h", "usage: loadtest run", ""},
-		{"agent", "", "set LOADTEST_TOKEN_FILE"},
-		{"agent -h", "LOADTEST_TOKEN", ""},
+		{"compare one.json", 2, "compare needs two files"},
+		{"compare -h", 0, "usage: loadtest compare"},
+		{"run 2", 2, "--agents is missing"},
+		{"run --agents a:1,a:1 2", 2, `"a:1" is empty or comes twice`},
+		{"run --agents a:1 9", 2, `no level "9"`},
+		{"run --agents a:1 2", 1, "set LOADTEST_TOKEN_FILE"},
+		{"run -h", 0, "usage: loadtest run"},
+		{"agent", 1, "set LOADTEST_TOKEN_FILE"},
+		{"agent -h", 0, "LOADTEST_TOKEN"},
 	} {
 		var out, notes bytes.Buffer
-		err := run(t.Context(), strings.Fields(c.args), &out, &notes)
-		if !strings.Contains(notes.String(), c.note) || (err != nil) != (c.problem != "") || err != nil && !strings.Contains(err.Error(), c.problem) {
-			t.Errorf("%s: %v, %s", c.args, err, notes.String())
+		status := program.Status(program.Run(t.Context(), strings.Fields(c.args), &out, &notes), &notes)
+		if status != c.status || !strings.Contains(out.String()+notes.String(), c.text) {
+			t.Errorf("%s: exit status %d, out %q, notes %q", c.args, status, out.String(), notes.String())
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/levels"
 )
@@ -75,10 +76,7 @@ func orElse(s, otherwise string) string {
 }
 
 func runLevel(ctx context.Context, args []string, out, notes io.Writer) error {
-	q, p, err := parseLevel(args, notes)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	}
+	q, p, err := parseLevel(args, out)
 	if err != nil {
 		return err
 	}
@@ -86,25 +84,22 @@ func runLevel(ctx context.Context, args []string, out, notes io.Writer) error {
 }
 
 // parseLevel reads the level's number, whose defaults the flags then change.
-func parseLevel(args []string, notes io.Writer) (q levels.Request, p *place, err error) {
+func parseLevel(args []string, out io.Writer) (q levels.Request, p *place, err error) {
 	var level levels.Level
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		if level, err = levels.Find(args[0]); err != nil {
-			fmt.Fprintln(notes, err)
-			return q, p, errUsage
+			return q, p, cli.Wrong(err)
 		}
 		args = args[1:]
 	}
-	flags := flag.NewFlagSet("loadtest level", flag.ContinueOnError)
-	flags.Usage = func() { levelHelp(flags) }
+	flags := cli.NewFlags("loadtest level", levelHelp())
 	p = addPlace(flags)
 	addLoad(flags, &q, level.Defaults)
-	if err := parse(flags, args, notes); err != nil {
+	if err := cli.Parse(flags, args, 0, out); err != nil {
 		return q, p, err
 	}
 	if level.ID == "" {
-		flags.Usage()
-		return q, p, errUsage
+		return q, p, cli.Wrong(errors.New("which level? loadtest level --help lists them"))
 	}
 	q.Plan.Level, q.Plan.URL = level.ID, p.url
 	// Who bounds the run in one way means that one alone.
@@ -115,19 +110,17 @@ func parseLevel(args []string, notes io.Writer) (q levels.Request, p *place, err
 		q.Plan.Duration = 0
 	}
 	if err := errors.Join(q.Plan.Check(), p.readProcesses()); err != nil {
-		fmt.Fprintln(notes, err)
-		return q, p, errUsage
+		return q, p, cli.Wrong(err)
 	}
 	return q, p, nil
 }
 
-func levelHelp(flags *flag.FlagSet) {
-	fmt.Fprint(flags.Output(), levelUsage)
+func levelHelp() string {
+	help := levelUsage
 	for _, l := range levels.All {
-		fmt.Fprintf(flags.Output(), "  %s  %s. %s\n", l.ID, l.Title, l.Purpose)
+		help += fmt.Sprintf("  %s  %s. %s\n", l.ID, l.Title, l.Purpose)
 	}
-	fmt.Fprint(flags.Output(), "\nFlags; the defaults of a level are its full size:\n")
-	flags.PrintDefaults()
+	return help + "\nThe defaults of a level's flags are its full size.\n"
 }
 
 func addLoad(flags *flag.FlagSet, q *levels.Request, d levels.Plan) {

@@ -71,7 +71,7 @@ func runToReport(ctx context.Context, t *testing.T, args []string) *report.Run {
 	t.Helper()
 	dir := t.TempDir()
 	var out, notes bytes.Buffer
-	if err := run(ctx, append(args, "--out", dir), &out, &notes); err != nil && !errors.Is(err, levels.ErrFailed) {
+	if err := program.Run(ctx, append(args, "--out", dir), &out, &notes); err != nil && !errors.Is(err, levels.ErrFailed) {
 		t.Fatalf("%q: %v\n%s", args, err, notes.String())
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))

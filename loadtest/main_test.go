@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +14,7 @@ func TestSeed(t *testing.T) {
 	t.Setenv("SEED_URL", testenv.NewDatabase(t).URL("migrator"))
 	var out, notes bytes.Buffer
 	args := []string{"seed", "--scale", "demo", "--bids", "30000"}
-	if err := run(t.Context(), args, &out, &notes); err != nil {
+	if err := program.Run(t.Context(), args, &out, &notes); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"users 2,001, products 1,000, raffles 1,000, bids 30,000", "bytes per bid", `password "pyramid"`} {
@@ -33,11 +32,11 @@ func TestSeed(t *testing.T) {
 		t.Errorf("the end of the bids is reported %d times: %s", n, notes.String())
 	}
 
-	if err := run(t.Context(), args, &out, &notes); err == nil || !strings.Contains(err.Error(), "not empty: there are rows in users, products, raffles, bids") {
+	if err := program.Run(t.Context(), args, &out, &notes); err == nil || !strings.Contains(err.Error(), "not empty: there are rows in users, products, raffles, bids") {
 		t.Errorf("the second load: %v", err)
 	}
 	out.Reset()
-	if err := run(t.Context(), append(args, "--if-empty"), &out, &notes); err != nil || !strings.Contains(out.String(), "nothing to do") {
+	if err := program.Run(t.Context(), append(args, "--if-empty"), &out, &notes); err != nil || !strings.Contains(out.String(), "nothing to do") {
 		t.Errorf("with --if-empty: %v, %s", err, out.String())
 	}
 }
@@ -49,7 +48,7 @@ func TestSeedPlansTenfold(t *testing.T) {
 	var out, notes bytes.Buffer
 	for _, args := range []string{"seed --scale demo --bids 1000", "seed --scale 10x --bids 20000", "seed --scale 10x --bids 20000"} {
 		out.Reset()
-		if err := run(t.Context(), strings.Fields(args), &out, &notes); err != nil {
+		if err := program.Run(t.Context(), strings.Fields(args), &out, &notes); err != nil {
 			t.Fatalf("%s: %v", args, err)
 		}
 	}
@@ -64,38 +63,38 @@ func TestUsage(t *testing.T) {
 	t.Setenv("SEED_URL", "")
 	for _, c := range []struct {
 		args      string
-		wrong     bool
+		status    int
 		out, note string
 	}{
-		{"", true, "", "usage: loadtest SUBCOMMAND"},
-		{"help", false, "usage: loadtest SUBCOMMAND", ""},
-		{"nonsense", true, "", `unknown subcommand "nonsense"`},
-		{"seed -h", false, "", "usage: loadtest seed --scale"},
-		{"seed", true, "", "want demo, full or 10x"},
-		{"seed --scale huge", true, "", "want demo, full or 10x"},
-		{"seed --scale demo --at yesterday", true, "", "invalid value"},
-		{"seed --scale demo more", true, "", `unexpected argument "more"`},
-		{"level -h", false, "", "4  write only. Everybody bids at once"},
-		{"level", true, "", "usage: loadtest level N"},
-		{"level 7", true, "", `no level "7": want 1 to 6`},
-		{"level 1 --vusers 0", true, "", "at least one virtual user"},
-		{"level 1 --url nowhere", true, "", "http://host:port"},
-		{"level 1 --client curl", true, "", "want fasthttp or nethttp"},
-		{"paths -h", false, "", "usage: loadtest paths"},
-		{"paths --paths redis,nowhere", true, "", `no path "nowhere"`},
-		{"paths --blocks 0", true, "", "at least one block"},
-		{"all -h", false, "", "usage: loadtest all"},
+		{"", 2, "", "usage: loadtest SUBCOMMAND"},
+		{"help", 0, "usage: loadtest SUBCOMMAND", ""},
+		{"nonsense", 2, "", `unknown subcommand "nonsense"`},
+		{"seed -h", 0, "usage: loadtest seed --scale", ""},
+		{"seed", 2, "", "want demo, full or 10x"},
+		{"seed --scale huge", 2, "", "want demo, full or 10x"},
+		{"seed --scale demo --at yesterday", 2, "", "invalid value"},
+		{"seed --scale demo more", 2, "", `unexpected argument "more"`},
+		{"level -h", 0, "4  write only. Everybody bids at once", ""},
+		{"level", 2, "", "which level?"},
+		{"level 7", 2, "", `no level "7": want 1 to 6`},
+		{"level 1 --vusers 0", 2, "", "at least one virtual user"},
+		{"level 1 --url nowhere", 2, "", "http://host:port"},
+		{"level 1 --client curl", 2, "", "want fasthttp or nethttp"},
+		{"paths -h", 0, "usage: loadtest paths", ""},
+		{"paths --paths redis,nowhere", 2, "", `no path "nowhere"`},
+		{"paths --blocks 0", 2, "", "at least one block"},
+		{"all -h", 0, "usage: loadtest all", ""},
 	} {
 		var out, notes bytes.Buffer
-		err := run(t.Context(), strings.Fields(c.args), &out, &notes)
-		if errors.Is(err, errUsage) != c.wrong || (err != nil) != c.wrong {
-			t.Errorf("%q: %v", c.args, err)
+		err := program.Run(t.Context(), strings.Fields(c.args), &out, &notes)
+		if status := program.Status(err, &notes); status != c.status {
+			t.Errorf("%q: exit status %d, %v", c.args, status, err)
 		}
 		if !strings.Contains(out.String(), c.out) || !strings.Contains(notes.String(), c.note) {
 			t.Errorf("%q: out %q, notes %q", c.args, out.String(), notes.String())
 		}
 	}
-	if err := run(t.Context(), []string{"seed", "--scale", "demo"}, &bytes.Buffer{}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "SEED_URL") {
+	if err := program.Run(t.Context(), []string{"seed", "--scale", "demo"}, &bytes.Buffer{}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "SEED_URL") {
 		t.Errorf("without SEED_URL: %v", err)
 	}
 }

@@ -3,23 +3,19 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
 	"io"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/levels"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/paths"
 )
 
 func runPaths(ctx context.Context, args []string, out, notes io.Writer) error {
-	c, p, err := parsePaths(args, notes)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	}
+	c, p, err := parsePaths(args, out, notes)
 	if err != nil {
 		return err
 	}
@@ -29,8 +25,12 @@ func runPaths(ctx context.Context, args []string, out, notes io.Writer) error {
 	return comparePaths(ctx, c, p, out)
 }
 
-func parsePaths(args []string, notes io.Writer) (c paths.Config, p *place, err error) {
-	flags := flag.NewFlagSet("loadtest paths", flag.ContinueOnError)
+func parsePaths(args []string, out, notes io.Writer) (c paths.Config, p *place, err error) {
+	flags := cli.NewFlags("loadtest paths", `usage: loadtest paths [FLAGS]
+
+Compares the read paths: Redis, the replica through pgpool-II, the standby, the primary, and a scan
+without an index. Needs a query service with ALLOW_READ_PATH=true.
+`)
 	p = addPlace(flags)
 	list := flags.String("paths", strings.Join(paths.All, ","), "the `paths` to compare")
 	flags.Float64Var(&c.Rate, "rate", 200, "lookups of a raffle's bids per second (open model)")
@@ -42,20 +42,14 @@ func parsePaths(args []string, notes io.Writer) (c paths.Config, p *place, err e
 	flags.IntVar(&c.Scans, "scans", 3, "requests without an index, one after the other")
 	flags.IntVar(&c.Size, "size", 270, "the size to look up over all raffles, in mm")
 	flags.Uint64Var(&c.Seed, "seed", 1, "the same seed reads the same keys")
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), "usage: loadtest paths [FLAGS]\n\nCompares the read paths: Redis, the replica through pgpool-II, the standby, the primary, and a scan\n"+
-			"without an index. Needs a query service with ALLOW_READ_PATH=true.\n\n")
-		flags.PrintDefaults()
-	}
-	if err := parse(flags, args, notes); err != nil {
+	if err := cli.Parse(flags, args, 0, out); err != nil {
 		return c, p, err
 	}
 	c.Paths, c.Notes = strings.Split(*list, ","), notes
 	c.URL = strings.TrimSuffix(p.url, "/")
 	c.Addr, c.TLS, err = levels.Plan{URL: p.url}.Address()
 	if err := errors.Join(err, c.Check()); err != nil {
-		fmt.Fprintln(notes, err)
-		return c, p, errUsage
+		return c, p, cli.Wrong(err)
 	}
 	primary, standby := p.database, os.Getenv("LOADTEST_STANDBY_URL")
 	c.Databases = map[string]string{"primary": primary, "standby": standby, paths.Scan: standby, "replica": os.Getenv("LOADTEST_REPLICA_URL")}

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"strings"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/cluster"
 )
 
@@ -16,31 +16,19 @@ const runUsage = `usage: loadtest run --agents HOST:PORT,... N [FLAGS]
 Runs level N like "loadtest level N [FLAGS]", but the agents at these addresses make the load: users and
 rate are divided among them, they start at one moment, and their histograms are added up. A lost agent
 makes the run invalid. LOADTEST_TOKEN_FILE or LOADTEST_TOKEN holds the secret of the agents.
-
 `
 
 func runRun(ctx context.Context, args []string, out, notes io.Writer) error {
-	flags := flag.NewFlagSet("loadtest run", flag.ContinueOnError)
-	flags.SetOutput(notes)
+	flags := cli.NewFlags("loadtest run", runUsage)
 	agents := flags.String("agents", "", "`addresses` of the agents, separated by commas; required")
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), runUsage)
-		flags.PrintDefaults()
-	}
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil {
-		return errUsage
+	if err := cli.Parse(flags, args, len(args), out); err != nil {
+		return err
 	}
 	addresses, err := readAgents(*agents)
 	if err != nil {
-		fmt.Fprintln(notes, err)
-		return errUsage
+		return cli.Wrong(err)
 	}
-	q, p, err := parseLevel(flags.Args(), notes)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	}
+	q, p, err := parseLevel(flags.Args(), out)
 	if err != nil {
 		return err
 	}

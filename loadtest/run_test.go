@@ -20,7 +20,7 @@ func startAgent(t *testing.T, work string) string {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, []string{"agent", "--listen", addr, "--work", work}, io.Discard, t.Output())
+		ended <- program.Run(ctx, []string{"agent", "--listen", addr, "--work", work}, io.Discard, t.Output())
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/seed"
@@ -24,10 +24,7 @@ type seedConfig struct {
 }
 
 func runSeed(ctx context.Context, args []string, out, notes io.Writer) error {
-	cfg, err := parseSeed(args, os.Getenv("SEED_URL"), time.Now(), notes)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	}
+	cfg, err := parseSeed(args, os.Getenv("SEED_URL"), time.Now(), out)
 	if err != nil {
 		return err
 	}
@@ -54,8 +51,9 @@ func runSeed(ctx context.Context, args []string, out, notes io.Writer) error {
 	return printSummary(out, summary)
 }
 
-func parseSeed(args []string, url string, now time.Time, notes io.Writer) (cfg seedConfig, err error) {
-	flags := flag.NewFlagSet("loadtest seed", flag.ContinueOnError)
+func parseSeed(args []string, url string, now time.Time, out io.Writer) (cfg seedConfig, err error) {
+	flags := cli.NewFlags("loadtest seed", "usage: loadtest seed --scale demo|full|10x [FLAGS]\n\n"+
+		"Fills an empty database; SEED_URL is the URL of the role migrator.\n")
 	scale := flags.String("scale", "", "demo (200,000 bids), full (12,000,000), or 10x: only say what ten times full would take; required")
 	bids := flags.Int64("bids", -1, "number of bids, if not that of the scale")
 	flags.Uint64Var(&cfg.seed, "seed", 1, "the same seed makes the same data")
@@ -65,12 +63,7 @@ func parseSeed(args []string, url string, now time.Time, notes io.Writer) (cfg s
 		cfg.at, err = time.Parse(time.RFC3339Nano, v)
 		return err
 	})
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), "usage: loadtest seed --scale demo|full|10x [FLAGS]\n\n"+
-			"Fills an empty database; SEED_URL is the URL of the role migrator.\n\n")
-		flags.PrintDefaults()
-	}
-	if err := parse(flags, args, notes); err != nil {
+	if err := cli.Parse(flags, args, 0, out); err != nil {
 		return cfg, err
 	}
 	switch *scale {
@@ -81,8 +74,7 @@ func parseSeed(args []string, url string, now time.Time, notes io.Writer) (cfg s
 	case "10x":
 		cfg.scale, cfg.plan = dataset.Full, true
 	default:
-		fmt.Fprintf(notes, "--scale is %q, want demo, full or 10x\n", *scale)
-		return cfg, errUsage
+		return cfg, cli.Wrong(fmt.Errorf("--scale is %q, want demo, full or 10x", *scale))
 	}
 	if *bids >= 0 {
 		cfg.scale.Bids = *bids

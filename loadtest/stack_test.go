@@ -23,7 +23,7 @@ func startStack(t *testing.T) *stack {
 	redis := testenv.StartRedis(t)
 	t.Setenv("SEED_URL", s.primary.URL("migrator"))
 	var out, notes bytes.Buffer
-	if err := run(t.Context(), strings.Fields("seed --scale demo --bids 5000"), &out, &notes); err != nil {
+	if err := program.Run(t.Context(), strings.Fields("seed --scale demo --bids 5000"), &out, &notes); err != nil {
 		t.Fatalf("seed: %v\n%s", err, notes.String())
 	}
 	s.standby = s.primary.StartStandby(t)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -49,7 +48,7 @@ func TestCommandsTellAStrangerHowToUseThem(t *testing.T) {
 		{"status now", `unexpected argument "now"`, 2}, {"verify --raffle -1", "not negative", 2},
 	} {
 		var out, notes bytes.Buffer
-		status := dispatch(context.Background(), strings.Fields(c.args), &out, &notes)
+		status := program.Status(program.Run(t.Context(), strings.Fields(c.args), &out, &notes), &notes)
 		if status != c.status || !strings.Contains(out.String()+notes.String(), c.want) {
 			t.Errorf("%s: exit status %d\n%s%s", c.args, status, out.String(), notes.String())
 		}

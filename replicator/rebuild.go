@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
@@ -32,30 +33,30 @@ const (
 	beginsWithin = 30 * time.Second
 )
 
-func runRebuild(ctx context.Context, args []string, out, notes io.Writer) (int, error) {
-	flags := newFlags("rebuild", rebuildHelp)
+func runRebuild(ctx context.Context, args []string, out, notes io.Writer) error {
+	flags := cli.NewFlags("replicator rebuild", rebuildHelp)
 	older := flags.Bool("accept-older-timeline", false,
 		"also rebuild from a primary on an older timeline than the read model's: what the later one had is given up")
-	if err := parse(flags, args, out, notes); err != nil {
-		return 2, err
+	if err := cli.Parse(flags, args, 0, out); err != nil {
+		return err
 	}
 	o, err := newOperator()
 	if err != nil {
-		return 2, err
+		return cli.Wrong(err)
 	}
 	before, err := o.rebuild(ctx, *older)
 	if err != nil {
-		return 1, err
+		return err
 	}
 	begun := time.Now()
 	p := progress.New(notes, time.Now)
 	after, err := o.follow(ctx, before, p)
 	p.End()
 	if err != nil {
-		return 1, err
+		return err
 	}
 	_, err = fmt.Fprintf(out, "epoch %d is served in place of %d after %.1f s\n", after.Epoch, before.Epoch, time.Since(begun).Seconds())
-	return 0, err
+	return err
 }
 
 // follow waits for the epoch after that of before, or for an error of the replicator.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
@@ -30,25 +31,25 @@ Exit status:
   2  wrong arguments
 `
 
-func runReload(ctx context.Context, args []string, out, notes io.Writer) (int, error) {
-	flags := newFlags("reload", reloadHelp)
+func runReload(ctx context.Context, args []string, out, notes io.Writer) error {
+	flags := cli.NewFlags("replicator reload", reloadHelp)
 	raffle := flags.Int64("raffle", 0, "reload raffle `N`")
 	size := flags.Int("size", 0, "reload the newest bids of size `N` over all raffles")
 	lists := flags.Bool("lists", false, "reload the lists of raffles and products")
-	if err := parse(flags, args, out, notes); err != nil {
-		return 2, err
+	if err := cli.Parse(flags, args, 0, out); err != nil {
+		return err
 	}
 	part, err := onePart(*raffle, *size, *lists)
 	if err != nil {
-		return 2, err
+		return cli.Wrong(err)
 	}
 	cfg, err := env.Parse(&sink{})
 	if err != nil {
-		return 2, err
+		return cli.Wrong(err)
 	}
 	options, err := Stores{RedisURL: cfg.RedisURL}.options()
 	if err != nil {
-		return 2, err
+		return cli.Wrong(err)
 	}
 	client := redis.NewClient(options)
 	defer client.Close()
@@ -57,10 +58,10 @@ func runReload(ctx context.Context, args []string, out, notes io.Writer) (int, e
 	err = verify.Reload(ctx, client, []readmodel.Part{part}, p.Update)
 	p.End()
 	if err != nil {
-		return 1, err
+		return err
 	}
 	_, err = fmt.Fprintf(out, "%s is reloaded after %.1f s\n", part, time.Since(begun).Seconds())
-	return 0, err
+	return err
 }
 
 // sink is where the read model is.

@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"time"
 
-	"github.com/oklog/run"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-
+	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat/writer"
-	"github.com/stock-pyramid/stock-pyramid/internal/web"
+	"github.com/stock-pyramid/stock-pyramid/internal/service"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
@@ -38,22 +34,19 @@ read model stops it, and "replicator status" says why; once that is put right, "
 copies everything anew.
 `
 
-func runReplicator(ctx context.Context, args []string, out, notes io.Writer) (int, error) {
-	if err := parse(newFlags("run", runHelp), args, out, notes); err != nil {
-		return 2, err
+func runReplicator(ctx context.Context, args []string, out, notes io.Writer) error {
+	if err := cli.Parse(cli.NewFlags("replicator run", runHelp), args, 0, out); err != nil {
+		return err
 	}
 	cfg, err := env.Parse(&config{})
 	if err != nil {
-		return 1, err
+		return err
 	}
-	return 0, replicate(ctx, cfg, notes)
+	return replicate(ctx, cfg, notes)
 }
 
 // replicate runs until the context ends.
 func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
-	log := slog.New(slog.NewJSONHandler(notes, &slog.HandlerOptions{Level: cfg.LogLevel})).With("service", "replicator")
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	options, err := cfg.options()
 	if err != nil {
 		return err
@@ -62,50 +55,36 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r := project.New(primaries, options, log, reg)
-	servers, err := web.Listen(log, cfg.ListenAddr, cfg.AdminAddr)
+	s, err := service.New("replicator", cfg.Common, notes)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var g run.Group
-	background, err := verifyInBackground(ctx, &g, cfg, r, log, reg)
+	// The heartbeat is written also while Redis is away, and while another replicator works.
+	heartbeat, err := writer.New(cfg.PrimaryURL, s.Log, s.Metrics)
 	if err != nil {
 		return err
 	}
-	if err := writeHeartbeats(ctx, &g, cfg, log, reg); err != nil {
+	r := project.New(primaries, options, s.Log, s.Metrics)
+	background, err := verifyInBackground(s, cfg, r)
+	if err != nil {
 		return err
 	}
 	operator := ops.Replicator{Rebuild: r.RequestRebuild, Status: func(now time.Time) ops.Status {
-		s := ops.Status{Status: r.Status(now)}
+		status := ops.Status{Status: r.Status(now)}
 		if background != nil {
 			state := background.State()
-			s.Verify = &state
+			status.Verify = &state
 		}
-		return s
+		return status
 	}}
-	servers.AddTo(&g, ops.Handler(log, reg, operator), web.Admin(reg, r.Ready))
-	g.Add(func() error { return r.Run(ctx) }, func(error) { cancel() })
-	return g.Run()
-}
-
-// writeHeartbeats adds what writes the heartbeat: also while Redis is away, and while another replicator works.
-func writeHeartbeats(ctx context.Context, g *run.Group, cfg *config, log *slog.Logger, reg prometheus.Registerer) error {
-	w, err := writer.New(cfg.PrimaryURL, log, reg)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	g.Add(func() error {
-		_ = w.Run(ctx) // ends with the context only
-		return nil
-	}, func(error) { cancel() })
-	return nil
+	s.Serve(ops.Handler(s.Log, s.Metrics, operator), r.Ready)
+	s.Add(heartbeat.Run)
+	s.Add(r.Run)
+	return s.Run(ctx)
 }
 
 // verifyInBackground adds the comparison that goes on while the replicator streams; nil if it is off.
-func verifyInBackground(ctx context.Context, g *run.Group, cfg *config, r *project.Replicator, log *slog.Logger, reg prometheus.Registerer) (*verify.Background, error) {
+func verifyInBackground(s *service.Service, cfg *config, r *project.Replicator) (*verify.Background, error) {
 	if cfg.VerifyInterval == 0 {
 		return nil, nil
 	}
@@ -115,8 +94,7 @@ func verifyInBackground(ctx context.Context, g *run.Group, cfg *config, r *proje
 	}
 	v := verify.New(cfg.PrimaryURL, options)
 	streaming := func() bool { return r.Status(time.Now()).State == project.Streaming }
-	b := verify.NewBackground(v, cfg.VerifyInterval, streaming, log, reg)
-	ctx, cancel := context.WithCancel(ctx)
-	g.Add(func() error { return errors.Join(b.Run(ctx), v.Close()) }, func(error) { cancel() })
+	b := verify.NewBackground(v, cfg.VerifyInterval, streaming, s.Log, s.Metrics)
+	s.Add(func(ctx context.Context) error { return errors.Join(b.Run(ctx), v.Close()) })
 	return b, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
@@ -27,19 +28,19 @@ Exit status:
   2  wrong arguments
 `
 
-func runStatus(ctx context.Context, args []string, out, notes io.Writer) (int, error) {
-	flags := newFlags("status", statusHelp)
+func runStatus(ctx context.Context, args []string, out, notes io.Writer) error {
+	flags := cli.NewFlags("replicator status", statusHelp)
 	asJSON := flags.Bool("json", false, "print the answer of GET /v1/status as it is")
-	if err := parse(flags, args, out, notes); err != nil {
-		return 2, err
+	if err := cli.Parse(flags, args, 0, out); err != nil {
+		return err
 	}
 	o, err := newOperator()
 	if err != nil {
-		return 2, err
+		return cli.Wrong(err)
 	}
 	s, err := o.status(ctx)
 	if err != nil {
-		return 1, err
+		return err
 	}
 	if *asJSON {
 		encoder := json.NewEncoder(out)
@@ -49,9 +50,9 @@ func runStatus(ctx context.Context, args []string, out, notes io.Writer) (int, e
 		err = printStatus(out, s)
 	}
 	if err == nil && s.State != project.Streaming && s.State != project.Waiting {
-		return 1, nil
+		return &cli.Exit{Status: 1}
 	}
-	return 0, err
+	return err
 }
 
 func printStatus(out io.Writer, s ops.Status) error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
@@ -30,43 +31,41 @@ Exit status:
   2  could not be compared to the end
 `
 
-// Exit statuses of verify.
 const (
-	divergent    = 1
-	notCompared  = 2
+	divergent    = 1 // the exit status
 	printedLines = 100
 )
 
-func runVerify(ctx context.Context, args []string, out, notes io.Writer) (int, error) {
+func runVerify(ctx context.Context, args []string, out, notes io.Writer) error {
 	options := verify.Options{Scope: verify.Everything, Details: printedLines}
-	flags := newFlags("verify", verifyHelp)
+	flags := cli.NewFlags("replicator verify", verifyHelp)
 	flags.BoolVar(&options.Repair, "repair", false, "mend what differs")
 	raffle := flags.Int64("raffle", 0, "compare the keys of raffle `N` only")
 	flags.IntVar(&options.Rate, "rate", 0, "read at most `ROWS` bids, and as many members of Redis, a second (0: no limit)")
-	if err := parse(flags, args, out, notes); err != nil {
-		return notCompared, err
+	if err := cli.Parse(flags, args, 0, out); err != nil {
+		return err
 	}
 	if *raffle < 0 || options.Rate < 0 {
-		return notCompared, fmt.Errorf("--raffle and --rate are not negative")
+		return cli.Wrong(fmt.Errorf("--raffle and --rate are not negative"))
 	}
 	if *raffle > 0 {
 		options.Scope = verify.Scope{After: *raffle - 1, To: *raffle}
 	}
 	cfg, err := env.Parse(&Stores{})
 	if err != nil {
-		return notCompared, err
+		return cli.Wrong(err)
 	}
 	report, err := compare(ctx, cfg, options, notes)
 	if err != nil {
-		return notCompared, fmt.Errorf("could not compare: %w", err)
+		return cli.Wrong(fmt.Errorf("could not compare: %w", err))
 	}
 	if err := printReport(out, report); err != nil {
-		return notCompared, err
+		return cli.Wrong(err)
 	}
 	if report.Divergent > report.Repaired {
-		return divergent, nil
+		return &cli.Exit{Status: divergent}
 	}
-	return 0, nil
+	return nil
 }
 
 func compare(ctx context.Context, cfg *Stores, options verify.Options, notes io.Writer) (verify.Report, error) {

@@ -12,8 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/jackc/pgx/v5"
 )
+
+// act goes on until ctx ends.
+type act = func(ctx context.Context, a *abuser)
 
 // abuse is something that a client does which must stay with it.
 type abuse struct {
@@ -22,7 +26,17 @@ type abuse struct {
 	open string
 	// direct: it acts on a database and not on the front door, so there is no null server for it.
 	direct bool
-	run    func(ctx context.Context, a *abuser)
+	// beneath is what ails the system meanwhile. The null server has none of it.
+	beneath act
+	run     act
+}
+
+// whole is the abuse with what lies beneath it.
+func (what abuse) whole(ctx context.Context, a *abuser) {
+	if what.beneath != nil {
+		what.beneath(ctx, a)
+	}
+	what.run(ctx, a)
 }
 
 // abuser is who does it, from addresses of its own.
@@ -107,10 +121,10 @@ func (c *campaign) try(t *testing.T, nth int, abuse abuse) {
 	t.Helper()
 	var null result
 	if c.timed && !abuse.direct {
-		null = c.beside(t, nth, abuse, c.null)
+		null = c.beside(t, nth, abuse.run, c.null)
 	}
 	before := c.stack.memory(t)
-	got := c.beside(t, nth, abuse, strings.TrimPrefix(c.stack.url, "http://"))
+	got := c.beside(t, nth, abuse.whole, strings.TrimPrefix(c.stack.url, "http://"))
 	service, grown := grownMost(before, c.stack.memory(t))
 	bound := 2*null.p99 + 20*time.Millisecond
 	name := abuse.name
@@ -131,17 +145,17 @@ func (c *campaign) row(name string, got, null result, service string, grown int6
 }
 
 // beside runs an abuse of a server beside the steady load.
-func (c *campaign) beside(t *testing.T, nth int, what abuse, addr string) result {
+func (c *campaign) beside(t *testing.T, nth int, what act, addr string) result {
 	t.Helper()
 	a := &abuser{t: t, stack: c.stack, nth: nth, addr: addr, token: c.stack.login(t, clientFrom("127.0.2.1", 1), 1000+nth)}
-	return c.load.during(func() { a.act(c.each, what) })
+	return c.load.during(func() { a.during(c.each, what) })
 }
 
-// act runs an abuse for a time and waits until it has ended.
-func (a *abuser) act(d time.Duration, what abuse) {
+// during acts for a time and waits until that has ended.
+func (a *abuser) during(d time.Duration, do act) {
 	ctx, cancel := context.WithTimeout(a.t.Context(), d)
 	defer cancel()
-	what.run(ctx, a)
+	do(ctx, a)
 	<-ctx.Done()
 	a.work.Wait()
 }
@@ -173,10 +187,23 @@ func (s *stack) holdsAll(t testing.TB, ids []int64) {
 	}
 }
 
-// startNull starts a server that answers everything at once.
+// startNull starts a server that answers everything at once, and takes what websockets send.
 func startNull(t testing.TB) string {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !websocket.IsWebSocketUpgrade(r) {
+			return
+		}
+		conn, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		for err == nil {
+			_, _, err = conn.NextReader()
+		}
+	}))
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()

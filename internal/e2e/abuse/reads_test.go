@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
 // deepPages follows cursors to the end of long lists, again and again.
@@ -40,12 +43,32 @@ func manySizes(ctx context.Context, a *abuser) {
 	context.AfterFunc(ctx, c.CloseIdleConnections)
 }
 
-// hotWithoutRedis asks for details that SQL must count while Redis hangs.
-func hotWithoutRedis(ctx context.Context, a *abuser) {
+// hottestDetails asks for details that cost SQL the most.
+var hottestDetails = requests(24, "GET", func(int) string { return fmt.Sprintf("/v1/raffles/%d", hottest) }, "")
+
+// redisHangs stops Redis meanwhile.
+func redisHangs(ctx context.Context, a *abuser) {
 	a.stack.redis.Pause(a.t)
 	a.many(1, func(int) {
 		<-ctx.Done()
 		a.stack.redis.Resume(a.t)
 	})
-	requests(24, "GET", func(int) string { return "/v1/raffles/1" }, "")(ctx, a)
+}
+
+// hottestIsLost keeps the hottest raffle out of the read model, so that SQL must count its bids.
+func hottestIsLost(ctx context.Context, a *abuser) {
+	checkpoint, err := readmodel.ParseCheckpoint(a.stack.rdb.Get(ctx, readmodel.CheckpointKey).Val())
+	if err != nil {
+		a.t.Error(err)
+	}
+	a.many(1, func(int) {
+		for ctx.Err() == nil {
+			a.stack.rdb.SRem(ctx, checkpoint.Epoch.Sizes(hottest), readmodel.RaffleKnown)
+			<-time.After(10 * time.Millisecond)
+		}
+		part := readmodel.Part{Raffle: hottest}
+		if err := a.stack.rdb.SAdd(context.WithoutCancel(ctx), readmodel.ReloadKey, part.String()).Err(); err != nil {
+			a.t.Error(err)
+		}
+	})
 }

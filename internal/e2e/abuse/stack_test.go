@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
@@ -28,8 +29,10 @@ type stack struct {
 }
 
 const (
-	openRaffle = 901
-	patience   = 20 * time.Second
+	openRaffle  = 901
+	hottest     = openRaffle + 80
+	hottestBids = 100_000 // which SQL counts in some 20 ms
+	patience    = 20 * time.Second
 )
 
 // limits are such that the steady load, which comes from steadyAddresses, is well within them.
@@ -78,6 +81,16 @@ func (s *stack) seed(t testing.TB) {
 	c.Env = append(os.Environ(), "SEED_URL="+s.primary.URL("migrator"))
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("seed: %v\n%s", err, out)
+	}
+	conn, err := pgx.Connect(ctx, s.primary.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(ctx, `INSERT INTO bids (raffle_id, user_id, size, price, created_at)
+		SELECT $1, 1 + i % 1000, 250 + 5 * (i % 11), 1 + i % 300 * 1000, clock_timestamp() FROM generate_series(1, $2::int) i`, hottest, hottestBids)
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

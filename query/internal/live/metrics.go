@@ -21,7 +21,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "query_live_events_total", Help: "Events read for raffles that have subscribers.",
 		}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "query_live_dropped_total", Help: "Subscribers that were too slow and were cut off, and sessions that sent too much.",
+			Name: "query_live_dropped_total", Help: "Subscribers that were too slow and were cut off, and sessions that polled and sent too much.",
 		}, []string{"transport"}),
 		resets: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "query_live_resets_total", Help: "Resets sent: subscribers that had to read again.",

@@ -51,6 +51,10 @@ func (c *session) receive(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	for packet := range bytes.SplitSeq(body, []byte{separator}) {
+		if !c.budget.Allow() { // a request can't wait for long
+			c.drop()
+			break
+		}
 		c.packet(packet)
 	}
 	w.Header().Set("Content-Type", "text/html")

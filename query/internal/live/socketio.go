@@ -15,10 +15,6 @@ func (c *session) packet(p []byte) {
 	if c.ctx.Err() != nil {
 		return
 	}
-	if !c.budget.Allow() {
-		c.drop()
-		return
-	}
 	kind, rest := byte(0), []byte(nil)
 	if len(p) > 0 {
 		kind, rest = p[0], p[1:]

@@ -2,11 +2,15 @@ package live
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"time"
 
 	"github.com/gorilla/websocket"
 )
+
+// socketBuffer is what the kernel holds of a client's packets, about, instead of megabytes.
+const socketBuffer = 64 << 10
 
 var errProtocol = errors.New("not a packet that belongs here")
 
@@ -32,6 +36,9 @@ func (s *SocketIO) websocket(w http.ResponseWriter, r *http.Request, c *session)
 	}
 	defer conn.Close()
 	conn.SetReadLimit(maxMessage)
+	if tcp, is := conn.NetConn().(*net.TCPConn); is {
+		_ = tcp.SetReadBuffer(socketBuffer) // the kernel's own choice would do
+	}
 	if fresh {
 		if write(conn, c.greeting("")) != nil {
 			c.end(errGone)
@@ -77,10 +84,14 @@ func expect(conn *websocket.Conn, want string) bool {
 	return err == nil && kind == websocket.TextMessage && string(got) == want
 }
 
-// read takes the client's packets until the session ends. A packet is done with before the next is read, so a
-// client that sends faster fills the connection's buffers and nothing else.
+// read takes the client's packets until the session ends. A packet is done with before the next is read, and one beyond
+// the client's budget waits, so a client that sends faster fills the connection's buffers and nothing else. If it were
+// cut off instead, it would come back at once, which costs more.
 func (c *session) read(conn *websocket.Conn) error {
-	for c.ctx.Err() == nil {
+	for {
+		if err := c.budget.Wait(c.ctx); err != nil {
+			return err
+		}
 		if err := conn.SetReadDeadline(time.Now().Add(3 * heartbeat)); err != nil {
 			return err
 		}
@@ -93,7 +104,6 @@ func (c *session) read(conn *websocket.Conn) error {
 		}
 		c.packet(packet)
 	}
-	return c.ctx.Err()
 }
 
 // write sends what waits until the session ends, and then closes the connection, which ends read as well.

@@ -1,0 +1,83 @@
+// Package service is the frame of the three programs that run until a signal: log, metrics, listeners and parts.
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
+)
+
+// Service is a program while it runs.
+type Service struct {
+	Log     *slog.Logger
+	Metrics *prometheus.Registry
+
+	servers *web.Servers
+	parts   run.Group
+}
+
+// Signals returns a context that ends with SIGINT or SIGTERM.
+func Signals() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+}
+
+// Main reads the configuration from the environment and serves until a signal. The program's exit status is 0 after a
+// signal, otherwise 1 with the reason on standard error.
+func Main[C env.Checker](name string, config C, serve func(context.Context, C) error) {
+	ctx, stop := Signals()
+	defer stop()
+	_, err := env.Parse(config)
+	if err == nil {
+		err = serve(ctx, config)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
+}
+
+// New binds both addresses, so that one that is taken is an error before anything starts. Log lines are JSON objects
+// on notes and name the service.
+func New(name string, c env.Common, notes io.Writer) (*Service, error) {
+	log := slog.New(slog.NewJSONHandler(notes, &slog.HandlerOptions{Level: c.LogLevel})).With("service", name)
+	slog.SetDefault(log)
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	servers, err := web.Listen(log, c.ListenAddr, c.AdminAddr)
+	return &Service{Log: log, Metrics: reg, servers: servers}, err
+}
+
+// Serve adds the listeners: the public one, and that of the operators with the readiness.
+func (s *Service) Serve(public http.Handler, ready web.Ready) {
+	s.servers.AddTo(&s.parts, public, web.Admin(s.Metrics, ready))
+}
+
+// Add adds a part that runs until its context ends. That is when the first of all parts has ended.
+func (s *Service) Add(part func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.parts.Add(func() error { return part(ctx) }, func(error) { cancel() })
+}
+
+// Run runs all parts until ctx ends, which is no error, or the first part fails. It returns when all have ended.
+func (s *Service) Run(ctx context.Context) error {
+	s.parts.Add(run.ContextHandler(ctx))
+	err := s.parts.Run()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		s.Log.Info("stopped")
+		return nil
+	}
+	return err
+}
