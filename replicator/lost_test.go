@@ -41,14 +41,14 @@ func (s *system) fillPieces() {
 		SELECT product_id, seller_id, starts_at, ends_at FROM raffles, generate_series(1, $1::int) WHERE id = 1`, piecedEntries)
 }
 
-// loseHalf deletes each key once, as soon as a part of it is written to the epoch that is built (0: none is), and
-// returns those that were never seen so before it was done.
+// loseHalf deletes each key once, as soon as a part of it is written to the epoch that is built (0: none is). It returns
+// the keys of which it has seen no part until done.
 func (s *system) loseHalf(all []pieced, built func() readmodel.Epoch, done func() bool) (left []pieced) {
 	left = slices.Clone(all)
 	for end := time.Now().Add(patience); len(left) > 0 && time.Now().Before(end) && !done(); {
 		e := built()
 		left = slices.DeleteFunc(left, func(p pieced) bool {
-			// The one that is not of the key's type answers an error and 0.
+			// A key is a sorted set or a hash: the command for the other type fails, and its value is 0.
 			n := s.redis.ZCard(s.ctx, p.key(e)).Val() + s.redis.HLen(s.ctx, p.key(e)).Val()
 			return n > 0 && n < p.members*9/10 && s.redis.Del(s.ctx, p.key(e)).Val() == 1
 		})

@@ -19,8 +19,8 @@ type Program struct {
 	Default  string // the subcommand that runs without arguments; "": none, the usage is printed
 }
 
-// Command is a subcommand. Run parses its own arguments. It writes results to out; progress and what is wrong to notes.
-// An error decides the exit status, see Exit.
+// Command is a subcommand. Run parses its own arguments. It writes results to out and progress to notes. Its error decides
+// the exit status, see Exit.
 type Command struct {
 	Name    string
 	Summary string
@@ -108,7 +108,7 @@ func (p Program) usage() string {
 func NewFlags(name, help string) *flag.FlagSet {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.Usage = func() {
-		io.WriteString(flags.Output(), help) //nolint:errcheck // nobody to tell
+		fmt.Fprint(flags.Output(), help)
 		first := true
 		flags.VisitAll(func(*flag.Flag) {
 			if first {
@@ -121,8 +121,8 @@ func NewFlags(name, help string) *flag.FlagSet {
 	return flags
 }
 
-// Parse allows so many arguments besides flags. It writes help that is asked for to out and returns flag.ErrHelp then. For
-// wrong arguments it returns an Exit.
+// Parse parses flags and allows most further arguments. If help is asked for, it writes the help to out and returns
+// flag.ErrHelp. If the arguments are wrong, it returns an Exit.
 func Parse(flags *flag.FlagSet, args []string, most int, out io.Writer) error {
 	flags.SetOutput(io.Discard)
 	err := flags.Parse(args)

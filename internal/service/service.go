@@ -49,8 +49,8 @@ func Main[C env.Checker](name string, config C, serve func(context.Context, C) e
 	}
 }
 
-// New binds both addresses, so that one that is taken is an error before anything starts. Log lines are JSON objects
-// on notes and name the service.
+// New makes a service and binds its two addresses: a taken address is an error before anything starts. The log goes to
+// notes, as JSON lines that name the service.
 func New(name string, c env.Common, notes io.Writer) (*Service, error) {
 	log := slog.New(slog.NewJSONHandler(notes, &slog.HandlerOptions{Level: c.LogLevel})).With("service", name)
 	slog.SetDefault(log)

@@ -357,7 +357,7 @@ func TestASessionThatSendsTooMuchIsSlowedDown_W7(t *testing.T) {
 	testenv.Eventually(t, patience, "the session is forgotten", func() bool { return f.sessions() == 0 })
 }
 
-// W7: one that polls can't be made to wait, and is dropped.
+// W7: a session that polls is dropped when it sends faster than it may, because its request can't wait.
 func TestAPollingSessionThatSendsTooMuchIsDropped_W7(t *testing.T) {
 	f := startFeed(t)
 	p := f.poll(t)

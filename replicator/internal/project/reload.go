@@ -24,7 +24,7 @@ import (
 //     snapshot already do no harm.
 //  5. Once the checkpoint is at C or later and no transaction is half applied, the rest of the journal is written,
 //     and then the sentinels, while the checkpoint stays: the parts are what the primary held there. A sentinel takes
-//     the place of readmodel.Loading. A part of which a key lacks that has lost it meanwhile, and is reloaded again.
+//     the place of readmodel.Loading. A key without readmodel.Loading was lost meanwhile, and its part is reloaded again.
 //
 // Every write is a flush of the applier, fenced as all are. What is still to be reloaded stands in
 // readmodel.ReloadKey, so the next session takes up what this one has not ended.
