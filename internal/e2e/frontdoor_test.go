@@ -86,6 +86,8 @@ func (s *stub) answer(w http.ResponseWriter, r *http.Request) {
 		}
 	case "break":
 		panic(http.ErrAbortHandler)
+	case "refuse":
+		http.NotFound(w, r)
 	default:
 		w.Header().Set("Service", s.name)
 		w.Header().Set("Asked", r.Method+" "+r.URL.EscapedPath())
@@ -281,45 +283,5 @@ func TestABodyIsAwaitedAtTheFrontDoor(t *testing.T) {
 	wait.Wait()
 	if n := d.command.asked.Load(); n != 20 {
 		t.Errorf("command was asked %d times, want 20", n)
-	}
-}
-
-// One address has its share of connections, feeds and requests, and no more.
-func TestOneAddressHasItsShare(t *testing.T) {
-	d := openDoor(t, "ADDRESS_CONNS=20", "ADDRESS_FEEDS=3", "ADDRESS_RATE=50")
-	const hello, feed = "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", "GET /v1/raffles/7/live HTTP/1.1\r\nHost: x\r\nDo: feed\r\nAccept: text/event-stream\r\n\r\n"
-	for i := range 40 {
-		c, err := d.dial(t, "127.0.0.7")
-		if err != nil && i >= 20 {
-			continue // reset at once
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		got := raw(t, c, hello)
-		if open := strings.HasPrefix(got, "HTTP/1.1 200 "); open != (i < 20) {
-			t.Errorf("connection %d: %q", i, got)
-		}
-	}
-	for i := range 6 {
-		if got := raw(t, d.connection(t, "127.0.0.6"), feed); comesBack(got) != (i >= 3) {
-			t.Errorf("feed %d of an address: %q", i, got)
-		}
-	}
-	c, limited, start := d.connection(t, "127.0.0.5"), 0, time.Now()
-	for range 120 {
-		got := raw(t, c, hello)
-		if strings.HasPrefix(got, "HTTP/1.1 429 ") && strings.Contains(got, "retry-after: 1") && strings.Contains(got, `"instance":"/hello#`) {
-			limited++
-		}
-	}
-	if limited == 0 {
-		t.Error("120 requests at once are not too many")
-	}
-	if took := time.Since(start); took < time.Second {
-		t.Errorf("120 requests took %v: nobody who goes on far beyond the rate has to wait", took)
-	}
-	if w, _ := d.ask(t, "GET", "/hello", nil); w.StatusCode != http.StatusOK {
-		t.Errorf("another address: %d", w.StatusCode)
 	}
 }

@@ -22,21 +22,11 @@ type act = func(ctx context.Context, a *abuser)
 // abuse is something that a client does which must stay with it.
 type abuse struct {
 	name string
-	// open says why the steady load is not yet held to its bounds beside it.
-	open string
 	// direct: it acts on a database and not on the front door, so there is no null server for it.
 	direct bool
-	// beneath is what ails the system meanwhile. The null server has none of it.
+	// beneath is what ails the system before and meanwhile. The null server has none of it.
 	beneath act
 	run     act
-}
-
-// whole is the abuse with what lies beneath it.
-func (what abuse) whole(ctx context.Context, a *abuser) {
-	if what.beneath != nil {
-		what.beneath(ctx, a)
-	}
-	what.run(ctx, a)
 }
 
 // abuser is who does it, from addresses of its own.
@@ -97,7 +87,7 @@ func TestAbusesStayWithTheAbuser_W7(t *testing.T) {
 	}
 	c.row("none", quiet, result{}, "", 0)
 	for i, abuse := range abuses {
-		if only := os.Getenv("ABUSE"); strings.Contains(abuse.name, only) && (c.timed || abuse.open == "") {
+		if only := os.Getenv("ABUSE"); strings.Contains(abuse.name, only) {
 			c.try(t, i, abuse)
 		}
 	}
@@ -121,21 +111,16 @@ func (c *campaign) try(t *testing.T, nth int, abuse abuse) {
 	t.Helper()
 	var null result
 	if c.timed && !abuse.direct {
-		null = c.beside(t, nth, abuse.run, c.null)
+		null = c.beside(t, nth, abuse, c.null)
 	}
 	before := c.stack.memory(t)
-	got := c.beside(t, nth, abuse.whole, strings.TrimPrefix(c.stack.url, "http://"))
+	got := c.beside(t, nth, abuse, strings.TrimPrefix(c.stack.url, "http://"))
 	service, grown := grownMost(before, c.stack.memory(t))
 	bound := 2*null.p99 + 20*time.Millisecond
 	name := abuse.name
 	if got.bidErrors > 0 || c.timed && got.errors > 0 || grown > memoryMore || c.timed && !abuse.direct && got.p99 > bound {
 		name += " (!)"
-		if abuse.open == "" {
-			t.Errorf("beside %s: %d errors of %d %v, p99 %v (bound %v), %d MB more in %s", abuse.name, got.errors, got.sent, got.bad, got.p99, bound, grown>>20, service)
-		}
-	}
-	if abuse.open != "" {
-		name += ", open: " + abuse.open
+		t.Errorf("beside %s: %d errors of %d %v, p99 %v (bound %v), %d MB more in %s", abuse.name, got.errors, got.sent, got.bad, got.p99, bound, grown>>20, service)
 	}
 	c.row(name, got, null, service, grown)
 }
@@ -145,10 +130,18 @@ func (c *campaign) row(name string, got, null result, service string, grown int6
 }
 
 // beside runs an abuse of a server beside the steady load.
-func (c *campaign) beside(t *testing.T, nth int, what act, addr string) result {
+func (c *campaign) beside(t *testing.T, nth int, what abuse, addr string) result {
 	t.Helper()
+	if what.beneath != nil && addr != c.null {
+		ctx, cancel := context.WithCancel(t.Context())
+		ill := &abuser{t: t, stack: c.stack, nth: nth, addr: addr}
+		defer ill.work.Wait()
+		defer cancel()
+		what.beneath(ctx, ill)
+		c.load.during(func() { <-time.After(time.Second) }) // the services notice it
+	}
 	a := &abuser{t: t, stack: c.stack, nth: nth, addr: addr, token: c.stack.login(t, clientFrom("127.0.2.1", 1), 1000+nth)}
-	return c.load.during(func() { a.during(c.each, what) })
+	return c.load.during(func() { a.during(c.each, what.run) })
 }
 
 // during acts for a time and waits until that has ended.

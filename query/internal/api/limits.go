@@ -11,12 +11,14 @@ import (
 
 // Reads of an address are limited by weight. A lookup of up to 50 bids weighs 1, and each 50 further rows as much; a
 // raffle's details weigh 2, what only SQL can answer and the opening of a feed 5. A Min-LSN that was not reached costs 10
-// more, because every path was asked for it.
+// more, because every path was asked for it; details that are refused because their bids would have to be counted cost 20
+// more, since they waited for that.
 const (
 	bidRows    = 50
 	raffleRows = 250 // are encoded already
 	feedWeight = 5
 	unreached  = 10
+	uncounted  = 20
 )
 
 // limited charges each request before anything is done for it. Weight 0 is no limit.
@@ -29,8 +31,11 @@ func (a *API) limited(weight int, h web.Handler) web.Handler {
 			return err
 		}
 		err := h(w, r)
-		if errors.Is(err, bidbook.ErrBehind) || errors.Is(err, bidbook.ErrBeyond) {
+		switch {
+		case errors.Is(err, bidbook.ErrBehind), errors.Is(err, bidbook.ErrBeyond):
 			a.limits.ReadMore(r, unreached, time.Now())
+		case errors.Is(err, bidbook.ErrCounting):
+			a.limits.ReadMore(r, uncounted, time.Now())
 		}
 		return err
 	}

@@ -31,8 +31,10 @@ import (
 var (
 	// ErrFull is returned when the waiting requests are as much work as may wait.
 	ErrFull = errors.New("redis: too many lookups are waiting")
-	// ErrExpired is returned when a request has waited too long to be sent.
+	// ErrExpired is returned when a request has waited too long to be sent, because there are so many.
 	ErrExpired = errors.New("redis: the lookup has waited too long")
+	// ErrUnanswered is returned when a request has waited too long to be sent, because the pipeline before it failed.
+	ErrUnanswered = errors.New("redis: the lookups before were not answered")
 	// ErrClosed is returned when the client was closed.
 	ErrClosed = errors.New("redis: client closed")
 )
@@ -128,14 +130,18 @@ func (c *Client[S]) work(q *queue[S], link *conn) {
 			out = nil
 		}
 		q.quick.Store(err == nil && time.Since(begun) < c.o.Budget/2)
+		q.failed.Store(err != nil)
 	}
 }
 
 // dropExpired ends the requests whose callers have left, or would leave before the reply, and returns the others.
 func (c *Client[S]) dropExpired(q *queue[S], batch []*Request[S]) []*Request[S] {
-	now, most := time.Now(), c.o.Budget/2
+	now, most, late := time.Now(), c.o.Budget/2, ErrExpired
 	if q.quick.Load() {
 		most = c.o.Budget
+	}
+	if q.failed.Load() {
+		late = ErrUnanswered
 	}
 	rest := batch[:0]
 	for _, r := range batch {
@@ -143,7 +149,7 @@ func (c *Client[S]) dropExpired(q *queue[S], batch []*Request[S]) []*Request[S] 
 		case r.ctx.Err() != nil:
 			r.finish(context.Cause(r.ctx))
 		case now.Sub(r.entered) > most:
-			r.finish(ErrExpired)
+			r.finish(late)
 		default:
 			rest = append(rest, r)
 		}

@@ -9,6 +9,7 @@ import (
 type queue[S any] struct {
 	limits Limits
 	quick  atomic.Bool // the last pipeline took less than half a budget
+	failed atomic.Bool // the last pipeline did
 
 	mu      sync.Mutex
 	some    *sync.Cond

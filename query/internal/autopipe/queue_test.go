@@ -142,7 +142,7 @@ func TestWaitingIsWithinTheBudget_R8(t *testing.T) {
 			r.Add("INCR", "sent")
 			begin := time.Now()
 			switch _, err := r.Do(ctx); {
-			case errors.Is(err, ErrExpired):
+			case errors.Is(err, ErrUnanswered): // the gate was the pipeline before
 				expired.Add(1)
 			case errors.Is(err, context.Canceled):
 				left.Add(1)
@@ -170,14 +170,16 @@ func TestAStallOfTheProcessShedsNothing_R6(t *testing.T) {
 	c := &Client[string]{o: Options{Budget: time.Hour}}
 	l := newQueue[string](Limits{})
 	for _, one := range []struct {
-		waited time.Duration
-		quick  bool
-		sent   int
-	}{{29 * time.Minute, false, 1}, {31 * time.Minute, false, 0}, {59 * time.Minute, true, 1}, {61 * time.Minute, true, 0}} {
+		waited        time.Duration
+		quick, failed bool
+		want          error
+	}{{29 * time.Minute, false, false, nil}, {31 * time.Minute, false, false, ErrExpired}, {59 * time.Minute, true, false, nil},
+		{61 * time.Minute, true, false, ErrExpired}, {29 * time.Minute, false, true, nil}, {31 * time.Minute, false, true, ErrUnanswered}} {
 		l.quick.Store(one.quick)
+		l.failed.Store(one.failed)
 		r := &Request[string]{ctx: t.Context(), entered: time.Now().Add(-one.waited), done: make(chan struct{}, 1)}
-		if got := len(c.dropExpired(l, []*Request[string]{r})); got != one.sent {
-			t.Errorf("R6: waited %v, the last pipeline was quick: %v: %d sent", one.waited, one.quick, got)
+		if got := len(c.dropExpired(l, []*Request[string]{r})); got == 1 != (one.want == nil) || !errors.Is(r.failure, one.want) {
+			t.Errorf("R6: waited %v, the last pipeline was quick: %v, failed: %v: %d sent, %v", one.waited, one.quick, one.failed, got, r.failure)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (r *Request[S]) Rows(n int) { r.rows += n }
 func (r *Request[S]) Weight() int { return r.rows + 10*r.N + len(r.Wire)/16 }
 
 // Do sends the commands and waits for the replies, which are then read from r in their order. It takes at
-// most the client's budget. The error is of the connection, ErrFull, ErrExpired, or the end of ctx; an
+// most the client's budget. The error is of the connection, ErrFull, ErrExpired, ErrUnanswered, or the end of ctx; an
 // error that Redis answered to one of the commands comes when its reply is read.
 func (r *Request[S]) Do(ctx context.Context) (S, error) {
 	r.ctx = ctx

@@ -58,8 +58,10 @@ var (
 	ErrSpared = errors.New("spared after failures")
 	// ErrUndecided is an ErrIncomplete of one raffle or size: the rest of the read model may be complete.
 	ErrUndecided = fmt.Errorf("%w: of this only", ErrIncomplete)
-	// ErrTooMuch is an ErrBusy: counting the bids of a raffle took the server too long. Its other reads don't.
-	ErrTooMuch = fmt.Errorf("%w: too many bids to count", ErrBusy)
+	// ErrCounting is an ErrBusy: the databases count as many bids as they may.
+	ErrCounting = fmt.Errorf("%w: of those that count bids", ErrBusy)
+	// ErrTooMuch is an ErrCounting: counting the bids of a raffle took the server too long. Its other reads don't.
+	ErrTooMuch = fmt.Errorf("%w: too many bids", ErrCounting)
 	// ErrBusy says that too many other reads are under way on the path, or waiting for it.
 	ErrBusy = errors.New("too many reads at once")
 )

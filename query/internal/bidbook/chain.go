@@ -30,13 +30,20 @@ const (
 	ScanConns    = 2
 )
 
-// undecidedPlaces are half of those of one SQL path.
-const undecidedPlaces = (ReplicaConns + StandbyConns) / 4
+// sqlLookups are under way at once on a path to the standby. Most share connections, and the more of them there are, the
+// less each costs.
+const sqlLookups = 64
 
-// A count takes a core of the database for up to 200 ms.
+// undecidedPlaces are half of those of one SQL path.
+const undecidedPlaces = sqlLookups / 2
+
+// A count takes a core of the database for up to 200 ms, at 0.2 to 0.8 us a bid. Its place rests afterwards, so that all
+// counts together read half a million bids a second at most, however many ask and whatever the network takes.
 const (
 	countingPlaces  = 2
 	countingWaiting = 16
+	countingRest    = 4 * time.Microsecond // for each bid
+	tooMany         = 400_000              // bids are counted by the time that a count is given up
 )
 
 // What one client can drive to the primary must not hurt the bids.
@@ -52,7 +59,7 @@ type Want struct {
 	Force     Path
 
 	sqlOnly bool
-	counts  bool // it counts bids, which may be very many
+	counts  *int64 // it counts bids, and how many is kept here; nil for what counts none
 }
 
 // Paths are the readers of a chain; all are needed.
@@ -96,8 +103,8 @@ func NewChain(p Paths, primary *primary.Watch, patient Patience, log *slog.Logge
 		slots  int // 0: no gate
 	}{
 		{PathRedis, p.Redis, RedisBudget, time.Millisecond, 0},
-		{PathReplica, p.Replica, SQLBudget, 5 * time.Millisecond, ReplicaConns},
-		{PathStandby, p.Standby, SQLBudget, 5 * time.Millisecond, StandbyConns},
+		{PathReplica, p.Replica, SQLBudget, 5 * time.Millisecond, sqlLookups},
+		{PathStandby, p.Standby, SQLBudget, 5 * time.Millisecond, sqlLookups},
 		{PathPrimary, p.Primary, SQLBudget, 5 * time.Millisecond, PrimaryConns},
 		{PathScan, p.Scan, ScanBudget, 5 * time.Millisecond, ScanConns},
 	} {
@@ -137,9 +144,16 @@ func (c *Chain) Raffles(ctx context.Context, q RafflesQuery, w Want) (RafflePage
 
 // Raffle is as Bids.
 func (c *Chain) Raffle(ctx context.Context, id int64, w Want) (RaffleDetail, Position, error) {
-	w.counts = true
+	w.counts = new(int64)
 	return run(ctx, c, w, func(ctx context.Context, r Reader, minLSN lsn.Position) (RaffleDetail, Position, error) {
-		return r.Raffle(ctx, id, minLSN)
+		d, at, err := r.Raffle(ctx, id, minLSN)
+		if errors.Is(err, ErrTooMuch) {
+			*w.counts += tooMany
+		}
+		for _, s := range d.Sizes {
+			*w.counts += s.Count
+		}
+		return d, at, err
 	})
 }
 

@@ -14,8 +14,9 @@ import (
 // not the path's fault, so it is outside of the budget.
 const sqlQueue = 250 * time.Millisecond
 
-// sqlWaiting is how many reads wait for their turn on a SQL path, 32 ms of its work or so. Those beyond are refused.
-const sqlWaiting = 128
+// sqlWaiting is how many reads wait for their turn on a SQL path, 60 ms of its work or so. Those beyond are refused. When
+// Redis hangs, as many as come within its budget are here at once.
+const sqlWaiting = 256
 
 // path is a reader with its budget and breaker.
 type path struct {
@@ -126,7 +127,7 @@ func verdict(ctx context.Context, err error) outcome {
 	switch {
 	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrBehind), errors.Is(err, ErrBeyond), errors.Is(err, ErrIncomplete):
 		return worked
-	case ctx.Err() != nil, errors.Is(err, ErrBusy), errors.Is(err, ErrSpared), errors.Is(err, errShort), errors.Is(err, errShared):
+	case ctx.Err() != nil, errors.Is(err, ErrBusy), errors.Is(err, ErrSpared), errors.Is(err, errShort), errors.Is(err, ErrShared):
 		return unknown
 	}
 	return failed
@@ -147,7 +148,7 @@ func (c *Chain) done(ctx context.Context, p *path, trial bool, err error) {
 	switch {
 	case trial && p.reports && !before:
 		outcome = unknown
-	case trial && errors.Is(err, errShared):
+	case trial && errors.Is(err, ErrShared):
 		outcome = failed
 	}
 	p.breaker.done(time.Now(), outcome, trial)

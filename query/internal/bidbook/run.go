@@ -54,7 +54,9 @@ func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 		if !so.takes(s) {
 			continue
 		}
-		if err := so.enter(ctx, s); err != nil {
+		if err := so.enter(ctx, s); err != nil && s.idle {
+			continue
+		} else if err != nil {
 			return data, Position{}, err
 		}
 		start := time.Now()
@@ -97,14 +99,15 @@ func (o *course) takes(s step) bool {
 	return (!s.last || o.needed) && (!s.idle || s.path.idle())
 }
 
-// enter takes the places that a read needs on SQL paths besides that of the path itself.
+// enter takes the places that a read needs on SQL paths besides that of the path itself. It does not wait for those of a
+// step that needs an idle path.
 func (o *course) enter(ctx context.Context, s step) error {
-	if s.path.gate == nil || s.idle || o.want.Force != "" && !o.want.counts {
+	if s.path.gate == nil || (s.idle || o.want.Force != "") && o.want.counts == nil {
 		return nil
 	}
 	var needs []*gate
 	switch {
-	case o.want.counts:
+	case o.want.counts != nil:
 		needs = append(needs, o.chain.counting)
 	case o.scarce:
 		needs = append(needs, o.chain.undecided)
@@ -116,7 +119,11 @@ func (o *course) enter(ctx context.Context, s step) error {
 		if slices.Contains(o.places, g) {
 			continue
 		}
-		if err := g.enter(ctx, !o.busy); err != nil {
+		err := g.enter(ctx, !o.busy && !s.idle)
+		if g == o.chain.counting && errors.Is(err, ErrBusy) {
+			return ErrCounting
+		}
+		if err != nil {
 			return err
 		}
 		o.places = append(o.places, g)
@@ -131,9 +138,13 @@ func (o *course) learn(s step, err error) {
 	o.errs = append(o.errs, fmt.Errorf("%s: %w", s.path.name, err))
 }
 
-// end gives the places back.
+// end gives the places back, that of a count after its rest.
 func (o *course) end() {
 	for _, g := range o.places {
+		if g == o.chain.counting {
+			time.AfterFunc(time.Duration(*o.want.counts)*countingRest, g.leave)
+			continue
+		}
 		g.leave()
 	}
 }

@@ -32,8 +32,8 @@ type waiting struct {
 	late   bool // the next probe is the last that it waits for
 }
 
-// errShared is the failure of a probe that many may have waited for: ended has been told.
-var errShared = errors.New("probe")
+// ErrShared is a failure that many share, as that of one probe or transaction, and that another has told already.
+var ErrShared = errors.New("with others")
 
 // mostWaiting is how many wait for a position of one path. Each probe walks through all.
 const mostWaiting = 1000
@@ -129,7 +129,7 @@ func (w *waiter) once(ctx context.Context) {
 		w.ended(err)
 	}
 	if err != nil {
-		err = fmt.Errorf("%w: %w", errShared, err)
+		err = fmt.Errorf("%w: %w", ErrShared, err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -16,21 +16,47 @@ import (
 
 // Bids reads an index range.
 func (p *Postgres) Bids(ctx context.Context, q bidbook.BidsQuery, minLSN lsn.Position) (bidbook.BidPage, bidbook.Position, error) {
-	bids := q.Room
+	var bids []readmodel.Bid
 	var known bool
 	list := p.newest(ctx, q, &bids)
 	if q.Order == bidbook.Highest {
 		list = p.highest(ctx, q, &bids)
 	}
-	at, err := p.read(ctx, minLSN, list, func(db *readdb.Queries) (err error) {
+	exists := func(db *readdb.Queries) (err error) {
 		known, err = db.RaffleExists(ctx, q.RaffleID)
-		return
-	})
-	if err == nil && !known {
-		err = bidbook.ErrNotFound
+		return err
 	}
-	bids, more := bidbook.Cut(bids, q.Limit)
-	return bidbook.BidPage{Bids: bids, More: more}, at, err
+	if p.path != bidbook.PathScan {
+		at, err := p.readRows(ctx, q.Limit, minLSN, list)
+		if err != nil {
+			return bidbook.BidPage{}, at, err
+		}
+		if len(bids) > 0 {
+			return page(bids, q.Limit), at, nil
+		}
+	}
+	// Nothing tells an empty list from that of a raffle that there isn't, at the same position.
+	at, err := p.readRows(ctx, q.Limit, minLSN, list, exists)
+	if err != nil {
+		return bidbook.BidPage{}, at, err
+	}
+	if !known {
+		return bidbook.BidPage{}, at, bidbook.ErrNotFound
+	}
+	return page(bids, q.Limit), at, nil
+}
+
+// readRows is read for a few rows and readAlone for many.
+func (p *Postgres) readRows(ctx context.Context, rows int, minLSN lsn.Position, statements ...statement) (bidbook.Position, error) {
+	if rows > lightRows || p.path == bidbook.PathScan {
+		return p.readAlone(ctx, minLSN, statements...)
+	}
+	return p.read(ctx, minLSN, statements...)
+}
+
+func page(bids []readmodel.Bid, limit int) bidbook.BidPage {
+	bids, more := bidbook.Cut(bids, limit)
+	return bidbook.BidPage{Bids: bids, More: more}
 }
 
 func (p *Postgres) newest(ctx context.Context, q bidbook.BidsQuery, into *[]readmodel.Bid) statement {
@@ -62,7 +88,8 @@ func (p *Postgres) highest(ctx context.Context, q bidbook.BidsQuery, into *[]rea
 
 // SizeBids reads an index range.
 func (p *Postgres) SizeBids(ctx context.Context, q bidbook.SizeQuery, minLSN lsn.Position) (bidbook.BidPage, bidbook.Position, error) {
-	after, bids := from(q.After), q.Room
+	after := from(q.After)
+	var bids []readmodel.Bid
 	params := readdb.BidsOfSizeParams{Size: q.Size, BeforeCreatedAt: time.UnixMicro(after.At), BeforeID: after.ID, RowLimit: int32(q.Limit) + 1}
 	read := list(&bids, func(db *readdb.Queries) ([]readdb.BidsOfSizeRow, error) { return db.BidsOfSize(ctx, params) },
 		func(r readdb.BidsOfSizeRow) readmodel.Bid { return bid(readdb.BidsNewestRow(r)) })
@@ -71,20 +98,24 @@ func (p *Postgres) SizeBids(ctx context.Context, q bidbook.SizeQuery, minLSN lsn
 			return db.ScanBidsOfSize(ctx, readdb.ScanBidsOfSizeParams(params))
 		}, func(r readdb.ScanBidsOfSizeRow) readmodel.Bid { return bid(readdb.BidsNewestRow(r)) })
 	}
-	at, err := p.read(ctx, minLSN, read)
-	bids, more := bidbook.Cut(bids, q.Limit)
-	return bidbook.BidPage{Bids: bids, More: more}, at, err
+	at, err := p.readRows(ctx, q.Limit, minLSN, read)
+	if err != nil {
+		return bidbook.BidPage{}, at, err
+	}
+	return page(bids, q.Limit), at, nil
 }
 
 // UserBids reads an index range.
 func (p *Postgres) UserBids(ctx context.Context, q bidbook.UserQuery, minLSN lsn.Position) (bidbook.BidPage, bidbook.Position, error) {
 	after := from(q.After)
 	var bids []readmodel.Bid
-	at, err := p.read(ctx, minLSN, list(&bids, func(db *readdb.Queries) ([]readdb.BidsOfUserRow, error) {
+	at, err := p.readRows(ctx, q.Limit, minLSN, list(&bids, func(db *readdb.Queries) ([]readdb.BidsOfUserRow, error) {
 		return db.BidsOfUser(ctx, readdb.BidsOfUserParams{UserID: q.UserID, BeforeCreatedAt: time.UnixMicro(after.At), BeforeID: after.ID, RowLimit: int32(q.Limit) + 1})
 	}, func(r readdb.BidsOfUserRow) readmodel.Bid { return bid(readdb.BidsNewestRow(r)) }))
-	bids, more := bidbook.Cut(bids, q.Limit)
-	return bidbook.BidPage{Bids: bids, More: more}, at, err
+	if err != nil {
+		return bidbook.BidPage{}, at, err
+	}
+	return page(bids, q.Limit), at, nil
 }
 
 // Bid reads one row by its primary key.
@@ -99,17 +130,20 @@ func (p *Postgres) Bid(ctx context.Context, raffleID, id int64, minLSN lsn.Posit
 		found = bid(readdb.BidsNewestRow(row))
 		return err
 	})
-	if err == nil && missing {
-		err = bidbook.ErrNoBid
+	if err != nil {
+		return readmodel.Bid{}, at, err
 	}
-	return found, at, err
+	if missing {
+		return readmodel.Bid{}, at, bidbook.ErrNoBid
+	}
+	return found, at, nil
 }
 
 // list is a statement whose rows are bids.
 func list[R any](into *[]readmodel.Bid, query func(*readdb.Queries) ([]R, error), convert func(R) readmodel.Bid) statement {
 	return func(db *readdb.Queries) error {
 		rows, err := query(db)
-		*into = (*into)[:0]
+		*into = make([]readmodel.Bid, 0, len(rows))
 		for _, r := range rows {
 			*into = append(*into, convert(r))
 		}

@@ -24,6 +24,7 @@ type Postgres struct {
 	pool    *pgxpool.Pool
 	path    bidbook.Path
 	primary *primary.Watch
+	shared  sharing
 	// known is what the primary has answered last, nil if it never has.
 	known atomic.Pointer[known]
 }
@@ -36,7 +37,9 @@ type known struct {
 
 // New makes a reader; path is PathReplica, PathStandby, PathPrimary or PathScan.
 func New(pool *pgxpool.Pool, path bidbook.Path, primary *primary.Watch) *Postgres {
-	return &Postgres{pool: pool, path: path, primary: primary}
+	p := &Postgres{pool: pool, path: path, primary: primary}
+	p.shared.run = p.transact
+	return p
 }
 
 // NewPool makes a pool of up to size connections for statements within a budget. It does not connect yet.
@@ -46,8 +49,14 @@ func NewPool(url string, size int32, budget time.Duration, options ...func(*pgxp
 		return nil, err
 	}
 	c.MaxConns = size
-	c.MinIdleConns = 1
+	// When Redis goes away, all that it answered comes within a moment.
+	c.MinIdleConns = min(transactions, size/2)
 	c.ConnConfig.ConnectTimeout = time.Second
+	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		ctx, cancel := context.WithTimeout(ctx, c.ConnConfig.ConnectTimeout)
+		defer cancel()
+		return prepareUsual(ctx, conn)
+	}
 	// A preferred standby that was away is taken back within this time.
 	c.MaxConnLifetime = time.Minute
 	c.MaxConnLifetimeJitter = 15 * time.Second
@@ -60,33 +69,22 @@ func NewPool(url string, size int32, budget time.Duration, options ...func(*pgxp
 	return pgxpool.NewWithConfig(context.Background(), c)
 }
 
-// errOtherNode: pgpool changed the node between two statements, so the position is not the data's.
-var errOtherNode = errors.New("the node changed within a read")
-
-// read runs the statements in one READ COMMITTED transaction and one round trip. The position comes
-// first, in a statement of its own: each statement sees at least what was committed before it.
+// read runs the statements of a light lookup, in one transaction with those of others that come at the same time. What the
+// statements have read may only be used if there is no error: a lookup that leaves early leaves them behind.
 func (p *Postgres) read(ctx context.Context, minLSN lsn.Position, statements ...statement) (bidbook.Position, error) {
-	var node readdb.NodePositionRow
-	var started time.Time
-	before := p.before()
-	all := append([]statement{func(q *readdb.Queries) (err error) { node, err = q.NodePosition(ctx, before); return }}, statements...)
-	if p.path == bidbook.PathReplica {
-		all = append(all, func(q *readdb.Queries) (err error) { started, err = q.NodeStarted(ctx); return })
+	return p.reached(p.shared.do(ctx, statements), minLSN)
+}
+
+// readAlone runs the statements of a heavy lookup in a transaction of their own.
+func (p *Postgres) readAlone(ctx context.Context, minLSN lsn.Position, statements ...statement) (bidbook.Position, error) {
+	return p.reached(p.transact(ctx, statements), minLSN)
+}
+
+func (p *Postgres) reached(o outcome, minLSN lsn.Position) (bidbook.Position, error) {
+	if o.err == nil && !p.primary.Reached(o.at.At, minLSN) {
+		return p.behind(o.at, minLSN, o.node)
 	}
-	if err := p.send(ctx, all); err != nil {
-		return bidbook.Position{}, fmt.Errorf("%s: %w", p.path, err)
-	}
-	if p.path == bidbook.PathReplica && !node.Started.Equal(started) {
-		return bidbook.Position{}, errOtherNode
-	}
-	at, err := p.position(node)
-	if err == nil {
-		at, err = p.believed(ctx, at, node)
-	}
-	if err == nil && !p.primary.Reached(at.At, minLSN) {
-		return p.behind(at, minLSN, node)
-	}
-	return at, err
+	return o.at, o.err
 }
 
 // before is what NodePosition needs to know from the answers before.
@@ -135,49 +133,6 @@ func (p *Postgres) believed(ctx context.Context, at bidbook.Position, node readd
 		at.LagMillis = lag.Milliseconds()
 	}
 	return at, nil
-}
-
-func (p *Postgres) send(ctx context.Context, statements []statement) (err error) {
-	var r recorder
-	r.batch.Queue("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
-	for _, s := range statements {
-		if err := s(readdb.New(&r)); !errors.Is(err, errRecorded) {
-			return fmt.Errorf("statement not recorded: %w", err)
-		}
-	}
-	r.batch.Queue("COMMIT")
-	conn, err := p.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	if err := prepare(ctx, conn.Conn(), &r.batch); err != nil {
-		return err
-	}
-	results := conn.SendBatch(ctx, &r.batch)
-	defer func() { err = errors.Join(err, results.Close()) }()
-	if _, err := results.Exec(); err != nil {
-		return err
-	}
-	q := readdb.New(player{results})
-	for _, s := range statements {
-		if err := s(q); err != nil {
-			return err
-		}
-	}
-	_, err = results.Exec()
-	return err
-}
-
-// prepare prepares the statements that the connection does not know yet, each in a round trip of its own: when one
-// pipeline prepares several, pgpool-II 4.3 often waits for ever (tried).
-func prepare(ctx context.Context, conn *pgx.Conn, batch *pgx.Batch) error {
-	for _, q := range batch.QueuedQueries {
-		if _, err := conn.Prepare(ctx, q.SQL, q.SQL); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (p *Postgres) position(node readdb.NodePositionRow) (bidbook.Position, error) {

@@ -18,7 +18,7 @@ import (
 func (p *Postgres) Raffles(ctx context.Context, q bidbook.RafflesQuery, minLSN lsn.Position) (bidbook.RafflePage, bidbook.Position, error) {
 	after := from(q.After)
 	var found []readmodel.Raffle
-	at, err := p.read(ctx, minLSN, func(db *readdb.Queries) error {
+	at, err := p.readAlone(ctx, minLSN, func(db *readdb.Queries) error {
 		params := readdb.RafflesLatestEndParams{BeforeEndsAt: time.UnixMicro(after.At),
 			BeforeID: after.ID, Status: q.Status.String(), RowLimit: int32(q.Limit) + 1}
 		rows, err := readRaffles(ctx, db, p.path, params)
@@ -39,10 +39,13 @@ func (p *Postgres) Exists(ctx context.Context, id int64, minLSN lsn.Position) (b
 		known, err = db.RaffleExists(ctx, id)
 		return err
 	})
-	if err == nil && !known {
-		err = bidbook.ErrNotFound
+	if err != nil {
+		return at, err
 	}
-	return at, err
+	if !known {
+		return at, bidbook.ErrNotFound
+	}
+	return at, nil
 }
 
 func readRaffles(ctx context.Context, db *readdb.Queries, path bidbook.Path, params readdb.RafflesLatestEndParams) ([]readdb.Raffle, error) {
@@ -64,16 +67,19 @@ func raffle(r readdb.Raffle) readmodel.Raffle {
 	return v
 }
 
+// queryCanceled is the SQLSTATE of a statement that took longer than statement_timeout, among others.
+const queryCanceled = "57014"
+
 // Raffle reads the raffle with its product and counts its bids.
 func (p *Postgres) Raffle(ctx context.Context, id int64, minLSN lsn.Position) (bidbook.RaffleDetail, bidbook.Position, error) {
 	var rows []readdb.RaffleDetailRow
-	at, err := p.read(ctx, minLSN, func(db *readdb.Queries) (err error) {
+	at, err := p.readAlone(ctx, minLSN, func(db *readdb.Queries) (err error) {
 		rows, err = db.RaffleDetail(ctx, id)
 		return err
 	})
 	var refused *pgconn.PgError
 	switch {
-	case errors.As(err, &refused) && refused.Code == "57014": // query_canceled
+	case errors.As(err, &refused) && refused.Code == queryCanceled:
 		return bidbook.RaffleDetail{}, at, fmt.Errorf("%w: %w", bidbook.ErrTooMuch, err)
 	case err != nil:
 		return bidbook.RaffleDetail{}, at, err

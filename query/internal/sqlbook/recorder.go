@@ -3,6 +3,7 @@ package sqlbook
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -21,6 +22,19 @@ type recorder struct{ batch pgx.Batch }
 var errRecorded = errors.New("recorded")
 
 func (r *recorder) add(sql string, args []any) { r.batch.Queue(withoutComment(sql), args...) }
+
+// record makes one transaction of the statements.
+func record(statements []statement) (*pgx.Batch, error) {
+	var r recorder
+	r.batch.Queue("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+	for _, s := range statements {
+		if err := s(readdb.New(&r)); !errors.Is(err, errRecorded) {
+			return nil, fmt.Errorf("statement not recorded: %w", err)
+		}
+	}
+	r.batch.Queue("COMMIT")
+	return &r.batch, nil
+}
 
 // Exec records a statement.
 func (r *recorder) Exec(_ context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
