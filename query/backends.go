@@ -75,7 +75,7 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 		Standby: sqlbook.New(standby, bidbook.PathStandby, b.primary),
 		Primary: sqlbook.New(first, bidbook.PathPrimary, b.primary),
 		Scan:    sqlbook.New(b.pools[3], bidbook.PathScan, b.primary),
-	}, b.primary, bidbook.Patience{MinLSN: c.MinLSNWait, RedisLag: c.RedisMaxLag, StandbyLag: c.StandbyMaxLag}, log, reg)
+	}, b.primary, bidbook.Staleness{MinLSN: c.MinLSNWait, RedisLag: c.RedisMaxLag, StandbyLag: c.StandbyMaxLag}, log, reg)
 	return b, nil
 }
 

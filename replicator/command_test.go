@@ -10,7 +10,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
 // command runs a subcommand as a process of its own and returns its exit status and output.
@@ -67,7 +67,7 @@ func TestCommandsStatusAndVerify(t *testing.T) {
 	s.expect("status", 0, "streaming", fmt.Sprintf("epoch %d", e), "holds", "verified")
 	_, output := s.command("status", "--json")
 	var st ops.Status
-	if err := json.Unmarshal([]byte(output), &st); err != nil || st.State != project.Streaming || st.Verify == nil {
+	if err := json.Unmarshal([]byte(output), &st); err != nil || st.State != status.Streaming || st.Verify == nil {
 		t.Errorf("%v: %s", err, output)
 	}
 	s.expect("verify", 0, "all are as the primary has them", "against 2,000 bids")
@@ -117,7 +117,7 @@ func TestCommandsRebuildServesTheOldEpochMeanwhile(t *testing.T) {
 	if after := s.reached(); after.Epoch <= before.Epoch {
 		t.Errorf("%s after %s", after, before)
 	}
-	s.because(project.Requested)
+	s.because(status.Requested)
 	s.equal()
 	if st := s.report(); st.Rebuilds != 2 || st.LastError != "" {
 		t.Errorf("%+v", st)
@@ -139,7 +139,7 @@ func TestCommandsRebuildIsRefused(t *testing.T) {
 	}
 	s.Program = nil
 	s.replicate()
-	testenv.Eventually(t, patience, "the second waits", func() bool { return s.report().State == project.Waiting })
+	testenv.Eventually(t, patience, "the second waits", func() bool { return s.report().State == status.Waiting })
 	s.expect("rebuild", 1, "409", "it is waiting")
 	s.expect("status", 0, "waiting", "another replicator works", "epoch")
 }

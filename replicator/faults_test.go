@@ -15,7 +15,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
 // load inserts and deletes bids on a connection of its own until stop is called; the newest 3,000 stay.
@@ -71,7 +71,7 @@ func TestFlushedRedisIsNoticedWithinASecondAndRebuilt_P3(t *testing.T) {
 	flushed := time.Now()
 	testenv.Eventually(t, patience, "the flush is noticed", func() bool { return s.report().Rebuilds >= 2 })
 	s.equal()
-	if n := strings.Count(s.Output(), `"reason":"`+string(project.CheckpointMissing)+`"`); n != 2 {
+	if n := strings.Count(s.Output(), `"reason":"`+string(status.CheckpointMissing)+`"`); n != 2 {
 		t.Errorf("%d rebuilds without a checkpoint, want the first and the one after the flush", n)
 	}
 	// The log has the moment: asking for the status may take longer on a busy machine.
@@ -119,7 +119,7 @@ func TestDroppedSlotIsNoticedAndRebuilt_P4(t *testing.T) {
 	s.bids(100)
 	s.Start(t)
 	s.equal()
-	s.because(project.SlotMissing)
+	s.because(status.SlotMissing)
 	if after := s.reached(); after.Epoch <= before.Epoch || after.Slot == before.Slot {
 		t.Errorf("%s after %s", after, before)
 	}
@@ -243,7 +243,7 @@ func TestTruncateRebuilds_P6(t *testing.T) {
 	s.exec("TRUNCATE bids")
 	s.bids(10)
 	s.equal()
-	s.because(project.Truncated)
+	s.because(status.Truncated)
 	if st := s.report(); st.Rebuilds != 2 {
 		t.Errorf("%d rebuilds, want one for the truncate", st.Rebuilds-1)
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
 func TestSecondTakesOverFromAKilledAndFromAStoppedOne_P9(t *testing.T) {
@@ -18,7 +18,7 @@ func TestSecondTakesOverFromAKilledAndFromAStoppedOne_P9(t *testing.T) {
 	held := token()
 	s.Program = nil
 	second := s.replicate()
-	testenv.Eventually(t, patience, "the second waits", func() bool { return s.report().State == project.Waiting })
+	testenv.Eventually(t, patience, "the second waits", func() bool { return s.report().State == status.Waiting })
 	stop := s.load()
 	if token() != held {
 		t.Error("the second did not wait")

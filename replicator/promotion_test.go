@@ -13,6 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
 // within is the promise of P9 and P13.
@@ -38,7 +39,7 @@ func newForked(t *testing.T) *forked {
 	p.url = testenv.MultiHostURL(p.way.URL(p.primary.URL("replicator")), p.standby.URL("replicator"))
 	p.watch = p.sightings()
 	p.replicate("PRIMARY_URL=" + p.url)
-	testenv.Eventually(t, patience, "the first streams", func() bool { return p.report().State == project.Streaming })
+	testenv.Eventually(t, patience, "the first streams", func() bool { return p.report().State == status.Streaming })
 	p.waiting = p.replicate("PRIMARY_URL=" + p.url)
 	testenv.Eventually(t, patience, "the second waits", func() bool { return strings.Contains(p.waiting.Output(), "holds the lock, waiting") })
 	p.bids(500)
@@ -268,7 +269,7 @@ func TestARestoredPrimaryThatHasGrownIsNotResumedFrom_P10(t *testing.T) {
 					t.Errorf("a lost history was served: %s", seen.Checkpoint)
 				}
 			}
-			s.because(project.PrimaryForgot)
+			s.because(status.PrimaryForgot)
 		})
 	}
 }
@@ -292,7 +293,7 @@ func TestARestoredPrimaryThatIsBehindIsNotResumedFrom_P10(t *testing.T) {
 	s.bids(10)
 	watch, started := s.sightings(), time.Now()
 	s.Start(t)
-	s.because(project.PrimaryBehind)
+	s.because(status.PrimaryBehind)
 	if c := s.equal(); c.Epoch == lost.Epoch || c.LSN >= lost.LSN {
 		t.Errorf("%s after %s", c, lost)
 	}

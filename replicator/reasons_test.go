@@ -10,11 +10,11 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
 // because fails unless the read model was rebuilt for a reason.
-func (s *system) because(reason project.Reason) {
+func (s *system) because(reason status.Reason) {
 	s.t.Helper()
 	testenv.Eventually(s.t, patience, "a rebuild because of "+string(reason), func() bool {
 		return strings.Contains(s.Output(), `"reason":"`+string(reason)+`"`)
@@ -63,7 +63,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, "3 of another release", 0).Err())
 		s.Start(t)
 		s.equal()
-		s.because(project.CheckpointCorrupt)
+		s.because(status.CheckpointCorrupt)
 	})
 	t.Run("other_system", func(t *testing.T) {
 		s, c := stopped(t)
@@ -73,7 +73,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		watch, started := other.sightings(), time.Now()
 		other.replicate()
 		other.equal()
-		other.because(project.OtherSystem)
+		other.because(status.OtherSystem)
 		other.unserved(watch, started, c.Epoch)
 	})
 	t.Run("publication_changed while no replicator runs", func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		watch, started := s.sightings(), time.Now()
 		s.Start(t)
 		s.equal()
-		s.because(project.PublicationChanged)
+		s.because(status.PublicationChanged)
 		s.unserved(watch, started, c.Epoch)
 	})
 	t.Run("publication_changed while the replicator streams", func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 			s.bids(30)
 			s.exec("DELETE FROM bids WHERE id % 7 = 0")
 			s.exec("ALTER PUBLICATION pyramid " + change[1])
-			s.because(project.PublicationChanged)
+			s.because(status.PublicationChanged)
 			if after := s.equal(); after.Epoch == c.Epoch {
 				t.Errorf("%s: %s", change[0], after)
 			}
@@ -116,7 +116,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		s.exec("ALTER TABLE bids RENAME TO others")
 		s.exec("DELETE FROM others WHERE id % 7 = 0")
 		s.exec("ALTER TABLE others RENAME TO bids")
-		s.because(project.PublicationChanged)
+		s.because(status.PublicationChanged)
 		s.equal()
 	})
 	t.Run("an incomplete publication is not served", func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 			s.must(s.redis.Set(s.ctx, c.Epoch.Live(raffle+1), "no stream", 0).Err())
 		}
 		s.bids(20)
-		s.because(project.Torn)
+		s.because(status.Torn)
 		s.equal()
 	})
 }
@@ -172,7 +172,7 @@ func TestLostSlotIsNoticed_P4(t *testing.T) {
 	s.bids(10)
 	s.Start(t)
 	s.equal()
-	s.because(project.SlotLost)
+	s.because(status.SlotLost)
 
 	// Redis stands still, so the copy does, and its slot is lost meanwhile.
 	s.exec(`INSERT INTO products (name, model, color, category, image_url, release_price, release_date)
@@ -234,6 +234,6 @@ func TestAnOlderRedisIsNotResumedFrom_P4(t *testing.T) {
 	s.must(os.CopyFS(files, os.DirFS(backup)))
 	s.server.Start(t)
 	s.Start(t)
-	s.because(project.CheckpointBehind)
+	s.because(status.CheckpointBehind)
 	s.equal()
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
 const rebuildHelp = `usage: replicator rebuild [--accept-older-timeline]
@@ -70,7 +70,7 @@ func (o *operator) follow(ctx context.Context, before ops.Status, p *progress.Pr
 		switch {
 		case err != nil:
 			return s, err
-		case s.Epoch > before.Epoch && s.State == project.Streaming:
+		case s.Epoch > before.Epoch && s.State == status.Streaming:
 			return s, nil
 		case s.Rebuilds > before.Rebuilds && s.LastErrorAt != before.LastErrorAt:
 			return s, errors.New("the rebuild failed, and is tried again: " + s.LastError)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
 // R1: a size whose last bid was cancelled is not taken for a lost one.
@@ -92,7 +92,7 @@ func TestEvictionsBetweenTwoProcessesAreNoticed_R1(t *testing.T) {
 	s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, cp, 0).Err()) // as if others had been chosen
 	s.Start(t)
 	testenv.Eventually(t, patience, "a rebuild", func() bool { return s.report().Rebuilds == 1 })
-	s.because(project.Evicted)
+	s.because(status.Evicted)
 	s.equal()
 	s.Stop(t)
 	s.bids(10)

@@ -12,6 +12,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/service"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
@@ -93,7 +94,7 @@ func verifyInBackground(s *service.Service, cfg *config, r *project.Replicator) 
 		return nil, err
 	}
 	v := verify.New(cfg.PrimaryURL, options)
-	streaming := func() bool { return r.Status(time.Now()).State == project.Streaming }
+	streaming := func() bool { return r.Status(time.Now()).State == status.Streaming }
 	b := verify.NewBackground(v, cfg.VerifyInterval, streaming, s.Log, s.Metrics)
 	s.Add(func(ctx context.Context) error { return errors.Join(b.Run(ctx), v.Close()) })
 	return b, nil

@@ -11,7 +11,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
 const statusHelp = `usage: replicator status [--json]
@@ -49,7 +49,7 @@ func runStatus(ctx context.Context, args []string, out, notes io.Writer) error {
 	} else {
 		err = printStatus(out, s)
 	}
-	if err == nil && s.State != project.Streaming && s.State != project.Waiting {
+	if err == nil && s.State != status.Streaming && s.State != status.Waiting {
 		return &cli.Exit{Status: 1}
 	}
 	return err
@@ -59,7 +59,7 @@ func printStatus(out io.Writer, s ops.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
 	line("state", "%s", s.State)
-	if s.State == project.Waiting {
+	if s.State == status.Waiting {
 		line("", "another replicator works; the position is the one in Redis")
 	}
 	if s.Rebuild != nil {
@@ -73,7 +73,7 @@ func printStatus(out io.Writer, s ops.Status) error {
 		line("position", "none: Redis has no whole read model, reads go to SQL")
 	} else {
 		line("position", "%s (epoch %d)", s.LSN, s.Epoch)
-		if s.State == project.Streaming {
+		if s.State == status.Streaming {
 			line("slot", "%s, which holds %s of WAL back", s.Slot, megabytes(s.RetainedBytes))
 		}
 	}
@@ -114,7 +114,7 @@ func verified(line func(name, format string, args ...any), s ops.Status) {
 const barWidth = 30
 
 // rebuildLine is a bar with rows, rate and the time that is left.
-func rebuildLine(p project.Progress) string {
+func rebuildLine(p status.Progress) string {
 	share := 0.0
 	if p.Expected > 0 {
 		share = min(float64(p.Rows)/float64(p.Expected), 1)

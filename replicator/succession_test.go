@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
 // succession is a primary and a standby, whose proxy refuses the replicator at first.
@@ -39,7 +39,7 @@ func (p *succession) promote() {
 }
 
 // heldUp waits until a rebuild because of a reason waits for the open transaction.
-func (p *succession) heldUp(reason project.Reason) {
+func (p *succession) heldUp(reason status.Reason) {
 	p.t.Helper()
 	p.because(reason)
 	testenv.Eventually(p.t, patience, "the rebuild waits", func() bool {
@@ -55,7 +55,7 @@ func TestFailoverKeepsServingUntilTheRebuildIsDone_P10(t *testing.T) {
 	before := p.reached()
 	p.primary.Stop(t) // the standby gets the rest
 	p.promote()
-	p.heldUp(project.Failover)
+	p.heldUp(status.Failover)
 	if c, err := p.checkpoint(); err != nil || c.Epoch != before.Epoch || c.Timeline != 1 || c.LSN < before.LSN {
 		t.Errorf("%v: %s after %s", err, c, before)
 	}
@@ -75,7 +75,7 @@ func TestOtherTimelineIsNotResumedFrom_P10(t *testing.T) {
 	p.standby.Start(t)
 	watch, since := p.sightings(), time.Now()
 	p.promote()
-	p.heldUp(project.OtherTimeline)
+	p.heldUp(status.OtherTimeline)
 	if c, err := p.checkpoint(); err == nil {
 		t.Errorf("a lost history is served: %s", c)
 	}

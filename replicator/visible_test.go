@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
 // P11: a change of the publication is in the stream once it is flushed. With a synchronous standby that is away no
@@ -58,7 +58,7 @@ func TestAChangeThatIsNotVisibleYetIsWaitedFor_P11(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.exec("ALTER PUBLICATION pyramid SET TABLE bids, raffles, products")
-	s.because(project.PublicationChanged)
+	s.because(status.PublicationChanged)
 	if c := s.equal(); c.Epoch == before.Epoch {
 		t.Errorf("P11: the checkpoint is %s", c)
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
 
@@ -58,7 +59,7 @@ func (c *Closer) Run(ctx context.Context) error {
 			c.log.WarnContext(ctx, "the closer's session ended", "error", err)
 			reported = text
 		}
-		if err := pause(ctx, reconnect); err != nil {
+		if err := sleep.For(ctx, reconnect); err != nil {
 			return err
 		}
 	}
@@ -88,7 +89,7 @@ func (c *Closer) session(ctx context.Context) (err error) {
 		if mine {
 			return c.work(ctx, conn)
 		}
-		if err := pause(ctx, reconnect); err != nil {
+		if err := sleep.For(ctx, reconnect); err != nil {
 			return err
 		}
 	}
@@ -123,7 +124,7 @@ func (c *Closer) closeOnTime(ctx context.Context, conn *pgx.Conn) error {
 			continue
 		}
 		page.AfterEnds, page.AfterID = time.Time{}, 0
-		if err := pause(ctx, look); err != nil {
+		if err := sleep.For(ctx, look); err != nil {
 			return err
 		}
 	}
@@ -161,15 +162,4 @@ func within(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return do(ctx)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

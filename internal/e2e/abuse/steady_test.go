@@ -32,9 +32,14 @@ type steady struct {
 	mu    sync.Mutex
 	took  *hdrhistogram.Histogram // microseconds from the intended start
 	bad   map[string]int
+	late  map[string]int // requests that took over lateAfter, by method and second
+	begun time.Time
 	acked []int64
 	sent  int
 }
+
+// lateAfter is when a request is noted by its second, so that a short stall can be told from a slow system.
+const lateAfter = 50 * time.Millisecond
 
 func newSteady(t testing.TB, s *stack, bids, lookups int) *steady {
 	t.Helper()
@@ -53,7 +58,7 @@ func newSteady(t testing.TB, s *stack, bids, lookups int) *steady {
 func (l *steady) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.took, l.bad, l.sent = hdrhistogram.New(1, 60_000_000, 3), map[string]int{}, 0
+	l.took, l.bad, l.late, l.sent, l.begun = hdrhistogram.New(1, 60_000_000, 3), map[string]int{}, map[string]int{}, 0, time.Now()
 }
 
 // run loads until stop is closed, and waits for the last answers.
@@ -132,7 +137,11 @@ func (l *steady) record(method, bad string, intended time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sent++
-	_ = l.took.RecordValue(max(1, time.Since(intended).Microseconds())) // beyond a minute it is an error as well
+	took := time.Since(intended)
+	_ = l.took.RecordValue(max(1, took.Microseconds())) // beyond a minute it is an error as well
+	if took > lateAfter {
+		l.late[fmt.Sprintf("%s at %ds", method, int(intended.Sub(l.begun).Seconds()))]++
+	}
 	if bad != "" {
 		l.bad[method+": "+bad]++
 	}
@@ -160,7 +169,7 @@ func (l *steady) during(abuse func()) result {
 	<-done
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := result{sent: l.sent, p50: l.quantile(50), p99: l.quantile(99), bad: l.bad, errors: 0}
+	r := result{sent: l.sent, p50: l.quantile(50), p99: l.quantile(99), bad: l.bad, late: l.late}
 	for what, n := range l.bad {
 		r.errors += n
 		if strings.HasPrefix(what, http.MethodPost) {
@@ -179,5 +188,5 @@ type result struct {
 	sent, errors int
 	bidErrors    int // of the errors
 	p50, p99     time.Duration
-	bad          map[string]int
+	bad, late    map[string]int
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
@@ -71,7 +72,7 @@ func Run(ctx context.Context, c Config, scenario Scenario) (*Report, error) {
 	}
 	client, closeIdle := newClient(c)
 	defer closeIdle()
-	if !sleepUntil(ctx, c.Start) {
+	if sleep.Until(ctx, c.Start) != nil {
 		return nil, context.Cause(ctx)
 	}
 	if c.Duration > 0 {

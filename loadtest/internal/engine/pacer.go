@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
 // pacer says when an iteration starts.
@@ -39,27 +41,12 @@ func (p *pacer) wait(ctx context.Context, u *User) (more bool) {
 		if u.Iteration > 0 || p.rampUp == 0 {
 			return ctx.Err() == nil
 		}
-		return sleepUntil(ctx, p.start.Add(rampOffset(u.ID-p.first, p.users, p.rampUp)))
+		return sleep.Until(ctx, p.start.Add(rampOffset(u.ID-p.first, p.users, p.rampUp))) == nil
 	}
 	u.Arrival = p.arrivals.Add(1) - 1
 	if p.limit > 0 && u.Arrival >= p.limit {
 		return false
 	}
 	u.intended = p.start.Add(arrivalOffset(u.Arrival, p.rate))
-	return sleepUntil(ctx, u.intended)
-}
-
-func sleepUntil(ctx context.Context, at time.Time) bool {
-	d := time.Until(at)
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
+	return sleep.Until(ctx, u.intended) == nil
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
 // User is one virtual user. It belongs to one goroutine.
@@ -83,7 +85,7 @@ func (u *User) Do(step string, ok func(*fasthttp.Response) bool) error {
 func (u *User) Running() bool { return u.ctx.Err() == nil }
 
 // Pause waits; it returns false, and early, when the run has ended.
-func (u *User) Pause(d time.Duration) bool { return sleepUntil(u.ctx, time.Now().Add(d)) }
+func (u *User) Pause(d time.Duration) bool { return sleep.For(u.ctx, d) == nil }
 
 func transportFailure(err error) string {
 	var network net.Error

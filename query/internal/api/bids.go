@@ -41,7 +41,7 @@ func (a *API) raffleBids(w http.ResponseWriter, r *http.Request) error {
 	}
 	room := rooms.Get().(*[]readmodel.Bid)
 	defer rooms.Put(room)
-	q.Room, q.After = *room, l.after()
+	q.Buf, q.After = *room, l.after()
 	page, at, err := a.book.Bids(r.Context(), q, l.want)
 	return a.bidPage(w, l, room, page, at, err)
 }
@@ -59,7 +59,7 @@ func (a *API) sizeBids(w http.ResponseWriter, r *http.Request) error {
 	}
 	room := rooms.Get().(*[]readmodel.Bid)
 	defer rooms.Put(room)
-	q.Room, q.After = *room, l.after()
+	q.Buf, q.After = *room, l.after()
 	page, at, err := a.book.SizeBids(r.Context(), q, l.want)
 	return a.bidPage(w, l, room, page, at, err)
 }

@@ -54,8 +54,8 @@ var (
 	ErrCursorLost = fmt.Errorf("first page: %w", ErrLost)
 	// ErrUnknownTimeline says that the wanted position is of a timeline that no node has shown yet.
 	ErrUnknownTimeline = errors.New("timeline not known")
-	// ErrSpared says that the path's breaker is open.
-	ErrSpared = errors.New("spared after failures")
+	// ErrCircuitOpen says that the path's breaker is open.
+	ErrCircuitOpen = errors.New("circuit open after failures")
 	// ErrUndecided is an ErrIncomplete of one raffle or size: the rest of the read model may be complete.
 	ErrUndecided = fmt.Errorf("%w: of this only", ErrIncomplete)
 	// ErrCounting is an ErrBusy: the databases count as many bids as they may.
@@ -108,10 +108,10 @@ type Keyset struct {
 	Price  int32
 }
 
-// BidsQuery asks for up to Limit bids of a raffle and size; After is nil for the first page. Room, which
+// BidsQuery asks for up to Limit bids of a raffle and size; After is nil for the first page. Buf, which
 // may be nil, is where the bids go if it is large enough: whoever reads many pages spares the garbage.
 type BidsQuery struct {
-	Room     []readmodel.Bid
+	Buf      []readmodel.Bid
 	RaffleID int64
 	Size     int16
 	Order    Order
@@ -119,9 +119,9 @@ type BidsQuery struct {
 	Limit    int
 }
 
-// SizeQuery asks for up to Limit bids of a size over all raffles, newest first; Room as in BidsQuery.
+// SizeQuery asks for up to Limit bids of a size over all raffles, newest first; Buf as in BidsQuery.
 type SizeQuery struct {
-	Room  []readmodel.Bid
+	Buf   []readmodel.Bid
 	Size  int16
 	After *Keyset
 	Limit int

@@ -68,19 +68,19 @@ type Paths struct {
 	Replica, Standby, Primary, Scan Finder
 }
 
-// Patience is how long a chain puts up with a path that is behind: it waits up to MinLSN on each path for a
+// Staleness is how long a chain puts up with a path that is behind: it waits up to MinLSN on each path for a
 // wanted position. When Redis lags more than RedisLag, a fresher standby answers instead. What only SQL can
 // answer is the primary's when the standby lags more than StandbyLag.
-type Patience struct{ MinLSN, RedisLag, StandbyLag time.Duration }
+type Staleness struct{ MinLSN, RedisLag, StandbyLag time.Duration }
 
 // Chain asks one path after the other until one answers.
 type Chain struct {
-	paths   []*path // the first is Redis
-	primary *primary.Watch
-	patient Patience
-	log     *slog.Logger
-	metrics *metrics
-	left    atomic.Pointer[Position] // where Redis stands while fresher standbys answer, else nil
+	paths     []*path // the first is Redis
+	primary   *primary.Watch
+	staleness Staleness
+	log       *slog.Logger
+	metrics   *metrics
+	left      atomic.Pointer[Position] // where Redis stands while fresher standbys answer, else nil
 	// undecided is for what Redis holds too little of to decide it. One raffle that it lacks, or a scan of raffles that
 	// there may be, leaves places for all that only SQL can answer.
 	undecided *gate
@@ -91,8 +91,8 @@ type Chain struct {
 }
 
 // NewChain makes a chain.
-func NewChain(p Paths, primary *primary.Watch, patient Patience, log *slog.Logger, reg prometheus.Registerer) *Chain {
-	c := &Chain{primary: primary, patient: patient, log: log, metrics: newMetrics(reg),
+func NewChain(p Paths, primary *primary.Watch, staleness Staleness, log *slog.Logger, reg prometheus.Registerer) *Chain {
+	c := &Chain{primary: primary, staleness: staleness, log: log, metrics: newMetrics(reg),
 		undecided: newGate(undecidedPlaces, sqlQueue, sqlWaiting), counting: newGate(countingPlaces, sqlQueue, countingWaiting),
 		last: newGate(lastPlaces, sqlQueue, lastWaiting)}
 	for _, one := range []struct {

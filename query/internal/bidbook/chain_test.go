@@ -45,7 +45,7 @@ func TestVerdict(t *testing.T) {
 		want outcome
 	}{
 		{t.Context(), nil, worked}, {t.Context(), ErrNotFound, worked}, {t.Context(), ErrBehind, worked}, {t.Context(), ErrIncomplete, worked},
-		{t.Context(), ErrBusy, unknown}, {t.Context(), ErrSpared, unknown}, {gone, context.Canceled, unknown},
+		{t.Context(), ErrBusy, unknown}, {t.Context(), ErrCircuitOpen, unknown}, {gone, context.Canceled, unknown},
 		{t.Context(), fmt.Errorf("replica: %w", ErrTooMuch), unknown},
 		{t.Context(), fmt.Errorf("%w: %w", errShort, context.DeadlineExceeded), unknown},
 		{t.Context(), context.DeadlineExceeded, failed}, {t.Context(), errors.New("connection refused"), failed},
@@ -91,7 +91,7 @@ func TestAShortSecondTryIsNoFailure_R6(t *testing.T) {
 	at := Position{At: lsn.Position{Timeline: 1, LSN: 10}}
 	p := &path{name: PathStandby, budget: 20 * time.Millisecond, gate: newGate(1, time.Second, 10),
 		waiter: &waiter{reached: new(primary.Watch).Reached, every: time.Millisecond, limit: time.Second, probe: func(context.Context) (Position, error) { return at, nil }}}
-	c := &Chain{patient: Patience{MinLSN: time.Second}, metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler)}
+	c := &Chain{staleness: Staleness{MinLSN: time.Second}, metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler)}
 	tries := 0
 	look := func(ctx context.Context, _ Reader, _ lsn.Position) (struct{}, Position, error) {
 		if tries++; tries == 1 {

@@ -54,7 +54,7 @@ func (c *Chain) follow(ctx context.Context, shown map[Path]uint64) {
 // lagging returns where Redis stands if it is to be left. A Redis that fails is left by each read itself.
 func (c *Chain) lagging(ctx context.Context, was bool) *Position {
 	redis, err := c.probe(ctx, c.paths[0])
-	if err != nil || !lags(redis, c.patient.RedisLag, was) {
+	if err != nil || !lags(redis, c.staleness.RedisLag, was) {
 		return nil
 	}
 	for _, p := range c.paths[1:3] {

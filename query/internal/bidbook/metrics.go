@@ -56,7 +56,7 @@ func result(err error) string {
 		return "behind"
 	case errors.Is(err, ErrIncomplete):
 		return "incomplete"
-	case errors.Is(err, ErrSpared):
+	case errors.Is(err, ErrCircuitOpen):
 		return "spared"
 	case errors.Is(err, context.Canceled):
 		return "cancelled"

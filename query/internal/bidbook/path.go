@@ -39,7 +39,7 @@ func try[T any](ctx context.Context, c *Chain, s step, w Want, look lookup[T]) (
 	if !evenOpen {
 		ok, trial := p.allow(time.Now())
 		if !ok {
-			return data, at, ErrSpared
+			return data, at, ErrCircuitOpen
 		}
 		evenOpen = trial
 		if trial || !p.reports {
@@ -53,7 +53,7 @@ func try[T any](ctx context.Context, c *Chain, s step, w Want, look lookup[T]) (
 	if w.Min == (lsn.Position{}) || !errors.Is(err, ErrBehind) {
 		return data, at, err
 	}
-	if err := p.waiter.await(ctx, w.Min, c.patient.MinLSN); err != nil {
+	if err := p.waiter.await(ctx, w.Min, c.staleness.MinLSN); err != nil {
 		return data, at, err
 	}
 	data, at, _, err = within(ctx, s, w.Min, p.budget-used, evenOpen, look)
@@ -71,7 +71,7 @@ func (c *Chain) reach(ctx context.Context, p *path, minLSN lsn.Position) (at Pos
 	if p.gate == nil || minLSN == (lsn.Position{}) || p.waiter.hasShown(minLSN) {
 		return at, nil
 	}
-	err = p.waiter.await(ctx, minLSN, c.patient.MinLSN)
+	err = p.waiter.await(ctx, minLSN, c.staleness.MinLSN)
 	if r, is := p.reader.(reacher); is && p.name == PathPrimary && errors.Is(err, ErrBehind) {
 		ctx, cancel := context.WithTimeout(ctx, p.budget)
 		defer cancel()
@@ -102,7 +102,7 @@ func within[T any](ctx context.Context, s step, minLSN lsn.Position, budget time
 	}
 	defer p.gate.leave()
 	if !evenOpen && p.open() {
-		return data, at, 0, ErrSpared
+		return data, at, 0, ErrCircuitOpen
 	}
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
@@ -127,7 +127,7 @@ func verdict(ctx context.Context, err error) outcome {
 	switch {
 	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrBehind), errors.Is(err, ErrBeyond), errors.Is(err, ErrIncomplete):
 		return worked
-	case ctx.Err() != nil, errors.Is(err, ErrBusy), errors.Is(err, ErrSpared), errors.Is(err, errShort), errors.Is(err, ErrShared):
+	case ctx.Err() != nil, errors.Is(err, ErrBusy), errors.Is(err, ErrCircuitOpen), errors.Is(err, errShort), errors.Is(err, ErrShared):
 		return unknown
 	}
 	return failed

@@ -100,7 +100,7 @@ func TestABreakerCountsPipelines_R6(t *testing.T) {
 	reader := &named{name: PathRedis}
 	sql := &named{name: PathReplica}
 	c := NewChain(Paths{Redis: reader, Replica: &noReport{sql}, Standby: &noReport{sql}, Primary: &noReport{sql}, Scan: &noReport{sql}},
-		new(primary.Watch), Patience{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		new(primary.Watch), Staleness{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	broken := errors.New("broken")
 	p := c.paths[0]
 	reader.ended(broken)
@@ -302,7 +302,7 @@ func TestAnUnreachablePositionReadsNothing_R8(t *testing.T) {
 func TestThePrimaryHasFewPlacesForAMinLSN_R8(t *testing.T) {
 	sql := &noReport{&named{name: PathPrimary}}
 	c := NewChain(Paths{Redis: sql, Replica: sql, Standby: sql, Primary: sql, Scan: sql},
-		new(primary.Watch), Patience{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		new(primary.Watch), Staleness{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	c.last.queue = time.Minute // however busy the machine is
 	p := c.paths[3]
 	enter := func() (*course, error) {

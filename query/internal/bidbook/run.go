@@ -163,5 +163,5 @@ func (c *Chain) tooStale(s step, w Want, at Position) bool {
 		left := c.left.Load()
 		return left != nil && at.LagMillis >= left.LagMillis
 	}
-	return w.sqlOnly && w.Force == "" && time.Duration(at.LagMillis)*time.Millisecond > c.patient.StandbyLag
+	return w.sqlOnly && w.Force == "" && time.Duration(at.LagMillis)*time.Millisecond > c.staleness.StandbyLag
 }

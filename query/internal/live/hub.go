@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
 // Errors of Subscribe and of a Subscription.
@@ -70,18 +71,9 @@ func (h *Hub) Run(ctx context.Context) error {
 			h.fail(err)
 			pause = failPause
 		}
-		wait(ctx, time.Until(start.Add(pause)))
+		_ = sleep.Until(ctx, start.Add(pause)) // the loop sees the end
 	}
 	return nil
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // publish publishes what is due and returns how long to wait for more.
@@ -113,7 +105,7 @@ func (h *Hub) fail(err error) {
 func (h *Hub) read(ctx context.Context, block time.Duration) error {
 	epoch, rooms, streams := h.plan()
 	if len(rooms) == 0 {
-		wait(ctx, block)
+		_ = sleep.For(ctx, block) // the loop sees the end
 	}
 	reading, cancel := context.WithTimeout(ctx, block+redisTime)
 	defer cancel()

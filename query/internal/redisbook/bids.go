@@ -31,7 +31,7 @@ func (r *Redis) Bids(ctx context.Context, q bidbook.BidsQuery, minLSN lsn.Positi
 		known := readFlags(&ask.Replies, 2)
 		n, whole = readPage(&ask.Replies, q.After)
 		if none := known[0] && !known[1] && n == 0; none {
-			return bidbook.BidPage{Bids: q.Room[:0]}, p.at, ask.Replies.Err()
+			return bidbook.BidPage{Bids: q.Buf[:0]}, p.at, ask.Replies.Err()
 		}
 		if ask.Replies.Err() == nil && !known[0] {
 			at, err := r.missing(ctx, q.RaffleID, minLSN)
@@ -41,7 +41,7 @@ func (r *Redis) Bids(ctx context.Context, q bidbook.BidsQuery, minLSN lsn.Positi
 			return bidbook.BidPage{}, p.at, fmt.Errorf("%w: raffle %d size %d", bidbook.ErrUndecided, q.RaffleID, q.Size)
 		}
 	}
-	bids := q.Room[:0]
+	bids := q.Buf[:0]
 	for range min(n, q.Limit) {
 		b, err := readmodel.ParseMember(q.RaffleID, q.Size, ask.Replies.Bytes())
 		if err != nil {

@@ -23,7 +23,7 @@ func (r *Redis) SizeBids(ctx context.Context, q bidbook.SizeQuery, minLSN lsn.Po
 	if !whole && ask.Replies.Err() == nil {
 		return r.noSize(ctx, ask, q, minLSN)
 	}
-	bids := q.Room[:0]
+	bids := q.Buf[:0]
 	for i := range n {
 		member := ask.Replies.Bytes()
 		if i == q.Limit {
@@ -62,7 +62,7 @@ func (r *Redis) noSize(ctx context.Context, ask *request, q bidbook.SizeQuery, m
 	if ask.Replies.Err() == nil && (!known[0] || known[1] || n > 0) {
 		return bidbook.BidPage{}, p.at, fmt.Errorf("%w: no whole set of size %d", bidbook.ErrUndecided, q.Size)
 	}
-	return bidbook.BidPage{Bids: q.Room[:0]}, p.at, ask.Replies.Err()
+	return bidbook.BidPage{Bids: q.Buf[:0]}, p.at, ask.Replies.Err()
 }
 
 // aboveFloor says whether the page ends above what was dropped from its set.

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/redisinfo"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
@@ -47,12 +47,11 @@ func (t *Trust) Watch(ctx context.Context) error {
 	}
 }
 
-// checkPolicy keeps the last answer while Redis gives none: then the lookups fail by themselves. Managed servers
-// refuse CONFIG GET, but not INFO.
+// checkPolicy keeps the last answer while Redis gives none: then the lookups fail by themselves.
 func (t *Trust) checkPolicy(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, trustEvery)
 	defer cancel()
-	info, err := t.client.Info(ctx, "memory").Result()
+	info, err := redisinfo.Read(ctx, t.client, "memory")
 	if err != nil {
 		level := slog.LevelDebug
 		if redis.HasErrorPrefix(err, "NOPERM") {
@@ -61,9 +60,8 @@ func (t *Trust) checkPolicy(ctx context.Context) {
 		t.log.Log(ctx, level, "policy of redis not read", "error", err)
 		return
 	}
-	_, policy, _ := strings.Cut(info, "\nmaxmemory_policy:")
-	policy, _, _ = strings.Cut(policy, "\r")
-	if was := t.policy.Swap(&policy); policy != "noeviction" && (was == nil || *was != policy) {
+	policy := info.Policy()
+	if was := t.policy.Swap(&policy); policy != redisinfo.NoEviction && (was == nil || *was != policy) {
 		t.log.ErrorContext(ctx, "redis may evict and is not used: set maxmemory-policy noeviction", "maxmemory-policy", policy)
 	}
 }
@@ -74,7 +72,7 @@ func (t *Trust) usable() error {
 	if policy == nil {
 		return fmt.Errorf("%w: its eviction policy is not known yet", bidbook.ErrIncomplete)
 	}
-	if *policy != "noeviction" {
+	if *policy != redisinfo.NoEviction {
 		return fmt.Errorf("%w: redis may evict", bidbook.ErrIncomplete)
 	}
 	return nil

@@ -11,12 +11,13 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 )
 
 // Status is the answer to GET /v1/status. Verify is missing where the background comparison is off.
 type Status struct {
-	project.Status
+	status.Status
 	Verify *verify.State `json:"verify,omitempty"`
 }
 

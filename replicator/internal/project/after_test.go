@@ -11,6 +11,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
 // P2: a transaction that a former process applied in part is not whole until its commit came again.
@@ -36,26 +37,13 @@ func TestOnlyACommitEndsApplying_P2(t *testing.T) {
 	}
 }
 
-func TestEvictionsAreComparedWithinARunOfTheServer_R1(t *testing.T) {
-	for _, c := range []struct {
-		before, now string
-		want        bool
-	}{
-		{"", "a:0", false}, {"", "a:3", true}, {"a:3", "a:3", false}, {"a:3", "a:4", true}, {"a:3", "b:0", false}, {"a:3", "b:3", true},
-	} {
-		if got := evictedSince(c.before, c.now); got != c.want {
-			t.Errorf("%q then %q: %v", c.before, c.now, got)
-		}
-	}
-}
-
 func TestClaimTakesAWrongEpochAway_P4(t *testing.T) {
 	ctx := context.Background()
 	server := testenv.StartRedis(t)
 	r := New(nil, &redis.Options{Addr: server.Addr()}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	defer r.redis.Close()
 	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", LSN: 9, Epoch: 5, Token: "old"}
-	for reason, want := range map[Reason]string{Resume: "new", SlotMissing: "new", OtherTimeline: "", Evicted: ""} {
+	for reason, want := range map[status.Reason]string{status.Resume: "new", status.SlotMissing: "new", status.OtherTimeline: "", status.Evicted: ""} {
 		r.redis.Set(ctx, readmodel.CheckpointKey, cp.String(), 0)
 		f, claimed, err := r.claim(ctx, state{stored: cp.String()}, reason, "new")
 		if err != nil {
@@ -65,9 +53,9 @@ func TestClaimTakesAWrongEpochAway_P4(t *testing.T) {
 		if got.Token != want || claimed.Token != want || r.redis.Exists(ctx, readmodel.CheckpointKey).Val() != int64(min(len(want), 1)) {
 			t.Errorf("%q: %s, claimed %s", reason, got, claimed)
 		}
-		if err := f.write(cp.String(), nothing); err != nil {
+		if err := f.Write(cp.String(), nothing); err != nil {
 			t.Errorf("%q: the guard does not hold: %v", reason, err)
 		}
-		_ = f.close()
+		_ = f.Close()
 	}
 }

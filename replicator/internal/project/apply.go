@@ -11,6 +11,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -29,15 +31,15 @@ var errSilent = errors.New("the server has sent nothing on the replication strea
 
 // applier writes batches to Redis, one after the other.
 type applier struct {
-	flusher    *flusher
+	writer     *sink.Writer
 	checkpoint readmodel.Checkpoint
 	queue      *queue
 	stream     *wal.Stream
 	server     wal.Server
 	durable    *durable
-	board      *board
-	metrics    *metrics
-	mends      *mends
+	board      *status.Board
+	metrics    *status.Metrics
+	repairs    *repairs
 	r          *Replicator
 	group      *errgroup.Group
 	pending    map[readmodel.Part]bool      // parts that are known to wait for a reload
@@ -48,15 +50,15 @@ type applier struct {
 }
 
 // stream applies from the checkpoint on until an error or the end of the context.
-func (r *Replicator) stream(ctx context.Context, stream *wal.Stream, f *flusher, cp readmodel.Checkpoint, s state) (err error) {
-	defer func() { err = errors.Join(err, f.close()) }()
+func (r *Replicator) stream(ctx context.Context, stream *wal.Stream, f *sink.Writer, cp readmodel.Checkpoint, s state) (err error) {
+	defer func() { err = errors.Join(err, f.Close()) }()
 	if err := stream.Start(ctx, cp.Slot, cp.Commit); err != nil {
 		return err
 	}
-	r.board.applied(cp)
-	r.board.state(Streaming)
-	a := &applier{flusher: f, checkpoint: cp, queue: newQueue(cp.Epoch), stream: stream, durable: &durable{},
-		board: r.board, metrics: r.metrics, mends: r.mends, r: r, server: s.node.Server, pending: make(map[readmodel.Part]bool), tried: make(map[readmodel.Part]time.Time), lastFlush: time.Now(), stopped: make(chan struct{})}
+	r.board.Applied(cp)
+	r.board.SetState(status.Streaming)
+	a := &applier{writer: f, checkpoint: cp, queue: newQueue(cp.Epoch), stream: stream, durable: &durable{},
+		board: r.board, metrics: r.metrics, repairs: r.repairs, r: r, server: s.node.Server, pending: make(map[readmodel.Part]bool), tried: make(map[readmodel.Part]time.Time), lastFlush: time.Now(), stopped: make(chan struct{})}
 	if slot := s.slot(cp.Slot); slot != nil {
 		a.durable.confirmed = slot.ConfirmedLSN
 	}
@@ -67,12 +69,12 @@ func (r *Replicator) stream(ctx context.Context, stream *wal.Stream, f *flusher,
 	names := make(chan []string)
 	g.Go(func() error { return r.wanted(ctx, names) })
 	g.Go(func() error {
-		return stream.Run(&feed{ctx: ctx, queue: a.queue, projector: newProjector(cp.Epoch), handed: cp.LSN,
+		return stream.Run(&handler{ctx: ctx, queue: a.queue, projector: newProjector(cp.Epoch), handed: cp.LSN,
 			origin: originOf(cp), published: s.published, altered: func(xid uint32) error { return s.altered(ctx, xid) }})
 	})
 	g.Go(func() error { return a.run(ctx, names) })
 	g.Go(func() error { return a.acknowledge(ctx) })
-	g.Go(func() error { r.tidy(ctx, s.node, cp, s.mark); return nil })
+	g.Go(func() error { r.cleanUp(ctx, s.node, cp, s.mark); return nil })
 	return g.Wait()
 }
 
@@ -102,8 +104,8 @@ func (a *applier) run(ctx context.Context, names <-chan []string) error {
 			err = a.apply(b)
 		case all := <-names:
 			err = a.begin(ctx, all)
-		case p := <-a.parcels():
-			err = a.parcel(p)
+		case p := <-a.chunks():
+			err = a.chunk(p)
 		case <-a.replayable():
 			err = a.replay()
 		case <-ask.C:
@@ -114,7 +116,7 @@ func (a *applier) run(ctx context.Context, names <-chan []string) error {
 			ask.Reset(pause)
 		case now := <-idle.C:
 			if now.Sub(a.lastFlush) >= idleCheck {
-				err = a.flusher.verify()
+				err = a.writer.Verify()
 			}
 		}
 		if err != nil {
@@ -126,27 +128,27 @@ func (a *applier) run(ctx context.Context, names <-chan []string) error {
 // apply flushes a batch with the checkpoint that it leads to. A batch that ends within a transaction
 // leaves the position where it is and says so (P2).
 func (a *applier) apply(b *batch) error {
-	err := a.write(after(a.checkpoint, b, a.board.primaryNow(time.Now())), func(c *resp.Commands) {
+	err := a.write(after(a.checkpoint, b, a.board.PrimaryNow(time.Now())), func(c *resp.Commands) {
 		b.append(c)
 		if b.probe.keys > 0 {
-			a.flusher.probe = b.probe.at - 1 // MULTI is not executed
+			a.writer.Probe = b.probe.at - 1 // MULTI is not executed
 		}
 	})
 	if err != nil {
 		return err
 	}
-	lost := a.flusher.lost
-	if a.flusher.probed < int64(b.probe.keys) {
+	lost := a.writer.Lost
+	if a.writer.Probed < int64(b.probe.keys) {
 		if err := a.write(a.checkpoint, b.appendChecks); err != nil {
 			return err
 		}
-		lost = append(lost, a.flusher.lost...)
+		lost = append(lost, a.writer.Lost...)
 	}
 	if err := a.noteLost(lost); err != nil {
 		return err
 	}
 	for _, p := range b.spoiled {
-		a.mends.poisonFound(p)
+		a.repairs.poisonFound(p)
 	}
 	if rl := a.reload; rl != nil {
 		if rl.note(b); rl.changes > maxJournal {
@@ -156,7 +158,7 @@ func (a *applier) apply(b *batch) error {
 		}
 	}
 	if b.commits > 0 {
-		a.board.update(func() { a.board.moved = true })
+		a.board.Moved()
 	}
 	a.count(b)
 	a.queue.release(b)
@@ -184,24 +186,24 @@ func after(c readmodel.Checkpoint, b *batch, now time.Time) readmodel.Checkpoint
 // write finishes even when the session ends: a flush is never cut in the middle.
 func (a *applier) write(next readmodel.Checkpoint, commands func(*resp.Commands)) error {
 	begun := time.Now()
-	if err := a.flusher.write(next.String(), commands); err != nil {
+	if err := a.writer.Write(next.String(), commands); err != nil {
 		return err
 	}
 	now := time.Now()
-	a.metrics.flush.Observe(now.Sub(begun).Seconds())
+	a.metrics.Flush.Observe(now.Sub(begun).Seconds())
 	a.lastFlush = now
 	a.checkpoint = next
 	a.durable.wrote(next.Commit, now)
-	a.board.applied(next)
+	a.board.Applied(next)
 	return nil
 }
 
 func (a *applier) count(b *batch) {
-	a.metrics.changes.Observe(float64(b.changes))
-	a.metrics.transactions.Add(float64(b.commits))
+	a.metrics.Changes.Observe(float64(b.changes))
+	a.metrics.Transactions.Add(float64(b.commits))
 	for kind, n := range b.rows {
 		if n > 0 {
-			a.metrics.rows.WithLabelValues(rowKinds[kind]).Add(float64(n))
+			a.metrics.Rows.WithLabelValues(rowKinds[kind]).Add(float64(n))
 		}
 	}
 }
@@ -222,7 +224,7 @@ func (a *applier) acknowledge(ctx context.Context) error {
 			a.stream.Close()
 			return err
 		}
-		a.metrics.confirmed.Set(float64(confirmed))
+		a.metrics.Confirmed.Set(float64(confirmed))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

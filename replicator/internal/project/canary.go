@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
 )
 
 // canaries are how many members the sets have that are tried: one in a listpack, one too large for it.
@@ -57,7 +58,7 @@ func restores(ctx context.Context, client *redis.Client) (bool, error) {
 			same, err = sameSet(ctx, client, restored, made)
 		}
 		switch {
-		case isFull(err):
+		case sink.IsFull(err):
 			return true, nil
 		case err != nil || !same:
 			return false, refusal(err)

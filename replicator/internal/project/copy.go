@@ -30,7 +30,7 @@ func (a *applier) copy(ctx context.Context, rl *reload) {
 	})
 }
 
-// copyParts reads parts from the snapshot of a temporary slot and hands them over in parcels. The sizes of a
+// copyParts reads parts from the snapshot of a temporary slot and hands them over in chunks. The sizes of a
 // raffle are those that may be known to nothing else.
 func (r *Replicator) copyParts(ctx context.Context, l *loader, parts map[readmodel.Part][]int16, cp readmodel.Checkpoint) (got copied, err error) {
 	got.entries, got.stored, got.sized = make(map[int64]string), make(map[int64][]int16), make(map[int64][]int16)
@@ -54,7 +54,7 @@ func (r *Replicator) copyParts(ctx context.Context, l *loader, parts map[readmod
 				return err
 			}
 		}
-		return stillWhole(ctx, r.tx)
+		return notTruncated(ctx, r.tx)
 	})
 	if err != nil {
 		return got, err

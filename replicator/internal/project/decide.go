@@ -7,41 +7,9 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
-
-// Reason is why the read model must be built anew; a metric's label.
-type Reason string
-
-// The reasons for a rebuild. The empty one means to resume.
-const (
-	Resume             Reason = ""
-	CheckpointMissing  Reason = "checkpoint_missing"
-	CheckpointCorrupt  Reason = "checkpoint_corrupt"
-	OtherSystem        Reason = "other_system"
-	OtherTimeline      Reason = "other_timeline" // Redis holds more of the old timeline than the new one continues
-	Failover           Reason = "failover"       // the new timeline continues all that Redis holds
-	SlotMissing        Reason = "slot_missing"
-	SlotLost           Reason = "slot_lost"
-	CheckpointBehind   Reason = "checkpoint_behind_slot"
-	PrimaryBehind      Reason = "primary_behind_checkpoint"
-	PrimaryForgot      Reason = "primary_forgot"
-	PublicationChanged Reason = "publication_changed"
-	Truncated          Reason = "truncated"
-	Torn               Reason = "flush_torn"
-	Evicted            Reason = "keys_evicted"
-	Requested          Reason = "requested"
-)
-
-// keepsServing says whether the old epoch is merely behind, so that it may be served, with its lag,
-// until the next one is there. Otherwise it holds what the primary does not have, or lacks something.
-func (r Reason) keepsServing() bool {
-	switch r {
-	case OtherSystem, OtherTimeline, PrimaryBehind, PrimaryForgot, PublicationChanged, Evicted, Torn:
-		return false
-	}
-	return true
-}
 
 // ErrStalePrimary is returned for a primary on an older timeline than the read model, such as an old primary
 // that was started again after a promotion. Nothing in Redis is touched.
@@ -57,7 +25,7 @@ type state struct {
 	memory    memory
 	published wal.Published
 	slots     []wal.Slot
-	forced    Reason // what the session before found out
+	forced    status.Reason // what the session before found out
 }
 
 // checkpoint returns the stored checkpoint, nil if there is none that can be read.
@@ -90,61 +58,61 @@ func (s state) stale() error {
 
 // decide says whether the stream can go on from the checkpoint, and if not, why (P3, P4). Reasons that forbid
 // to serve the old epoch come before those that don't.
-func decide(s state) Reason {
-	if !s.forced.keepsServing() {
+func decide(s state) status.Reason {
+	if !s.forced.KeepsServing() {
 		return s.forced
 	}
 	c := s.checkpoint()
 	switch {
 	case s.stored == "":
-		return CheckpointMissing
+		return status.CheckpointMissing
 	case c == nil:
-		return CheckpointCorrupt
+		return status.CheckpointCorrupt
 	case c.SystemID != s.system.ID:
-		return OtherSystem
+		return status.OtherSystem
 	case s.history.Judge(c.Position()) != lsn.Held:
-		return OtherTimeline
+		return status.OtherTimeline
 	case c.LSN > s.system.Flushed:
-		return PrimaryBehind
+		return status.PrimaryBehind
 	case s.memory.forgot:
-		return PrimaryForgot
+		return status.PrimaryForgot
 	case c.Publication != s.published.Fingerprint:
-		return PublicationChanged
+		return status.PublicationChanged
 	}
 	reason := resumes(s, *c)
 	switch reason {
-	case Failover, SlotMissing, SlotLost, CheckpointBehind:
+	case status.Failover, status.SlotMissing, status.SlotLost, status.CheckpointBehind:
 		// No stream from the checkpoint on can prove that the primary has the same history.
 		if s.memory.later {
-			return PrimaryForgot
+			return status.PrimaryForgot
 		}
 	}
-	if s.forced != Resume {
+	if s.forced != status.Resume {
 		reason = s.forced
 	}
 	// The server may have been put back to an older state of its timeline when it was started. A stream from the
 	// checkpoint on would tell; what is served without one must be proven otherwise.
-	if reason != Resume && c.Timeline == s.system.Timeline && c.Server != s.node.Started && !s.memory.proven {
-		return PrimaryForgot
+	if reason != status.Resume && c.Timeline == s.system.Timeline && c.Server != s.node.Started && !s.memory.proven {
+		return status.PrimaryForgot
 	}
 	return reason
 }
 
 // resumes says whether the slot can go on from a checkpoint of this history. A checkpoint ahead of its slot is
 // the normal case, since positions are confirmed late; one that is behind would skip what the slot has let go.
-func resumes(s state, c readmodel.Checkpoint) Reason {
+func resumes(s state, c readmodel.Checkpoint) status.Reason {
 	slot := s.slot(c.Slot)
 	switch {
 	case c.Timeline != s.system.Timeline && !survives(slot):
-		return Failover
+		return status.Failover
 	case slot == nil:
-		return SlotMissing
+		return status.SlotMissing
 	case slot.Lost:
-		return SlotLost
+		return status.SlotLost
 	case resumesAt(c) < slot.ConfirmedLSN:
-		return CheckpointBehind
+		return status.CheckpointBehind
 	}
-	return Resume
+	return status.Resume
 }
 
 // survives says whether a slot has come through a promotion. From 17 on the server keeps failover slots in step;

@@ -20,12 +20,12 @@ func (rl *reload) note(b *batch) {
 			lists.size(e.size)
 		}
 		if l != nil || size != nil {
-			rl.room(b.epoch).again(e, b.arena[e.begin:e.end], l != nil, size != nil)
+			rl.lastBatch(b.epoch).again(e, b.arena[e.begin:e.end], l != nil, size != nil)
 			rl.changes++
 		}
 	}
 	if rl.parts[readmodel.Part{}] != nil && b.lists.N > 0 {
-		j := rl.room(b.epoch)
+		j := rl.lastBatch(b.epoch)
 		appendAll(&j.lists, &b.lists)
 		j.changes += b.lists.N
 		rl.changes += b.lists.N
@@ -69,8 +69,8 @@ func (rl *reload) tryAgain(p readmodel.Part) {
 // journalChanges is how many changes a batch of the journal takes. They come on top of those of the stream.
 const journalChanges = maxChanges / 2
 
-// room is the last batch of the journal, or a new one if that is full.
-func (rl *reload) room(e readmodel.Epoch) *batch {
+// lastBatch is the last batch of the journal, or a new one if that is full.
+func (rl *reload) lastBatch(e readmodel.Epoch) *batch {
 	if n := len(rl.journal); n > 0 && rl.journal[n-1].changes < journalChanges && !rl.journal[n-1].isFull() {
 		return rl.journal[n-1]
 	}

@@ -26,10 +26,10 @@ func (r *reading) part(ctx context.Context, p readmodel.Part, got *copied) (err 
 // raffle replaces the sets of a raffle. sizes are those that may have sets now. It returns the raffle's entry.
 func (r *reading) raffle(ctx context.Context, id int64, sizes []int16) (entry string, err error) {
 	for _, size := range sizes {
-		if err := r.room(ctx, addWork); err != nil {
+		if err := r.ensureChunk(ctx, addWork); err != nil {
 			return "", err
 		}
-		r.parcel.commands.Add("UNLINK", r.epoch.Newest(id, size), r.epoch.Highest(id, size))
+		r.chunk.commands.Add("UNLINK", r.epoch.Newest(id, size), r.epoch.Highest(id, size))
 	}
 	r.sized = nil
 	if err := r.books(ctx, id, id+1); err != nil {
@@ -60,25 +60,25 @@ func (r *reading) lists(ctx context.Context) ([]int16, error) {
 	if err := r.raffles(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.room(ctx, 2*addWork); err != nil {
+	if err := r.ensureChunk(ctx, 2*addWork); err != nil {
 		return nil, err
 	}
-	r.parcel.commands.Add("UNLINK", r.epoch.Products())
-	r.parcel.commands.Add("HSET", r.epoch.Products(), readmodel.Loading, "")
-	r.parcel.commands.Add("EVAL", forgetProducts, "1", readmodel.PoisonedKey, productPrefix)
+	r.chunk.commands.Add("UNLINK", r.epoch.Products())
+	r.chunk.commands.Add("HSET", r.epoch.Products(), readmodel.Loading, "")
+	r.chunk.commands.Add("EVAL", forgetProducts, "1", readmodel.PoisonedKey, productPrefix)
 	err := tables.Copy(ctx, r.tx.Conn(), tables.Products, "", func(p tables.Plan, row *wal.Row) error {
 		i := imageOf(row, p.Product)
-		if err := r.room(ctx, addWork); err != nil {
+		if err := r.ensureChunk(ctx, addWork); err != nil {
 			return err
 		}
 		if i.poison != nil {
 			r.leaveOut(poison{table: tables.Products, name: productName(i.v.ID), row: i.v.ID, err: i.poison})
-			r.parcel.commands.Add("SADD", readmodel.PoisonedKey, productName(i.v.ID)) // the journal may take it out again
+			r.chunk.commands.Add("SADD", readmodel.PoisonedKey, productName(i.v.ID)) // the journal may take it out again
 		}
 		if !i.there {
 			return i.err
 		}
-		r.parcel.commands.Add("HSET", r.epoch.Products(), decimal(i.v.ID), string(i.v.AppendEntry(nil)))
+		r.chunk.commands.Add("HSET", r.epoch.Products(), decimal(i.v.ID), string(i.v.AppendEntry(nil)))
 		return nil
 	})
 	if err != nil {
@@ -89,16 +89,16 @@ func (r *reading) lists(ctx context.Context) ([]int16, error) {
 
 // raffles replaces the list of raffles.
 func (r *reading) raffles(ctx context.Context) error {
-	if err := r.room(ctx, 2*addWork); err != nil {
+	if err := r.ensureChunk(ctx, 2*addWork); err != nil {
 		return err
 	}
-	r.parcel.commands.Add("UNLINK", r.epoch.Raffles())
-	r.parcel.commands.Add("ZADD", r.epoch.Raffles(), "+inf", readmodel.Loading)
+	r.chunk.commands.Add("UNLINK", r.epoch.Raffles())
+	r.chunk.commands.Add("ZADD", r.epoch.Raffles(), "+inf", readmodel.Loading)
 	return r.eachRaffle(ctx, "", func(v readmodel.Raffle) error {
-		if err := r.room(ctx, addWork); err != nil {
+		if err := r.ensureChunk(ctx, addWork); err != nil {
 			return err
 		}
-		r.parcel.commands.Add("ZADD", r.epoch.Raffles(), decimal(v.EndsAt), string(v.AppendMember(nil)))
+		r.chunk.commands.Add("ZADD", r.epoch.Raffles(), decimal(v.EndsAt), string(v.AppendMember(nil)))
 		return nil
 	})
 }

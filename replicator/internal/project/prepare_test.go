@@ -12,7 +12,10 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/redisinfo"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -52,14 +55,14 @@ func TestTheSetUpIsBounded_P13(t *testing.T) {
 // What ends a session says whether the read model is still true, and what the next session must do.
 func TestWhatAnErrorLeadsTo_P4(t *testing.T) {
 	for err, want := range map[error]struct {
-		forced Reason
+		forced status.Reason
 		untrue bool
 	}{
-		errTruncated: {Truncated, false}, errTorn: {Torn, true}, errEvicted: {Evicted, true}, errForgot: {PrimaryForgot, true},
-		errPublication: {PublicationChanged, true}, errSilent: {Requested, false}, errNewer: {Requested, false}, errFenced: {Requested, false},
+		errTruncated: {status.Truncated, false}, sink.ErrTorn: {status.Torn, true}, errEvicted: {status.Evicted, true}, errForgot: {status.PrimaryForgot, true},
+		errPublication: {status.PublicationChanged, true}, errSilent: {status.Requested, false}, errNewer: {status.Requested, false}, sink.ErrFenced: {status.Requested, false},
 	} {
 		err := fmt.Errorf("%w: %w", errRebuild, err)
-		if got := forces(err, Requested); got != want.forced || untrue(err) != want.untrue {
+		if got := forces(err, status.Requested); got != want.forced || untrue(err) != want.untrue {
 			t.Errorf("%v: %q, untrue %v", err, got, untrue(err))
 		}
 	}
@@ -80,14 +83,14 @@ func evicts(t *testing.T, r *Replicator) {
 func TestEvictionsDuringASessionAreNoticed_R1(t *testing.T) {
 	ctx := t.Context()
 	r := newReplicator(t, "postgres://127.0.0.1:1/x")
-	must(t, r.redisWhole(ctx))
-	must(t, r.redisFit(ctx))
+	must(t, r.checkEvictions(ctx))
+	must(t, r.evictsNothing(ctx))
 	evicts(t, r)
-	if err := r.redisFit(ctx); !errors.Is(err, errRedisUnfit) {
+	if err := r.evictsNothing(ctx); !errors.Is(err, redisinfo.ErrEvicts) {
 		t.Errorf("%v", err)
 	}
 	must(t, r.redis.ConfigSet(ctx, "maxmemory-policy", "noeviction").Err())
-	if err := r.redisFit(ctx); !errors.Is(err, errEvicted) {
+	if err := r.evictsNothing(ctx); !errors.Is(err, errEvicted) {
 		t.Errorf("%v", err)
 	}
 }
@@ -116,7 +119,7 @@ func TestAFileThatACrashHasTornIsWrittenAnew_P1(t *testing.T) {
 		t.Error("a session without a primary")
 	}
 	testenv.Eventually(t, time.Minute, "the file is written anew", func() bool {
-		info, err := redisInfo(ctx, r.redis)
+		info, err := redisinfo.Read(ctx, r.redis)
 		return err == nil && info["aof_rewrites"] == "1" && info["aof_rewrite_in_progress"] == "0"
 	})
 	must(t, r.rewrite(ctx)) // once is enough
@@ -134,23 +137,23 @@ func TestASessionBeginsWithAWholeRedis_R1(t *testing.T) {
 	r := newReplicator(t, "postgres://127.0.0.1:1/x")
 	c := &control{} // Redis is looked at before the primary
 	evicts(t, r)
-	r.forced, r.epoch = Torn, 4
+	r.forced, r.epoch = status.Torn, 4
 	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", Epoch: 5, Token: "a"}
 	must(t, r.redis.Set(ctx, readmodel.CheckpointKey, cp.String(), 0).Err())
-	if _, _, err := r.prepare(ctx, c); !errors.Is(err, errRedisUnfit) {
+	if _, _, err := r.prepare(ctx, c); !errors.Is(err, redisinfo.ErrEvicts) {
 		t.Errorf("%v", err)
 	}
-	if r.forced != Resume {
+	if r.forced != status.Resume {
 		t.Errorf("what was found in epoch 4 counts in epoch 5: %q", r.forced)
 	}
 	must(t, r.redis.ConfigSet(ctx, "maxmemory-policy", "noeviction").Err())
-	if must(t, r.redisWhole(ctx)); r.forced != Evicted {
+	if must(t, r.checkEvictions(ctx)); r.forced != status.Evicted {
 		t.Errorf("the next session: %q", r.forced)
 	}
-	must(t, r.redisFit(ctx)) // the rebuild mends these keys, so they end no session
-	r.forced = Resume
+	must(t, r.evictsNothing(ctx)) // the rebuild repairs these keys, so they end no session
+	r.forced = status.Resume
 	must(t, r.redis.Set(ctx, readmodel.EvictionsKey, r.evictions, 0).Err())
-	if must(t, r.redisWhole(ctx)); r.forced != Resume {
+	if must(t, r.checkEvictions(ctx)); r.forced != status.Resume {
 		t.Errorf("after the rebuild: %q", r.forced)
 	}
 }
@@ -237,12 +240,12 @@ func TestOnlyTheWalsenderOfTheReadModelIsEnded_P9(t *testing.T) {
 func TestAResumedReadModelGoesOnOnTheTimelineOfThePrimary_P10(t *testing.T) {
 	r := newReplicator(t, "postgres://127.0.0.1:1/x")
 	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", LSN: 9, Epoch: 5, Token: "old"}
-	for reason, want := range map[Reason]uint32{Resume: 2, Failover: 1} {
+	for reason, want := range map[status.Reason]uint32{status.Resume: 2, status.Failover: 1} {
 		must(t, r.redis.Set(t.Context(), readmodel.CheckpointKey, cp.String(), 0).Err())
 		f, claimed, err := r.claim(t.Context(), state{stored: cp.String(), system: wal.System{ID: 1, Timeline: 2}}, reason, "new")
 		must(t, err)
-		must(t, f.close())
-		if served, _ := r.board.served(); claimed.Timeline != want || served != claimed {
+		must(t, f.Close())
+		if served, _ := r.board.Served(); claimed.Timeline != want || served != claimed {
 			t.Errorf("%q: %s, and the status has %s", reason, claimed, served)
 		}
 	}
@@ -258,7 +261,7 @@ func TestARequestIsTakenByTheNextSession(t *testing.T) {
 		stream, s, err := r.prepare(t.Context(), c)
 		must(t, err)
 		stream.Close()
-		return s.forced == Requested && r.older
+		return s.forced == status.Requested && r.older
 	})
 	must(t, <-asked)
 }

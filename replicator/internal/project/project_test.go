@@ -173,9 +173,9 @@ func TestEventsOfATransactionBecomeOneEntryARaffle(t *testing.T) {
 }
 
 // fed is a feed, and what gives it rows of products.
-func fed(t *testing.T) (f *feed, insert func(n int)) {
+func fed(t *testing.T) (f *handler, insert func(n int)) {
 	t.Helper()
-	f = &feed{ctx: context.Background(), queue: newQueue(1), projector: newProjector(1)}
+	f = &handler{ctx: context.Background(), queue: newQueue(1), projector: newProjector(1)}
 	relation := &wal.Relation{ID: 1, Name: "public.products", Full: true, Columns: []wal.ColumnType{{Name: "id", OID: 20},
 		{Name: "name", OID: 25}, {Name: "model", OID: 25}, {Name: "color", OID: 25}, {Name: "category", OID: 25}, {Name: "image_url", OID: 25},
 		{Name: "release_price", OID: 20}, {Name: "release_date", OID: 1082}}}

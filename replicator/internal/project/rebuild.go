@@ -13,7 +13,10 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/redisinfo"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -23,19 +26,19 @@ var errRebuild = errors.New("rebuild")
 // rebuild fills the next epoch from a new slot's snapshot and switches the checkpoint to it. Until then
 // the old epoch, if its checkpoint is valid, is served as it stands. It returns the guard of the new
 // checkpoint; the old one is closed in any case.
-func (r *Replicator) rebuild(ctx context.Context, c *control, stream *wal.Stream, s state, reason Reason, old *flusher, token string) (_ *flusher, cp readmodel.Checkpoint, err error) {
+func (r *Replicator) rebuild(ctx context.Context, c *control, stream *wal.Stream, s state, reason status.Reason, old *sink.Writer, token string) (_ *sink.Writer, cp readmodel.Checkpoint, err error) {
 	begun := time.Now()
-	r.metrics.rebuilds.WithLabelValues(string(reason)).Inc()
-	r.board.update(func() { r.board.status.Rebuilds++; r.board.status.Rebuild = &Progress{Reason: reason} })
-	r.board.state(Rebuilding)
-	defer r.leave(old.close)
+	r.metrics.Rebuilds.WithLabelValues(string(reason)).Inc()
+	r.board.Update(func(s *status.Status) { s.Rebuilds++; s.Rebuild = &status.Progress{Reason: reason} })
+	r.board.SetState(status.Rebuilding)
+	defer r.closeQuietly(old.Close)
 	// Only now: what was published while a table was left out is not in the epoch that is served, either.
 	if err := s.published.Check(); err != nil {
 		return nil, cp, err
 	}
 	b := &builder{r: r, node: c.node, token: token, published: s.published}
-	defer r.leave(b.close)
-	before, err := b.begin(ctx, s, old.value != "", reason)
+	defer r.closeQuietly(b.close)
+	before, err := b.begin(ctx, s, old.Value() != "", reason)
 	if err != nil {
 		return nil, cp, err
 	}
@@ -59,11 +62,11 @@ func (r *Replicator) rebuild(ctx context.Context, c *control, stream *wal.Stream
 		Epoch: b.epoch, Token: token, Publication: s.published.Fingerprint, Beat: b.beat,
 		Server: s.node.Started,
 	}
-	f, err := b.finish(old.value, cp)
+	f, err := b.finish(old.Value(), cp)
 	if err != nil {
 		return nil, cp, err
 	}
-	if after, err := redisInfo(ctx, r.redis); err == nil {
+	if after, err := redisinfo.Read(ctx, r.redis); err == nil {
 		r.measured(before, after, rows)
 	}
 	r.log.Info("rebuilt the read model", "epoch", b.epoch, "rows", rows, "lsn", consistent.String(),
@@ -71,9 +74,9 @@ func (r *Replicator) rebuild(ctx context.Context, c *control, stream *wal.Stream
 	return f, cp, nil
 }
 
-// leave closes connections that are of no use any more: that one was ended by the other side while it was
+// closeQuietly closes connections that are of no use any more: that one was ended by the other side while it was
 // idle must not undo a rebuild.
-func (r *Replicator) leave(close func() error) {
+func (r *Replicator) closeQuietly(close func() error) {
 	if err := close(); err != nil {
 		r.log.Warn("a connection of the rebuild had been ended already", "error", err)
 	}
@@ -88,7 +91,7 @@ type builder struct {
 	token     string
 	epoch     readmodel.Epoch
 	control   *pgx.Conn
-	flusher   *flusher
+	writer    *sink.Writer
 	n         int
 	poisoned  []poison
 }
@@ -100,14 +103,14 @@ func (b *builder) seal(c *resp.Commands, at lsn.LSN) {
 		if p.part != nil {
 			appendSpoil(c, b.epoch, *p.part)
 		}
-		b.r.mends.poisonFound(p)
+		b.r.repairs.poisonFound(p)
 	}
 }
 
 func (b *builder) close() error {
 	var err error
-	if b.flusher != nil {
-		err = b.flusher.close()
+	if b.writer != nil {
+		err = b.writer.Close()
 	}
 	if b.control != nil {
 		err = errors.Join(err, wal.Close(b.control))
@@ -117,42 +120,42 @@ func (b *builder) close() error {
 
 // begin takes the mark and removes what interrupted rebuilds left behind, also under the number of the new
 // epoch, which a clock that was set back may have given before.
-func (b *builder) begin(ctx context.Context, s state, served bool, reason Reason) (m room, err error) {
+func (b *builder) begin(ctx context.Context, s state, served bool, reason status.Reason) (m memoryUse, err error) {
 	b.epoch = nextEpoch(s, s.mark, time.Now())
-	if b.flusher, err = arm(ctx, b.r.redis, readmodel.RebuildKey, s.mark); err != nil {
+	if b.writer, err = sink.Arm(ctx, b.r.redis, readmodel.RebuildKey, s.mark); err != nil {
 		return m, err
 	}
 	if err := b.write(nothing); err != nil {
 		return m, err
 	}
-	keep := epochs{}
+	keep := sink.Epochs{}
 	var slot string
 	if cp := s.checkpoint(); cp != nil && served {
 		keep[cp.Epoch], slot = true, cp.Slot
 	}
-	if _, err := sweep(ctx, b.r.redis, readmodel.RebuildKey, b.token, keep, 0); err != nil {
+	if _, err := sink.Sweep(ctx, b.r.redis, readmodel.RebuildKey, b.token, keep, 0); err != nil {
 		return m, err
 	}
 	if b.control, err = b.node.Open(ctx, map[string]string{"application_name": "replicator-rebuild"}); err != nil {
 		return m, err
 	}
-	if m, err = b.r.room(ctx, b.control); err != nil {
+	if m, err = b.r.memoryFor(ctx, b.control); err != nil {
 		return m, err
 	}
 	if err := m.check(served, reason); err != nil {
 		return m, err
 	}
-	_, err = b.r.dropLeftovers(ctx, b.control, slot, b.epoch)
+	_, err = b.r.dropOrphanedSlots(ctx, b.control, slot, b.epoch)
 	return m, err
 }
 
 // write adds commands of the new epoch.
 func (b *builder) write(commands func(*resp.Commands)) error {
 	b.n++
-	return b.flusher.write(mark(b.epoch, b.token, b.n), commands)
+	return b.writer.Write(mark(b.epoch, b.token, b.n), commands)
 }
 
-// load copies the snapshot: several connections read it into parcels, this one writes them.
+// load copies the snapshot: several connections read it into chunks, this one writes them.
 func (b *builder) load(ctx context.Context, snapshot string, at lsn.LSN) (int64, error) {
 	p, err := b.progress(ctx, b.control)
 	if err != nil {
@@ -163,13 +166,13 @@ func (b *builder) load(ctx context.Context, snapshot string, at lsn.LSN) (int64,
 	g, loading := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.load(loading) })
 	g.Go(func() error {
-		for parcel := range l.full {
-			err := b.write(func(c *resp.Commands) { c.N, c.Wire = c.N+parcel.commands.N, append(c.Wire, parcel.commands.Wire...) })
+		for chunk := range l.full {
+			err := b.write(func(c *resp.Commands) { c.N, c.Wire = c.N+chunk.commands.N, append(c.Wire, chunk.commands.Wire...) })
 			if err != nil {
 				return err
 			}
-			p.add(parcel.rows, time.Now())
-			l.release(parcel)
+			p.add(chunk.rows, time.Now())
+			l.release(chunk)
 		}
 		return nil
 	})
@@ -186,7 +189,7 @@ func (b *builder) load(ctx context.Context, snapshot string, at lsn.LSN) (int64,
 // seen checks at the end of the copy that the snapshot was whole and of what is published, and notes its last
 // heartbeat.
 func (b *builder) seen(ctx context.Context, q wal.Querier) error {
-	if err := stillWhole(ctx, q); err != nil {
+	if err := notTruncated(ctx, q); err != nil {
 		return err
 	}
 	published, err := wal.ReadPublished(ctx, q)
@@ -211,20 +214,20 @@ func (b *builder) progress(ctx context.Context, q wal.Querier) (*progress, error
 	if err != nil {
 		return nil, fmt.Errorf("expected rows: %w", err)
 	}
-	b.r.metrics.expected.Set(float64(p.expected))
-	b.r.metrics.rebuildRows.Set(0)
+	b.r.metrics.Expected.Set(float64(p.expected))
+	b.r.metrics.RebuildRows.Set(0)
 	return p, nil
 }
 
 // finish switches the checkpoint, provided that it still is what it was at the start and the mark is
 // what was written last: nothing was lost in between and nobody else was here.
-func (b *builder) finish(stored string, cp readmodel.Checkpoint) (*flusher, error) {
-	f := &flusher{conn: b.flusher.conn, guard: readmodel.CheckpointKey, value: stored}
-	if err := f.watch(); err != nil {
+func (b *builder) finish(stored string, cp readmodel.Checkpoint) (*sink.Writer, error) {
+	// The WATCH on the mark from its last write stays armed beside the one on the checkpoint.
+	f, err := b.writer.Guard(readmodel.CheckpointKey, stored)
+	if err != nil {
 		return nil, err
 	}
-	// The WATCH on the mark from its last write is still armed beside the one on the checkpoint.
-	err := f.write(cp.String(), func(c *resp.Commands) {
+	err = f.Write(cp.String(), func(c *resp.Commands) {
 		c.Add("DEL", readmodel.RebuildKey, readmodel.ReloadKey, readmodel.ReloadedKey, readmodel.PoisonedKey)
 		for _, p := range b.poisoned {
 			c.Add("SADD", readmodel.PoisonedKey, p.name)
@@ -234,7 +237,7 @@ func (b *builder) finish(stored string, cp readmodel.Checkpoint) (*flusher, erro
 	if err != nil {
 		return nil, err
 	}
-	b.flusher = nil // its connection lives on
+	b.writer = nil // its connection lives on
 	return f, nil
 }
 
@@ -247,11 +250,11 @@ type progress struct {
 
 func (p *progress) add(n int, now time.Time) {
 	p.done += int64(n)
-	p.r.metrics.rebuildRows.Set(float64(p.done))
+	p.r.metrics.RebuildRows.Set(float64(p.done))
 	rate := int64(float64(p.done) / max(now.Sub(p.begun).Seconds(), 0.001))
 	eta := max(p.expected-p.done, 0) / max(rate, 1)
-	p.r.board.update(func() {
-		if s := p.r.board.status.Rebuild; s != nil {
+	p.r.board.Update(func(all *status.Status) {
+		if s := all.Rebuild; s != nil {
 			s.Rows, s.Expected, s.PerSec, s.ETA = p.done, p.expected, rate, eta
 		}
 	})

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -20,7 +22,7 @@ func (b *builder) createSlot(ctx context.Context, stream *wal.Stream) (snapshot 
 	defer told.Wait()
 	defer done()
 	for range 100 {
-		b.r.board.update(func() { b.r.board.status.Rebuild.Slot = wal.SlotName(uint64(b.epoch)) })
+		b.r.board.Update(func(s *status.Status) { s.Rebuild.Slot = wal.SlotName(uint64(b.epoch)) })
 		snapshot, consistent, err = stream.CreateSlot(ctx, uint64(b.epoch))
 		if !wal.HasCode(err, "42710") { // duplicate_object
 			return snapshot, consistent, err
@@ -54,7 +56,7 @@ const (
 func (b *builder) tellBlockers(ctx context.Context, pid uint32) {
 	begun := time.Now()
 	var told time.Time
-	for wait(ctx, blockersEvery) == nil {
+	for sleep.For(ctx, blockersEvery) == nil {
 		blockers, err := wal.Blockers(ctx, b.control, pid)
 		if err != nil {
 			return // the session has ended or is about to
@@ -63,14 +65,14 @@ func (b *builder) tellBlockers(ctx context.Context, pid uint32) {
 		for _, x := range blockers {
 			names = append(names, x.String())
 		}
-		b.r.board.update(func() { b.r.board.status.Rebuild.WaitsFor = names })
+		b.r.board.Update(func(s *status.Status) { s.Rebuild.WaitsFor = names })
 		if len(names) > 0 && time.Since(told) >= toldEvery {
 			told = time.Now()
 			b.r.log.Warn("the new slot waits for open transactions to end", "transactions", names, "seconds", time.Since(begun).Seconds())
 		}
 	}
-	b.r.board.update(func() {
-		if p := b.r.board.status.Rebuild; p != nil {
+	b.r.board.Update(func(s *status.Status) {
+		if p := s.Rebuild; p != nil {
 			p.WaitsFor = nil
 		}
 	})

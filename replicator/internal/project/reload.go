@@ -92,9 +92,9 @@ func (r *Replicator) wanted(ctx context.Context, names chan<- []string) error {
 			continue // the applier notices a Redis that does not answer
 		}
 		if poisoned, err := r.redis.SCard(ctx, readmodel.PoisonedKey).Result(); err == nil {
-			r.mends.spoiled.Set(float64(poisoned))
+			r.repairs.spoiled.Set(float64(poisoned))
 		}
-		r.mends.reloading.Set(float64(len(all)))
+		r.repairs.reloading.Set(float64(len(all)))
 		if len(all) == 0 {
 			continue
 		}
@@ -126,7 +126,7 @@ func (a *applier) begin(ctx context.Context, names []string) error {
 	if len(rl.parts) == 0 {
 		return nil
 	}
-	a.mends.log.Info("reloading parts of the read model", "parts", rl.describe())
+	a.repairs.log.Info("reloading parts of the read model", "parts", rl.describe())
 	for part := range rl.parts {
 		a.pending[part] = true
 		if err := a.write(a.checkpoint, func(c *resp.Commands) { appendBegin(c, a.checkpoint.Epoch, part) }); err != nil {
@@ -192,16 +192,16 @@ func (a *applier) forget(name string) error {
 	return a.write(a.checkpoint, func(c *resp.Commands) { c.Add("SREM", readmodel.ReloadKey, name) })
 }
 
-// parcels are what the snapshot's reader hands over; nil while there is none.
-func (a *applier) parcels() <-chan *parcel {
+// chunks are what the snapshot's reader hands over; nil while there is none.
+func (a *applier) chunks() <-chan *chunk {
 	if a.reload == nil || a.reload.snapshot != nil {
 		return nil
 	}
 	return a.reload.loader.full
 }
 
-// parcel writes a piece of the snapshot; none is the end of it.
-func (a *applier) parcel(p *parcel) error {
+// chunk writes a piece of the snapshot; none is the end of it.
+func (a *applier) chunk(p *chunk) error {
 	rl := a.reload
 	if p != nil {
 		if err := a.write(a.checkpoint, func(c *resp.Commands) { appendAll(c, &p.commands) }); err != nil {
@@ -241,10 +241,10 @@ func (a *applier) end() {
 // giveUp leaves the parts as they are, without sentinels, for a later try.
 func (a *applier) giveUp(err error) error {
 	for part := range a.reload.parts {
-		a.mends.fails.WithLabelValues(kindOf(part)).Inc()
+		a.repairs.fails.WithLabelValues(kindOf(part)).Inc()
 		a.tried[part] = time.Now().Add(reloadAgain)
 	}
-	a.mends.log.Error("parts of the read model could not be reloaded, and are tried again", "parts", a.reload.describe(), "error", err)
+	a.repairs.log.Error("parts of the read model could not be reloaded, and are tried again", "parts", a.reload.describe(), "error", err)
 	a.end()
 	return nil
 }

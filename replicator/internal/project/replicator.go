@@ -12,6 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -21,12 +23,12 @@ type Replicator struct {
 	observer *wal.Observer
 	redis    *redis.Client
 	log      *slog.Logger
-	board    *board
-	metrics  *metrics
-	mends    *mends
+	board    *status.Board
+	metrics  *status.Metrics
+	repairs  *repairs
 
 	requests  chan request    // unbuffered: what nobody takes now is refused
-	forced    Reason          // the next session rebuilds
+	forced    status.Reason   // the next session rebuilds
 	epoch     readmodel.Epoch // the newest that this replicator has worked on
 	older     bool            // an operator wants a step back to an older timeline
 	evictions string          // of Redis when this session began, as in readmodel.EvictionsKey
@@ -41,24 +43,21 @@ func New(servers []wal.Server, options *redis.Options, log *slog.Logger, reg pro
 	options.MaxRetries = -1 // a retried write is a write without its WATCH
 	options.Protocol = 2
 	options.DisableIdentity = true
-	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = 2*time.Second, flushTime, flushTime
+	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = 2*time.Second, sink.FlushTime, sink.FlushTime
 	r := &Replicator{servers: servers, redis: redis.NewClient(options), log: log, requests: make(chan request)}
-	r.board = newBoard(time.Now())
-	r.observer = wal.NewObserver(servers, r.board.beat)
-	r.board.pulse = r.observer.Pulse
-	r.metrics = newMetrics(reg, r.board)
-	r.board.metrics = r.metrics
-	r.mends = newMends(log, reg)
-	r.board.state(Starting)
+	r.observer = wal.NewObserver(servers, func() int64 { return r.board.Beat() })
+	r.board = status.NewBoard(reg, r.observer.Pulse, time.Now())
+	r.metrics = r.board.Metrics
+	r.repairs = newRepairs(log, reg)
 	return r
 }
 
 // Status is what the replicator says about itself.
-func (r *Replicator) Status(now time.Time) Status { return r.board.read(now) }
+func (r *Replicator) Status(now time.Time) status.Status { return r.board.Read(now) }
 
 // Ready returns an error unless the replicator does its part: it streams, or waits while another one works.
 func (r *Replicator) Ready(context.Context) error {
-	if s := r.board.read(time.Now()); s.State != Streaming && s.State != Waiting {
+	if s := r.board.Read(time.Now()); s.State != status.Streaming && s.State != status.Waiting {
 		return fmt.Errorf("replicator is %s", s.State)
 	}
 	return nil
@@ -68,7 +67,7 @@ func (r *Replicator) Ready(context.Context) error {
 func (r *Replicator) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	beside.Go(func() { r.observer.Run(ctx) })
-	beside.Go(func() { r.mirror(ctx) })
+	beside.Go(func() { r.board.Mirror(ctx, r.redis) })
 	for ctx.Err() == nil {
 		err := r.session(ctx)
 		if ctx.Err() != nil {
@@ -78,8 +77,8 @@ func (r *Replicator) Run(ctx context.Context) error {
 			r.take(asked.request)
 			continue
 		}
-		pause := r.failures.next(err, r.board.hasMoved())
-		r.board.failed(err, time.Now(), pause)
+		pause := r.failures.next(err, r.board.HasMoved())
+		r.board.Failed(err, errorKind(err), time.Now(), pause)
 		r.forced = forces(err, r.forced)
 		r.log.Error("session ended", "error", err, "retry_in", pause.String())
 		if r.pause(ctx, pause) != nil {
@@ -106,18 +105,18 @@ func (r *Replicator) pause(ctx context.Context, d time.Duration) error {
 }
 
 // forces says which errors the next session can only answer with a rebuild.
-func forces(err error, before Reason) Reason {
+func forces(err error, before status.Reason) status.Reason {
 	switch {
 	case errors.Is(err, errTruncated):
-		return Truncated
-	case errors.Is(err, errTorn):
-		return Torn
+		return status.Truncated
+	case errors.Is(err, sink.ErrTorn):
+		return status.Torn
 	case errors.Is(err, errEvicted):
-		return Evicted
+		return status.Evicted
 	case errors.Is(err, errForgot):
-		return PrimaryForgot
+		return status.PrimaryForgot
 	case errors.Is(err, errPublication):
-		return PublicationChanged
+		return status.PublicationChanged
 	}
 	return before
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
 // ErrBusy is returned for a request that this replicator can't take now.
@@ -30,7 +32,7 @@ const takenWithin = 3 * time.Second
 // one or a rebuild is under way, with another error if Redis has no room for a second copy.
 func (r *Replicator) RequestRebuild(acceptOlder bool) error {
 	state := r.Status(time.Now()).State
-	if state == Waiting || state == Rebuilding {
+	if state == status.Waiting || state == status.Rebuilding {
 		return fmt.Errorf("%w: it is %s", ErrBusy, state)
 	}
 	q := request{older: acceptOlder, answer: make(chan error, 1)}
@@ -59,8 +61,8 @@ func (r *Replicator) takeRequest() {
 
 // take makes the next decision a rebuild, unless there is a graver reason for one.
 func (r *Replicator) take(q request) {
-	if r.forced == Resume {
-		r.forced = Requested
+	if r.forced == status.Resume {
+		r.forced = status.Requested
 	}
 	r.older = r.older || q.older
 }
@@ -68,8 +70,8 @@ func (r *Replicator) take(q request) {
 // forget drops what was asked of a replicator that then has to wait: the other one does not know of it, and at a
 // takeover, days later, nobody wants it any more.
 func (r *Replicator) forget() {
-	if r.forced == Requested {
-		r.forced = Resume
+	if r.forced == status.Requested {
+		r.forced = status.Resume
 	}
 	r.older = false
 }

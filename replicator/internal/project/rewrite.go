@@ -1,6 +1,10 @@
 package project
 
-import "context"
+import (
+	"context"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/redisinfo"
+)
 
 // rewrite has a Redis that was started begin its append-only file anew, once in each run. When a crash has cut the file
 // off within a MULTI, Redis takes away only the command that was cut and leaves the MULTI open
@@ -8,7 +12,7 @@ import "context"
 // flush after it, or lose that flush. Redis that is killed before the new file is there cuts the old one right at its next
 // start, which fails; the start after that works.
 func (r *Replicator) rewrite(ctx context.Context) error {
-	info, err := redisInfo(ctx, r.redis)
+	info, err := redisinfo.Read(ctx, r.redis)
 	if err != nil {
 		return err
 	}

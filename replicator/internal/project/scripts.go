@@ -1,10 +1,7 @@
 package project
 
 // Scripts that write and check sentinels (readmodel.Sentinel). All of them are idempotent. Those that find that
-// something was lost answer lostPrefix and the part to reload.
-
-// lostPrefix begins the answer of a script that has found a part that was lost.
-const lostPrefix = "lost "
+// something was lost answer sink.LostPrefix and the part to reload.
 
 // openSize makes the size ARGV[1] a member of the raffle's sizes KEYS[1]. A size that was not one has no
 // bids yet, so its sets KEYS[2] and KEYS[3] are new and get their sentinels; but only if the raffle is marked as

@@ -56,12 +56,12 @@ func (a *applier) replay() error {
 		lost = append(lost, parts...)
 	}
 	for _, p := range rl.loader.poisoned {
-		a.mends.poisonFound(p)
+		a.repairs.poisonFound(p)
 	}
 	for part := range rl.parts {
-		a.mends.reloads.WithLabelValues(kindOf(part)).Inc()
+		a.repairs.reloads.WithLabelValues(kindOf(part)).Inc()
 	}
-	a.mends.log.Warn("reloaded parts of the read model", "parts", rl.describe(), "rows_left_out", len(rl.loader.poisoned),
+	a.repairs.log.Warn("reloaded parts of the read model", "parts", rl.describe(), "rows_left_out", len(rl.loader.poisoned),
 		"changes_meanwhile", rl.changes, "seconds", time.Since(rl.begun).Seconds())
 	a.end()
 	return a.noteLost(lost)
@@ -96,7 +96,7 @@ func (a *applier) seal(part readmodel.Part, l *loading, whole bool) (lost []stri
 		l.appendDone(c)
 		a.reload.appendSeal(c, a.checkpoint.Epoch, part, whole)
 	})
-	return append(lost, a.flusher.lost...), err
+	return append(lost, a.writer.Lost...), err
 }
 
 // sealSizes gives the sets of a raffle their sentinels. Nothing else is written meanwhile, so a raffle with many sizes
@@ -117,7 +117,7 @@ func (a *applier) sealSizes(raffle int64, l *loading, whole bool) (lost []string
 				appendSizeScript(c, script, e, set{raffle, size})
 			}
 		})
-		lost = append(lost, a.flusher.lost...)
+		lost = append(lost, a.writer.Lost...)
 	}
 	return lost, err
 }

@@ -13,6 +13,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -45,7 +48,7 @@ func within(ctx context.Context, d time.Duration, do func(context.Context) error
 
 // session connects to the primary, waits for the lock, decides, and replicates until the first error.
 func (r *Replicator) session(ctx context.Context) error {
-	r.board.state(Starting)
+	r.board.SetState(status.Starting)
 	var c *control
 	err := within(ctx, setUpTime, func(ctx context.Context) (err error) { c, err = r.reach(ctx); return err })
 	if err != nil {
@@ -66,7 +69,7 @@ func (r *Replicator) work(ctx context.Context, c *control) error {
 	if err := c.lock(ctx, r.waiting(c.node)); err != nil {
 		return err
 	}
-	r.board.state(Starting)
+	r.board.SetState(status.Starting)
 	if err := c.endCopies(ctx); err != nil {
 		return err
 	}
@@ -105,7 +108,7 @@ func (r *Replicator) waiting(node wal.Node) func() {
 	return func() {
 		if !told {
 			r.log.Info("another replicator holds the lock, waiting", "primary", node.String())
-			r.board.state(Waiting)
+			r.board.SetState(status.Waiting)
 			r.forget()
 		}
 		told = true
@@ -116,7 +119,7 @@ const lookOutEvery = 100 * time.Millisecond
 
 // lookOut ends a session, also one that hangs, once another server is the primary of a later timeline.
 func (r *Replicator) lookOut(ctx context.Context, node wal.Node, end context.CancelCauseFunc) {
-	for wait(ctx, lookOutEvery) == nil {
+	for sleep.For(ctx, lookOutEvery) == nil {
 		// What was observed may be a second old: a server that was stopped since does not end the session.
 		if n, ok := r.observer.Newer(node.System, node.Timeline, time.Now()); ok && n.Still(ctx) {
 			end(fmt.Errorf("%w: %s is on timeline %d", errNewer, n, n.Timeline))
@@ -131,7 +134,7 @@ func (r *Replicator) prepare(ctx context.Context, c *control) (stream *wal.Strea
 		return nil, s, err
 	}
 	r.succeed(s)
-	if err := r.redisWhole(ctx); err != nil {
+	if err := r.checkEvictions(ctx); err != nil {
 		return nil, s, err
 	}
 	if err := r.rewrite(ctx); err != nil {
@@ -163,8 +166,8 @@ func (r *Replicator) succeed(s state) {
 	if cp == nil || cp.Epoch <= r.epoch {
 		return
 	}
-	if r.forced != Requested {
-		r.forced = Resume
+	if r.forced != status.Requested {
+		r.forced = status.Resume
 	}
 	r.epoch = cp.Epoch
 }
@@ -221,40 +224,40 @@ func (r *Replicator) follow(ctx context.Context, c *control, stream *wal.Stream,
 	undo := context.WithoutCancel(ctx)
 	// What ended the session may have been found by the watch.
 	if cause := context.Cause(ctx); cause != nil && untrue(cause) || untrue(err) {
-		r.withdraw(undo, token)
+		r.revoke(undo, token)
 	}
-	if isFull(err) || errors.Is(err, errNoRoomForTwo) {
-		err = errors.Join(err, r.makeRoom(undo, s, token, reason != Resume))
+	if sink.IsFull(err) || errors.Is(err, errNoRoomForTwo) {
+		err = errors.Join(err, r.freeMemory(undo, s, token, reason != status.Resume))
 	}
 	return err
 }
 
 // untrue says whether an error means that the data in Redis are not what the checkpoint says.
 func untrue(err error) bool {
-	return errors.Is(err, errTorn) || errors.Is(err, errForgot) || errors.Is(err, errPublication) || errors.Is(err, errEvicted)
+	return errors.Is(err, sink.ErrTorn) || errors.Is(err, errForgot) || errors.Is(err, errPublication) || errors.Is(err, errEvicted)
 }
 
-// withdraw takes the checkpoint away from readers at once: the data under it is not what it says. That
+// revoke takes the checkpoint away from readers at once: the data under it is not what it says. That
 // of a successor, who carries another token, stays.
-func (r *Replicator) withdraw(ctx context.Context, token string) {
-	if err := remove(ctx, r.redis, readmodel.CheckpointKey, token, ""); err != nil {
+func (r *Replicator) revoke(ctx context.Context, token string) {
+	if err := sink.Remove(ctx, r.redis, readmodel.CheckpointKey, token, ""); err != nil {
 		r.log.Error("a checkpoint that is not true is still there", "error", err)
 	}
-	r.board.applied(readmodel.Checkpoint{})
+	r.board.Applied(readmodel.Checkpoint{})
 }
 
 // replicate resumes or rebuilds, then streams.
-func (r *Replicator) replicate(ctx context.Context, c *control, stream *wal.Stream, s state, reason Reason, token string) error {
+func (r *Replicator) replicate(ctx context.Context, c *control, stream *wal.Stream, s state, reason status.Reason, token string) error {
 	guard, cp, err := r.claim(ctx, s, reason, token)
 	if err != nil {
 		return err
 	}
-	if reason != Resume {
+	if reason != status.Resume {
 		guard, cp, err = r.rebuild(ctx, c, stream, s, reason, guard, token)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errRebuild, err)
 		}
-		r.forced, r.older = Resume, false
+		r.forced, r.older = status.Resume, false
 	} else {
 		r.log.Info("resuming", "lsn", lsn.Position{Timeline: cp.Timeline, LSN: cp.LSN}.String(), "slot", cp.Slot, "epoch", cp.Epoch, "applying", cp.Applying)
 	}
@@ -263,9 +266,9 @@ func (r *Replicator) replicate(ctx context.Context, c *control, stream *wal.Stre
 
 // claim puts this session's token into the checkpoint, if there is one, which fences off whoever wrote
 // it before; a checkpoint whose epoch must not be served during the rebuild is taken away, which does the
-// same. The returned flusher guards the checkpoint, missing or not.
-func (r *Replicator) claim(ctx context.Context, s state, reason Reason, token string) (*flusher, readmodel.Checkpoint, error) {
-	f, err := arm(ctx, r.redis, readmodel.CheckpointKey, s.stored)
+// same. The returned writer guards the checkpoint, missing or not.
+func (r *Replicator) claim(ctx context.Context, s state, reason status.Reason, token string) (*sink.Writer, readmodel.Checkpoint, error) {
+	f, err := sink.Arm(ctx, r.redis, readmodel.CheckpointKey, s.stored)
 	if err != nil {
 		return nil, readmodel.Checkpoint{}, err
 	}
@@ -274,17 +277,17 @@ func (r *Replicator) claim(ctx context.Context, s state, reason Reason, token st
 		return f, readmodel.Checkpoint{}, nil
 	}
 	cp.Token, cp.Server = token, s.node.Started // decide has found nothing that this server does not have
-	if reason == Resume {
+	if reason == status.Resume {
 		cp.Timeline = s.system.Timeline // a slot that survived a promotion goes on there
 	}
 	value := cp.String()
-	if !reason.keepsServing() {
+	if !reason.KeepsServing() {
 		value, *cp = "", readmodel.Checkpoint{}
 	}
-	if err := f.write(value, nothing); err != nil {
-		return nil, *cp, errors.Join(err, f.close())
+	if err := f.Write(value, nothing); err != nil {
+		return nil, *cp, errors.Join(err, f.Close())
 	}
-	r.board.applied(*cp)
+	r.board.Applied(*cp)
 	return f, *cp, nil
 }
 

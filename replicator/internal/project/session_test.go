@@ -13,15 +13,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
 func TestARebuildThatFailsAgainIsTriedEverMoreSeldom(t *testing.T) {
 	var f failures
-	torn, gone := fmt.Errorf("%w: %w", errRebuild, errTorn), fmt.Errorf("%w: %w", errRebuild, errors.New("connection reset"))
+	torn, gone := fmt.Errorf("%w: %w", errRebuild, sink.ErrTorn), fmt.Errorf("%w: %w", errRebuild, errors.New("connection reset"))
 	var waited time.Duration
 	for range 12 {
 		waited = f.next(torn, false)
@@ -68,7 +69,7 @@ func TestARequestThatNobodyTakesIsGone(t *testing.T) {
 	}
 	r.take(request{older: true})
 	r.waiting(wal.Node{Server: r.servers[0]})()
-	if r.forced != Resume || r.older {
+	if r.forced != status.Resume || r.older {
 		t.Errorf("a replicator that waits would still rebuild: %q, %v", r.forced, r.older)
 	}
 	if err := r.Ready(context.Background()); err != nil {
@@ -82,14 +83,14 @@ func TestARequestThatNobodyTakesIsGone(t *testing.T) {
 // A session forgets the reason for a rebuild once another replicator serves a newer epoch. A request of an operator stays.
 func TestAReasonForARebuildIsOfItsEpoch(t *testing.T) {
 	for _, c := range []struct {
-		found, want Reason
+		found, want status.Reason
 		worked      readmodel.Epoch
 	}{
-		{PublicationChanged, PublicationChanged, 7},
-		{PublicationChanged, PublicationChanged, 8}, // a rebuild that came to nothing
-		{PublicationChanged, Resume, 6},
-		{Torn, Resume, 6},
-		{Requested, Requested, 6}, // since
+		{status.PublicationChanged, status.PublicationChanged, 7},
+		{status.PublicationChanged, status.PublicationChanged, 8}, // a rebuild that came to nothing
+		{status.PublicationChanged, status.Resume, 6},
+		{status.Torn, status.Resume, 6},
+		{status.Requested, status.Requested, 6}, // since
 	} {
 		r := &Replicator{forced: c.found, epoch: c.worked}
 		cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_7", LSN: 1, Epoch: 7, Token: "a", Publication: "p"}
@@ -99,33 +100,6 @@ func TestAReasonForARebuildIsOfItsEpoch(t *testing.T) {
 		}
 		if r.succeed(state{}); r.forced != c.want {
 			t.Errorf("without a checkpoint: %q", r.forced)
-		}
-	}
-}
-
-// P7: the lag is the age of the first heartbeat that is missing, on the primary's clock, whatever the own clock says.
-func TestLagOfTheReplicator_P7(t *testing.T) {
-	now := time.Now()
-	served := readmodel.Checkpoint{Slot: "pyramid_1", Beat: heartbeat.Beat{Number: 5, At: 1}, Delay: 3}
-	for _, c := range []struct {
-		name  string
-		held  readmodel.Checkpoint
-		pulse wal.Pulse
-		felt  bool
-		want  time.Duration
-	}{
-		{"nothing is missing", served, wal.Pulse{Newest: 5, At: now, Offset: time.Hour}, true, 3 * time.Millisecond},
-		{"nothing is missing, and the primary is down", served, wal.Pulse{Newest: 5, At: now.Add(-time.Hour)}, true, 3 * time.Millisecond},
-		{"two are missing", served, wal.Pulse{Newest: 7, Behind: 1500 * time.Millisecond, At: now.Add(-time.Second)}, true, 2500 * time.Millisecond},
-		{"two are missing, and the primary is down", served, wal.Pulse{Newest: 7, Behind: time.Second, At: now.Add(-time.Hour)}, true, 6 * time.Second},
-		{"no primary was seen", served, wal.Pulse{}, false, 3 * time.Millisecond},
-		{"no read model for a minute", readmodel.Checkpoint{}, wal.Pulse{Newest: 7, At: now}, true, time.Minute},
-	} {
-		b := newBoard(now.Add(-time.Minute))
-		b.pulse = func() (wal.Pulse, bool) { return c.pulse, c.felt }
-		b.checkpoint = c.held
-		if got := b.lag(now); got != c.want {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
 }
@@ -144,7 +118,7 @@ func TestOnlySlotsOfFormerEpochsAreDropped_P4(t *testing.T) {
 	for _, name := range []string{"pyramid_debezium", "pyramid_11", "pyramid_12", "pyramid_13"} {
 		db.Exec(t, "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", name)
 	}
-	done, err := r.dropLeftovers(ctx, conn, "pyramid_11", 13)
+	done, err := r.dropOrphanedSlots(ctx, conn, "pyramid_11", 13)
 	if err != nil || !done {
 		t.Fatalf("%v, %v", done, err)
 	}
@@ -179,11 +153,10 @@ func TestASilentStreamIsGivenUp_P13(t *testing.T) {
 	if err := stream.Start(ctx, wal.SlotName(uint64(epoch)), 0); err != nil {
 		t.Fatal(err)
 	}
-	b := newBoard(time.Now())
-	a := &applier{stream: stream, durable: &durable{}, stopped: make(chan struct{}), metrics: newMetrics(prometheus.NewRegistry(), b)}
+	a := &applier{stream: stream, durable: &durable{}, stopped: make(chan struct{}), metrics: status.NewBoard(prometheus.NewRegistry(), nil, time.Now()).Metrics}
 	received := make(chan error)
 	go func() {
-		received <- stream.Run(&feed{ctx: ctx, queue: newQueue(epoch), projector: newProjector(epoch)})
+		received <- stream.Run(&handler{ctx: ctx, queue: newQueue(epoch), projector: newProjector(epoch)})
 	}()
 	way.BlackHole(true)
 	begun := time.Now()

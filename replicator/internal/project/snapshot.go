@@ -20,25 +20,25 @@ import (
 // that is half as fast. The unit of work is a member that RESTORE inserts, which takes up to half a microsecond. One
 // that a command adds takes several times as long.
 const (
-	parcelWork  = 5_000
-	addWork     = 4 // also of any other command
-	parcelBytes = 1 << 19
-	parcels     = 6
+	chunkWork  = 5_000
+	addWork    = 4 // also of any other command
+	chunkBytes = 1 << 19
+	chunks     = 6
 )
 
-// parcel is what one MULTI of a rebuild or a reload writes.
-type parcel struct {
+// chunk is what one MULTI of a rebuild or a reload writes.
+type chunk struct {
 	commands resp.Commands
 	rows     int // of the tables
 	work     int
 }
 
-// loader reads a snapshot over several connections and hands the read model over in parcels.
+// loader reads a snapshot over several connections and hands the read model over in chunks.
 type loader struct {
 	server     wal.Server
 	snapshot   string
 	epoch      readmodel.Epoch
-	full, free chan *parcel
+	full, free chan *chunk
 	jobs       chan job
 	known      map[int64]struct{} // the raffles: the sets of others get no sentinels
 	plain      bool               // ZADD instead of RESTORE
@@ -55,16 +55,16 @@ type job func(context.Context, *reading) error
 // reading is one connection within the snapshot.
 type reading struct {
 	*loader
-	tx     pgx.Tx
-	parcel *parcel
-	sized  []int16 // the sizes of the raffle that was read last
+	tx    pgx.Tx
+	chunk *chunk
+	sized []int16 // the sizes of the raffle that was read last
 }
 
 func newLoader(server wal.Server, snapshot string, e readmodel.Epoch) *loader {
 	l := &loader{server: server, snapshot: snapshot, epoch: e, jobs: make(chan job), known: make(map[int64]struct{}),
-		full: make(chan *parcel, parcels), free: make(chan *parcel, parcels), mark: []byte(readmodel.Sentinel)}
-	for range parcels {
-		l.free <- &parcel{}
+		full: make(chan *chunk, chunks), free: make(chan *chunk, chunks), mark: []byte(readmodel.Sentinel)}
+	for range chunks {
+		l.free <- &chunk{}
 	}
 	return l
 }
@@ -80,10 +80,10 @@ func (l *loader) load(ctx context.Context) error {
 	var bounds []int64
 	var sizes []int16
 	err := l.read(ctx, func(ctx context.Context, r *reading) (err error) {
-		if err = r.room(ctx, 3*addWork); err != nil {
+		if err = r.ensureChunk(ctx, 3*addWork); err != nil {
 			return err
 		}
-		appendLists(&r.parcel.commands, r.epoch)
+		appendLists(&r.chunk.commands, r.epoch)
 		if err = r.entries(ctx, tables.Products); err != nil {
 			return err
 		}
@@ -168,30 +168,30 @@ func (l *loader) read(ctx context.Context, do job) (err error) {
 	return tx.Commit(ctx)
 }
 
-// room sees to a parcel to which so much work can be added, and counts it.
-func (r *reading) room(ctx context.Context, work int) error {
-	if r.parcel != nil && (r.parcel.work+work > parcelWork || len(r.parcel.commands.Wire) >= parcelBytes) {
+// ensureChunk sees to it that so much work can be added to the chunk, and counts it.
+func (r *reading) ensureChunk(ctx context.Context, work int) error {
+	if r.chunk != nil && (r.chunk.work+work > chunkWork || len(r.chunk.commands.Wire) >= chunkBytes) {
 		if err := r.hand(ctx); err != nil {
 			return err
 		}
 	}
-	if r.parcel == nil {
+	if r.chunk == nil {
 		select {
-		case r.parcel = <-r.free:
+		case r.chunk = <-r.free:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
-	r.parcel.work += work
+	r.chunk.work += work
 	return nil
 }
 
 func (r *reading) hand(ctx context.Context) error {
-	if r.parcel == nil {
+	if r.chunk == nil {
 		return nil
 	}
-	p := r.parcel
-	r.parcel = nil
+	p := r.chunk
+	r.chunk = nil
 	select {
 	case r.full <- p:
 		return nil
@@ -200,8 +200,8 @@ func (r *reading) hand(ctx context.Context) error {
 	}
 }
 
-// release gives a written parcel back.
-func (l *loader) release(p *parcel) {
+// release gives a written chunk back.
+func (l *loader) release(p *chunk) {
 	p.commands.Reset()
 	p.rows, p.work = 0, 0
 	l.free <- p
@@ -216,7 +216,7 @@ func (r *reading) entries(ctx context.Context, t tables.Table) error {
 		if err := p.change(b, plan, nil, row); err != nil {
 			return err
 		}
-		if err := r.room(ctx, addWork*(b.opens.N+b.others.N+b.lists.N)); err != nil {
+		if err := r.ensureChunk(ctx, addWork*(b.opens.N+b.others.N+b.lists.N)); err != nil {
 			return err
 		}
 		r.leaveOut(b.spoiled...)
@@ -224,8 +224,8 @@ func (r *reading) entries(ctx context.Context, t tables.Table) error {
 		for _, e := range b.entered {
 			r.known[e.raffle] = struct{}{}
 		}
-		r.parcel.rows++
-		b.append(&r.parcel.commands)
+		r.chunk.rows++
+		b.append(&r.chunk.commands)
 		return nil
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -56,7 +57,7 @@ func (r *Replicator) watch(ctx context.Context, c *control, s state) error {
 		if err := r.noticed(p, limit); err != nil {
 			return err
 		}
-		if err := r.redisFit(ctx); err != nil {
+		if err := r.evictsNothing(ctx); err != nil {
 			return err
 		}
 		select {
@@ -73,9 +74,9 @@ func (r *Replicator) watch(ctx context.Context, c *control, s state) error {
 
 // consent answers a request: what goes on is given up only for a copy that has room.
 func (r *Replicator) consent(ctx context.Context, c *control, q request) error {
-	m, err := r.room(ctx, c.conn)
+	m, err := r.memoryFor(ctx, c.conn)
 	if err == nil {
-		err = m.check(true, Requested)
+		err = m.check(true, status.Requested)
 	}
 	q.answer <- err
 	return err
@@ -84,17 +85,17 @@ func (r *Replicator) consent(ctx context.Context, c *control, q request) error {
 // noticed notes how much WAL is kept for the slot that is used: that of a rebuild, which nobody reads until the
 // copy is done, or that of the checkpoint.
 func (r *Replicator) noticed(p positions, limit int64) error {
-	slot, rebuilding := r.board.slot(p.flushed)
+	slot, rebuilding := r.board.Slot(p.flushed)
 	for _, s := range p.slots {
 		if s.Name != slot {
 			continue
 		}
-		r.board.update(func() { r.board.status.RetainedBytes = s.RetainedBytes })
-		r.metrics.retained.Set(float64(s.RetainedBytes))
+		r.board.Update(func(now *status.Status) { now.RetainedBytes = s.RetainedBytes })
+		r.metrics.Retained.Set(float64(s.RetainedBytes))
 		if rebuilding && s.Lost {
 			return fmt.Errorf("rebuild: slot %s: %w", s.Name, errSlotLost)
 		}
-		if rebuilding && limit > 0 && s.RetainedBytes > limit/2 && r.board.warnOnce() {
+		if rebuilding && limit > 0 && s.RetainedBytes > limit/2 && r.board.WarnOnce() {
 			r.log.Warn("the rebuild has used more than half of what the server keeps for a slot: it fails if it uses all",
 				"slot", s.Name, "retained_bytes", s.RetainedBytes, "max_slot_wal_keep_size", limit)
 		}

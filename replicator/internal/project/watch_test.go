@@ -11,6 +11,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -44,12 +45,12 @@ func TestTheWatchKeepsAnEyeOnTheSlotInUse_P4(t *testing.T) {
 	slots := func(lost bool, retained int64) positions {
 		return positions{slots: []wal.Slot{{Name: "pyramid_1", RetainedBytes: 7, Lost: true}, {Name: "pyramid_5", Lost: lost, RetainedBytes: retained}}}
 	}
-	r.board.applied(readmodel.Checkpoint{Slot: "pyramid_5", Epoch: 5, Token: "a"})
+	r.board.Applied(readmodel.Checkpoint{Slot: "pyramid_5", Epoch: 5, Token: "a"})
 	must(t, r.noticed(slots(true, 900), 1000))
-	if got := r.Status(r.board.absent).RetainedBytes; got != 900 {
+	if got := r.Status(time.Now()).RetainedBytes; got != 900 {
 		t.Errorf("retained are %d bytes", got)
 	}
-	r.board.update(func() { r.board.status.Rebuild = &Progress{Slot: "pyramid_5"} })
+	r.board.Update(func(s *status.Status) { s.Rebuild = &status.Progress{Slot: "pyramid_5"} })
 	for _, retained := range []int64{500, 501, 900} {
 		must(t, r.noticed(slots(false, retained), 1000))
 		if got := strings.Count(log.String(), "more than half"); got != min(int(retained-500), 1) {

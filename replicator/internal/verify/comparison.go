@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
 var (
@@ -68,21 +69,9 @@ func (c *comparison) exactly(ctx context.Context, read func() (checkpoint string
 		if !errors.Is(err, errNotYet) || time.Now().After(deadline) {
 			return err
 		}
-		if err := pause(ctx, retryEvery); err != nil {
+		if err := sleep.For(ctx, retryEvery); err != nil {
 			return err
 		}
-	}
-}
-
-// pause waits unless the context ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

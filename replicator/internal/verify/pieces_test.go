@@ -74,13 +74,13 @@ func pieces(ctx context.Context, t *testing.T, client *redis.Client) *comparison
 		t.Fatal(err)
 	}
 	return &comparison{client: client, limit: rate.NewLimiter(rate.Inf, portion), epoch: piecesEpoch,
-		source: &source{gate: newGate(m, 90), system: wal.System{ID: 1, Timeline: 1}}}
+		source: &source{barrier: newBarrier(m, 90), system: wal.System{ID: 1, Timeline: 1}}}
 }
 
 // changeAtEnd changes the bids at the end of the first piece between the reading of that piece and of the next: first in
 // Redis, then in the stream. They keep their places.
 func (c *comparison) changeAtEnd(ctx context.Context) error {
-	g := c.source.gate
+	g := c.source.barrier
 	if err := g.Begin(wal.Transaction{Final: 95}); err != nil { // until the first piece was read
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
 // ErrNotReloaded is returned when the active replicator does not end a reload in time, or there is none.
@@ -65,7 +66,7 @@ func Reload(ctx context.Context, client *redis.Client, parts []readmodel.Part, t
 		case time.Now().After(deadline):
 			return fmt.Errorf("%w: %d parts wait in %s", ErrNotReloaded, n, readmodel.ReloadKey)
 		}
-		if err := pause(ctx, 10*retryEvery); err != nil {
+		if err := sleep.For(ctx, 10*retryEvery); err != nil {
 			return err
 		}
 	}

@@ -18,7 +18,7 @@ import (
 // source is a model of the primary that goes with the stream: a temporary slot, the rows of the snapshot
 // that it exported, and then the changes.
 type source struct {
-	*gate
+	*barrier
 	system  wal.System
 	start   wal.LSN // the snapshot's position
 	rows    int64
@@ -46,7 +46,7 @@ func openSource(ctx context.Context, url string, m *model, limit *rate.Limiter, 
 	if err != nil {
 		return nil, err
 	}
-	s := &source{gate: newGate(m, snapshot.LSN), start: snapshot.LSN, stopped: make(chan struct{})}
+	s := &source{barrier: newBarrier(m, snapshot.LSN), start: snapshot.LSN, stopped: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			stream.Close()
@@ -74,7 +74,7 @@ func openSource(ctx context.Context, url string, m *model, limit *rate.Limiter, 
 func (s *source) follow(ctx context.Context, stream *wal.Stream) {
 	ctx, s.stop = context.WithCancel(ctx)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return stream.Run(s.gate) })
+	g.Go(func() error { return stream.Run(s.barrier) })
 	g.Go(func() error {
 		defer stream.Close()
 		return s.report(ctx, stream)

@@ -110,7 +110,7 @@ func TestLatestBidsAreComparedAboveTheFloors(t *testing.T) {
 // The stream is held before the first transaction that is after the target, and nothing of it is in.
 func TestGateStopsExactlyAtTheTarget(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	g := newGate(newModel(Everything, newHasher()), 100)
+	g := newBarrier(newModel(Everything, newHasher()), 100)
 	var in []wal.LSN
 	done := make(chan error)
 	go func() {
@@ -152,7 +152,7 @@ func TestGateStopsExactlyAtTheTarget(t *testing.T) {
 }
 
 func TestGateRefusesAPositionWithinACommitRecord(t *testing.T) {
-	g := newGate(newModel(Everything, newHasher()), 100)
+	g := newBarrier(newModel(Everything, newHasher()), 100)
 	g.target = 112
 	if err := errors.Join(g.Begin(wal.Transaction{Final: 110}), g.Commit(115)); err == nil {
 		t.Error("the model is past the position that it is compared at")

@@ -9,18 +9,18 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
 
-// mends tells what was lost, poisoned and mended.
-type mends struct {
+// repairs tells what was lost, poisoned and mended.
+type repairs struct {
 	log                            *slog.Logger
 	lost, poisoned, reloads, fails *prometheus.CounterVec
 	reloading, spoiled             prometheus.Gauge
 }
 
-func newMends(log *slog.Logger, reg prometheus.Registerer) *mends {
+func newRepairs(log *slog.Logger, reg prometheus.Registerer) *repairs {
 	counters := func(name, help, label string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "replicator_" + name, Help: help}, []string{label})
 	}
-	m := &mends{
+	m := &repairs{
 		log:      log,
 		lost:     counters("lost_parts_total", "Parts of the read model whose keys were found to be lost when they were written to, by kind.", "part"),
 		poisoned: counters("poisoned_rows_total", "Rows that the read model can't hold, by table.", "table"),
@@ -46,7 +46,7 @@ func kindOf(p readmodel.Part) string {
 	return "lists"
 }
 
-func (m *mends) poisonFound(p poison) {
+func (m *repairs) poisonFound(p poison) {
 	m.poisoned.WithLabelValues(rowKinds[p.table]).Inc()
 	m.log.Error("a row does not fit the read model: SQL answers for what it belongs to until it is put right",
 		"part", p.name, "table", p.table.String(), "row", p.row, "error", p.err)
@@ -65,8 +65,8 @@ func (a *applier) noteLost(names []string) error {
 		}
 		a.pending[p] = true
 		parts = append(parts, p)
-		a.mends.lost.WithLabelValues(kindOf(p)).Inc()
-		a.mends.log.Error("a part of the read model was lost: it is loaded anew, and SQL answers for it meanwhile", "part", name)
+		a.repairs.lost.WithLabelValues(kindOf(p)).Inc()
+		a.repairs.log.Error("a part of the read model was lost: it is loaded anew, and SQL answers for it meanwhile", "part", name)
 	}
 	if len(parts) == 0 {
 		return nil

@@ -60,8 +60,8 @@ func (q *queue) release(b *batch) {
 	q.free <- b
 }
 
-// feed is the wal.Handler: it records what arrives and hands it over at each commit.
-type feed struct {
+// handler is the wal.Handler: it records what arrives and hands it over at each commit.
+type handler struct {
 	ctx       context.Context // of the session; wal.Handler has none
 	queue     *queue
 	projector *projector
@@ -77,10 +77,10 @@ type feed struct {
 	altered   func(xid uint32) error // fails if something else is published once that transaction is visible
 }
 
-var _ wal.Handler = (*feed)(nil)
+var _ wal.Handler = (*handler)(nil)
 
 // Describe refuses a table that had another name or place when its rows were written (P11).
-func (f *feed) Describe(r *wal.Relation) error {
+func (f *handler) Describe(r *wal.Relation) error {
 	if !f.published.Fits(r) {
 		return fmt.Errorf("%w: the stream has rows of %s, relation %d", errPublication, r.Name, r.ID)
 	}
@@ -88,14 +88,14 @@ func (f *feed) Describe(r *wal.Relation) error {
 }
 
 // Begin notes which transaction the following rows are of.
-func (f *feed) Begin(t wal.Transaction) (err error) {
+func (f *handler) Begin(t wal.Transaction) (err error) {
 	f.commit, f.xid = commit{t.Final, t.At}, t.XID
 	f.skipping, err = f.origin.begin(f.commit, f.handed)
 	f.projector.begin(t.Final)
 	return err
 }
 
-func (f *feed) Truncate(relations []*wal.Relation) error {
+func (f *handler) Truncate(relations []*wal.Relation) error {
 	if f.skipping {
 		return nil
 	}
@@ -110,7 +110,7 @@ func (f *feed) Truncate(relations []*wal.Relation) error {
 // Row cuts a large transaction by its own rows alone. When it is sent again after a restart, without what
 // shared its first flush, it is cut at the same rows, and Redis refuses the events that it has: those of
 // another cut would partly be new.
-func (f *feed) Row(m *wal.Message) error {
+func (f *handler) Row(m *wal.Message) error {
 	if f.skipping {
 		return nil
 	}
@@ -131,7 +131,7 @@ func (f *feed) Row(m *wal.Message) error {
 // Logical stops the stream where the publication was changed, because the stream may lack rows from there on
 // (P11). It ignores messages of others and heartbeats that the database can't have written: everybody may write
 // logical messages.
-func (f *feed) Logical(prefix, content []byte) error {
+func (f *handler) Logical(prefix, content []byte) error {
 	switch {
 	case f.skipping:
 	case string(prefix) == wal.PublicationPrefix:
@@ -145,7 +145,7 @@ func (f *feed) Logical(prefix, content []byte) error {
 }
 
 // Commit hands even an empty transaction over: its end is a position, and a probe has no rows.
-func (f *feed) Commit(end wal.LSN) error {
+func (f *handler) Commit(end wal.LSN) error {
 	if f.skipping {
 		return nil
 	}
@@ -162,7 +162,7 @@ func (f *feed) Commit(end wal.LSN) error {
 	return f.hand()
 }
 
-func (f *feed) Position(at wal.LSN) error {
+func (f *handler) Position(at wal.LSN) error {
 	if at <= f.handed {
 		return nil
 	}
@@ -177,7 +177,7 @@ func (f *feed) Position(at wal.LSN) error {
 }
 
 // fill sees to a batch that can be added to.
-func (f *feed) fill() (err error) {
+func (f *handler) fill() (err error) {
 	if f.current != nil {
 		return nil
 	}
@@ -187,7 +187,7 @@ func (f *feed) fill() (err error) {
 	return err
 }
 
-func (f *feed) hand() error {
+func (f *handler) hand() error {
 	b := f.current
 	f.current = nil
 	return f.queue.hand(f.ctx, b)

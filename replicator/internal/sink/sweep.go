@@ -1,14 +1,16 @@
-package project
+package sink
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
 // unlinkIf removes keys only while the guard KEYS[1] carries the token ARGV[1]: a replicator that was
@@ -32,26 +34,26 @@ local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[2] and not string.find(held, ' ' .. ARGV[1] .. ' ', 1, true) then return -1 end
 return redis.call('UNLINK', KEYS[1])`)
 
-// remove takes a guard away that carries token or is exactly value. It fails with errFenced on another's.
-func remove(ctx context.Context, client *redis.Client, guard, token, value string) error {
+// Remove takes a guard away that carries token or is exactly value. It fails with ErrFenced on another's.
+func Remove(ctx context.Context, client *redis.Client, guard, token, value string) error {
 	n, err := removeIf.Run(ctx, client, []string{guard}, token, value).Int64()
 	if err != nil {
 		return fmt.Errorf("remove %s: %w", guard, err)
 	}
 	if n < 0 {
-		return fmt.Errorf("remove %s: %w", guard, errFenced)
+		return fmt.Errorf("remove %s: %w", guard, ErrFenced)
 	}
 	return nil
 }
 
 const sweepBatch = 500
 
-// epochs is a set of epochs.
-type epochs map[readmodel.Epoch]bool
+// Epochs is a set of epochs.
+type Epochs map[readmodel.Epoch]bool
 
-// sweep unlinks the keys of every epoch but keep, guarded by a key that carries token (with no
+// Sweep unlinks the keys of every epoch but keep, guarded by a key that carries token (with no
 // guard: while no epoch is served or built), and rests pause after each batch. It returns how many keys it removed.
-func sweep(ctx context.Context, client *redis.Client, guard, token string, keep epochs, pause time.Duration) (int64, error) {
+func Sweep(ctx context.Context, client *redis.Client, guard, token string, keep Epochs, pause time.Duration) (int64, error) {
 	var removed int64
 	var cursor uint64
 	for {
@@ -73,7 +75,7 @@ func sweep(ctx context.Context, client *redis.Client, guard, token string, keep 
 		if cursor = next; cursor == 0 {
 			return removed, nil
 		}
-		if err := wait(ctx, pause); err != nil {
+		if err := sleep.For(ctx, pause); err != nil {
 			return removed, err
 		}
 	}
@@ -92,19 +94,15 @@ func unlink(ctx context.Context, client *redis.Client, guard, token string, keys
 		return 0, fmt.Errorf("sweep: %w", err)
 	}
 	if n < 0 {
-		return 0, errors.Join(errors.New("sweep"), errFenced)
+		return 0, errors.Join(errors.New("sweep"), ErrFenced)
 	}
 	return n, nil
 }
 
-// wait waits unless the context ends first.
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+// NoToken is part of no guard.
+const NoToken = "\x00"
+
+// IsFull says whether Redis refused a write for want of memory, alone or as a part of an EXEC.
+func IsFull(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "OOM command not allowed")
 }

@@ -5,13 +5,15 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// dropLeftovers drops the slots of epochs before the given one that nobody uses, except for the named one: what
+// dropOrphanedSlots drops the slots of epochs before the given one that nobody uses, except for the named one: what
 // former epochs and interrupted rebuilds left behind. Epochs only rise, so a replicator that was stopped and
 // wakes up can't name the slot of its successor. It says whether none is left.
-func (r *Replicator) dropLeftovers(ctx context.Context, q wal.Querier, except string, before readmodel.Epoch) (done bool, err error) {
+func (r *Replicator) dropOrphanedSlots(ctx context.Context, q wal.Querier, except string, before readmodel.Epoch) (done bool, err error) {
 	slots, err := wal.Slots(ctx, q)
 	if err != nil {
 		return false, err
@@ -44,33 +46,33 @@ func (r *Replicator) drop(ctx context.Context, node wal.Node, slot string) error
 }
 
 const (
-	tidyPause = 10 * time.Millisecond // spreads the removal of old keys: about 50,000 keys a second
-	tidyAgain = 5 * time.Second
+	cleanUpPause = 10 * time.Millisecond // spreads the removal of old keys: about 50,000 keys a second
+	cleanUpAgain = 5 * time.Second
 )
 
-// tidy removes the slots and keys of other epochs than the served one, and tries again until that is done. The
+// cleanUp removes the slots and keys of other epochs than the served one, and tries again until that is done. The
 // rebuild that an interrupted session began is among them: without its mark it can't go on.
-func (r *Replicator) tidy(ctx context.Context, node wal.Node, cp readmodel.Checkpoint, mark string) {
+func (r *Replicator) cleanUp(ctx context.Context, node wal.Node, cp readmodel.Checkpoint, mark string) {
 	before := max(cp.Epoch, markEpoch(mark)+1)
 	for slots, keys := false, false; !slots || !keys; {
 		var err error
 		if !slots {
-			if slots, err = r.tidySlots(ctx, node, cp, before, mark); err != nil && ctx.Err() == nil {
+			if slots, err = r.cleanUpSlots(ctx, node, cp, before, mark); err != nil && ctx.Err() == nil {
 				r.log.Warn("old slots are left for now", "error", err)
 			}
 		}
 		if !keys {
-			keys = r.tidyKeys(ctx, cp)
+			keys = r.cleanUpKeys(ctx, cp)
 		}
-		if (!slots || !keys) && wait(ctx, tidyAgain) != nil {
+		if (!slots || !keys) && sleep.For(ctx, cleanUpAgain) != nil {
 			return
 		}
 	}
 }
 
-func (r *Replicator) tidySlots(ctx context.Context, node wal.Node, cp readmodel.Checkpoint, before readmodel.Epoch, mark string) (bool, error) {
+func (r *Replicator) cleanUpSlots(ctx context.Context, node wal.Node, cp readmodel.Checkpoint, before readmodel.Epoch, mark string) (bool, error) {
 	if mark != "" {
-		if err := remove(ctx, r.redis, readmodel.RebuildKey, noToken, mark); err != nil {
+		if err := sink.Remove(ctx, r.redis, readmodel.RebuildKey, sink.NoToken, mark); err != nil {
 			return false, err
 		}
 	}
@@ -79,14 +81,11 @@ func (r *Replicator) tidySlots(ctx context.Context, node wal.Node, cp readmodel.
 		return false, err
 	}
 	defer wal.Close(conn)
-	return r.dropLeftovers(ctx, conn, cp.Slot, before)
+	return r.dropOrphanedSlots(ctx, conn, cp.Slot, before)
 }
 
-// noToken is part of no guard.
-const noToken = "\x00"
-
-func (r *Replicator) tidyKeys(ctx context.Context, cp readmodel.Checkpoint) bool {
-	n, err := sweep(ctx, r.redis, readmodel.CheckpointKey, cp.Token, epochs{cp.Epoch: true}, tidyPause)
+func (r *Replicator) cleanUpKeys(ctx context.Context, cp readmodel.Checkpoint) bool {
+	n, err := sink.Sweep(ctx, r.redis, readmodel.CheckpointKey, cp.Token, sink.Epochs{cp.Epoch: true}, cleanUpPause)
 	if err != nil && ctx.Err() == nil {
 		r.log.Warn("old keys are left for now", "error", err)
 	}

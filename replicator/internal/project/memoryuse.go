@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/redisinfo"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -21,13 +23,13 @@ var (
 // is refused only if it can't fit.
 const rowBytes = 70
 
-// room is how much memory a copy needs and Redis has, in bytes.
-type room struct {
+// memoryUse is how much memory a copy needs and Redis has, in bytes.
+type memoryUse struct {
 	need, used, limit int64 // limit 0: Redis has none
 }
 
-// room estimates both. The size of the last copy that this process made counts, if that was large enough to tell.
-func (r *Replicator) room(ctx context.Context, q wal.Querier) (m room, err error) {
+// memoryFor estimates both. The size of the last copy that this process made counts, if that was large enough to tell.
+func (r *Replicator) memoryFor(ctx context.Context, q wal.Querier) (m memoryUse, err error) {
 	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
 	defer cancel()
 	info, err := settledInfo(ctx, r)
@@ -39,47 +41,42 @@ func (r *Replicator) room(ctx context.Context, q wal.Querier) (m room, err error
 	if err != nil {
 		return m, fmt.Errorf("expected rows: %w", err)
 	}
-	m.used, m.limit = infoNumber(info, "used_memory"), infoNumber(info, "maxmemory")
+	m.used, m.limit = info.Number("used_memory"), info.Number("maxmemory")
 	m.need = int64(float64(rows) * max(r.bytesPerRow, rowBytes))
 	return m, nil
 }
 
 // settledInfo reads INFO once Redis has freed what was unlinked, or after a while.
-func settledInfo(ctx context.Context, r *Replicator) (map[string]string, error) {
+func settledInfo(ctx context.Context, r *Replicator) (redisinfo.Info, error) {
 	for range 20 {
-		info, err := redisInfo(ctx, r.redis)
-		if err != nil || infoNumber(info, "lazyfree_pending_objects") == 0 {
+		info, err := redisinfo.Read(ctx, r.redis)
+		if err != nil || info.Number("lazyfree_pending_objects") == 0 {
 			return info, err
 		}
-		if err := wait(ctx, 50*time.Millisecond); err != nil {
+		if err := sleep.For(ctx, 50*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}
-	return redisInfo(ctx, r.redis)
-}
-
-func infoNumber(info map[string]string, name string) int64 {
-	n, _ := strconv.ParseInt(info[name], 10, 64) // 0 for what a server does not tell
-	return n
+	return redisinfo.Read(ctx, r.redis)
 }
 
 // check says whether a copy fits beside what is there. An epoch that can't go on is given up for a copy that
 // fits alone; one that goes on, since the rebuild was only asked for, is not.
-func (m room) check(served bool, reason Reason) error {
+func (m memoryUse) check(served bool, reason status.Reason) error {
 	if m.limit == 0 || m.used+m.need <= m.limit {
 		return nil
 	}
 	err := errNoRoom
-	if served && reason != Requested && m.need <= m.limit {
+	if served && reason != status.Requested && m.need <= m.limit {
 		err = errNoRoomForTwo
 	}
 	return fmt.Errorf("%w: it needs about %d MB, and of %d MB (maxmemory) %d MB are in use", err, m.need>>20, m.limit>>20, m.used>>20)
 }
 
 // measured notes what a copy took.
-func (r *Replicator) measured(before room, after map[string]string, rows int64) {
+func (r *Replicator) measured(before memoryUse, after redisinfo.Info, rows int64) {
 	const enough = 100_000
-	if took := infoNumber(after, "used_memory") - before.used; rows >= enough && took > 0 {
+	if took := after.Number("used_memory") - before.used; rows >= enough && took > 0 {
 		r.bytesPerRow = float64(took) / float64(rows)
 	}
 }

@@ -1,4 +1,4 @@
-package project
+package sink
 
 import (
 	"context"
@@ -30,30 +30,30 @@ func TestNothingIsWrittenOverAnotherOrAFlushedRedis_P2(t *testing.T) {
 		if err := client.FlushAll(ctx).Err(); err != nil {
 			t.Fatal(err)
 		}
-		f, err := arm(ctx, client, "guard", "")
+		f, err := Arm(ctx, client, "guard", "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := f.write("one", setting("data", "1")); err != nil {
+		if err := f.Write("one", setting("data", "1")); err != nil {
 			t.Fatal(err)
 		}
 		if err := interfere(); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.write("two", setting("data", "2")); err == nil || (name != "killed client" && !errors.Is(err, errFenced)) {
+		if err := f.Write("two", setting("data", "2")); err == nil || (name != "killed client" && !errors.Is(err, ErrFenced)) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if got := client.Get(ctx, "data").Val(); got == "2" {
 			t.Errorf("%s: written all the same", name)
 		}
-		if err := f.write("three", setting("data", "3")); err == nil && name == "killed client" {
+		if err := f.Write("three", setting("data", "3")); err == nil && name == "killed client" {
 			t.Error("a lost connection was replaced: its WATCH is gone")
 		}
-		if err := f.close(); err != nil {
+		if err := f.Close(); err != nil {
 			t.Logf("%s: close: %v", name, err)
 		}
 	}
-	if _, err := arm(ctx, client, "guard", "something else"); !errors.Is(err, errFenced) {
+	if _, err := Arm(ctx, client, "guard", "something else"); !errors.Is(err, ErrFenced) {
 		t.Errorf("armed on another value: %v", err)
 	}
 }
@@ -62,15 +62,15 @@ func TestTornFlushIsNoticed_P2(t *testing.T) {
 	ctx := context.Background()
 	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr(), MaxRetries: -1})
 	defer client.Close()
-	f, err := arm(ctx, client, "guard", "")
+	f, err := Arm(ctx, client, "guard", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = f.write("one", func(c *resp.Commands) {
+	err = f.Write("one", func(c *resp.Commands) {
 		c.Add("SET", "k", "v")
 		c.Add("ZADD", "k", "1", "m")
 	})
-	if !errors.Is(err, errTorn) {
+	if !errors.Is(err, ErrTorn) {
 		t.Errorf("a command that failed within EXEC: %v", err)
 	}
 }
@@ -80,12 +80,12 @@ func TestRepeatedEventsAreNoError_P2(t *testing.T) {
 	ctx := context.Background()
 	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr(), MaxRetries: -1})
 	defer client.Close()
-	f, err := arm(ctx, client, "guard", "")
+	f, err := Arm(ctx, client, "guard", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, value := range []string{"one", "two"} {
-		err := f.write(value, func(c *resp.Commands) {
+		err := f.Write(value, func(c *resp.Commands) {
 			c.Add("XADD", "s", "5-2", "e", "x")
 			c.Add("SET", "k", value)
 		})
@@ -93,7 +93,7 @@ func TestRepeatedEventsAreNoError_P2(t *testing.T) {
 			t.Errorf("time %d: %v", i+1, err)
 		}
 	}
-	if err := f.write("three", func(c *resp.Commands) { c.Add("NOSUCH"); c.Add("SET", "k", "three") }); err == nil || errors.Is(err, errTorn) {
+	if err := f.Write("three", func(c *resp.Commands) { c.Add("NOSUCH"); c.Add("SET", "k", "three") }); err == nil || errors.Is(err, ErrTorn) {
 		t.Errorf("a command that can't be queued: %v", err)
 	}
 	if got := client.Get(ctx, "k").Val(); got != "two" {
@@ -111,11 +111,11 @@ func TestSweepIsFencedAndKeepsTheServedEpoch_P4(t *testing.T) {
 		}
 	}
 	client.Set(ctx, "unrelated", "x", 0)
-	client.Set(ctx, readmodel.RebuildKey, mark(4, "mine", 1), 0)
-	if _, err := sweep(ctx, client, readmodel.RebuildKey, "other", epochs{4: true}, 0); !errors.Is(err, errFenced) {
+	client.Set(ctx, readmodel.RebuildKey, "4 mine 1", 0)
+	if _, err := Sweep(ctx, client, readmodel.RebuildKey, "other", Epochs{4: true}, 0); !errors.Is(err, ErrFenced) {
 		t.Errorf("with another's token: %v", err)
 	}
-	n, err := sweep(ctx, client, readmodel.RebuildKey, "mine", epochs{3: true, 4: true}, time.Microsecond)
+	n, err := Sweep(ctx, client, readmodel.RebuildKey, "mine", Epochs{3: true, 4: true}, time.Microsecond)
 	if n != 900 || err != nil || client.DBSize(ctx).Val() != 602 {
 		t.Errorf("removed %d, %v, left %d", n, err, client.DBSize(ctx).Val())
 	}
@@ -127,22 +127,22 @@ func TestAnothersCheckpointIsNotRemoved_P9(t *testing.T) {
 	defer client.Close()
 	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", Epoch: 5, Token: "successor"}
 	client.Set(ctx, readmodel.CheckpointKey, cp.String(), 0)
-	if err := remove(ctx, client, readmodel.CheckpointKey, "mine", ""); !errors.Is(err, errFenced) {
+	if err := Remove(ctx, client, readmodel.CheckpointKey, "mine", ""); !errors.Is(err, ErrFenced) {
 		t.Errorf("with another's token: %v", err)
 	}
 	if n := client.Exists(ctx, readmodel.CheckpointKey).Val(); n != 1 {
 		t.Fatal("it is gone")
 	}
 	client.Set(ctx, cp.Epoch.Raffle(1), "x", 0)
-	if _, err := sweep(ctx, client, "", "", nil, 0); !errors.Is(err, errFenced) {
+	if _, err := Sweep(ctx, client, "", "", nil, 0); !errors.Is(err, ErrFenced) {
 		t.Errorf("swept beside a checkpoint: %v", err)
 	}
 	for range 2 {
-		if err := remove(ctx, client, readmodel.CheckpointKey, "successor", ""); err != nil {
+		if err := Remove(ctx, client, readmodel.CheckpointKey, "successor", ""); err != nil {
 			t.Error(err)
 		}
 	}
-	if n, err := sweep(ctx, client, "", "", nil, 0); n != 1 || err != nil {
+	if n, err := Sweep(ctx, client, "", "", nil, 0); n != 1 || err != nil {
 		t.Errorf("with no checkpoint %d keys are swept, %v", n, err)
 	}
 }

@@ -1,4 +1,4 @@
-package project
+package status
 
 import (
 	"context"
@@ -6,17 +6,19 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// board is the status that all parts write to.
-type board struct {
+// Board is the status that all parts write to.
+type Board struct {
 	pulse   func() (wal.Pulse, bool) // of the primary
-	metrics *metrics
+	Metrics *Metrics
 
 	mu         sync.Mutex
 	status     Status
@@ -28,16 +30,25 @@ type board struct {
 	warned     bool      // of the slot of this rebuild
 }
 
-func newBoard(now time.Time) *board { return &board{absent: now} }
+// NewBoard makes a board, whose metrics it registers. pulse is what is known of the primary.
+func NewBoard(reg prometheus.Registerer, pulse func() (wal.Pulse, bool), now time.Time) *Board {
+	b := &Board{absent: now, pulse: pulse}
+	b.Metrics = newMetrics(reg, b)
+	b.SetState(Starting)
+	return b
+}
 
-func (b *board) update(f func()) {
+// Update changes what is said.
+func (b *Board) Update(f func(*Status)) { b.update(func() { f(&b.status) }) }
+
+func (b *Board) update(f func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f()
 }
 
-// state changes the state. An error is over once the replicator streams again, or waits.
-func (b *board) state(s State) {
+// SetState changes the state. An error is over once the replicator streams again, or waits.
+func (b *Board) SetState(s State) {
 	b.update(func() {
 		b.status.State = s
 		if s != Rebuilding {
@@ -55,43 +66,48 @@ func (b *board) state(s State) {
 		if other == s {
 			v = 1
 		}
-		b.metrics.state.WithLabelValues(string(other)).Set(v)
+		b.Metrics.state.WithLabelValues(string(other)).Set(v)
 	}
 }
 
-func (b *board) failed(err error, now time.Time, pause time.Duration) {
-	b.state(Retrying)
+// Failed notes the error, of a kind, that ended a session, and how long it is until the next one.
+func (b *Board) Failed(err error, kind string, now time.Time, pause time.Duration) {
+	b.SetState(Retrying)
 	b.update(func() {
 		b.status.LastError, b.status.LastErrorAt = err.Error(), now.UTC().Format(time.RFC3339Nano)
 		b.status.RetryAt = now.Add(pause).UTC().Format(time.RFC3339Nano)
 	})
-	b.metrics.errors.WithLabelValues(errorKind(err)).Inc()
+	b.Metrics.errors.WithLabelValues(kind).Inc()
 }
 
-// served is the checkpoint that was written last and whether the stream goes on from it.
-func (b *board) served() (c readmodel.Checkpoint, streaming bool) {
+// Served is the checkpoint that was written last and whether the stream goes on from it.
+func (b *Board) Served() (c readmodel.Checkpoint, streaming bool) {
 	b.update(func() { c, streaming = b.checkpoint, b.status.State == Streaming })
 	return c, streaming
 }
 
-// beat is the number of the heartbeat that the read model holds.
-func (b *board) beat() (n int64) {
+// Beat is the number of the heartbeat that the read model holds.
+func (b *Board) Beat() (n int64) {
 	b.update(func() { n = b.checkpoint.Beat.Number })
 	return n
 }
 
-func (b *board) hasMoved() (moved bool) {
+// Moved notes that this session has applied a transaction from the stream.
+func (b *Board) Moved() { b.update(func() { b.moved = true }) }
+
+// HasMoved says whether Moved was called since it was asked last.
+func (b *Board) HasMoved() (moved bool) {
 	b.update(func() { moved, b.moved = b.moved, false })
 	return moved
 }
 
-// applied notes the checkpoint that was written; the zero one if it was taken away.
-func (b *board) applied(c readmodel.Checkpoint) {
+// Applied notes the checkpoint that was written; the zero one if it was taken away.
+func (b *Board) Applied(c readmodel.Checkpoint) {
 	b.update(func() { b.set(c, time.Now()) })
-	b.metrics.lsn.Set(float64(c.LSN))
+	b.Metrics.lsn.Set(float64(c.LSN))
 }
 
-func (b *board) set(c readmodel.Checkpoint, now time.Time) {
+func (b *Board) set(c readmodel.Checkpoint, now time.Time) {
 	if c.Slot == "" && b.checkpoint.Slot != "" {
 		b.absent = now
 	}
@@ -99,8 +115,8 @@ func (b *board) set(c readmodel.Checkpoint, now time.Time) {
 	b.changes++
 }
 
-// slot notes how far the primary is, and returns the slot that is in use and whether it is that of a rebuild.
-func (b *board) slot(flushed lsn.LSN) (name string, rebuilding bool) {
+// Slot notes how far the primary is, and returns the slot that is in use and whether it is that of a rebuild.
+func (b *Board) Slot(flushed lsn.LSN) (name string, rebuilding bool) {
 	b.update(func() {
 		b.flushed = flushed
 		b.status.RetainedBytes = 0
@@ -112,13 +128,14 @@ func (b *board) slot(flushed lsn.LSN) (name string, rebuilding bool) {
 	return name, rebuilding
 }
 
-func (b *board) warnOnce() (first bool) {
+// WarnOnce is true once in each rebuild.
+func (b *Board) WarnOnce() (first bool) {
 	b.update(func() { first, b.warned = !b.warned, true })
 	return first
 }
 
-func (b *board) serving() float64 {
-	if c, _ := b.served(); c.Slot != "" {
+func (b *Board) serving() float64 {
+	if c, _ := b.Served(); c.Slot != "" {
 		return 1
 	}
 	return 0
@@ -131,7 +148,7 @@ const pulseIsOld = 5 * time.Second
 // lag is how far the read model is behind. While the primary has a heartbeat that the read model lacks, lag is
 // the age of the first such heartbeat, by the primary's clock; otherwise the delay of the last one. Without a
 // read model it is the time since there was one.
-func (b *board) lag(now time.Time) time.Duration {
+func (b *Board) lag(now time.Time) time.Duration {
 	if b.checkpoint.Slot == "" {
 		return now.Sub(b.absent)
 	}
@@ -142,15 +159,16 @@ func (b *board) lag(now time.Time) time.Duration {
 	return p.Behind + min(max(now.Sub(p.At), 0), pulseIsOld)
 }
 
-// primaryNow is the time on the primary's clock, as far as that is known.
-func (b *board) primaryNow(now time.Time) time.Time {
+// PrimaryNow is the time on the primary's clock, as far as that is known.
+func (b *Board) PrimaryNow(now time.Time) time.Time {
 	if p, ok := b.pulse(); ok {
 		return now.Add(p.Offset)
 	}
 	return now
 }
 
-func (b *board) read(now time.Time) Status {
+// Read is the status at a time.
+func (b *Board) Read(now time.Time) Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.status
@@ -166,35 +184,35 @@ func (b *board) read(now time.Time) Status {
 	return s
 }
 
-// mirror reads the checkpoint every second while this replicator does not write it, so that its status is true
+// Mirror reads the checkpoint every second while this replicator does not write it, so that its status is true
 // while another one works.
-func (r *Replicator) mirror(ctx context.Context) {
+func (b *Board) Mirror(ctx context.Context, client *redis.Client) {
 	for {
-		r.reflect(ctx)
-		if wait(ctx, time.Second) != nil {
+		b.reflect(ctx, client)
+		if sleep.For(ctx, time.Second) != nil {
 			return
 		}
 	}
 }
 
-func (r *Replicator) reflect(ctx context.Context) {
+func (b *Board) reflect(ctx context.Context, client *redis.Client) {
 	var before int
 	var own bool
-	r.board.update(func() {
-		before = r.board.changes
-		own = r.board.status.State == Streaming || r.board.status.State == Rebuilding
+	b.update(func() {
+		before = b.changes
+		own = b.status.State == Streaming || b.status.State == Rebuilding
 	})
 	if own {
 		return
 	}
-	stored, err := r.redis.Get(ctx, readmodel.CheckpointKey).Result()
+	stored, err := client.Get(ctx, readmodel.CheckpointKey).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return // the session tells
 	}
 	c, _ := readmodel.ParseCheckpoint(stored) // none and one that can't be read serve nobody
-	r.board.update(func() {
-		if r.board.changes == before {
-			r.board.set(c, time.Now())
+	b.update(func() {
+		if b.changes == before {
+			b.set(c, time.Now())
 		}
 	})
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// gate is the wal.Handler that applies the stream to a model, and lets it pass no further than to a
+// barrier is the wal.Handler that applies the stream to a model, and lets it pass no further than to a
 // target: there the model is compared with what Redis holds at just that position, and stands still
 // meanwhile.
-type gate struct {
+type barrier struct {
 	model *model
 	plans map[uint32]tables.Plan
 
@@ -23,17 +23,17 @@ type gate struct {
 	err    error   // why the stream has ended
 }
 
-var _ wal.Handler = (*gate)(nil)
+var _ wal.Handler = (*barrier)(nil)
 
-func newGate(m *model, from wal.LSN) *gate {
-	g := &gate{model: m, plans: make(map[uint32]tables.Plan), target: from, at: from}
+func newBarrier(m *model, from wal.LSN) *barrier {
+	g := &barrier{model: m, plans: make(map[uint32]tables.Plan), target: from, at: from}
 	g.moved.L = &g.mu
 	return g
 }
 
 // reach returns once the model stands exactly at a position, which must not be before the last one: that
 // of a commit, or one with no transaction in progress around it.
-func (g *gate) reach(ctx context.Context, to wal.LSN) error {
+func (g *barrier) reach(ctx context.Context, to wal.LSN) error {
 	defer context.AfterFunc(ctx, func() { g.end(context.Cause(ctx)) })()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -46,14 +46,14 @@ func (g *gate) reach(ctx context.Context, to wal.LSN) error {
 }
 
 // waiting says whether somebody waits for the stream, and how far that has come.
-func (g *gate) waiting() (at wal.LSN, hungry bool) {
+func (g *barrier) waiting() (at wal.LSN, hungry bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.at, g.at < g.target
 }
 
 // end lets go of whoever waits.
-func (g *gate) end(err error) {
+func (g *barrier) end(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.err == nil {
@@ -64,7 +64,7 @@ func (g *gate) end(err error) {
 
 // Begin holds the stream before a transaction that is after the target. A position lies between records:
 // a commit record that begins before it also ends at it or before.
-func (g *gate) Begin(t wal.Transaction) error {
+func (g *barrier) Begin(t wal.Transaction) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for t.Final >= g.target && g.err == nil {
@@ -77,8 +77,8 @@ func (g *gate) Begin(t wal.Transaction) error {
 	return g.err
 }
 
-// Commit makes gate a wal.Handler.
-func (g *gate) Commit(end wal.LSN) error {
+// Commit makes barrier a wal.Handler.
+func (g *barrier) Commit(end wal.LSN) error {
 	g.mu.Lock()
 	target := g.target
 	g.mu.Unlock()
@@ -88,8 +88,8 @@ func (g *gate) Commit(end wal.LSN) error {
 	return g.Position(end)
 }
 
-// Position makes gate a wal.Handler.
-func (g *gate) Position(at wal.LSN) error {
+// Position makes barrier a wal.Handler.
+func (g *barrier) Position(at wal.LSN) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.at = max(g.at, at)
@@ -97,15 +97,15 @@ func (g *gate) Position(at wal.LSN) error {
 	return g.err
 }
 
-// Describe makes gate a wal.Handler.
-func (g *gate) Describe(r *wal.Relation) error {
+// Describe makes barrier a wal.Handler.
+func (g *barrier) Describe(r *wal.Relation) error {
 	p, err := tables.NewPlan(r)
 	g.plans[r.ID] = p
 	return err
 }
 
-// Row makes gate a wal.Handler.
-func (g *gate) Row(m *wal.Message) error {
+// Row makes barrier a wal.Handler.
+func (g *barrier) Row(m *wal.Message) error {
 	p := g.plans[m.Relation.ID]
 	if p.Table == tables.Other {
 		return nil
@@ -120,13 +120,13 @@ func (g *gate) Row(m *wal.Message) error {
 	return g.model.change(p, old, now)
 }
 
-// Truncate makes gate a wal.Handler.
-func (g *gate) Truncate(relations []*wal.Relation) error {
+// Truncate makes barrier a wal.Handler.
+func (g *barrier) Truncate(relations []*wal.Relation) error {
 	for _, r := range relations {
 		g.model.truncate(tables.Of(r.Name))
 	}
 	return nil
 }
 
-// Logical makes gate a wal.Handler.
-func (g *gate) Logical(_, _ []byte) error { return nil }
+// Logical makes barrier a wal.Handler.
+func (g *barrier) Logical(_, _ []byte) error { return nil }

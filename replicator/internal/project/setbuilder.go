@@ -14,9 +14,9 @@ import (
 // shelfMembers is how many bids are gathered at most, so that the memory of a copy is bounded.
 const shelfMembers = 20_000
 
-// shelf gathers the bids of one (raffle, size) of a snapshot, which come in the order of their members,
+// setBuilder gathers the bids of one (raffle, size) of a snapshot, which come in the order of their members,
 // and writes its sets.
-type shelf struct {
+type setBuilder struct {
 	set     set
 	arena   []byte
 	ends    []int    // of the members in the arena
@@ -31,7 +31,7 @@ type shelf struct {
 
 // books loads the bids of a range of raffles.
 func (r *reading) books(ctx context.Context, from, to int64) error {
-	s := &shelf{reading: r}
+	s := &setBuilder{reading: r}
 	query := fmt.Sprintf("WHERE raffle_id >= %d AND raffle_id < %d ORDER BY raffle_id, size, created_at, id", from, to)
 	err := r.eachBid(ctx, query, func(b readmodel.Bid) error { return s.add(ctx, b) })
 	if err != nil {
@@ -40,7 +40,7 @@ func (r *reading) books(ctx context.Context, from, to int64) error {
 	return errors.Join(s.write(ctx), s.writeSizes(ctx))
 }
 
-func (s *shelf) add(ctx context.Context, b readmodel.Bid) error {
+func (s *setBuilder) add(ctx context.Context, b readmodel.Bid) error {
 	if next := (set{b.RaffleID, b.Size}); next != s.set {
 		if err := s.write(ctx); err != nil {
 			return err
@@ -65,7 +65,7 @@ func (s *shelf) add(ctx context.Context, b readmodel.Bid) error {
 	return nil
 }
 
-func (s *shelf) member(i int) []byte {
+func (s *setBuilder) member(i int) []byte {
 	begin := 0
 	if i > 0 {
 		begin = s.ends[i-1]
@@ -74,7 +74,7 @@ func (s *shelf) member(i int) []byte {
 }
 
 // write writes what has been gathered, in both orders.
-func (s *shelf) write(ctx context.Context) error {
+func (s *setBuilder) write(ctx context.Context) error {
 	if len(s.ends) == 0 {
 		return nil
 	}
@@ -102,13 +102,13 @@ func (s *shelf) write(ctx context.Context) error {
 	if err := s.put(ctx, s.reading.epoch.Highest(s.set.raffle, s.set.size)); err != nil {
 		return err
 	}
-	s.reading.parcel.rows += rows
+	s.reading.chunk.rows += rows
 	s.arena, s.ends, s.newest, s.price = s.arena[:0], s.ends[:0], s.newest[:0], s.price[:0]
 	return nil
 }
 
 // mark is what the sets begin with; nil: they are begun, or their raffle does not exist.
-func (s *shelf) mark() []byte {
+func (s *setBuilder) mark() []byte {
 	if _, known := s.reading.known[s.set.raffle]; s.begun || !known && !s.reading.replace {
 		return nil
 	}
@@ -116,7 +116,7 @@ func (s *shelf) mark() []byte {
 }
 
 // put makes a set of what is scored, or adds to the one that a former part began.
-func (s *shelf) put(ctx context.Context, key string) (err error) {
+func (s *setBuilder) put(ctx context.Context, key string) (err error) {
 	if s.begun {
 		return s.reading.grow(ctx, key, s.scored)
 	}
@@ -124,27 +124,27 @@ func (s *shelf) put(ctx context.Context, key string) (err error) {
 	return err
 }
 
-// fill makes a set, in place of one that is there if that may be: as much as a parcel takes at once, and the rest
+// fill makes a set, in place of one that is there if that may be: as much as a chunk takes at once, and the rest
 // by additions. The mark comes first, so that it is missing from what is added after the set was lost. dump is memory
 // to use, and comes back.
 func (r *reading) fill(ctx context.Context, key string, set []scored, dump []byte) ([]byte, error) {
 	if r.replace {
 		// RESTORE REPLACE frees the former set while others wait.
-		if err := r.room(ctx, addWork); err != nil {
+		if err := r.ensureChunk(ctx, addWork); err != nil {
 			return dump, err
 		}
-		r.parcel.commands.Add("UNLINK", key)
+		r.chunk.commands.Add("UNLINK", key)
 	}
 	if r.plain {
-		first, rest := cut(set, parcelWork/addWork)
+		first, rest := cut(set, chunkWork/addWork)
 		return dump, errors.Join(r.grow(ctx, key, first), r.grow(ctx, key, rest))
 	}
-	first, rest := cut(set, parcelWork-addWork)
-	if err := r.room(ctx, len(first)+addWork); err != nil {
+	first, rest := cut(set, chunkWork-addWork)
+	if err := r.ensureChunk(ctx, len(first)+addWork); err != nil {
 		return dump, err
 	}
 	dump = appendDump(dump, first)
-	r.parcel.restore(key, dump, r.replace)
+	r.chunk.restore(key, dump, r.replace)
 	return dump, r.grow(ctx, key, rest)
 }
 
@@ -157,19 +157,19 @@ func cut(set []scored, most int) (first, rest []scored) {
 	return set[:n], set[n:]
 }
 
-// grow adds to a set, as much to a parcel as that takes.
+// grow adds to a set, as much to a chunk as that takes.
 func (r *reading) grow(ctx context.Context, key string, set []scored) error {
-	for piece := range slices.Chunk(set, parcelWork/addWork) {
-		if err := r.room(ctx, addWork*len(piece)); err != nil {
+	for piece := range slices.Chunk(set, chunkWork/addWork) {
+		if err := r.ensureChunk(ctx, addWork*len(piece)); err != nil {
 			return err
 		}
-		r.parcel.add(key, piece)
+		r.chunk.add(key, piece)
 	}
 	return nil
 }
 
 // add adds members one by one.
-func (p *parcel) add(key string, set []scored) {
+func (p *chunk) add(key string, set []scored) {
 	p.commands.Begin(2 + 2*len(set))
 	p.commands.String("ZADD")
 	p.commands.String(key)
@@ -186,7 +186,7 @@ func (p *parcel) add(key string, set []scored) {
 	}
 }
 
-func (p *parcel) restore(key string, dump []byte, replace bool) {
+func (p *chunk) restore(key string, dump []byte, replace bool) {
 	arguments := 4
 	if replace {
 		arguments = 5
@@ -202,14 +202,14 @@ func (p *parcel) restore(key string, dump []byte, replace bool) {
 }
 
 // writeSizes makes the sizes that have bids members of the raffle's.
-func (s *shelf) writeSizes(ctx context.Context) error {
+func (s *setBuilder) writeSizes(ctx context.Context) error {
 	if len(s.sizes) == 0 {
 		return nil
 	}
-	if err := s.reading.room(ctx, addWork*len(s.sizes)); err != nil {
+	if err := s.reading.ensureChunk(ctx, addWork*len(s.sizes)); err != nil {
 		return err
 	}
-	c := &s.reading.parcel.commands
+	c := &s.reading.chunk.commands
 	c.Begin(2 + len(s.sizes))
 	c.String("SADD")
 	c.String(s.reading.epoch.Sizes(s.set.raffle))
@@ -239,10 +239,10 @@ func (r *reading) sizeNewest(ctx context.Context, size int16) error {
 	if len(newest) > most {
 		floor, newest = newest[0].score, newest[1:]
 	}
-	if err := r.room(ctx, 3*addWork); err != nil {
+	if err := r.ensureChunk(ctx, 3*addWork); err != nil {
 		return err
 	}
-	c := &r.parcel.commands
+	c := &r.chunk.commands
 	c.Add("SADD", r.epoch.AllSizes(), strconv.Itoa(int(size)))
 	c.Add("SET", r.epoch.SizeFloor(size), strconv.FormatInt(floor, 10))
 	_, err = r.fill(ctx, r.epoch.SizeNewest(size), newest, nil)

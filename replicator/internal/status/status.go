@@ -1,4 +1,5 @@
-package project
+// Package status is what a replicator says about itself: as JSON, as metrics, and why it rebuilds.
+package status
 
 // State is what a replicator is doing.
 type State string

@@ -1,0 +1,41 @@
+package project
+
+import (
+	"errors"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/redisinfo"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// errorKinds label the metric of errors; the first that fits counts.
+var errorKinds = []struct {
+	err  error
+	kind string
+}{
+	{ErrStalePrimary, "stale_primary"}, {errNewer, "newer_primary"}, {errServer, "server"},
+	{errPublication, "publication_changed"}, {errForgot, "primary_forgot"}, {errSlotLost, "slot_lost"},
+	{errSilent, "silent"}, {errNoRoom, "no_room"}, {sink.ErrFenced, "fenced"}, {sink.ErrTorn, "torn"},
+	{errTruncated, "truncated"}, {errEvicted, "evicted"}, {redisinfo.ErrEvicts, "redis_unfit"},
+	{wal.ErrShape, "schema"}, {wal.ErrDecode, "decode"},
+}
+
+func errorKind(err error) string {
+	var fromRedis redis.Error
+	var reply resp.Error
+	if sink.IsFull(err) {
+		return "redis_full"
+	}
+	for _, k := range errorKinds {
+		if errors.Is(err, k.err) {
+			return k.kind
+		}
+	}
+	if errors.As(err, &fromRedis) || errors.As(err, &reply) {
+		return "redis"
+	}
+	return "connection"
+}

@@ -1,0 +1,34 @@
+package status
+
+// Reason is why the read model must be built anew; a metric's label.
+type Reason string
+
+// The reasons for a rebuild. The empty one means to resume.
+const (
+	Resume             Reason = ""
+	CheckpointMissing  Reason = "checkpoint_missing"
+	CheckpointCorrupt  Reason = "checkpoint_corrupt"
+	OtherSystem        Reason = "other_system"
+	OtherTimeline      Reason = "other_timeline" // Redis holds more of the old timeline than the new one continues
+	Failover           Reason = "failover"       // the new timeline continues all that Redis holds
+	SlotMissing        Reason = "slot_missing"
+	SlotLost           Reason = "slot_lost"
+	CheckpointBehind   Reason = "checkpoint_behind_slot"
+	PrimaryBehind      Reason = "primary_behind_checkpoint"
+	PrimaryForgot      Reason = "primary_forgot"
+	PublicationChanged Reason = "publication_changed"
+	Truncated          Reason = "truncated"
+	Torn               Reason = "flush_torn"
+	Evicted            Reason = "keys_evicted"
+	Requested          Reason = "requested"
+)
+
+// KeepsServing says whether the old epoch is merely behind, so that it may be served, with its lag,
+// until the next one is there. Otherwise it holds what the primary does not have, or lacks something.
+func (r Reason) KeepsServing() bool {
+	switch r {
+	case OtherSystem, OtherTimeline, PrimaryBehind, PrimaryForgot, PublicationChanged, Evicted, Torn:
+		return false
+	}
+	return true
+}
