@@ -52,6 +52,47 @@ func TestTheTestsNamedInTheDocumentsExist(t *testing.T) {
 	}
 }
 
+// The glossary and the list "where do I find" name files and, most of them, what is in there.
+func TestTheNamedPlacesExist(t *testing.T) {
+	place := regexp.MustCompile("^(?:`(\\w+)` in |package )?([\\w./-]+)$")
+	rows := 0
+	for _, line := range strings.Split(read(t, "GLOSSARY.md"), "\n") {
+		cells := strings.Split(line, " | ")
+		if len(cells) != 3 || strings.HasPrefix(line, "| word") {
+			continue
+		}
+		rows++
+		m := place.FindStringSubmatch(strings.TrimSuffix(cells[2], " |"))
+		if m == nil {
+			t.Errorf("%s", line)
+			continue
+		}
+		exists(t, m[2], m[1])
+	}
+	if rows < 30 {
+		t.Errorf("the glossary has %d words", rows)
+	}
+	_, list, _ := strings.Cut(read(t, "../ARCHITECTURE.md"), "## Where do I find")
+	list, _, _ = strings.Cut(list, "\n## ")
+	named := regexp.MustCompile("`([\\w-]+(?:/[\\w.-]+)+)`(?: \\(`(\\w+)`\\))?").FindAllStringSubmatch(list, -1)
+	if len(named) < 16 {
+		t.Errorf("the list names %d files", len(named))
+	}
+	for _, m := range named {
+		exists(t, m[1], m[2])
+	}
+}
+
+// exists fails the test unless there is such a file or folder, and the file has the name, if one is given.
+func exists(t *testing.T, path, name string) {
+	t.Helper()
+	if _, err := os.Stat("../" + path); err != nil {
+		t.Error(err)
+	} else if name != "" && !regexp.MustCompile(`\b`+name+`\b`).MatchString(read(t, "../"+path)) {
+		t.Errorf("%s has no %s", path, name)
+	}
+}
+
 // Each rule has a line, and is in the name of each test that the line names.
 func TestEachRuleIsHeldByTests(t *testing.T) {
 	lines := map[string]string{}

@@ -186,18 +186,18 @@ func (b *Batcher) run(batch *batch) {
 		}
 		b.queue.leave(batch, refused, b.now())
 	}()
-	punctual := b.punctual(batch.bids)
-	if len(punctual) == 0 {
+	inTime := b.inTime(batch.bids)
+	if len(inTime) == 0 {
 		return
 	}
-	b.sizes.Observe(float64(len(punctual)))
+	b.sizes.Observe(float64(len(inTime)))
 	ctx, cancel := context.WithTimeout(context.Background(), b.limits.Try)
 	defer cancel()
-	refused = b.try(ctx, punctual)
+	refused = b.try(ctx, inTime)
 }
 
-// punctual refuses those that have waited too long: their clients are about to give up.
-func (b *Batcher) punctual(bids []*waiting) []*waiting {
+// inTime refuses those that have waited too long: their clients are about to give up.
+func (b *Batcher) inTime(bids []*waiting) []*waiting {
 	now := b.now()
 	rest := make([]*waiting, 0, len(bids))
 	for _, w := range bids {

@@ -1,0 +1,21 @@
+package verify
+
+import "fmt"
+
+// A digest does not depend on the order of the members, and follows what is added and removed.
+func Example_digest() {
+	h := newHasher()
+	var redis, primary digest
+	for _, member := range []string{"a", "b", "c"} {
+		redis.add(h.of([]byte(member)), 1)
+	}
+	for _, member := range []string{"c", "x", "b", "a"} {
+		primary.add(h.of([]byte(member)), 1)
+	}
+	fmt.Println(redis == primary)
+	primary.add(h.of([]byte("x")), -1)
+	fmt.Println(redis == primary)
+	// Output:
+	// false
+	// true
+}
