@@ -102,7 +102,7 @@ func parseLevel(args []string, out io.Writer) (q levels.Request, p *place, err e
 		return q, p, cli.Wrong(errors.New("which level? loadtest level --help lists them"))
 	}
 	q.Plan.Level, q.Plan.URL = level.ID, p.url
-	// Who bounds the run in one way means that one alone.
+	// --duration alone drops the number of iterations that the level has by default.
 	if given(flags, "duration") && !given(flags, "iterations") {
 		q.Plan.Iterations = 0
 	}

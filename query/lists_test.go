@@ -195,7 +195,7 @@ func TestSizeBelowItsFloorIsSQLs_R1(t *testing.T) {
 	}
 }
 
-// A raffle's details are asked for as they were the last time, and right when they are not so any more.
+// A raffle's details are asked for with the tag of the last answer, and are sent anew when they have changed.
 func TestDetailFollowsNewSizes(t *testing.T) {
 	s := startStack(t)
 	for _, size := range []int16{280, 285} {

@@ -78,7 +78,7 @@ func (s *system) contents(served readmodel.Epoch) (keys []string) {
 		switch {
 		case key == readmodel.CheckpointKey, key == readmodel.EvictionsKey:
 		case e == served && (strings.HasSuffix(key, ":live") || strings.HasSuffix(key, ":version") || strings.HasSuffix(key, ":floor")):
-		case key == served.AllSizes(), key == readmodel.ReloadedKey: // also those that have no bids any more
+		case key == served.AllSizes(), key == readmodel.ReloadedKey: // also sizes whose bids are gone
 		default:
 			keys = append(keys, key)
 		}

@@ -13,8 +13,8 @@ import (
 )
 
 // judgeLive holds each raffle's stream against the oracle: since the epoch began it has every event, in the
-// order of the commits, once, up to its length. An epoch that was replaced meanwhile is no matter any more:
-// its streams are being removed.
+// order of the commits, once, up to its length. If a rebuild has replaced
+// the epoch in the meantime, nothing is left to check, because its streams are being removed.
 func (w *worker) judgeLive() {
 	w.t.Helper()
 	for {

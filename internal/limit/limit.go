@@ -119,7 +119,7 @@ func (l *Limiter[K]) bucket(key K, now time.Time) *rate.Limiter {
 	return b
 }
 
-// evict drops, of a few, the bucket that is nearest to full: a full one is as good as none.
+// evict looks at a few buckets and drops the fullest, because a full bucket limits nothing, as a missing one does.
 func (l *Limiter[K]) evict(now time.Time) {
 	const few = 8
 	var fullest K

@@ -71,7 +71,7 @@ func (i EventID) After(o EventID) bool {
 
 // LiveField is the only field of an entry in a raffle's stream: packed events, one after the other. The
 // id of the entry is the id of the last of them, so all events after an id X are in the entries after X,
-// and an entry that repeats what the stream has is refused by Redis as one that is not newer.
+// and Redis refuses an entry that the stream has already, because its id is not newer than the last one.
 const LiveField = "e"
 
 // LiveEntries is how many entries a raffle's stream keeps, at least: older ones are trimmed.

@@ -11,7 +11,7 @@ import (
 	"strconv"
 )
 
-// ErrProtocol is returned for bytes that are not RESP2. The connection is of no use any more.
+// ErrProtocol is returned for bytes that are not RESP2. The connection must be closed.
 var ErrProtocol = errors.New("malformed redis reply")
 
 // Error is an error reply, as the server worded it.

@@ -47,7 +47,7 @@ func (q *Queries) Bid(ctx context.Context, arg BidParams) (BidRow, error) {
 
 const bidsHighest = `-- name: BidsHighest :many
 SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
-WHERE raffle_id = $1 AND size = $2
+WHERE raffle_id = $1 AND size = $2 AND EXISTS (SELECT 1 FROM raffles WHERE raffles.id = $1)
   AND (-price, created_at, id) > ($3::integer, $4::timestamptz, $5::bigint)
 ORDER BY -price, created_at, id
 LIMIT $6::integer
@@ -72,7 +72,8 @@ type BidsHighestRow struct {
 	CreatedAt time.Time
 }
 
-// Bids of one raffle and size, highest price first and earliest first among equals, after a keyset.
+// Bids of one raffle and size, highest price first and earliest first among equals, after a keyset; none if
+// there is no such raffle.
 func (q *Queries) BidsHighest(ctx context.Context, arg BidsHighestParams) ([]BidsHighestRow, error) {
 	rows, err := q.db.Query(ctx, bidsHighest,
 		arg.RaffleID,
@@ -110,7 +111,7 @@ func (q *Queries) BidsHighest(ctx context.Context, arg BidsHighestParams) ([]Bid
 
 const bidsNewest = `-- name: BidsNewest :many
 SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
-WHERE raffle_id = $1 AND size = $2
+WHERE raffle_id = $1 AND size = $2 AND EXISTS (SELECT 1 FROM raffles WHERE raffles.id = $1)
   AND (created_at, id) < ($3::timestamptz, $4::bigint)
 ORDER BY created_at DESC, id DESC
 LIMIT $5::integer
@@ -134,7 +135,7 @@ type BidsNewestRow struct {
 	CreatedAt time.Time
 }
 
-// Bids of one raffle and size, newest first, after a keyset.
+// Bids of one raffle and size, newest first, after a keyset; none if there is no such raffle, since bids may be left of one.
 func (q *Queries) BidsNewest(ctx context.Context, arg BidsNewestParams) ([]BidsNewestRow, error) {
 	rows, err := q.db.Query(ctx, bidsNewest,
 		arg.RaffleID,

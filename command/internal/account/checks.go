@@ -37,7 +37,8 @@ func newChecks(cores float64, waiting int, reg prometheus.Registerer) *checks {
 	return c
 }
 
-// check compares a password with a hash for one who has a place; errors are those of turn and of auth.CheckPassword.
+// check compares a password with a hash; the caller holds a place (enter). Its errors are those of turn and of
+// auth.CheckPassword.
 func (c *checks) check(ctx context.Context, hash, password string) (right bool, err error) {
 	busy := c.turn(ctx, func() { right, err = auth.CheckPassword(hash, password) })
 	if busy != nil {
@@ -56,7 +57,7 @@ func (c *checks) enter() (leave func(), err error) {
 	}
 }
 
-// turn does the work of one who has a place when it is its turn, or returns ErrBusy when ctx ends first.
+// turn does the work as soon as one of the few running places is free, or returns ErrBusy if ctx ends before.
 func (c *checks) turn(ctx context.Context, work func()) error {
 	select {
 	case c.running <- struct{}{}:

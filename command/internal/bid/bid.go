@@ -80,7 +80,7 @@ func (e InvalidError) Error() string {
 	return "invalid bid: " + strings.Join(texts, ", ")
 }
 
-// Check returns nil or an InvalidError. What the types already hold to is not asked again.
+// Check returns nil or an InvalidError. It checks only what the types allow and the rules do not.
 func (b Bid) Check() error {
 	var flaws InvalidError
 	if b.Size <= 0 {

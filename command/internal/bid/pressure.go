@@ -13,9 +13,9 @@ const (
 	slow = 600 * time.Millisecond
 	// quick is when a full statement may grow again.
 	quick = 250 * time.Millisecond
-	// fewest is what a statement may always hold. As many as a statement of the configured size may
-	// always wait: under a storm of refusals every turn of a lane waits for the processor, and many
-	// small statements would take more turns than there are.
+	// fewest is the least that the size of a statement is reduced to. The queue is never reduced below one statement of the
+	// configured size: while most requests are refused, a lane seldom gets the processor, so each turn must be able
+	// to carry a full statement.
 	fewest = 16
 	// queueing is how long the last bid in the queue should wait.
 	queueing = 400 * time.Millisecond

@@ -112,8 +112,8 @@ func arguments(bids []Bid) writedb.PlaceBidsParams {
 }
 
 // inKeyOrder returns the places of the bids in the order of their keys, equal ones as they came. A
-// transaction that inserts a key waits for the one that has inserted it before: in one order
-// everywhere, none wait in a circle.
+// transaction that inserts a key waits for another transaction that has inserted the same key and not yet ended. All
+// batches insert their keys in one order, so they can wait for each other but never deadlock.
 func inKeyOrder(bids []Bid) []int {
 	places := make([]int, len(bids))
 	for i := range places {

@@ -157,7 +157,7 @@ func (c *Closer) closeAll(ctx context.Context, due []writedb.DueRafflesRow, rest
 	_ = g.Wait() // none returns an error
 }
 
-// within ends a statement whose server can't be heard any more, which else would be waited for for minutes.
+// within bounds a statement whose server has become unreachable. TCP alone would wait for minutes.
 func within(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

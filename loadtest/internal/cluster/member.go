@@ -100,7 +100,7 @@ func (m *member) measureClock(ctx context.Context) (uncertain time.Duration, err
 	return best / 2, nil
 }
 
-// errLost says that an agent is not there any more.
+// errLost says that an agent has gone.
 var errLost = errors.New("lost")
 
 // follow asks for the job's status until reached says that it is far enough. When stop is closed the agent

@@ -52,7 +52,7 @@ func openTokens(door *frontdoor.Client, file string) (*tokens, error) {
 	return t, nil
 }
 
-// prune forgets tokens that expire too soon or whose key the service does not publish (any more).
+// prune forgets tokens that expire too soon or whose key the service no longer publishes.
 func (t *tokens) prune(ctx context.Context, until time.Time) error {
 	var keys struct {
 		Keys []struct {

@@ -116,7 +116,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// close makes sure that no batch is made any more once it returns.
+// close returns once no further batch is made.
 func (r *reader) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

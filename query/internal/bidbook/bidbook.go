@@ -109,7 +109,7 @@ type Keyset struct {
 }
 
 // BidsQuery asks for up to Limit bids of a raffle and size; After is nil for the first page. Buf, which
-// may be nil, is where the bids go if it is large enough: whoever reads many pages spares the garbage.
+// may be nil, is where a reader may put the bids if they fit, so that many pages need one allocation.
 type BidsQuery struct {
 	Buf      []readmodel.Bid
 	RaffleID int64

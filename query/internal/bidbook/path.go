@@ -88,8 +88,8 @@ type reacher interface {
 // errShort: the second try had too little of the budget left to say anything about the path.
 var errShort = errors.New("little time left")
 
-// within does a lookup in its turn. Those that have waited don't follow one another into a path whose
-// breaker has opened meanwhile.
+// within does a lookup in its turn. The breaker is checked again after the wait for a place, so that queued lookups
+// do not all enter a path that has just failed.
 func within[T any](ctx context.Context, s step, minLSN lsn.Position, budget time.Duration, evenOpen bool, look lookup[T]) (data T, at Position, used time.Duration, err error) {
 	p := s.path
 	if p.gate == nil {

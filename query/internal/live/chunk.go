@@ -32,8 +32,9 @@ type event struct {
 
 const frameEnd = "\n\n"
 
-// chunk is what the subscribers of a raffle get at once, made once for all of them. Chunks are a list that
-// grows at one end; whoever stands on a chunk has had it. What nobody stands on any more is garbage.
+// chunk is what the subscribers of a raffle get at once, made once for all of them. Chunks form a list that
+// grows at one end. A subscriber holds the last chunk that it has sent, and goes on from there. A chunk before all
+// subscribers is referred to by nobody, so the garbage collector frees it.
 type chunk struct {
 	view           // all of it
 	last  Position // behind the chunk

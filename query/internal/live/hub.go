@@ -204,8 +204,8 @@ func (h *Hub) check(ctx context.Context, r *room, now Position) error {
 	return nil
 }
 
-// take hands entries to their rooms. A stream keeps at least readmodel.LiveEntries, and as many are asked
-// for: who is given fewer has missed none.
+// take hands entries to their rooms. A stream keeps at least readmodel.LiveEntries entries, and as many are
+// asked for. An answer with fewer entries therefore has missed none.
 func (h *Hub) take(ctx context.Context, epoch readmodel.Epoch, rooms map[string]*room, streams []redis.XStream) error {
 	for _, s := range streams {
 		r := rooms[s.Stream]

@@ -19,8 +19,8 @@ type room struct {
 	published atomic.Int64 // tail.total, for subscribers
 }
 
-// keptBytes is how much of a raffle's feed is kept for clients that resume; who was away longer reads it
-// from Redis.
+// keptBytes is how much of a raffle's feed is kept in memory for clients that resume. For a client that was away for
+// longer, the rest is read from Redis.
 const keptBytes = 128 << 10
 
 // A wake-up makes each subscriber write once, some 20 us of processor time on both ends of a connection.

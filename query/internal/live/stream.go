@@ -10,15 +10,15 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// stream is what XINFO STREAM tells of a raffle's stream; the zero stream is one that isn't there.
+// stream is what XINFO STREAM tells of a raffle's stream; the zero stream does not exist.
 type stream struct {
 	exists        bool
 	added, length int64             // entries: ever added, still there
 	first         readmodel.EventID // of the oldest entry that is still there
 }
 
-// whole says whether the stream still has every event after one. A raffle without events has no stream,
-// but whoever has seen an event knows that there was one.
+// whole says whether the stream still has every event after one. A raffle without events has no stream.
+// If a client has seen an event and there is no stream, events were lost.
 func (s stream) whole(after readmodel.EventID) bool {
 	if !s.exists {
 		return after.N == 0

@@ -136,8 +136,8 @@ func (s *Subscription) resume(ctx context.Context) (*chunk, error) {
 	return c, nil
 }
 
-// missed reads a page for a subscriber that resumes; only so many do at once, so that those who come back after a
-// restart leave connections for the hub.
+// missed reads a page for a subscriber that resumes. The number of such reads at once is bounded, so that the clients
+// that resume after a restart leave connections for the hub.
 func (h *Hub) missed(ctx context.Context, key string, after readmodel.EventID) ([]entry, bool, error) {
 	select {
 	case h.resuming <- struct{}{}:
@@ -148,8 +148,9 @@ func (h *Hub) missed(ctx context.Context, key string, after readmodel.EventID) (
 	return readPage(ctx, h.client, key, after)
 }
 
-// page makes a chunk of a page. One that isn't full ends with what was newest when it was read, so it has
-// all before oldest, a position of the room that is older than the page.
+// page makes a chunk of a page. A page shorter than pageEntries has reached the end of the stream. oldest, the start of
+// the room's list in memory, was noted before the page was read, so the page covers everything up to oldest, and the
+// subscriber may go on there.
 func (s *Subscription) page(ctx context.Context, list []entry, oldest Position, timeline uint32) (*chunk, error) {
 	c := newChunk(s.at)
 	c.addEntries(s.room.raffle, s.at.Epoch, timeline, list, s.hub.data)

@@ -43,7 +43,7 @@ type State struct {
 	started int64     // when this run began, in microseconds by the server's clock
 	mark    int64     // number of the newest heartbeat that the server had when it was first seen in this run
 	proven  Commit    // the last commit that the server was asked for and has
-	denied  Commit    // the last one that it does not have, or not any more
+	denied  Commit    // the last one that it does not have, or no longer has
 	asked   time.Time // when the last question that was answered began
 	link    *link     // of the connection
 }
@@ -182,8 +182,8 @@ func (w *Watch) find(ctx context.Context) {
 	}
 }
 
-// seek asks the other hosts whether one is a newer primary: the one that is watched may be an old one that
-// has not noticed a promotion.
+// seek asks the other hosts whether one of them is a newer primary, because the watched primary may not have noticed
+// a promotion.
 func (w *Watch) seek(ctx context.Context) {
 	s := w.State()
 	if !s.Connected {
@@ -215,7 +215,7 @@ func (w *Watch) seek(ctx context.Context) {
 	}
 }
 
-// lose notes that the primary does not answer, or is not the primary any more, and closes the connection.
+// lose notes that the primary does not answer, or is no longer the primary, and closes the connection.
 func (w *Watch) lose(err error) {
 	s := *w.State()
 	s.Connected, s.link = false, nil

@@ -35,7 +35,8 @@ func (p *Postgres) Bids(ctx context.Context, q bidbook.BidsQuery, minLSN lsn.Pos
 			return page(bids, q.Limit), at, nil
 		}
 	}
-	// Nothing tells an empty list from that of a raffle that there isn't, at the same position.
+	// The statement lists nothing if there is no such raffle. The list is read again together with the answer whether there
+	// is one, so that both are of one position.
 	at, err := p.readRows(ctx, q.Limit, minLSN, list, exists)
 	if err != nil {
 		return bidbook.BidPage{}, at, err

@@ -202,11 +202,7 @@ func TestEachLookupOfATransactionGetsItsOwn_R5(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	db.Exec(t, `WITH u AS (INSERT INTO users (id, login, password_hash) OVERRIDING SYSTEM VALUE VALUES (1, 'one', 'x')),
-			p AS (INSERT INTO products (id, name, model, color, category, image_url, release_price, release_date) OVERRIDING SYSTEM VALUE
-				VALUES (1, 'p', 'm', 'c', 'k', '', 1, '2020-01-01')),
-			r AS (INSERT INTO raffles (id, product_id, seller_id, starts_at, ends_at) OVERRIDING SYSTEM VALUE VALUES (1, 1, 1, now(), now() + interval '1 day'))
-		INSERT INTO bids (raffle_id, user_id, size, price, created_at) SELECT 1, 1, 200 + n, 1000 * n, now() FROM generate_series(1, 40) n`)
+	seedOneRaffle(t, db)
 	reader := New(pool, bidbook.PathPrimary, new(primary.Watch))
 	at, err := reader.Probe(t.Context())
 	if err != nil {
@@ -231,4 +227,40 @@ func TestEachLookupOfATransactionGetsItsOwn_R5(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// seedOneRaffle makes a raffle with a bid in each of the sizes 201 to 240, at 1,000 KRW and so on.
+func seedOneRaffle(t *testing.T, db *testenv.Database) {
+	t.Helper()
+	db.Exec(t, `WITH u AS (INSERT INTO users (id, login, password_hash) OVERRIDING SYSTEM VALUE VALUES (1, 'one', 'x')),
+			p AS (INSERT INTO products (id, name, model, color, category, image_url, release_price, release_date) OVERRIDING SYSTEM VALUE
+				VALUES (1, 'p', 'm', 'c', 'k', '', 1, '2020-01-01')),
+			r AS (INSERT INTO raffles (id, product_id, seller_id, starts_at, ends_at) OVERRIDING SYSTEM VALUE VALUES (1, 1, 1, now(), now() + interval '1 day'))
+		INSERT INTO bids (raffle_id, user_id, size, price, created_at) SELECT 1, 1, 200 + n, 1000 * n, now() FROM generate_series(1, 40) n`)
+}
+
+// R5: bids may be left of a raffle that is gone. They are not listed, whether they were read first or the raffle.
+func TestBidsThatAreLeftOfARaffleAreNotListed_R5(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	seedOneRaffle(t, db)
+	pool, err := NewPool(db.URL("query"), transactions, bidbook.ScanBudget)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	for _, gone := range []bool{false, true} {
+		if gone {
+			db.Exec(t, "DELETE FROM raffles")
+		}
+		for _, path := range []bidbook.Path{bidbook.PathPrimary, bidbook.PathScan} {
+			for _, order := range []bidbook.Order{bidbook.Newest, bidbook.Highest} {
+				for size, bids := range map[int16]int{201: 1, 300: 0} {
+					page, _, err := New(pool, path, new(primary.Watch)).Bids(t.Context(), bidbook.BidsQuery{RaffleID: 1, Size: size, Order: order, Limit: 3}, lsn.Position{})
+					if gone && !errors.Is(err, bidbook.ErrNotFound) || !gone && (err != nil || len(page.Bids) != bids) {
+						t.Errorf("R5: %s, order %c, size %d, gone: %v: %v, %v", path, order, size, gone, page.Bids, err)
+					}
+				}
+			}
+		}
+	}
 }

@@ -169,7 +169,8 @@ func (b *batch) event(index int32, commit lsn.LSN, number uint64) {
 	b.live.add(b.entries, index, key, liveKey{})
 }
 
-// mayEmpty has a set that lost a bid looked at when everything else is written.
+// mayEmpty queues a check that runs after all other commands of the batch: if the set has no bids left, its size is
+// removed from the sizes of its raffle.
 func (b *batch) mayEmpty(s set) { b.emptied[s] = struct{}{} }
 
 // append appends every command of the batch.

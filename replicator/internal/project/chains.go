@@ -19,7 +19,7 @@ func (c *chains[K]) reset() {
 }
 
 // add appends the entry to the latest chain of the key, or to a new one. ends is a key whose chain must
-// not grow any more: what comes after it depends on what is in it.
+// no longer grow, because commands after it depend on its content.
 func (c *chains[K]) add(entries []entry, index int32, key, ends K) {
 	entries[index].next[c.which] = -1
 	delete(c.latest, ends)

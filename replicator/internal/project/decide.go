@@ -99,7 +99,8 @@ func decide(s state) status.Reason {
 }
 
 // resumes says whether the slot can go on from a checkpoint of this history. A checkpoint ahead of its slot is
-// the normal case, since positions are confirmed late; one that is behind would skip what the slot has let go.
+// the normal case, since positions are confirmed late. From a checkpoint behind
+// its slot, the stream would skip what the slot has let go.
 func resumes(s state, c readmodel.Checkpoint) status.Reason {
 	slot := s.slot(c.Slot)
 	switch {
@@ -130,8 +131,8 @@ func resumesAt(c readmodel.Checkpoint) lsn.LSN {
 }
 
 // nextEpoch is past every epoch that anything still names: the checkpoint, the slots, the mark of a
-// rebuild. The clock, in milliseconds, makes it new even when all of these are gone or those of a restored
-// backup: whoever remembers an epoch, as a reader of live events does, never takes another one for it.
+// rebuild. The clock, in milliseconds, makes it new even if all of these are gone, or are those of a restored
+// backup. So a reader of live events that remembers an epoch never takes another epoch for it.
 func nextEpoch(s state, mark string, now time.Time) readmodel.Epoch {
 	e := readmodel.Epoch(max(now.UnixMilli(), 1))
 	if c := s.checkpoint(); c != nil {

@@ -7,9 +7,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
 )
 
-// freeMemory takes out of a full Redis what nothing is served from. A rebuild that found no room beside the
-// served epoch gives that one up, too: it can't go on, and with both there it never could. Removing is
-// what a full Redis still does. Only guards that this session wrote or began with are touched.
+// freeMemory removes from a full Redis the keys that are not served. If a rebuild found no room beside the served
+// epoch, the served epoch is removed as well, because with it every later rebuild would fail, too. A full Redis still
+// executes UNLINK. Only guards that this session wrote or began with are touched.
 func (r *Replicator) freeMemory(ctx context.Context, s state, token string, rebuilding bool) error {
 	served, streaming := r.board.Served()
 	if served.Token != token && s.checkpoint() != nil { // not even the token could be written

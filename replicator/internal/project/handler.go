@@ -11,9 +11,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// queue hands batches from the one who fills them to the one who flushes them. It holds a single
-// waiting batch, which the filler takes back to add to it: whatever arrives while a flush runs goes
-// into the next one, and while none runs it goes at once.
+// queue hands batches from the handler, which fills them, to the applier, which writes them. It holds a single waiting
+// batch, which the handler takes back to add to it. So the rows that arrive during a write go into the next
+// write, and without a write under way they are written at once.
 type queue struct {
 	waiting chan *batch
 	free    chan *batch
@@ -176,7 +176,7 @@ func (f *handler) Position(at wal.LSN) error {
 	return f.hand()
 }
 
-// fill sees to a batch that can be added to.
+// fill makes sure that there is a current batch with room for more.
 func (f *handler) fill() (err error) {
 	if f.current != nil {
 		return nil

@@ -58,14 +58,14 @@ func (b *batch) appendChecks(c *resp.Commands) {
 	}
 }
 
-// appendSizeScript runs openSize or one that takes the same arguments.
+// appendSizeScript runs openSize, or another script with the arguments of openSize.
 func appendSizeScript(c *resp.Commands, script string, e readmodel.Epoch, s set) {
 	c.Add("EVAL", script, "4", e.Sizes(s.raffle), e.Newest(s.raffle, s.size), e.Highest(s.raffle, s.size), e.Raffle(s.raffle),
 		strconv.Itoa(int(s.size)), readmodel.Part{Raffle: s.raffle}.String())
 }
 
-// appendSpoil takes the sentinels of a part away. Of the lists that is the one of raffles: products are read by
-// their ids, and one that has no packing is only missing.
+// appendSpoil takes the sentinels of a part away. Of the lists, only the list of raffles loses its sentinel, because
+// products are read by id, and a product without a packing is merely missing.
 func appendSpoil(c *resp.Commands, e readmodel.Epoch, p readmodel.Part) {
 	switch {
 	case p.Raffle != 0:

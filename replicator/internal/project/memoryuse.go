@@ -60,8 +60,8 @@ func settledInfo(ctx context.Context, r *Replicator) (redisinfo.Info, error) {
 	return redisinfo.Read(ctx, r.redis)
 }
 
-// check says whether a copy fits beside what is there. An epoch that can't go on is given up for a copy that
-// fits alone; one that goes on, since the rebuild was only asked for, is not.
+// check says whether a copy fits beside the served epoch. If the copy fits only alone, the served epoch is given up,
+// unless an operator asked for the rebuild, because then the served epoch can go on.
 func (m memoryUse) check(served bool, reason status.Reason) error {
 	if m.limit == 0 || m.used+m.need <= m.limit {
 		return nil

@@ -20,8 +20,8 @@ type commit struct {
 }
 
 // origin proves that the stream continues the history that Redis holds (P10). The stream starts at the
-// commit record of the last transaction in Redis and not behind it, so the first transaction that comes
-// must be that one, which is then skipped. The slot still has that transaction because no position behind
+// commit record of the last transaction in Redis and not behind that record, so the first transaction of the stream
+// must be the last one in Redis, and is skipped. The slot still has that transaction, because no position behind
 // the start of its commit record was confirmed.
 type origin struct {
 	last     commit
@@ -35,7 +35,7 @@ func originOf(c readmodel.Checkpoint) origin {
 }
 
 // begin says whether Redis holds a transaction already. Redis holds everything up to held, so any other
-// transaction from before held is one that Redis lacks.
+// transaction before held proves another history.
 func (o *origin) begin(c commit, held lsn.LSN) (skip bool, err error) {
 	switch {
 	case o.unproven && c == o.last:

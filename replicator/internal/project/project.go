@@ -118,7 +118,7 @@ func (p *projector) bid(b *batch, plan tables.Plan, old, now *wal.Row) error {
 	return nil
 }
 
-// grown has a size's set over all raffles trimmed now and then.
+// grown counts the bids of a size and, once in SizeKept/10 of them, queues a trim of the size's set over all raffles.
 func (p *projector) grown(b *batch, size int16) {
 	if p.added[size]++; p.added[size] >= readmodel.SizeKept/10 {
 		p.added[size] = 0

@@ -74,8 +74,8 @@ func (r *Replicator) rebuild(ctx context.Context, c *control, stream *wal.Stream
 	return f, cp, nil
 }
 
-// closeQuietly closes connections that are of no use any more: that one was ended by the other side while it was
-// idle must not undo a rebuild.
+// closeQuietly closes a connection and only logs an error, because the other side may have ended the connection while
+// it was idle, and that must not fail a finished rebuild.
 func (r *Replicator) closeQuietly(close func() error) {
 	if err := close(); err != nil {
 		r.log.Warn("a connection of the rebuild had been ended already", "error", err)

@@ -132,7 +132,7 @@ func TestOnlySlotsOfFormerEpochsAreDropped_P4(t *testing.T) {
 	}
 }
 
-// P13: a stream on which nothing comes any more is given up, though the connection stays open.
+// P13: a stream that has become silent is given up, though the connection stays open.
 func TestASilentStreamIsGivenUp_P13(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

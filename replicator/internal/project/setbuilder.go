@@ -124,9 +124,9 @@ func (s *setBuilder) put(ctx context.Context, key string) (err error) {
 	return err
 }
 
-// fill makes a set, in place of one that is there if that may be: as much as a chunk takes at once, and the rest
-// by additions. The mark comes first, so that it is missing from what is added after the set was lost. dump is memory
-// to use, and comes back.
+// fill makes a set: the first members by RESTORE, as many as a chunk takes, and the others by additions. A reload
+// replaces a set that is there. The mark is among the first members, so if the set is lost meanwhile, the set that the
+// additions make has no mark. dump is memory to use, and is returned.
 func (r *reading) fill(ctx context.Context, key string, set []scored, dump []byte) ([]byte, error) {
 	if r.replace {
 		// RESTORE REPLACE frees the former set while others wait.
@@ -221,8 +221,8 @@ func (s *setBuilder) writeSizes(ctx context.Context) error {
 	return nil
 }
 
-// sizeNewest loads the newest bids of a size over all raffles, and one more: the score of that one is
-// where the set has holes.
+// sizeNewest loads the newest SizeKept bids of a size over all raffles and reads one bid more, whose score becomes the
+// floor of the set.
 func (r *reading) sizeNewest(ctx context.Context, size int16) error {
 	newest := []scored{{r.mark, plusInf}}
 	const most = 1 + readmodel.SizeKept

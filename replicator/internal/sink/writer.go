@@ -88,7 +88,7 @@ func (w *Writer) Verify() error {
 }
 
 // Write applies commands and sets the guard to value, all or nothing, in one round trip; an empty value
-// takes the guard away. After any error the Writer is of no use any more.
+// takes the guard away. After an error the Writer must be closed.
 func (w *Writer) Write(value string, commands func(*resp.Commands)) error {
 	w.out.Reset()
 	w.out.Add("MULTI")

@@ -9,9 +9,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// barrier is the wal.Handler that applies the stream to a model, and lets it pass no further than to a
-// target: there the model is compared with what Redis holds at just that position, and stands still
-// meanwhile.
+// barrier is the wal.Handler that applies the stream to a model and stops it at a target position. There the model is
+// compared with Redis, which has the same position in its checkpoint. The model does not change until the next target
+// is set (reach).
 type barrier struct {
 	model *model
 	plans map[uint32]tables.Plan
@@ -52,7 +52,7 @@ func (g *barrier) waiting() (at wal.LSN, hungry bool) {
 	return g.at, g.at < g.target
 }
 
-// end lets go of whoever waits.
+// end wakes all that wait in reach and in the stream, with an error.
 func (g *barrier) end(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

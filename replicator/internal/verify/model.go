@@ -220,7 +220,7 @@ func (m *model) digest(s set) *digest {
 	return &(*b)[len(*b)-1].digest
 }
 
-// sizeLatest are the latest bids of a size; of one that came up later there is nothing older than those.
+// sizeLatest are the latest bids of a size. For a size without bids in the snapshot they begin empty and lack nothing.
 func (m *model) sizeLatest(size int16) *latest {
 	if m.latest[size] == nil {
 		m.latest[size] = &latest{bids: make(content)}
