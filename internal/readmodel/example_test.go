@@ -39,7 +39,7 @@ func ExampleParseMember() {
 	// bid member of raffle 901 size 270: corrupt read-model value
 }
 
-// Whoever writes the read model writes the checkpoint in the same MULTI.
+// The replicator writes the checkpoint in the same MULTI as the data.
 func ExampleCheckpoint() {
 	c := readmodel.Checkpoint{SystemID: 7, Timeline: 1, Slot: "pyramid_5", LSN: lsn.LSN(0x1A2B3C8), Epoch: 5, Token: "f00d", Publication: "abc"}
 	fmt.Println(c.Position())

@@ -196,7 +196,7 @@ func (b *Batcher) run(batch *batch) {
 	refused = b.try(ctx, inTime)
 }
 
-// inTime refuses those that have waited too long: their clients are about to give up.
+// inTime returns the bids whose clients still wait. It refuses the others, which have waited too long.
 func (b *Batcher) inTime(bids []*waiting) []*waiting {
 	now := b.now()
 	rest := make([]*waiting, 0, len(bids))

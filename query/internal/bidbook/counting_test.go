@@ -61,7 +61,7 @@ func TestCountsHavePlacesWhenRedisLags_W7(t *testing.T) {
 		if got, _, err := run(t.Context(), c, Want{}, look); got != PathReplica || err != nil {
 			t.Errorf("W7: a read that counts nothing: %q, %v", got, err)
 		}
-		c.counting = newGate(0, time.Minute, 1) // there is no place any more
+		c.counting = newGate(0, time.Minute, 1) // without a place
 	}
 }
 

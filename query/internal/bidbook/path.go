@@ -148,7 +148,7 @@ func (c *Chain) done(ctx context.Context, p *path, trial bool, err error) {
 	switch {
 	case trial && p.reports && !before:
 		outcome = unknown
-	case trial && errors.Is(err, ErrShared):
+	case trial && outcome == unknown && errors.Is(err, ErrShared):
 		outcome = failed
 	}
 	p.breaker.done(time.Now(), outcome, trial)

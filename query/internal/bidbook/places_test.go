@@ -3,6 +3,7 @@ package bidbook
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -121,6 +122,23 @@ func TestABreakerCountsPipelines_R6(t *testing.T) {
 	reader.ended(nil)
 	if p.open() {
 		t.Error("R6: a pipeline that works doesn't take the path back")
+	}
+}
+
+// R6: a trial tells the breaker what it has found, also when its failure is shared. An incomplete node answers, so it closes
+// the breaker.
+func TestATrialThatSharesItsTransactionIsJudged_R6(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		open bool
+	}{{fmt.Errorf("%w: %w", ErrShared, ErrIncomplete), false}, {fmt.Errorf("%w: broken pipe", ErrShared), true}} {
+		p := pathOf(PathReplica)
+		chain := chainOf(p)
+		p.breaker = breaker{halves: 2 * failuresToOpen, trial: true}
+		chain.done(t.Context(), p, true, c.err)
+		if p.open() != c.open {
+			t.Errorf("R6: after %v the breaker is open: %v", c.err, p.open())
+		}
 	}
 }
 

@@ -43,7 +43,7 @@ type State struct {
 	started int64     // when this run began, in microseconds by the server's clock
 	mark    int64     // number of the newest heartbeat that the server had when it was first seen in this run
 	proven  Commit    // the last commit that the server was asked for and has
-	denied  Commit    // the last one that it does not have, or no longer has
+	denied  Commit    // the last commit that the primary does not have
 	asked   time.Time // when the last question that was answered began
 	link    *link     // of the connection
 }

@@ -78,7 +78,7 @@ func (h *held) fill(ctx context.Context, t *testing.T, n int) (first, more chan 
 	return first, more
 }
 
-// A read costs less the more of them there are: those that come while others are under way share a transaction.
+// Lookups that come while all transactions are under way share the next transaction.
 func TestLookupsThatComeAtOnceShareATransaction(t *testing.T) {
 	h := hold()
 	first, more := h.fill(t.Context(), t, 7)
@@ -194,7 +194,7 @@ func TestARestartOfTheServerFailsNoRead_R6(t *testing.T) {
 	}
 }
 
-// R5: lookups that share a transaction get their own rows, and one that asks for too high a position fails alone.
+// R5: lookups that share a transaction get their own rows. A lookup that asks for a position beyond fails alone.
 func TestEachLookupOfATransactionGetsItsOwn_R5(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	pool, err := NewPool(db.URL("query"), transactions, bidbook.ScanBudget)

@@ -10,8 +10,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// dropOrphanedSlots drops the slots of epochs before the given one that nobody uses, except for the named one: what
-// former epochs and interrupted rebuilds left behind. Epochs only rise, so a replicator that was stopped and
+// dropOrphanedSlots drops the unused slots of epochs before the given epoch, which former epochs and interrupted rebuilds
+// have left behind. It keeps the slot with the name except. Epochs only rise, so a replicator that was stopped and
 // wakes up can't name the slot of its successor. It says whether none is left.
 func (r *Replicator) dropOrphanedSlots(ctx context.Context, q wal.Querier, except string, before readmodel.Epoch) (done bool, err error) {
 	slots, err := wal.Slots(ctx, q)
