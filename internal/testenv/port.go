@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // Ports are taken from below the kernel's range for outgoing connections (32768 and up), or a
@@ -40,17 +42,22 @@ func reservePort() (port int, release func() error, err error) {
 		if err != nil {
 			continue
 		}
-		probe, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			if err := mark.Close(); err != nil {
-				return 0, nil, err
-			}
-			continue
+		if nobodyListens(port) {
+			return port, mark.Close, nil
 		}
-		if err := probe.Close(); err != nil {
-			return 0, nil, errors.Join(err, mark.Close())
+		if err := mark.Close(); err != nil {
+			return 0, nil, err
 		}
-		return port, mark.Close, nil
 	}
 	return 0, nil, fmt.Errorf("no free port from %d to %d in 1000 tries", firstPort, lastPort)
+}
+
+// nobodyListens asks by connecting. Listening would take the port for longer than the question: a child
+// process has a copy of its parent's sockets until it executes its program.
+func nobodyListens(port int) bool {
+	conn, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+	if err == nil {
+		_ = conn.Close() // only that somebody answered counts
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }

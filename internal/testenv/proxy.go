@@ -195,10 +195,12 @@ func (p *Proxy) Refuse(t testing.TB, refuse bool) {
 		p.listener = nil
 		return
 	}
-	l, err := net.Listen("tcp4", p.addr)
-	if err != nil {
-		t.Fatalf("proxy: %v", err)
-	}
+	var l net.Listener
+	// A child of the test keeps a copy of the socket that was closed until it executes its program.
+	EventuallyNoError(t, startBudget, "the proxy listens", func() (err error) {
+		l, err = net.Listen("tcp4", p.addr)
+		return err
+	})
 	p.listener, p.accepting = l, make(chan struct{})
 	ended := p.accepting
 	p.work.Go(func() { defer close(ended); p.accept(l) })
