@@ -46,7 +46,7 @@ config-check: ## Validate the HAProxy, Prometheus and shell files
 
 # What only drives programs is left out but for the histories, which run programs that have the detector as well.
 race: ## Run the packages with the race detector, and histories against programs that have it (HISTORIES=20)
-	$(GO) test -p 1 -race -timeout 30m $$($(GO) list ./... | grep -vE '/(replicator|loadtest|internal/e2e(/abuse)?)$$')
+	$(GO) test -p 1 -race -timeout 30m $$($(GO) list ./... | grep -vE '/(replicator|query|loadtest|internal/e2e(/abuse)?)$$')
 	HISTORIES=$(or $(HISTORIES),20) $(GO) test -race -timeout 30m -run NoHistory ./replicator
 
 bench: ## Measure both sides beside their baselines in the same run (BENCH=Read: only the benchmarks of that name)
