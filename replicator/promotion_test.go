@@ -12,7 +12,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/session"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
@@ -205,7 +205,7 @@ func TestPromotionWhileTheOldPrimaryIsFrozenAndAfter_P10_P13(t *testing.T) {
 	last := p.reached()
 	p.standby.Stop(t)
 	testenv.Eventually(t, patience, "the older timeline is refused", func() bool {
-		return strings.Contains(p.report().LastError, project.ErrStalePrimary.Error())
+		return strings.Contains(p.report().LastError, session.ErrStalePrimary.Error())
 	})
 	if c, err := p.checkpoint(); err != nil || c.Timeline != 2 || c.Token != last.Token || c.LSN < last.LSN {
 		t.Errorf("%v: %s after %s", err, c, last)

@@ -11,7 +11,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat/writer"
 	"github.com/stock-pyramid/stock-pyramid/internal/service"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/session"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
@@ -65,7 +65,7 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r := project.New(primaries, options, s.Log, s.Metrics)
+	r := session.New(primaries, options, s.Log, s.Metrics)
 	background, err := verifyInBackground(s, cfg, r)
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 }
 
 // verifyInBackground adds the comparison that goes on while the replicator streams; nil if it is off.
-func verifyInBackground(s *service.Service, cfg *config, r *project.Replicator) (*verify.Background, error) {
+func verifyInBackground(s *service.Service, cfg *config, r *session.Replicator) (*verify.Background, error) {
 	if cfg.VerifyInterval == 0 {
 		return nil, nil
 	}

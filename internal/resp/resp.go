@@ -30,6 +30,12 @@ type Commands struct {
 // Reset empties the list and keeps its memory.
 func (c *Commands) Reset() { c.Wire, c.N = c.Wire[:0], 0 }
 
+// AddAll appends other commands.
+func (c *Commands) AddAll(all *Commands) {
+	c.N += all.N
+	c.Wire = append(c.Wire, all.Wire...)
+}
+
 // Begin begins a command of so many arguments.
 func (c *Commands) Begin(arguments int) {
 	c.N++

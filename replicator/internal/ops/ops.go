@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/project"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/session"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 )
@@ -24,7 +24,7 @@ type Status struct {
 // Replicator is what the handler asks and tells.
 type Replicator struct {
 	Status  func(now time.Time) Status
-	Rebuild func(acceptOlder bool) error // project.ErrBusy: not now
+	Rebuild func(acceptOlder bool) error // session.ErrBusy: not now
 }
 
 // Handler answers GET /v1/status, and POST /v1/rebuild with 202 when a rebuild will be made or 409 when
@@ -51,7 +51,7 @@ func Handler(log *slog.Logger, reg prometheus.Registerer, r Replicator) http.Han
 }
 
 func problem(err error) *web.Problem {
-	if errors.Is(err, project.ErrBusy) {
+	if errors.Is(err, session.ErrBusy) {
 		return web.NewProblem(http.StatusConflict, err.Error())
 	}
 	return nil

@@ -4,6 +4,7 @@ package tables
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
@@ -40,6 +41,9 @@ var layout = [...]struct {
 
 // String is schema.table.
 func (t Table) String() string { return layout[t].name }
+
+// Kind is the table without the schema: the label of metrics.
+func (t Table) Kind() string { return strings.TrimPrefix(layout[t].name, "public.") }
 
 // Of finds a table by schema.table.
 func Of(name string) Table {

@@ -2,10 +2,14 @@ package wal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 )
+
+// ErrPublicationChanged says that rows may be missing in the stream (P11).
+var ErrPublicationChanged = errors.New("the publication has changed")
 
 // Published is what the primary publishes at one moment (P11).
 type Published struct {

@@ -1,0 +1,228 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+const (
+	ackEvery  = time.Second
+	idleCheck = 250 * time.Millisecond // an idle Redis is looked at this often (P3)
+	firstAsk  = 4 * time.Millisecond
+	lastAsk   = time.Second
+	// A server that sends nothing is asked for an answer, and one that does not answer is given up (P13).
+	askAfter    = 3 * time.Second
+	silentAfter = 6 * time.Second
+)
+
+// ErrSilent ends a session whose stream is dead while everything else looks well.
+var ErrSilent = errors.New("the server has sent nothing on the replication stream")
+
+// Job is what is applied: the stream of a server, to the epoch of a checkpoint, from that checkpoint on.
+type Job struct {
+	Stream     *wal.Stream
+	Server     wal.Server // of the stream
+	Confirmed  lsn.LSN    // of the slot
+	Checkpoint readmodel.Checkpoint
+	Writer     *sink.Writer  // guards the checkpoint
+	Redis      *redis.Client // for reading
+	Plain      bool          // sets are written by ZADD, because Redis does not take RESTORE
+	Published  wal.Published // at the beginning
+	// Altered fails if something else is published once that transaction is visible.
+	Altered func(ctx context.Context, xid uint32) error
+	Board   *status.Board
+	Repairs *status.Repairs
+	Log     *slog.Logger
+}
+
+// applier writes batches to Redis, one after the other.
+type applier struct {
+	Job
+	queue     *queue
+	durable   *durable
+	group     *errgroup.Group
+	pending   map[readmodel.Part]bool      // parts that are known to wait for a reload
+	tried     map[readmodel.Part]time.Time // when a part may be tried again
+	reload    *reload                      // nil: there is none
+	lastFlush time.Time
+	stopped   chan struct{}
+}
+
+// Run applies until an error or the end of the context.
+func Run(ctx context.Context, job Job) error {
+	cp := job.Checkpoint
+	if err := job.Stream.Start(ctx, cp.Slot, cp.Commit); err != nil {
+		return err
+	}
+	job.Board.Applied(cp)
+	job.Board.SetState(status.Streaming)
+	now := time.Now()
+	a := &applier{Job: job, queue: newQueue(cp.Epoch), durable: &durable{confirmed: job.Confirmed}, lastFlush: now,
+		pending: make(map[readmodel.Part]bool), tried: make(map[readmodel.Part]time.Time), stopped: make(chan struct{})}
+	a.durable.wrote(cp.Commit, now)
+
+	g, ctx := errgroup.WithContext(ctx)
+	a.group = g
+	names := make(chan []string)
+	g.Go(func() error { return a.wanted(ctx, names) })
+	g.Go(func() error {
+		return a.Stream.Run(&handler{ctx: ctx, queue: a.queue, projector: projection.NewProjector(cp.Epoch), handed: cp.LSN,
+			origin: originOf(cp), published: a.Published, altered: func(xid uint32) error { return a.Altered(ctx, xid) }})
+	})
+	g.Go(func() error { return a.run(ctx, names) })
+	g.Go(func() error { return a.acknowledge(ctx) })
+	return g.Wait()
+}
+
+// run flushes what is waiting. When it has caught up it asks the server for its position, at growing
+// intervals after the last transaction: the answer moves the checkpoint past WAL that is not ours.
+func (a *applier) run(ctx context.Context, names <-chan []string) error {
+	defer close(a.stopped)
+	ask := time.NewTimer(firstAsk)
+	defer ask.Stop()
+	pause := firstAsk
+	idle := time.NewTicker(idleCheck)
+	defer idle.Stop()
+	for {
+		// A select picks at random: the end must win over a full queue.
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		var err error
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case b := <-a.queue.waiting:
+			if b.Commits > 0 {
+				pause = firstAsk
+				ask.Reset(pause)
+			}
+			err = a.apply(b)
+		case all := <-names:
+			err = a.begin(ctx, all)
+		case p := <-a.chunks():
+			err = a.chunk(p)
+		case <-a.replayable():
+			err = a.replay()
+		case <-ask.C:
+			if len(a.queue.waiting) == 0 {
+				err = a.Stream.Status(a.durable.confirm(time.Now()), true)
+				pause = min(2*pause, lastAsk)
+			}
+			ask.Reset(pause)
+		case now := <-idle.C:
+			if now.Sub(a.lastFlush) >= idleCheck {
+				err = a.Writer.Verify()
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// apply flushes a batch with the checkpoint that it leads to. A batch that ends within a transaction
+// leaves the position where it is and says so (P2).
+func (a *applier) apply(b *projection.Batch) error {
+	err := a.write(b.Checkpoint(a.Checkpoint, a.Board.PrimaryNow(time.Now())), func(c *resp.Commands) {
+		b.Append(c)
+		if at, keys := b.Probe(); keys > 0 {
+			a.Writer.Probe = at - 1 // MULTI is not executed
+		}
+	})
+	if err != nil {
+		return err
+	}
+	lost := a.Writer.Lost
+	if _, keys := b.Probe(); a.Writer.Probed < keys {
+		if err := a.write(a.Checkpoint, b.AppendChecks); err != nil {
+			return err
+		}
+		lost = append(lost, a.Writer.Lost...)
+	}
+	if err := a.noteLost(lost); err != nil {
+		return err
+	}
+	a.poisonFound(b.Spoiled)
+	if rl := a.reload; rl != nil {
+		if rl.journal.Note(b); rl.journal.Changes > maxJournal {
+			if err := a.giveUp(errJournal); err != nil {
+				return err
+			}
+		}
+	}
+	if b.Commits > 0 {
+		a.Board.Moved()
+	}
+	a.count(b)
+	a.queue.release(b)
+	return nil
+}
+
+// write finishes even when the session ends: a flush is never cut in the middle.
+func (a *applier) write(next readmodel.Checkpoint, commands func(*resp.Commands)) error {
+	begun := time.Now()
+	if err := a.Writer.Write(next.String(), commands); err != nil {
+		return err
+	}
+	now := time.Now()
+	a.Board.Metrics.Flush.Observe(now.Sub(begun).Seconds())
+	a.lastFlush = now
+	a.Checkpoint = next
+	a.durable.wrote(next.Commit, now)
+	a.Board.Applied(next)
+	return nil
+}
+
+func (a *applier) count(b *projection.Batch) {
+	a.Board.Metrics.Changes.Observe(float64(b.Changes))
+	a.Board.Metrics.Transactions.Add(float64(b.Commits))
+	for table, n := range b.Rows {
+		if n > 0 {
+			a.Board.Metrics.Rows.WithLabelValues(tables.Table(table).Kind()).Add(float64(n))
+		}
+	}
+}
+
+// acknowledge confirms durable positions by the clock, also while a flush takes long, and once more at
+// the end. Then it closes the stream, which ends the receiver.
+func (a *applier) acknowledge(ctx context.Context) error {
+	tick := time.NewTicker(ackEvery)
+	defer tick.Stop()
+	for {
+		confirmed := a.durable.confirm(time.Now())
+		silence := a.Stream.Waiting()
+		err := a.Stream.Status(confirmed, silence >= askAfter)
+		if silence >= silentAfter {
+			err = fmt.Errorf("%w for %s", ErrSilent, silence.Round(time.Second))
+		}
+		if err != nil {
+			a.Stream.Close()
+			return err
+		}
+		a.Board.Metrics.Confirmed.Set(float64(confirmed))
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			<-a.stopped
+			err := a.Stream.Status(a.durable.confirm(time.Now()), false)
+			a.Stream.Close()
+			return errors.Join(context.Cause(ctx), err)
+		}
+	}
+}

@@ -1,0 +1,207 @@
+package projection
+
+import (
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
+)
+
+// Limits of one flush. Redis answers nobody else during a MULTI, some 4 us for each bid: a flush must
+// stay well within a reader's budget of 50 ms.
+const (
+	MaxChanges = 2000
+	maxBytes   = 1 << 20
+)
+
+// Batch collects what one flush writes: whole transactions or, when one is larger than a flush, a part
+// of it. Its memory is reused.
+//
+// Bids of one set are grouped into runs of only additions or only removals, each of which becomes one
+// variadic command per order. Runs keep their order, so an addition and a removal of the same bid do
+// too; different sets don't depend on each other. The events of one transaction and raffle become one
+// entry of the raffle's stream.
+type Batch struct {
+	epoch   readmodel.Epoch
+	arena   []byte // the packed members of entries
+	entries []entry
+	books   chains[bookKey] // by (raffle, size)
+	sizes   chains[sizeKey] // by size
+	live    chains[liveKey] // by (transaction, raffle)
+	opens   resp.Commands   // what must be written before the chains: marks and sentinels of what is new
+	others  resp.Commands   // on keys that no chain has, in order
+	lists   resp.Commands   // on the lists of raffles and products and the notes of poisoned products, in order
+	emptied map[readmodel.Part]struct{}
+	trimmed []int16          // sizes whose set over all raffles may have grown too large
+	healed  []readmodel.Part // a row that had no packing is right or gone
+	plain   bool             // its keys need not be there already
+	probe   probe
+
+	Load    // of the rows in it
+	Commits int
+	Rows    [tables.Products + 1]int // by table
+	Spoiled []Poison
+	Entered []Entered // raffles' entries, in order
+
+	lsn  lsn.LSN        // 0: no transaction ends here and no position came
+	last Commit         // of the last transaction that ends here
+	open bool           // the last transaction goes on in the next batch
+	beat heartbeat.Beat // the last one in it
+	// settled: a transaction ends here that began in another batch. Nothing is added, so that the read model is whole
+	// for a moment after each large transaction, however many of them wait.
+	settled bool
+	// version is the last transaction that changed a raffle or a product, and its part: readers must not
+	// take half of one for the whole. Zero: none did.
+	version readmodel.EventID
+}
+
+// Commit identifies a transaction: where its commit record begins and the time in that record. A primary
+// that has another transaction there has another history.
+type Commit struct {
+	Begins lsn.LSN
+	At     int64 // microseconds since the Unix epoch
+}
+
+type (
+	bookKey struct {
+		readmodel.Part // a size of a raffle
+		remove         bool
+	}
+	sizeKey struct {
+		size   int16
+		remove bool
+	}
+	liveKey struct {
+		commit lsn.LSN
+		raffle int64
+	}
+)
+
+// entry is a bid that is added or removed, or, as an event only, a close or a reset.
+type entry struct {
+	kind            readmodel.EventKind
+	size            int16
+	begin, end      int32 // of the member in the arena; of a close, of the packed event
+	raffle          int64
+	newest, highest int64 // scores: both orders' are whole numbers
+	number          uint64
+	next            [3]int32
+}
+
+func (e *entry) hasBid() bool { return e.kind == readmodel.EventBid || e.kind == readmodel.EventCancel }
+
+// The chains that an entry can be in, as an index of entry.next.
+const (
+	inBook = iota
+	inSize
+	inLive
+)
+
+// NewBatch makes an empty batch for an epoch.
+func NewBatch(e readmodel.Epoch) *Batch {
+	b := &Batch{epoch: e, emptied: make(map[readmodel.Part]struct{})}
+	b.books = chains[bookKey]{which: inBook, latest: make(map[bookKey]int32)}
+	b.sizes = chains[sizeKey]{which: inSize, latest: make(map[sizeKey]int32)}
+	b.live = chains[liveKey]{which: inLive, latest: make(map[liveKey]int32)}
+	return b
+}
+
+// Reset empties the batch for further use.
+func (b *Batch) Reset() {
+	clear(b.emptied)
+	b.books.reset()
+	b.sizes.reset()
+	b.live.reset()
+	b.opens.Reset()
+	b.others.Reset()
+	b.lists.Reset()
+	*b = Batch{epoch: b.epoch, arena: b.arena[:0], entries: b.entries[:0], books: b.books, sizes: b.sizes, live: b.live,
+		opens: b.opens, others: b.others, lists: b.lists, emptied: b.emptied, trimmed: b.trimmed[:0],
+		Spoiled: b.Spoiled[:0], healed: b.healed[:0], Entered: b.Entered[:0], plain: b.plain}
+}
+
+// Load is how much rows bring into a flush. It depends on nothing but the rows.
+type Load struct {
+	Changes int
+	Bytes   int // about, in Redis commands
+}
+
+// IsFull says whether that is all that a flush may take.
+func (l Load) IsFull() bool { return l.Changes >= MaxChanges || l.Bytes >= maxBytes }
+
+// Since is what came after before.
+func (l Load) Since(before Load) Load {
+	return Load{l.Changes - before.Changes, l.Bytes - before.Bytes}
+}
+
+// TakesMore says whether further transactions may be added.
+func (b *Batch) TakesMore() bool { return !b.IsFull() && !b.open && !b.settled }
+
+// Reach notes a position up to which nothing else is to be applied.
+func (b *Batch) Reach(at lsn.LSN) { b.lsn = at }
+
+// Checkpoint is the checkpoint that holds once the batch is in. Only a commit ends what is being applied: what
+// was cut off by the end of a process is sent again as a whole, but a mere position may come before it. now is
+// the time on the primary's clock, so that the delay is measured on one clock.
+func (b *Batch) Checkpoint(c readmodel.Checkpoint, now time.Time) readmodel.Checkpoint {
+	c.LSN = max(c.LSN, b.lsn)
+	if b.Commits > 0 {
+		c.Commit, c.CommitAt = b.last.Begins, b.last.At
+	}
+	if b.open && !c.Applying {
+		c.Phase++
+	}
+	c.Applying = b.open || c.Applying && b.Commits == 0
+	if b.beat != (heartbeat.Beat{}) {
+		c.Beat, c.Delay = b.beat, max(now.UnixMicro()-b.beat.At, 0)/1000
+	}
+	return c
+}
+
+// Commands is how many commands on single keys, marks and lists the batch has.
+func (b *Batch) Commands() int { return b.opens.N + b.others.N + b.lists.N }
+
+// bid adds a bid to or removes it from the sets that it is in.
+func (b *Batch) bid(v readmodel.Bid, remove bool) int32 {
+	begin := len(b.arena)
+	b.arena = v.AppendMember(b.arena)
+	b.Bytes += 3 * (len(b.arena) - begin)
+	index := int32(len(b.entries))
+	e := entry{kind: readmodel.EventBid, size: v.Size, raffle: v.RaffleID, begin: int32(begin), end: int32(len(b.arena)),
+		newest: int64(v.NewestScore()), highest: int64(v.HighestScore())}
+	if remove {
+		e.kind = readmodel.EventCancel
+	}
+	b.entries = append(b.entries, e)
+	s := readmodel.Part{Raffle: v.RaffleID, Size: v.Size}
+	b.books.add(b.entries, index, bookKey{s, remove}, bookKey{s, !remove})
+	b.sizes.add(b.entries, index, sizeKey{v.Size, remove}, sizeKey{v.Size, !remove})
+	return index
+}
+
+// closed adds the close of a raffle, which is an event only.
+func (b *Batch) closed(v readmodel.Raffle) int32 {
+	return b.told(v.ID, readmodel.Event{Kind: readmodel.EventClose, ClosedAt: v.ClosedAt, ClosingPrice: v.ClosingPrice})
+}
+
+// told adds an event that is not of a bid.
+func (b *Batch) told(raffle int64, e readmodel.Event) int32 {
+	begin := len(b.arena)
+	b.arena = e.AppendEvent(b.arena)
+	b.entries = append(b.entries, entry{kind: e.Kind, raffle: raffle, begin: int32(begin), end: int32(len(b.arena))})
+	return int32(len(b.entries) - 1)
+}
+
+// event makes the entry the event of that number of its raffle and transaction.
+func (b *Batch) event(index int32, commit lsn.LSN, number uint64) {
+	b.entries[index].number = number
+	key := liveKey{commit, b.entries[index].raffle}
+	b.live.add(b.entries, index, key, liveKey{})
+}
+
+// mayEmpty queues a check that runs after all other commands of the batch: if the set has no bids left, its size is
+// removed from the sizes of its raffle.
+func (b *Batch) mayEmpty(s readmodel.Part) { b.emptied[s] = struct{}{} }

@@ -1,0 +1,112 @@
+package projection
+
+import (
+	"encoding/binary"
+	"strconv"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+)
+
+// Append appends every command of the batch.
+func (b *Batch) Append(c *resp.Commands) {
+	c.AddAll(&b.opens)
+	b.appendProbe(c)
+	for i := range b.books.list {
+		l := &b.books.list[i]
+		b.appendBook(c, l, b.epoch.Newest(l.key.Raffle, l.key.Size), false)
+		b.appendBook(c, l, b.epoch.Highest(l.key.Raffle, l.key.Size), true)
+	}
+	for i := range b.sizes.list {
+		b.appendSize(c, &b.sizes.list[i])
+	}
+	for i := range b.live.list {
+		b.appendLive(c, &b.live.list[i])
+	}
+	c.AddAll(&b.others)
+	c.AddAll(&b.lists)
+	if b.version.LSN != 0 {
+		c.Add("SET", b.epoch.RafflesVersion(), b.version.String())
+	}
+	for s := range b.emptied {
+		appendSizeScript(c, forgetEmpty, b.epoch, s)
+	}
+	for _, size := range b.trimmed {
+		c.Add("EVAL", trimSize, "2", b.epoch.SizeNewest(size), b.epoch.SizeFloor(size), strconv.Itoa(readmodel.SizeKept))
+	}
+	b.appendSpoiled(c)
+}
+
+func (b *Batch) appendBook(c *resp.Commands, l *chain[bookKey], key string, highest bool) {
+	beginChain(c, key, l.key.remove, l.length)
+	for i := l.head; i >= 0; i = b.entries[i].next[inBook] {
+		e := &b.entries[i]
+		switch {
+		case l.key.remove:
+		case highest:
+			c.Int(e.highest)
+		default:
+			c.Int(e.newest)
+		}
+		c.Bytes(b.arena[e.begin:e.end])
+	}
+}
+
+// appendSize makes the members of the set over all raffles, which have the raffle behind the prefix
+// (readmodel.Bid.AppendSizeMember), out of those of the raffle.
+func (b *Batch) appendSize(c *resp.Commands, l *chain[sizeKey]) {
+	beginChain(c, b.epoch.SizeNewest(l.key.size), l.key.remove, l.length)
+	var varint [binary.MaxVarintLen64]byte
+	for i := l.head; i >= 0; i = b.entries[i].next[inSize] {
+		e := &b.entries[i]
+		if !l.key.remove {
+			c.Int(e.newest)
+		}
+		member, raffle := b.arena[e.begin:e.end], binary.AppendUvarint(varint[:0], uint64(e.raffle))
+		c.Head(len(member) + len(raffle))
+		c.Wire = append(c.Wire, member[:readmodel.PrefixLen]...)
+		c.Wire = append(c.Wire, raffle...)
+		c.Wire = append(c.Wire, member[readmodel.PrefixLen:]...)
+		c.Tail()
+	}
+}
+
+func beginChain(c *resp.Commands, key string, remove bool, length int) {
+	if remove {
+		c.Begin(2 + length)
+		c.String("ZREM")
+	} else {
+		c.Begin(2 + 2*length)
+		c.String("ZADD")
+	}
+	c.String(key)
+}
+
+// appendLive makes one entry of all events of a raffle in a transaction (readmodel.Event.AppendEvent).
+func (b *Batch) appendLive(c *resp.Commands, l *chain[liveKey]) {
+	var varint [binary.MaxVarintLen64]byte
+	size := 0
+	for i := l.head; i >= 0; i = b.entries[i].next[inLive] {
+		e := &b.entries[i]
+		size += int(e.end - e.begin)
+		if e.hasBid() {
+			size += 1 + len(binary.AppendUvarint(varint[:0], uint64(e.size)))
+		}
+	}
+	id := readmodel.EventID{LSN: l.key.commit, N: b.entries[l.tail].number}
+	c.Begin(8)
+	for _, s := range []string{"XADD", b.epoch.Live(l.key.raffle), "MAXLEN", "~", liveEntries, id.String(), readmodel.LiveField} {
+		c.String(s)
+	}
+	c.Head(size)
+	for i := l.head; i >= 0; i = b.entries[i].next[inLive] {
+		e := &b.entries[i]
+		if e.hasBid() {
+			c.Wire = binary.AppendUvarint(append(c.Wire, byte(e.kind)), uint64(e.size))
+		}
+		c.Wire = append(c.Wire, b.arena[e.begin:e.end]...)
+	}
+	c.Tail()
+}
+
+var liveEntries = strconv.Itoa(readmodel.LiveEntries)

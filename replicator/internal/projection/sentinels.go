@@ -1,0 +1,103 @@
+package projection
+
+import (
+	"strconv"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+)
+
+// probe is one EXISTS of every key that a flush adds to, just before it does: a key that is missing was lost,
+// and the flush makes it anew without a sentinel. Which one it is is looked for only then.
+type probe struct {
+	at   int   // how many commands come before it
+	keys int64 // how many there must be; 0: nothing is asked
+}
+
+// Probe is which of the appended commands, counted from 0, asks how many of its keys are there, and how many there must
+// be. Without such a command keys is 0.
+func (b *Batch) Probe() (at int, keys int64) { return b.probe.at, b.probe.keys }
+
+func (b *Batch) appendProbe(c *resp.Commands) {
+	b.probe = probe{at: c.N}
+	if b.plain {
+		return
+	}
+	n := 3*len(b.books.list) + 2*len(b.sizes.list)
+	if b.lists.N > 0 {
+		n += 2
+	}
+	if b.probe.keys = int64(n); n == 0 {
+		return
+	}
+	c.Begin(1 + n)
+	c.String("EXISTS")
+	for i := range b.books.list {
+		s := b.books.list[i].key.Part
+		c.String(b.epoch.Sizes(s.Raffle))
+		c.String(b.epoch.Newest(s.Raffle, s.Size))
+		c.String(b.epoch.Highest(s.Raffle, s.Size))
+	}
+	for i := range b.sizes.list {
+		c.String(b.epoch.SizeNewest(b.sizes.list[i].key.size))
+		c.String(b.epoch.SizeFloor(b.sizes.list[i].key.size))
+	}
+	if b.lists.N > 0 {
+		c.String(b.epoch.Raffles())
+		c.String(b.epoch.Products())
+	}
+}
+
+// AppendChecks asks which of the parts that the batch has written to were lost.
+func (b *Batch) AppendChecks(c *resp.Commands) {
+	for i := range b.books.list {
+		appendSizeScript(c, checkSize, b.epoch, b.books.list[i].key.Part)
+	}
+	for i := range b.sizes.list {
+		size := b.sizes.list[i].key.size
+		c.Add("EVAL", checkAll, "2", b.epoch.SizeNewest(size), b.epoch.SizeFloor(size), readmodel.Part{Size: size}.String())
+	}
+	if b.lists.N > 0 {
+		c.Add("EVAL", checkLists, "2", b.epoch.Raffles(), b.epoch.Products())
+	}
+}
+
+// appendSizeScript runs openSize, or another script with the arguments of openSize.
+func appendSizeScript(c *resp.Commands, script string, e readmodel.Epoch, s readmodel.Part) {
+	c.Add("EVAL", script, "4", e.Sizes(s.Raffle), e.Newest(s.Raffle, s.Size), e.Highest(s.Raffle, s.Size), e.Raffle(s.Raffle),
+		strconv.Itoa(int(s.Size)), readmodel.Part{Raffle: s.Raffle}.String())
+}
+
+// AppendSpoil takes the sentinels of a part away. Of the lists, only the list of raffles loses its sentinel, because
+// products are read by id, and a product without a packing is merely missing.
+func AppendSpoil(c *resp.Commands, e readmodel.Epoch, p readmodel.Part) {
+	switch {
+	case p.Raffle != 0:
+		c.Add("EVAL", spoilRaffle, "2", e.Sizes(p.Raffle), e.AllSizes(), e.NewestPrefix(p.Raffle), e.HighestPrefix(p.Raffle))
+	case p.Size != 0:
+		c.Add("SADD", e.AllSizes(), decimal(int64(p.Size))) // a size that is not in it has no bids
+		c.Add("ZREM", e.SizeNewest(p.Size), readmodel.Sentinel)
+	default:
+		c.Add("ZREM", e.Raffles(), readmodel.Sentinel)
+	}
+}
+
+// openSizes is among how many sizes the sets of a new raffle are looked for. That takes Redis some 50 us with fifty
+// sizes, so openBytes allows 200 new raffles in a flush.
+const (
+	openSizes = "200"
+	openBytes = maxBytes / 200
+)
+
+// appendGone spoils a raffle that was removed.
+func appendGone(c *resp.Commands, e readmodel.Epoch, raffle int64) {
+	c.Add("EVAL", spoilGone, "4", e.Sizes(raffle), e.AllSizes(), readmodel.PoisonedKey, readmodel.ReloadKey,
+		e.NewestPrefix(raffle), e.HighestPrefix(raffle), readmodel.Part{Raffle: raffle}.String())
+}
+
+// AppendLists begins the lists of raffles and products with their sentinels.
+func AppendLists(c *resp.Commands, e readmodel.Epoch) {
+	c.Add("ZADD", e.Raffles(), "+inf", readmodel.Sentinel)
+	c.Add("HSET", e.Products(), readmodel.Sentinel, "")
+	c.Add("SADD", e.AllSizes(), readmodel.RaffleKnown)
+}

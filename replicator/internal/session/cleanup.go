@@ -1,0 +1,97 @@
+package session
+
+import (
+	"context"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/snapshot"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// dropOrphanedSlots drops the unused slots of epochs before the given epoch, which former epochs and interrupted rebuilds
+// have left behind. It keeps the slot with the name except. Epochs only rise, so a replicator that was stopped and
+// wakes up can't name the slot of its successor. It says whether none is left.
+func (r *Replicator) dropOrphanedSlots(ctx context.Context, q wal.Querier, except string, before readmodel.Epoch) (done bool, err error) {
+	slots, err := wal.Slots(ctx, q)
+	if err != nil {
+		return false, err
+	}
+	done = true
+	for _, s := range slots {
+		e := readmodel.Epoch(wal.SlotEpoch(s.Name))
+		if s.Name == except || e == 0 || e >= before {
+			continue
+		}
+		if s.ActivePID != 0 {
+			done = false
+			continue
+		}
+		if err := wal.Drop(ctx, q, s.Name); err != nil {
+			return false, err
+		}
+		r.log.Info("dropped the slot of a former epoch", "slot", s.Name, "retained_bytes", s.RetainedBytes)
+	}
+	return done, nil
+}
+
+func (s *session) drop(ctx context.Context, slot string) error {
+	conn, err := s.control.node.Open(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer wal.Close(conn)
+	return wal.Drop(ctx, conn, slot)
+}
+
+const (
+	cleanUpPause = 10 * time.Millisecond // spreads the removal of old keys: about 50,000 keys a second
+	cleanUpAgain = 5 * time.Second
+)
+
+// cleanUp removes the slots and keys of other epochs than the served one, and tries again until that is done. The
+// rebuild that an interrupted session began is among them: without its mark it can't go on.
+func (s *session) cleanUp(ctx context.Context, cp readmodel.Checkpoint) {
+	before := max(cp.Epoch, snapshot.MarkEpoch(s.state.mark)+1)
+	for slots, keys := false, false; !slots || !keys; {
+		var err error
+		if !slots {
+			if slots, err = s.cleanUpSlots(ctx, cp, before); err != nil && ctx.Err() == nil {
+				s.log.Warn("old slots are left for now", "error", err)
+			}
+		}
+		if !keys {
+			keys = s.cleanUpKeys(ctx, cp)
+		}
+		if (!slots || !keys) && sleep.For(ctx, cleanUpAgain) != nil {
+			return
+		}
+	}
+}
+
+func (s *session) cleanUpSlots(ctx context.Context, cp readmodel.Checkpoint, before readmodel.Epoch) (bool, error) {
+	if mark := s.state.mark; mark != "" {
+		if err := sink.Remove(ctx, s.redis, readmodel.RebuildKey, sink.NoToken, mark); err != nil {
+			return false, err
+		}
+	}
+	conn, err := s.control.node.Open(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	defer wal.Close(conn)
+	return s.dropOrphanedSlots(ctx, conn, cp.Slot, before)
+}
+
+func (r *Replicator) cleanUpKeys(ctx context.Context, cp readmodel.Checkpoint) bool {
+	n, err := sink.Sweep(ctx, r.redis, readmodel.CheckpointKey, cp.Token, sink.Epochs{cp.Epoch: true}, cleanUpPause)
+	if err != nil && ctx.Err() == nil {
+		r.log.Warn("old keys are left for now", "error", err)
+	}
+	if n > 0 {
+		r.log.Info("removed the keys of other epochs", "keys", n)
+	}
+	return err == nil
+}

@@ -1,0 +1,130 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// ErrStalePrimary is returned for a primary on an older timeline than the read model, such as an old primary
+// that was started again after a promotion. Nothing in Redis is touched.
+var ErrStalePrimary = errors.New("the read model is of a later timeline than this primary's")
+
+// state is everything that the decision depends on.
+type state struct {
+	stored    string // the checkpoint as Redis holds it; "" if missing
+	mark      string // the mark of an interrupted rebuild; "" if missing
+	system    wal.System
+	node      wal.Node
+	history   lsn.History // of the system's timeline
+	memory    memory
+	published wal.Published
+	slots     []wal.Slot
+	forced    status.Reason // what the session before found out
+}
+
+// checkpoint returns the stored checkpoint, nil if there is none that can be read.
+func (s state) checkpoint() *readmodel.Checkpoint {
+	c, err := readmodel.ParseCheckpoint(s.stored)
+	if err != nil {
+		return nil
+	}
+	return &c
+}
+
+func (s state) slot(name string) *wal.Slot {
+	for i := range s.slots {
+		if s.slots[i].Name == name {
+			return &s.slots[i]
+		}
+	}
+	return nil
+}
+
+// stale says that the primary is a step back, which only an operator may take (P10).
+func (s state) stale() error {
+	c := s.checkpoint()
+	if c == nil || c.SystemID != s.system.ID || c.Timeline <= s.system.Timeline {
+		return nil
+	}
+	return fmt.Errorf("%w: timeline %d instead of %d; start the newer primary, or run \"replicator rebuild --accept-older-timeline\"",
+		ErrStalePrimary, s.system.Timeline, c.Timeline)
+}
+
+// decide says whether the stream can go on from the checkpoint, and if not, why (P3, P4). Reasons that forbid
+// to serve the old epoch come before those that don't.
+func decide(s state) status.Reason {
+	if !s.forced.KeepsServing() {
+		return s.forced
+	}
+	c := s.checkpoint()
+	switch {
+	case s.stored == "":
+		return status.CheckpointMissing
+	case c == nil:
+		return status.CheckpointCorrupt
+	case c.SystemID != s.system.ID:
+		return status.OtherSystem
+	case s.history.Judge(c.Position()) != lsn.Held:
+		return status.OtherTimeline
+	case c.LSN > s.system.Flushed:
+		return status.PrimaryBehind
+	case s.memory.forgot:
+		return status.PrimaryForgot
+	case c.Publication != s.published.Fingerprint:
+		return status.PublicationChanged
+	}
+	reason := resumes(s, *c)
+	switch reason {
+	case status.Failover, status.SlotMissing, status.SlotLost, status.CheckpointBehind:
+		// No stream from the checkpoint on can prove that the primary has the same history.
+		if s.memory.later {
+			return status.PrimaryForgot
+		}
+	}
+	if s.forced != status.Resume {
+		reason = s.forced
+	}
+	// The server may have been put back to an older state of its timeline when it was started. A stream from the
+	// checkpoint on would tell; what is served without one must be proven otherwise.
+	if reason != status.Resume && c.Timeline == s.system.Timeline && c.Server != s.node.Started && !s.memory.proven {
+		return status.PrimaryForgot
+	}
+	return reason
+}
+
+// resumes says whether the slot can go on from a checkpoint of this history. A checkpoint ahead of its slot is
+// the normal case, since positions are confirmed late. From a checkpoint behind
+// its slot, the stream would skip what the slot has let go.
+func resumes(s state, c readmodel.Checkpoint) status.Reason {
+	slot := s.slot(c.Slot)
+	switch {
+	case c.Timeline != s.system.Timeline && !survives(slot):
+		return status.Failover
+	case slot == nil:
+		return status.SlotMissing
+	case slot.Lost:
+		return status.SlotLost
+	case resumesAt(c) < slot.ConfirmedLSN:
+		return status.CheckpointBehind
+	}
+	return status.Resume
+}
+
+// survives says whether a slot has come through a promotion. From 17 on the server keeps failover slots in step;
+// any other slot that a promoted server has may lack rows of the catalog that were removed since.
+func survives(slot *wal.Slot) bool {
+	return slot != nil && slot.Failover && !slot.Lost
+}
+
+// resumesAt is where the stream must start: the slot may not have been told that anything behind it is durable.
+func resumesAt(c readmodel.Checkpoint) lsn.LSN {
+	if c.Commit != 0 {
+		return c.Commit
+	}
+	return c.LSN
+}

@@ -1,0 +1,52 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/redisinfo"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
+)
+
+// errEvicted says that the read model lacks what Redis has evicted.
+var errEvicted = errors.New("redis has evicted keys")
+
+// checkEvictions refuses a Redis that may evict, and asks for a rebuild if it has since the last one: while
+// no replicator ran, or under a policy that was wrong for a while.
+func (r *Replicator) checkEvictions(ctx context.Context) error {
+	now, err := r.evictionsNow(ctx)
+	if err != nil {
+		return err
+	}
+	before, err := r.redis.Get(ctx, readmodel.EvictionsKey).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("redis evictions: %w", err)
+	}
+	if redisinfo.EvictedSince(before, now) {
+		r.forced = status.Evicted
+	}
+	r.evictions = now
+	return nil
+}
+
+// evictsNothing refuses a Redis that may evict or has evicted during the session.
+func (r *Replicator) evictsNothing(ctx context.Context) error {
+	now, err := r.evictionsNow(ctx)
+	if err == nil && redisinfo.EvictedSince(r.evictions, now) {
+		err = errEvicted
+	}
+	return err
+}
+
+// evictionsNow is what Info.Evictions says of Redis now.
+func (r *Replicator) evictionsNow(ctx context.Context) (string, error) {
+	info, err := redisinfo.Read(ctx, r.redis)
+	if err != nil {
+		return "", err
+	}
+	return info.Evictions()
+}

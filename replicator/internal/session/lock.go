@@ -1,0 +1,139 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/snapshot"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// lockKey is the advisory lock in the database that the one active replicator holds.
+const lockKey = 0x7079_7261_6d69_6400
+
+// lockPoll is how often the lock is asked for, lockAnswer how long one answer may take: a waiting replicator
+// must notice a server that does not answer, too (P13).
+const (
+	lockPoll   = 250 * time.Millisecond
+	lockAnswer = 2 * time.Second
+)
+
+// control is the ordinary connection that holds the lock.
+type control struct {
+	conn *pgx.Conn
+	node wal.Node
+}
+
+// openControl connects to a primary. A standby gives out locks, too, and an address can lead to another server
+// than a moment ago, so the connection itself says what it is.
+func openControl(ctx context.Context, node wal.Node) (*control, error) {
+	conn, err := node.Open(ctx, map[string]string{
+		"application_name": "replicator-control",
+		// The session is used every second. One that isn't belongs to a stopped replicator and gives the lock up
+		// by this (P9).
+		"idle_session_timeout": "5s",
+		// Nothing that this session writes waits for a standby.
+		"synchronous_commit": "local",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("control connection: %w", err)
+	}
+	c := &control{conn, node}
+	is, err := node.Identify(ctx, conn)
+	if err == nil && (is.System != node.System || is.Timeline != node.Timeline || is.Started != node.Started) {
+		err = fmt.Errorf("%w: %s is another one than a moment ago", errServer, node)
+	}
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// close ends the session, and the lock with it.
+func (c *control) close() {
+	_ = wal.Close(c.conn) // an error says that the connection is gone already
+}
+
+// lock waits for the advisory lock. It polls, since a session that waits in the server can't tell that
+// its own client is gone. waiting is called after each refusal.
+func (c *control) lock(ctx context.Context, waiting func()) error {
+	for {
+		got, err := c.tryLock(ctx)
+		if err != nil || got {
+			return err
+		}
+		waiting()
+		if err := sleep.For(ctx, lockPoll); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *control) tryLock(ctx context.Context) (got bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lockAnswer)
+	defer cancel()
+	if err := c.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(lockKey)).Scan(&got); err != nil {
+		return false, fmt.Errorf("lock: %w", err)
+	}
+	return got, nil
+}
+
+// endCopies ends the copies of a former replicator: only the holder of the lock copies. A replicator that was stopped within
+// a copy still locks the table, so that a TRUNCATE or a migration waits, and everything that needs the table waits behind it.
+func (c *control) endCopies(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
+	defer cancel()
+	_, err := c.conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE application_name = $1 AND datname = current_database() AND usename = current_user`, snapshot.CopyName)
+	if err != nil {
+		return fmt.Errorf("end former copies: %w", err)
+	}
+	return nil
+}
+
+// leadsTo proves that the stream is of the server that holds the lock: an address with several servers behind
+// it, or a server that was replaced in between, would have the lock on one and the rows from the other.
+func (c *control) leadsTo(ctx context.Context, stream *wal.Stream, system wal.System) error {
+	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
+	defer cancel()
+	var here bool
+	err := c.conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND backend_type = 'walsender')",
+		int32(stream.PID())).Scan(&here)
+	if err != nil {
+		return fmt.Errorf("control connection: %w", err)
+	}
+	if !here || system.ID != c.node.System || system.Timeline != c.node.Timeline {
+		return fmt.Errorf("%w: the control connection is to system %d on timeline %d, the stream of system %d on timeline %d",
+			errServer, c.node.System, c.node.Timeline, system.ID, system.Timeline)
+	}
+	return nil
+}
+
+// positions is what the primary says once a second.
+type positions struct {
+	flushed   lsn.LSN
+	published wal.Published
+	slots     []wal.Slot
+}
+
+// tick keeps the session alive and asks for the primary's positions.
+func (c *control) tick(ctx context.Context) (p positions, err error) {
+	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
+	defer cancel()
+	var flushed int64
+	if err := c.conn.QueryRow(ctx, "SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint").Scan(&flushed); err != nil {
+		return p, fmt.Errorf("flush position: %w", err)
+	}
+	p.flushed = lsn.LSN(flushed)
+	if p.published, err = wal.ReadPublished(ctx, c.conn); err != nil {
+		return p, err
+	}
+	p.slots, err = wal.Slots(ctx, c.conn)
+	return p, err
+}

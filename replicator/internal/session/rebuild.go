@@ -1,0 +1,105 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/redisinfo"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/snapshot"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// errRebuild is what ends a session during a rebuild.
+var errRebuild = errors.New("rebuild")
+
+// rebuild fills the next epoch from a new slot's snapshot and switches the checkpoint to it. Until then
+// the old epoch, if its checkpoint is valid, is served as it stands. It returns the guard of the new
+// checkpoint; the old one is closed in any case.
+func (s *session) rebuild(ctx context.Context, old *sink.Writer) (*sink.Writer, readmodel.Checkpoint, error) {
+	begun := time.Now()
+	s.board.Metrics.Rebuilds.WithLabelValues(string(s.reason)).Inc()
+	s.board.Update(func(now *status.Status) { now.Rebuilds++; now.Rebuild = &status.Progress{Reason: s.reason} })
+	s.board.SetState(status.Rebuilding)
+	defer s.closeQuietly(old.Close)
+	// Only now: what was published while a table was left out is not in the epoch that is served, either.
+	if err := s.state.published.Check(); err != nil {
+		return nil, readmodel.Checkpoint{}, err
+	}
+	b := &snapshot.Builder{Redis: s.redis, Node: s.control.node, Published: s.state.published, Token: s.token, Plain: s.plain,
+		Board: s.board, Repairs: s.repairs, Log: s.log,
+		Epoch: snapshot.NextEpoch(s.state.checkpoint(), s.state.slots, s.state.mark, begun)}
+	defer s.closeQuietly(b.Close)
+	before, err := s.beginBuild(ctx, b, old.Value() != "")
+	if err != nil {
+		return nil, readmodel.Checkpoint{}, err
+	}
+	s.epoch = b.Epoch
+	s.log.Warn("rebuilding the read model", "reason", s.reason, "epoch", b.Epoch)
+	cp, rows, err := s.build(ctx, b)
+	if err != nil {
+		return nil, cp, err
+	}
+	guard, err := b.Finish(old.Value(), cp, s.evictions)
+	if err != nil {
+		return nil, cp, err
+	}
+	if after, err := redisinfo.Read(ctx, s.redis); err == nil {
+		s.measured(before, after, rows)
+	}
+	s.log.Info("rebuilt the read model", "epoch", b.Epoch, "rows", rows, "lsn", cp.LSN.String(), "seconds", time.Since(begun).Seconds())
+	return guard, cp, nil
+}
+
+// beginBuild makes room for the new epoch beside the served one, if any, and returns the memory in use before.
+func (s *session) beginBuild(ctx context.Context, b *snapshot.Builder, served bool) (m memoryUse, err error) {
+	keep := sink.Epochs{}
+	var slot string
+	if cp := s.state.checkpoint(); cp != nil && served {
+		keep[cp.Epoch], slot = true, cp.Slot
+	}
+	if err := b.Begin(ctx, s.state.mark, keep); err != nil {
+		return m, err
+	}
+	if m, err = s.memoryFor(ctx, b.Control); err != nil {
+		return m, err
+	}
+	if err := m.check(served, s.reason); err != nil {
+		return m, err
+	}
+	_, err = s.dropOrphanedSlots(ctx, b.Control, slot, b.Epoch)
+	return m, err
+}
+
+// build makes the slot and copies its snapshot. It returns the checkpoint that then holds, and the number of rows.
+func (s *session) build(ctx context.Context, b *snapshot.Builder) (cp readmodel.Checkpoint, rows int64, err error) {
+	name, consistent, err := b.CreateSlot(ctx, s.stream)
+	if err != nil {
+		return cp, 0, err
+	}
+	rows, err = b.Load(ctx, name, consistent)
+	if err == nil {
+		err = b.KeptSlot(ctx)
+	}
+	slot := wal.SlotName(uint64(b.Epoch))
+	if err != nil {
+		// The slot is of no use, and this connection must be gone before it can be dropped.
+		s.stream.Close()
+		return cp, rows, errors.Join(err, s.drop(context.WithoutCancel(ctx), slot))
+	}
+	return readmodel.Checkpoint{
+		SystemID: s.state.system.ID, Timeline: s.state.system.Timeline, Slot: slot, LSN: consistent, Epoch: b.Epoch,
+		Token: s.token, Publication: s.state.published.Fingerprint, Beat: b.Beat, Server: s.state.node.Started,
+	}, rows, nil
+}
+
+// closeQuietly closes a connection and only logs an error, because the other side may have ended the connection while
+// it was idle, and that must not fail a finished rebuild.
+func (r *Replicator) closeQuietly(close func() error) {
+	if err := close(); err != nil {
+		r.log.Warn("a connection of the rebuild had been ended already", "error", err)
+	}
+}

@@ -1,0 +1,169 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/apply"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// Replicator keeps one Redis equal to one primary.
+type Replicator struct {
+	servers  []wal.Server // one of them is the primary
+	observer *wal.Observer
+	redis    *redis.Client
+	log      *slog.Logger
+	board    *status.Board
+	repairs  *status.Repairs
+
+	requests  chan request    // unbuffered: what nobody takes now is refused
+	forced    status.Reason   // the next session rebuilds
+	epoch     readmodel.Epoch // the newest that this replicator has worked on
+	older     bool            // an operator wants a step back to an older timeline
+	evictions string          // of Redis when this session began, as in readmodel.EvictionsKey
+	plain     bool            // sets are written by ZADD, because the server does not take RESTORE
+	failures  failures
+	// bytesPerRow is what a row of bids took in the last copy that this process made; 0: not known.
+	bytesPerRow float64
+}
+
+// New makes a replicator; Run starts it. The options of Redis are changed to never retry.
+func New(servers []wal.Server, options *redis.Options, log *slog.Logger, reg prometheus.Registerer) *Replicator {
+	options.MaxRetries = -1 // a retried write is a write without its WATCH
+	options.Protocol = 2
+	options.DisableIdentity = true
+	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = 2*time.Second, sink.FlushTime, sink.FlushTime
+	r := &Replicator{servers: servers, redis: redis.NewClient(options), log: log, requests: make(chan request)}
+	r.observer = wal.NewObserver(servers, func() int64 { return r.board.Beat() })
+	r.board = status.NewBoard(reg, r.observer.Pulse, time.Now())
+	r.repairs = status.NewRepairs(log, reg)
+	return r
+}
+
+// Status is what the replicator says about itself.
+func (r *Replicator) Status(now time.Time) status.Status { return r.board.Read(now) }
+
+// Ready returns an error unless the replicator does its part: it streams, or waits while another one works.
+func (r *Replicator) Ready(context.Context) error {
+	if s := r.board.Read(time.Now()); s.State != status.Streaming && s.State != status.Waiting {
+		return fmt.Errorf("replicator is %s", s.State)
+	}
+	return nil
+}
+
+// Run works until the context ends; what fails is tried again. Its only error is that of closing Redis.
+func (r *Replicator) Run(ctx context.Context) error {
+	var beside sync.WaitGroup
+	beside.Go(func() { r.observer.Run(ctx) })
+	beside.Go(func() { r.board.Mirror(ctx, r.redis) })
+	for ctx.Err() == nil {
+		err := r.runSession(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if asked := (*requestError)(nil); errors.As(err, &asked) {
+			r.take(asked.request)
+			continue
+		}
+		pause := r.failures.next(err, r.board.HasMoved())
+		r.board.Failed(err, errorKind(err), time.Now(), pause)
+		r.forced = forces(err, r.forced)
+		r.log.Error("session ended", "error", err, "retry_in", pause.String())
+		if r.pause(ctx, pause) != nil {
+			break
+		}
+	}
+	beside.Wait()
+	r.log.Info("stopped", "lsn", r.Status(time.Now()).LSN)
+	return r.redis.Close()
+}
+
+// pause waits before the next session. A request of an operator ends it.
+func (r *Replicator) pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case q := <-r.requests:
+		q.answer <- nil
+		r.take(q)
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// forces says which errors the next session can only answer with a rebuild.
+func forces(err error, before status.Reason) status.Reason {
+	switch {
+	case errors.Is(err, projection.ErrTruncated):
+		return status.Truncated
+	case errors.Is(err, sink.ErrTorn):
+		return status.Torn
+	case errors.Is(err, errEvicted):
+		return status.Evicted
+	case errors.Is(err, apply.ErrForgot):
+		return status.PrimaryForgot
+	case errors.Is(err, wal.ErrPublicationChanged):
+		return status.PublicationChanged
+	}
+	return before
+}
+
+const (
+	firstBackoff = 50 * time.Millisecond
+	lastBackoff  = 3 * time.Second // P9: a takeover has 10 s
+	// A rebuild that fails again for the same reason costs the primary a whole copy each time.
+	firstRebuildBackoff = time.Second
+	lastRebuildBackoff  = 5 * time.Minute
+	noRoomBackoff       = 10 * time.Second // it is noticed before anything is copied
+)
+
+// failures says how long to wait after a session. A rebuild that fails for the same reason again and again is
+// tried ever more seldom. Anything else is tried again soon, because another server may have taken over.
+type failures struct {
+	backoff  time.Duration
+	kind     string // of the failed rebuild
+	rebuilds int
+}
+
+// next is the pause after an error. Progress, which is a transaction that was applied, begins anew.
+func (f *failures) next(err error, progress bool) time.Duration {
+	if progress {
+		*f = failures{}
+	}
+	kind := errorKind(err)
+	switch {
+	case errors.Is(err, errNoRoom):
+		return noRoomBackoff
+	case errors.Is(err, errNoRoomForTwo):
+		return firstBackoff
+	case !errors.Is(err, errRebuild) || passing(kind):
+		f.backoff = min(max(2*f.backoff, firstBackoff), lastBackoff)
+		return f.backoff
+	case kind != f.kind:
+		f.kind, f.rebuilds = kind, 0
+	}
+	f.rebuilds++
+	return min(firstRebuildBackoff<<min(f.rebuilds-1, 20), lastRebuildBackoff)
+}
+
+// passing says whether an error of a rebuild is one of its time and not of what is rebuilt.
+func passing(kind string) bool {
+	switch kind {
+	case "connection", "fenced", "redis", "server", "newer_primary":
+		return true
+	}
+	return false
+}

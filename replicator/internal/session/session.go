@@ -1,0 +1,224 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/apply"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+var (
+	// errServer says that connections which must be to one server are not.
+	errServer = errors.New("the address of the primary leads to different servers")
+	// errNewer ends a session because of a promotion elsewhere.
+	errNewer = errors.New("another server has become the primary")
+	// errSetUp ends what comes before the stream if it takes too long (P13).
+	errSetUp = errors.New("a server did not answer in time")
+)
+
+// setUpTime bounds what a session does before and after it waits for the lock.
+const setUpTime = 10 * time.Second
+
+// within runs a step of the set-up.
+func within(ctx context.Context, d time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, d, errSetUp)
+	defer cancel()
+	err := do(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), errSetUp) {
+		err = fmt.Errorf("%w: %w", errSetUp, err)
+	}
+	return err
+}
+
+// session is the work of a replicator from one connection to the primary to the first error.
+type session struct {
+	*Replicator
+	control *control
+	stream  *wal.Stream   // nil until the lock is held
+	state   state         // what was found before anything was decided
+	reason  status.Reason // for a rebuild; the empty one resumes
+	token   string        // in all guards that this session writes
+}
+
+// runSession connects to the primary, waits for the lock, decides, and replicates until the first error.
+func (r *Replicator) runSession(ctx context.Context) error {
+	r.board.SetState(status.Starting)
+	s := &session{Replicator: r}
+	if err := within(ctx, setUpTime, s.reach); err != nil {
+		return err
+	}
+	defer s.close()
+	ctx, overtaken := context.WithCancelCause(ctx)
+	defer overtaken(nil)
+	go s.lookOut(ctx, overtaken)
+	if err := s.work(ctx); context.Cause(ctx) == nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+func (s *session) close() {
+	if s.stream != nil {
+		s.stream.Close()
+	}
+	s.control.close()
+}
+
+// work waits for the lock and replicates.
+func (s *session) work(ctx context.Context) error {
+	if err := s.control.lock(ctx, s.waiting()); err != nil {
+		return err
+	}
+	s.board.SetState(status.Starting)
+	if err := s.control.endCopies(ctx); err != nil {
+		return err
+	}
+	if err := within(ctx, setUpTime, s.prepare); err != nil {
+		return err
+	}
+	s.reason, s.token = decide(s.state), uuid.NewString()[:8]
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.watch(ctx) })
+	g.Go(func() error { return s.follow(ctx) })
+	return g.Wait()
+}
+
+// reach finds the primary and connects to it. Of several systems, that of the read model is preferred.
+func (s *session) reach(ctx context.Context) error {
+	var preferred uint64
+	if cp := (state{stored: s.redis.Get(ctx, readmodel.CheckpointKey).Val()}).checkpoint(); cp != nil {
+		preferred = cp.SystemID
+	}
+	node, err := wal.Find(ctx, s.servers, preferred)
+	if err != nil {
+		return err
+	}
+	s.control, err = openControl(ctx, node)
+	return err
+}
+
+// waiting is called while another replicator holds the lock of a node. What an operator asked of this replicator
+// is for the other one to do.
+func (s *session) waiting() func() {
+	told := false
+	return func() {
+		if !told {
+			s.log.Info("another replicator holds the lock, waiting", "primary", s.control.node.String())
+			s.board.SetState(status.Waiting)
+			s.forget()
+		}
+		told = true
+	}
+}
+
+const lookOutEvery = 100 * time.Millisecond
+
+// lookOut ends a session, also one that hangs, once another server is the primary of a later timeline.
+func (s *session) lookOut(ctx context.Context, end context.CancelCauseFunc) {
+	node := s.control.node
+	for sleep.For(ctx, lookOutEvery) == nil {
+		// What was observed may be a second old: a server that was stopped since does not end the session.
+		if n, ok := s.observer.Newer(node.System, node.Timeline, time.Now()); ok && n.Still(ctx) {
+			end(fmt.Errorf("%w: %s is on timeline %d", errNewer, n, n.Timeline))
+			return
+		}
+	}
+}
+
+// follow replicates and, while the lock is still held, undoes what must not stay after an error.
+func (s *session) follow(ctx context.Context) error {
+	err := s.replicate(ctx)
+	undo := context.WithoutCancel(ctx)
+	// What ended the session may have been found by the watch.
+	if cause := context.Cause(ctx); cause != nil && untrue(cause) || untrue(err) {
+		s.revoke(undo)
+	}
+	if sink.IsFull(err) || errors.Is(err, errNoRoomForTwo) {
+		err = errors.Join(err, s.freeMemory(undo))
+	}
+	return err
+}
+
+// untrue says whether an error means that the data in Redis are not what the checkpoint says.
+func untrue(err error) bool {
+	return errors.Is(err, sink.ErrTorn) || errors.Is(err, apply.ErrForgot) || errors.Is(err, wal.ErrPublicationChanged) || errors.Is(err, errEvicted)
+}
+
+// revoke takes the checkpoint away from readers at once: the data under it is not what it says. That
+// of a successor, who carries another token, stays.
+func (s *session) revoke(ctx context.Context) {
+	if err := sink.Remove(ctx, s.redis, readmodel.CheckpointKey, s.token, ""); err != nil {
+		s.log.Error("a checkpoint that is not true is still there", "error", err)
+	}
+	s.board.Applied(readmodel.Checkpoint{})
+}
+
+// replicate resumes or rebuilds, then streams.
+func (s *session) replicate(ctx context.Context) error {
+	guard, cp, err := s.claim(ctx)
+	if err != nil {
+		return err
+	}
+	if s.reason != status.Resume {
+		guard, cp, err = s.rebuild(ctx, guard)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errRebuild, err)
+		}
+		s.forced, s.older = status.Resume, false
+	} else {
+		s.log.Info("resuming", "lsn", cp.Position().String(), "slot", cp.Slot, "epoch", cp.Epoch, "applying", cp.Applying)
+	}
+	return s.apply(ctx, guard, cp)
+}
+
+// claim puts this session's token into the checkpoint, if there is one, which fences off the session that wrote
+// it before; a checkpoint whose epoch must not be served during the rebuild is taken away, which does the
+// same. The returned writer guards the checkpoint, missing or not.
+func (s *session) claim(ctx context.Context) (*sink.Writer, readmodel.Checkpoint, error) {
+	guard, err := sink.Arm(ctx, s.redis, readmodel.CheckpointKey, s.state.stored)
+	if err != nil {
+		return nil, readmodel.Checkpoint{}, err
+	}
+	cp := s.state.checkpoint()
+	if cp == nil {
+		return guard, readmodel.Checkpoint{}, nil
+	}
+	cp.Token, cp.Server = s.token, s.state.node.Started // decide has found nothing that this server does not have
+	if s.reason == status.Resume {
+		cp.Timeline = s.state.system.Timeline // a slot that survived a promotion goes on there
+	}
+	value := cp.String()
+	if !s.reason.KeepsServing() {
+		value, *cp = "", readmodel.Checkpoint{}
+	}
+	if err := guard.Write(value, func(*resp.Commands) {}); err != nil {
+		return nil, *cp, errors.Join(err, guard.Close())
+	}
+	s.board.Applied(*cp)
+	return guard, *cp, nil
+}
+
+// apply streams from a checkpoint on, which the writer guards.
+func (s *session) apply(ctx context.Context, guard *sink.Writer, cp readmodel.Checkpoint) (err error) {
+	defer func() { err = errors.Join(err, guard.Close()) }()
+	job := apply.Job{Stream: s.stream, Server: s.control.node.Server, Checkpoint: cp, Writer: guard, Redis: s.redis, Plain: s.plain,
+		Published: s.state.published, Altered: s.state.altered, Board: s.board, Repairs: s.repairs, Log: s.log}
+	if slot := s.state.slot(cp.Slot); slot != nil {
+		job.Confirmed = slot.ConfirmedLSN
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return apply.Run(ctx, job) })
+	g.Go(func() error { s.cleanUp(ctx, cp); return nil })
+	return g.Wait()
+}

@@ -1,0 +1,201 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// Builder is one rebuild: it fills an epoch that nobody reads yet from the snapshot of a new slot. Everything that it
+// writes is guarded by the mark, readmodel.RebuildKey, so that a successor fences it off by taking the mark.
+//
+// Its owner calls Begin, CreateSlot, Load, KeptSlot and Finish in this order, and Close in any case.
+type Builder struct {
+	Redis     *redis.Client
+	Node      wal.Node
+	Published wal.Published // at the beginning; it must not change
+	Token     string
+	Plain     bool // sets are written by ZADD, because the server does not take RESTORE
+	Board     *status.Board
+	Repairs   *status.Repairs
+	Log       *slog.Logger
+
+	Epoch   readmodel.Epoch // CreateSlot may move it on
+	Control *pgx.Conn       // open since Begin
+	Beat    heartbeat.Beat  // the last one in the snapshot, once it is loaded
+
+	writer   *sink.Writer
+	n        int
+	poisoned []projection.Poison
+}
+
+// Close closes what is open. After Finish the writer is its caller's.
+func (b *Builder) Close() error {
+	var err error
+	if b.writer != nil {
+		err = b.writer.Close()
+	}
+	if b.Control != nil {
+		err = errors.Join(err, wal.Close(b.Control))
+	}
+	return err
+}
+
+// Begin takes over the mark, as it was read, and removes the keys of all epochs but keep: what interrupted rebuilds
+// left behind, also under the number of the new epoch, which a clock that was set back may have given before.
+func (b *Builder) Begin(ctx context.Context, mark string, keep sink.Epochs) (err error) {
+	if b.writer, err = sink.Arm(ctx, b.Redis, readmodel.RebuildKey, mark); err != nil {
+		return err
+	}
+	if err := b.write(func(*resp.Commands) {}); err != nil {
+		return err
+	}
+	if _, err := sink.Sweep(ctx, b.Redis, readmodel.RebuildKey, b.Token, keep, 0); err != nil {
+		return err
+	}
+	b.Control, err = b.Node.Open(ctx, map[string]string{"application_name": "replicator-rebuild"})
+	return err
+}
+
+// write adds commands of the new epoch.
+func (b *Builder) write(commands func(*resp.Commands)) error {
+	b.n++
+	return b.writer.Write(mark(b.Epoch, b.Token, b.n), commands)
+}
+
+// Load copies the snapshot at a position and returns the number of its rows: several connections read it into chunks,
+// this one writes them.
+func (b *Builder) Load(ctx context.Context, snapshot string, at lsn.LSN) (int64, error) {
+	p, err := b.progress(ctx)
+	if err != nil {
+		return 0, err
+	}
+	l := newLoader(b.Node.Server, b.Epoch, b.Plain)
+	l.snapshot = snapshot
+	g, loading := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.load(loading) })
+	g.Go(func() error {
+		for chunk := range l.Full {
+			if err := b.write(func(c *resp.Commands) { c.AddAll(&chunk.Commands) }); err != nil {
+				return err
+			}
+			p.add(chunk.rows, time.Now())
+			l.Release(chunk)
+		}
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return p.done, err
+	}
+	if err := l.read(ctx, func(ctx context.Context, r *reading) error { return b.seen(ctx, r.tx) }); err != nil {
+		return p.done, err
+	}
+	b.poisoned = l.Poisoned
+	return p.done, b.write(func(c *resp.Commands) { b.seal(c, at) })
+}
+
+// seen checks at the end of the copy that the snapshot was whole and of what is published, and notes its last
+// heartbeat.
+func (b *Builder) seen(ctx context.Context, q wal.Querier) error {
+	if err := notTruncated(ctx, q); err != nil {
+		return err
+	}
+	published, err := wal.ReadPublished(ctx, q)
+	if err != nil {
+		return err
+	}
+	if published.Fingerprint != b.Published.Fingerprint {
+		return wal.ErrPublicationChanged
+	}
+	err = q.QueryRow(ctx, `SELECT number, nonce, (extract(epoch FROM at) * 1000000)::bigint FROM heartbeats
+		ORDER BY number DESC LIMIT 1`).Scan(&b.Beat.Number, &b.Beat.Nonce, &b.Beat.At)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("last heartbeat: %w", err)
+	}
+	return nil
+}
+
+// seal ends the copy of a snapshot: what lacks rows that have no packing loses its sentinels.
+func (b *Builder) seal(c *resp.Commands, at lsn.LSN) {
+	c.Add("SET", b.Epoch.RafflesVersion(), strconv.FormatUint(uint64(at), 10))
+	for _, p := range b.poisoned {
+		if p.Part != nil {
+			projection.AppendSpoil(c, b.Epoch, *p.Part)
+		}
+		b.Repairs.Poisoned(p.Name, p.Table, p.Row, p.Err)
+	}
+}
+
+// Finish switches the checkpoint, provided that it still is what it was at the start and the mark is
+// what was written last: nothing was lost in between and nobody else was here. evictions is the count of evicted
+// keys that the new epoch begins with. The returned writer guards the new checkpoint.
+func (b *Builder) Finish(stored string, cp readmodel.Checkpoint, evictions string) (*sink.Writer, error) {
+	// The WATCH on the mark from its last write stays armed beside the one on the checkpoint.
+	w, err := b.writer.Guard(readmodel.CheckpointKey, stored)
+	if err != nil {
+		return nil, err
+	}
+	err = w.Write(cp.String(), func(c *resp.Commands) {
+		c.Add("DEL", readmodel.RebuildKey, readmodel.ReloadKey, readmodel.ReloadedKey, readmodel.PoisonedKey)
+		for _, p := range b.poisoned {
+			c.Add("SADD", readmodel.PoisonedKey, p.Name)
+		}
+		c.Add("SET", readmodel.EvictionsKey, evictions)
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.writer = nil // its connection lives on
+	return w, nil
+}
+
+// progress tells how far a rebuild has come.
+type progress struct {
+	*Builder
+	begun, told    time.Time
+	done, expected int64
+}
+
+func (b *Builder) progress(ctx context.Context) (*progress, error) {
+	p := &progress{Builder: b, begun: time.Now(), told: time.Now()}
+	err := b.Control.QueryRow(ctx, `SELECT sum(greatest(reltuples, 0))::bigint FROM pg_class
+		WHERE oid IN ('bids'::regclass, 'raffles'::regclass, 'products'::regclass)`).Scan(&p.expected)
+	if err != nil {
+		return nil, fmt.Errorf("expected rows: %w", err)
+	}
+	b.Board.Metrics.Expected.Set(float64(p.expected))
+	b.Board.Metrics.RebuildRows.Set(0)
+	return p, nil
+}
+
+func (p *progress) add(n int, now time.Time) {
+	p.done += int64(n)
+	p.Board.Metrics.RebuildRows.Set(float64(p.done))
+	rate := int64(float64(p.done) / max(now.Sub(p.begun).Seconds(), 0.001))
+	eta := max(p.expected-p.done, 0) / max(rate, 1)
+	p.Board.Update(func(all *status.Status) {
+		if s := all.Rebuild; s != nil {
+			s.Rows, s.Expected, s.PerSec, s.ETA = p.done, p.expected, rate, eta
+		}
+	})
+	if now.Sub(p.told) >= 5*time.Second {
+		p.told = now
+		p.Log.Info("rebuilding", "rows", p.done, "expected", p.expected, "rows_per_second", rate, "eta_seconds", eta)
+	}
+}

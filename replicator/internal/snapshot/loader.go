@@ -1,0 +1,285 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// Limits of what a rebuild or a reload writes at once, so that Redis has readers wait for 5 ms at most on a machine
+// that is half as fast. The unit of work is a member that RESTORE inserts, which takes up to half a microsecond. One
+// that a command adds takes several times as long.
+const (
+	chunkWork  = 5_000
+	addWork    = 4 // also of any other command
+	chunkBytes = 1 << 19
+	chunks     = 6
+)
+
+// Chunk is what one MULTI of a rebuild or a reload writes.
+type Chunk struct {
+	Commands resp.Commands
+	rows     int // of the tables
+	work     int
+}
+
+// CopyName is the application_name of a connection that copies.
+const CopyName = "replicator-copy"
+
+// Loader reads a snapshot over several connections and hands the read model over in chunks.
+type Loader struct {
+	Full     chan *Chunk         // closed at the end, successful or not
+	Poisoned []projection.Poison // what was left out; complete once Full is closed
+
+	server   wal.Server
+	snapshot string
+	epoch    readmodel.Epoch
+	free     chan *Chunk
+	jobs     chan job
+	known    map[int64]struct{} // the raffles: the sets of others get no sentinels
+	plain    bool               // ZADD instead of RESTORE
+	replace  bool               // what is there already
+	mark     []byte             // readmodel.Sentinel, or readmodel.Loading until all that replaces is there
+
+	mu sync.Mutex // of Poisoned
+}
+
+// job is a part of the snapshot that one connection reads.
+type job func(context.Context, *reading) error
+
+// reading is one connection within the snapshot.
+type reading struct {
+	*Loader
+	tx    pgx.Tx
+	chunk *Chunk
+	sized []int16 // the sizes of the raffle that was read last
+}
+
+func newLoader(server wal.Server, e readmodel.Epoch, plain bool) *Loader {
+	l := &Loader{server: server, epoch: e, plain: plain, jobs: make(chan job), known: make(map[int64]struct{}),
+		Full: make(chan *Chunk, chunks), free: make(chan *Chunk, chunks), mark: []byte(readmodel.Sentinel)}
+	for range chunks {
+		l.free <- &Chunk{}
+	}
+	return l
+}
+
+// rangesOfRaffles is into how many parts the bids are cut: enough for the connections to end together, and
+// for each part to be sorted in memory.
+const rangesOfRaffles = 256
+
+// load closes Full at the end. Raffles come before the bids, so that no bid is there
+// whose raffle isn't, and sentinels before all that they stand for.
+func (l *Loader) load(ctx context.Context) error {
+	defer close(l.Full)
+	var bounds []int64
+	var sizes []int16
+	err := l.read(ctx, func(ctx context.Context, r *reading) (err error) {
+		if err = r.ensureChunk(ctx, 3*addWork); err != nil {
+			return err
+		}
+		projection.AppendLists(&r.chunk.Commands, r.epoch)
+		if err = r.entries(ctx, tables.Products); err != nil {
+			return err
+		}
+		if err = r.entries(ctx, tables.Raffles); err != nil {
+			return err
+		}
+		if bounds, err = r.bounds(ctx); err != nil {
+			return err
+		}
+		sizes, err = r.sizes(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.giveOut(ctx, bounds, sizes) })
+	for range max(2, runtime.GOMAXPROCS(0)) {
+		g.Go(func() error { return l.read(ctx, l.work) })
+	}
+	return g.Wait()
+}
+
+// giveOut gives the jobs out: the bids of each range of raffles, then the newest of each size.
+func (l *Loader) giveOut(ctx context.Context, bounds []int64, sizes []int16) error {
+	defer close(l.jobs)
+	give := func(j job) error {
+		select {
+		case l.jobs <- j:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	for i := 1; i < len(bounds); i++ {
+		if err := give(func(ctx context.Context, r *reading) error { return r.books(ctx, bounds[i-1], bounds[i]) }); err != nil {
+			return err
+		}
+	}
+	for _, size := range sizes {
+		if err := give(func(ctx context.Context, r *reading) error { return r.sizeNewest(ctx, size) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Loader) work(ctx context.Context, r *reading) error {
+	for j := range l.jobs {
+		if err := j(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read opens a connection within the snapshot.
+func (l *Loader) read(ctx context.Context, do job) (err error) {
+	conn, err := l.server.Open(ctx, map[string]string{"application_name": CopyName})
+	if err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	defer func() { err = errors.Join(err, wal.Close(conn)) }()
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	// A name that the server made: hexadecimal digits and hyphens.
+	if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+l.snapshot+"'"); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	if _, err := tx.Exec(ctx, "SET LOCAL work_mem = '64MB'"); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	r := &reading{Loader: l, tx: tx}
+	if err := do(ctx, r); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	if err := r.hand(ctx); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
+}
+
+// ensureChunk sees to it that so much work can be added to the chunk, and counts it.
+func (r *reading) ensureChunk(ctx context.Context, work int) error {
+	if r.chunk != nil && (r.chunk.work+work > chunkWork || len(r.chunk.Commands.Wire) >= chunkBytes) {
+		if err := r.hand(ctx); err != nil {
+			return err
+		}
+	}
+	if r.chunk == nil {
+		select {
+		case r.chunk = <-r.free:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	r.chunk.work += work
+	return nil
+}
+
+func (r *reading) hand(ctx context.Context) error {
+	if r.chunk == nil {
+		return nil
+	}
+	p := r.chunk
+	r.chunk = nil
+	select {
+	case r.Full <- p:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Release gives a written chunk back.
+func (l *Loader) Release(p *Chunk) {
+	p.Commands.Reset()
+	p.rows, p.work = 0, 0
+	l.free <- p
+}
+
+// entries loads a small table through the projector of the stream.
+func (r *reading) entries(ctx context.Context, t tables.Table) error {
+	p, b := projection.ForSnapshot(r.epoch)
+	return tables.Copy(ctx, r.tx.Conn(), t, "", func(plan tables.Plan, row *wal.Row) error {
+		b.Reset()
+		if err := p.Change(b, plan, nil, row); err != nil {
+			return err
+		}
+		if err := r.ensureChunk(ctx, addWork*b.Commands()); err != nil {
+			return err
+		}
+		r.leaveOut(b.Spoiled...)
+		b.Spoiled = b.Spoiled[:0]
+		for _, e := range b.Entered {
+			r.known[e.Raffle] = struct{}{}
+		}
+		r.chunk.rows++
+		b.Append(&r.chunk.Commands)
+		return nil
+	})
+}
+
+// leaveOut notes rows that have no packing.
+func (l *Loader) leaveOut(all ...projection.Poison) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.Poisoned = append(l.Poisoned, all...)
+}
+
+// eachBid reads bids; those that have no packing are left out.
+func (r *reading) eachBid(ctx context.Context, clauses string, each func(readmodel.Bid) error) error {
+	return tables.Copy(ctx, r.tx.Conn(), tables.Bids, clauses, func(p tables.Plan, row *wal.Row) error {
+		i := projection.ImageOf(row, p.Bid)
+		if i.Poison != nil {
+			r.leaveOut(projection.Poisons(tables.Bids, tables.PartsOfBid(i.V), i.V.RaffleID, i.Poison)...)
+		}
+		if i.There {
+			return each(i.V)
+		}
+		return i.Err
+	})
+}
+
+// bounds are ids of raffles that cut the bids into ranges: each from one up to the next.
+func (r *reading) bounds(ctx context.Context) ([]int64, error) {
+	rows, err := r.tx.Query(ctx, `SELECT min(id) FROM (SELECT id, ntile($1) OVER (ORDER BY id) AS part FROM raffles) r
+		GROUP BY part ORDER BY part`, rangesOfRaffles)
+	if err != nil {
+		return nil, err
+	}
+	bounds, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, err
+	}
+	// Bids have no foreign key: those of no raffle are below, between or above.
+	const all = 1<<63 - 1
+	return append(append([]int64{0}, bounds...), all), nil
+}
+
+// sizes are the sizes that have bids, by one probe of an index each.
+func (r *reading) sizes(ctx context.Context) ([]int16, error) {
+	rows, err := r.tx.Query(ctx, `WITH RECURSIVE s AS (
+			SELECT min(size) AS size FROM bids
+			UNION ALL SELECT (SELECT min(b.size) FROM bids b WHERE b.size > s.size) FROM s WHERE s.size IS NOT NULL)
+		SELECT size FROM s WHERE size IS NOT NULL`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int16])
+}

@@ -1,0 +1,26 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+)
+
+// notTruncated fails with projection.ErrTruncated if a table was truncated or rewritten after the snapshot that q reads:
+// TRUNCATE is not MVCC-safe, so a copy made since then is empty although the snapshot is older (PostgreSQL
+// documentation, chapter 13.6). Both give a table a new file; pg_class, read by SQL, is that of the snapshot,
+// and pg_relation_filenode looks into the catalog as it is now. To be asked when everything is copied.
+func notTruncated(ctx context.Context, q wal.Querier) error {
+	var whole bool
+	err := q.QueryRow(ctx, `SELECT bool_and(relfilenode = pg_relation_filenode(oid)) FROM pg_class
+		WHERE oid IN ('public.bids'::regclass, 'public.raffles'::regclass, 'public.products'::regclass)`).Scan(&whole)
+	if err != nil {
+		return fmt.Errorf("files of the Copied tables: %w", err)
+	}
+	if !whole {
+		return fmt.Errorf("%w while it was Copied", projection.ErrTruncated)
+	}
+	return nil
+}

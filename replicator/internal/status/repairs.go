@@ -1,0 +1,76 @@
+package status
+
+import (
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
+)
+
+// Repairs tells what was lost, poisoned and mended.
+type Repairs struct {
+	log                             *slog.Logger
+	lost, poisoned, reloaded, fails *prometheus.CounterVec
+	waiting, spoiled                prometheus.Gauge
+}
+
+// NewRepairs makes the metrics and registers them.
+func NewRepairs(log *slog.Logger, reg prometheus.Registerer) *Repairs {
+	counters := func(name, help, label string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "replicator_" + name, Help: help}, []string{label})
+	}
+	m := &Repairs{
+		log:      log,
+		lost:     counters("lost_parts_total", "Parts of the read model whose keys were found to be lost when they were written to, by kind.", "part"),
+		poisoned: counters("poisoned_rows_total", "Rows that the read model can't hold, by table.", "table"),
+		reloaded: counters("reloads_total", "Parts of the read model that were loaded anew, by kind.", "part"),
+		fails:    counters("reload_failures_total", "Reloads of a part that were given up and tried again, by kind.", "part"),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "replicator_reloading_parts", Help: "Parts of the read model that wait to be loaded anew; SQL answers for them."}),
+		spoiled: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "replicator_poisoned_parts", Help: "Parts of the read model that lack a row which it can't hold; SQL answers for them."}),
+	}
+	reg.MustRegister(m.lost, m.poisoned, m.reloaded, m.fails, m.waiting, m.spoiled)
+	return m
+}
+
+// kindOf labels a metric.
+func kindOf(p readmodel.Part) string {
+	switch {
+	case p.Raffle != 0:
+		return "raffle"
+	case p.Size != 0:
+		return "size"
+	}
+	return "lists"
+}
+
+// Poisoned tells of a row without a packing. part is what lacks it, by the name in readmodel.PoisonedKey.
+func (m *Repairs) Poisoned(part string, t tables.Table, row int64, err error) {
+	m.poisoned.WithLabelValues(t.Kind()).Inc()
+	m.log.Error("a row does not fit the read model: SQL answers for what it belongs to until it is put right",
+		"part", part, "table", t.String(), "row", row, "error", err)
+}
+
+// Lost tells of a part that lacks a key which it must have.
+func (m *Repairs) Lost(p readmodel.Part) {
+	m.lost.WithLabelValues(kindOf(p)).Inc()
+	m.log.Error("a part of the read model was lost: it is loaded anew, and SQL answers for it meanwhile", "part", p.String())
+}
+
+// Waiting is how many parts wait for a reload, and how many of the read model lack a row without a packing.
+func (m *Repairs) Waiting(reloads int, poisoned int64) {
+	m.waiting.Set(float64(reloads))
+	m.spoiled.Set(float64(poisoned))
+}
+
+// Reloaded counts a reload that ended well, or in vain.
+func (m *Repairs) Reloaded(p readmodel.Part, well bool) {
+	if well {
+		m.reloaded.WithLabelValues(kindOf(p)).Inc()
+	} else {
+		m.fails.WithLabelValues(kindOf(p)).Inc()
+	}
+}
