@@ -6,7 +6,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
 // Role is a database role of the system and its attributes.
@@ -37,7 +38,7 @@ func Bootstrap(ctx context.Context, conn *pgx.Conn, passwords map[string]string)
 		}
 	}
 	_, err := conn.Exec(ctx, "CREATE DATABASE "+Database+" OWNER migrator")
-	if err != nil && !hasCode(err, "42P04") { // duplicate_database
+	if err != nil && !pg.HasCode(err, pg.DuplicateDatabase) {
 		return fmt.Errorf("database %s: %w", Database, err)
 	}
 	// By default everybody may connect and see; here only the roles of the system.
@@ -126,7 +127,7 @@ func ensureWAL(ctx context.Context, config *pgx.ConnConfig) error {
 
 func ensureRole(ctx context.Context, conn *pgx.Conn, r Role, password string) error {
 	_, err := conn.Exec(ctx, "CREATE ROLE "+r.Name)
-	if err != nil && !hasCode(err, "42710") { // duplicate_object
+	if err != nil && !pg.HasCode(err, pg.DuplicateObject) {
 		return err
 	}
 	sql := "ALTER ROLE " + r.Name + " WITH " + r.attributes
@@ -145,9 +146,4 @@ func ensureRole(ctx context.Context, conn *pgx.Conn, r Role, password string) er
 		return err
 	}
 	return nil
-}
-
-func hasCode(err error, code string) bool {
-	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && pgErr.Code == code
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
 var (
@@ -16,35 +18,30 @@ var (
 )
 
 // Passing says whether an error speaks of the server's state, or of the way to it, and not of the
-// statement (https://www.postgresql.org/docs/15/errcodes-appendix.html).
+// statement.
 func Passing(err error) bool {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
 		return true
 	}
-	switch e.Code {
-	case "25006", "55P03": // read-only (a demoted primary), lock not available
+	switch pg.Class(e.Code) {
+	case pg.ConnectionException, pg.TransactionRollback, pg.InsufficientResources, pg.OperatorIntervention, pg.SystemError:
 		return true
 	}
-	switch class(e) {
-	case "08", "40", "53", "57", "58": // connection, rollback, resources, intervention, system
-		return true
-	}
-	return false
+	return e.Code == pg.ReadOnlySQLTransaction || e.Code == pg.LockNotAvailable
 }
 
 // Divisible says whether the database refused this statement for what was in it, so that a part of it
 // may succeed: a conflict, a lock not granted, a statement that took too long, or bad data.
 func Divisible(err error) bool {
-	var e *pgconn.PgError
-	if !errors.As(err, &e) || errors.Is(err, ErrUnknownOutcome) {
+	if errors.Is(err, ErrUnknownOutcome) {
 		return false
 	}
-	switch class(e) {
-	case "22", "23", "40", "55": // data, constraint, rollback, not in the needed state
+	switch pg.Class(pg.Code(err)) {
+	case pg.DataException, pg.IntegrityConstraintViolation, pg.TransactionRollback, pg.NotInPrerequisiteState:
 		return true
 	}
-	return e.Code == "57014" // statement timeout
+	return pg.HasCode(err, pg.QueryCanceled) // by statement_timeout
 }
 
 // Classify turns what the database could not do for now into ErrUnavailable.
@@ -60,19 +57,18 @@ func Classify(err error) error {
 
 // transient says whether the same transaction may well succeed at once.
 func transient(err error) bool {
-	var e *pgconn.PgError
 	if errors.Is(err, errNotBegun) {
 		return true
 	}
-	if errors.As(err, &e) && !errors.Is(err, ErrUnknownOutcome) {
-		return e.Code == "40001" || e.Code == "40P01" || e.Code == "23505" // serialization, deadlock, duplicate
+	if pg.Code(err) != "" && !errors.Is(err, ErrUnknownOutcome) {
+		return pg.HasCode(err, pg.SerializationFailure, pg.DeadlockDetected, pg.UniqueViolation)
 	}
 	return pgconn.SafeToRetry(err) && !errors.Is(err, ErrUnavailable)
 }
 
 // conflict says whether the statement lost against another one; the server is well.
 func conflict(e *pgconn.PgError) bool {
-	return class(e) == "40" || e.Code == "55P03" || e.Code == "57014"
+	return pg.Class(e.Code) == pg.TransactionRollback || e.Code == pg.LockNotAvailable || e.Code == pg.QueryCanceled
 }
 
 // fatal says whether the server ended the connection with this error. It may have broken down while it
@@ -80,5 +76,3 @@ func conflict(e *pgconn.PgError) bool {
 func fatal(e *pgconn.PgError) bool {
 	return e.SeverityUnlocalized == "FATAL" || e.SeverityUnlocalized == "PANIC"
 }
-
-func class(e *pgconn.PgError) string { return e.Code[:min(2, len(e.Code))] }

@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
 // session are the settings that every connection to the primary starts with; they win over those of
@@ -103,20 +105,7 @@ func hostsOf(url string, settings ...map[string]string) ([]*pgx.ConnConfig, erro
 	for _, s := range settings {
 		maps.Copy(all.RuntimeParams, s)
 	}
-	first := all.Copy()
-	first.Fallbacks = nil
-	hosts := []*pgx.ConnConfig{first}
-	for _, f := range all.Fallbacks { // with and without TLS, or the other hosts
-		last := hosts[len(hosts)-1]
-		if f.Host == last.Host && f.Port == last.Port {
-			last.Fallbacks = append(last.Fallbacks, f)
-			continue
-		}
-		next := all.Copy()
-		next.Host, next.Port, next.TLSConfig, next.Fallbacks = f.Host, f.Port, f.TLSConfig, nil
-		hosts = append(hosts, next)
-	}
-	return hosts, nil
+	return pg.Hosts(all), nil
 }
 
 // connect asks all hosts at once and returns a connection to the first that takes writes, so a host that
@@ -168,7 +157,7 @@ func closeConn(conn *pgx.Conn) {
 const warning = "warning"
 
 func noteWarning(c *pgconn.PgConn, n *pgconn.Notice) {
-	if n.Code[:min(2, len(n.Code))] == "01" { // https://www.postgresql.org/docs/15/errcodes-appendix.html
+	if pg.Class(n.Code) == pg.Warning {
 		c.CustomData()[warning] = n.Message
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
 
@@ -108,8 +109,7 @@ var errNotBegun = errors.New("transaction not begun")
 // notBegun marks an error that the server has reported instead of the answer to BEGIN, such as that of a
 // connection which was ended while it was idle. The answer would have come first if there were one.
 func notBegun(err error) error {
-	var reported *pgconn.PgError
-	if errors.As(err, &reported) {
+	if pg.Code(err) != "" {
 		return fmt.Errorf("%w: %w", errNotBegun, err)
 	}
 	return err

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
 // ErrOlderTimeline says that the only primary is on an older timeline than one that was seen before. It is
@@ -29,12 +29,12 @@ const (
 // adopt makes a node the primary that is watched. The connection is the watch's if there is no error.
 func (w *Watch) adopt(ctx context.Context, n node) error {
 	s := *w.State()
-	if s.SystemID == n.system && n.timeline < s.History.Present() {
+	if s.SystemID == n.System && n.Timeline < s.History.Present() {
 		return ErrOlderTimeline
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*answerTime) // an hour of heartbeats
 	defer cancel()
-	line, err := readBranches(ctx, n.conn, branches, n.timeline)
+	line, err := readBranches(ctx, n.conn, branches, n.Timeline)
 	if err != nil {
 		return err
 	}
@@ -46,10 +46,10 @@ func (w *Watch) adopt(ctx context.Context, n node) error {
 	if !s.of(n) || at < s.Flushed || !w.has(beats) {
 		s.Generation++
 		s.mark, s.proven, s.denied = newest(beats), Commit{}, Commit{}
-		w.log.InfoContext(ctx, "primary", "host", n.host.String(), "system_id", n.system, "timeline", n.timeline, "generation", s.Generation)
+		w.log.InfoContext(ctx, "primary", "host", n.host.String(), "system_id", n.System, "timeline", n.Timeline, "generation", s.Generation)
 	}
-	s.Connected, s.SystemID, s.History, s.Flushed = true, n.system, lsn.NewHistory(n.timeline, line), at
-	s.Host, s.Port, s.started = n.host.config.Host, n.host.config.Port, n.started
+	s.Connected, s.SystemID, s.History, s.Flushed = true, n.System, lsn.NewHistory(n.Timeline, line), at
+	s.Host, s.Port, s.started = n.host.config.Host, n.host.config.Port, n.Started
 	w.prove(ctx, n.conn, &s)
 	s.link = linkOf(n.conn.PgConn().Conn())
 	w.beats.Adopt(time.Now(), beats)
@@ -61,8 +61,8 @@ func (w *Watch) adopt(ctx context.Context, n node) error {
 
 // of says whether the state is of the same run of a server as the node, so that nothing can have been restored.
 func (s *State) of(n node) bool {
-	return s.SystemID == n.system && s.History.Present() == n.timeline && s.Host == n.host.config.Host &&
-		s.Port == n.host.config.Port && s.started == n.started
+	return s.SystemID == n.System && s.History.Present() == n.Timeline && s.Host == n.host.config.Host &&
+		s.Port == n.host.config.Port && s.started == n.Started
 }
 
 // has says whether the newest heartbeat that was seen before is among the primary's, or older than all of them. A
@@ -103,12 +103,11 @@ func (w *Watch) prove(ctx context.Context, conn *pgx.Conn, s *State) {
 		return
 	}
 	var has *bool // null if the log does not go back so far
-	var refused *pgconn.PgError
 	err := conn.QueryRow(ctx, committed, c.Begins.String(), time.UnixMicro(c.At)).Scan(&has)
 	switch {
 	case err == nil && has != nil && *has:
 		s.proven = *c
-	case err == nil, errors.As(err, &refused):
+	case err == nil, pg.Code(err) != "":
 		s.denied = *c
 	}
 	if err != nil {
@@ -174,7 +173,7 @@ func (w *Watch) learnFromStandby(ctx context.Context, nodes []node) {
 		if err == nil && present > s.History.Present() {
 			var line []lsn.Branch
 			line, err = readBranches(ctx, n.conn, recorded)
-			s.SystemID, s.History = n.system, lsn.NewHistory(present, line)
+			s.SystemID, s.History = n.System, lsn.NewHistory(present, line)
 		}
 		if err != nil {
 			w.log.DebugContext(ctx, "history of a standby not read", "host", n.host.String(), "error", err)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
 // Deadlines. A frozen server accepts a connection and then answers nothing, a busy one answers late.
@@ -23,7 +25,7 @@ const (
 type host struct{ config *pgx.ConnConfig }
 
 func (h host) String() string {
-	return net.JoinHostPort(h.config.Host, strconv.Itoa(int(h.config.Port)))
+	return pg.Address(h.config)
 }
 
 // hosts takes a connection string apart. Which host takes writes is asked, so target_session_attrs is ignored.
@@ -35,31 +37,19 @@ func hosts(url string) ([]host, error) {
 	all.ConnectTimeout, all.ValidateConnect = connectTime, nil
 	all.RuntimeParams["application_name"] = "query-watch"
 	all.RuntimeParams["statement_timeout"] = strconv.FormatInt(answerTime.Milliseconds(), 10)
-	// With sslmode=prefer a host comes twice, with TLS and without.
-	ways := append([]*pgconn.FallbackConfig{{Host: all.Host, Port: all.Port, TLSConfig: all.TLSConfig}}, all.Fallbacks...)
 	var list []host
-	for i, way := range ways {
-		if i > 0 && way.Host == ways[i-1].Host && way.Port == ways[i-1].Port {
-			last := list[len(list)-1].config
-			last.Fallbacks = append(last.Fallbacks, way)
-			continue
-		}
-		one := all.Copy()
-		one.Host, one.Port, one.TLSConfig, one.Fallbacks = way.Host, way.Port, way.TLSConfig, nil
+	for _, one := range pg.Hosts(all) {
 		list = append(list, host{one})
 	}
 	return list, nil
 }
 
-// node is a host that was asked. Timeline is 0 for a standby; started is when its server was started, in
-// microseconds since the Unix epoch by its own clock.
+// node is a host that was asked. Without an answer its identity is that of a standby.
 type node struct {
-	host     host
-	conn     *pgx.Conn
-	system   uint64
-	timeline uint32
-	started  int64
-	err      error
+	host host
+	conn *pgx.Conn
+	pg.Identity
+	err error
 }
 
 func (n node) close() {
@@ -73,14 +63,10 @@ func (n node) close() {
 
 // down says that no primary runs there, rather than that nothing is known.
 func (n node) down() bool {
-	var refused *pgconn.PgError
-	switch {
-	case n.err == nil:
-		return n.timeline == 0
-	case errors.As(n.err, &refused):
-		return refused.Code == "57P03" // cannot_connect_now: it starts or stops
+	if n.err == nil {
+		return n.Timeline == 0
 	}
-	return errors.Is(n.err, syscall.ECONNREFUSED)
+	return pg.HasCode(n.err, pg.CannotConnectNow) || errors.Is(n.err, syscall.ECONNREFUSED)
 }
 
 // silent says that an attempt has ended without any answer: the host is frozen or cut off, or has no address.
@@ -89,11 +75,6 @@ func silent(err error) bool {
 	return pgconn.Timeout(err) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &unknown) ||
 		errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.ETIMEDOUT)
 }
-
-// identity asks which node this is. The name of a WAL file begins with the timeline, in hexadecimal.
-const identity = `SELECT system_identifier, CASE WHEN pg_is_in_recovery() THEN 0
-	ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint END,
-	(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint FROM pg_control_system()`
 
 func (h host) ask(ctx context.Context) node {
 	n := node{host: h}
@@ -105,11 +86,9 @@ func (h host) ask(ctx context.Context) node {
 	n.conn = conn
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	var system int64
-	if err := conn.QueryRow(ctx, identity).Scan(&system, &n.timeline, &n.started); err != nil {
-		n.timeline, n.err = 0, fmt.Errorf("identity of %s: %w", h, err)
+	if n.Identity, err = pg.Identify(ctx, conn); err != nil {
+		n.err = fmt.Errorf("identity of %s: %w", h, err)
 	}
-	n.system = uint64(system)
 	return n
 }
 
@@ -129,7 +108,7 @@ func askAll(ctx context.Context, list []host) []node {
 // best is the node that takes writes on the highest timeline, if one takes writes.
 func best(nodes []node) (b node, ok bool) {
 	for _, n := range nodes {
-		if n.err == nil && n.timeline > b.timeline {
+		if n.err == nil && n.Timeline > b.Timeline {
 			b, ok = n, true
 		}
 	}

@@ -60,13 +60,13 @@ func (s *search) run(ctx context.Context) (nodes []node) {
 		case a := <-s.answers:
 			n, old := a.node, a.probe.begun != s.round
 			a.probe.asking, a.probe.silent = false, silent(n.err)
-			if old && n.timeline == 0 { // it may be otherwise by now
+			if old && n.Timeline == 0 { // it may be otherwise by now
 				n.close()
 				s.ask(ctx, a.probe)
 				continue
 			}
 			nodes = append(nodes, n)
-			if n.timeline != 0 && late == nil {
+			if n.Timeline != 0 && late == nil {
 				late = time.After(othersTime)
 			}
 		case <-late:

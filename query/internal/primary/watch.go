@@ -197,7 +197,7 @@ func (w *Watch) seek(ctx context.Context) {
 	}
 	nodes := askAll(ctx, rest)
 	newer, ok := best(nodes)
-	ok = ok && newer.system == s.SystemID && newer.timeline > s.History.Present()
+	ok = ok && newer.System == s.SystemID && newer.Timeline > s.History.Present()
 	for _, n := range nodes {
 		if !ok || n.host != newer.host {
 			n.close()

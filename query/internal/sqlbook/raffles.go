@@ -2,13 +2,11 @@ package sqlbook
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/sql/readdb"
@@ -67,9 +65,6 @@ func raffle(r readdb.Raffle) readmodel.Raffle {
 	return v
 }
 
-// queryCanceled is the SQLSTATE of a statement that took longer than statement_timeout, among others.
-const queryCanceled = "57014"
-
 // Raffle reads the raffle with its product and counts its bids.
 func (p *Postgres) Raffle(ctx context.Context, id int64, minLSN lsn.Position) (bidbook.RaffleDetail, bidbook.Position, error) {
 	var rows []readdb.RaffleDetailRow
@@ -77,9 +72,8 @@ func (p *Postgres) Raffle(ctx context.Context, id int64, minLSN lsn.Position) (b
 		rows, err = db.RaffleDetail(ctx, id)
 		return err
 	})
-	var refused *pgconn.PgError
 	switch {
-	case errors.As(err, &refused) && refused.Code == queryCanceled:
+	case pg.HasCode(err, pg.QueryCanceled):
 		return bidbook.RaffleDetail{}, at, fmt.Errorf("%w: %w", bidbook.ErrTooMuch, err)
 	case err != nil:
 		return bidbook.RaffleDetail{}, at, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
@@ -99,7 +100,7 @@ func (s *sharing) answer(group []*lookup) {
 // refused says that the server has answered a statement with an error of its own, not of time.
 func refused(err error) bool {
 	var answer *pgconn.PgError
-	return errors.As(err, &answer) && answer.Severity == "ERROR" && answer.Code != queryCanceled
+	return errors.As(err, &answer) && answer.Severity == "ERROR" && answer.Code != pg.QueryCanceled
 }
 
 // whileAnyStays is a context that ends when all callers have left.

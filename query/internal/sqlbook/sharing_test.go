@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
@@ -100,7 +101,7 @@ func TestAFailureIsOfTheLookupOrOfThePath(t *testing.T) {
 		alone bool
 	}{
 		"a damaged row":     {&pgconn.PgError{Severity: "ERROR", Code: "XX001"}, true},
-		"too slow":          {&pgconn.PgError{Severity: "ERROR", Code: queryCanceled}, false},
+		"too slow":          {&pgconn.PgError{Severity: "ERROR", Code: pg.QueryCanceled}, false},
 		"the server leaves": {&pgconn.PgError{Severity: "FATAL", Code: "57P01"}, false},
 		"a lost connection": {errors.New("broken pipe"), false},
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
@@ -39,7 +40,7 @@ func remember(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (m mem
 			AND $1 >= coalesce((SELECT min(number) FROM heartbeats), 0),
 		EXISTS (SELECT FROM heartbeats WHERE number > $1 + 1 AND lsn <= $3::text::pg_lsn)`,
 		c.Beat.Number, c.Beat.Nonce, c.LSN.String()).Scan(&m.forgot, &m.later)
-	if wal.HasCode(err, "42P01") { // undefined_table: from before there were heartbeats
+	if pg.HasCode(err, pg.UndefinedTable) { // from before there were heartbeats
 		return memory{forgot: true}, nil
 	}
 	if err != nil {
@@ -55,7 +56,7 @@ func hasCommit(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (comm
 		return nil, nil
 	}
 	err = q.QueryRow(ctx, "SELECT wal.committed($1::text::pg_lsn, $2)", c.Commit.String(), time.UnixMicro(c.CommitAt)).Scan(&committed)
-	if wal.HasCode(err, "42883") || wal.HasCode(err, "3F000") { // no such function or schema: an older database
+	if pg.HasCode(err, pg.UndefinedFunction, pg.InvalidSchemaName) { // an older database
 		return nil, nil
 	}
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
@@ -28,7 +29,7 @@ func (b *Builder) CreateSlot(ctx context.Context, stream *wal.Stream) (snapshot 
 	for range 100 {
 		b.Board.Update(func(s *status.Status) { s.Rebuild.Slot = wal.SlotName(uint64(b.Epoch)) })
 		snapshot, consistent, err = stream.CreateSlot(ctx, uint64(b.Epoch))
-		if !wal.HasCode(err, "42710") { // duplicate_object
+		if !pg.HasCode(err, pg.DuplicateObject) {
 			return snapshot, consistent, err
 		}
 		b.Epoch++

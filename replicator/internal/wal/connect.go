@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
 // Deadlines of every connection to PostgreSQL (P13). connectTime bounds a connection's whole beginning, with
@@ -47,26 +49,15 @@ func Servers(url string) ([]Server, error) {
 		return nil, fmt.Errorf("primary URL: %w", err)
 	}
 	bound(&all.Config)
-	// With sslmode=prefer a host comes twice, with TLS and without.
-	ways := append([]*pgconn.FallbackConfig{{Host: all.Host, Port: all.Port, TLSConfig: all.TLSConfig}}, all.Fallbacks...)
 	var servers []Server
-	for i, way := range ways {
-		if i > 0 && way.Host == ways[i-1].Host && way.Port == ways[i-1].Port {
-			last := servers[len(servers)-1].config
-			last.Fallbacks = append(last.Fallbacks, way)
-			continue
-		}
-		one := all.Copy()
-		one.Host, one.Port, one.TLSConfig, one.Fallbacks = way.Host, way.Port, way.TLSConfig, nil
+	for _, one := range pg.Hosts(all) {
 		servers = append(servers, Server{one})
 	}
 	return servers, nil
 }
 
 // String is host:port.
-func (s Server) String() string {
-	return net.JoinHostPort(s.config.Host, strconv.Itoa(int(s.config.Port)))
-}
+func (s Server) String() string { return pg.Address(s.config) }
 
 // Open opens an ordinary connection; params are settings of its session.
 func (s Server) Open(ctx context.Context, params map[string]string) (*pgx.Conn, error) {

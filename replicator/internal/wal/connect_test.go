@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
 func TestEveryServerIsAskedByItself_P13(t *testing.T) {
@@ -28,7 +29,7 @@ func TestEveryServerIsAskedByItself_P13(t *testing.T) {
 // P10: the highest timeline wins, the preferred system before others, then the order.
 func TestThePrimaryIsChosenByItsTimeline_P10(t *testing.T) {
 	node := func(version int, system uint64, timeline uint32) Node {
-		return Node{Version: version, System: system, Timeline: timeline}
+		return Node{Version: version, Identity: pg.Identity{System: system, Timeline: timeline}}
 	}
 	for _, c := range []struct {
 		name      string

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pglogrepl"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
 // createPatience is how long the server waits for one open transaction until it gives a slot up. It is a limit
@@ -24,7 +25,7 @@ func (s *Stream) CreateSlot(ctx context.Context, epoch uint64) (snapshot string,
 	}
 	for {
 		r, err := pglogrepl.ParseCreateReplicationSlot(s.conn.Exec(ctx, createSlot(epoch, major(s.conn))))
-		if HasCode(err, "55P03") && ctx.Err() == nil { // lock_not_available: nothing was made
+		if pg.HasCode(err, pg.LockNotAvailable) && ctx.Err() == nil { // nothing was made
 			continue
 		}
 		if err != nil {

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
 // ErrNoPrimary is returned when no server of PRIMARY_URL takes writes; the message says what each answered.
@@ -17,10 +19,8 @@ var ErrNoPrimary = errors.New("no server of PRIMARY_URL is a primary")
 // Node is a server as it answered.
 type Node struct {
 	Server
-	System   uint64
-	Timeline uint32 // that a primary writes; 0 of a standby
-	Version  int    // major
-	Started  int64  // when the server was started, in microseconds since the Unix epoch by its own clock
+	pg.Identity
+	Version int // major
 }
 
 // primary says whether the node takes writes.
@@ -79,19 +79,13 @@ func (n Node) Still(ctx context.Context) bool {
 	return err == nil && now == n
 }
 
-// Identify asks a connection which node this is. The name of a WAL file begins with the timeline.
+// Identify asks a connection which node this is.
 func (s Server) Identify(ctx context.Context, conn *pgx.Conn) (Node, error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
-	n := Node{Server: s, Version: major(conn.PgConn())}
-	var system int64
-	err := conn.QueryRow(ctx, `SELECT system_identifier, CASE WHEN pg_is_in_recovery() THEN 0
-			ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint END,
-			(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint
-		FROM pg_control_system()`).Scan(&system, &n.Timeline, &n.Started)
+	is, err := pg.Identify(ctx, conn)
 	if err != nil {
 		return Node{}, fmt.Errorf("identify %s: %w", s, err)
 	}
-	n.System = uint64(system)
-	return n, nil
+	return Node{Server: s, Identity: is, Version: major(conn.PgConn())}, nil
 }

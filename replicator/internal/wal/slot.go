@@ -2,11 +2,12 @@ package wal
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
 // Slot is a replication slot of this service as the server shows it.
@@ -69,7 +70,7 @@ func Drop(ctx context.Context, q Querier, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
 	_, err := q.Exec(ctx, "SELECT pg_drop_replication_slot($1)", name)
-	if err != nil && !HasCode(err, "42704") { // undefined_object
+	if err != nil && !pg.HasCode(err, pg.UndefinedObject) {
 		return fmt.Errorf("drop slot %s: %w", name, err)
 	}
 	return nil
@@ -85,10 +86,4 @@ func Terminate(ctx context.Context, q Querier, pid int32) error {
 		return fmt.Errorf("terminate walsender %d: %w", pid, err)
 	}
 	return nil
-}
-
-// HasCode says whether an error is a server's error with this SQLSTATE.
-func HasCode(err error, code string) bool {
-	var e *pgconn.PgError
-	return errors.As(err, &e) && e.Code == code
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pglogrepl"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
 // slotPatience is how long the making of a temporary slot may wait for the transactions that are open
@@ -69,14 +70,14 @@ func (s Server) Temporary(ctx context.Context) (*Stream, Snapshot, error) {
 func slotError(err error) error {
 	hint := ""
 	switch {
-	case HasCode(err, "53400"): // configuration_limit_exceeded
+	case pg.HasCode(err, pg.ConfigurationLimitExceeded):
 		hint = "; pg_replication_slots shows who has them: drop one that is not needed or raise max_replication_slots"
-	case HasCode(err, "53300"): // too_many_connections
+	case pg.HasCode(err, pg.TooManyConnections):
 		hint = "; pg_stat_replication shows who has them: end one or raise max_wal_senders"
-	case HasCode(err, "55P03"): // lock_not_available
+	case pg.HasCode(err, pg.LockNotAvailable):
 		hint = fmt.Sprintf("; a transaction that writes has been open for more than %s: "+
 			"find it in pg_stat_activity, and try again when it has ended", slotPatience)
-	case HasCode(err, "55000"): // object_not_in_prerequisite_state
+	case pg.HasCode(err, pg.ObjectNotInPrerequisiteState):
 		hint = "; PRIMARY_URL must lead to a primary with wal_level=logical"
 	}
 	return fmt.Errorf("%w: %w%s", ErrSlot, err, hint)
