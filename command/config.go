@@ -9,6 +9,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/limit"
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
 // Config is the environment of the service.
@@ -28,7 +29,7 @@ type Config struct {
 	// LoginCores is how many cores the checks of passwords may take; 0: a quarter of what there is.
 	LoginCores float64 `env:"LOGIN_CORES"`
 	// TrustedProxies are the networks whose X-Forwarded-For is believed, besides the loopback ones.
-	TrustedProxies limit.Proxies `env:"TRUSTED_PROXIES"`
+	TrustedProxies web.Proxies `env:"TRUSTED_PROXIES"`
 }
 
 func (c *Config) limits() bid.Limits {

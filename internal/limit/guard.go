@@ -10,9 +10,6 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
-// Proxies are the networks whose X-Forwarded-For is believed, besides the loopback ones.
-type Proxies = web.Proxies
-
 // Guard holds the limits of users and addresses.
 type Guard struct {
 	users          *Limiter[int64]
@@ -20,12 +17,12 @@ type Guard struct {
 	logins         *Limiter[string]
 	loginAddresses *Limiter[netip.Addr]
 	reads          *Limiter[netip.Addr]
-	proxies        Proxies
+	proxies        web.Proxies
 	limited        *prometheus.CounterVec
 }
 
 // NewGuard registers its metric.
-func NewGuard(rates Rates, proxies Proxies, reg prometheus.Registerer) *Guard {
+func NewGuard(rates Rates, proxies web.Proxies, reg prometheus.Registerer) *Guard {
 	g := &Guard{users: NewLimiter[int64](rates.User), addresses: NewLimiter[netip.Addr](rates.Address),
 		logins: NewLimiter[string](rates.Login), loginAddresses: NewLimiter[netip.Addr](rates.LoginAddress),
 		reads: NewLimiter[netip.Addr](rates.Read), proxies: proxies,
