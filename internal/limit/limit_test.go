@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
 func TestRatesAreRead(t *testing.T) {
@@ -98,11 +100,11 @@ func TestBucketsAreBounded_W4(t *testing.T) {
 }
 
 func TestClient(t *testing.T) {
-	var proxies Proxies
+	var proxies web.Proxies
 	if err := proxies.UnmarshalText([]byte("10.0.0.0/8, 2001:db8::/32")); err != nil {
 		t.Fatal(err)
 	}
-	if err := new(Proxies).UnmarshalText([]byte("10.0.0.1")); err == nil {
+	if err := new(web.Proxies).UnmarshalText([]byte("10.0.0.1")); err == nil {
 		t.Error("an address is no network")
 	}
 	for _, c := range []struct {
