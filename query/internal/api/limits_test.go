@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/limit"
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
@@ -26,7 +27,7 @@ func TestAReadIsChargedForWhatItCost_W7(t *testing.T) {
 		{fmt.Errorf("paths: %w", bidbook.ErrCounting), 5},
 		{fmt.Errorf("paths: %w", bidbook.ErrTooMuch), 5},
 	} {
-		a := &API{limits: limit.NewGuard(limit.Rates{Read: limit.Rate{PerSecond: 0.001, Burst: 101}}, limit.Proxies{}, prometheus.NewRegistry())}
+		a := &API{limits: limit.NewGuard(limit.Rates{Read: limit.Rate{PerSecond: 0.001, Burst: 101}}, web.Proxies{}, prometheus.NewRegistry())}
 		asked := 0
 		h := a.limited(2, func(http.ResponseWriter, *http.Request) error { asked++; return c.err })
 		var err error

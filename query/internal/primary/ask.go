@@ -12,19 +12,12 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/pg"
+	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
 // ErrOlderTimeline says that the only primary is on an older timeline than one that was seen before. It is
 // an old primary that was started again: what it has accepted since the promotion is not in the history.
 var ErrOlderTimeline = errors.New("it is on an older timeline than the last primary; after a deliberate step back, start query again")
-
-const (
-	branches  = `SELECT timeline::bigint, parent::bigint, begins::text FROM timeline_branches($1)`
-	recorded  = `SELECT timeline::bigint, parent::bigint, begins::text FROM timelines`
-	flushed   = `SELECT pg_current_wal_flush_lsn()::text`
-	newBeats  = `SELECT number, nonce, (extract(epoch FROM at) * 1000000)::bigint FROM heartbeats WHERE number > $1 ORDER BY number`
-	committed = `SELECT wal.committed($1::text::pg_lsn, $2)`
-)
 
 // adopt makes a node the primary that is watched. The connection is the watch's if there is no error.
 func (w *Watch) adopt(ctx context.Context, n node) error {
@@ -34,7 +27,7 @@ func (w *Watch) adopt(ctx context.Context, n node) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*answerTime) // an hour of heartbeats
 	defer cancel()
-	line, err := readBranches(ctx, n.conn, branches, n.Timeline)
+	line, err := readBranches(ctx, n.conn, replicationdb.TimelineBranches, n.Timeline)
 	if err != nil {
 		return err
 	}
@@ -102,10 +95,9 @@ func (w *Watch) prove(ctx context.Context, conn *pgx.Conn, s *State) {
 	if c == nil || *c == s.proven || *c == s.denied {
 		return
 	}
-	var has *bool // null if the log does not go back so far
-	err := conn.QueryRow(ctx, committed, c.Begins.String(), time.UnixMicro(c.At)).Scan(&has)
+	has, err := replicationdb.New(conn).HasCommit(ctx, replicationdb.HasCommitParams{Begins: c.Begins.String(), At: time.UnixMicro(c.At)})
 	switch {
-	case err == nil && has != nil && *has:
+	case err == nil && has == true:
 		s.proven = *c
 	case err == nil, pg.Code(err) != "":
 		s.denied = *c
@@ -118,7 +110,7 @@ func (w *Watch) prove(ctx context.Context, conn *pgx.Conn, s *State) {
 // readProgress reads the flush position, which no standby has, and the heartbeats behind one, in one round trip.
 func readProgress(ctx context.Context, conn *pgx.Conn, after int64) (at lsn.LSN, beats []heartbeat.Beat, err error) {
 	var batch pgx.Batch
-	batch.Queue(flushed).QueryRow(func(row pgx.Row) error {
+	batch.Queue(replicationdb.FlushPosition).QueryRow(func(row pgx.Row) error {
 		var text string
 		if err := row.Scan(&text); err != nil {
 			return err
@@ -126,7 +118,7 @@ func readProgress(ctx context.Context, conn *pgx.Conn, after int64) (at lsn.LSN,
 		at, err = lsn.Parse(text)
 		return err
 	})
-	batch.Queue(newBeats, after).Query(func(rows pgx.Rows) error {
+	batch.Queue(replicationdb.HeartbeatsAfter, after).Query(func(rows pgx.Rows) error {
 		beats, err = pgx.CollectRows(rows, pgx.RowToStructByPos[heartbeat.Beat])
 		return err
 	})
@@ -168,11 +160,10 @@ func (w *Watch) learnFromStandby(ctx context.Context, nodes []node) {
 		ctx, cancel := context.WithTimeout(ctx, answerTime)
 		defer cancel()
 		s := *w.State()
-		var present uint32
-		err := n.conn.QueryRow(ctx, `SELECT timeline::bigint FROM heartbeats ORDER BY number DESC LIMIT 1`).Scan(&present)
-		if err == nil && present > s.History.Present() {
+		newest, err := replicationdb.New(n.conn).LastTimeline(ctx)
+		if present := uint32(newest); err == nil && present > s.History.Present() {
 			var line []lsn.Branch
-			line, err = readBranches(ctx, n.conn, recorded)
+			line, err = readBranches(ctx, n.conn, replicationdb.Timelines)
 			s.SystemID, s.History = n.System, lsn.NewHistory(present, line)
 		}
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/snapshot"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
 // lockKey is the advisory lock in the database that the one active replicator holds.
@@ -78,7 +79,7 @@ func (c *control) lock(ctx context.Context, waiting func()) error {
 func (c *control) tryLock(ctx context.Context) (got bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lockAnswer)
 	defer cancel()
-	if err := c.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(lockKey)).Scan(&got); err != nil {
+	if err := c.conn.QueryRow(ctx, tryLock, int64(lockKey)).Scan(&got); err != nil {
 		return false, fmt.Errorf("lock: %w", err)
 	}
 	return got, nil
@@ -89,8 +90,7 @@ func (c *control) tryLock(ctx context.Context) (got bool, err error) {
 func (c *control) endCopies(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
 	defer cancel()
-	_, err := c.conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-		WHERE application_name = $1 AND datname = current_database() AND usename = current_user`, snapshot.CopyName)
+	_, err := c.conn.Exec(ctx, endSessions, snapshot.CopyName)
 	if err != nil {
 		return fmt.Errorf("end former copies: %w", err)
 	}
@@ -103,8 +103,7 @@ func (c *control) leadsTo(ctx context.Context, stream *wal.Stream, system wal.Sy
 	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
 	defer cancel()
 	var here bool
-	err := c.conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND backend_type = 'walsender')",
-		int32(stream.PID())).Scan(&here)
+	err := c.conn.QueryRow(ctx, isWalsender, int32(stream.PID())).Scan(&here)
 	if err != nil {
 		return fmt.Errorf("control connection: %w", err)
 	}
@@ -126,11 +125,13 @@ type positions struct {
 func (c *control) tick(ctx context.Context) (p positions, err error) {
 	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
 	defer cancel()
-	var flushed int64
-	if err := c.conn.QueryRow(ctx, "SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint").Scan(&flushed); err != nil {
+	flushed, err := replicationdb.New(c.conn).FlushPosition(ctx)
+	if err != nil {
 		return p, fmt.Errorf("flush position: %w", err)
 	}
-	p.flushed = lsn.LSN(flushed)
+	if p.flushed, err = lsn.Parse(flushed); err != nil {
+		return p, err
+	}
 	if p.published, err = wal.ReadPublished(ctx, c.conn); err != nil {
 		return p, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
 // memory is what the primary's table of heartbeats says about a checkpoint. A database that was restored, or
@@ -36,16 +37,14 @@ func remember(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (m mem
 		m.later = true
 		return m, nil
 	}
-	err = q.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM heartbeats WHERE number = $1 AND nonce = $2)
-			AND $1 >= coalesce((SELECT min(number) FROM heartbeats), 0),
-		EXISTS (SELECT FROM heartbeats WHERE number > $1 + 1 AND lsn <= $3::text::pg_lsn)`,
-		c.Beat.Number, c.Beat.Nonce, c.LSN.String()).Scan(&m.forgot, &m.later)
+	beats, err := replicationdb.New(q).Remembers(ctx, replicationdb.RemembersParams{Number: c.Beat.Number, Nonce: c.Beat.Nonce, Held: c.LSN.String()})
 	if pg.HasCode(err, pg.UndefinedTable) { // from before there were heartbeats
 		return memory{forgot: true}, nil
 	}
 	if err != nil {
 		return m, fmt.Errorf("heartbeats: %w", err)
 	}
+	m.forgot, m.later = beats.Forgot, beats.Later
 	return m, nil
 }
 
@@ -55,12 +54,15 @@ func hasCommit(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (comm
 	if c.Commit == 0 {
 		return nil, nil
 	}
-	err = q.QueryRow(ctx, "SELECT wal.committed($1::text::pg_lsn, $2)", c.Commit.String(), time.UnixMicro(c.CommitAt)).Scan(&committed)
+	has, err := replicationdb.New(q).HasCommit(ctx, replicationdb.HasCommitParams{Begins: c.Commit.String(), At: time.UnixMicro(c.CommitAt)})
 	if pg.HasCode(err, pg.UndefinedFunction, pg.InvalidSchemaName) { // an older database
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("last commit: %w", err)
 	}
-	return committed, nil
+	if known, ok := has.(bool); ok {
+		return &known, nil
+	}
+	return nil, nil
 }

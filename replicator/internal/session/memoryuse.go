@@ -9,6 +9,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/redisinfo"
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -36,13 +37,12 @@ func (r *Replicator) memoryFor(ctx context.Context, q wal.Querier) (m memoryUse,
 	if err != nil {
 		return m, err
 	}
-	var rows int64
-	err = q.QueryRow(ctx, "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'public.bids'::regclass").Scan(&rows)
+	rows, err := tables.Expected(ctx, q)
 	if err != nil {
-		return m, fmt.Errorf("expected rows: %w", err)
+		return m, err
 	}
 	m.used, m.limit = info.Number("used_memory"), info.Number("maxmemory")
-	m.need = int64(float64(rows) * max(r.bytesPerRow, rowBytes))
+	m.need = int64(float64(rows[tables.Bids]) * max(r.bytesPerRow, rowBytes))
 	return m, nil
 }
 

@@ -19,7 +19,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
 // Builder is one rebuild: it fills an epoch that nobody reads yet from the snapshot of a new slot. Everything that it
@@ -123,11 +125,11 @@ func (b *Builder) seen(ctx context.Context, q wal.Querier) error {
 	if published.Fingerprint != b.Published.Fingerprint {
 		return wal.ErrPublicationChanged
 	}
-	err = q.QueryRow(ctx, `SELECT number, nonce, (extract(epoch FROM at) * 1000000)::bigint FROM heartbeats
-		ORDER BY number DESC LIMIT 1`).Scan(&b.Beat.Number, &b.Beat.Nonce, &b.Beat.At)
+	last, err := replicationdb.New(q).LastHeartbeat(ctx)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("last heartbeat: %w", err)
 	}
+	b.Beat = heartbeat.Beat(last)
 	return nil
 }
 
@@ -173,12 +175,11 @@ type progress struct {
 }
 
 func (b *Builder) progress(ctx context.Context) (*progress, error) {
-	p := &progress{Builder: b, begun: time.Now(), told: time.Now()}
-	err := b.Control.QueryRow(ctx, `SELECT sum(greatest(reltuples, 0))::bigint FROM pg_class
-		WHERE oid IN ('bids'::regclass, 'raffles'::regclass, 'products'::regclass)`).Scan(&p.expected)
+	rows, err := tables.Expected(ctx, b.Control)
 	if err != nil {
-		return nil, fmt.Errorf("expected rows: %w", err)
+		return nil, err
 	}
+	p := &progress{Builder: b, begun: time.Now(), told: time.Now(), expected: rows[tables.Bids] + rows[tables.Raffles] + rows[tables.Products]}
 	b.Board.Metrics.Expected.Set(float64(p.expected))
 	b.Board.Metrics.RebuildRows.Set(0)
 	return p, nil

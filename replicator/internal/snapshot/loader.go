@@ -15,6 +15,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
 // Limits of what a rebuild or a reload writes at once, so that Redis has readers wait for 5 ms at most on a machine
@@ -157,11 +158,10 @@ func (l *Loader) read(ctx context.Context, do job) (err error) {
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
-	// A name that the server made: hexadecimal digits and hyphens.
-	if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+l.snapshot+"'"); err != nil {
-		return fmt.Errorf("snapshot: %w", err)
+	if err := wal.ImportSnapshot(ctx, tx, l.snapshot); err != nil {
+		return err
 	}
-	if _, err := tx.Exec(ctx, "SET LOCAL work_mem = '64MB'"); err != nil {
+	if _, err := tx.Exec(ctx, sortInMemory); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
 	r := &reading{Loader: l, tx: tx}
@@ -258,12 +258,7 @@ func (r *reading) eachBid(ctx context.Context, clauses string, each func(readmod
 
 // bounds are ids of raffles that cut the bids into ranges: each from one up to the next.
 func (r *reading) bounds(ctx context.Context) ([]int64, error) {
-	rows, err := r.tx.Query(ctx, `SELECT min(id) FROM (SELECT id, ntile($1) OVER (ORDER BY id) AS part FROM raffles) r
-		GROUP BY part ORDER BY part`, rangesOfRaffles)
-	if err != nil {
-		return nil, err
-	}
-	bounds, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	bounds, err := replicationdb.New(r.tx).RaffleBounds(ctx, rangesOfRaffles)
 	if err != nil {
 		return nil, err
 	}
@@ -272,14 +267,7 @@ func (r *reading) bounds(ctx context.Context) ([]int64, error) {
 	return append(append([]int64{0}, bounds...), all), nil
 }
 
-// sizes are the sizes that have bids, by one probe of an index each.
+// sizes are the sizes that have bids.
 func (r *reading) sizes(ctx context.Context) ([]int16, error) {
-	rows, err := r.tx.Query(ctx, `WITH RECURSIVE s AS (
-			SELECT min(size) AS size FROM bids
-			UNION ALL SELECT (SELECT min(b.size) FROM bids b WHERE b.size > s.size) FROM s WHERE s.size IS NOT NULL)
-		SELECT size FROM s WHERE size IS NOT NULL`)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[int16])
+	return replicationdb.New(r.tx).SizesWithBids(ctx)
 }

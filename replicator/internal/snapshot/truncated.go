@@ -14,8 +14,7 @@ import (
 // and pg_relation_filenode looks into the catalog as it is now. To be asked when everything is copied.
 func notTruncated(ctx context.Context, q wal.Querier) error {
 	var whole bool
-	err := q.QueryRow(ctx, `SELECT bool_and(relfilenode = pg_relation_filenode(oid)) FROM pg_class
-		WHERE oid IN ('public.bids'::regclass, 'public.raffles'::regclass, 'public.products'::regclass)`).Scan(&whole)
+	err := q.QueryRow(ctx, keepTheirFiles).Scan(&whole)
 	if err != nil {
 		return fmt.Errorf("files of the Copied tables: %w", err)
 	}

@@ -43,8 +43,7 @@ func describe(ctx context.Context, conn *pgx.Conn, t Table) (*wal.Relation, erro
 	for _, c := range layout[t].columns {
 		wanted = append(wanted, c.name)
 	}
-	rows, err := conn.Query(ctx, `SELECT attname::text, atttypid FROM pg_attribute
-		WHERE attrelid = $1::text::regclass AND attname = ANY ($2) AND NOT attisdropped ORDER BY attnum`, t.String(), wanted)
+	rows, err := conn.Query(ctx, columnsOf, t.String(), wanted)
 	if err != nil {
 		return nil, err
 	}

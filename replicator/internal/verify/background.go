@@ -12,7 +12,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
+	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
 // Limits of one slice of the background comparison, and its rate: the slot and the snapshot are there for
@@ -149,16 +151,13 @@ func (b *Background) next(ctx context.Context) (Scope, error) {
 		return Scope{}, fmt.Errorf("next raffles: %w", err)
 	}
 	defer wal.Close(conn)
-	var rows [2]int64
-	if err := conn.QueryRow(ctx, `SELECT (SELECT reltuples FROM pg_class WHERE oid = 'raffles'::regclass)::bigint,
-			(SELECT reltuples FROM pg_class WHERE oid = 'bids'::regclass)::bigint`).Scan(&rows[0], &rows[1]); err != nil {
-		return Scope{}, fmt.Errorf("size of the tables: %w", err)
+	rows, err := tables.Expected(ctx, conn)
+	if err != nil {
+		return Scope{}, err
 	}
 	scope := Scope{After: b.after}
-	err = conn.QueryRow(ctx, `SELECT least(
-			coalesce((SELECT id FROM raffles WHERE id > $1 ORDER BY id OFFSET $2 LIMIT 1), $4),
-			coalesce((SELECT raffle_id FROM bids WHERE raffle_id > $1 ORDER BY raffle_id OFFSET $3 LIMIT 1), $4))`,
-		b.after, b.share(rows[0], sliceRaffles)-1, b.share(rows[1], sliceBids)-1, Everything.To).Scan(&scope.To)
+	scope.To, err = replicationdb.New(conn).NextRaffles(ctx, replicationdb.NextRafflesParams{After: b.after, None: Everything.To,
+		Raffles: b.share(rows[tables.Raffles], sliceRaffles) - 1, Bids: b.share(rows[tables.Bids], sliceBids) - 1})
 	if err != nil {
 		return Scope{}, fmt.Errorf("next raffles: %w", err)
 	}

@@ -4,11 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
-	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
 // latest are the bids of one size over all raffles that were made after floor, in microseconds.
@@ -51,22 +49,17 @@ func (l *latest) wanted(got *found) content {
 // floors begins the latest bids of every size. The floor of Redis only rises, so any one from before the
 // snapshot would do; the own one needs no Redis and bounds the memory.
 func (l *loader) floors() error {
-	rows, err := l.conn.Query(l.ctx, `WITH RECURSIVE s AS (
-			(SELECT size FROM bids ORDER BY size LIMIT 1) UNION ALL
-			SELECT (SELECT b.size FROM bids b WHERE b.size > s.size ORDER BY b.size LIMIT 1) FROM s WHERE s.size IS NOT NULL)
-		SELECT size, coalesce((SELECT created_at FROM bids b WHERE b.size = s.size ORDER BY created_at DESC OFFSET $1 LIMIT 1), 'epoch')
-		FROM s WHERE size IS NOT NULL`, latestKept)
+	db := replicationdb.New(l.conn)
+	sizes, err := db.SizesWithBids(l.ctx)
 	if err != nil {
 		return fmt.Errorf("sizes: %w", err)
 	}
-	var size int16
-	var floor time.Time
-	_, err = pgx.ForEachRow(rows, []any{&size, &floor}, func() error {
-		l.model.latest[size] = &latest{floor: floor.UnixMicro(), bids: make(content)}
-		return nil
-	})
+	floors, err := db.SizeFloors(l.ctx, replicationdb.SizeFloorsParams{Sizes: sizes, Kept: latestKept})
 	if err != nil {
 		return fmt.Errorf("sizes: %w", err)
+	}
+	for _, f := range floors {
+		l.model.latest[f.Size] = &latest{floor: f.Floor.UnixMicro(), bids: make(content)}
 	}
 	return nil
 }

@@ -126,10 +126,11 @@ func (s *source) report(ctx context.Context, stream *wal.Stream) error {
 
 // load fills the model from the snapshot.
 func load(ctx context.Context, conn *pgx.Conn, snapshot wal.Snapshot, m *model, limit *rate.Limiter, told func(done, total int64)) (int64, error) {
-	// A name that the server made: hexadecimal digits and hyphens.
-	_, err := conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '"+snapshot.Name+"'")
-	if err != nil {
+	if _, err := conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
 		return 0, fmt.Errorf("snapshot: %w", err)
+	}
+	if err := wal.ImportSnapshot(ctx, conn, snapshot.Name); err != nil {
+		return 0, err
 	}
 	l := &loader{ctx: ctx, conn: conn, model: m, limit: limit, told: told}
 	if err := l.expect(); err != nil {
@@ -160,10 +161,11 @@ func (l *loader) expect() error {
 		l.told(0, 0)
 		return nil
 	}
-	err := l.conn.QueryRow(l.ctx, "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'bids'::regclass").Scan(&l.total)
+	rows, err := tables.Expected(l.ctx, l.conn)
 	if err != nil {
-		return fmt.Errorf("expected rows: %w", err)
+		return err
 	}
+	l.total = rows[tables.Bids]
 	l.told(0, l.total)
 	return nil
 }

@@ -75,9 +75,7 @@ func (b Blocker) String() string {
 func Blockers(ctx context.Context, q Querier, pid uint32) ([]Blocker, error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
-	rows, err := q.Query(ctx, `SELECT a.pid, coalesce(a.usename, '?')::text, coalesce(nullif(a.application_name, ''), '?'),
-			coalesce(a.state, '?'), coalesce(extract(epoch FROM clock_timestamp() - a.xact_start) * 1000, 0)::bigint
-		FROM unnest(pg_blocking_pids($1)) b JOIN pg_stat_activity a ON a.pid = b ORDER BY a.xact_start`, int32(pid))
+	rows, err := q.Query(ctx, listBlockers, int32(pid))
 	if err != nil {
 		return nil, fmt.Errorf("blockers: %w", err)
 	}

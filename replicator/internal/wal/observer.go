@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
 // observeEvery is how often each server is asked; what it answered is believed for staleAfter.
@@ -142,19 +144,18 @@ func (o *Observer) look(ctx context.Context, s Server, conn *pgx.Conn) error {
 func feel(ctx context.Context, conn *pgx.Conn, reached int64) (p Pulse, err error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
-	var clock, behind int64
+	var clock int64
 	before := time.Now()
-	err = conn.QueryRow(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").Scan(&clock)
+	err = conn.QueryRow(ctx, readClock).Scan(&clock)
 	p.At = time.Now()
 	if err != nil {
 		return Pulse{}, fmt.Errorf("primary's clock: %w", err)
 	}
 	p.Offset = time.UnixMicro(clock).Sub(before.Add(p.At.Sub(before) / 2))
-	err = conn.QueryRow(ctx, `SELECT coalesce(max(number), 0), coalesce(extract(epoch FROM clock_timestamp() -
-			min(at) FILTER (WHERE number > $1)) * 1000000, 0)::bigint FROM heartbeats WHERE number >= $1`, reached).Scan(&p.Newest, &behind)
+	beats, err := replicationdb.New(conn).Pulse(ctx, reached)
 	if err != nil {
 		return Pulse{}, fmt.Errorf("heartbeats: %w", err)
 	}
-	p.Behind = max(time.Duration(behind)*time.Microsecond, 0)
+	p.Newest, p.Behind = beats.Newest, max(time.Duration(beats.Behind)*time.Microsecond, 0)
 	return p, nil
 }

@@ -22,26 +22,6 @@ type Published struct {
 	Tables map[uint32]string
 }
 
-// fingerprint is made of rows of the catalog. A row that is removed and added again has a new oid or a new
-// xmin, and one that is changed has a new xmin. Of pg_class only the oid and the replica identity count, because
-// the xmin there also changes with an added column. Sources: PostgreSQL documentation, chapters 53.40 to 53.42.
-const fingerprint = `
-WITH ours AS (
-	SELECT c.oid, n.nspname || '.' || c.relname AS name, c.relreplident, c.relkind
-	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-	WHERE n.nspname = 'public' AND c.relname IN ('bids', 'raffles', 'products')),
-parts AS (
-	SELECT 1 AS kind, p.oid AS id, p.xmin::text AS version FROM pg_publication p WHERE p.pubname = $1
-	UNION ALL SELECT 2, r.oid, r.xmin::text FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = $1
-	UNION ALL SELECT 3, s.oid, s.xmin::text FROM pg_publication_namespace s JOIN pg_publication p ON p.oid = s.pnpubid WHERE p.pubname = $1
-	UNION ALL SELECT 4, o.oid, o.name || o.relreplident::text || o.relkind::text FROM ours o
-	UNION ALL SELECT 5, i.inhrelid, i.xmin::text FROM pg_inherits i JOIN ours o ON o.oid = i.inhparent)
-SELECT (SELECT left(md5(string_agg(concat_ws(' ', kind, id, version), ',' ORDER BY kind, id)), 16) FROM parts),
-	coalesce((SELECT bool_and(pubinsert AND pubupdate AND pubdelete AND pubtruncate) FROM pg_publication WHERE pubname = $1), false)
-	AND (SELECT count(*) = 3 FROM pg_publication_tables t JOIN ours o ON o.name = t.schemaname || '.' || t.tablename
-		WHERE t.pubname = $1 AND o.relreplident = 'f' AND t.rowfilter IS NULL),
-	(SELECT coalesce(array_agg(oid::bigint ORDER BY oid), '{}') FROM ours), (SELECT coalesce(array_agg(name ORDER BY oid), '{}') FROM ours)`
-
 // ReadPublished reads what is published, as the snapshot of q shows it.
 func ReadPublished(ctx context.Context, q Querier) (p Published, err error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
@@ -64,8 +44,7 @@ func ReadPublished(ctx context.Context, q Querier) (p Published, err error) {
 func AwaitVisible(ctx context.Context, q Querier, xid uint32) error {
 	for {
 		var held bool
-		err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND granted
-			AND mode = 'ExclusiveLock' AND transactionid = $1::text::xid)`, strconv.FormatUint(uint64(xid), 10)).Scan(&held)
+		err := q.QueryRow(ctx, isRunning, strconv.FormatUint(uint64(xid), 10)).Scan(&held)
 		if err != nil {
 			return fmt.Errorf("transaction %d, which the stream has sent, is not visible yet: %w", xid, err)
 		}

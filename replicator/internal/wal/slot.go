@@ -31,13 +31,7 @@ type Querier interface {
 func Slots(ctx context.Context, q Querier) ([]Slot, error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
-	// Older servers have no column failover, but every row can be turned into JSON.
-	rows, err := q.Query(ctx, `SELECT slot_name::text, coalesce(wal_status = 'lost', false) OR plugin <> 'pgoutput',
-			coalesce((to_jsonb(s) ->> 'failover')::boolean, false),
-			coalesce(active_pid, 0), coalesce(confirmed_flush_lsn - '0/0', 0)::bigint,
-			coalesce(pg_wal_lsn_diff(pg_current_wal_flush_lsn(), restart_lsn), 0)::bigint
-		FROM pg_replication_slots s
-		WHERE slot_type = 'logical' AND database = current_database() AND starts_with(slot_name::text, $1)`, SlotPrefix)
+	rows, err := q.Query(ctx, listSlots, SlotPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("list slots: %w", err)
 	}
@@ -58,7 +52,7 @@ func KeepLimit(ctx context.Context, q Querier) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
 	var limit int64
-	err := q.QueryRow(ctx, `SELECT greatest(setting::bigint, 0) * 1048576 FROM pg_settings WHERE name = 'max_slot_wal_keep_size'`).Scan(&limit)
+	err := q.QueryRow(ctx, keepLimit).Scan(&limit)
 	if err != nil {
 		return 0, fmt.Errorf("max_slot_wal_keep_size: %w", err)
 	}
@@ -69,7 +63,7 @@ func KeepLimit(ctx context.Context, q Querier) (int64, error) {
 func Drop(ctx context.Context, q Querier, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
-	_, err := q.Exec(ctx, "SELECT pg_drop_replication_slot($1)", name)
+	_, err := q.Exec(ctx, dropSlot, name)
 	if err != nil && !pg.HasCode(err, pg.UndefinedObject) {
 		return fmt.Errorf("drop slot %s: %w", name, err)
 	}
@@ -81,7 +75,7 @@ func Drop(ctx context.Context, q Querier, name string) error {
 func Terminate(ctx context.Context, q Querier, pid int32) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*AnswerTime)
 	defer cancel()
-	_, err := q.Exec(ctx, "SELECT pg_terminate_backend($1, 5000)", pid)
+	_, err := q.Exec(ctx, terminate, pid)
 	if err != nil {
 		return fmt.Errorf("terminate walsender %d: %w", pid, err)
 	}

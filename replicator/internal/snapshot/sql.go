@@ -1,0 +1,8 @@
+package snapshot
+
+// What sqlc can't hold: a statement on the catalogs of the server, and a setting.
+const (
+	keepTheirFiles = `SELECT bool_and(relfilenode = pg_relation_filenode(oid)) FROM pg_class
+		WHERE oid IN ('public.bids'::regclass, 'public.raffles'::regclass, 'public.products'::regclass)`
+	sortInMemory = `SET LOCAL work_mem = '64MB'`
+)

@@ -1,0 +1,65 @@
+-- name: RaffleBounds :many
+-- Ids that cut the raffles into so many ranges of equal length, each from one id up to the next.
+SELECT min(id)::bigint AS id FROM (SELECT id, ntile(@ranges::integer) OVER (ORDER BY id) AS part FROM raffles) r
+GROUP BY part ORDER BY part;
+
+-- name: SizesWithBids :many
+-- By one probe of an index each.
+WITH RECURSIVE s AS (
+    SELECT min(size) AS size FROM bids
+    UNION ALL
+    SELECT (SELECT min(b.size) FROM bids b WHERE b.size > s.size) FROM s WHERE s.size IS NOT NULL)
+SELECT size::smallint AS size FROM s WHERE size IS NOT NULL;
+
+-- name: SizeFloors :many
+-- The time of the newest bid of each size that is older than so many others; the epoch if there is none.
+SELECT s.size::smallint AS size,
+       coalesce((SELECT b.created_at FROM bids b WHERE b.size = s.size ORDER BY b.created_at DESC OFFSET @kept::integer LIMIT 1),
+           'epoch'::timestamptz)::timestamptz AS floor
+FROM unnest(@sizes::smallint[]) s(size);
+
+-- name: NextRaffles :one
+-- The end of the next range of raffles: so many raffles, but not many more than so many bids.
+SELECT least(
+    coalesce((SELECT id FROM raffles WHERE id > @after::bigint ORDER BY id OFFSET @raffles::bigint LIMIT 1), @none::bigint),
+    coalesce((SELECT raffle_id FROM bids WHERE raffle_id > @after::bigint ORDER BY raffle_id OFFSET @bids::bigint LIMIT 1), @none::bigint)
+)::bigint AS upto;
+
+-- name: LastHeartbeat :one
+SELECT number, nonce, (extract(epoch FROM at) * 1000000)::bigint AS at FROM heartbeats ORDER BY number DESC LIMIT 1;
+
+-- name: HeartbeatsAfter :many
+SELECT number, nonce, (extract(epoch FROM at) * 1000000)::bigint AS at FROM heartbeats WHERE number > @number ORDER BY number;
+
+-- name: Pulse :one
+-- The newest heartbeat, and how old the first one after a number is, in microseconds; 0 if there is none.
+SELECT coalesce(max(number), 0)::bigint AS newest,
+       coalesce(extract(epoch FROM clock_timestamp() - min(at) FILTER (WHERE number > @reached)) * 1000000, 0)::bigint AS behind
+FROM heartbeats WHERE number >= @reached;
+
+-- name: Remembers :one
+-- forgot: the heartbeat of a checkpoint is not in the table, though the table goes back so far. later: a heartbeat after
+-- it was committed at or before the position of the checkpoint, since each begins after the commit of the one before.
+SELECT (NOT EXISTS (SELECT 1 FROM heartbeats h WHERE h.number = sqlc.arg(number)::bigint AND h.nonce = sqlc.arg(nonce)::bigint)
+        AND sqlc.arg(number)::bigint >= coalesce((SELECT min(h.number) FROM heartbeats h), 0))::boolean AS forgot,
+       EXISTS (SELECT 1 FROM heartbeats h WHERE h.number > sqlc.arg(number)::bigint + 1 AND h.lsn <= (sqlc.arg(held)::text)::pg_lsn)::boolean AS later;
+
+-- name: HasCommit :one
+-- Whether the WAL has a commit at that position and time; null if it does not go back so far.
+SELECT wal.committed((@begins::text)::pg_lsn, @at::timestamptz) AS committed;
+
+-- name: LastTimeline :one
+SELECT timeline::bigint AS timeline FROM heartbeats ORDER BY number DESC LIMIT 1;
+
+-- name: Timelines :many
+-- Those that the table has, also on a standby.
+SELECT timeline::bigint AS timeline, parent::bigint AS parent, begins::text AS begins FROM timelines;
+
+-- name: TimelineBranches :many
+-- Those that lead to a timeline, by the history file of the primary.
+SELECT b.timeline::bigint AS timeline, b.parent::bigint AS parent, b.begins::text AS begins
+FROM timeline_branches(@timeline::integer) b;
+
+-- name: FlushPosition :one
+-- No standby has one.
+SELECT pg_current_wal_flush_lsn()::text AS lsn;
