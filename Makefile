@@ -44,10 +44,10 @@ sqlc-diff: ## Fail if the generated database code is not what sqlc makes of sql/
 config-check: ## Validate the HAProxy, Prometheus and shell files
 	@deploy/local/validate
 
-# What only drives programs is left out but for the histories, which run programs that have the detector as well.
+# Tests of whole services are left out, because they take minutes; the histories run the programs with the detector.
 race: ## Run the packages with the race detector, and histories against programs that have it (HISTORIES=20)
-	$(GO) test -p 1 -race -timeout 30m $$($(GO) list ./... | grep -vE '/(replicator|query|loadtest|internal/e2e(/abuse)?)$$')
-	HISTORIES=$(or $(HISTORIES),20) $(GO) test -race -timeout 30m -run NoHistory ./replicator
+	$(GO) test -p 1 -race -timeout 30m $$($(GO) list ./... | grep -vE '/(replicator/test|query|loadtest|internal/e2e(/abuse)?)$$')
+	HISTORIES=$(or $(HISTORIES),20) $(GO) test -race -timeout 30m -run NoHistory ./replicator/test
 
 bench: ## Measure both sides beside their baselines in the same run (BENCH=Read: only the benchmarks of that name)
 	@deploy/local/install

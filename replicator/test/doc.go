@@ -1,0 +1,2 @@
+// Package test runs whole replicators, with servers and faults, and compares what Redis then holds with the primary.
+package test

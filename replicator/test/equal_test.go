@@ -1,0 +1,108 @@
+package test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+// equal compares Redis, whole, with the primary: every set in both orders, and nothing else there. It
+// returns the checkpoint that it began with.
+func (s *system) equal() readmodel.Checkpoint {
+	s.t.Helper()
+	for try := 1; ; {
+		c := s.reached()
+		err := s.compare(c)
+		switch {
+		case s.over(c):
+		case err == nil || try == tries:
+			s.must(err)
+			return c
+		default: // a part may have been reloaded meanwhile
+			try++
+			<-time.After(100 * time.Millisecond)
+		}
+	}
+}
+
+// tries are how often Redis and the primary are compared until they must be equal.
+const tries = 5
+
+// over says whether another epoch or replicator has followed: then the comparison was of nothing.
+func (s *system) over(c readmodel.Checkpoint) bool {
+	now, err := s.checkpoint()
+	return err != nil || now.Epoch != c.Epoch || now.Token != c.Token
+}
+
+func (s *system) compare(c readmodel.Checkpoint) error {
+	s.t.Helper()
+	want := s.fromPrimary(c.Epoch)
+	testenv.EventuallyNoError(s.t, patience, "only the served epoch's keys", func() error {
+		for _, key := range s.contents(c.Epoch) {
+			if _, expected := want[key]; !expected && !s.over(c) {
+				return fmt.Errorf("%s is there", key)
+			}
+		}
+		return nil
+	})
+	for key, members := range want {
+		got, err := s.members(c.Epoch, key)
+		if err != nil {
+			return err
+		}
+		if len(got) != len(members) {
+			return fmt.Errorf("%s has %d members, want %d", key, len(got), len(members))
+		}
+		for i := range got {
+			if !bytes.Equal([]byte(got[i]), members[i]) {
+				return fmt.Errorf("%s: member %d is %x, want %x", key, i, got[i], members[i])
+			}
+		}
+	}
+	return nil
+}
+
+// contents are the keys whose value follows from the primary's: not what says how the epoch came to be.
+func (s *system) contents(served readmodel.Epoch) (keys []string) {
+	s.t.Helper()
+	all, err := s.redis.Keys(s.ctx, "*").Result()
+	s.must(err)
+	for _, key := range all {
+		e, _ := readmodel.EpochOf(key)
+		switch {
+		case key == readmodel.CheckpointKey, key == readmodel.EvictionsKey:
+		case e == served && (strings.HasSuffix(key, ":live") || strings.HasSuffix(key, ":version") || strings.HasSuffix(key, ":floor")):
+		case key == served.AllSizes(), key == readmodel.ReloadedKey: // also sizes whose bids are gone
+		default:
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// members are those of a set over all raffles above its floor, and all of any other key.
+func (s *system) members(e readmodel.Epoch, key string) ([]string, error) {
+	var size int16
+	if n, _ := fmt.Sscanf(key, "{s%d}:", &size); n == 1 {
+		return s.redis.ZRangeArgs(s.ctx, redis.ZRangeArgs{Key: key, Start: fmt.Sprintf("(%d", s.floor(e, size)), Stop: "+inf", ByScore: true}).Result()
+	}
+	switch kind := s.redis.Type(s.ctx, key).Val(); kind {
+	case "zset":
+		return s.redis.ZRange(s.ctx, key, 0, -1).Result()
+	case "set":
+		return s.redis.Sort(s.ctx, key, &redis.Sort{}).Result()
+	case "hash":
+		return hashMembers(s.redis.HGetAll(s.ctx, key).Result())
+	case "string":
+		v, err := s.redis.Get(s.ctx, key).Result()
+		return []string{v}, err
+	default:
+		return nil, fmt.Errorf("%s is a %s", key, kind)
+	}
+}

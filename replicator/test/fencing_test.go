@@ -1,0 +1,111 @@
+package test
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
+)
+
+func TestSecondTakesOverFromAKilledAndFromAStoppedOne_P9(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	first := s.replicate()
+	s.reached()
+	token := func() string { c, err := s.checkpoint(); s.must(err); return c.Token }
+	held := token()
+	s.Program = nil
+	second := s.replicate()
+	testenv.Eventually(t, patience, "the second waits", func() bool { return s.report().State == status.Waiting })
+	stop := s.load()
+	if token() != held {
+		t.Error("the second did not wait")
+	}
+	first.Pause(t)
+	testenv.Eventually(t, 10*time.Second, "the second takes over from the stopped one", func() bool { return token() != held })
+	first.Resume(t)
+	testenv.Eventually(t, patience, "the first is fenced off", func() bool {
+		return strings.Contains(first.Output(), "holds the lock, waiting")
+	})
+	held = token()
+	second.Kill(t)
+	testenv.Eventually(t, 10*time.Second, "the first takes over from the killed one", func() bool { return token() != held })
+	stop()
+	s.equal()
+}
+
+// P9: if a replicator is stopped within a copy, its session still locks the table. Its successor ends that session.
+func TestTheSuccessorEndsTheCopyOfAStoppedReplicator_P9(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	// With Redis stopped, the copy ends in the middle of the products.
+	s.exec(`INSERT INTO products (name, model, color, category, image_url, release_price, release_date)
+		SELECT 'shoe', 'm', 'red', 'sneaker', '/', 1, date '2026-01-01' FROM generate_series(1, 50000) i`)
+	first := s.replicate()
+	testenv.Eventually(t, patience, "the slot", func() bool { return s.slots() == 1 })
+	s.server.Pause(t)
+	testenv.Eventually(t, patience, "the copy of the products", func() bool {
+		return s.count(`SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+			WHERE relation = 'products'::regclass AND application_name = 'replicator-copy'`) > 0
+	})
+	first.Pause(t)
+	s.server.Resume(t)
+	s.Program = nil
+	s.replicate()
+	s.exec("SET lock_timeout = '30s'; LOCK TABLE products; RESET lock_timeout")
+	s.equal()
+	first.Kill(t)
+}
+
+// stops is how often the working replicator is stopped.
+const stops = 25
+
+// P9, P2, R1: the working replicator is stopped at any moment, mostly in the middle of a flush or of a
+// rebuild, its sessions end as if their time was over, the second takes over, and the first goes on with what
+// it was about to do. Then they change parts. Every read on the way is judged.
+func TestAStoppedReplicatorWritesNothingAfterItsSuccessor_P9(t *testing.T) {
+	const seed = 20261124
+	random := rand.New(rand.NewPCG(seed, 9))
+	w := newWorker(t, 2)
+	working, waiting := w.replicators[0], w.replicators[1]
+	testenv.Eventually(t, patience, "the second waits", func() bool { return strings.Contains(waiting.Output(), "waiting") })
+	stop := w.load()
+	for range stops {
+		w.reached()
+		if random.IntN(4) == 0 { // or it is stopped when it rebuilds
+			w.must(w.redis.FlushAll(w.ctx).Err())
+		}
+		rest(random, 60)
+		working.Pause(t)
+		held, _ := w.checkpoint()
+		w.endSessions()
+		testenv.Eventually(t, patience, "the other takes over", func() bool {
+			c, err := w.checkpoint()
+			return err == nil && c.Token != held.Token
+		})
+		rest(random, 20)
+		working.Resume(t)
+		working, waiting = waiting, working
+	}
+	stop()
+	w.equal()
+	w.answered()
+	w.judge()
+	w.histories = stops // quiet reads for each time that one took over from the other
+	w.enough()
+	w.report(t)
+}
+
+// endSessions ends what the server ends by itself 5 s after a replicator was stopped: the session that holds
+// the lock, and the walsender.
+func (s *system) endSessions() {
+	s.t.Helper()
+	s.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND (application_name = 'replicator'
+		OR pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted))`)
+}
+
+// rest waits up to most milliseconds.
+func rest(random *rand.Rand, most int) {
+	<-time.After(time.Duration(random.IntN(most)) * time.Millisecond)
+}

@@ -1,0 +1,148 @@
+package test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
+)
+
+// R1: a size whose last bid was cancelled is not taken for a lost one.
+func TestASizeWithoutBidsIsForgotten_R1(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.replicate()
+	s.reached()
+	const bid = "INSERT INTO bids (raffle_id, user_id, size, price, created_at) VALUES (1, 1, 260, 5, now())"
+	s.exec(bid)
+	s.equal()
+	s.exec("DELETE FROM bids")
+	s.equal()
+	s.exec(bid)
+	s.equal()
+	s.exec("BEGIN; DELETE FROM bids; " + bid + "; COMMIT")
+	s.equal()
+	s.exec("UPDATE bids SET size = 265")
+	s.equal()
+}
+
+// P3, R1: a Redis without room for two epochs ends with the new one.
+func TestFullRedisGivesTheOldEpochUp_P3(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.bids(60_000)
+	s.replicate()
+	s.equal()
+	before := s.reached()
+	s.Kill(t)
+	_, text, _ := strings.Cut(s.redis.Info(s.ctx, "memory").Val(), "\nused_memory:")
+	var used int64
+	_, err := fmt.Sscan(text, &used)
+	s.must(err)
+	s.must(s.redis.Do(s.ctx, "config", "set", "maxmemory", used*5/4).Err())
+	testenv.EventuallyNoError(t, patience, "drop the slot", func() error {
+		_, err := s.db.Exec(s.ctx, "SELECT pg_drop_replication_slot($1)", before.Slot)
+		return err
+	})
+	s.bids(100)
+	s.Start(t)
+	s.equal()
+	if st := s.report(); !strings.Contains(s.Output(), "OOM command") || st.Rebuilds < 2 {
+		t.Errorf("it was not full: %+v", st)
+	}
+}
+
+// P3: nor does one that is full already, up to not taking a token, stay so.
+func TestRedisThatIsFullAtTheStartIsRebuilt_P3(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.bids(60_000)
+	s.replicate()
+	s.equal()
+	before := s.reached()
+	s.Kill(t)
+	testenv.EventuallyNoError(t, patience, "drop the slot", func() error {
+		_, err := s.db.Exec(s.ctx, "SELECT pg_drop_replication_slot($1)", before.Slot)
+		return err
+	})
+	s.must(s.redis.ConfigSet(s.ctx, "maxmemory", "2mb").Err())
+	s.Start(t)
+	testenv.Eventually(t, patience, "the old epoch is given up", func() bool { return s.redis.DBSize(s.ctx).Val() < 20 })
+	s.must(s.redis.ConfigSet(s.ctx, "maxmemory", "0").Err())
+	s.equal()
+}
+
+// R1: what was evicted while no replicator ran is missed when the policy is right again.
+func TestEvictionsBetweenTwoProcessesAreNoticed_R1(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.bids(1000)
+	s.replicate()
+	s.equal()
+	s.Stop(t)
+	cp := s.redis.Get(s.ctx, readmodel.CheckpointKey).Val()
+	for _, set := range [][2]string{{"maxmemory-policy", "allkeys-lru"}, {"maxmemory", "1"}} {
+		s.must(s.redis.ConfigSet(s.ctx, set[0], set[1]).Err())
+	}
+	testenv.Eventually(t, patience, "something is evicted", func() bool {
+		return !strings.Contains(s.redis.Info(s.ctx, "stats").Val(), "evicted_keys:0")
+	})
+	for _, set := range [][2]string{{"maxmemory", "0"}, {"maxmemory-policy", "noeviction"}} {
+		s.must(s.redis.ConfigSet(s.ctx, set[0], set[1]).Err())
+	}
+	s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, cp, 0).Err()) // as if others had been chosen
+	s.Start(t)
+	testenv.Eventually(t, patience, "a rebuild", func() bool { return s.report().Rebuilds == 1 })
+	s.because(status.Evicted)
+	s.equal()
+	s.Stop(t)
+	s.bids(10)
+	s.Start(t)
+	s.equal()
+	if n := s.report().Rebuilds; n != 0 {
+		t.Errorf("%d rebuilds because of keys that were evicted before the last one", n)
+	}
+}
+
+// R1: without RESTORE a rebuild writes the same by ZADD.
+func TestARebuildWithoutRestore_R1(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.must(s.redis.Do(s.ctx, "ACL", "SETUSER", "default", "-restore").Err())
+	s.bids(5000)
+	s.replicate()
+	s.equal()
+	s.bids(100)
+	s.equal()
+	if !strings.Contains(s.Output(), "does not take serialised sets") {
+		t.Error("it was not noticed")
+	}
+}
+
+// P3: a rebuild that was only asked for is refused if Redis has no room for two, and what is served goes on.
+func TestARequestedRebuildNeedsRoom_P3(t *testing.T) {
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.bids(60_000)
+	s.exec("ANALYZE bids")
+	s.replicate()
+	before := s.equal()
+	_, text, _ := strings.Cut(s.redis.Info(s.ctx, "memory").Val(), "\nused_memory:")
+	var used int64
+	_, err := fmt.Sscan(text, &used)
+	s.must(err)
+	s.must(s.redis.ConfigSet(s.ctx, "maxmemory", fmt.Sprint(used+2<<20)).Err())
+	s.expect("rebuild", 1, "no room", "maxmemory")
+	s.bids(100)
+	if c := s.equal(); c.Epoch != before.Epoch || c.Token != before.Token {
+		t.Errorf("%s after %s", c, before)
+	}
+	// One that must be is made in the room of the old epoch, which is given up before anything is copied.
+	s.Kill(t)
+	testenv.EventuallyNoError(t, patience, "drop the slot", func() error {
+		_, err := s.db.Exec(s.ctx, "SELECT pg_drop_replication_slot($1)", before.Slot)
+		return err
+	})
+	s.Start(t)
+	s.equal()
+	if out := s.Output(); !strings.Contains(out, "no room for a rebuild beside the served epoch") || strings.Contains(out, "OOM command") {
+		t.Error("it was found out by copying")
+	}
+}
