@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// W4: statements shrink when they are slow or fail, and grow again when full ones are quick.
+// W4: statements shrink when they are slow, and grow again when full ones are quick.
 func TestStatementsAdapt_W4(t *testing.T) {
 	p := newPressure(Limits{Batch: 512, Queue: 2048})
 	now := time.Unix(1000, 0)
@@ -31,7 +31,7 @@ func TestStatementsAdapt_W4(t *testing.T) {
 	}
 }
 
-// W4: what may wait is what the primary completes in 400 ms, and all of the queue when it keeps up.
+// W4: as many bids may wait as the primary completes in 400 ms, and a whole queue while it keeps up.
 func TestTheQueueAdapts_W4(t *testing.T) {
 	p := newPressure(Limits{Batch: 100, Queue: 2048})
 	at := func(ms int) time.Time { return time.Unix(1000, 0).Add(time.Duration(ms) * time.Millisecond) }
