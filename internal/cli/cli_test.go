@@ -52,7 +52,7 @@ func TestStatusAndTextOfASubcommand(t *testing.T) {
 	}
 }
 
-// begins says whether a text begins as it must; nothing must be nothing.
+// begins says whether text begins with with. If with is empty, text must be empty.
 func begins(text, with string) bool {
 	return strings.HasPrefix(text, with) && (with != "" || text == "")
 }

@@ -18,7 +18,7 @@ const (
 	EventBid    EventKind = 'b' // a bid was accepted
 	EventCancel EventKind = 'c' // a bid was cancelled
 	EventClose  EventKind = 'x' // the raffle was closed
-	EventReset  EventKind = 'r' // something happened that has no packing: whoever follows must read again
+	EventReset  EventKind = 'r' // something happened that has no packing; followers must read the raffle again
 )
 
 // Known says whether this build knows the kind. The packing of any other kind begins with its length, so that an
@@ -77,7 +77,7 @@ const LiveField = "e"
 // LiveEntries is how many entries a raffle's stream keeps, at least: older ones are trimmed.
 const LiveEntries = 1000
 
-// AppendEvent packs an event; the raffle is in the key and the id in the entry's.
+// AppendEvent packs an event without its raffle, which is in the key, and its id, which follows from the entry's id.
 func (e Event) AppendEvent(dst []byte) []byte {
 	dst = append(dst, byte(e.Kind))
 	if !e.Kind.Known() {

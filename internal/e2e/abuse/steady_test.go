@@ -18,10 +18,11 @@ import (
 const (
 	steadyAddresses = 16
 	steadyUsers     = 64
-	inFlight        = 400 // of the generator: more would be its own queue
+	inFlight        = 400 // bound of the generator: with more, requests would queue in it
 )
 
-// steady is the load of well-behaved clients: bids and lookups at fixed rates, whatever becomes of those before.
+// steady is the load of well-behaved clients: bids and lookups at fixed rates, whether or not earlier ones have been
+// answered.
 type steady struct {
 	stack   *stack
 	clients []*http.Client
@@ -38,7 +39,8 @@ type steady struct {
 	sent  int
 }
 
-// lateAfter is when a request is noted by its second, so that a short stall can be told from a slow system.
+// lateAfter is how long a request may take before it counts as late in its second. So a short stall can be told from
+// a slow system.
 const lateAfter = 50 * time.Millisecond
 
 func newSteady(t testing.TB, s *stack, bids, lookups int) *steady {
@@ -129,7 +131,7 @@ func (l *steady) do(c *http.Client, want int, method, path, body string, intende
 
 func detail(body []byte) string {
 	var p struct{ Detail string }
-	_ = json.Unmarshal(body, &p) // the status says enough
+	_ = json.Unmarshal(body, &p) // the status is enough
 	return p.Detail
 }
 
