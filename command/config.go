@@ -16,7 +16,7 @@ type Config struct {
 	env.Common
 	// PrimaryURL may name several hosts, see primary.ParseURL.
 	PrimaryURL string `env:"PRIMARY_URL,required"`
-	// JWTKeysDir holds the signing keys; the first one is made if there is none.
+	// JWTKeysDir holds the signing keys. If it holds none, the service makes one.
 	JWTKeysDir string        `env:"JWT_KEYS_DIR,required"`
 	TokenTTL   time.Duration `env:"TOKEN_TTL" envDefault:"1h"`
 	// BidLanes is how many batches of bids are under way at once, each on a connection of its own.

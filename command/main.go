@@ -26,7 +26,7 @@ const loginsWaiting = 32 // 32 checks of 26 ms take about 1.7 s on a quarter of 
 
 func main() { service.Main("command", &Config{}, serve) }
 
-// serve serves until ctx ends, and then until what is in flight is done.
+// serve serves until ctx ends and the requests in flight are done.
 func serve(ctx context.Context, config *Config) error {
 	web.TuneGC()
 	s, err := service.New("command", config.Common, os.Stderr)

@@ -36,7 +36,7 @@ var (
 	ErrToken = errors.New("token not accepted")
 	// ErrUnknownKey is a key id that the source doesn't have.
 	ErrUnknownKey = errors.New("unknown key id")
-	// ErrNoKey is a folder without a usable key: nothing can be signed.
+	// ErrNoKey is a folder without a usable key, so that nothing can be signed.
 	ErrNoKey = errors.New("no key to sign with")
 )
 

@@ -52,7 +52,7 @@ func TestStatusAndTextOfASubcommand(t *testing.T) {
 	}
 }
 
-// begins says whether text begins with with. If with is empty, text must be empty.
+// begins says whether text has the prefix with. An empty prefix stands for an empty text.
 func begins(text, with string) bool {
 	return strings.HasPrefix(text, with) && (with != "" || text == "")
 }

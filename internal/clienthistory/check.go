@@ -58,9 +58,9 @@ func (r *Recorder) checkLine(line int) error {
 }
 
 // seenFrom returns the operations that may be part of a line. An operation of an earlier line is part of it if its
-// position is at or before the fork. Beyond the fork, reads are no part of the line, and neither are writes that were
-// sent when the fork's position or a later one was known. All other writes may be part of the line, so they count as
-// writes without an answer.
+// position (of a read: upTo) is at or before the fork. Of the others, reads are no part of the line, and neither are
+// writes that were sent when the fork's position or a later one was known. The remaining writes may be part of the
+// line, so they count as writes without an answer.
 func (r *Recorder) seenFrom(line int) (seen []operation) {
 	for _, o := range r.operations {
 		if o.line > line {
@@ -79,7 +79,7 @@ func (r *Recorder) seenFrom(line int) (seen []operation) {
 		}
 		o.known = min(o.known, left) // positions of an earlier line beyond the fork mean nothing on this one
 		if o.kind == read && (o.at < r.forks[0].at || o.upTo > highest) {
-			continue // of the time before the recording, or of any later one
+			continue // a read of a time before the recording, or one that can't be judged
 		}
 		seen = append(seen, o)
 	}
@@ -220,7 +220,7 @@ func find(set string, bid int32) (at int, found bool) {
 	return at, strings.HasPrefix(set[at:], packed)
 }
 
-// String names the operation in the order: known before, what, told after.
+// String writes the position known before, what was done, and the answer.
 func (o operation) String() string {
 	what := [...]string{add: "adds", remove: "removes", read: "reads", clearAll: "clears all"}[o.kind]
 	text := fmt.Sprintf("client %d at %s %s", o.client, o.known, what)

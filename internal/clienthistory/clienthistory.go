@@ -72,8 +72,8 @@ type operation struct {
 	line   int     // the number of forks before it
 }
 
-// Recorder keeps what clients do. Bids are told apart by a number that the caller chooses, such as a price
-// that is never used twice.
+// Recorder keeps what clients do. The caller gives each bid a number of its own, such as a price that is never used
+// twice.
 type Recorder struct {
 	mu         sync.Mutex
 	operations []operation

@@ -46,8 +46,8 @@ func holdToProblem(t testing.TB, w *http.Response, body []byte, status int, path
 	}
 }
 
-// Every error of the front door itself, and those that net/http answers before any handler, are problem
-// documents with the request's id.
+// Every error of the front door itself, and every error that net/http answers before any handler, is a problem
+// document with the request's id.
 func TestFrontDoorErrorsAreProblems(t *testing.T) {
 	d := openDoor(t, "ANSWER_TIME=1s", "BODY_TIME=1s")
 	long := strings.Repeat("x", 20<<10)

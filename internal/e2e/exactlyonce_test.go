@@ -100,7 +100,7 @@ func (k *keyed) postAtOnce(ctx context.Context, s *stack, n int) error {
 	return first
 }
 
-// onceEach runs do for every key, a few at a time, and counts those that are done.
+// onceEach runs do for every key, a few at a time, and counts the finished keys in done.
 func onceEach(keys []*keyed, done *atomic.Int64, do func(*keyed) error) <-chan error {
 	errs := make(chan error, len(keys))
 	next := make(chan *keyed, len(keys))

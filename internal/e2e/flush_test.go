@@ -152,7 +152,7 @@ func (l *flushLoad) start(t *testing.T) (stop func() error) {
 	}
 }
 
-// pathSince returns how long after a moment a read was asked for the first time that the path answered.
+// pathSince returns the time from a moment to the start of the first later read that the path answered.
 func (l *flushLoad) pathSince(moment time.Time, path string) (after time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

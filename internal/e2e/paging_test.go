@@ -96,7 +96,7 @@ func (s *stack) keepBidding(ctx context.Context, t *testing.T, authorization str
 	}
 }
 
-// walk follows the pages of one order to the end and counts where they come from.
+// walk follows the pages of one order to the end and counts the pages by path.
 func (s *stack) walk(t *testing.T, order string, known *committed, from map[string]int) {
 	t.Helper()
 	seen := map[int64]int{}

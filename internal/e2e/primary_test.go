@@ -144,7 +144,7 @@ func (l *primaryLoad) sampleFlush(end <-chan struct{}, conn *pgx.Conn) error {
 }
 
 // age is how old a read's position was when the read was asked for: the time since the first sample beyond that
-// position.
+// position, 0 if there was none by then.
 func (l *primaryLoad) age(r primaryRead) time.Duration {
 	i := sort.Search(len(l.samples), func(i int) bool { return l.samples[i].flushed > r.lsn })
 	if i == len(l.samples) || l.samples[i].at.After(r.from) {

@@ -161,20 +161,20 @@ func (t *Tracker) Newest() Beat {
 	return Beat{}
 }
 
-// Standing is what the primary's heartbeats say about one that another node shows.
+// Standing is what the primary's heartbeats say about a heartbeat that another node shows.
 type Standing byte
 
 // The standings of a heartbeat.
 const (
 	// Known: the primary has it, or it is older than all that the primary keeps.
 	Known Standing = iota
-	// Newer: the primary had not shown it when it was asked last.
+	// Newer: the primary had not shown it when the primary was last asked.
 	Newer
-	// Foreign: the primary has another one in its place, so the node is of another history.
+	// Foreign: the primary has another heartbeat in its place, so the node is of another history.
 	Foreign
 )
 
-// Standing compares a heartbeat with those that the primary has shown. While it has shown none, all are Newer.
+// Standing compares a heartbeat with the primary's. While the primary has shown none, every heartbeat is Newer.
 func (t *Tracker) Standing(b Beat) Standing {
 	newest := t.Newest()
 	t.mu.RLock()

@@ -12,7 +12,7 @@ func after(seconds float64) time.Time {
 	return start.Add(time.Duration(seconds * float64(time.Second)))
 }
 
-// beats are heartbeats of numbers, one a second of the primary's clock.
+// beats returns the heartbeats of the given numbers, one for each second of the primary's clock.
 func beats(first, last int64, clock time.Duration) (list []Beat) {
 	for n := first; n <= last; n++ {
 		list = append(list, Beat{Number: n, Nonce: -n, At: after(float64(n)).Add(clock).UnixMicro()})

@@ -23,8 +23,8 @@ type Rate struct {
 	Burst     int
 }
 
-// Rates are the limits of users and of addresses, those of logins and registrations (by the login that is
-// asked for, and by address), and that of reads by address, in weights.
+// Rates are the limits by user (User), by address (Address), of login attempts by login (Login), of logins and
+// registrations by address (LoginAddress), and of reads by address, in weights (Read).
 type Rates struct{ User, Address, Login, LoginAddress, Read Rate }
 
 // UnmarshalText reads "user=20/40,address=200/400,login=0.5/20,login-address=5/100,read=2000/4000": rate per second,

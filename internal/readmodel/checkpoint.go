@@ -20,7 +20,7 @@ type Checkpoint struct {
 	Epoch    Epoch
 	Token    string
 	Applying bool
-	// Publication is a fingerprint of what the primary publishes (P11).
+	// Publication is a fingerprint of the primary's publication (P11).
 	Publication string
 	// Commit is where the commit record of the last applied transaction begins, CommitAt the time in that
 	// record (microseconds since the Unix epoch). A primary that has another transaction there has another

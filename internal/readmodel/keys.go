@@ -47,12 +47,12 @@ func (e Epoch) NewestPrefix(raffleID int64) string { return e.raffleKey(raffleID
 // HighestPrefix is the key of a raffle's sets of highest bids without the size (decimal) at its end.
 func (e Epoch) HighestPrefix(raffleID int64) string { return e.raffleKey(raffleID, ":h:") }
 
-// Sizes is the set of sizes (decimal) that have bids in a raffle, and RaffleKnown. A size that is not in it
-// has no bids and no sorted sets. Without RaffleKnown nothing of the raffle is whole: the raffle does not
-// exist, is being reloaded, or has a row that has no packing.
+// Sizes is the set of sizes (decimal) that have bids in a raffle, and RaffleKnown. A size that is not in it has no
+// bids and no sorted sets. Without RaffleKnown no key of the raffle is whole, because the raffle does not exist, is
+// being reloaded, or has a row that has no packing.
 func (e Epoch) Sizes(raffleID int64) string { return e.raffleKey(raffleID, ":sizes") }
 
-// RaffleKnown is the member of Sizes that stands for the raffle itself: no size is 0.
+// RaffleKnown is the member of Sizes that stands for the raffle itself. It can't be a size, because no size is 0.
 const RaffleKnown = "0"
 
 // Raffle is the string with the raffle's packed entry (Raffle.AppendMember).
@@ -80,8 +80,8 @@ func (e Epoch) SizeNewest(size int16) string { return e.size(size, ":newest") }
 // set is, so a missing floor was lost.
 func (e Epoch) SizeFloor(size int16) string { return e.size(size, ":floor") }
 
-// AllSizes is the set of the sizes (decimal) that have a SizeNewest, and RaffleKnown: a size that is not in it, while
-// RaffleKnown is, has never had a bid in this epoch.
+// AllSizes is the set of the sizes (decimal) that have a SizeNewest, and RaffleKnown. If RaffleKnown is in it and a
+// size is not, the size has never had a bid in this epoch.
 func (e Epoch) AllSizes() string { return e.global("sizes") }
 
 // SizeKept is how many bids of a size SizeNewest keeps, at least.

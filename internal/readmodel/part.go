@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Part is a part of the read model that can be loaded anew by itself: the keys of one raffle, the newest bids
-// of one size over all raffles, or, as the zero Part, the lists of raffles and products.
+// Part is a part of the read model that can be reloaded by itself: the keys of one raffle, the newest bids of one
+// size over all raffles, or, as the zero Part, the lists of raffles and products.
 type Part struct {
 	Raffle int64
 	Size   int16

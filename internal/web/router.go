@@ -96,7 +96,7 @@ func (rt *Router) serve(method, route string, h Handler) http.Handler {
 				rt.duration.WithLabelValues(methodLabel(r.Method), route, statusLabel(sw.status)).Observe(took)
 			}
 			if !whole {
-				panic(http.ErrAbortHandler) // cuts the connection off: the body must not look complete
+				panic(http.ErrAbortHandler) // cuts the connection off, so that the body does not look complete
 			}
 		}()
 		if err := h(sw, r); err != nil {
@@ -122,7 +122,7 @@ func (rt *Router) fail(w *statusWriter, r *http.Request, err error) bool {
 		}
 		if p.Status == http.StatusInternalServerError {
 			log()
-		} else { // the rate is limited, so that an overloaded service does not also drown in its log; the metrics count all
+		} else { // at a limited rate, so that an overloaded service does not drown in its log; the metrics count all
 			rt.expected.Do(log)
 		}
 	}

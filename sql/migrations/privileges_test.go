@@ -71,7 +71,8 @@ replicator: USAGE schema wal
 standby: IS replication
 `
 
-// Each role may do what its statements need and nothing else: a new privilege belongs on the list, with a reason.
+// Each role may do what its statements need and nothing else. A new privilege must be added to the list, with a
+// reason.
 func TestPrivilegesAreTheList(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	rows, err := connect(t, db.URL("postgres")).Query(t.Context(), privilegesSQL)

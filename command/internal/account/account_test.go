@@ -83,7 +83,7 @@ func TestLogin(t *testing.T) {
 			t.Errorf("%q: %v", login, err)
 		}
 	}
-	// A login that nobody has costs a check as well, so its answer comes no sooner.
+	// A login that nobody has costs a check too, so that its answer comes no sooner.
 	if n := sampleCount(t, reg, "argon2_check_seconds"); n != 8 {
 		t.Errorf("%d password checks for 8 logins", n)
 	}

@@ -24,17 +24,17 @@ const loginLimit = 2 * time.Second
 type Bids interface {
 	// Place returns the bid that was placed, or one of package bid's errors.
 	Place(ctx context.Context, b bid.Bid) (bid.Result, error)
-	// Full says that Place would return bid.ErrBusy now.
+	// Full says whether Place would return bid.ErrBusy now.
 	Full(raffleID int64) bool
 }
 
 // Cancels cancels bids.
 type Cancels interface {
-	// Cancel returns the position after the commit, or one of package bid's errors.
+	// Cancel returns a position at or past the commit's end, or one of package bid's errors.
 	Cancel(ctx context.Context, raffleID, id, userID int64) (lsn string, err error)
 }
 
-// API is what the routes work with.
+// API holds what the routes need.
 type API struct {
 	Bids     Bids
 	Cancels  Cancels

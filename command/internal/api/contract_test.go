@@ -200,7 +200,7 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 	}
 }
 
-// The validator itself must notice what is wrong.
+// The validator itself must notice a wrong response.
 func TestDocumentRefusesOtherAnswers(t *testing.T) {
 	s := newService(t)
 	good := s.post("1", s.token(1), "", `{"size":270,"price":1000}`)

@@ -66,7 +66,7 @@ func placeAll(b *Batcher, n int, done func(map[int32]error)) {
 	go func() { wg.Wait(); done(errs) }()
 }
 
-// waitQueued waits until n bids have come beside the one under way.
+// waitQueued waits until n bids are queued behind the one under way.
 func waitQueued(t *testing.T, b *Batcher, n int) {
 	t.Helper()
 	testenv.Eventually(t, 5*time.Second, "the bids are queued", func() bool { return b.queue.length() == n })

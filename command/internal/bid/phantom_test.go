@@ -122,7 +122,7 @@ func TestAKeyCancelledMeanwhileLeavesNoPhantom(t *testing.T) {
 	t.Error("the retry never waited")
 }
 
-// W5: equal bids rank in the order of their arrival, whoever made them.
+// W5: bids of equal price rank in the order of their arrival, whichever user made them.
 func TestEqualBidsRankByArrival_W5(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)

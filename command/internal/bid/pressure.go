@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// How a Batcher adapts to a primary that is slower than what is asked of it.
+// How a Batcher adapts to a primary that is too slow for the bids that come.
 const (
 	// slow is the time of a statement above which the next ones get smaller. It is far below what a client waits, so
 	// that no batch comes near its time limit and no bid is stored after its client was told otherwise.

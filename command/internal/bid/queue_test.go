@@ -40,7 +40,7 @@ func (w *orderedWriter) Place(_ context.Context, bids []Bid) ([]Result, error) {
 		locked[id] = w.tries[id]%5 == 1 // now and then
 	}
 	w.mu.Unlock()
-	runtime.Gosched() // others may come meanwhile
+	runtime.Gosched() // so that other bids may come during the statement
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	results := make([]Result, len(bids))

@@ -127,8 +127,8 @@ func TestUnconfirmedCommit_W1_W2(t *testing.T) {
 	}
 }
 
-// W2: whatever the interleaving of cancellations and retries, a key has one bid, and every answer
-// under it is the first one.
+// W2: whatever the interleaving of cancellations and retries, a key has one bid, and every answer under it is the
+// same as the first.
 func TestCancelRacesRetries_W2(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
@@ -233,7 +233,7 @@ func TestNoBidAfterTheClose_W3(t *testing.T) {
 		})
 	}
 	testenv.Eventually(t, 30*time.Second, "bids are placed", func() bool { return placed.Load() > 200 })
-	// By hand: the trigger takes the time and the price anew, after the bids under way.
+	// Closed by hand. The trigger sets the time and the price itself, after the bids under way.
 	db.Exec(t, "UPDATE raffles SET closed_at = now() - interval '1 hour', closing_price = 1 WHERE id = 1")
 	atClose := fixture.Count(t, db, "SELECT count(*) FROM bids") // all that were committed before this
 	wg.Wait()

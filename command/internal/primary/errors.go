@@ -33,8 +33,8 @@ func Passing(err error) bool {
 	return false
 }
 
-// Divisible says whether the database refused this statement for what was in it, so that a part of it
-// may succeed: a conflict, a lock not granted, a statement that took too long, or bad data.
+// Divisible says whether the database refused the statement because of its content, so that a part of it may succeed:
+// a conflict, a lock not granted, a statement that took too long, or bad data.
 func Divisible(err error) bool {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) || errors.Is(err, ErrUnknownOutcome) {

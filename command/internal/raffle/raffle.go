@@ -18,7 +18,7 @@ type Raffle struct {
 	EndsAt    time.Time
 	// ClosedAt is nil until the close, which is final.
 	ClosedAt *time.Time
-	// ClosingPrice is the highest price of the bids at the close; nil: there were none.
+	// ClosingPrice is the highest price of the bids at the close, nil if there were none.
 	ClosingPrice *int32
 }
 
@@ -39,6 +39,6 @@ var (
 	ErrNotStarted     = errors.New("raffle not started")
 	// ErrUnavailable: trying again may help and is safe.
 	ErrUnavailable = primary.ErrUnavailable
-	// ErrUnknownOutcome: the raffle may have been opened, and the answer was not seen.
+	// ErrUnknownOutcome: the raffle may have been opened, but the answer was lost.
 	ErrUnknownOutcome = errors.New("outcome of opening a raffle unknown")
 )

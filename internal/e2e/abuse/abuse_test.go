@@ -99,7 +99,7 @@ func TestAbusesStayWithTheAbuser_W7(t *testing.T) {
 	}
 }
 
-// chosen says whether a name contains one of some texts with | between them.
+// chosen says whether a name contains one of the texts in a list separated by |.
 func chosen(name, texts string) bool {
 	for text := range strings.SplitSeq(texts, "|") {
 		if strings.Contains(name, text) {

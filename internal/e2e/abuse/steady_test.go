@@ -87,7 +87,7 @@ func (l *steady) run(stop <-chan struct{}) {
 	}
 }
 
-// one sends the request of a number: bids are spread evenly among lookups.
+// one sends the request with a number. Bids are spread evenly among lookups.
 func (l *steady) one(i int64, intended time.Time) {
 	client := l.clients[i%steadyAddresses]
 	share := int64(l.bids + l.lookups)
@@ -140,7 +140,7 @@ func (l *steady) record(method, bad string, intended time.Time) {
 	defer l.mu.Unlock()
 	l.sent++
 	took := time.Since(intended)
-	_ = l.took.RecordValue(max(1, took.Microseconds())) // beyond a minute it is an error as well
+	_ = l.took.RecordValue(max(1, took.Microseconds())) // a longer time than a minute is also counted as an error
 	if took > lateAfter {
 		l.late[fmt.Sprintf("%s at %ds", method, int(intended.Sub(l.begun).Seconds()))]++
 	}

@@ -145,7 +145,7 @@ func (w *Writer) tell(ctx context.Context, h *host, standby bool, err error) {
 	w.log.InfoContext(ctx, "heartbeat", "host", h.name, "state", state)
 }
 
-// beat writes one heartbeat, over a new connection if the one before has failed.
+// beat writes one heartbeat. If the last connection has failed, it makes a new one.
 func (h *host) beat(ctx context.Context) (standby bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
