@@ -17,16 +17,18 @@ type Config struct {
 	env.Common
 	// PrimaryURL may name several hosts, see primary.ParseURL.
 	PrimaryURL string `env:"PRIMARY_URL,required"`
-	// JWTKeysDir holds the signing keys; the first one is made if there is none.
+	// JWTKeysDir holds the signing keys. If it holds none, the service makes one.
 	JWTKeysDir string        `env:"JWT_KEYS_DIR,required"`
 	TokenTTL   time.Duration `env:"TOKEN_TTL" envDefault:"1h"`
 	// BidLanes is how many batches of bids are under way at once, each on a connection of its own.
 	BidLanes int `env:"BID_LANES" envDefault:"4"`
-	// BidQueue is how many bids may wait; those beyond are answered 503 at once.
+	// BidQueue is how many bids may wait before further ones are answered 503 at once. Raffles with few waiting bids
+	// may exceed it by a quarter.
 	BidQueue int `env:"BID_QUEUE" envDefault:"2048"`
-	// RateLimit bounds users, client addresses and logins, see limit.Rates. What is not named is not limited.
+	// RateLimit bounds users, client addresses and logins, see limit.Rates. A rate that the list does not name has no
+	// limit.
 	RateLimit limit.Rates `env:"RATE_LIMIT" envDefault:"login=0.5/20,login-address=5/100"`
-	// LoginCores is how many cores the checks of passwords may take; 0: a quarter of what there is.
+	// LoginCores is how many cores the checks of passwords may take. 0 means a quarter of all.
 	LoginCores float64 `env:"LOGIN_CORES"`
 	// TrustedProxies are the networks whose X-Forwarded-For is believed, besides the loopback ones.
 	TrustedProxies web.Proxies `env:"TRUSTED_PROXIES"`

@@ -2,7 +2,7 @@ package main
 
 import _ "embed" // for the document
 
-// document describes the routes; a test holds the two together.
+// document describes the routes. A test compares the two.
 //
 //go:embed openapi.yaml
 var document []byte

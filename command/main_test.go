@@ -57,7 +57,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// running is the service as a process of its own.
+// running is the service in its own process.
 type running struct {
 	*testenv.Program
 	t             testing.TB
@@ -163,7 +163,7 @@ func TestStartsBeforeThePrimary(t *testing.T) {
 	}
 }
 
-// Raffles close within a second of their end, also when the instance that does it is killed.
+// Raffles close within a second of their end, even if the instance that closes them is killed.
 func TestAnotherInstanceCloses(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
@@ -191,7 +191,7 @@ func TestAnotherInstanceCloses(t *testing.T) {
 	if !leads(instances[1]) {
 		t.Error("the second instance doesn't say that it closes")
 	}
-	// One that is stopped, or cut off, loses its lock too.
+	// An instance that is stopped or cut off loses the lock too.
 	instances[0].Start(t)
 	instances[1].Pause(t)
 	testenv.Eventually(t, 15*time.Second, "the first one closes again", func() bool { return leads(instances[0]) })

@@ -1,5 +1,5 @@
-// Package auth makes and checks what proves who a caller is: EdDSA tokens (JWT, RFC 7519 and RFC
-// 8037) with the keys they are signed with, and argon2id password hashes as PHC strings.
+// Package auth makes and checks the proofs of who a caller is: EdDSA tokens (JWT, RFC 7519 and RFC 8037) with their
+// signing keys, and argon2id password hashes as PHC strings.
 //
 // A Folder holds the private keys and a Signer makes tokens with the newest of them. A Verifier
 // checks tokens against any KeySource: that folder, or a published JWKS document.
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Issuer and Audience are the iss and aud of every token, and required of it.
+// Issuer and Audience are the iss and aud that every token must have.
 const (
 	Issuer   = "stock-pyramid"
 	Audience = "stock-pyramid"
@@ -36,7 +36,7 @@ var (
 	ErrToken = errors.New("token not accepted")
 	// ErrUnknownKey is a key id that the source doesn't have.
 	ErrUnknownKey = errors.New("unknown key id")
-	// ErrNoKey is a folder without a usable key: nothing can be signed.
+	// ErrNoKey is a folder without a usable key, so that nothing can be signed.
 	ErrNoKey = errors.New("no key to sign with")
 )
 

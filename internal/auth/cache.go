@@ -13,8 +13,8 @@ type checkedToken struct {
 	key ed25519.PublicKey
 }
 
-// cache keeps the tokens seen last: at most two generations, of which the older goes when the younger
-// is full. What is asked for moves into the younger.
+// cache keeps the tokens that were used last, in two generations. When young is full, it replaces old. A token that
+// is found in old is also put into young.
 type cache struct {
 	mu         sync.RWMutex
 	generation int

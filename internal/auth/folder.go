@@ -12,13 +12,14 @@ import (
 
 const (
 	reloadEvery = 2 * time.Second
-	// Another process may sign with a key that was dropped in since the last look: an unknown key id
-	// is a reason to look again, but not for every forged token.
+	// An unknown key id makes the folder be read early, because another process may sign with a key that is new
+	// there, but not more often than this, because any forged token can have one.
 	reloadAtMostEvery = 100 * time.Millisecond
 )
 
-// Folder is a folder of private keys, <kid>.pem each: PKCS#8 Ed25519. The last one by file name signs,
-// all of them are published; so a new file rotates and a removed one ends the tokens it has signed.
+// Folder is a folder of private keys, one per file <kid>.pem, PKCS#8 Ed25519. The last key by file name signs, and
+// all are published. So a new file rotates the key, and removing a file invalidates the tokens that its key has
+// signed.
 type Folder struct {
 	dir string
 	log *slog.Logger
@@ -36,8 +37,8 @@ type keySet struct {
 	jwks    []byte
 }
 
-// OpenFolder reads the keys of a folder, and makes the first one if there is none. Two starters at
-// once agree on one key. A file that can't be read as a key is logged and left out.
+// OpenFolder reads the keys of a folder, and makes the first one if there is none. Two processes that start at once
+// agree on one key. A file that can't be read as a key is logged and left out.
 func OpenFolder(dir string, log *slog.Logger) (*Folder, error) {
 	if err := ensureKey(dir, time.Now()); err != nil {
 		return nil, err
@@ -101,7 +102,7 @@ func (f *Folder) reloadForUnknown() {
 	}
 }
 
-// reload takes over what the folder holds now. A key whose file can't be read for the moment stays.
+// reload replaces the keys by those in the folder. A known key whose file can't be read now stays.
 func (f *Folder) reload() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// The example of RFC 8037, appendix A.2, with a key id, beside keys that are not for us.
+// The example of RFC 8037, appendix A.2, with a key id, among keys that are to be ignored.
 func TestParseJWKS(t *testing.T) {
 	const x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 	keys, err := ParseJWKS([]byte(`{"keys":[

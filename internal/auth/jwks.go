@@ -36,8 +36,8 @@ func marshalJWKS(private map[string]ed25519.PrivateKey) ([]byte, error) {
 	return doc, nil
 }
 
-// ParseJWKS returns the Ed25519 signature keys of a JWKS document by key id. Keys of other kinds are
-// passed over, as RFC 7517, section 5 wants it; a malformed Ed25519 key is an error.
+// ParseJWKS returns the Ed25519 signature keys of a JWKS document by key id. Keys of other kinds are ignored, as RFC
+// 7517, section 5 says. A malformed Ed25519 key is an error.
 func ParseJWKS(doc []byte) (map[string]ed25519.PublicKey, error) {
 	var set jwkSet
 	if err := json.Unmarshal(doc, &set); err != nil {

@@ -17,8 +17,8 @@ import (
 
 const keyFileSuffix = ".pem"
 
-// readKeys reads all keys of a folder. It returns nil if the folder can't be read; what is wrong with
-// single files is in the error, and a key known before is kept.
+// readKeys reads all keys of a folder. It returns nil if the folder can't be read. If single files can't be read, the
+// error names them, and their keys are kept if they are in known.
 func readKeys(dir string, known map[string]ed25519.PrivateKey) (*keySet, error) {
 	entries, err := os.ReadDir(dir) // sorted by name
 	if err != nil {
@@ -71,8 +71,8 @@ func readKey(path string) (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
-// ensureKey makes the first key of a folder without any. The lock lets one starter make it and the
-// other find it.
+// ensureKey makes a key if the folder has none. Because of the lock, only one of several processes that start at once
+// makes it.
 func ensureKey(dir string, now time.Time) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("keys: %w", err)
@@ -112,7 +112,7 @@ func makeKey(dir string, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("new key: %w", err)
 	}
-	// A kid is never used twice, not even if the folder was emptied: others cache keys by kid.
+	// A kid is never used twice, not even if the folder was emptied, because other services cache keys by kid.
 	kid := now.UTC().Format("20060102T150405Z-") + hex.EncodeToString(key.Public().(ed25519.PublicKey)[:4])
 	file, err := os.CreateTemp(dir, ".new-*") // 0600
 	if err != nil {

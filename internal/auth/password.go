@@ -42,8 +42,8 @@ func HashPassword(password string) string {
 	return p.String()
 }
 
-// CheckPassword says whether a password belongs to a hash. It costs what the hash's parameters say,
-// whatever the answer; the error is ErrHash.
+// CheckPassword says whether a password belongs to a hash. Its cost depends on the hash's parameters and not on the
+// answer. Its error is ErrHash.
 func CheckPassword(hash, password string) (bool, error) {
 	p, err := parsePHC(hash)
 	if err != nil {
@@ -101,7 +101,7 @@ func parameter(s, prefix string, least, most uint64) (uint32, error) {
 
 func bytesOf(name, s string, least, most int) ([]byte, error) {
 	b, err := base64.RawStdEncoding.Strict().DecodeString(s)
-	// Go's decoder passes over line ends.
+	// Go's decoder ignores line ends.
 	if err != nil || strings.ContainsAny(s, "\r\n") || len(b) < least || len(b) > most {
 		return nil, fmt.Errorf("%w: %s must be %d to %d bytes in base64", ErrHash, name, least, most)
 	}

@@ -14,19 +14,20 @@ import (
 )
 
 const (
-	// A key that was taken away ends its tokens within this time.
+	// The tokens of a removed key are refused after this time at the latest.
 	fetchEvery = 10 * time.Second
-	// An unknown key id is a reason to fetch the keys before their time, but not for every forged token.
+	// An unknown key id makes the keys be fetched early, but not more often than this, because any forged token can
+	// have one.
 	fetchAtMostEvery = time.Second
 	fetchTime        = 2 * time.Second
 	maxJWKS          = 64 << 10 // bytes
 )
 
-// ErrNoKeys says that the published keys were never read.
+// ErrNoKeys says that the published keys can't be read, so that an unknown key may be a new one.
 var ErrNoKeys = errors.New("published keys not read yet")
 
-// Remote is the keys that another service publishes as a JWKS document. While that can't be read, the
-// keys of the last time count.
+// Remote holds the keys that another service publishes as a JWKS document. While the document can't be read, the keys
+// that were read last count.
 type Remote struct {
 	url    string
 	client *http.Client
@@ -48,7 +49,7 @@ func (r *Remote) Run(ctx context.Context) error {
 	tick := time.NewTicker(fetchEvery)
 	defer tick.Stop()
 	for {
-		_ = r.refresh(ctx, time.Now()) // logged; the next one is soon
+		_ = r.refresh(ctx, time.Now()) // refresh logs the error; the next try is soon
 		select {
 		case <-ctx.Done():
 			return nil
@@ -62,7 +63,7 @@ func (r *Remote) Key(ctx context.Context, kid string) (ed25519.PublicKey, error)
 	if key, ok := r.known(kid); ok {
 		return key, nil
 	}
-	// The others wait for this answer as well, so it is not given up with the request.
+	// Other requests wait for this answer too, so the reading goes on if this request ends.
 	err := r.refresh(context.WithoutCancel(ctx), time.Now())
 	if key, ok := r.known(kid); ok {
 		return key, nil
@@ -82,8 +83,8 @@ func (r *Remote) known(kid string) (ed25519.PublicKey, bool) {
 	return key, ok
 }
 
-// refresh reads the keys unless that was done a moment ago, and returns how the last reading ended. It logs
-// a failure once.
+// refresh reads the keys, unless they were read less than fetchAtMostEvery ago. It returns the error of the last
+// reading. Of several failures in a row it logs the first.
 func (r *Remote) refresh(ctx context.Context, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Published keys are read when they are needed, again for an unknown one at a limited rate, and outlive
-// the service that publishes them.
+// Published keys are read when they are needed, and again, at a limited rate, for an unknown key id. They stay valid
+// when the service that publishes them is gone.
 func TestRemoteKeys(t *testing.T) {
 	folder, err := OpenFolder(t.TempDir(), slog.New(slog.DiscardHandler))
 	if err != nil {

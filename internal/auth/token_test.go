@@ -14,7 +14,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// mapSource is a key source of its own right: what a parsed JWKS document is.
+// mapSource is a key source with fixed keys, as a parsed JWKS document has them.
 type mapSource map[string]ed25519.PublicKey
 
 func (m mapSource) Key(_ context.Context, kid string) (ed25519.PublicKey, error) {

@@ -19,8 +19,8 @@ const (
 	cacheGeneration = 50_000
 )
 
-// Verifier checks tokens and remembers those that it accepted until they expire, as a signature check
-// takes 54 us. It is safe for concurrent use.
+// Verifier checks tokens. It caches accepted tokens until they expire, because a signature check takes 54 us. It is
+// safe for concurrent use.
 type Verifier struct {
 	keys   KeySource
 	now    func() time.Time
@@ -47,7 +47,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
 	}
 	sum := sha256.Sum256([]byte(token))
 	if c, ok := v.cache.get(sum); ok {
-		// A key that was taken away, or replaced under its id, ends its tokens at once.
+		// If the key was removed or replaced, a cached token no longer counts.
 		key, err := v.keys.Key(ctx, c.kid)
 		if err == nil && bytes.Equal(key, c.key) && v.now().Before(c.who.Expires) {
 			return c.who, nil
@@ -62,7 +62,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
 	return checked.who, nil
 }
 
-// sourceError is a failure of the key source, told apart from a token's own faults.
+// sourceError is a failure of the key source, as opposed to a fault of the token.
 type sourceError struct{ error }
 
 func (e sourceError) Unwrap() error { return e.error }

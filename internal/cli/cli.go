@@ -75,7 +75,7 @@ func (p Program) Run(ctx context.Context, args []string, out, notes io.Writer) e
 	return Wrong(fmt.Errorf("unknown subcommand %q\n%s", args[0], p.usage()))
 }
 
-// Status is the exit status of what Run returned. It tells notes what is wrong.
+// Status is the exit status for the error that Run returned. It writes the error to notes.
 func (p Program) Status(err error, notes io.Writer) int {
 	if err == nil {
 		return 0
@@ -104,7 +104,7 @@ func (p Program) usage() string {
 	return b.String()
 }
 
-// NewFlags makes the flags of a subcommand, such as "loadtest seed". Its help is the text above their list.
+// NewFlags makes the flags of a subcommand, such as "loadtest seed". help is the text above the list of flags.
 func NewFlags(name, help string) *flag.FlagSet {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.Usage = func() {
@@ -121,8 +121,8 @@ func NewFlags(name, help string) *flag.FlagSet {
 	return flags
 }
 
-// Parse parses flags and allows most further arguments. If help is asked for, it writes the help to out and returns
-// flag.ErrHelp. If the arguments are wrong, it returns an Exit.
+// Parse parses flags and allows up to most further arguments. If help is asked for, it writes the help to out and
+// returns flag.ErrHelp. If the arguments are wrong, it returns an Exit.
 func Parse(flags *flag.FlagSet, args []string, most int, out io.Writer) error {
 	flags.SetOutput(io.Discard)
 	err := flags.Parse(args)

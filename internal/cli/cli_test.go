@@ -52,7 +52,7 @@ func TestStatusAndTextOfASubcommand(t *testing.T) {
 	}
 }
 
-// begins says whether a text begins as it must; nothing must be nothing.
+// begins says whether text has the prefix with. An empty prefix stands for an empty text.
 func begins(text, with string) bool {
 	return strings.HasPrefix(text, with) && (with != "" || text == "")
 }

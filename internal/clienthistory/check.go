@@ -20,8 +20,8 @@ const patience = time.Minute
 // highest is above every position that occurs.
 const highest = math.MaxInt64/2 - 1
 
-// Check returns nil if the history is right. Each line is judged with what it has in common with the lines
-// before.
+// Check returns nil if the history is right. Each line is judged together with the part of the earlier lines that it
+// shares.
 func (r *Recorder) Check() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -57,9 +57,10 @@ func (r *Recorder) checkLine(line int) error {
 	return nil
 }
 
-// seenFrom returns the operations that a line knows of. What was answered on an earlier line beyond the
-// fork is lost. Three operations are not part of the line: such a read, a read that may show commits beyond the fork, and a
-// write that was sent when the fork's position or a later one was known. Any other such write may be part of the line.
+// seenFrom returns the operations that may be part of a line. An operation of an earlier line is part of it if its
+// position (of a read: upTo) is at or before the fork. Of the others, reads are no part of the line, and neither are
+// writes that were sent when the fork's position or a later one was known. The remaining writes may be part of the
+// line, so they count as writes without an answer.
 func (r *Recorder) seenFrom(line int) (seen []operation) {
 	for _, o := range r.operations {
 		if o.line > line {
@@ -78,14 +79,14 @@ func (r *Recorder) seenFrom(line int) (seen []operation) {
 		}
 		o.known = min(o.known, left) // positions of an earlier line beyond the fork mean nothing on this one
 		if o.kind == read && (o.at < r.forks[0].at || o.upTo > highest) {
-			continue // of the time before the recording, or of any later one
+			continue // a read of a time before the recording, or one that can't be judged
 		}
 		seen = append(seen, o)
 	}
 	return seen
 }
 
-// plausible checks what needs no search.
+// plausible checks the rules that need no search.
 func plausible(operations []operation) error {
 	for _, o := range operations {
 		switch {
@@ -124,8 +125,8 @@ func (r *Recorder) checkList(operations []operation) error {
 	return nil
 }
 
-// needed leaves out writes without an answer of which no read shows anything: they need not have happened,
-// and each of them would double the search.
+// needed leaves out writes without an answer if no read shows their effect. They need not have happened, and each
+// would double the search.
 func needed(operations []operation) []operation {
 	added, shown, hidden := make(map[int32]bool), make(map[int32]bool), make(map[int32]bool)
 	for _, o := range operations {
@@ -174,8 +175,8 @@ var model = porcupine.Model{
 	},
 }
 
-// unsureAmong notes the bids of which a read that shows commits in part may show anything: a write to them
-// may have taken effect after its position and before its answer.
+// unsureAmong notes the bids that a read with inPart may show or not, because a write to them may have taken effect
+// after the read's position and before its answer.
 func (o operation) unsureAmong(operations []operation) operation {
 	for _, w := range operations {
 		if (w.kind == add || w.kind == remove) && w.known < o.upTo && (w.at == 0 || w.at > o.at) {
@@ -219,7 +220,7 @@ func find(set string, bid int32) (at int, found bool) {
 	return at, strings.HasPrefix(set[at:], packed)
 }
 
-// String names the operation in the order: known before, what, told after.
+// String writes the position known before, what was done, and the answer.
 func (o operation) String() string {
 	what := [...]string{add: "adds", remove: "removes", read: "reads", clearAll: "clears all"}[o.kind]
 	text := fmt.Sprintf("client %d at %s %s", o.client, o.known, what)

@@ -10,10 +10,11 @@
 //
 //   - A write takes effect at one position: after every position that any client had been told before the
 //     write was sent, and at or before the write's Commit-LSN.
-//   - A read takes effect at its Read-LSN exactly, if Redis answers. An answer of a standby shows at least what
-//     was committed at its Read-LSN: it takes effect at or after it, before all that was committed after the
-//     answer. An answer of the primary shows at least that, and any part of what is committed until the answer:
-//     a primary shows commits to others in another order than its log has them in.
+//   - A read that Redis answers takes effect exactly at its Read-LSN. A read that a standby answers shows at least
+//     what was committed at its Read-LSN, so it takes effect at or after the Read-LSN, and before every commit that
+//     follows the answer. A read that the primary answers shows at least what was committed at its Read-LSN, and
+//     any part of what was committed between that and the answer, because a primary makes commits visible in
+//     another order than its log has them in.
 //
 // A history is right if such positions exist that each read shows exactly the writes before it. That is
 // linearizability of a set of bids with positions in the place of time. What is promised follows from it:
@@ -27,10 +28,10 @@
 //
 // Reads without Min-LSN have no lower bound. They are judged as reads of the prefix at their Read-LSN.
 //
-// A write without an answer may have taken effect at any position after it was sent, or never. After a fork
-// of the primary's history (a promotion, a restore), a write of the line that was left is like one without
-// an answer, unless its Commit-LSN is at or below the fork, and it is none at all if a position at or beyond the fork was
-// known when it was sent. No client may have a request open during a fork.
+// A write without an answer may have taken effect at any position after it was sent, or never. After a fork of the
+// primary's history (a promotion, a restore), a write of the line that was left stays as it is if its Commit-LSN is
+// at or below the fork. Otherwise it counts as a write without an answer; but if a position at or beyond the fork was
+// known when it was sent, it does not count at all. No client may have a request open during a fork.
 package clienthistory
 
 import (
@@ -40,7 +41,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
-// List is the set of bids of one raffle and size: what a history is about.
+// List names the set of bids of one raffle and size. Histories are about such sets.
 type List struct {
 	Raffle int64
 	Size   int16
@@ -55,7 +56,7 @@ const (
 	clearAll
 )
 
-// operation is what one client did, and what it was told.
+// operation is what one client did and what the answer was.
 type operation struct {
 	client int
 	kind   kind
@@ -66,13 +67,13 @@ type operation struct {
 	min    lsn.LSN // of read: its Min-LSN, 0 if it sent none
 	at     lsn.LSN // Commit-LSN or Read-LSN, 0 if there was no answer
 	upTo   lsn.LSN // of read: the highest position that it may show
-	inPart bool    // of read: what is above at may be shown in part
-	unsure []int32 // of such a read: the bids of which nothing can be said
+	inPart bool    // of read: commits above at may be shown in part
+	unsure []int32 // of a read with inPart: the bids that it may show or not
 	line   int     // the number of forks before it
 }
 
-// Recorder keeps what clients do. Bids are told apart by a number that the caller chooses, such as a price
-// that is never used twice.
+// Recorder keeps what clients do. The caller gives each bid a number of its own, such as a price that is never used
+// twice.
 type Recorder struct {
 	mu         sync.Mutex
 	operations []operation
@@ -81,7 +82,7 @@ type Recorder struct {
 	clears     int
 }
 
-// fork is where a line of the primary's history was left.
+// fork is the position at which a line of the primary's history was left.
 type fork struct{ at lsn.LSN }
 
 // NewRecorder begins a history of lists that are empty at the position.
@@ -117,7 +118,7 @@ func (r *Recorder) Read(client int, l List, min lsn.LSN) *Call {
 	return r.begin(operation{client: client, kind: read, list: l, min: min})
 }
 
-// Clear begins what removes all bids of all lists.
+// Clear begins the removal of all bids of all lists.
 func (r *Recorder) Clear(client int) *Call {
 	r.mu.Lock()
 	r.clears++
@@ -132,17 +133,17 @@ func (r *Recorder) Clears() int {
 	return r.clears
 }
 
-// Again is a call that may have taken effect besides this one: a repeated bid whose first one was cleared, together with
-// its key.
+// Again is another call that may have taken effect besides this one. It is for a repeated bid: if the first bid was
+// cleared together with its key, the repetition is placed too.
 func (c *Call) Again() *Call { return &Call{c.recorder, c.operation} }
 
 // Done ends the call of a write with its Commit-LSN.
 func (c *Call) Done(at lsn.LSN) { c.Shown(at, at) }
 
-// Shown ends the call of a read with its Read-LSN and its bids in any order. upTo is a position at or above
-// all that it shows: the Read-LSN itself for an answer that is exact, what the primary had flushed after the
-// answer was there, or the highest LSN of all if nothing is known: then the read is not judged, because it could
-// be put anywhere.
+// Shown ends the call of a read with its Read-LSN and its bids in any order. upTo is a position at or above all that
+// the read shows: the Read-LSN itself if the answer is exact, otherwise what the primary had flushed after the answer
+// was there. If nothing is known, upTo is the highest LSN of all; then the read is not judged, because it could be
+// put anywhere.
 func (c *Call) Shown(at, upTo lsn.LSN, bids ...int32) {
 	r, o := c.recorder, c.operation
 	slices.Sort(bids)
@@ -167,7 +168,8 @@ func (c *Call) Lost() {
 	c.recorder.operations = append(c.recorder.operations, c.operation)
 }
 
-// Fork notes that the primary's history went on from an earlier position than the last, on a new line.
+// Fork notes that the primary's history left its line at a position that is before the last one, and went on with a
+// new line.
 func (r *Recorder) Fork(at lsn.LSN) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

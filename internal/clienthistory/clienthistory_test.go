@@ -166,7 +166,7 @@ func TestCheckFindsPlantedFaults(t *testing.T) {
 	}
 }
 
-// A restore loses nearly all of a long line: its writes must not be tried in each place of the next line.
+// A restore loses nearly all of a long line. The search must not try the lost writes in each place of the next line.
 func TestCheckOfALongLineThatIsLost(t *testing.T) {
 	r := NewRecorder(5)
 	r.Add(1, shoes, 1).Done(6)
@@ -194,7 +194,8 @@ func TestCheckOfALongLineThatIsLost(t *testing.T) {
 	}
 }
 
-// A standby may have replayed more than its Read-LSN says: what it showed beyond the fork is not of the next line.
+// A standby may have replayed more than its Read-LSN says, so a read that shows commits beyond the fork is no part of
+// the next line.
 func TestCheckOfAReadThatShowsWhatIsLost(t *testing.T) {
 	r := NewRecorder(5)
 	r.Add(1, shoes, 1).Done(10)
@@ -208,8 +209,8 @@ func TestCheckOfAReadThatShowsWhatIsLost(t *testing.T) {
 	}
 }
 
-// A simulated system, whose writes overlap, answers from any prefix. Then one bid of one read is taken away
-// or put back: unless the read is a copy of another state, that must be found.
+// A simulated system with overlapping writes answers from any prefix. Then one bid is taken out of one read. The
+// check must find that, unless the read then equals another state.
 func TestCheckJudgesSimulatedHistories(t *testing.T) {
 	found := 0
 	for seed := range uint64(100) {
@@ -232,7 +233,7 @@ func TestCheckJudgesSimulatedHistories(t *testing.T) {
 	}
 }
 
-// simulate has rounds of two writes at once and some reads.
+// simulate records rounds of two writes at once and three reads.
 func simulate(random *rand.Rand) *Recorder {
 	r := NewRecorder(1)
 	at := lsn.LSN(1)

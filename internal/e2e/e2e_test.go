@@ -51,7 +51,7 @@ func TestABidTravelsToEveryPath_R2_R3_R5(t *testing.T) {
 	}
 }
 
-// R6: Redis stops and comes back; the same read has the same body throughout and returns to Redis.
+// R6: while Redis stops and comes back, a read has the same body throughout, and in the end Redis answers it again.
 func TestRedisGoesAndComesBack_R6(t *testing.T) {
 	s := startStack(t)
 	url := s.lookupURL(openRaffle, "size=270")

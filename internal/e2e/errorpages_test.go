@@ -17,7 +17,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// holdToProblem holds an answer to what the documents say of errors.
+// holdToProblem fails the test if an answer is not what the documents say of errors.
 func holdToProblem(t testing.TB, w *http.Response, body []byte, status int, path string) {
 	t.Helper()
 	id := w.Header.Get("X-Request-Id")
@@ -34,7 +34,7 @@ func holdToProblem(t testing.TB, w *http.Response, body []byte, status int, path
 	if err := json.Unmarshal(body, &problem); err != nil || w.Header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("%s: %v: %s %s", path, err, w.Header.Get("Content-Type"), body)
 	}
-	path = strings.ReplaceAll(path, "%zz", "_zz") // no part of a URI
+	path = strings.ReplaceAll(path, "%zz", "_zz") // %zz is not allowed in a URI
 	if problem.Type == "" || problem.Title == "" || problem.Detail == "" || problem.Status != status || problem.Instance != path+"#"+id {
 		t.Errorf("%s: %s, want instance %s#%s", path, body, path, id)
 	}
@@ -46,8 +46,8 @@ func holdToProblem(t testing.TB, w *http.Response, body []byte, status int, path
 	}
 }
 
-// Every error of the front door itself, and those that net/http answers before any handler, are problem
-// documents with the request's id.
+// Every error of the front door itself, and every error that net/http answers before any handler, is a problem
+// document with the request's id.
 func TestFrontDoorErrorsAreProblems(t *testing.T) {
 	d := openDoor(t, "ANSWER_TIME=1s", "BODY_TIME=1s")
 	long := strings.Repeat("x", 20<<10)

@@ -19,10 +19,10 @@ const (
 	onceDuplicates = 50 // of each key, all at once
 	onceParallel   = 4  // keys under way
 	onceBudget     = 90 * time.Second
-	retryAfter     = 20 * time.Millisecond // sooner than a client would, to meet every moment of a restart
+	retryAfter     = 20 * time.Millisecond // sooner than a client would, so that requests meet every moment of a restart
 )
 
-// startWriter is the write side alone. The way from the service to its database leads through the proxy.
+// startWriter starts the write side alone. The service reaches its database through the proxy.
 func startWriter(t testing.TB) (*stack, *testenv.Proxy) {
 	t.Helper()
 	s := &stack{primary: testenv.StartPostgres(t)}
@@ -35,7 +35,7 @@ func startWriter(t testing.TB) (*stack, *testenv.Proxy) {
 	return s, proxy
 }
 
-// keyed is one bid that is asked for many times, and the answers.
+// keyed is a bid that is sent many times with one key, and the answers.
 type keyed struct {
 	key, url, authorization string
 	bid                     map[string]int
@@ -44,7 +44,7 @@ type keyed struct {
 	fresh                   int // 201s that are not marked as replayed
 }
 
-// insist asks again until there is an answer other than 503: the outcome of anything else is not known.
+// insist asks again until there is an answer other than 503, because until then the outcome is not known.
 func (s *stack) insist(ctx context.Context, method, url string, body any, header ...string) (answer, error) {
 	for {
 		a, err := s.do(method, url, body, header...)
@@ -64,7 +64,7 @@ func (s *stack) insist(ctx context.Context, method, url string, body any, header
 	}
 }
 
-// post asks for the bid until it is accepted and holds the answer against the earlier ones.
+// post sends the bid until it is accepted and compares the answer with the earlier ones.
 func (k *keyed) post(ctx context.Context, s *stack) error {
 	a, err := s.insist(ctx, "POST", k.url, k.bid, "Authorization", k.authorization, "Idempotency-Key", k.key)
 	if err != nil || a.status != http.StatusCreated {
@@ -100,7 +100,7 @@ func (k *keyed) postAtOnce(ctx context.Context, s *stack, n int) error {
 	return first
 }
 
-// onceEach runs do for every key, a few at a time, and counts those that are done.
+// onceEach runs do for every key, a few at a time, and counts the finished keys in done.
 func onceEach(keys []*keyed, done *atomic.Int64, do func(*keyed) error) <-chan error {
 	errs := make(chan error, len(keys))
 	next := make(chan *keyed, len(keys))
@@ -166,7 +166,8 @@ func TestOneBidPerKeyWhateverIsCutOrKilled_W1_W2(t *testing.T) {
 	s.holdAgainst(t, keys, "bids")
 }
 
-// W2: a cancellation whose answer is lost is repeated while retries of the bid come in; none bids again.
+// W2: a cancellation is repeated if its answer is lost, while retries of the bid come in. No retry places the bid
+// again.
 func TestNoRetryRevivesACancelledBid_W2(t *testing.T) {
 	const cancelled, retries = 40, 20
 	s, proxy := startWriter(t)
@@ -209,7 +210,8 @@ func TestNoRetryRevivesACancelledBid_W2(t *testing.T) {
 	s.holdAgainst(t, keys, "cancelled_bids")
 }
 
-// holdAgainst wants exactly one row per key, in the table and in no other, and the answers' ids in them.
+// holdAgainst fails the test unless each key has exactly one row, in the given table only, with the id of the
+// answers.
 func (s *stack) holdAgainst(t *testing.T, keys []*keyed, table string) {
 	t.Helper()
 	ctx := context.Background()

@@ -14,7 +14,7 @@ import (
 // forkPatience is how long the services may take to follow a primary, on a busy machine.
 const forkPatience = 60 * time.Second
 
-// startNodes starts the services over two nodes that each of them knows, the primary first.
+// startNodes starts the services over a primary and a standby. Each service knows both, the primary first.
 func startNodes(t *testing.T) (s *stack, authorization string) {
 	t.Helper()
 	s = &stack{primary: testenv.StartPostgres(t), redis: testenv.StartRedis(t)}
@@ -33,7 +33,7 @@ func startNodes(t *testing.T) (s *stack, authorization string) {
 // forkSize is a size that only these tests bid on, each bid with a price of its own.
 const forkSize = 333
 
-// forks bids and reads back.
+// forks bids and reads its bids back.
 type forks struct {
 	s             *stack
 	authorization string
@@ -61,7 +61,7 @@ func (f *forks) bid(t *testing.T) (price string, at lsn.Position) {
 	return fmt.Sprintf(`"price":%d,`, f.price), at
 }
 
-// read reads with a Min-LSN until it is answered. Every answer must hold the price and no lost one.
+// read reads with a Min-LSN until it is answered. The answer must hold the price and no lost price.
 func (f *forks) read(t *testing.T, price string, least lsn.Position, header ...string) (path string) {
 	t.Helper()
 	var a answer
@@ -84,8 +84,8 @@ func (f *forks) read(t *testing.T, price string, least lsn.Position, header ...s
 	return path
 }
 
-// R2, R7, P10: the primary freezes and its standby is promoted; positions of both timelines are good on every path.
-// Thawed, the old primary is not followed by anybody.
+// R2, R7, P10: the primary freezes and its standby is promoted. Positions of both timelines are then valid on every
+// path. When the old primary goes on again, no service follows it.
 func TestAPromotion_R2_R7_P10(t *testing.T) {
 	s, authorization := startNodes(t)
 	f := &forks{s: s, authorization: authorization}
@@ -93,7 +93,7 @@ func TestAPromotion_R2_R7_P10(t *testing.T) {
 	f.read(t, old, before)
 	s.standby.WaitReplay(t)
 	s.primary.Pause(t)
-	f.read(t, old, before) // with no primary that answers
+	f.read(t, old, before) // while no primary answers
 	promoted := time.Now()
 	s.standby.Promote(t)
 	price, at := f.bid(t)
@@ -114,7 +114,7 @@ func TestAPromotion_R2_R7_P10(t *testing.T) {
 }
 
 // R2, P10: the primary is replaced by an older copy of itself and grows past where it was, while everything else
-// stands as it was. No read of the new history shows the lost one, and Redis follows by itself.
+// stays as it was. No read of the new history shows a lost bid, and Redis follows by itself.
 func TestARestore_R2_P10(t *testing.T) {
 	s, authorization := startNodes(t)
 	f := &forks{s: s, authorization: authorization, lost: map[string]bool{}}

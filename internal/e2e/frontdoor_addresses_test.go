@@ -46,7 +46,8 @@ func TestOneAddressHasItsShare(t *testing.T) {
 	}
 }
 
-// Refusals cost as well: an address that is refused again and again waits for the next one, however few requests it sends.
+// Refusals cost as well. An address whose requests are refused again and again is slowed down, however few requests
+// it sends.
 func TestOneAddressIsNotRefusedInHaste(t *testing.T) {
 	d := openDoor(t, "ADDRESS_RATE=100")
 	const refused, hello = "GET /v1/raffles/7 HTTP/1.1\r\nHost: x\r\nDo: refuse\r\n\r\n", "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"

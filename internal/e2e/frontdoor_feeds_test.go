@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Feeds have a bound that leaves connections for bids, and an EventSource that finds no room is told to come
-// back instead of an error.
+// Feeds have a bound that leaves connections for bids. Beyond it an EventSource gets no error but is told to come
+// back.
 func TestFeedsLeaveRoomForBids(t *testing.T) {
 	const room = 8
 	d := openDoor(t, fmt.Sprintf("FEED_CONNS=%d", room))
@@ -41,8 +41,8 @@ func comesBack(answer string) bool {
 		ms >= 1000 && ms < 5000 && body == fmt.Sprintf("retry: %d\n\n", ms)
 }
 
-// A feed of an instance that hangs is cut off once the instance is found down; an EventSource then is told to
-// come back, at different times.
+// A feed of an instance that hangs is cut off once the instance is found down. EventSources are then told to come
+// back, at different times.
 func TestAFeedOfAHungInstanceEnds(t *testing.T) {
 	d := openDoor(t)
 	const request = "GET /v1/raffles/7/live HTTP/1.1\r\nHost: x\r\nDo: feed\r\nAccept: text/event-stream\r\n\r\n"
@@ -69,7 +69,7 @@ func TestAFeedOfAHungInstanceEnds(t *testing.T) {
 	}
 }
 
-// A feed without a byte for so long is cut off, though the instance's health check is content.
+// A feed that has been silent for FEED_SILENCE is cut off, even if the instance passes its health check.
 func TestASilentFeedEnds(t *testing.T) {
 	d := openDoor(t, "FEED_SILENCE=1s")
 	c := d.connection(t, "127.0.0.1")

@@ -34,7 +34,8 @@ func npmClients(t testing.TB) string {
 	if _, err := os.Stat(dir); err == nil {
 		return filepath.Join(dir, "node_modules")
 	}
-	// Made beside it and renamed: an interrupted install leaves nothing that looks whole.
+	// Installed into another directory and renamed, so that an interrupted install leaves nothing that looks
+	// complete.
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func npmClients(t testing.TB) string {
 	return filepath.Join(dir, "node_modules")
 }
 
-// listener is a client program of the feed and what it has had.
+// listener is a client program of the feed and what it has received.
 type listener struct {
 	kind string
 
@@ -126,14 +127,14 @@ func (l *listener) line(text string) {
 	}
 }
 
-// state is how often the client has joined and how many bids it has had.
+// state is how often the client has joined and how many bids it has received.
 func (l *listener) state() (joined, bids int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.joined, len(l.bids)
 }
 
-// holdTo compares what the client has had with what was committed, in order.
+// holdTo compares the bids that the client has received with the committed ones, in order.
 func (l *listener) holdTo(want []int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -21,13 +21,14 @@ import (
 const (
 	liveBids    = 10_000
 	liveWriters = 24
-	// liveAhead is how many bids the slowest client may be behind: a raffle's stream keeps 1,000 entries.
+	// liveAhead is how many bids the slowest client may be behind, because a raffle's stream keeps only 1,000
+	// entries.
 	liveAhead = 700
 	liveTime  = 90 * time.Second
 )
 
-// Every client receives each of 10,000 bids exactly once in the order of their commits, while its instance
-// is killed under it and another one, to which it comes back, is stopped.
+// Every client receives each of 10,000 bids exactly once in the order of their commits, although its instance is
+// killed, and the instance to which it then connects is stopped.
 func TestLiveFeedExactlyOnceInCommitOrder(t *testing.T) {
 	modules := npmClients(t)
 	s := startStack(t)
@@ -67,7 +68,7 @@ func TestLiveFeedExactlyOnceInCommitOrder(t *testing.T) {
 	}
 }
 
-// flood places bids on one raffle, no faster than the clients come back.
+// flood places bids on one raffle, no faster than the clients receive them.
 type flood struct {
 	stack     *stack
 	listeners []*listener
@@ -180,7 +181,7 @@ func TestLiveFeedThroughTheFrontDoor(t *testing.T) {
 }
 
 // The feeds of every client go on by themselves after query was away for longer than a client waits between two
-// tries, and after it hung: an EventSource meets no status but 200.
+// tries, and after query hung, because the front door answers an EventSource with 200 throughout.
 func TestFeedsComeBackThroughTheFrontDoor(t *testing.T) {
 	modules := npmClients(t)
 	s := startStack(t)

@@ -100,7 +100,7 @@ func (s *stack) stored(t *testing.T, raffles int64) map[int64]bool {
 	return set
 }
 
-// compare holds what was there before and what was acknowledged against Postgres and Redis.
+// compare compares the bids from before and the acknowledged ones with those in Postgres and in Redis.
 func (s *stack) compare(t *testing.T, raffles int64, before, acknowledged map[int64]bool, last lsn.LSN) {
 	t.Helper()
 	stored := s.stored(t, raffles)

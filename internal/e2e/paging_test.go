@@ -13,7 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// committed is what the writers were told: each bid with a position that covers it.
+// committed holds the Commit-LSN of each accepted bid, 0 for the bids from before.
 type committed struct {
 	mu   sync.Mutex
 	bids map[int64]lsn.LSN
@@ -36,8 +36,8 @@ const (
 	walks         = 6 // in each order
 )
 
-// R4: while 1,000 bids a second arrive in one raffle and size, and every page comes from a path drawn at
-// random, each bid that was committed by the first page's Read-LSN is seen exactly once, others at most once.
+// R4: while 1,000 bids a second arrive in one raffle and size, and every page comes from a path drawn at random, each
+// bid that was committed up to the first page's Read-LSN is seen exactly once, every other bid at most once.
 func TestPagingWhileBidsArriveAndPathsChange_R4(t *testing.T) {
 	s := startStack(t)
 	known := &committed{bids: map[int64]lsn.LSN{}}
@@ -66,7 +66,7 @@ func TestPagingWhileBidsArriveAndPathsChange_R4(t *testing.T) {
 	}
 }
 
-// keepBidding is one of the writers.
+// keepBidding bids until ctx ends.
 func (s *stack) keepBidding(ctx context.Context, t *testing.T, authorization string, known *committed) {
 	tick := time.NewTicker(bidWriters * time.Second / bidsPerSecond)
 	defer tick.Stop()
@@ -96,7 +96,7 @@ func (s *stack) keepBidding(ctx context.Context, t *testing.T, authorization str
 	}
 }
 
-// walk follows the pages of one order to the end and counts where they come from.
+// walk follows the pages of one order to the end and counts the pages by path.
 func (s *stack) walk(t *testing.T, order string, known *committed, from map[string]int) {
 	t.Helper()
 	seen := map[int64]int{}
@@ -138,7 +138,7 @@ func (s *stack) walk(t *testing.T, order string, known *committed, from map[stri
 	}
 }
 
-// pageFromAnywhere draws a path until one has the page: those that are behind say so.
+// pageFromAnywhere draws paths at random until one answers with the page. A path that is behind answers 503.
 func (s *stack) pageFromAnywhere(t *testing.T, url string, from map[string]int) answer {
 	t.Helper()
 	for range 50 {

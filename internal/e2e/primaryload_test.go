@@ -19,11 +19,12 @@ const (
 	primaryBidders = 64
 	primaryReaders = 2
 	primaryRaffles = 40
-	primaryRate    = 2000 // bids a second, if the machine gives them
+	primaryRate    = 2000 // bids a second, if the machine is fast enough
 	cancelEvery    = 5    // bids
 )
 
-// ownBid is an accepted bid: when a position says that it is there, and when it may be gone.
+// ownBid is an accepted bid with the position from which a read must show it, and the times from which it may be
+// gone.
 type ownBid struct {
 	id        int64
 	committed lsn.LSN
@@ -40,7 +41,7 @@ type primaryRead struct {
 	ids      []int64
 }
 
-// primaryLoad bids, cancels and reads from the primary, and keeps what it was told.
+// primaryLoad bids, cancels and reads from the primary, and keeps the answers.
 type primaryLoad struct {
 	s       *stack
 	bidders []string // their Authorization headers
@@ -53,7 +54,7 @@ type primaryLoad struct {
 	reads    []primaryRead
 	refused  int     // reads
 	placed   int     // bids that were accepted
-	removed  int     // cancellations that were
+	removed  int     // cancellations that were acknowledged
 	took     float64 // seconds, until the last answer
 	wrong    error
 	pauses   []span
@@ -65,7 +66,7 @@ func newPrimaryLoad(s *stack, bidders []string) *primaryLoad {
 	return &primaryLoad{s: s, bidders: bidders, began: time.Now(), bids: make(map[book][]*ownBid), finished: make(chan struct{})}
 }
 
-// wait waits, or until something is wrong.
+// wait waits for d, or until something is wrong.
 func (l *primaryLoad) wait(t *testing.T, d time.Duration) {
 	t.Helper()
 	select {
@@ -126,7 +127,7 @@ func (l *primaryLoad) fail(err error) {
 	}
 }
 
-// turn waits for the time of the next bid. What the machine can't give is not caught up with.
+// turn waits for the time of the next bid. If the load is late, bids are skipped instead of being made up for.
 func (l *primaryLoad) turn(end <-chan struct{}) {
 	n := l.tickets.Add(1)
 	at := l.began.Add(time.Duration(n) * time.Second / primaryRate)
@@ -139,8 +140,8 @@ func (l *primaryLoad) turn(end <-chan struct{}) {
 	}
 }
 
-// bid places one and, now and then, takes it back. What is refused is not held against the service: while the
-// standby is away no commit is acknowledged.
+// bid places a bid and, now and then, cancels it. A refusal is no fault, because while the standby is away no commit
+// is acknowledged.
 func (l *primaryLoad) bid(authorization string, end <-chan struct{}) error {
 	l.turn(end)
 	b := book{openRaffle + rand.Int64N(primaryRaffles), 250 + 5*rand.IntN(11)}
@@ -239,7 +240,7 @@ func (l *primaryLoad) read() error {
 	return nil
 }
 
-// judge holds every read against what was acknowledged up to its Read-LSN.
+// judge compares every read with the writes that were acknowledged up to its Read-LSN.
 func (l *primaryLoad) judge(t *testing.T, behind bool) {
 	t.Helper()
 	var ages []time.Duration
@@ -252,7 +253,7 @@ func (l *primaryLoad) judge(t *testing.T, behind bool) {
 			}
 		}
 		for _, p := range l.pauses {
-			// What was acknowledged just before may take a moment to be visible.
+			// Writes that were acknowledged just before may take a moment to become visible.
 			if r.from.Before(p.from.Add(300*time.Millisecond)) || r.to.After(p.to) {
 				continue
 			}
@@ -274,7 +275,7 @@ func (l *primaryLoad) judge(t *testing.T, behind bool) {
 		}
 		return
 	}
-	// Only the long run measures. The short one runs beside other tests and notices a position that stands still.
+	// Only the long run measures. The short run, beside other tests, notices only a position that stands still.
 	oldest, refused := 2*time.Second, len(l.reads)
 	if os.Getenv("PRIMARY_SECONDS") != "" {
 		oldest, refused = 100*time.Millisecond, len(l.reads)/20

@@ -112,7 +112,7 @@ func (s *stack) do(method, url string, body any, header ...string) (answer, erro
 	return answer{w.StatusCode, w.Header, out}, err
 }
 
-// must is do for a request that has to be answered with the status.
+// must is do, but fails the test if the answer has another status.
 func (s *stack) must(t testing.TB, status int, method, url string, body any, header ...string) answer {
 	t.Helper()
 	a, err := s.do(method, url, body, header...)
@@ -148,7 +148,7 @@ func (s *stack) lookupURL(raffle int64, parameters string) string {
 	return fmt.Sprintf("%s/v1/raffles/%d/bids?%s", s.queryURL, raffle, parameters)
 }
 
-// positionLSN is the LSN of a position: these tests stay on one timeline.
+// positionLSN is the LSN of a position. It is enough, because these tests stay on one timeline.
 func positionLSN(text string) (lsn.LSN, error) {
 	p, err := lsn.ParsePosition(text)
 	return p.LSN, err

@@ -56,7 +56,7 @@ func Parse[T Checker](config T) (T, error) {
 	return config, fmt.Errorf("configuration:\n%s", strings.Join(lines, "\n"))
 }
 
-// address accepts an empty value: a missing variable is reported once, as missing.
+// address accepts an empty value, because a missing variable is already reported as missing.
 func address(name, value string) error {
 	if value == "" {
 		return nil

@@ -12,9 +12,9 @@ import (
 // MessagePrefix is the prefix of the transactional logical message that carries a Beat.
 const MessagePrefix = "pyramid.heartbeat"
 
-// Beat is one heartbeat. Number rises with every heartbeat of a database; Nonce is random, so that two
-// histories that forked and counted on do not have a heartbeat in common; At is the primary's clock in
-// microseconds since the Unix epoch, for people: the clock may be wrong. The zero Beat is none.
+// Beat is one heartbeat. Number rises with every heartbeat of a database; Nonce is random, so that after a fork two
+// histories have no heartbeat in common, although both count on; At is the primary's clock in microseconds since the
+// Unix epoch, for people, because the clock may be wrong. The zero Beat is no heartbeat.
 type Beat struct {
 	Number int64
 	Nonce  int64

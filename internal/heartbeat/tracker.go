@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Quiet is how old the newest heartbeat may be without saying anything bad: heartbeats come every second.
+// Quiet is how old the newest heartbeat may be before its age counts as lag. Heartbeats come every second.
 const Quiet = 2 * time.Second
 
 // kept is how many heartbeats a Tracker remembers, which is more than the primary keeps.
@@ -29,7 +29,7 @@ type sight struct {
 	proven bool
 }
 
-// Adopt takes all heartbeats that the primary has, ascending, and forgets every other one: a primary that was
+// Adopt takes all heartbeats that the primary has, ascending, and forgets every other one, because a primary that was
 // restored to an older state has another history.
 func (t *Tracker) Adopt(now time.Time, beats []Beat) {
 	t.mu.Lock()
@@ -39,7 +39,7 @@ func (t *Tracker) Adopt(now time.Time, beats []Beat) {
 	t.add(now, beats, was)
 }
 
-// Extend takes the primary's heartbeats behind those that it has shown before, ascending.
+// Extend takes the primary's heartbeats after those that it has shown before, ascending.
 func (t *Tracker) Extend(now time.Time, beats []Beat) {
 	if len(beats) == 0 {
 		return
@@ -52,9 +52,9 @@ func (t *Tracker) Extend(now time.Time, beats []Beat) {
 	t.add(now, beats, was)
 }
 
-// add appends proven sights. One that was seen before keeps its time. The newest is seen now; the time of an
-// older one is that of the next, less the time between both by the primary's clock, which does not count
-// backwards.
+// add appends proven sights. A heartbeat that was seen before keeps its time. A new heartbeat gets the time of the
+// next one, less the time between the two by the primary's clock, or the same time if that clock was set back. If it
+// is the newest, it gets the time now.
 func (t *Tracker) add(now time.Time, beats []Beat, was []sight) {
 	first := len(t.sights)
 	for _, b := range beats {
@@ -82,7 +82,7 @@ func (t *Tracker) Note(now time.Time, b Beat) {
 	last := i == len(t.sights)
 	t.mu.RUnlock()
 	if found || !last || b == (Beat{}) {
-		return // an old one that was never seen says nothing about when it came
+		return // it is not known when an old heartbeat that was never seen came
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -91,7 +91,7 @@ func (t *Tracker) Note(now time.Time, b Beat) {
 	}
 }
 
-// place is where the heartbeat of a number is or belongs.
+// place is the index at which the heartbeat of a number is or would be.
 func place(list []sight, number int64) (i int, found bool) {
 	return slices.BinarySearchFunc(list, number, func(s sight, n int64) int {
 		switch {
@@ -122,9 +122,9 @@ func (t *Tracker) Up(now time.Time) {
 	}
 }
 
-// Lag is how far a source is behind the primary whose newest heartbeat is b: the time since a newer heartbeat
-// is known. If none is, it is the time since b was first seen, less Quiet; that stands still while no primary
-// runs, and begins anew when one comes back.
+// Lag is how far a source is behind the primary whose newest heartbeat is b: the time since a newer heartbeat is
+// known. If none is, it is the time since b was first seen, less Quiet. That time stands still while no primary runs,
+// and begins anew when one comes back.
 func (t *Tracker) Lag(now time.Time, b Beat) time.Duration {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -161,20 +161,20 @@ func (t *Tracker) Newest() Beat {
 	return Beat{}
 }
 
-// Standing is what the primary's heartbeats say about one that another node shows.
+// Standing is what the primary's heartbeats say about a heartbeat that another node shows.
 type Standing byte
 
 // The standings of a heartbeat.
 const (
 	// Known: the primary has it, or it is older than all that the primary keeps.
 	Known Standing = iota
-	// Newer: the primary had not shown it when it was asked last.
+	// Newer: the primary had not shown it when the primary was last asked.
 	Newer
-	// Foreign: the primary has another one in its place, so the node is of another history.
+	// Foreign: the primary has another heartbeat in its place, so the node is of another history.
 	Foreign
 )
 
-// Standing compares a heartbeat with those that the primary has shown. While it has shown none, all are Newer.
+// Standing compares a heartbeat with the primary's. While the primary has shown none, every heartbeat is Newer.
 func (t *Tracker) Standing(b Beat) Standing {
 	newest := t.Newest()
 	t.mu.RLock()

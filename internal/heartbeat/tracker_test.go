@@ -12,7 +12,7 @@ func after(seconds float64) time.Time {
 	return start.Add(time.Duration(seconds * float64(time.Second)))
 }
 
-// beats are heartbeats of numbers, one a second of the primary's clock.
+// beats returns the heartbeats of the given numbers, one for each second of the primary's clock.
 func beats(first, last int64, clock time.Duration) (list []Beat) {
 	for n := first; n <= last; n++ {
 		list = append(list, Beat{Number: n, Nonce: -n, At: after(float64(n)).Add(clock).UnixMicro()})
@@ -29,7 +29,8 @@ func (t *Tracker) expect(test *testing.T, what string, at float64, b int64, want
 	}
 }
 
-// P7: whatever the primary's clock shows, a source that keeps up has no lag and one that does not has its own.
+// P7: whatever the primary's clock shows, a source that keeps up has no lag, and a source that is behind has its true
+// lag.
 func TestLagDoesNotDependOnThePrimarysClock_P7(t *testing.T) {
 	for name, clock := range map[string]time.Duration{
 		"right": 0, "5 s slow": -5 * time.Second, "60 s fast": time.Minute, "set back an hour": -time.Hour,
@@ -48,8 +49,8 @@ func TestLagDoesNotDependOnThePrimarysClock_P7(t *testing.T) {
 	}
 }
 
-// P7: primary stopped in order: nothing is missing, for however long. When it comes back, its heartbeats have
-// Quiet to do so too.
+// P7: while the primary is stopped in order, a source that has everything has no lag, for however long. When the
+// primary comes back, its next heartbeat may take Quiet.
 func TestNoLagWhileNoPrimaryRuns_P7(t *testing.T) {
 	var k Tracker
 	k.Adopt(after(10), beats(1, 10, 0))
@@ -64,8 +65,8 @@ func TestNoLagWhileNoPrimaryRuns_P7(t *testing.T) {
 	k.expect(t, "it has written", 116, 10, time.Second)
 }
 
-// P7: the primary is not seen at all (frozen): the lag grows beyond Quiet, and a standby that shows a newer
-// heartbeat counts as the primary does.
+// P7: the primary is not seen at all (frozen): the lag grows beyond Quiet, and a newer heartbeat counts even if only
+// a standby shows it.
 func TestLagWithoutTheWatch_P7(t *testing.T) {
 	var k Tracker
 	k.Note(after(0), beat(1))
@@ -78,8 +79,8 @@ func TestLagWithoutTheWatch_P7(t *testing.T) {
 	k.expect(t, "an older one that comes late says nothing", 7, 1, 2*time.Second)
 }
 
-// P7: at first sight of the primary a source that is behind has the lag that the primary's rows tell, also
-// when the primary's clock was set back meanwhile.
+// P7: at first sight of the primary, the lag of a source that is behind follows from the times in the primary's rows,
+// even if the primary's clock was set back in between.
 func TestLagAtFirstSightOfThePrimary_P7(t *testing.T) {
 	var k Tracker
 	k.Adopt(after(100), beats(1, 100, 0))
@@ -91,13 +92,13 @@ func TestLagAtFirstSightOfThePrimary_P7(t *testing.T) {
 	var back Tracker
 	back.Adopt(after(100), list)
 	back.expect(t, "with the hour between", 100, 80, 18*time.Second)
-	// What was seen before keeps its time, and what came while the watch was away is placed between.
+	// Heartbeats that were seen before keep their times. Those that came during the gap get times in between.
 	k.Adopt(after(130), beats(11, 130, -time.Minute))
 	k.expect(t, "came while the watch was away", 130, 110, 19*time.Second)
 	k.expect(t, "seen before", 130, 98, 31*time.Second)
 }
 
-// P10: a node of another history shows a heartbeat that the primary has not.
+// P10: a node of another history shows a heartbeat that the primary does not have.
 func TestStanding(t *testing.T) {
 	var k Tracker
 	if k.Standing(beat(5)) != Newer {

@@ -53,8 +53,8 @@ func (g *Guard) LoginAddress(r *http.Request, now time.Time) time.Duration {
 	return g.count("login-address", g.loginAddresses.Take(g.proxies.Client(r), 1, now))
 }
 
-// Login returns 0 or how long an attempt to log in has to wait, for its address or for its login. An attempt
-// that its address has to pay for in vain takes nothing of the login's rate.
+// Login returns 0 or how long an attempt to log in has to wait, for its address or for its login. An attempt that is
+// refused because of its address takes nothing from the login's rate.
 func (g *Guard) Login(r *http.Request, login string, now time.Time) time.Duration {
 	if wait := g.LoginAddress(r, now); wait > 0 {
 		return wait
@@ -62,7 +62,7 @@ func (g *Guard) Login(r *http.Request, login string, now time.Time) time.Duratio
 	return g.count("login", g.logins.Take(login, 1, now))
 }
 
-// Read returns 0 or how long the address of a read of a weight has to wait. A nil Guard limits nothing.
+// Read returns 0 or how long the address of a read of this weight has to wait. A nil Guard limits nothing.
 func (g *Guard) Read(r *http.Request, weight int, now time.Time) time.Duration {
 	if g == nil || g.reads == nil || weight <= 0 {
 		return 0
@@ -70,7 +70,7 @@ func (g *Guard) Read(r *http.Request, weight int, now time.Time) time.Duration {
 	return g.count("read", g.reads.Take(g.proxies.Client(r), weight, now))
 }
 
-// ReadMore charges a read for what it turned out to be.
+// ReadMore charges the address for a further weight that a read turned out to have.
 func (g *Guard) ReadMore(r *http.Request, weight int, now time.Time) {
 	if g != nil && g.reads != nil {
 		g.reads.Owe(g.proxies.Client(r), weight, now)

@@ -16,19 +16,19 @@ import (
 // bucketsAtMost is how many buckets one Limiter keeps, some 15 MB.
 const bucketsAtMost = 1 << 16
 
-// Rate is a number of requests per second that may come in for ever, and how many may come at once. The
-// zero Rate is no limit.
+// Rate is how many requests per second may come in the long run, and how many may come at once. The zero Rate is no
+// limit.
 type Rate struct {
 	PerSecond float64
 	Burst     int
 }
 
-// Rates are the limits of users and of addresses, those of logins and registrations (by the login that is
-// asked for, and by address), and that of reads by address, in weights.
+// Rates are the limits by user (User), by address (Address), of login attempts by login (Login), of logins and
+// registrations by address (LoginAddress), and of reads by address, in weights (Read).
 type Rates struct{ User, Address, Login, LoginAddress, Read Rate }
 
 // UnmarshalText reads "user=20/40,address=200/400,login=0.5/20,login-address=5/100,read=2000/4000": rate per second,
-// slash, burst; what is not named is not limited.
+// slash, burst. A rate that is not named has no limit.
 func (r *Rates) UnmarshalText(text []byte) error {
 	var read Rates
 	if len(text) == 0 {
@@ -55,7 +55,7 @@ func parseRate(text string) (Rate, error) {
 	perSecond, burst, _ := strings.Cut(text, "/")
 	r, errRate := strconv.ParseFloat(perSecond, 64)
 	b, errBurst := strconv.Atoi(burst)
-	// A comparison that is written this way round refuses NaN as well.
+	// Written this way, the comparison also refuses NaN.
 	if errRate != nil || errBurst != nil || !(r >= 0.001 && r <= 1e6) || b < 1 || b > 1e6 {
 		return Rate{}, errors.New("want RATE/BURST, 0.001 to 1000000 a second and 1 to 1000000 at once")
 	}
@@ -78,8 +78,8 @@ func NewLimiter[K comparable](r Rate) *Limiter[K] {
 	return &Limiter[K]{rate: r, most: bucketsAtMost, buckets: make(map[K]*rate.Limiter)}
 }
 
-// Take takes so many tokens and returns 0, or returns how long it is until there are as many. What asks for more than
-// may come at once takes all of them.
+// Take takes so many tokens and returns 0. If the bucket has fewer, Take returns how long it is until it has enough.
+// A request for more than the burst takes the whole burst.
 func (l *Limiter[K]) Take(key K, tokens int, now time.Time) time.Duration {
 	if l == nil {
 		return 0
@@ -119,12 +119,12 @@ func (l *Limiter[K]) bucket(key K, now time.Time) *rate.Limiter {
 	return b
 }
 
-// evict looks at a few buckets and drops the fullest, because a full bucket limits nothing, as a missing one does.
+// evict looks at a few buckets and drops the fullest, because a full bucket limits no more than a missing one.
 func (l *Limiter[K]) evict(now time.Time) {
 	const few = 8
 	var fullest K
 	most, seen := -1.0, 0
-	for key, b := range l.buckets { // begins anywhere
+	for key, b := range l.buckets { // in random order
 		if tokens := b.TokensAt(now); tokens > most {
 			fullest, most = key, tokens
 		}

@@ -57,7 +57,8 @@ func TestTake(t *testing.T) {
 	}
 }
 
-// W7: what asks for more costs more, up to all that may come at once, and a debt is paid before anything else.
+// W7: a request with a higher weight costs more, up to the whole burst, and a debt must be paid before the next
+// request.
 func TestTakeByWeight_W7(t *testing.T) {
 	l := NewLimiter[int64](Rate{PerSecond: 2, Burst: 10})
 	now := time.Unix(1000, 0)
@@ -80,7 +81,8 @@ func TestTakeByWeight_W7(t *testing.T) {
 	(*Limiter[int64])(nil).Owe(1, 1, now)
 }
 
-// W4: memory stays flat however many come, and who is limited is not forgotten for those who are not.
+// W4: the number of buckets is bounded, however many clients come, and other clients do not displace the bucket of a
+// limited one.
 func TestBucketsAreBounded_W4(t *testing.T) {
 	l := NewLimiter[int64](Rate{PerSecond: 0.001, Burst: 10})
 	l.most = 100

@@ -17,7 +17,7 @@ func ExampleParsePosition() {
 	// LSN "0/1A2B3C8!" is not of the form X/X
 }
 
-// A position of an old timeline is good up to where that was left, and lost beyond.
+// A position of an old timeline is held up to where the timeline was left, and lost beyond.
 func ExampleHistory() {
 	h := lsn.NewHistory(2, []lsn.Branch{{Timeline: 2, Parent: 1, Begins: 0x2000}})
 	for _, p := range []lsn.Position{{Timeline: 1, LSN: 0x1000}, {Timeline: 1, LSN: 0x3000}, {Timeline: 2, LSN: 0x3000}, {Timeline: 3, LSN: 1}} {

@@ -14,12 +14,12 @@ type Branch struct {
 // goroutines may share it.
 type History struct {
 	present uint32
-	// ends are the ancestors of the present timeline: up to which LSN each belongs to this history.
+	// ends holds, for each ancestor of the present timeline, the LSN up to which it belongs to this history.
 	ends map[uint32]LSN
 }
 
-// NewHistory makes the history of the present timeline. Branches that did not lead to it are ignored. A
-// branch whose parent has no branch of its own ends the line: the parent is the oldest timeline known.
+// NewHistory makes the history of the present timeline. Branches that did not lead to it are ignored. The line of
+// ancestors ends at a parent without a branch of its own, which is the oldest timeline known.
 func NewHistory(present uint32, branches []Branch) History {
 	h := History{present: present, ends: make(map[uint32]LSN)}
 	end := ^LSN(0)
@@ -32,7 +32,7 @@ func NewHistory(present uint32, branches []Branch) History {
 		if _, twice := h.ends[b.Parent]; twice || b.Parent == 0 || b.Parent == present {
 			return h
 		}
-		// A timeline can be left before it has got anywhere: then its parent ends there too.
+		// A timeline can be left at an LSN before its own beginning. Then its parent ends at that LSN too.
 		end = min(end, b.Begins)
 		h.ends[b.Parent] = end
 		t = b.Parent
@@ -42,7 +42,7 @@ func NewHistory(present uint32, branches []Branch) History {
 // Present returns the present timeline, 0 if none is known.
 func (h History) Present() uint32 { return h.present }
 
-// Resolve gives a position of timeline 0 the present timeline.
+// Resolve replaces timeline 0 of a position by the present timeline.
 func (h History) Resolve(p Position) Position {
 	if p.Timeline == 0 {
 		p.Timeline = h.present
@@ -63,8 +63,8 @@ const (
 	Unknown
 )
 
-// Judge says what the history knows about a position. A position of an older timeline that is no ancestor is
-// lost: the system went on without that timeline.
+// Judge says what the history knows about a position. A position of an older timeline that is no ancestor is lost,
+// because the system went on without that timeline.
 func (h History) Judge(p Position) Standing {
 	p = h.Resolve(p)
 	switch end, ancestor := h.ends[p.Timeline]; {
@@ -78,9 +78,9 @@ func (h History) Judge(p Position) Standing {
 	return Lost
 }
 
-// Reaches says whether data that hold everything up to the position at also hold everything up to want.
-// A timeline 0 in want means the present one. Positions of unknown or lost timelines are never reached,
-// except by one of the same timeline.
+// Reaches says whether data that hold everything up to the position at also hold everything up to want. A timeline 0
+// in want means the present one. A position of an unknown or lost timeline is reached only by positions of the same
+// timeline.
 func (h History) Reaches(at, want Position) bool {
 	want = h.Resolve(want)
 	if at.Timeline == want.Timeline {
@@ -94,7 +94,7 @@ func (h History) Reaches(at, want Position) bool {
 	case !atIsAncestor:
 		return false
 	}
-	// What at holds of this history ends where its timeline was left.
+	// at belongs to this history only up to where its timeline was left.
 	at.LSN = min(at.LSN, atEnd)
 	if want.Timeline != h.present && (!wantIsAncestor || want.LSN > wantEnd) {
 		return false

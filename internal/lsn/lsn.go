@@ -1,6 +1,6 @@
-// Package lsn holds positions in PostgreSQL's write-ahead log (WAL) and the history of timelines that
-// makes them comparable. A position without its timeline means nothing after a promotion: two timelines
-// use the same numbers for different WAL.
+// Package lsn holds positions in PostgreSQL's write-ahead log (WAL) and the history of timelines that makes them
+// comparable. A position without its timeline means nothing after a promotion, because two timelines use the same
+// numbers for different WAL.
 package lsn
 
 import (
@@ -47,15 +47,15 @@ func appendHex(dst []byte, v uint64) []byte {
 	return dst
 }
 
-// Position is an LSN of a timeline. Timeline 0 stands for the present timeline, whichever that is: it is
-// the meaning of the plain form X/X.
+// Position is an LSN of a timeline. Timeline 0 stands for the present timeline, whichever it is. The plain form X/X
+// has timeline 0.
 type Position struct {
 	Timeline uint32
 	LSN      LSN
 }
 
-// ParsePosition reads T-X/X (timeline in decimal, LSN as in Parse) or the plain X/X, which has timeline 0.
-// Timeline 0 and leading zeros of the timeline are refused: a position has one text.
+// ParsePosition reads T-X/X (timeline in decimal, LSN as in Parse) or the plain X/X, which has timeline 0. It refuses
+// T = 0 and leading zeros of T, so that a position has one text.
 func ParsePosition(s string) (Position, error) {
 	timeline, rest, ok := strings.Cut(s, "-")
 	if !ok {

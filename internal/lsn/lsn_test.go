@@ -36,8 +36,8 @@ func FuzzParsePosition(f *testing.F) {
 	})
 }
 
-// The history: timeline 1 was left at 100 for 3, which was left at 90 (it had got nowhere: impossible
-// forward, but a file may say so) or at 200 for 5. Timeline 2 was promoted from 1 and lost.
+// The history: timeline 1 was left at 100 for timeline 3, which was left at 200 for timeline 5. Timeline 2 began at
+// 50 of timeline 1 and was lost.
 func TestHistory(t *testing.T) {
 	h := NewHistory(5, []Branch{{5, 3, 200}, {3, 1, 100}, {2, 1, 50}})
 	for _, c := range []struct {

@@ -11,7 +11,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// lineEvery is how often a running step is told of where there is no terminal.
+// lineEvery is how often a line about a running step is printed if there is no terminal.
 const lineEvery = 3 * time.Second
 
 // Progress shows how far steps are: as a bar on a terminal, as lines elsewhere.
@@ -39,8 +39,8 @@ func IsTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// Update tells how much of a step is done, in rows. A step begins with 0 and ends with its total; without a
-// total (0) it ends with anything else, and only its time is shown.
+// Update notes how many rows of a step are done. A step begins with done = 0 and ends when done reaches total. A step
+// without a total (0) ends at the first done above 0, and only its time is shown.
 func (p *Progress) Update(step string, done, total int64) {
 	now := p.now()
 	if done == 0 {
@@ -65,7 +65,7 @@ func (p *Progress) Update(step string, done, total int64) {
 	}
 }
 
-// startBar shows a bar for a step with a total; the others only say when they are done.
+// startBar shows a bar for a step with a total. A step without one is reported only when it is done.
 func (p *Progress) startBar(step string, total int64) {
 	if !p.bars || total == 0 {
 		return
@@ -76,7 +76,7 @@ func (p *Progress) startBar(step string, total int64) {
 		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond))
 }
 
-// set moves the bar; one that can't be drawn must not end a load.
+// set moves the bar. If the bar can't be drawn, lines take its place, so that the work goes on.
 func (p *Progress) set(done int64) {
 	if err := p.bar.Set64(done); err != nil {
 		p.bar, p.bars = nil, false
@@ -84,7 +84,7 @@ func (p *Progress) set(done int64) {
 	}
 }
 
-// End leaves the line of a bar that is still shown.
+// End ends the line of a bar that is still shown.
 func (p *Progress) End() {
 	if p.bar != nil {
 		p.bar = nil

@@ -1,5 +1,5 @@
-// Package readmodel is the one place that knows how the read model lies in Redis: the keys, the
-// packing of bids, raffles and products, and the checkpoint. The replicator writes it, query reads it.
+// Package readmodel defines how the read model is stored in Redis: the keys, the packing of bids, raffles and
+// products, and the checkpoint. No other package knows it. The replicator writes it, query reads it.
 package readmodel
 
 import (
@@ -88,7 +88,7 @@ func (b Bid) NewestScore() float64 { return float64(b.CreatedAt) }
 // highest price first and the earliest bid among equals.
 func (b Bid) HighestScore() float64 { return -float64(b.Price) }
 
-// reader takes fields off a packed value and remembers the first thing that is wrong.
+// reader takes fields off a packed value and remembers in bad whether a field was malformed.
 type reader struct {
 	rest []byte
 	bad  bool
@@ -115,7 +115,7 @@ func (r *reader) int64() int64 {
 	return int64(v)
 }
 
-// uvarint reads a number up to limit in its shortest form: one value has one packing.
+// uvarint reads a number up to limit. Only the shortest form is accepted, so that a value has one packing.
 func (r *reader) uvarint(limit uint64) int64 {
 	v, n := binary.Uvarint(r.rest)
 	if r.bad || n <= 0 || v > limit || (n > 1 && r.rest[n-1] == 0) {

@@ -9,9 +9,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
-// Checkpoint says what the read model holds: everything committed on the primary SystemID/Timeline up
-// to LSN, in the keys of Epoch. Token names the replicator that wrote it (fencing). Applying is set
-// while a transaction larger than one flush is only partly in: readers take another path.
+// Checkpoint says what the read model holds: everything committed on the primary SystemID/Timeline up to LSN, in the
+// keys of Epoch. Token names the replicator that wrote it (fencing). Applying is set while a transaction that takes
+// more than one flush is only partly written; readers then take another path.
 type Checkpoint struct {
 	SystemID uint64
 	Timeline uint32
@@ -20,7 +20,7 @@ type Checkpoint struct {
 	Epoch    Epoch
 	Token    string
 	Applying bool
-	// Publication is a fingerprint of what the primary publishes (P11).
+	// Publication is a fingerprint of the primary's publication (P11).
 	Publication string
 	// Commit is where the commit record of the last applied transaction begins, CommitAt the time in that
 	// record (microseconds since the Unix epoch). A primary that has another transaction there has another
@@ -33,16 +33,16 @@ type Checkpoint struct {
 	// Phase counts how often Applying was set since the read model was built. A reader compares it before and
 	// after its lookups, because a whole phase may lie between the two.
 	Phase uint64
-	// Server is when the primary's server was started that the replicator has its rows from, in microseconds since
-	// the Unix epoch by the server's own clock. That server has all that the read model holds. Zero: not known.
+	// Server is the start time of the PostgreSQL server from which the replicator has its rows, in microseconds since
+	// the Unix epoch by that server's clock. That server has all that the read model holds. Zero: not known.
 	Server int64
 }
 
-// Position is up to where the read model holds everything.
+// Position is the position up to which the read model holds everything.
 func (c Checkpoint) Position() lsn.Position { return lsn.Position{Timeline: c.Timeline, LSN: c.LSN} }
 
-// checkpointVersion is the version of the checkpoint's form and of all keys and packings of the read model:
-// a replicator that finds another one builds the read model anew.
+// checkpointVersion is the version of the checkpoint's form and of all keys and packings of the read model. A
+// replicator that finds another version rebuilds the read model.
 const checkpointVersion = "3"
 
 // String packs the checkpoint as the value of CheckpointKey: space-separated, readable in redis-cli.
@@ -59,10 +59,10 @@ func (c Checkpoint) String() string {
 	}, " ")
 }
 
-// checkpointFields is how many fields there are at least. Later releases may add some at the end, as Server was.
+// checkpointFields is the least number of fields. Later releases may add fields at the end, as Server was added.
 const checkpointFields = 14
 
-// ParseCheckpoint reads what String wrote, also with further fields behind; anything else is ErrCorrupt.
+// ParseCheckpoint reads what String wrote, even with further fields at the end; anything else is ErrCorrupt.
 func ParseCheckpoint(s string) (Checkpoint, error) {
 	f := strings.Split(s, " ")
 	if len(f) < checkpointFields || f[0] != checkpointVersion || f[3] == "" || f[6] == "" || (f[7] != "whole" && f[7] != "applying") {
@@ -94,9 +94,10 @@ func ParseCheckpoint(s string) (Checkpoint, error) {
 	}, nil
 }
 
-// LagMillis is how far the read model is behind, in milliseconds, at the time now (microseconds):
-// max(delay of the last heartbeat, age of the last heartbeat - 2 s, 0). Heartbeats come every second, so one
-// that is younger than two says nothing bad; an older one shows a stuck replicator that can't report itself.
+// LagMillis is how far the read model is behind, in milliseconds, at the time now (microseconds): max(delay of the
+// last heartbeat, age of the last heartbeat - 2 s, 0). Heartbeats come every second, so a last heartbeat that is
+// younger than 2 s is no sign of a lag. An older one shows that the replicator is stuck, which the replicator can't
+// report itself.
 func (c Checkpoint) LagMillis(now int64) int64 {
 	const quiet = 2_000_000
 	return max(c.Delay, (now-c.Beat.At-quiet)/1000, 0)

@@ -18,7 +18,7 @@ const (
 	EventBid    EventKind = 'b' // a bid was accepted
 	EventCancel EventKind = 'c' // a bid was cancelled
 	EventClose  EventKind = 'x' // the raffle was closed
-	EventReset  EventKind = 'r' // something happened that has no packing: whoever follows must read again
+	EventReset  EventKind = 'r' // something happened that has no packing; followers must read the raffle again
 )
 
 // Known says whether this build knows the kind. The packing of any other kind begins with its length, so that an
@@ -39,9 +39,9 @@ type Event struct {
 	Packed       string
 }
 
-// EventID orders the events of one raffle within one epoch: the LSN of the commit record, as the stream's
-// Begin message tells it, then the number of the event among those of the same transaction and raffle,
-// counted from 1. It is also the form of an id in a Redis stream.
+// EventID orders the events of one raffle within one epoch. LSN is that of the commit record, as the stream's Begin
+// message has it. N numbers the events of the same transaction and raffle, from 1. It is also the form of an id in a
+// Redis stream.
 type EventID struct {
 	LSN lsn.LSN
 	N   uint64
@@ -74,10 +74,10 @@ func (i EventID) After(o EventID) bool {
 // and Redis refuses an entry that the stream has already, because its id is not newer than the last one.
 const LiveField = "e"
 
-// LiveEntries is how many entries a raffle's stream keeps, at least: older ones are trimmed.
+// LiveEntries is the least number of entries that a raffle's stream keeps. Older entries are trimmed.
 const LiveEntries = 1000
 
-// AppendEvent packs an event; the raffle is in the key and the id in the entry's.
+// AppendEvent packs an event without its raffle, which is in the key, and its id, which follows from the entry's id.
 func (e Event) AppendEvent(dst []byte) []byte {
 	dst = append(dst, byte(e.Kind))
 	if !e.Kind.Known() {

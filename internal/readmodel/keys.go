@@ -5,8 +5,8 @@ import "strconv"
 // CheckpointKey holds the Checkpoint. It names the epoch that is served, so it is also the switch.
 const CheckpointKey = "pyramid:checkpoint"
 
-// Epoch is one build of the read model. A rebuild fills the next epoch's keys while this one serves.
-// Every per-raffle key has the hash tag {r<raffle_id>}: one raffle lives on one shard of a cluster.
+// Epoch is one build of the read model. A rebuild fills the next epoch's keys while this one serves. Every key of a
+// raffle has the hash tag {r<raffle_id>}, so that a raffle lives on one shard of a cluster.
 type Epoch uint64
 
 func (e Epoch) raffleKey(raffleID int64, what string) string {
@@ -22,17 +22,17 @@ func (e Epoch) sizeKey(raffleID int64, what string, size int16) string {
 	return e.raffleKey(raffleID, what+strconv.Itoa(int(size)))
 }
 
-// Sentinel is a member of every sorted set, and a field of the hash of products, that says that nothing is
-// missing from the key. It stands at the end where reading begins: with the score +inf in the sets that are
-// read downwards, -inf in Highest. ZADD makes a key anew that was lost (expired, deleted, evicted), and then the
-// sentinel is missing, so a reader never takes the rest for the whole. Only what knows the whole writes it: a
-// rebuild, a reload, and the script that finds a size to be new (Sizes, AllSizes).
-// No packed bid or raffle is as short.
+// Sentinel is a member of every sorted set, and a field of the hash of products. It says that nothing is missing from
+// the key. It stands at the end where reading begins: with the score +inf in the sets that are read downwards, -inf
+// in Highest. If a key was lost (expired, deleted, evicted), the next ZADD makes it anew without the sentinel, so a
+// reader never takes the rest for the whole. Only writers that know the whole key write the sentinel: a rebuild, a
+// reload, and the script that finds a size to be new (Sizes, AllSizes). No packed bid or raffle is as short.
 const Sentinel = "whole"
 
-// Loading stands in place of Sentinel while a reload writes a key in pieces. Only the first piece has it, so a key that
-// is lost in between lacks it when the reload wants to put Sentinel in its place, and is loaded again. It is also a
-// member of Sizes between the sealing of a raffle's sets and RaffleKnown.
+// Loading stands in place of Sentinel while a reload writes a key in pieces. Only the first piece has it. If the key
+// is lost between two pieces, Loading is missing when the reload wants to replace it by Sentinel, and the key is
+// loaded again. Loading is also a member of Sizes while a reload gives the sets of the raffle their sentinels, until
+// it adds RaffleKnown.
 const Loading = "loading"
 
 // Newest is the sorted set of a raffle's bids of a size by time (NewestScore).
@@ -41,18 +41,18 @@ func (e Epoch) Newest(raffleID int64, size int16) string { return e.sizeKey(raff
 // Highest is the sorted set of a raffle's bids of a size by price (HighestScore).
 func (e Epoch) Highest(raffleID int64, size int16) string { return e.sizeKey(raffleID, ":h:", size) }
 
-// NewestPrefix is the key of a raffle's sets of newest bids up to the size (decimal).
+// NewestPrefix is the key of a raffle's sets of newest bids without the size (decimal) at its end.
 func (e Epoch) NewestPrefix(raffleID int64) string { return e.raffleKey(raffleID, ":n:") }
 
-// HighestPrefix is the key of a raffle's sets of highest bids up to the size (decimal).
+// HighestPrefix is the key of a raffle's sets of highest bids without the size (decimal) at its end.
 func (e Epoch) HighestPrefix(raffleID int64) string { return e.raffleKey(raffleID, ":h:") }
 
-// Sizes is the set of sizes (decimal) that have bids in a raffle, and RaffleKnown. A size that is not in it
-// has no bids and no sorted sets. Without RaffleKnown nothing of the raffle is whole: the raffle does not
-// exist, is being reloaded, or has a row that has no packing.
+// Sizes is the set of sizes (decimal) that have bids in a raffle, and RaffleKnown. A size that is not in it has no
+// bids and no sorted sets. Without RaffleKnown no key of the raffle is whole, because the raffle does not exist, is
+// being reloaded, or has a row that has no packing.
 func (e Epoch) Sizes(raffleID int64) string { return e.raffleKey(raffleID, ":sizes") }
 
-// RaffleKnown is the member of Sizes that stands for the raffle itself: no size is 0.
+// RaffleKnown is the member of Sizes that stands for the raffle itself. It can't be a size, because no size is 0.
 const RaffleKnown = "0"
 
 // Raffle is the string with the raffle's packed entry (Raffle.AppendMember).
@@ -64,8 +64,8 @@ func (e Epoch) Raffles() string { return e.global("raffles") }
 // Products is the hash of packed products by id (decimal).
 func (e Epoch) Products() string { return e.global("products") }
 
-// RafflesVersion is a string that changes with every change of a raffle or a product: whoever keeps an
-// encoded list compares it.
+// RafflesVersion is a string that changes with every change of a raffle or a product. A reader compares it to see
+// whether an encoded list that it keeps is current.
 func (e Epoch) RafflesVersion() string { return e.global("raffles") + ":version" }
 
 // Live is the stream of a raffle's events (Event), capped at about LiveEntries.
@@ -75,13 +75,13 @@ func (e Epoch) Live(raffleID int64) string { return e.raffleKey(raffleID, ":live
 // It is capped: see SizeFloor.
 func (e Epoch) SizeNewest(size int16) string { return e.size(size, ":newest") }
 
-// SizeFloor is a string with the newest score (decimal) that was ever dropped from SizeNewest for want
-// of room, 0 if none was. At or below it the set may lack bids, above it the set has all. It comes with
-// the set: a missing one is lost.
+// SizeFloor is a string with the newest score (decimal) that was ever dropped from SizeNewest because of its cap, 0
+// if none was. At or below the floor the set may lack bids, above it the set has all. A floor is written whenever a
+// set is, so a missing floor was lost.
 func (e Epoch) SizeFloor(size int16) string { return e.size(size, ":floor") }
 
-// AllSizes is the set of the sizes (decimal) that have a SizeNewest, and RaffleKnown: a size that is not in it, while
-// RaffleKnown is, has never had a bid in this epoch.
+// AllSizes is the set of the sizes (decimal) that have a SizeNewest, and RaffleKnown. If RaffleKnown is in it and a
+// size is not, the size has never had a bid in this epoch.
 func (e Epoch) AllSizes() string { return e.global("sizes") }
 
 // SizeKept is how many bids of a size SizeNewest keeps, at least.

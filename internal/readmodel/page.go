@@ -1,11 +1,11 @@
 package readmodel
 
-// PageAfter is a script that returns two arrays: the first member of the sorted set KEYS[1] in the direction of
-// reading, which is the sentinel of a set that is whole, and up to ARGV[4] members after a keyset: the score ARGV[2] and
-// the member prefix ARGV[3], which need not be in the set any more. ARGV[1] is 'REV' to read downwards. With ARGV[5],
-// WITHSCORES, each member is followed by its score. Many members may share a score (a price), so the place among
-// them is found by halving. Prefixes are compared as numbers, because Lua compares strings by the locale and Redis by
-// bytes.
+// PageAfter is a script that reads a page of the sorted set KEYS[1]. It returns two arrays: the first member in the
+// direction of reading, which is the sentinel if the set is whole, and up to ARGV[4] members after a keyset. The
+// keyset is the score ARGV[2] and the member prefix ARGV[3]; its member may have left the set. ARGV[1] is 'REV' to
+// read downwards. If ARGV[5] is WITHSCORES, each member is followed by its score. Many members may share a score (a
+// price), so the script finds the place among them by bisection. It compares prefixes as numbers, because Lua
+// compares strings by the locale and Redis by bytes.
 const PageAfter = `
 local key, rev, score, n = KEYS[1], ARGV[1] == 'REV', ARGV[2], tonumber(ARGV[4])
 local cursor = {struct.unpack('>I4I4I4I4', ARGV[3])}

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Part is a part of the read model that can be loaded anew by itself: the keys of one raffle, the newest bids
-// of one size over all raffles, or, as the zero Part, the lists of raffles and products.
+// Part is a part of the read model that can be reloaded by itself: the keys of one raffle, the newest bids of one
+// size over all raffles, or, as the zero Part, the lists of raffles and products.
 type Part struct {
 	Raffle int64
 	Size   int16
@@ -16,8 +16,8 @@ type Part struct {
 // IsLists says whether the part is the lists of raffles and products.
 func (p Part) IsLists() bool { return p == Part{} }
 
-// String is "raffle N", "size N", or "lists". "raffle N M" also names a size of the raffle, whose keys may be
-// known to nothing else.
+// String is "raffle N", "size N", or "lists". "raffle N M" also names a size of the raffle, because no other key may
+// show that the raffle has the size.
 func (p Part) String() string {
 	switch {
 	case p.Raffle != 0 && p.Size != 0:

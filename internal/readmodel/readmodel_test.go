@@ -74,7 +74,7 @@ func TestMemberOrderIsTimeThenID(t *testing.T) {
 	}
 }
 
-// P7: lag is the last probe's delay, and grows by itself when probes stop.
+// P7: the lag is the last heartbeat's delay, and it grows by itself when heartbeats stop.
 func TestLag_P7(t *testing.T) {
 	const sec = 1_000_000
 	for _, c := range []struct {

@@ -5,30 +5,30 @@ import (
 	"strings"
 )
 
-// RebuildKey holds the mark of the replicator that is filling the next epoch. Everything of a rebuild
-// is written only while the mark is what was last written, so a flush in between is noticed.
+// RebuildKey is the guard of a rebuild and holds the mark of the replicator that is filling the next epoch. A rebuild
+// writes only while the key holds the mark that it wrote last, so it notices a flush of Redis.
 const RebuildKey = "pyramid:rebuild"
 
-// ReloadKey is a set of the parts of the read model that the active replicator is to load anew (Part.String).
-// A part stays in it until it is whole again, so that a restart takes it up again. Everybody may add to it.
+// ReloadKey is the set of the parts that the active replicator must reload (Part.String). A part stays in the set
+// until it is whole again, so that a restarted replicator reloads it. Everybody may add parts.
 const ReloadKey = "pyramid:reload"
 
-// PoisonedKey is a set of the parts that are not whole because a row has no packing (Part.String). Putting
-// the row right takes the part out.
+// PoisonedKey is the set of the parts that are not whole because a row has no packing (Part.String). When the row is
+// corrected, its part leaves the set.
 const PoisonedKey = "pyramid:poisoned"
 
-// ReloadedKey is a hash of the parts that were loaded anew in the served epoch (Part.String) and the checkpoint's
+// ReloadedKey is a hash from the parts that were reloaded in the served epoch (Part.String) to the checkpoint's
 // position when they were whole again.
 const ReloadedKey = "pyramid:reloaded"
 
 // EvictionsKey holds how many keys Redis had evicted when the served epoch was begun: run_id:evicted_keys.
 const EvictionsKey = "pyramid:evictions"
 
-// EpochKeys is a pattern, for SCAN, that every key of an epoch matches, and others, too: see EpochOf.
+// EpochKeys is a pattern for SCAN. Every key of an epoch matches it, but other keys do too, see EpochOf.
 const EpochKeys = "{*}:*"
 
-// EpochOf returns the epoch that a key belongs to; false for a key that is not one of ours. Others may
-// use the same Redis and also begin their keys with a hash tag: theirs must never match.
+// EpochOf returns the epoch that a key belongs to, or false if the key is not of the read model. Other programs may
+// use the same Redis and begin their keys with a hash tag too. Their keys must never match.
 func EpochOf(key string) (Epoch, bool) {
 	tag, rest, ok := strings.Cut(key, "}:")
 	if !ok {

@@ -6,7 +6,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/redisinfo"
 )
 
-// A server that was started again counts from 0.
+// A restarted server counts from 0.
 func ExampleEvictedSince() {
 	fmt.Println(redisinfo.EvictedSince("run1:3", "run1:3"))
 	fmt.Println(redisinfo.EvictedSince("run1:3", "run1:4"))

@@ -1,5 +1,5 @@
-// Package redisinfo reads what a Redis server says about itself. It asks INFO and not CONFIG GET, because managed
-// servers refuse that.
+// Package redisinfo reads what a Redis server says about itself. It uses INFO and not CONFIG GET, because managed
+// servers refuse CONFIG GET.
 package redisinfo
 
 import (
@@ -30,13 +30,14 @@ func Read(ctx context.Context, client redis.Cmdable, sections ...string) (Info, 
 	return info, nil
 }
 
-// Number is a field as a number, 0 if the server does not tell it.
+// Number is a field as a number, 0 if the field is missing or no number.
 func (i Info) Number(name string) int64 {
 	n, _ := strconv.ParseInt(i[name], 10, 64)
 	return n
 }
 
-// NoEviction is the only policy of a Redis whose sets can be believed: under every other one it drops keys by itself (R1).
+// NoEviction is the only policy under which the sets in Redis can be trusted, because under every other policy Redis
+// drops keys by itself (R1).
 const NoEviction = "noeviction"
 
 // Policy is what the server does when its memory is full.
@@ -57,8 +58,8 @@ func (i Info) Evictions() (string, error) {
 	return i["run_id"] + ":" + i["evicted_keys"], nil
 }
 
-// EvictedSince compares two answers of Evictions. The count begins anew with each run of the server; a
-// missing answer is that of a run that has evicted nothing.
+// EvictedSince says whether the server has evicted keys between two answers of Evictions. The count begins at 0 with
+// each run of the server. An empty before stands for a count of 0.
 func EvictedSince(before, now string) bool {
 	run, count, _ := strings.Cut(now, ":")
 	oldRun, old, known := strings.Cut(before, ":")

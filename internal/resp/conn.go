@@ -22,15 +22,15 @@ type Options struct {
 	Buffer             int // bytes of the read buffer
 }
 
-// ServerOf is the server of a go-redis client, with a read buffer of the least size.
+// ServerOf returns the Options of a go-redis client's server, with the smallest read buffer.
 func ServerOf(o *redis.Options) Options {
 	return Options{Network: o.Network, Addr: o.Addr, Username: o.Username, Password: o.Password, DB: o.DB,
 		TLS: o.TLSConfig, DialTimeout: o.DialTimeout}
 }
 
-// Conn is a connection that never reconnects: what was said on it, a WATCH for example, holds as long
-// as it does. Writes are not buffered. It is not safe for concurrent use, except that one goroutine may
-// read while another writes.
+// Conn is a connection that never reconnects, so that its state on the server, such as a WATCH, lasts as long as the
+// Conn. Writes are not buffered. It is not safe for concurrent use, except that one goroutine may read while another
+// writes.
 type Conn struct {
 	net.Conn
 	*Reader

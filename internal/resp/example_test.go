@@ -17,7 +17,7 @@ func ExampleCommands() {
 	// 2 "*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nvalue\r\n*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n"
 }
 
-// A reply is read one after the other; an error of the server is a reply, too.
+// Replies are read one after the other. An error of the server is a reply too.
 func ExampleReader() {
 	r := resp.NewReader(strings.NewReader("+OK\r\n$5\r\nvalue\r\n-ERR no\r\n"), 64)
 	for range 3 {

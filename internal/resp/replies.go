@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// The bounds of what is believed to be a reply, if it is kept in memory as a whole.
+// The bounds of a reply that is kept in memory as a whole. A larger reply is refused.
 const (
 	maxReplyBulk   = 64 << 20 // bytes
 	maxReplyValues = 1 << 20  // of one reply, nested ones included
@@ -16,7 +16,7 @@ const (
 // Scanner finds the ends of replies in a buffer that is still being filled.
 type Scanner struct {
 	Pos  int // the end of the last reply that Next found
-	open int // values that are missing in the reply it is in; 0: between two replies
+	open int // values that the current reply still lacks; 0: between two replies
 }
 
 // Next moves Pos behind the next reply. If the reply's end has not arrived yet, Next returns false; it is called again with
@@ -49,8 +49,8 @@ func (s *Scanner) Next(b []byte) (bool, error) {
 	return true, nil
 }
 
-// header reads the line at pos: its type, its number (the length of a string or an array, -1: nil, or the
-// value of an integer) and where the next line begins, or 0 if the line is not whole yet.
+// header reads the line at pos: its type, its number (the length of a string or an array, -1: nil, or the value of an
+// integer) and where the next line begins, or 0 if the line's end has not arrived yet.
 func header(b []byte, pos int) (kind byte, n, next int, err error) {
 	if pos >= len(b) {
 		return 0, 0, 0, nil
@@ -103,8 +103,8 @@ func length(line []byte, limit int) (n int, err error) {
 	return n, nil
 }
 
-// Replies reads the replies of a buffer, one after the other. It remembers the first failure and returns nothing from then
-// on; an error reply counts as a failure (Error). The bytes that it returns are those of the buffer.
+// Replies reads the replies of a buffer, one after the other. It remembers the first failure and returns nothing from
+// then on; an error reply counts as a failure (Error). The bytes that it returns are parts of the buffer.
 type Replies struct {
 	rest []byte
 	err  error
@@ -147,7 +147,7 @@ func (r *Replies) Len() int {
 	return max(r.take('*'), 0)
 }
 
-// Bytes reads a bulk string; nil is one that isn't there.
+// Bytes reads a bulk string. It returns nil for a null one.
 func (r *Replies) Bytes() []byte {
 	n := r.take('$')
 	if n < 0 {

@@ -44,7 +44,8 @@ func TestScannerRefusesWhatIsNotRESP(t *testing.T) {
 	}
 }
 
-// Whatever comes, wherever it is cut: no panic, the same end as for the whole, and readers stay within it.
+// Whatever bytes come and wherever they are cut, nothing panics, the Scanner finds the same end as in one piece, and
+// Replies stays within the buffer.
 func FuzzScanner(f *testing.F) {
 	for _, s := range []string{"+OK\r\n", "-ERR\r\n", ":12\r\n", "$3\r\nabc\r\n", "$-1\r\n", "*-1\r\n", "*0\r\n", "*2\r\n*1\r\n:1\r\n$1\r\nx\r\n", "$5\r\nab"} {
 		f.Add([]byte(s), uint(2))

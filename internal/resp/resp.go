@@ -112,7 +112,7 @@ type Reader struct {
 	skip    int    // bytes of the buffer that the last reply still uses
 }
 
-// maxBulk is Redis' own limit on a string, 512 MB; maxLine bounds what has no length in front.
+// maxBulk is Redis' own limit on a string, 512 MB; maxLine bounds a line, because no length stands in front of it.
 const (
 	maxBulk   = 512 << 20
 	maxLine   = 32 << 10
@@ -158,8 +158,8 @@ func (r *Reader) Next() (Reply, error) {
 	return reply, err
 }
 
-// Skip reads over the rest of a reply: the elements of an array, whatever they are. The first error
-// reply among them is returned.
+// Skip reads over the rest of a reply, which is the elements of an array, also nested ones. It returns the first
+// error reply among them.
 func (r *Reader) Skip(reply Reply) error {
 	first := reply.Err()
 	for left := elements(reply); left > 0; left-- {
@@ -182,14 +182,14 @@ func elements(r Reply) int64 {
 	return r.N
 }
 
-// release gives the bytes of the reply before back to the buffer.
+// release gives the bytes of the last reply back to the buffer.
 func (r *Reader) release() error {
 	_, err := r.from.Discard(r.skip)
 	r.skip = 0
 	return err
 }
 
-// line reads up to CR LF and returns it without these, at least one byte.
+// line reads a line and returns it without its CR LF. It has at least one byte.
 func (r *Reader) line() ([]byte, error) {
 	line, err := r.from.ReadSlice('\n')
 	switch {
@@ -222,7 +222,7 @@ func (r *Reader) bulk(n int) ([]byte, error) {
 	return text[:n:n], nil
 }
 
-// large grows the scratch only as bytes arrive: a length alone must not take memory.
+// large grows the scratch only as bytes arrive, because a length alone must not take memory.
 func (r *Reader) large(n int) ([]byte, error) {
 	const step = 1 << 20
 	r.scratch = r.scratch[:0]

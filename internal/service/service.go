@@ -49,8 +49,8 @@ func Main[C env.Checker](name string, config C, serve func(context.Context, C) e
 	}
 }
 
-// New makes a service and binds its two addresses: a taken address is an error before anything starts. The log goes to
-// notes, as JSON lines that name the service.
+// New makes a service and binds its two addresses, so that a taken address is an error before anything starts. The
+// log goes to notes, as JSON lines that name the service.
 func New(name string, c env.Common, notes io.Writer) (*Service, error) {
 	log := slog.New(slog.NewJSONHandler(notes, &slog.HandlerOptions{Level: c.LogLevel})).With("service", name)
 	slog.SetDefault(log)
@@ -60,12 +60,13 @@ func New(name string, c env.Common, notes io.Writer) (*Service, error) {
 	return &Service{Log: log, Metrics: reg, servers: servers}, err
 }
 
-// Serve adds the listeners: the public one, and that of the operators with the readiness.
+// Serve adds the public listener and the admin listener. The latter answers with ready whether the service can work.
 func (s *Service) Serve(public http.Handler, ready web.Ready) {
 	s.servers.AddTo(&s.parts, public, web.Admin(s.Metrics, ready))
 }
 
-// Add adds a part that runs until its context ends. That is when the first of all parts has ended.
+// Add adds a part, which must run until its context ends. The contexts of all parts end when the first part has
+// ended.
 func (s *Service) Add(part func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.parts.Add(func() error { return part(ctx) }, func(error) { cancel() })

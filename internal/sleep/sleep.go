@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// For waits for d. If ctx ends before, it returns the cause of that.
+// For waits for d. If ctx ends first, it returns the cause.
 func For(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -18,7 +18,7 @@ func For(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Until waits until a time, which may be over. If ctx has ended, it returns the cause of that.
+// Until waits until a time, which may have passed already. If ctx has ended, it returns the cause.
 func Until(ctx context.Context, at time.Time) error {
 	if d := time.Until(at); d > 0 {
 		if err := For(ctx, d); err != nil {

@@ -16,8 +16,8 @@ import (
 // MaxBody is the largest request body that is read, in bytes.
 const MaxBody = 16 << 10
 
-// strict adds to the rules of RFC 8259 and 7493, which the library holds to by itself: UTF-8 only, names in
-// their case and each once.
+// strict refuses unknown names. The library itself enforces RFC 8259 and 7493: UTF-8 only, names are case-sensitive,
+// and no name is there twice.
 var strict = json.JoinOptions(json.RejectUnknownMembers(true))
 
 // ReadJSON reads a request's body into v, which is a struct: application/json, one object, known fields only.

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzReadJSON reads a bid's body: it is refused with a problem, or taken for what encoding/json takes it
-// for, in UTF-8 and with known names only.
+// FuzzReadJSON reads a bid's body. Either it is refused with a problem, or it is UTF-8 and encoding/json reads it as
+// an object with known names only.
 func FuzzReadJSON(f *testing.F) {
 	for _, body := range []string{`{"size":270,"price":1000}`, `{"size":270,"price":1000,"quantity":null}`, `{"Size":1}`,
 		`{"size":1,"size":2}`, `[]`, `{"price":1e3}`, `{"s\u0069ze":1}`, `{"size":99999}`, "{}\x00", ``, "{\"size\":1,\"\xff\":1}"} {

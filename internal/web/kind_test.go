@@ -30,7 +30,7 @@ func TestKindsAreDocumented(t *testing.T) {
 	}
 }
 
-// RFC 6750, section 3.1: a request without a token is told no error.
+// RFC 6750, section 3.1: the answer to a request without a token names no error.
 func TestChallenges(t *testing.T) {
 	for _, c := range []struct {
 		kind  Kind

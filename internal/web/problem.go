@@ -49,7 +49,7 @@ func (p Problem) Retry(d time.Duration) *Problem {
 	return &p
 }
 
-// Of returns a copy that is of a type: a URI reference, with the title that all problems of it have.
+// Of returns a copy with a type, which is a URI reference, and the title that all problems of the type have.
 func (p Problem) Of(uri, title string) *Problem {
 	p.Type, p.Title = uri, title
 	return &p
@@ -78,7 +78,8 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	write(w, r, p.Status, doc)
 }
 
-// challenge says which token is wanted (RFC 6750, section 3). A request without one is told no error.
+// challenge is the value of WWW-Authenticate, which says what token is needed (RFC 6750, section 3). It names no
+// error if the request has no token.
 func (p *Problem) challenge() string {
 	const realm = `Bearer realm="stock-pyramid"`
 	switch {

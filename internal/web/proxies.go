@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Proxies are the networks whose X-Forwarded-For is believed, besides the loopback ones.
+// Proxies are the networks whose X-Forwarded-For is trusted. Loopback addresses always are.
 type Proxies []netip.Prefix
 
 // UnmarshalText reads networks such as "10.0.0.0/8,192.0.2.1/32".
@@ -35,11 +35,11 @@ func (p Proxies) trust(a netip.Addr) bool {
 	return a.IsLoopback()
 }
 
-// Client is the address that a request came from: the peer or, if that is a proxy to be believed, the last
-// address of X-Forwarded-For, which is the one that the proxy has seen itself. Of IPv6 it is the /64
-// network, since a client has all of one.
+// Client is the address that a request came from: the peer or, if the peer is a trusted proxy, the last address of
+// X-Forwarded-For, which the proxy itself has seen. An IPv6 address is reduced to its /64 network, because a client
+// has all addresses of one.
 func (p Proxies) Client(r *http.Request) netip.Addr {
-	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // not from net/http: all such share a bucket
+	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // it fails only if net/http did not set it; such requests share a bucket
 	client := peer.Addr().Unmap()
 	if forwarded := r.Header.Values("X-Forwarded-For"); len(forwarded) > 0 && p.trust(client) {
 		list := forwarded[len(forwarded)-1]

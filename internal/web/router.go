@@ -18,7 +18,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Ids need not be secret, and the pool saves a call of the kernel for each.
+// The pool saves a system call per id. It is safe because ids need not be secret.
 func init() { uuid.EnableRandPool() }
 
 // RequestIDHeader names the header that carries a request's id, from the client or made here.
@@ -53,8 +53,8 @@ func NewRouter(log *slog.Logger, reg prometheus.Registerer, problem func(error) 
 	return rt
 }
 
-// exactPaths takes a path as it was sent: "%2F" is no slash, and "//" is another path and not redirected, which
-// would make a GET of a POST. HAProxy's rules see paths in the same way.
+// exactPaths matches paths as they were sent, as HAProxy's rules do. "%2F" is no slash. "//" is not redirected to
+// "/", because a client would follow the redirect of a POST with a GET.
 func exactPaths() *mux.Router { return mux.NewRouter().UseEncodedPath().SkipClean(true) }
 
 // Handle adds a route. GET answers HEAD as well.
@@ -96,7 +96,7 @@ func (rt *Router) serve(method, route string, h Handler) http.Handler {
 				rt.duration.WithLabelValues(methodLabel(r.Method), route, statusLabel(sw.status)).Observe(took)
 			}
 			if !whole {
-				panic(http.ErrAbortHandler) // cuts the connection off: the body must not look complete
+				panic(http.ErrAbortHandler) // cuts the connection off, so that the body does not look complete
 			}
 		}()
 		if err := h(sw, r); err != nil {
@@ -105,8 +105,8 @@ func (rt *Router) serve(method, route string, h Handler) http.Handler {
 	})
 }
 
-// fail answers with the error's problem, unless a part of another answer is out already; then it is false. The cause of
-// a 5xx goes to the log and nowhere else.
+// fail answers with the error's problem, unless part of another answer has been sent; then it returns false. The
+// cause of a 5xx goes to the log only.
 func (rt *Router) fail(w *statusWriter, r *http.Request, err error) bool {
 	var p *Problem
 	if !errors.As(err, &p) {
@@ -122,7 +122,7 @@ func (rt *Router) fail(w *statusWriter, r *http.Request, err error) bool {
 		}
 		if p.Status == http.StatusInternalServerError {
 			log()
-		} else { // an overloaded service must not drown in its log as well; the metrics count them all
+		} else { // at a limited rate, so that an overloaded service does not drown in its log; the metrics count all
 			rt.expected.Do(log)
 		}
 	}
@@ -203,7 +203,7 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Hijack makes statusWriter an http.Hijacker, for those who ask for that and not for a ResponseController.
+// Hijack makes statusWriter an http.Hijacker, for callers that do not use a ResponseController.
 func (w *statusWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	w.status, w.wrote = http.StatusSwitchingProtocols, true
 	return http.NewResponseController(w.ResponseWriter).Hijack()

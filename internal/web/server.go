@@ -20,9 +20,9 @@ import (
 // ShutdownTime is how long requests in flight may take to finish after SIGTERM.
 const ShutdownTime = 9 * time.Second
 
-// TuneGC lets the heap grow to three times what is live before it is collected, unless GOGC says
-// otherwise: the services keep little and allocate per request, so collecting at twice the live heap
-// takes an eighth of their processor time.
+// TuneGC lets the heap grow to three times the live heap before it is collected, unless GOGC is set. The services
+// keep little and allocate per request, so collecting at twice the live heap, the default, would take an eighth of
+// their processor time.
 func TuneGC() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200)
@@ -72,12 +72,12 @@ func (s *Servers) add(g *run.Group, name string, l net.Listener, h http.Handler)
 		}
 		return <-stopped
 	}, func(error) {
-		// The group interrupts its actors one after the other, so this one must not wait.
+		// The group interrupts its actors one after the other, so this function must not wait.
 		go func() { stopped <- s.shutdown(name, server) }()
 	})
 }
 
-// shutdown logs its error as well: a group keeps only the first one of all.
+// shutdown logs its error as well, because the group returns only the first error.
 func (s *Servers) shutdown(name string, server *http.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), ShutdownTime)
 	defer cancel()

@@ -76,7 +76,7 @@ func TestRouterAnswersProblems(t *testing.T) {
 	}
 }
 
-// An answer that fails after its status is out never looks whole.
+// An answer that fails after its status was sent never looks complete.
 func TestABodyThatFailsIsCutOff(t *testing.T) {
 	rt := testRouter(t)
 	begin := func(w http.ResponseWriter) {
@@ -104,7 +104,7 @@ func TestABodyThatFailsIsCutOff(t *testing.T) {
 	}
 }
 
-// A path or an id of any letters gives an instance that is a URI reference (RFC 9457, 3.1.5).
+// Whatever characters the path and the id have, the instance is a URI reference (RFC 9457, 3.1.5).
 func TestInstanceIsAURIReference(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.URL.Path, r.URL.RawPath = `/é"<script>/a b?c`, ""

@@ -17,20 +17,20 @@ type Role struct {
 	memberOf   string
 }
 
-// Roles are made by Bootstrap. Only migrator owns anything; pgpool and exporter watch.
+// Roles are made by Bootstrap. Only migrator owns anything. pgpool and exporter only watch.
 var Roles = []Role{
 	{Name: "migrator", attributes: "LOGIN"},
 	{Name: "command", attributes: "LOGIN"},
 	{Name: "query", attributes: "LOGIN"},
-	// It says which transaction a new slot waits for.
+	// The replicator needs pg_read_all_stats to say which transactions a new slot waits for.
 	{Name: "replicator", attributes: "LOGIN REPLICATION", memberOf: "pg_read_all_stats"},
 	{Name: "standby", attributes: "LOGIN REPLICATION"},
 	{Name: "pgpool", attributes: "LOGIN", memberOf: "pg_monitor"},
 	{Name: "exporter", attributes: "LOGIN", memberOf: "pg_monitor"},
 }
 
-// Bootstrap makes the roles and the database as the superuser that conn belongs to, and sets the
-// passwords (by role name; a role without one keeps what it has). It can be repeated.
+// Bootstrap makes the roles and the database as the superuser that conn belongs to, and sets the passwords by role
+// name. A role that is not in passwords keeps its password. Bootstrap can be repeated.
 func Bootstrap(ctx context.Context, conn *pgx.Conn, passwords map[string]string) error {
 	for _, r := range Roles {
 		if err := ensureRole(ctx, conn, r, passwords[r.Name]); err != nil {
@@ -41,7 +41,7 @@ func Bootstrap(ctx context.Context, conn *pgx.Conn, passwords map[string]string)
 	if err != nil && !pg.HasCode(err, pg.DuplicateDatabase) {
 		return fmt.Errorf("database %s: %w", Database, err)
 	}
-	// By default everybody may connect and see; here only the roles of the system.
+	// By default everybody may connect. Here only the roles of the system may.
 	_, err = conn.Exec(ctx, fmt.Sprintf(`REVOKE ALL ON DATABASE %[1]s FROM PUBLIC;
 		GRANT CONNECT ON DATABASE %[1]s TO command, query, replicator, pgpool, exporter`, Database))
 	if err != nil {
@@ -53,9 +53,9 @@ func Bootstrap(ctx context.Context, conn *pgx.Conn, passwords map[string]string)
 	return nil
 }
 
-// walSchema is what needs a superuser's rights on the node itself: its timeline history files and its WAL.
-// The schema belongs to the superuser, so that nobody else can put another function in the place of one
-// that runs with these rights.
+// walSchema makes what needs a superuser: functions that read the node's timeline history files and its WAL, and an
+// event trigger. The schema belongs to the superuser, so that no other role can replace a function that runs with
+// these rights.
 const walSchema = `
 CREATE SCHEMA IF NOT EXISTS wal;
 CREATE EXTENSION IF NOT EXISTS pg_walinspect SCHEMA wal;

@@ -8,8 +8,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// P7: a heartbeat that reads much WAL for its position, as after a burst of another database, is timed behind that:
-// otherwise its delay in the read model would be told as lag.
+// P7: a heartbeat that reads much WAL for its position, as after a burst in another database, takes its time after
+// that. Otherwise the reading would count as lag of the read model.
 func TestHeartbeatIsTimedAtItsEnd_P7(t *testing.T) {
 	t.Parallel()
 	conn, err := pgx.Connect(t.Context(), testenv.NewDatabase(t).URL("postgres"))

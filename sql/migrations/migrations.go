@@ -88,7 +88,7 @@ func withProvider(url string, do func(*goose.Provider) error) (err error) {
 }
 
 func provider(db *sql.DB) (*goose.Provider, error) {
-	// One try a second for a minute: the other starter's migrations take well under that.
+	// One try a second for a minute, because the migrations of another starter take well under a minute.
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
 	if err != nil {
 		return nil, fmt.Errorf("migrations: lock: %w", err)

@@ -62,8 +62,8 @@ func commits(b *testing.B, p *testenv.Postgres) {
 }
 
 // BenchmarkNodePosition compares what a position costs the server: the flush position, which proves nothing,
-// node_position() as the services ask it and as one who knows nothing does, and the two lists of running
-// transactions that another proof needs.
+// node_position() as the services call it and as a caller without knowledge calls it, and the two lists of running
+// transactions that another proof would need.
 func BenchmarkNodePosition(b *testing.B) {
 	p := testenv.StartPostgres(b)
 	p.Exec(b, "CREATE TABLE filled (text text)")

@@ -12,7 +12,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// node is an answer of node_position() and how many rows of the test's table a later statement sees.
+// node is an answer of node_position() and the number of rows of the test's table that a later statement sees.
 type node struct {
 	at      lsn.Position
 	flushed lsn.LSN
@@ -22,7 +22,7 @@ type node struct {
 	rows    int
 }
 
-// ask asks with what an answer before has said.
+// ask calls node_position() with what an earlier answer said.
 func ask(t testing.TB, conn *pgx.Conn, known node) (n node) {
 	t.Helper()
 	var at, flushed string
@@ -60,8 +60,8 @@ func text(t testing.TB, conn *pgx.Conn, sql string) (value string) {
 	return value
 }
 
-// A commit that waits for its standby is flushed and not visible: the position stays before it, whatever is
-// flushed behind it, and with it everything that the position claims is seen.
+// A commit that waits for its standby is flushed but not visible. The position stays before that commit, whatever is
+// flushed after it, so that everything up to the position is visible.
 func TestNodePositionStaysBeforeACommitThatWaits_R7(t *testing.T) {
 	p := testenv.StartPostgres(t, testenv.Set("max_prepared_transactions", "2"))
 	s := p.StartStandby(t, testenv.Set("max_prepared_transactions", "2"))
@@ -78,7 +78,7 @@ func TestNodePositionStaysBeforeACommitThatWaits_R7(t *testing.T) {
 		p.SetSynchronous(t, "")
 		writer := connect(t, p.URL("postgres"))
 		exec(t, writer, c.before)
-		exec(t, local, "INSERT INTO seen VALUES (0)") // an id beyond those that are about to commit
+		exec(t, local, "INSERT INTO seen VALUES (0)") // a transaction id above those that are about to commit
 		rows++
 		before := ask(t, reader, node{})
 		if before.at.LSN != before.flushed || before.rows != rows || before.standby || before.at.Timeline != 1 {
@@ -96,7 +96,8 @@ func TestNodePositionStaysBeforeACommitThatWaits_R7(t *testing.T) {
 		})
 		waiting := before
 		for i := range 3 {
-			// With what was known before and with nothing, and from the answer before, which ends at the record.
+			// With an answer from before the commit, with nothing, and with the last answer, which ends at the
+			// commit's record.
 			for _, known := range []node{before, {}, waiting} {
 				waiting = ask(t, reader, known)
 				if waiting.at.LSN < before.at.LSN || waiting.at.LSN >= waiting.flushed || waiting.rows != rows+i {
@@ -121,7 +122,7 @@ func TestNodePositionStaysBeforeACommitThatWaits_R7(t *testing.T) {
 	}
 }
 
-// Transactions that are open, idle or at work, hold nothing back: they have no commit record.
+// Open transactions, idle or at work, do not hold the position back, because they have no commit record.
 func TestNodePositionPassesOpenTransactions_R7(t *testing.T) {
 	p := testenv.StartPostgres(t, testenv.Set("max_prepared_transactions", "2"))
 	p.Exec(t, seenTable)
@@ -158,7 +159,7 @@ func TestNodePositionPassesOpenTransactions_R7(t *testing.T) {
 	<-ended
 }
 
-// A standby says which timeline it is on, and nothing beyond where that one was left.
+// A standby says which timeline it is on, and no position beyond where that timeline was left.
 func TestNodePositionOfAStandbyAcrossPromotions_R7(t *testing.T) {
 	first := testenv.StartPostgres(t)
 	first.Exec(t, seenTable)
@@ -183,7 +184,7 @@ func TestNodePositionOfAStandbyAcrossPromotions_R7(t *testing.T) {
 		t.Errorf("promoted: %+v", promoted)
 	}
 	first.Rejoin(t, second)
-	// No heartbeat of timeline 2 yet: what the standby has of it does not count.
+	// There is no heartbeat of timeline 2 yet, so what the standby has of timeline 2 does not count.
 	begins := text(t, connect(t, second.URL("query")), "SELECT begins::text FROM timeline_branches(2)")
 	if n := position(first); n.at.String() != "1-"+begins || n.flushed < promoted.flushed || n.rows != before.rows {
 		t.Errorf("standby of timeline 2 without its heartbeat: %+v, it begins at %s", n, begins)
@@ -193,7 +194,7 @@ func TestNodePositionOfAStandbyAcrossPromotions_R7(t *testing.T) {
 		t.Errorf("standby of timeline 2: %+v, primary: %+v", n, after)
 	}
 
-	// The third still is on timeline 1. It gets the history file, but nothing of timeline 2.
+	// The third node is still on timeline 1. It gets the history file of timeline 2, but none of its WAL.
 	if n := position(third); n.at.Timeline != 1 || n.at.LSN != n.flushed {
 		t.Errorf("before it knows of timeline 2: %+v", n)
 	}
@@ -203,8 +204,8 @@ func TestNodePositionOfAStandbyAcrossPromotions_R7(t *testing.T) {
 	}
 }
 
-// Whatever is lost, the position on a primary is proven again by itself: after a crash, after a promotion, and for a
-// caller that knows nothing in a database without a heartbeat.
+// The position on a primary is proven anew by itself after a crash, and for a caller that knows nothing in a database
+// whose heartbeats know nothing.
 func TestNodePositionStartsAnew_R7(t *testing.T) {
 	p := testenv.StartPostgres(t, testenv.Set("max_prepared_transactions", "2"))
 	p.Exec(t, seenTable)
@@ -226,7 +227,7 @@ func TestNodePositionStartsAnew_R7(t *testing.T) {
 	if n := ask(t, super, node{}); n.at.LSN != n.flushed || n.rows != 3 {
 		t.Errorf("from the last checkpoint: %+v", n)
 	}
-	// A transaction from before the last checkpoint: then nothing is known, and nothing is claimed.
+	// A transaction from before the last checkpoint is still open. So nothing is known, and no position is claimed.
 	exec(t, super, "BEGIN; INSERT INTO seen VALUES (1); PREPARE TRANSACTION 'x'")
 	exec(t, super, "CHECKPOINT")
 	if n := ask(t, super, node{}); n.at.LSN != 0 || n.rows != 3 {
@@ -239,8 +240,8 @@ func TestNodePositionStartsAnew_R7(t *testing.T) {
 	}
 }
 
-// R2: the position of a commit is the flush position or, with a synchronous standby, the end of the commit
-// itself, so that what others have flushed since does not keep readers from it.
+// R2: the position of a commit is the flush position or, with a synchronous standby, the end of the commit itself, so
+// that later flushes of others do not make it unreachable for readers.
 func TestCommitPosition_R2(t *testing.T) {
 	p := testenv.StartPostgres(t)
 	s := p.StartStandby(t)
@@ -267,7 +268,7 @@ func TestCommitPosition_R2(t *testing.T) {
 			t.Errorf("%s: %s, the commit ends at %s", writes, position, after)
 		}
 	}
-	// A commit of another that waits does not keep readers from an acknowledged one.
+	// The commit of another transaction that waits does not keep readers from an acknowledged commit.
 	_, position = commit("INSERT INTO seen VALUES (1)")
 	exec(t, writer, "BEGIN; INSERT INTO seen VALUES (1)")
 	s.Pause(t)

@@ -9,8 +9,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// privilegesSQL derives from the catalog what each role, and everybody, may do with what is in the schemas of
-// the system, and what the role itself is.
+// privilegesSQL derives from the catalog what each role, and everybody, may do with the objects in the schemas of the
+// system, and which attributes and memberships the role has.
 const privilegesSQL = `
 WITH granted AS (
     SELECT a.grantee, a.privilege_type, n.nspname || '.' || c.relname AS object
@@ -43,7 +43,7 @@ FROM granted g LEFT JOIN pg_roles r ON r.oid = g.grantee
 WHERE g.grantee = 0 OR r.rolname IN ('command', 'query', 'replicator', 'standby', 'pgpool', 'exporter')
 GROUP BY r.rolname, g.privilege_type ORDER BY 1`
 
-// privileges are all that the roles of the services may do; what owns the tables is the role migrator.
+// privileges are all that the roles of the services may do. The role migrator owns the tables.
 const privileges = `
 command: CONNECT database
 command: DELETE public.bids
@@ -71,7 +71,8 @@ replicator: USAGE schema wal
 standby: IS replication
 `
 
-// Each role may do what its statements need and nothing else: a new privilege belongs on the list, with a reason.
+// Each role may do what its statements need and nothing else. A new privilege must be added to the list, with a
+// reason.
 func TestPrivilegesAreTheList(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	rows, err := connect(t, db.URL("postgres")).Query(t.Context(), privilegesSQL)

@@ -72,8 +72,8 @@ type BidsHighestRow struct {
 	CreatedAt time.Time
 }
 
-// Bids of one raffle and size, highest price first and earliest first among equals, after a keyset; none if
-// there is no such raffle.
+// Bids of one raffle and size, highest price first and earliest first among equals, after a keyset. None if there is
+// no such raffle.
 func (q *Queries) BidsHighest(ctx context.Context, arg BidsHighestParams) ([]BidsHighestRow, error) {
 	rows, err := q.db.Query(ctx, bidsHighest,
 		arg.RaffleID,
@@ -135,7 +135,8 @@ type BidsNewestRow struct {
 	CreatedAt time.Time
 }
 
-// Bids of one raffle and size, newest first, after a keyset; none if there is no such raffle, since bids may be left of one.
+// Bids of one raffle and size, newest first, after a keyset. None if there is no such raffle, because the bids of a
+// deleted raffle may be left.
 func (q *Queries) BidsNewest(ctx context.Context, arg BidsNewestParams) ([]BidsNewestRow, error) {
 	rows, err := q.db.Query(ctx, bidsNewest,
 		arg.RaffleID,

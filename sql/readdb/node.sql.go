@@ -32,9 +32,10 @@ type NodePositionRow struct {
 	Started  time.Time
 }
 
-// Where the answering node stands, and the newest heartbeat that it shows. It must be a statement of its own
-// before the data: in one statement the position can run past the snapshot. Nothing volatile here, or
-// pgpool-II asks the primary. known: a position that the primary that was started then has answered before.
+// The position of the node that answers, and the newest heartbeat that it shows. This must be a statement of its own
+// before the one that reads the data, because within one statement the position can be past the snapshot. It may call
+// nothing volatile, otherwise pgpool-II sends it to the primary. known is a position that a primary has answered
+// before; started is the start of that server.
 func (q *Queries) NodePosition(ctx context.Context, arg NodePositionParams) (NodePositionRow, error) {
 	row := q.db.QueryRow(ctx, nodePosition, arg.Known, arg.Started)
 	var i NodePositionRow
@@ -55,7 +56,7 @@ const nodeStarted = `-- name: NodeStarted :one
 SELECT pg_postmaster_start_time()::timestamptz AS started
 `
 
-// Tells the answering server apart from others.
+// The start of the server that answers, which tells servers apart.
 func (q *Queries) NodeStarted(ctx context.Context) (time.Time, error) {
 	row := q.db.QueryRow(ctx, nodeStarted)
 	var started time.Time

@@ -31,9 +31,9 @@ type RaffleDetailRow struct {
 	Highest int32
 }
 
-// The raffle with its product once for each size that has bids, or once with the size 0. It is one statement, so
-// that all parts are of one snapshot. The count needs no column that is not in an index, so it is index-only where the
-// table is vacuumed; the highest price is one probe of bids_highest for each size.
+// The raffle with its product once for each size that has bids, or once with the size 0. It is one statement, so that
+// all parts come from one snapshot. The count needs only columns of an index, so it is an index-only scan if the
+// table is vacuumed. The highest price is one probe of bids_highest for each size.
 func (q *Queries) RaffleDetail(ctx context.Context, id int64) ([]RaffleDetailRow, error) {
 	rows, err := q.db.Query(ctx, raffleDetail, id)
 	if err != nil {

@@ -99,7 +99,7 @@ type ScanBidsNewestRow struct {
 	CreatedAt time.Time
 }
 
-// The lists once more, with expressions that no index has: for comparison only.
+// The lists once more, for comparison only. Their expressions match no index.
 func (q *Queries) ScanBidsNewest(ctx context.Context, arg ScanBidsNewestParams) ([]ScanBidsNewestRow, error) {
 	rows, err := q.db.Query(ctx, scanBidsNewest,
 		arg.RaffleID,

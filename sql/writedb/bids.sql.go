@@ -14,7 +14,7 @@ const BeforeCommit = `-- name: BeforeCommit :exec
 SELECT before_commit()
 `
 
-// The last statement of a transaction whose CommitPosition is asked.
+// The last statement of a transaction before its commit, if CommitPosition follows.
 func (q *Queries) BeforeCommit(ctx context.Context) error {
 	_, err := q.db.Exec(ctx, BeforeCommit)
 	return err
@@ -39,7 +39,7 @@ type CancelBidParams struct {
 	UserID   int64
 }
 
-// Moves the user's bid to cancelled_bids if the raffle is open; no row: it did not (see FindBid for why).
+// Moves the user's bid to cancelled_bids if the raffle is open. Otherwise it returns no row, and FindBid tells why.
 // Follows ShareRaffles.
 func (q *Queries) CancelBid(ctx context.Context, arg CancelBidParams) ([]int64, error) {
 	rows, err := q.db.Query(ctx, CancelBid, arg.RaffleID, arg.ID, arg.UserID)
@@ -65,8 +65,8 @@ const CommitPosition = `-- name: CommitPosition :one
 SELECT commit_position()::text AS position
 `
 
-// Asked on the same connection after the commit: a position at or past the commit's end, which readers can
-// reach even while commits of others wait for a standby.
+// A position at or past the end of the commit before it on the same connection. Readers can reach it even while the
+// commits of others wait for a standby.
 func (q *Queries) CommitPosition(ctx context.Context) (string, error) {
 	row := q.db.QueryRow(ctx, CommitPosition)
 	var position string
@@ -162,7 +162,7 @@ const FlushPosition = `-- name: FlushPosition :one
 SELECT position_text(pg_current_wal_flush_lsn())::text AS position
 `
 
-// At or past the end of every commit that was seen before.
+// A position at or past the end of every commit that an earlier statement has seen.
 func (q *Queries) FlushPosition(ctx context.Context) (string, error) {
 	row := q.db.QueryRow(ctx, FlushPosition)
 	var position string
@@ -179,7 +179,7 @@ WITH RECURSIVE input AS (
     WHERE (SELECT b.id FROM bids b WHERE b.raffle_id = i.raffle_id AND b.size = i.size LIMIT 1) IS NULL
     GROUP BY i.raffle_id, i.size
 ), step AS (
-    -- From size to size through an index, so it reads one bid per size, however many there are.
+    -- Goes from size to size through an index, so it reads one bid per size, however many there are.
     SELECT r.raffle_id, (SELECT b.size FROM bids b WHERE b.raffle_id = r.raffle_id ORDER BY b.size LIMIT 1) AS size, 1 AS n
     FROM (SELECT DISTINCT f.raffle_id FROM fresh f) r
     UNION ALL
@@ -200,9 +200,10 @@ type LimitSizesParams struct {
 	Sizes     []int16
 }
 
-// Notes the places of the bids that would give their raffle more than @most sizes; PlaceBids leaves them out. ords are
-// the places of bids whose sizes their raffles may not have. Follows ShareRaffles with these raffles as growing, in a
-// statement of its own: no other transaction adds sizes that its snapshot lacks.
+// Notes the places of the bids that would give their raffle more than @most sizes. PlaceBids leaves those bids out.
+// ords are the places of the bids whose sizes their raffles may not have. This statement follows ShareRaffles, which
+// had these raffles as growing. It is a statement of its own after the lock, so that no other transaction can add a
+// size that its snapshot lacks.
 func (q *Queries) LimitSizes(ctx context.Context, arg LimitSizesParams) error {
 	_, err := q.db.Exec(ctx, LimitSizes,
 		arg.Most,
@@ -223,7 +224,7 @@ WITH input AS MATERIALIZED (
 ), refused AS MATERIALIZED (
     SELECT unnest(current_setting('pyramid.refused')::bigint[]) AS raffle_id
 ), oversized AS MATERIALIZED (
-    -- Empty outside of the transaction in which it was set.
+    -- The setting is empty outside of the transaction in which it was set.
     SELECT unnest(nullif(current_setting('pyramid.oversized', true), '')::integer[]) AS ord
 ), raffle AS MATERIALIZED (
     SELECT r.id, r.starts_at, r.ends_at, r.closed_at FROM raffles r
@@ -244,8 +245,8 @@ WITH input AS MATERIALIZED (
            nullif(s.key, ''), CASE WHEN s.key <> '' THEN s.hash END
     FROM stamped s
     WHERE s.first AND s.ord NOT IN (SELECT o.ord FROM oversized o) AND s.user_known AND s.closed_at IS NULL AND s.created_at >= s.starts_at AND s.created_at < s.ends_at
-      -- With LIMIT they stay probes of an index: the plan of a join, made while a table is nearly empty, would
-      -- go through the whole index for each bid later.
+      -- With LIMIT these stay probes of an index. A join that was planned while a table was nearly empty would later
+      -- go through the whole index for each bid.
       AND (SELECT b.id FROM bids b WHERE b.raffle_id = s.raffle_id AND b.user_id = s.user_id AND b.idempotency_key = s.key LIMIT 1) IS NULL
       AND (SELECT c.id FROM cancelled_bids c WHERE c.raffle_id = s.raffle_id AND c.user_id = s.user_id AND c.idempotency_key = s.key LIMIT 1) IS NULL
     ORDER BY s.turn
@@ -287,14 +288,14 @@ type PlaceBidsRow struct {
 	CreatedAt     time.Time
 }
 
-// Places many bids in one statement, after ShareRaffles and LimitSizes; a bid that may not be placed never hinders its
-// neighbours. ids and created_at follow the order of the input. Rows are inserted in the order of turns,
-// which is that of the keys: batches that insert the same keys wait for each other, but not in a circle.
-// Returns one row per input in its order. An empty key means none; firsts is false for a bid whose key
-// an earlier one of this statement has. placed=false with all other columns fine: the key is taken, in
-// bids, in cancelled_bids or by a neighbour (see FindKeys). A key that another transaction is inserting
-// ends this one with unique_violation, to be tried again: ON CONFLICT would insert every row
-// speculatively, at a third more work and one more WAL record a bid.
+// Places many bids in one statement, after ShareRaffles and LimitSizes. A bid that may not be placed does not affect
+// the other bids. ids and created_at follow the order of the input. Rows are inserted in the order of turns, which is
+// the order of the keys, so that batches with the same keys wait for each other but never deadlock. Returns one row
+// per input, in the order of the input. An empty key means no key. firsts is false for a bid whose key an earlier bid
+// of this statement has. If placed is false and no other column says why, the key is taken: in bids, in
+// cancelled_bids or by another bid of the statement (see FindKeys). If another transaction commits the same key
+// first, this one fails with unique_violation and is tried again. There is no ON CONFLICT, because it would insert
+// every row speculatively, at a third more work and one more WAL record a bid.
 func (q *Queries) PlaceBids(ctx context.Context, arg PlaceBidsParams) ([]PlaceBidsRow, error) {
 	rows, err := q.db.Query(ctx, PlaceBids,
 		arg.RaffleIds,
@@ -344,8 +345,8 @@ type RefuseCancelledParams struct {
 	Keys      []string
 }
 
-// Fails if PlaceBids has placed a bid under a key whose bid was cancelled while PlaceBids waited: its
-// snapshot is older than both, the one of this statement is not.
+// Fails if PlaceBids has placed a bid under a key whose bid was placed and cancelled while PlaceBids waited. The
+// snapshot of PlaceBids is older than both, but the snapshot of this statement is not.
 func (q *Queries) RefuseCancelled(ctx context.Context, arg RefuseCancelledParams) error {
 	_, err := q.db.Exec(ctx, RefuseCancelled, arg.RaffleIds, arg.UserIds, arg.Keys)
 	return err
@@ -366,11 +367,12 @@ type ShareRafflesParams struct {
 	RaffleIds []int64
 }
 
-// Takes the locks of raffles shared and returns those raffles whose state somebody changes or waits to
-// change; the next statements of the transaction leave them alone. This is a statement of its own, so that
-// the snapshot of the next one shows what a close before it has done. It never waits.
-// growing and sizes: raffles and sizes that they may not have. Of a raffle that does not have one it takes another lock
-// alone, so that one transaction after the other adds sizes; see LimitSizes.
+// Takes the shared locks of the raffles and returns the raffles whose lock was refused, because another transaction
+// changes their state or waits to change it. The later statements of the transaction leave those raffles alone. This
+// is a statement of its own, so that the snapshot of the next one shows an earlier close. It never waits. growing and
+// sizes are pairs of a raffle and a size that the raffle may not have. If a raffle lacks such a size, this statement
+// also takes a second lock of the raffle, which is exclusive, so that only one transaction at a time adds sizes (see
+// LimitSizes). If that lock is refused, the raffle is returned too.
 func (q *Queries) ShareRaffles(ctx context.Context, arg ShareRafflesParams) (string, error) {
 	row := q.db.QueryRow(ctx, ShareRaffles, arg.Growing, arg.Sizes, arg.RaffleIds)
 	var refused string

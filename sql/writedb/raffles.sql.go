@@ -24,8 +24,8 @@ type AddRaffleParams struct {
 	EndsAt    time.Time
 }
 
-// now() and not clock_timestamp(): the default start and the check must see one time.
-// No row: the end has passed.
+// now() and not clock_timestamp(), because the default start and the check must see the same time. Returns no row if
+// the end has passed.
 func (q *Queries) AddRaffle(ctx context.Context, arg AddRaffleParams) (Raffle, error) {
 	row := q.db.QueryRow(ctx, AddRaffle,
 		arg.ProductID,
@@ -77,7 +77,7 @@ type DueRafflesRow struct {
 	EndsAt time.Time
 }
 
-// Page by page, so that raffles that can't be closed keep none behind them.
+// The next page of due raffles, so that raffles that can't be closed do not hide the raffles after them.
 func (q *Queries) DueRaffles(ctx context.Context, arg DueRafflesParams) ([]DueRafflesRow, error) {
 	rows, err := q.db.Query(ctx, DueRaffles, arg.AfterEnds, arg.AfterID, arg.Most)
 	if err != nil {
@@ -131,8 +131,8 @@ const LockRaffleRow = `-- name: LockRaffleRow :exec
 SELECT id FROM raffles WHERE id = $1 FOR NO KEY UPDATE
 `
 
-// A close begins with this: the row before the raffle's lock is the order of everybody who changes a raffle,
-// because an UPDATE by hand locks the row and then fires the trigger.
+// A close begins with this. Every change of a raffle locks the row first and takes the raffle's lock second, because
+// an UPDATE by hand locks the row and then fires the trigger, which takes the raffle's lock.
 func (q *Queries) LockRaffleRow(ctx context.Context, id int64) error {
 	_, err := q.db.Exec(ctx, LockRaffleRow, id)
 	return err
@@ -142,7 +142,7 @@ const TryCloserLock = `-- name: TryCloserLock :one
 SELECT pg_try_advisory_lock($1) AS mine
 `
 
-// The lock is the session's: it goes when the connection does.
+// The lock belongs to the session and ends with the connection.
 func (q *Queries) TryCloserLock(ctx context.Context, key int64) (bool, error) {
 	row := q.db.QueryRow(ctx, TryCloserLock, key)
 	var mine bool
@@ -154,7 +154,7 @@ const TryRaffleRow = `-- name: TryRaffleRow :exec
 SELECT id FROM raffles WHERE id = $1 FOR NO KEY UPDATE NOWAIT
 `
 
-// The same for the closer, which comes again instead of waiting for somebody who holds the row.
+// The same for the closer, which tries again later instead of waiting for the row.
 func (q *Queries) TryRaffleRow(ctx context.Context, id int64) error {
 	_, err := q.db.Exec(ctx, TryRaffleRow, id)
 	return err

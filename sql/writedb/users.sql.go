@@ -20,7 +20,7 @@ type AddUserParams struct {
 	PasswordHash string
 }
 
-// No row: the login is taken.
+// Returns no row if the login is taken.
 func (q *Queries) AddUser(ctx context.Context, arg AddUserParams) (User, error) {
 	row := q.db.QueryRow(ctx, AddUser, arg.Login, arg.PasswordHash)
 	var i User

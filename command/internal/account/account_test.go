@@ -17,7 +17,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// W4: those beyond the queue are refused at once, those in it when their time is over.
+// W4: a check beyond the queue is refused at once, a check in the queue when its time is over.
 func TestChecksAreBounded_W4(t *testing.T) {
 	c := newChecks(1, 1, prometheus.NewRegistry())
 	hash := auth.HashPassword("right")
@@ -83,7 +83,7 @@ func TestLogin(t *testing.T) {
 			t.Errorf("%q: %v", login, err)
 		}
 	}
-	// A login that nobody has costs a check as well, so its answer comes no sooner.
+	// A login that nobody has costs a check too, so that its answer comes no sooner.
 	if n := sampleCount(t, reg, "argon2_check_seconds"); n != 8 {
 		t.Errorf("%d password checks for 8 logins", n)
 	}
@@ -138,7 +138,7 @@ func TestChecksKeepTheirShare_W7(t *testing.T) {
 	}
 }
 
-// A rush of registrations is shed and leaves places for logins, and one of those with the same login wins.
+// A rush of registrations is shed and leaves places for logins. Of the registrations with one login, one succeeds.
 func TestRegister_W4(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)

@@ -11,7 +11,7 @@ import (
 )
 
 // checks bounds how many passwords are checked or hashed at once, how many wait for it, and what share of the
-// processor they take: after each, its turn stays taken until the share is kept.
+// processor they take. To keep the share, a turn stays taken for a while after its work (see rest).
 type checks struct {
 	share   float64       // of the cores
 	places  chan struct{} // running or waiting
@@ -37,7 +37,7 @@ func newChecks(cores float64, waiting int, reg prometheus.Registerer) *checks {
 	return c
 }
 
-// check compares a password with a hash; the caller holds a place (enter). Its errors are those of turn and of
+// check compares a password with a hash. The caller must hold a place (enter). Its errors are those of turn and of
 // auth.CheckPassword.
 func (c *checks) check(ctx context.Context, hash, password string) (right bool, err error) {
 	busy := c.turn(ctx, func() { right, err = auth.CheckPassword(hash, password) })
@@ -47,7 +47,7 @@ func (c *checks) check(ctx context.Context, hash, password string) (right bool, 
 	return right, err
 }
 
-// enter takes a place, among those that run or wait, or returns ErrBusy at once.
+// enter takes a place, which a check holds while it waits and runs, or returns ErrBusy at once.
 func (c *checks) enter() (leave func(), err error) {
 	select {
 	case c.places <- struct{}{}:
@@ -57,7 +57,7 @@ func (c *checks) enter() (leave func(), err error) {
 	}
 }
 
-// turn does the work as soon as one of the few running places is free, or returns ErrBusy if ctx ends before.
+// turn does the work as soon as running has room. If ctx ends first, it returns ErrBusy.
 func (c *checks) turn(ctx context.Context, work func()) error {
 	select {
 	case c.running <- struct{}{}:
@@ -74,7 +74,7 @@ func (c *checks) turn(ctx context.Context, work func()) error {
 	return nil
 }
 
-// rest is how long a turn stays taken after work of that time, so that work is the share of both.
+// rest is how long a turn stays taken after work that took so long, so that the work is c.share of the whole time.
 func (c *checks) rest(took time.Duration) time.Duration {
 	return time.Duration(float64(took) * (1/c.share - 1))
 }

@@ -15,11 +15,11 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
 
-// What a login or a registration can run into.
+// Errors of a login or a registration.
 var (
 	// ErrCredentials: the login is unknown or the password is wrong; nobody is told which.
 	ErrCredentials = errors.New("login or password wrong")
-	// ErrBusy: too many wait for a password check.
+	// ErrBusy: too many requests wait for a password check.
 	ErrBusy = errors.New("too many logins at once")
 	// ErrTaken: another user has the login.
 	ErrTaken = errors.New("login taken")
@@ -51,8 +51,8 @@ type Logins struct {
 	registrations *prometheus.CounterVec
 }
 
-// NewLogins registers its metrics. Checks of passwords, each about 26 ms of CPU and 19 MiB, take at most so many
-// cores, while at most waiting others wait.
+// NewLogins registers its metrics. Password checks take at most so many cores, and at most waiting further checks
+// wait. A check takes about 26 ms of CPU and 19 MiB.
 func NewLogins(server *primary.Server, signer *auth.Signer, cores float64, waiting int, reg prometheus.Registerer) *Logins {
 	l := &Logins{conns: server.Conns("accounts", accountConns, findLimit), signer: signer, checks: newChecks(cores, waiting, reg),
 		registering: make(chan struct{}, max(1, (int(cores)+waiting)/4)),
@@ -112,7 +112,7 @@ func (l *Logins) login(ctx context.Context, login, password string) (Token, erro
 
 // find returns nil for a login that no user has.
 func (l *Logins) find(ctx context.Context, login string) (*writedb.User, error) {
-	// A query that is given up costs the database a connection, so a client that goes away doesn't do it.
+	// A cancelled query costs a database connection, so the query goes on if the client goes away.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), findLimit)
 	defer cancel()
 	var user writedb.User

@@ -20,15 +20,15 @@ const (
 	maxPassword = 128
 )
 
-// User is a user without what proves it.
+// User is a user without the password hash.
 type User struct {
 	ID    int64
 	Login string
 	Role  string // auth.RoleBidder or auth.RoleAdmin
 }
 
-// NewLogin returns a new login as it is stored: small letters, composed characters of the usual width
-// (RFC 8265, UsernameCaseMapped). The error says what is wrong with it.
+// NewLogin returns a new login in the form that is stored: lower case, composed characters of the usual width (RFC
+// 8265, UsernameCaseMapped). The error says what is wrong with it.
 func NewLogin(login string) (string, error) {
 	stored, err := precis.UsernameCaseMapped.String(login)
 	if err != nil {
@@ -40,7 +40,7 @@ func NewLogin(login string) (string, error) {
 	return stored, nil
 }
 
-// NewPassword returns a new password as it is hashed: composed characters, all spaces alike (RFC 8265,
+// NewPassword returns a new password in the form that is hashed: composed characters, all spaces alike (RFC 8265,
 // OpaqueString). The error says what is wrong with it.
 func NewPassword(password string) (string, error) {
 	n := utf8.RuneCountInString(password)
@@ -54,24 +54,24 @@ func NewPassword(password string) (string, error) {
 	return stored, nil
 }
 
-// LoginKey is what all ways to type a login have in common, for counting.
+// LoginKey is the same for all ways to type one login, so that their attempts are counted together.
 func LoginKey(login string) string {
 	if stored, err := NewLogin(login); err == nil {
 		return stored
 	}
-	return "" // no user has it
+	return "" // no user has such a login
 }
 
-// asStored returns what was typed as NewLogin and NewPassword have stored it. possible says whether a user can
-// have such a login and such a password.
+// asStored converts a typed login and password as NewLogin and NewPassword do. possible says whether a user can have
+// them.
 func asStored(login, password string) (storedLogin, storedPassword string, possible bool) {
 	storedLogin, errLogin := NewLogin(login)
 	storedPassword, errPassword := precis.OpaqueString.String(password)
 	return storedLogin, storedPassword, errLogin == nil && errPassword == nil
 }
 
-// Register makes a bidder of what NewLogin and NewPassword returned. Hashing takes its turn with the
-// password checks, and only so many registrations wait that logins find places. Errors: ErrTaken,
+// Register adds a bidder with a login and a password that NewLogin and NewPassword returned. Hashing takes turns with
+// the password checks. Registrations take at most a quarter of the places, so that logins find one. Errors: ErrTaken,
 // ErrBusy, ErrUnavailable, primary.ErrUnknownOutcome.
 func (l *Logins) Register(ctx context.Context, login, password string) (User, error) {
 	u, err := l.register(ctx, login, password)
@@ -94,7 +94,7 @@ func (l *Logins) register(ctx context.Context, login, password string) (User, er
 		return User{}, err
 	}
 	defer leave()
-	other, err := l.find(ctx, login) // spares the hash
+	other, err := l.find(ctx, login) // a taken login costs no hash
 	if err != nil {
 		return User{}, err
 	}

@@ -1,4 +1,4 @@
-// Package api is the write API: its routes, and what each reads from a request and answers.
+// Package api is the write API: its routes, how each reads its request, and what each answers.
 package api
 
 import (
@@ -24,17 +24,17 @@ const loginLimit = 2 * time.Second
 type Bids interface {
 	// Place returns the bid that was placed, or one of package bid's errors.
 	Place(ctx context.Context, b bid.Bid) (bid.Result, error)
-	// Full says that Place would return bid.ErrBusy now.
+	// Full says whether Place would return bid.ErrBusy now.
 	Full(raffleID int64) bool
 }
 
 // Cancels cancels bids.
 type Cancels interface {
-	// Cancel returns the position after the commit, or one of package bid's errors.
+	// Cancel returns a position at or past the commit's end, or one of package bid's errors.
 	Cancel(ctx context.Context, raffleID, id, userID int64) (lsn string, err error)
 }
 
-// API is what the routes work with.
+// API holds what the routes need.
 type API struct {
 	Bids     Bids
 	Cancels  Cancels
@@ -73,8 +73,8 @@ func (a *API) Handler(log *slog.Logger, reg prometheus.Registerer) http.Handler 
 	return router
 }
 
-// limited refuses what is over the rate of the client's address, before anything else is done for it. The
-// rate of a user is asUser's.
+// limited refuses a request over the rate of its client's address before any other work. asUser applies the rate of
+// the user.
 func (a *API) limited(h web.Handler) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if wait := a.Limits.Address(r, time.Now()); wait > 0 {

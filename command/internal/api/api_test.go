@@ -44,7 +44,7 @@ func TestLoginBidCancel(t *testing.T) {
 	if placed.Header.Get("Location") != path || placed.Header.Get(idempotencyReplayed) != "" {
 		t.Errorf("headers %v", placed.Header)
 	}
-	// The row is there for any other session by the time of the 201, at or before the position.
+	// When the 201 arrives, every other session sees the row, and its commit is at or before the position.
 	n := fixture.Count(t, s.db, "SELECT count(*) FROM bids WHERE id = $1 AND pg_current_wal_flush_lsn() >= substr($2, 3)::pg_lsn AND $2 LIKE '1-%'", got.ID, placed.Header.Get(commitLSN))
 	if n != 1 {
 		t.Error("W1: the bid is not committed and flushed")

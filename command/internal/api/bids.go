@@ -18,7 +18,7 @@ const (
 	commitLSN           = "Commit-LSN"
 )
 
-// timeFormat has six decimals, zeros too, as all times of the system's JSON have.
+// timeFormat always has six decimals, as all times in the system's JSON do.
 const timeFormat = "2006-01-02T15:04:05.000000Z"
 
 type bidDocument struct {
@@ -69,7 +69,8 @@ func readBid(w http.ResponseWriter, r *http.Request, who auth.Identity) (bid.Bid
 		Price    int32  `json:"price"`
 		Quantity *int32 `json:"quantity"`
 	}
-	// An absent quantity leaves the one; null takes the pointer away and is refused like 0.
+	// If the field is absent, the quantity stays 1. If it is null, the pointer becomes nil and the bid is refused as
+	// with 0.
 	one := int32(1)
 	body.Quantity = &one
 	if err := web.ReadJSON(w, r, &body); err != nil {
@@ -100,7 +101,7 @@ func (a *API) cancelBid(w http.ResponseWriter, r *http.Request, who auth.Identit
 	return nil
 }
 
-// pathID reads an id from the path. What can't be an id names nothing: 404.
+// pathID reads an id from the path. If the text can't be an id, the answer is 404.
 func pathID(r *http.Request, name string) (int64, error) {
 	text := mux.Vars(r)[name]
 	id, err := strconv.ParseInt(text, 10, 64)

@@ -28,7 +28,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// service is the API over a real database. Every response that it gives is held against the document.
+// service is the API over a real database. Every response is compared with the document.
 type service struct {
 	*httptest.Server
 	t        testing.TB
@@ -200,7 +200,7 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 	}
 }
 
-// The validator itself must notice what is wrong.
+// The validator itself must notice a wrong response.
 func TestDocumentRefusesOtherAnswers(t *testing.T) {
 	s := newService(t)
 	good := s.post("1", s.token(1), "", `{"size":270,"price":1000}`)
@@ -224,7 +224,7 @@ func TestDocumentRefusesOtherAnswers(t *testing.T) {
 	}
 }
 
-// probe is a test that may fail.
+// probe records that a test has failed.
 type probe struct {
 	testing.TB
 	failed bool

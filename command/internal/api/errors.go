@@ -12,8 +12,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
-// table says what a client is told about an error. The first entry that matches counts. An outcome that is
-// unknown asks for no retry: without an idempotency key the same request may be done twice.
+// table says what a client is told about an error. The first entry that matches counts. Unknown outcomes have no
+// retry here, because without an idempotency key the same request may be carried out twice.
 var table = []struct {
 	err    error
 	kind   web.Kind
@@ -42,7 +42,7 @@ var table = []struct {
 	{err: primary.ErrUnavailable, kind: web.Unavailable, detail: "this can't be done now; ask again", retry: time.Second},
 }
 
-// problem is the router's error table. nil: an error that it doesn't know.
+// problem is the router's error table. It returns nil for an error that it doesn't know.
 func problem(err error) *web.Problem {
 	var flaws bid.InvalidError
 	if errors.As(err, &flaws) {
@@ -56,7 +56,8 @@ func problem(err error) *web.Problem {
 	return nil
 }
 
-// keyed is the problem of a bid with an idempotency key: asked again, it is never placed twice.
+// keyed returns the error of a bid as its client gets it. A bid with an idempotency key is never placed twice, so an
+// unknown outcome asks the client to send the bid again.
 func keyed(err error, key string) error {
 	if key == "" {
 		return err
@@ -64,8 +65,8 @@ func keyed(err error, key string) error {
 	return repeatable(err, "it is not known whether this was done; ask again with the same Idempotency-Key")
 }
 
-// repeatable is the problem of a request that does no harm when it is sent again: an unknown outcome then asks
-// for that.
+// repeatable returns the error of a request that may safely be sent again. An unknown outcome asks the client to do
+// so.
 func repeatable(err error, detail string) error {
 	if !errors.Is(err, primary.ErrUnknownOutcome) {
 		return err

@@ -23,8 +23,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// W3: in the order of commits nothing comes to a raffle after its close, whoever closes it, no bid says
-// that it came at the end or later, and the closing price is the highest of what came before.
+// W3: in the order of commits no bid or cancellation follows the close of its raffle, whoever closes it. No bid has a
+// time at or after the raffle's end, and the closing price is the highest price before the close.
 func TestOrderOfCommits_W3(t *testing.T) {
 	s := newService(t)
 	const first, byAdmin, byTime = 101, 20, 10
@@ -72,11 +72,11 @@ func TestOrderOfCommits_W3(t *testing.T) {
 	}
 }
 
-// crowd is what the clients of all raffles were told.
+// crowd counts what the clients of all raffles have done.
 type crowd struct{ price, placed, cancelled atomic.Int64 }
 
-// bidUntilClosed bids, ever higher, so that the last bid before the close matters most, and cancels now
-// and then, until it is told that the raffle is over.
+// bidUntilClosed bids and now and then cancels, until it is told that the raffle is over. The prices rise, so that
+// the last bid before the close decides the closing price.
 func (c *crowd) bidUntilClosed(s *service, raffleID, user int64) {
 	for {
 		price := c.price.Add(1)
@@ -103,7 +103,7 @@ func (c *crowd) bidUntilClosed(s *service, raffleID, user int64) {
 	}
 }
 
-// history is what the commits made of the raffles, read from a slot in their order.
+// history is the state of the raffles after the commits that a slot has shown so far, in their order.
 type history struct {
 	conn      *pgx.Conn
 	bids      map[string]map[string]int // prices by raffle and bid
@@ -129,7 +129,7 @@ func readHistory(t testing.TB, db *testenv.Database) *history {
 	return &history{conn: conn, bids: map[string]map[string]int{}, closed: map[string]bool{}, latest: map[string]time.Time{}}
 }
 
-// read reads on.
+// read applies the commits since the last call.
 func (h *history) read(t testing.TB) {
 	t.Helper()
 	rows, err := h.conn.Query(t.Context(), "SELECT data FROM pg_logical_slot_get_changes('order_of_commits', NULL, NULL)")

@@ -98,7 +98,7 @@ func (a *API) closeRaffle(w http.ResponseWriter, r *http.Request, _ auth.Identit
 	return nil
 }
 
-// readTime reads RFC 3339 with an upper case T and Z, to the microsecond as the database keeps it.
+// readTime reads RFC 3339 with an upper case T and Z and truncates to microseconds, as the database stores times.
 func readTime(text string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil || t.Unix() < 0 || t.UTC().Year() > 9999 {

@@ -79,7 +79,7 @@ func TestOpenAndClose(t *testing.T) {
 	}
 }
 
-// W4: who sends too much is told when to come again, and others are not.
+// W4: a client that sends too much is told when to come again, and other clients are served.
 func TestRateLimits_W4(t *testing.T) {
 	s := newLimitedService(t, limit.Rates{User: limit.Rate{PerSecond: 0.05, Burst: 3}, Address: limit.Rate{PerSecond: 0.02, Burst: 6}})
 	send := func(user int64, address string) response {
@@ -104,7 +104,7 @@ func TestRateLimits_W4(t *testing.T) {
 	}
 }
 
-// W7: who tries passwords is slowed down, by login and by address; others log in.
+// W7: a client that tries passwords is slowed down, by login and by address. Other clients can log in.
 func TestLoginLimits_W7(t *testing.T) {
 	s := newLimitedService(t, limit.Rates{Login: limit.Rate{PerSecond: 0.05, Burst: 2}, LoginAddress: limit.Rate{PerSecond: 0.02, Burst: 4}})
 	for i, c := range []struct {

@@ -20,16 +20,17 @@ type Limits struct {
 	Lanes int
 	// Batch is the most bids in one statement.
 	Batch int
-	// Queue is how many bids may wait; those beyond are refused at once.
+	// Queue is how many bids may wait before further ones are refused at once. Raffles with few waiting bids may
+	// exceed it by a quarter.
 	Queue int
 	// Wait is how long a bid may wait in the queue before it is refused instead of tried.
 	Wait time.Duration
 	// Try is how long a batch may take.
 	Try time.Duration
-	// Overlap is how long a statement may take before the next one no longer waits for it. On the same
-	// few cores, two statements at once take as long as one after the other, each with half of the bids
-	// and with a commit, a flush, a message to the standby and one to the replicator of its own. One
-	// that waits for a slow disk must not hold up the others, though.
+	// Overlap is how long the next statement waits for the one under way. On a few cores, two statements at once take
+	// as long as one after the other, but each has half of the bids, and each needs its own commit, flush, message to
+	// the standby and message to the replicator. The wait is bounded, because a statement that waits for a slow disk
+	// must not hold up the others.
 	Overlap time.Duration
 }
 
@@ -37,13 +38,13 @@ type Limits struct {
 var DefaultLimits = Limits{Lanes: 4, Batch: 512, Queue: 2048, Wait: time.Second, Try: 2 * time.Second,
 	Overlap: 10 * time.Millisecond}
 
-// Writer is what carries bids out: Store. A result of ErrLocked is tried again.
+// Writer carries bids out, as Store does. A bid whose result is ErrLocked is tried again.
 type Writer interface {
 	Place(ctx context.Context, bids []Bid) ([]Result, error)
 }
 
-// Batcher makes one statement of the bids that arrive together. There is no delay: a lone bid goes at
-// once, and a batch is what has come while the one before was under way.
+// Batcher combines the bids that arrive together into one statement. It adds no delay: a lone bid is sent at once,
+// and a batch holds the bids that arrived while the batch before it was under way.
 type Batcher struct {
 	to     Writer
 	limits Limits
@@ -81,7 +82,8 @@ func NewBatcher(to Writer, l Limits, now func() time.Time, log *slog.Logger, reg
 	return b
 }
 
-// Full says that a bid of the raffle would be refused now. It spares the work of reading one.
+// Full says whether a bid of the raffle would be refused now, so that the bid need not be read. It counts such a bid
+// as shed.
 func (b *Batcher) Full(raffleID int64) bool {
 	if !b.queue.refuses(raffleID, int(b.pressure.queue.Load())) {
 		return false
@@ -90,8 +92,8 @@ func (b *Batcher) Full(raffleID int64) bool {
 	return true
 }
 
-// Place places one bid. The error is the result's own, ErrBusy, ErrLocked, or that of Store.Place. What has
-// been queued goes on without its caller.
+// Place places one bid. The error is the result's own, ErrBusy, ErrLocked, or that of Store.Place. If ctx ends before
+// the result is there, the error is ErrUnknownOutcome, and the queued bid may still be placed.
 func (b *Batcher) Place(ctx context.Context, bid Bid) (Result, error) {
 	w := &waiting{bid: bid, since: b.now(), result: make(chan Result, 1)}
 	batch, err := b.queue.enter(w, int(b.pressure.batch.Load()), int(b.pressure.queue.Load()))
@@ -125,7 +127,7 @@ func (b *Batcher) shed(err error) {
 // errLate is the ErrBusy of a bid that has waited too long in the queue.
 var errLate = fmt.Errorf("%w: waited too long", ErrBusy)
 
-// Close ends the lanes after what is queued is done. No Place may follow.
+// Close ends the lanes after the queued bids are done. Place must not be called afterwards.
 func (b *Batcher) Close() {
 	close(b.stop)
 	b.lanes.Wait()
@@ -141,8 +143,9 @@ func (b *Batcher) lane() {
 	}
 }
 
-// collect waits for a bid, and while a statement is under way, for its end or for Overlap to pass, and
-// takes what waits then; nothing after Close. One lane collects at a time.
+// collect waits until a bid is ready. While a statement is under way, it also waits for the end of the statement, for
+// a full batch, or for Overlap to pass. Then it takes the ready bids. After Close it returns nil as soon as the queue
+// is empty. One lane collects at a time.
 func (b *Batcher) collect() *batch {
 	b.collecting.Lock()
 	defer b.collecting.Unlock()
@@ -171,7 +174,8 @@ func (b *Batcher) collect() *batch {
 	}
 }
 
-// run carries out a batch and hands out the results. A panic leaves no turn taken and no caller waiting.
+// run carries out a batch and hands out the results. Even after a panic the batch ends and every caller gets an
+// answer.
 func (b *Batcher) run(batch *batch) {
 	var refused []*waiting
 	defer func() {
@@ -214,10 +218,10 @@ func (b *Batcher) inTime(bids []*waiting) []*waiting {
 	return rest
 }
 
-// try places the bids and returns those whose raffle is locked. If one bid may have caused the batch to fail,
-// the batch is split in half and each half is tried, so that the other bids still succeed. A database that
-// can't be reached would fail the halves too, and an unknown outcome is final here: only a client with its
-// key may ask again.
+// try places the bids and returns those whose raffle is locked. If one bid may have caused the batch to fail, the
+// batch is split in half and each half is tried, so that the other bids still succeed. A batch is not split if the
+// database can't be reached, because the halves would fail too. Nor is it split after an unknown outcome, because
+// only a client with its key may ask again.
 func (b *Batcher) try(ctx context.Context, batch []*waiting) (refused []*waiting) {
 	bids := make([]Bid, len(batch))
 	for i, w := range batch {

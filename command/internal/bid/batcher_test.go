@@ -66,7 +66,7 @@ func placeAll(b *Batcher, n int, done func(map[int32]error)) {
 	go func() { wg.Wait(); done(errs) }()
 }
 
-// waitQueued waits until n bids have come beside the one under way.
+// waitQueued waits until n bids are queued behind the one under way.
 func waitQueued(t *testing.T, b *Batcher, n int) {
 	t.Helper()
 	testenv.Eventually(t, 5*time.Second, "the bids are queued", func() bool { return b.queue.length() == n })
@@ -78,7 +78,7 @@ func TestALoneBidGoesAtOnceAndTheRestTogether(t *testing.T) {
 	defer b.Close()
 	all := make(chan map[int32]error, 2)
 	placeAll(b, 1, func(e map[int32]error) { all <- e })
-	<-w.entered // the first is under way; nothing waits for company
+	<-w.entered // the first bid is sent at once, without waiting for others
 	placeAll(b, 40, func(e map[int32]error) { all <- e })
 	waitQueued(t, b, 40)
 	close(w.hold)
@@ -94,7 +94,7 @@ func TestALoneBidGoesAtOnceAndTheRestTogether(t *testing.T) {
 	}
 }
 
-// W4: the queue is bounded; what does not fit is refused at once, what waited too long is not tried.
+// W4: the queue is bounded. A bid that does not fit is refused at once, and a bid that waited too long is not tried.
 func TestFullAndLateBidsAreRefused_W4(t *testing.T) {
 	w := newBatchWriter()
 	var mu sync.Mutex
@@ -153,7 +153,7 @@ func TestOneBadBidFailsAlone(t *testing.T) {
 	}
 }
 
-// A database that is away fails a batch once, not once for every half of it.
+// If the database can't be reached, a batch fails once, not once for every half of it.
 func TestAnAbsentDatabaseIsNotStormed_W4(t *testing.T) {
 	w := newBatchWriter()
 	w.fail = func([]Bid) error { return ErrUnavailable }
@@ -177,7 +177,7 @@ func TestAnAbsentDatabaseIsNotStormed_W4(t *testing.T) {
 	}
 }
 
-// W2: what may have been committed is never tried again by ourselves.
+// W2: the Batcher never repeats a batch that may have been committed.
 func TestAnUnknownOutcomeIsFinal_W2(t *testing.T) {
 	w := newBatchWriter()
 	w.fail = func([]Bid) error { return ErrUnknownOutcome }
@@ -201,7 +201,7 @@ func TestAnUnknownOutcomeIsFinal_W2(t *testing.T) {
 	}
 }
 
-// W6: a statement that is stuck, on a slow disk say, holds other raffles up for a moment only.
+// W6: a stuck statement, for example on a slow disk, holds up other raffles only for a moment.
 func TestAStuckStatementIsOvertaken_W6(t *testing.T) {
 	w := newBatchWriter()
 	l := testLimits

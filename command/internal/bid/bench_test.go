@@ -10,7 +10,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// The benchmarks' data: enough raffles, users and bids for the indexes to have some depth.
+// The benchmarks' data has enough raffles, users and bids to give the indexes some depth.
 const benchRaffles, benchUsers, benchBids = 100, 20_000, 300_000
 
 func benchServer(b *testing.B) *testenv.Postgres {
@@ -49,7 +49,7 @@ func placeMany(b *testing.B, s *bid.Store, n int) {
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(placed), "us/bid")
 }
 
-// BenchmarkPlace is the time of one statement by the number of bids in it, each with a key.
+// BenchmarkPlace measures one statement, by the number of its bids. Each bid has a key.
 func BenchmarkPlace(b *testing.B) {
 	s := newStore(b, benchServer(b))
 	for _, n := range []int{1, 8, 32, 128, 512} {
@@ -57,8 +57,8 @@ func BenchmarkPlace(b *testing.B) {
 	}
 }
 
-// BenchmarkIndexCost is the time of a bid, in statements of 128, with the table as it is, without one of
-// its indexes, and with the foreign keys that it does not have.
+// BenchmarkIndexCost measures a bid in statements of 128: with the table as it is, without one of its indexes at a
+// time, and with one foreign key at a time, which the table does not have.
 func BenchmarkIndexCost(b *testing.B) {
 	server := benchServer(b)
 	for _, c := range []struct{ name, change, back string }{

@@ -45,7 +45,7 @@ type Result struct {
 	Err error
 }
 
-// What a bid or a cancellation can run into.
+// Errors of a bid or a cancellation.
 var (
 	ErrUnknownRaffle = errors.New("unknown raffle")
 	ErrNotOpen       = errors.New("raffle not open")
@@ -59,9 +59,9 @@ var (
 	ErrLocked = errors.New("raffle locked")
 	// ErrUnavailable: nothing happened, and trying again may help.
 	ErrUnavailable = primary.ErrUnavailable
-	// ErrUnknownOutcome: the commit was sent and its answer not seen. It may have happened.
+	// ErrUnknownOutcome: the commit was sent, but its answer was lost. It may have been carried out.
 	ErrUnknownOutcome = primary.ErrUnknownOutcome
-	// ErrBusy: too many wait already; nothing was tried.
+	// ErrBusy: too many requests wait already; nothing was tried.
 	ErrBusy = errors.New("too many bids at once")
 )
 
@@ -80,7 +80,7 @@ func (e InvalidError) Error() string {
 	return "invalid bid: " + strings.Join(texts, ", ")
 }
 
-// Check returns nil or an InvalidError. It checks only what the types allow and the rules do not.
+// Check returns nil or an InvalidError. It checks only for values that the types allow and the rules forbid.
 func (b Bid) Check() error {
 	var flaws InvalidError
 	if b.Size <= 0 {
@@ -111,8 +111,8 @@ func CheckKey(key string) error {
 	return nil
 }
 
-// Hash is what two requests with the same key must agree in. It is made of the values, so neither
-// white space nor the order of the fields matters.
+// Hash must be equal for two requests with the same key. It is computed from the values, so neither white space nor
+// the order of the fields matters.
 func (b Bid) Hash() [sha256.Size]byte {
 	buf := make([]byte, 0, 19)
 	buf = append(buf, 1) // version of this encoding

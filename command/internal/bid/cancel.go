@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Canceller carries cancellations out: Store.
+// Canceller carries cancellations out, as Store does.
 type Canceller interface {
 	Cancel(ctx context.Context, raffleID, id, userID int64) (lsn string, err error)
 }
@@ -16,12 +16,12 @@ const (
 	// cancelsAtMost is how many cancellations are under way at once, and raffleCancels how many of one raffle.
 	cancelsAtMost = 64
 	raffleCancels = 16
-	// cancelLimit is how long one may take.
+	// cancelLimit is how long a cancellation may take.
 	cancelLimit = 2 * time.Second
 )
 
-// Cancels hands cancellations over one by one, a bounded number at once. What has begun goes on without
-// its caller: giving up halfway would leave the outcome unknown and cost the database a connection.
+// Cancels carries out each cancellation by itself, a bounded number at once. A cancellation goes on if its caller
+// goes away, because giving up halfway would leave the outcome unknown and cost a database connection.
 type Cancels struct {
 	to Canceller
 
@@ -33,7 +33,7 @@ type Cancels struct {
 // NewCancels makes Cancels of a store.
 func NewCancels(to Canceller) *Cancels { return &Cancels{to: to, raffles: make(map[int64]int)} }
 
-// Cancel cancels one bid. The error is ErrBusy, at once, ErrLocked, after lockWait, or that of Store.Cancel.
+// Cancel cancels one bid. The error is ErrBusy (at once), ErrLocked (after lockWait) or that of Store.Cancel.
 func (c *Cancels) Cancel(ctx context.Context, raffleID, id, userID int64) (lsn string, err error) {
 	if !c.enter(raffleID) {
 		return "", ErrBusy

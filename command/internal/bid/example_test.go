@@ -34,7 +34,7 @@ func ExampleBatcher() {
 	// 1 1 <nil>
 }
 
-// What a bid breaks is told all at once.
+// All rules that a bid breaks are reported at once.
 func ExampleBid_Check() {
 	fmt.Println(bid.Bid{Size: 0, Price: -1, Quantity: 1}.Check())
 	// Output:

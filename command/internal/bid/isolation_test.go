@@ -23,8 +23,8 @@ func newBatcher(t testing.TB, server fixture.Server) *bid.Batcher {
 	return b
 }
 
-// W6: while somebody changes a raffle in a transaction that stays open, its bids are refused in time, and
-// those of the other raffles are placed as if nothing was, through every instance.
+// W6: while a transaction that changes a raffle stays open, every instance refuses the raffle's bids in time and
+// places the bids of other raffles as usual.
 func TestALockedRaffleHarmsNoOther_W6(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
@@ -68,7 +68,7 @@ func TestALockedRaffleHarmsNoOther_W6(t *testing.T) {
 	}
 }
 
-// W6: a lock of the row, which those take who change something else of the raffle, concerns no bid.
+// W6: a row lock, as a change of another column of the raffle takes it, does not hold up bids.
 func TestALockedRowConcernsNoBid_W6(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)

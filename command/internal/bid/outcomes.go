@@ -13,7 +13,7 @@ func (s *Store) countResult(r Result) {
 	}
 }
 
-// count counts what became of bids; ErrLocked is not the end of one.
+// count counts bids that failed. It ignores ErrLocked, because such a bid is tried again.
 func (s *Store) count(err error, n int) {
 	if errors.Is(err, ErrLocked) {
 		return

@@ -59,7 +59,7 @@ func execute(t testing.TB, conn *pgx.Conn, sql string) {
 	}
 }
 
-// The stream shows no bid that nobody was told of: a retry under a cancelled key inserts nothing.
+// A retry under a cancelled key inserts nothing, so the stream shows no bid that no client was told of.
 func TestACancelledKeyLeavesNoPhantom(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
@@ -80,13 +80,13 @@ func TestACancelledKeyLeavesNoPhantom(t *testing.T) {
 	}
 }
 
-// The same if the bid is placed and cancelled while the retry waits for another key: its snapshot is older
-// than both. On a busy machine the wait may be over before that (keyWait); then another round begins.
+// The same if the bid is placed and cancelled while the retry waits for another key, so that the retry's snapshot is
+// older than both. On a busy machine the wait may be over before that (keyWait); then another round begins.
 func TestAKeyCancelledMeanwhileLeavesNoPhantom(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
 	s, reference := newStore(t, db), newStore(t, db)
-	for _, one := range []*bid.Store{s, reference} { // they know the size, so neither waits for the other to count
+	for _, one := range []*bid.Store{s, reference} { // then they know the size, so neither waits for the other to count
 		place(t, one, newBid(fixture.Open, 1, ""))
 	}
 	db.Exec(t, "SELECT pg_create_logical_replication_slot('phantoms', 'test_decoding')")
@@ -122,7 +122,7 @@ func TestAKeyCancelledMeanwhileLeavesNoPhantom(t *testing.T) {
 	t.Error("the retry never waited")
 }
 
-// W5: equal bids rank in the order of their arrival, whoever made them.
+// W5: bids of equal price rank in the order of their arrival, whichever user made them.
 func TestEqualBidsRankByArrival_W5(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)

@@ -11,8 +11,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
 
-// A plan that a session makes while the tables are empty finds keys by the whole key of the index, so it
-// stays good when they have grown.
+// A plan that a session makes while the tables are empty finds keys by all columns of the index, so the plan stays
+// fast when the tables have grown.
 func TestPlansOfEmptyTablesProbe(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
@@ -37,7 +37,7 @@ func TestPlansOfEmptyTablesProbe(t *testing.T) {
 	}
 }
 
-// What looks for the sizes of a raffle goes from one to the next through an index.
+// The search for the sizes of a raffle goes from one size to the next through an index.
 func TestSizesAreProbed(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)

@@ -6,25 +6,25 @@ import (
 	"time"
 )
 
-// How a Batcher adapts to a primary that is slower than what is asked of it.
+// How a Batcher adapts to a primary that is too slow for the bids that come.
 const (
-	// slow is what a statement should not take: far below what a client waits, so that no batch comes
-	// near the limit of its time, and its bids are not stored after their client was told otherwise.
+	// slow is the time of a statement above which the next ones get smaller. It is far below what a client waits, so
+	// that no batch comes near its time limit and no bid is stored after its client was told otherwise.
 	slow = 600 * time.Millisecond
-	// quick is when a full statement may grow again.
+	// quick is the time of a full statement below which the next ones may grow again.
 	quick = 250 * time.Millisecond
-	// fewest is the least that the size of a statement is reduced to. The queue is never reduced below one statement of the
-	// configured size: while most requests are refused, a lane seldom gets the processor, so each turn must be able
-	// to carry a full statement.
+	// fewest is the smallest limit of bids in a statement. The queue's limit is never below one statement of the
+	// configured size, because while most requests are refused a lane seldom gets the processor, so each of its turns
+	// must be able to send a full statement.
 	fewest = 16
 	// queueing is how long the last bid in the queue should wait.
 	queueing = 400 * time.Millisecond
-	// period is how long completions are counted before they make a rate.
+	// period is how long completions are counted to compute a rate.
 	period = 100 * time.Millisecond
 )
 
-// pressure knows how many bids a statement may hold and how many may wait for one. While nothing waits
-// the limits are those of the configuration. Time is an argument.
+// pressure adapts how many bids a statement may hold (batch) and how many may wait for one (queue). While nothing
+// waits, queue is the configured limit. Time is an argument.
 type pressure struct {
 	most  Limits
 	batch atomic.Int64
@@ -42,8 +42,8 @@ func newPressure(l Limits) *pressure {
 	return p
 }
 
-// ended notes that a statement of n bids took that long, and that so many bids wait at the time now.
-// A failed one completed none. Failing quickly says nothing about its size.
+// ended notes that a statement of n bids took so long, and how many bids wait at the time now. A failed statement
+// completed no bid. The size limit depends on the time of a statement only, not on its failure.
 func (p *pressure) ended(n int, took time.Duration, failed bool, waiting int, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -61,9 +61,9 @@ func (p *pressure) ended(n int, took time.Duration, failed bool, waiting int, no
 	p.admit(waiting, now)
 }
 
-// admit sets the queue's limit to what is completed in the time that a bid should wait.
+// admit sets the queue's limit to the number of bids that the primary completes in the time queueing.
 func (p *pressure) admit(waiting int, now time.Time) {
-	if waiting == 0 { // it keeps up
+	if waiting == 0 { // the primary keeps up
 		p.since, p.done = time.Time{}, 0
 		p.queue.Store(int64(p.most.Queue))
 		return

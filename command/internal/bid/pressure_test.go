@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// W4: statements shrink when they are slow or fail, and grow again when full ones are quick.
+// W4: statements shrink when they are slow, and grow again when full ones are quick.
 func TestStatementsAdapt_W4(t *testing.T) {
 	p := newPressure(Limits{Batch: 512, Queue: 2048})
 	now := time.Unix(1000, 0)
@@ -20,7 +20,7 @@ func TestStatementsAdapt_W4(t *testing.T) {
 		{256, 400 * time.Millisecond, false, 256}, // neither slow nor quick
 		{256, 50 * time.Millisecond, false, 512},
 		{512, 2 * time.Second, true, 256},
-		{20, 50 * time.Millisecond, false, 256}, // quick, but not full: says nothing
+		{20, 50 * time.Millisecond, false, 256}, // quick, but not full, so it shows nothing
 		{20, 2 * time.Second, true, fewest},     // never below the least
 		{fewest, time.Millisecond, false, 2 * fewest},
 	} {
@@ -31,7 +31,7 @@ func TestStatementsAdapt_W4(t *testing.T) {
 	}
 }
 
-// W4: what may wait is what the primary completes in 400 ms, and all of the queue when it keeps up.
+// W4: as many bids may wait as the primary completes in 400 ms, and a whole queue while it keeps up.
 func TestTheQueueAdapts_W4(t *testing.T) {
 	p := newPressure(Limits{Batch: 100, Queue: 2048})
 	at := func(ms int) time.Time { return time.Unix(1000, 0).Add(time.Duration(ms) * time.Millisecond) }
@@ -44,7 +44,7 @@ func TestTheQueueAdapts_W4(t *testing.T) {
 		{100, 500, 50, false, 2048},  // half a period
 		{100, 500, 100, false, 800},  // 200 in 100 ms are 2,000/s: 800 in 400 ms
 		{50, 500, 200, false, 200},   // 500/s
-		{100, 500, 300, true, 100},   // nothing completed: the least
+		{100, 500, 300, true, 100},   // nothing completed, so the least
 		{900, 500, 400, false, 2048}, // 9,000/s would be 3,600
 		{10, 500, 500, false, 100},   // 100/s
 		{10, 0, 510, false, 2048},    // nobody waits

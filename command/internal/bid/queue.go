@@ -9,20 +9,20 @@ import (
 const (
 	// lockWait is how long the bids of a raffle wait while somebody changes its state.
 	lockWait = 250 * time.Millisecond
-	// lockRetry is how long it takes until the lock is tried again.
+	// lockRetry is the pause before the lock is tried again.
 	lockRetry = 10 * time.Millisecond
-	// rafflesAtMost is how many raffles are in one batch: each has an entry in the server's table of locks.
+	// rafflesAtMost bounds the raffles in one batch, because each takes an entry in the server's lock table.
 	rafflesAtMost = 128
 	// heldAtMost is how many bids wait for one locked raffle.
 	heldAtMost = 512
 )
 
-// waiting is a bid in the queue and where its caller waits for the result.
+// waiting is a bid in the queue and the channel on which its caller waits for the result.
 type waiting struct {
 	bid     Bid
 	since   time.Time
 	held    time.Time   // when its raffle was found locked
-	result  chan Result // holds one, so that a lane never waits for a caller
+	result  chan Result // capacity 1, so that a lane never waits for a caller
 	settled bool
 }
 
@@ -35,13 +35,13 @@ func (w *waiting) settle(r Result) {
 type line struct {
 	raffle int64
 	bids   []*waiting
-	queued bool // among those that are ready
-	busy   bool // a batch has bids of it
-	// locked: the raffle's lock was refused. The line waits for the next try and sends one bid ahead.
+	queued bool // the line is in queue.ready
+	busy   bool // a batch holds bids of the raffle
+	// locked: the raffle's lock was refused. At the next try the line sends a single bid.
 	locked bool
 }
 
-// batch is what one statement takes.
+// batch holds the bids of one statement, and the lines that they come from.
 type batch struct {
 	bids  []*waiting
 	lines []*line
@@ -51,7 +51,7 @@ type batch struct {
 // of their arrival (W5). The lines take turns, and the bids of locked raffles have a bound of their own, so
 // that one raffle does not keep the others' bids out (W6, W7).
 type queue struct {
-	changed chan struct{} // holds one: there is news for the lane that collects
+	changed chan struct{} // capacity 1; a value wakes the lane that collects
 
 	mu       sync.Mutex
 	lines    map[int64]*line
@@ -69,7 +69,7 @@ func newQueue() *queue {
 func (q *queue) signal() {
 	select {
 	case q.changed <- struct{}{}:
-	default: // the lane has been told and has not looked yet
+	default: // the lane has a signal that it has not received yet
 	}
 }
 
@@ -79,9 +79,8 @@ func (q *queue) length() int {
 	return q.waiting
 }
 
-// enter lets a bid in, or returns ErrBusy or ErrLocked. If no batch is under way, the caller gets one, has to
-// carry it out and to return it to leave: no lane has to be woken, which would take longer than the statement
-// needs to be sent.
+// enter queues a bid, or returns ErrBusy or ErrLocked. If no batch is under way, it returns one, which the caller
+// must run and then pass to leave. So no lane has to be woken, which would take longer than sending the statement.
 func (q *queue) enter(w *waiting, batchLimit, queueLimit int) (*batch, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -113,8 +112,8 @@ func (q *queue) enter(w *waiting, batchLimit, queueLimit int) (*batch, error) {
 	return nil, nil
 }
 
-// full says whether a line may take no more bids. The lines that are short share a quarter more than the
-// limit, so that a raffle that fills the queue keeps no other raffle's bids out.
+// full says whether a line may take no more bids. Short lines (less than 1/16 of the limit) may fill the queue to a
+// quarter above the limit, so that one raffle that fills the queue does not keep out the bids of others.
 func (q *queue) full(l *line, limit int) bool {
 	short := l == nil || len(l.bids) < max(1, limit/16)
 	return q.waiting >= limit+limit/4 || q.waiting >= limit && !short
@@ -135,8 +134,8 @@ func (q *queue) makeReady(l *line) {
 	}
 }
 
-// collect returns a batch, if there is something to do and no batch is under way or the next one would be
-// full; with overlap, if there is something to do. wait says that the next batch waits for its turn only.
+// collect returns a batch of the ready bids if no batch is under way, the new batch would be full, or overlap is set.
+// wait says that bids are ready but wait for the batch under way.
 func (q *queue) collect(limit int, overlap bool) (b *batch, wait bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -228,7 +227,7 @@ func (q *queue) setLocked(l *line, locked bool) {
 	}
 }
 
-// hold keeps a line back until the next try.
+// hold keeps a locked line back for lockRetry.
 func (q *queue) hold(l *line, now time.Time) {
 	for _, w := range l.bids {
 		if w.held.IsZero() {
@@ -238,7 +237,7 @@ func (q *queue) hold(l *line, now time.Time) {
 	time.AfterFunc(lockRetry, func() { q.retry(l, now.Add(lockRetry)) })
 }
 
-// retry refuses those that have waited for the lock too long, and lets the line try again.
+// retry refuses the bids that have waited for the lock too long, and makes the line ready again.
 func (q *queue) retry(l *line, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

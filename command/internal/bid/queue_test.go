@@ -40,7 +40,7 @@ func (w *orderedWriter) Place(_ context.Context, bids []Bid) ([]Result, error) {
 		locked[id] = w.tries[id]%5 == 1 // now and then
 	}
 	w.mu.Unlock()
-	runtime.Gosched() // others may come meanwhile
+	runtime.Gosched() // so that other bids may come during the statement
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	results := make([]Result, len(bids))
@@ -112,8 +112,8 @@ func (w *lockedWriter) Place(_ context.Context, bids []Bid) ([]Result, error) {
 	return results, nil
 }
 
-// W6: a raffle that stays locked costs one bid per try, its bids take no places of others, and beyond a bound
-// they are refused at once.
+// W6: a raffle that stays locked costs one bid per try. Its bids take no places from other raffles, and beyond a
+// bound they are refused at once.
 func TestLockedBidsWaitApart_W6(t *testing.T) {
 	w := &lockedWriter{}
 	l := testLimits
@@ -150,7 +150,7 @@ func (w panickingWriter) Place(context.Context, []Bid) ([]Result, error) {
 	panic("a fault of ours")
 }
 
-// A panic leaves no turn taken and no caller without an answer.
+// After a panic the batch ends and every caller has an answer.
 func TestAPanicLeaksNothing_W7(t *testing.T) {
 	w := panickingWriter{make(chan struct{}, 100)}
 	b := NewBatcher(w, testLimits, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry())

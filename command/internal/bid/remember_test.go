@@ -2,7 +2,7 @@ package bid
 
 import "testing"
 
-// What is remembered of a raffle is as bounded as its sizes are.
+// The remembered sizes of a raffle are bounded, as are the remembered raffles.
 func TestSizesRememberedAreBounded(t *testing.T) {
 	var s sizes
 	for size := range int16(1000) {

@@ -37,8 +37,8 @@ func lockRaffle(t testing.TB, server fixture.Server) (unlock func()) {
 	}
 }
 
-// W1: what was answered as placed survives kill -9 of the server. W2: asked again with the same keys,
-// everything is there once, whether or not the first answer came.
+// W1: bids that were answered as placed survive kill -9 of the server. W2: after a retry with the same keys every bid
+// is there once, whether or not the first answer arrived.
 func TestPlacedBidsSurviveKill_W1_W2(t *testing.T) {
 	server := testenv.StartPostgres(t)
 	fixture.Fill(t, server)
@@ -92,7 +92,8 @@ func TestPlacedBidsSurviveKill_W1_W2(t *testing.T) {
 	}
 }
 
-// W1: while the commit is not confirmed, nobody hears that the bid was placed. W2: asked again, it was.
+// W1: while the commit is not confirmed, the client is not told that the bid was placed. W2: a later retry finds the
+// bid.
 func TestUnconfirmedCommit_W1_W2(t *testing.T) {
 	server := testenv.StartPostgres(t)
 	fixture.Fill(t, server)
@@ -126,8 +127,8 @@ func TestUnconfirmedCommit_W1_W2(t *testing.T) {
 	}
 }
 
-// W2: whatever the interleaving of cancellations and retries, a key has one bid, and every answer
-// under it is the first one.
+// W2: whatever the interleaving of cancellations and retries, a key has one bid, and every answer under it is the
+// same as the first.
 func TestCancelRacesRetries_W2(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
@@ -169,7 +170,7 @@ func TestCancelRacesRetries_W2(t *testing.T) {
 	}
 }
 
-// W2: batches with the same keys in opposite orders wait for each other, but not in a circle.
+// W2: batches with the same keys in opposite orders wait for each other, but never deadlock.
 func TestBatchesWithTheSameKeys_W2(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
@@ -232,7 +233,7 @@ func TestNoBidAfterTheClose_W3(t *testing.T) {
 		})
 	}
 	testenv.Eventually(t, 30*time.Second, "bids are placed", func() bool { return placed.Load() > 200 })
-	// By hand: the trigger takes the time and the price anew, after the bids under way.
+	// Closed by hand. The trigger sets the time and the price itself, after the bids under way.
 	db.Exec(t, "UPDATE raffles SET closed_at = now() - interval '1 hour', closing_price = 1 WHERE id = 1")
 	atClose := fixture.Count(t, db, "SELECT count(*) FROM bids") // all that were committed before this
 	wg.Wait()

@@ -10,13 +10,14 @@ import (
 // size again, so each instance may add up to MaxSizes.
 const MaxSizes = 64
 
-// sizes remembers sizes that raffles have, so that few bids need to be counted. The zero value knows none.
+// sizes remembers sizes that raffles have, so that the sizes of a raffle are seldom counted. The zero value knows
+// none.
 type sizes struct {
 	mu      sync.RWMutex
 	raffles map[int64][]int16
 }
 
-// mostRaffles bounds what is remembered, some 10 MB.
+// mostRaffles bounds the memory of sizes to some 10 MB.
 const mostRaffles = 50_000
 
 func (s *sizes) has(raffleID int64, size int16) bool {
@@ -25,7 +26,8 @@ func (s *sizes) has(raffleID int64, size int16) bool {
 	return slices.Contains(s.raffles[raffleID], size)
 }
 
-// note remembers a size. A raffle that has as many as it may have begins anew: some of them may be gone.
+// note remembers a size. If MaxSizes sizes of the raffle are remembered already, they are forgotten first, because
+// some of them may be gone.
 func (s *sizes) note(raffleID int64, size int16) {
 	if s.has(raffleID, size) {
 		return
@@ -42,14 +44,15 @@ func (s *sizes) note(raffleID int64, size int16) {
 	s.raffles[raffleID] = append(of, size)
 }
 
-// forget forgets the sizes of a raffle, of which one may be gone.
+// forget forgets the sizes of a raffle after a cancellation, because one of them may be gone.
 func (s *sizes) forget(raffleID int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.raffles, raffleID)
 }
 
-// unseen lays out the bids whose sizes are not known of their raffles: their places, counted from 1, raffles and sizes.
+// unseen returns the places (counted from 1), raffles and sizes of the bids whose size is not remembered for their
+// raffle.
 func (s *sizes) unseen(bids []Bid) (places []int32, raffles []int64, unseen []int16) {
 	for i, b := range bids {
 		if !s.has(b.RaffleID, b.Size) {

@@ -71,7 +71,7 @@ func TestSizesOfARaffleAreBounded_W7(t *testing.T) {
 	}
 }
 
-// expectEach places bids in one batch and returns the errors that are not those wanted, by their places.
+// expectEach places bids in one batch and returns the unexpected errors by their places.
 func expectEach(t *testing.T, s *bid.Store, bids []bid.Bid, want ...error) map[int]error {
 	t.Helper()
 	results, err := s.Place(t.Context(), bids)
@@ -87,7 +87,7 @@ func expectEach(t *testing.T, s *bid.Store, bids []bid.Bid, want ...error) map[i
 	return wrong
 }
 
-// W7: transactions at the same time, from several instances, add no more sizes than one after the other.
+// W7: concurrent transactions of several instances add no more sizes than transactions one after the other.
 func TestSizesAreBoundedWithoutARace_W7(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)

@@ -21,8 +21,8 @@ const (
 	cancelConns = 3
 )
 
-// Store places and cancels bids in the primary, each over connections of its own. Their sessions must have
-// synchronous_commit on: a Result is believed to be durable.
+// Store places and cancels bids in the primary, over separate connections. Their sessions must have
+// synchronous_commit on, because callers take a Result as durable.
 type Store struct {
 	places   *primary.Conns
 	cancels  *primary.Conns
@@ -40,14 +40,14 @@ func NewStore(server *primary.Server, batches int, reg prometheus.Registerer) *S
 	return s
 }
 
-// Place places many bids in one transaction and one round trip, and returns a result for each, in order.
-// ids and times of bids that are placed follow that order too. A bid that is refused doesn't hinder its
-// neighbours; ErrLocked refuses those whose raffle's state is being changed. The error is ErrUnavailable
-// (nothing was placed), ErrUnknownOutcome (all or nothing was) or an unexpected one (nothing was).
+// Place places many bids in one transaction and one round trip, and returns a result for each, in order. The ids and
+// times of the placed bids follow that order too. A refused bid does not affect the other bids. A bid whose raffle's
+// state is being changed is refused with ErrLocked. The error is ErrUnavailable (no bid was placed),
+// ErrUnknownOutcome (the whole transaction was committed, or nothing) or an unexpected one (no bid was placed).
 func (s *Store) Place(ctx context.Context, bids []Bid) ([]Result, error) {
 	results, err := s.place(ctx, bids)
 	if err != nil {
-		if len(bids) == 1 || !primary.Divisible(err) { // else its parts are tried and counted
+		if len(bids) == 1 || !primary.Divisible(err) { // otherwise its halves are tried and counted
 			s.count(err, len(bids))
 		}
 		return nil, fmt.Errorf("place %d bids: %w", len(bids), err)
@@ -111,7 +111,7 @@ func arguments(bids []Bid) writedb.PlaceBidsParams {
 	return a
 }
 
-// inKeyOrder returns the places of the bids in the order of their keys, equal ones as they came. A
+// inKeyOrder returns the places of the bids in the order of their keys. Bids with equal keys keep their order. A
 // transaction that inserts a key waits for another transaction that has inserted the same key and not yet ended. All
 // batches insert their keys in one order, so they can wait for each other but never deadlock.
 func inKeyOrder(bids []Bid) []int {
@@ -145,8 +145,8 @@ func keyed(bids []Bid) bool {
 	return false
 }
 
-// outcome reads the answers of PlaceBids. again are the bids whose key must be looked up: whatever
-// else is in their way, a remembered 201 comes first.
+// outcome reads the answers of PlaceBids. again lists the bids whose key must be looked up, because a 201 that is
+// remembered under the key takes precedence over every refusal except ErrLocked.
 func outcome(bids []Bid, rows []writedb.PlaceBidsRow, lsn string) (results []Result, again []int) {
 	results = make([]Result, len(bids))
 	for i, row := range rows {
@@ -164,7 +164,7 @@ func outcome(bids []Bid, rows []writedb.PlaceBidsRow, lsn string) (results []Res
 		case row.Oversized:
 			results[i].Err = ErrTooManySizes
 		default:
-			// The key is taken: what recall finds under it takes the place of this.
+			// The key is taken. recall replaces this result by what it finds under the key.
 			results[i].Err = ErrUnavailable
 		}
 		results[i].LSN = lsn
@@ -175,8 +175,8 @@ func outcome(bids []Bid, rows []writedb.PlaceBidsRow, lsn string) (results []Res
 	return results, again
 }
 
-// recall looks up what was accepted under the keys of the bids at the given places. The statement is a new
-// one after the commit: those before it don't see what they waited for.
+// recall looks up the bids that were accepted under the keys of the bids at the given places. It needs a new
+// statement after the commit, because the snapshots of the earlier ones do not show the bids that they waited for.
 func (s *Store) recall(ctx context.Context, bids []Bid, results []Result, at []int) {
 	if len(at) == 0 {
 		return
@@ -200,7 +200,7 @@ func (s *Store) findKeys(ctx context.Context, bids []Bid, at []int) (rows []writ
 	}
 	var batch pgx.Batch
 	batch.Queue(writedb.FindKeys, raffles, users, keys).Query(primary.RowsInto(&rows, pgx.RowToStructByPos[writedb.FindKeysRow]))
-	// After the lookup, so that it is past the commit of what it finds.
+	// After the lookup, so that the position is past the commits of the bids that were found.
 	batch.Queue(writedb.FlushPosition).QueryRow(func(row pgx.Row) error { return row.Scan(&lsn) })
 	err = s.places.Use(ctx, func(c *pgx.Conn) error { return c.SendBatch(ctx, &batch).Close() })
 	return rows, lsn, err

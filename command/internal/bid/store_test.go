@@ -63,8 +63,8 @@ func TestPlaceBatch(t *testing.T) {
 		{bid: newBid(fixture.Open, 1, "earlier"), replayed: true},
 		{bid: other, err: bid.ErrKeyReused},
 		{bid: newBid(fixture.Open, 2, "k")},
-		{bid: newBid(fixture.Open, 2, "k"), replayed: true}, // of its neighbour
-		{bid: newBid(fixture.Open, 3, "k")},                 // the scope of a key is a user's
+		{bid: newBid(fixture.Open, 2, "k"), replayed: true}, // the bid before it
+		{bid: newBid(fixture.Open, 3, "k")},                 // another user's key
 		{bid: newBid(fixture.Open, 1, "")},
 	}
 	bids := make([]bid.Bid, 0, len(cases))
@@ -150,7 +150,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// The server is the only one to know of a lost commit; nobody may be told that it happened.
+// Bids and cancellations while the server is stopped are refused as not done; afterwards bids are placed again.
 func TestLostServer(t *testing.T) {
 	server := testenv.StartPostgres(t)
 	fixture.Fill(t, server)
@@ -171,7 +171,7 @@ func TestLostServer(t *testing.T) {
 	})
 }
 
-// W6: a bid for a raffle whose state is being changed is refused at once, and its neighbours are placed.
+// W6: a bid for a raffle whose state is being changed is refused at once, and the other bids of the batch are placed.
 func TestLockedRaffle_W6(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)

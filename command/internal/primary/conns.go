@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	// A connection that was idle for longer is asked whether its server is still there.
+	// A connection that was idle for longer is pinged before it is used.
 	trustedIdle = time.Second
-	// How long that answer and a ROLLBACK may take.
+	// How long the ping, and a ROLLBACK, may take.
 	answerTimeout = 300 * time.Millisecond
 )
 
-// Conns are connections to the primary that only their owner uses. A connection that is lost leaves its
-// place at once, however long its server takes to be given up: pgx needs up to 15 s for one that does not
-// answer, and a pgxpool.Pool keeps the place for so long.
+// Conns is a set of connections to the primary that only its owner uses. A lost connection frees its place at once
+// and is closed in the background. A pgxpool.Pool would keep the place until pgx has closed the connection, which
+// takes up to 15 s if the server does not answer.
 type Conns struct {
 	hosts  []*pgx.ConnConfig
 	places chan struct{} // one for each connection in use
@@ -64,7 +64,7 @@ func (c *Conns) Use(ctx context.Context, do func(*pgx.Conn) error) error {
 	return err
 }
 
-// take returns an idle connection whose server is there, or makes one.
+// take returns an idle connection whose server still answers, or a new one.
 func (c *Conns) take(ctx context.Context) (*pgx.Conn, error) {
 	for {
 		idle, found := c.pop()
@@ -100,8 +100,8 @@ func answers(ctx context.Context, conn *pgx.Conn) bool {
 	return conn.Ping(ctx) == nil
 }
 
-// give takes a connection back. If it is of no use, those that are idle are of no use either: the server is
-// gone or takes no writes any longer.
+// give takes a connection back. If the connection is not kept, the idle ones are closed too, because the server is
+// gone or no longer takes writes.
 func (c *Conns) give(conn *pgx.Conn, kept bool) {
 	if !kept {
 		c.open.Add(-1)
@@ -114,7 +114,7 @@ func (c *Conns) give(conn *pgx.Conn, kept bool) {
 	c.idle = append(c.idle, idleConn{conn, time.Now()})
 }
 
-// drop closes what is idle.
+// drop closes the idle connections.
 func (c *Conns) drop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,8 +143,8 @@ func (c *Conns) warm(ctx context.Context) error {
 	return nil
 }
 
-// reusable ends a transaction that was left open and says whether the connection is good for another
-// statement. It is not if the error speaks of the server instead of the statement.
+// reusable rolls back a transaction that was left open and says whether the connection can be used again. It can't if
+// the error is about the server and not about the statement.
 func reusable(conn *pgx.Conn, err error) bool {
 	var reported *pgconn.PgError
 	switch {
@@ -176,8 +176,8 @@ func (c *Conns) watch(name string, reg prometheus.Registerer) {
 	reg.MustRegister(c.made, c.waited)
 }
 
-// Writable is ready when the primary answers and takes writes. It asks over a connection of its own, so a
-// busy service is no reason to take it out of service.
+// Writable returns a check that succeeds if the primary answers and takes writes. The check has its own connection,
+// so that a busy service does not count as unready.
 func Writable(s *Server) web.Ready {
 	c := s.Conns("readiness", 1, answerTimeout)
 	return func(ctx context.Context) error {

@@ -43,8 +43,8 @@ func ask(ctx context.Context, c *Conns) error {
 	})
 }
 
-// A primary that is frozen while all connections are in use fills none of their places: the one that is
-// promoted later is used at once.
+// A primary that freezes while all connections are in use does not keep their places, so a standby that is promoted
+// later is used at once.
 func TestAFrozenPrimaryLeavesNoDeadPlaces_W7(t *testing.T) {
 	first := testenv.StartPostgres(t)
 	standby := first.StartStandby(t)
@@ -102,7 +102,7 @@ func TestAnEndedConnectionIsReplaced(t *testing.T) {
 	}
 }
 
-// What fails within a transaction costs the server no connection.
+// A statement that fails within a transaction costs no connection.
 func TestAConflictKeepsTheConnection(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	reg := prometheus.NewRegistry()
@@ -148,7 +148,8 @@ func TestAPanicKeepsNoPlace_W7(t *testing.T) {
 	}
 }
 
-// W7: who uses up one set leaves the others alone, and no one waits longer than their time.
+// W7: a set without a free connection does not affect other sets, and nobody waits for a connection beyond their
+// time.
 func TestSetsAreApart_W7(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	s := openServer(t, db.URL("command"))

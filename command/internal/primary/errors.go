@@ -12,13 +12,13 @@ import (
 var (
 	// ErrUnavailable means that nothing happened, and trying again may help.
 	ErrUnavailable = errors.New("database not available")
-	// ErrUnknownOutcome means that the commit was sent and its answer not seen, or not to be believed. It may have
-	// happened.
+	// ErrUnknownOutcome means that the commit was sent, but its answer was lost or can't be trusted. The transaction
+	// may have been committed.
 	ErrUnknownOutcome = errors.New("outcome of the commit unknown")
 )
 
-// Passing says whether an error speaks of the server's state, or of the way to it, and not of the
-// statement.
+// Passing says whether an error is about the server's state or the connection, and not about the statement
+// (https://www.postgresql.org/docs/15/errcodes-appendix.html).
 func Passing(err error) bool {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
@@ -31,8 +31,8 @@ func Passing(err error) bool {
 	return e.Code == pg.ReadOnlySQLTransaction || e.Code == pg.LockNotAvailable
 }
 
-// Divisible says whether the database refused this statement for what was in it, so that a part of it
-// may succeed: a conflict, a lock not granted, a statement that took too long, or bad data.
+// Divisible says whether the database refused the statement because of its content, so that a part of it may succeed:
+// a conflict, a lock not granted, a statement that took too long, or bad data.
 func Divisible(err error) bool {
 	if errors.Is(err, ErrUnknownOutcome) {
 		return false
@@ -44,7 +44,7 @@ func Divisible(err error) bool {
 	return pg.HasCode(err, pg.QueryCanceled) // by statement_timeout
 }
 
-// Classify turns what the database could not do for now into ErrUnavailable.
+// Classify wraps an error in ErrUnavailable if the database may carry out the same request later.
 func Classify(err error) error {
 	if err == nil || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownOutcome) {
 		return err
@@ -55,7 +55,7 @@ func Classify(err error) error {
 	return err
 }
 
-// transient says whether the same transaction may well succeed at once.
+// transient says whether the same transaction is likely to succeed if it is repeated at once.
 func transient(err error) bool {
 	if errors.Is(err, errNotBegun) {
 		return true
@@ -66,7 +66,7 @@ func transient(err error) bool {
 	return pgconn.SafeToRetry(err) && !errors.Is(err, ErrUnavailable)
 }
 
-// conflict says whether the statement lost against another one; the server is well.
+// conflict says whether the statement failed because of another one or took too long. The connection is still usable.
 func conflict(e *pgconn.PgError) bool {
 	return pg.Class(e.Code) == pg.TransactionRollback || e.Code == pg.LockNotAvailable || e.Code == pg.QueryCanceled
 }

@@ -45,7 +45,7 @@ func TestParseURL(t *testing.T) {
 	}
 }
 
-// W1: nothing that is set for the role or the server makes a commit answer before its flush.
+// W1: no setting of the role or of the server makes a commit answer before its flush.
 func TestSessionIsDurable_W1(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	db.Exec(t, "ALTER ROLE command IN DATABASE "+db.Name+" SET synchronous_commit = off")

@@ -17,25 +17,26 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
-// session are the settings that every connection to the primary starts with; they win over those of
-// the role and of the server.
+// session are the settings that every connection to the primary starts with. They override the settings of the role
+// and of the server.
 var session = map[string]string{
 	"application_name": "command",
 	// W1: a commit is answered once it is flushed.
 	"synchronous_commit": "on",
-	// Under the limit of a request, so that the server gives up in order before we cut the connection.
+	// Shorter than the limit of a request, so that the server cancels the statement before this service cuts the
+	// connection.
 	"statement_timeout":                   "1500",
 	"idle_in_transaction_session_timeout": "5000",
-	// Every statement finds its rows by an index. A plan made while the tables were nearly empty must
-	// not scan them later, and one plan serves all.
+	// Every statement must find its rows by an index, even with a plan that was made while the tables were nearly
+	// empty. One generic plan serves all arguments.
 	"enable_seqscan":  "off",
 	"plan_cache_mode": "force_generic_plan",
 }
 
-// connectTimeout is for all hosts together, which are asked at the same time.
+// connectTimeout bounds one attempt to connect, which tries all hosts at the same time.
 const connectTimeout = time.Second
 
-// Server is the primary, on whichever host of its URL it runs at the moment.
+// Server is the primary. It may run on any host of its URL.
 type Server struct {
 	hosts []*pgx.ConnConfig
 	reg   prometheus.Registerer
@@ -54,8 +55,8 @@ func Open(url string, reg prometheus.Registerer) (*Server, error) {
 	return &Server{hosts: hosts, reg: reg}, nil
 }
 
-// Conns makes a set of at most so many connections, which nobody else can use up. A statement of it waits
-// for a lock no longer than lockWait. The name is that of the set in the metrics.
+// Conns makes a set of up to most connections, which only its owner uses. Their statements wait for a lock no longer
+// than lockWait. The metrics name the set by name.
 func (s *Server) Conns(name string, most int, lockWait time.Duration) *Conns {
 	hosts := make([]*pgx.ConnConfig, 0, len(s.hosts))
 	for _, h := range s.hosts {
@@ -71,7 +72,7 @@ func (s *Server) Conns(name string, most int, lockWait time.Duration) *Conns {
 	return c
 }
 
-// Warm opens all connections of the sets that were made.
+// Warm opens all connections of the sets made so far.
 func (s *Server) Warm(ctx context.Context) error {
 	s.mu.Lock()
 	sets := slices.Clone(s.sets)
@@ -108,8 +109,8 @@ func hostsOf(url string, settings ...map[string]string) ([]*pgx.ConnConfig, erro
 	return pg.Hosts(all), nil
 }
 
-// connect asks all hosts at once and returns a connection to the first that takes writes, so a host that
-// does not answer delays no connection to the one that has taken over.
+// connect tries all hosts at once and returns a connection to the first that takes writes, so that a host that does
+// not answer causes no delay.
 func connect(ctx context.Context, hosts []*pgx.ConnConfig) (*pgx.Conn, error) {
 	type answer struct {
 		conn *pgx.Conn
@@ -150,7 +151,7 @@ const closeTimeout = 500 * time.Millisecond
 func closeConn(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	_ = conn.Close(ctx) // a connection that is given up has nothing more to say
+	_ = conn.Close(ctx) // the connection is given up, so an error changes nothing
 }
 
 // warning is where a connection keeps the last warning of the server.

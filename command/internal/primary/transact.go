@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// The statements count on seeing what was committed since the transaction began.
+	// READ COMMITTED, because each statement must see what was committed since the transaction began.
 	begin  = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 	commit = "COMMIT"
 	// A deadlock takes a second to be found, so more attempts would not fit into a request.
 	attempts = 3
 )
 
-// Step is a statement of a transaction and where its rows go; a nil Read drops them.
+// Step is a statement of a transaction. Read reads its rows; if Read is nil, they are dropped.
 type Step struct {
 	SQL  string
 	Args []any
@@ -35,10 +35,10 @@ func RowsInto[T any](to *[]T, row pgx.RowToFunc[T]) func(pgx.Rows) error {
 	}
 }
 
-// Transact runs the steps and the commit in one round trip, so that the locks of the transaction never wait
-// for this service, and returns the position of the commit, T-X/X. Errors are ErrUnavailable,
-// ErrUnknownOutcome or the database's own, each meaning that nothing was committed, ErrUnknownOutcome apart.
-// Transient conflicts are tried again.
+// Transact runs the steps and the commit in one round trip, so that the transaction never holds its locks while it
+// waits for this service. It returns a position at or past the commit's end, T-X/X. Transient conflicts are tried
+// again. After ErrUnavailable or an error of the database, nothing was committed. After ErrUnknownOutcome, the
+// transaction may have been committed.
 func (c *Conns) Transact(ctx context.Context, steps ...Step) (position string, err error) {
 	for range attempts {
 		err = c.Use(ctx, func(conn *pgx.Conn) (err error) {
@@ -79,7 +79,7 @@ func transactOnce(ctx context.Context, conn *pgx.Conn, steps []Step) (string, er
 	return position, nil
 }
 
-// readSteps reads the answers before that of the commit.
+// readSteps reads the answers that come before the commit's.
 func readSteps(results pgx.BatchResults, steps []Step) error {
 	if _, err := results.Exec(); err != nil {
 		return notBegun(err)
@@ -106,8 +106,8 @@ func readSteps(results pgx.BatchResults, steps []Step) error {
 // errNotBegun: the server has refused or ended the connection before the transaction began.
 var errNotBegun = errors.New("transaction not begun")
 
-// notBegun marks an error that the server has reported instead of the answer to BEGIN, such as that of a
-// connection which was ended while it was idle. The answer would have come first if there were one.
+// notBegun marks an error that the server reported in place of the answer to BEGIN, for example because it had ended
+// the idle connection. BEGIN is answered first, so without that answer no statement ran.
 func notBegun(err error) error {
 	if pg.Code(err) != "" {
 		return fmt.Errorf("%w: %w", errNotBegun, err)
@@ -116,7 +116,7 @@ func notBegun(err error) error {
 }
 
 // readCommit reads the commit's answer. A warning in it means that the wait for the synchronous standby was
-// cancelled: the transaction is committed here and may be lost with this server.
+// cancelled. The transaction is then committed on this server only and may be lost with it.
 func readCommit(conn *pgx.Conn, results pgx.BatchResults) error {
 	notes := conn.PgConn().CustomData()
 	delete(notes, warning)
@@ -133,8 +133,9 @@ func readCommit(conn *pgx.Conn, results pgx.BatchResults) error {
 	return nil
 }
 
-// uncommitted tells apart the errors before the commit's answer. One that the server reports came
-// instead of the commit, unless the server broke down; after any other, the commit may have been carried out.
+// uncommitted classifies an error that came before the commit's answer. If the server reported the error without
+// ending the connection, nothing was committed. If the connection was lost after the request was sent, the commit may
+// have been carried out.
 func uncommitted(err error) error {
 	var reported *pgconn.PgError
 	switch {

@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// ParseURL reads the URL of the primary, of one host or several. Only the host that takes writes may
-// be used: target_session_attrs=read-write is added, and another value refused. Errors never repeat
-// the URL, which holds a password.
+// ParseURL reads the URL of the primary, of one host or several. It adds target_session_attrs=read-write, because
+// only the host that takes writes may be used, and refuses any other value. Errors never repeat the URL, which holds
+// a password.
 func ParseURL(primary string) (*pgxpool.Config, error) {
 	if !strings.HasPrefix(primary, "postgres://") && !strings.HasPrefix(primary, "postgresql://") {
 		return nil, errors.New("not a postgres:// URL")

@@ -19,18 +19,19 @@ import (
 )
 
 const (
-	// The advisory lock of the one Closer at work: "pyramid" and 1; the replicator's ends in 0.
+	// The advisory lock of the one active Closer is "pyramid" in ASCII, then 1. The replicator's lock ends in 0.
 	closerLock  = 0x7079_7261_6d69_6401
 	look        = 100 * time.Millisecond
 	reconnect   = 500 * time.Millisecond
-	rest        = 500 * time.Millisecond // of a raffle that could not be closed
-	closesAside = 4                      // at once
-	// In one look: however long each close waits, the connection that holds the lock is used in between.
+	rest        = 500 * time.Millisecond // how long a raffle that could not be closed is left alone
+	closesAside = 4                      // closes at the same time
+	// The most raffles in one look, so that the connection that holds the lock is used again soon, however long each
+	// close waits.
 	closesAtMax = 64
 )
 
-// Closer closes raffles when their time is over. Any number may run: the one whose session holds the
-// lock works, and another follows within seconds when that session is gone.
+// Closer closes raffles when their time is over. Any number may run, but only the one whose session holds the lock
+// works. When that session ends, another Closer takes over within seconds.
 type Closer struct {
 	url    string
 	store  *Store
@@ -48,14 +49,14 @@ func NewCloser(url string, store *Store, log *slog.Logger, reg prometheus.Regist
 	return c
 }
 
-// Run works until ctx ends and returns its error; whatever else goes wrong is tried again.
+// Run works until ctx ends and returns ctx's error. After any other error it tries again.
 func (c *Closer) Run(ctx context.Context) error {
 	for reported := ""; ; {
 		err := c.session(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if text := fmt.Sprint(err); text != reported { // a primary that is away is reported once
+		if text := fmt.Sprint(err); text != reported { // the same error is logged once
 			c.log.WarnContext(ctx, "the closer's session ended", "error", err)
 			reported = text
 		}
@@ -102,8 +103,9 @@ func (c *Closer) work(ctx context.Context, conn *pgx.Conn) error {
 	return c.closeOnTime(ctx, conn)
 }
 
-// closeOnTime asks over the connection that holds the lock: while that answers, the lock is held. A look
-// that finds a full page goes on behind it, so raffles that can't be closed keep none behind them.
+// closeOnTime looks for due raffles over the connection that holds the lock, so an answer shows that the lock is
+// still held. If a look finds a full page, the next one continues after it, so that raffles that can't be closed do
+// not hide the raffles after them.
 func (c *Closer) closeOnTime(ctx context.Context, conn *pgx.Conn) error {
 	q := writedb.New(conn)
 	page := writedb.DueRafflesParams{Most: closesAtMax}
@@ -130,7 +132,8 @@ func (c *Closer) closeOnTime(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// closeAll tries each raffle that does not rest. One that fails rests for a moment and hinders no other.
+// closeAll closes the due raffles, except those that rest. A raffle that could not be closed rests for a moment, so
+// that it does not delay the others.
 func (c *Closer) closeAll(ctx context.Context, due []writedb.DueRafflesRow, resting map[int64]time.Time) {
 	now := time.Now()
 	maps.DeleteFunc(resting, func(_ int64, until time.Time) bool { return now.After(until) })

@@ -1,5 +1,5 @@
-// Package raffle opens and closes raffles: Store does it for an admin, and Closer, of which one is at
-// work among all instances, when a raffle's time is over. Closer also forgets old idempotency keys.
+// Package raffle opens and closes raffles. Store does it for an admin. Closer closes raffles when their time is over;
+// of all instances, one Closer works at a time.
 package raffle
 
 import (
@@ -18,7 +18,7 @@ type Raffle struct {
 	EndsAt    time.Time
 	// ClosedAt is nil until the close, which is final.
 	ClosedAt *time.Time
-	// ClosingPrice is the highest price of the bids at the close; nil: there were none.
+	// ClosingPrice is the highest price of the bids at the close, nil if there were none.
 	ClosingPrice *int32
 }
 
@@ -30,15 +30,15 @@ type New struct {
 	EndsAt    time.Time
 }
 
-// What opening or closing a raffle can run into.
+// Errors of opening or closing a raffle.
 var (
 	ErrUnknown        = errors.New("unknown raffle")
 	ErrUnknownProduct = errors.New("unknown product")
 	ErrUnknownSeller  = errors.New("unknown seller")
 	ErrOver           = errors.New("raffle would be over at once")
 	ErrNotStarted     = errors.New("raffle not started")
-	// ErrUnavailable: trying again may help, and does no harm.
+	// ErrUnavailable: trying again may help and is safe.
 	ErrUnavailable = primary.ErrUnavailable
-	// ErrUnknownOutcome: the raffle may have been opened, and the answer was not seen.
+	// ErrUnknownOutcome: the raffle may have been opened, but the answer was lost.
 	ErrUnknownOutcome = errors.New("outcome of opening a raffle unknown")
 )

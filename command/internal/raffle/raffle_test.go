@@ -84,7 +84,7 @@ func newStore(t testing.TB, db fixture.Server, reg prometheus.Registerer) *raffl
 	return s
 }
 
-// The highest price is found through the index: one bid per size is read, of however many.
+// The highest price is found through the index. One bid per size is read, however many there are.
 func TestCloseReadsOneBidPerSize(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
@@ -116,7 +116,8 @@ func TestCloseReadsOneBidPerSize(t *testing.T) {
 	}
 }
 
-// W6: bids that leave no gap between them keep no close waiting, and it holds up the bids of no other raffle.
+// W6: a close gets through although bids follow each other without a gap, and it does not delay the bids of other
+// raffles.
 func TestCloseGetsItsTurn_W6(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
@@ -152,7 +153,7 @@ func TestCloseGetsItsTurn_W6(t *testing.T) {
 	t.Logf("closed after %v", time.Since(began))
 }
 
-// value is that of a counter or gauge without labels.
+// value returns the value of a counter or gauge without labels.
 func value(t testing.TB, reg *prometheus.Registry, name string) float64 {
 	t.Helper()
 	families, err := reg.Gather()
@@ -177,7 +178,7 @@ func active(t testing.TB, reg *prometheus.Registry) bool {
 	return value(t, reg, "closer_active") == 1
 }
 
-// Raffles close within a second of their end, also while the instance that does it is taken away.
+// Raffles close within a second of their end, even if the closer loses its session or stops.
 func TestTwoClosers(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
@@ -231,7 +232,7 @@ func TestTwoClosers(t *testing.T) {
 	t.Logf("at most %d ms late", late)
 }
 
-// Raffles that can't be closed, because somebody holds their rows, keep none behind them.
+// Raffles that can't be closed, because another session locks their rows, do not hide the raffles after them.
 func TestDueRafflesDoNotStarve_W6(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)

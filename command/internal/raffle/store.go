@@ -24,11 +24,11 @@ const (
 )
 
 const (
-	limit     = 2 * time.Second        // of opening or closing a raffle
-	closeWait = 250 * time.Millisecond // of a close for those who change the raffle too, and for the bids under way
+	limit     = 2 * time.Second        // for opening or closing a raffle
+	closeWait = 250 * time.Millisecond // how long a close waits for another change of the raffle, or for the bids under way
 )
 
-// Store opens and closes raffles in the primary. Admins and the closes in time have connections of their own.
+// Store opens and closes raffles in the primary. Requests of admins and closes by time use separate connections.
 type Store struct {
 	admins *primary.Conns
 	closes *primary.Conns
@@ -90,8 +90,9 @@ func (s *Store) Close(ctx context.Context, id int64, cause Cause) (r Raffle, lsn
 	if cause == ByTime {
 		conns, row = s.closes, writedb.TryRaffleRow
 	}
-	// READ COMMITTED: each statement sees what was committed before it, waits of the one before included.
-	// All go in one round trip, so that the locks are never held for a service that is stopped or cut off.
+	// Under READ COMMITTED each statement sees what was committed before it began, also while the previous statement
+	// waited for its lock. All statements go in one round trip, so that a service that is stopped or cut off never
+	// holds the locks.
 	var closed int64
 	var found []writedb.Raffle
 	lsn, err = conns.Transact(ctx,
@@ -100,7 +101,7 @@ func (s *Store) Close(ctx context.Context, id int64, cause Cause) (r Raffle, lsn
 		primary.Step{SQL: writedb.CloseRaffle, Args: []any{id}, Read: primary.Affected(&closed)},
 		primary.Step{SQL: writedb.GetRaffle, Args: []any{id}, Read: primary.RowsInto(&found, pgx.RowToStructByPos[writedb.Raffle])})
 	switch {
-	case errors.Is(err, primary.ErrUnknownOutcome): // closing again tells
+	case errors.Is(err, primary.ErrUnknownOutcome): // closing again shows the outcome
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case err == nil && len(found) == 0:
 		err = ErrUnknown

@@ -19,17 +19,18 @@ import (
 // act goes on until ctx ends.
 type act = func(ctx context.Context, a *abuser)
 
-// abuse is something that a client does which must stay with it.
+// abuse is something that a client does and that must not affect other clients.
 type abuse struct {
 	name string
 	// direct: it acts on a database and not on the front door, so there is no null server for it.
 	direct bool
-	// beneath is what ails the system before and meanwhile. The null server has none of it.
+	// beneath is a fault of the system that begins before the abuse and lasts as long. The null server does not have
+	// it.
 	beneath act
 	run     act
 }
 
-// abuser is who does it, from addresses of its own.
+// abuser carries out an abuse, from addresses of its own.
 type abuser struct {
 	t     testing.TB
 	stack *stack
@@ -43,7 +44,7 @@ type abuser struct {
 // address is the i-th address of the abuse.
 func (a *abuser) address(i int) string { return fmt.Sprintf("127.0.%d.%d", 10+a.nth, i+1) }
 
-// many runs so many of a kind until ctx ends.
+// many starts do n times at once.
 func (a *abuser) many(n int, do func(i int)) {
 	for i := range n {
 		a.work.Go(func() { do(i) })
@@ -63,9 +64,10 @@ func (a *abuser) dial(ctx context.Context, i int) (net.Conn, error) {
 // memoryMore is how much the memory of a service may grow beside an abuse.
 const memoryMore = 100 << 20
 
-// Nobody hurts the others (W7): beside each abuse no bid of the steady load fails or is lost, and no service takes
-// much more memory. ABUSE_TIME makes the table, in which lookups count too: their budgets are times, which a test
-// beside other tests can't hold. The times there are held against the same abuse of a server that does nothing.
+// No client hurts the others (W7): beside each abuse no bid of the steady load fails or is lost, and no service takes
+// much more memory. With ABUSE_TIME the test prints the table, failed lookups count too, and the p99 is compared with
+// that beside the same abuse of a server that does nothing. Without it they do not count, because lookups have
+// budgets of time that a test beside other tests can't keep.
 func TestAbusesStayWithTheAbuser_W7(t *testing.T) {
 	c := campaign{each: 500 * time.Millisecond}
 	bids, lookups := 50, 200
@@ -97,7 +99,7 @@ func TestAbusesStayWithTheAbuser_W7(t *testing.T) {
 	}
 }
 
-// chosen says whether a name contains one of some texts with | between them.
+// chosen says whether a name contains one of the texts in a list separated by |.
 func chosen(name, texts string) bool {
 	for text := range strings.SplitSeq(texts, "|") {
 		if strings.Contains(name, text) {
@@ -154,7 +156,7 @@ func (c *campaign) beside(t *testing.T, nth int, what abuse, addr string) result
 	return c.load.during(func() { a.during(c.each, what.run) })
 }
 
-// during acts for a time and waits until that has ended.
+// during runs do for a time and waits until all of its work has ended.
 func (a *abuser) during(d time.Duration, do act) {
 	ctx, cancel := context.WithTimeout(a.t.Context(), d)
 	defer cancel()

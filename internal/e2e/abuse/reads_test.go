@@ -18,7 +18,7 @@ func deepPages(ctx context.Context, a *abuser) {
 			var page struct {
 				Cursor string `json:"next_cursor"`
 			}
-			_ = json.Unmarshal(a.send(ctx, c, "GET", list+next, ""), &page) // what is refused begins anew
+			_ = json.Unmarshal(a.send(ctx, c, "GET", list+next, ""), &page) // after a refusal it starts over
 			if next = ""; page.Cursor != "" {
 				next = "&cursor=" + page.Cursor
 			}
@@ -46,7 +46,7 @@ func manySizes(ctx context.Context, a *abuser) {
 // hottestDetails asks for details that cost SQL the most.
 var hottestDetails = requests(24, "GET", func(int) string { return fmt.Sprintf("/v1/raffles/%d", hottest) }, "")
 
-// redisHangs stops Redis meanwhile.
+// redisHangs stops Redis until ctx ends.
 func redisHangs(ctx context.Context, a *abuser) {
 	a.stack.redis.Pause(a.t)
 	a.many(1, func(int) {

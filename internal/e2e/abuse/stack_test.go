@@ -31,11 +31,11 @@ type stack struct {
 const (
 	openRaffle  = 901
 	hottest     = openRaffle + 80
-	hottestBids = 100_000 // which SQL counts in some 20 ms
+	hottestBids = 100_000 // bids, which SQL counts in some 20 ms
 	patience    = 20 * time.Second
 )
 
-// limits are such that the steady load, which comes from steadyAddresses, is well within them.
+// limits leave ample room for the steady load, which comes from steadyAddresses.
 var limits = []string{"ADDRESS_CONNS=300", "ADDRESS_RATE=1000", "ADDRESS_FEEDS=50"}
 
 func startStack(t testing.TB) *stack {

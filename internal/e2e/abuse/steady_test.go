@@ -18,10 +18,11 @@ import (
 const (
 	steadyAddresses = 16
 	steadyUsers     = 64
-	inFlight        = 400 // of the generator: more would be its own queue
+	inFlight        = 400 // bound of the generator: with more, requests would queue in it
 )
 
-// steady is the load of well-behaved clients: bids and lookups at fixed rates, whatever becomes of those before.
+// steady is the load of well-behaved clients: bids and lookups at fixed rates, whether or not earlier ones have been
+// answered.
 type steady struct {
 	stack   *stack
 	clients []*http.Client
@@ -38,7 +39,8 @@ type steady struct {
 	sent  int
 }
 
-// lateAfter is when a request is noted by its second, so that a short stall can be told from a slow system.
+// lateAfter is how long a request may take before it counts as late in its second. So a short stall can be told from
+// a slow system.
 const lateAfter = 50 * time.Millisecond
 
 func newSteady(t testing.TB, s *stack, bids, lookups int) *steady {
@@ -85,7 +87,7 @@ func (l *steady) run(stop <-chan struct{}) {
 	}
 }
 
-// one sends the request of a number: bids are spread evenly among lookups.
+// one sends the request with a number. Bids are spread evenly among lookups.
 func (l *steady) one(i int64, intended time.Time) {
 	client := l.clients[i%steadyAddresses]
 	share := int64(l.bids + l.lookups)
@@ -129,7 +131,7 @@ func (l *steady) do(c *http.Client, want int, method, path, body string, intende
 
 func detail(body []byte) string {
 	var p struct{ Detail string }
-	_ = json.Unmarshal(body, &p) // the status says enough
+	_ = json.Unmarshal(body, &p) // the status is enough
 	return p.Detail
 }
 
@@ -138,7 +140,7 @@ func (l *steady) record(method, bad string, intended time.Time) {
 	defer l.mu.Unlock()
 	l.sent++
 	took := time.Since(intended)
-	_ = l.took.RecordValue(max(1, took.Microseconds())) // beyond a minute it is an error as well
+	_ = l.took.RecordValue(max(1, took.Microseconds())) // a longer time than a minute is also counted as an error
 	if took > lateAfter {
 		l.late[fmt.Sprintf("%s at %ds", method, int(intended.Sub(l.begun).Seconds()))]++
 	}

@@ -1,5 +1,5 @@
-// Package writer writes the heartbeat of the primary. It needs the database alone, so that the heartbeat goes
-// on whatever else of a service stands still.
+// Package writer writes the heartbeat of the primary. It needs the database only, so that the heartbeat goes on even
+// if other parts of a service are stuck.
 package writer
 
 import (
@@ -18,7 +18,7 @@ import (
 
 const (
 	every = time.Second
-	// limit is for a connection attempt, and for a heartbeat.
+	// limit bounds a heartbeat, with the connection attempt that it may need.
 	limit = 2 * time.Second
 )
 
@@ -93,7 +93,7 @@ func split(config *pgx.ConnConfig) (hosts []*host) {
 	return hosts
 }
 
-// Run writes until ctx ends and returns its error; whatever goes wrong is tried again.
+// Run writes until ctx ends and returns ctx's error. After any other error it tries again.
 func (w *Writer) Run(ctx context.Context) error {
 	var hosts sync.WaitGroup
 	for _, h := range w.hosts {
@@ -145,7 +145,7 @@ func (w *Writer) tell(ctx context.Context, h *host, standby bool, err error) {
 	w.log.InfoContext(ctx, "heartbeat", "host", h.name, "state", state)
 }
 
-// beat writes one heartbeat, over a new connection if the one before has failed.
+// beat writes one heartbeat. If the last connection has failed, it makes a new one.
 func (h *host) beat(ctx context.Context) (standby bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -156,17 +156,17 @@ func (h *host) beat(ctx context.Context) (standby bool, err error) {
 	}
 	var none *string // heartbeat() returns nothing
 	err = h.conn.QueryRow(ctx, beat).Scan(&standby, &none)
-	// Another error than one of the statement has closed the connection already.
+	// After an error that is not the statement's own, pgx has closed the connection already.
 	return standby, err
 }
 
-// close takes leave of the server, which may not answer.
+// close closes the connection. It waits only briefly, because the server may not answer.
 func (h *host) close(ctx context.Context) {
 	if h.conn == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit/4)
 	defer cancel()
-	// The connection ends with or without an error.
+	// The connection is closed even if there is an error.
 	_ = h.conn.Close(ctx)
 }

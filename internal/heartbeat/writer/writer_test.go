@@ -71,7 +71,7 @@ func beats(t *testing.T, url, what string) {
 	testenv.Eventually(t, 10*time.Second, what, func() bool { return newest(t, url) >= from+2 })
 }
 
-// P7: the heartbeat goes on whatever bids, a loader or a standby do.
+// P7: bids, a loader or a standby do not stop the heartbeat.
 func TestHeartbeatGoesOn_P7(t *testing.T) {
 	t.Parallel()
 	primary := testenv.StartPostgres(t)
@@ -97,8 +97,8 @@ func TestHeartbeatGoesOn_P7(t *testing.T) {
 	standby.Resume(t)
 }
 
-// A node that freezes and another that is promoted: the heartbeat follows within seconds, on each that takes
-// writes, whichever is named first.
+// When a node freezes and another is promoted, the heartbeat follows within seconds. Each node that takes writes has
+// one, whichever is named first.
 func TestHeartbeatIsOnEachNodeThatTakesWrites_P7(t *testing.T) {
 	t.Parallel()
 	first := testenv.StartPostgres(t)
@@ -116,7 +116,7 @@ func TestHeartbeatIsOnEachNodeThatTakesWrites_P7(t *testing.T) {
 	beats(t, second.URL("postgres"), "heartbeats of both")
 }
 
-// Two writers write hardly more than one.
+// Four writers write hardly more heartbeats than one.
 func TestWritersShareTheHeartbeat(t *testing.T) {
 	t.Parallel()
 	p := testenv.StartPostgres(t)

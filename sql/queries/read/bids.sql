@@ -1,5 +1,6 @@
 -- name: BidsNewest :many
--- Bids of one raffle and size, newest first, after a keyset; none if there is no such raffle, since bids may be left of one.
+-- Bids of one raffle and size, newest first, after a keyset. None if there is no such raffle, because the bids of a
+-- deleted raffle may be left.
 SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
 WHERE raffle_id = @raffle_id AND size = @size AND EXISTS (SELECT 1 FROM raffles WHERE raffles.id = @raffle_id)
   AND (created_at, id) < (@before_created_at::timestamptz, @before_id::bigint)
@@ -7,8 +8,8 @@ ORDER BY created_at DESC, id DESC
 LIMIT @row_limit::integer;
 
 -- name: BidsHighest :many
--- Bids of one raffle and size, highest price first and earliest first among equals, after a keyset; none if
--- there is no such raffle.
+-- Bids of one raffle and size, highest price first and earliest first among equals, after a keyset. None if there is
+-- no such raffle.
 SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
 WHERE raffle_id = @raffle_id AND size = @size AND EXISTS (SELECT 1 FROM raffles WHERE raffles.id = @raffle_id)
   AND (-price, created_at, id) > (@after_negative_price::integer, @after_created_at::timestamptz, @after_id::bigint)

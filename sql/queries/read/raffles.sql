@@ -9,9 +9,9 @@ ORDER BY ends_at DESC, id DESC
 LIMIT @row_limit::integer;
 
 -- name: RaffleDetail :many
--- The raffle with its product once for each size that has bids, or once with the size 0. It is one statement, so
--- that all parts are of one snapshot. The count needs no column that is not in an index, so it is index-only where the
--- table is vacuumed; the highest price is one probe of bids_highest for each size.
+-- The raffle with its product once for each size that has bids, or once with the size 0. It is one statement, so that
+-- all parts come from one snapshot. The count needs only columns of an index, so it is an index-only scan if the
+-- table is vacuumed. The highest price is one probe of bids_highest for each size.
 SELECT sqlc.embed(r), sqlc.embed(p), coalesce(s.size, 0)::smallint AS size,
        coalesce(s.count, 0)::bigint AS count, coalesce(s.highest, 0)::integer AS highest
 FROM raffles r JOIN products p ON p.id = r.product_id LEFT JOIN LATERAL (

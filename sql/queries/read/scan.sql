@@ -1,4 +1,4 @@
--- The lists once more, with expressions that no index has: for comparison only.
+-- The lists once more, for comparison only. Their expressions match no index.
 
 -- name: ScanBidsNewest :many
 SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids

@@ -1,9 +1,10 @@
 -- name: ShareRaffles :one
--- Takes the locks of raffles shared and returns those raffles whose state somebody changes or waits to
--- change; the next statements of the transaction leave them alone. This is a statement of its own, so that
--- the snapshot of the next one shows what a close before it has done. It never waits.
--- growing and sizes: raffles and sizes that they may not have. Of a raffle that does not have one it takes another lock
--- alone, so that one transaction after the other adds sizes; see LimitSizes.
+-- Takes the shared locks of the raffles and returns the raffles whose lock was refused, because another transaction
+-- changes their state or waits to change it. The later statements of the transaction leave those raffles alone. This
+-- is a statement of its own, so that the snapshot of the next one shows an earlier close. It never waits. growing and
+-- sizes are pairs of a raffle and a size that the raffle may not have. If a raffle lacks such a size, this statement
+-- also takes a second lock of the raffle, which is exclusive, so that only one transaction at a time adds sizes (see
+-- LimitSizes). If that lock is refused, the raffle is returned too.
 SELECT set_config('pyramid.refused', coalesce(array_agg(t.id) FILTER (WHERE NOT t.granted), '{}')::text, true)::text AS refused
 FROM (SELECT r.id, pg_try_advisory_xact_lock_shared(raffle_lock(r.id))
              AND (r.id NOT IN (SELECT g.id FROM (SELECT unnest(@growing::bigint[]) AS id, unnest(@sizes::smallint[]) AS size) g
@@ -12,9 +13,10 @@ FROM (SELECT r.id, pg_try_advisory_xact_lock_shared(raffle_lock(r.id))
       FROM unnest(@raffle_ids::bigint[]) AS r (id) OFFSET 0) t;
 
 -- name: LimitSizes :exec
--- Notes the places of the bids that would give their raffle more than @most sizes; PlaceBids leaves them out. ords are
--- the places of bids whose sizes their raffles may not have. Follows ShareRaffles with these raffles as growing, in a
--- statement of its own: no other transaction adds sizes that its snapshot lacks.
+-- Notes the places of the bids that would give their raffle more than @most sizes. PlaceBids leaves those bids out.
+-- ords are the places of the bids whose sizes their raffles may not have. This statement follows ShareRaffles, which
+-- had these raffles as growing. It is a statement of its own after the lock, so that no other transaction can add a
+-- size that its snapshot lacks.
 WITH RECURSIVE input AS (
     SELECT unnest(@ords::integer[]) AS ord, unnest(@raffle_ids::bigint[]) AS raffle_id, unnest(@sizes::smallint[]) AS size
 ), fresh AS (
@@ -23,7 +25,7 @@ WITH RECURSIVE input AS (
     WHERE (SELECT b.id FROM bids b WHERE b.raffle_id = i.raffle_id AND b.size = i.size LIMIT 1) IS NULL
     GROUP BY i.raffle_id, i.size
 ), step AS (
-    -- From size to size through an index, so it reads one bid per size, however many there are.
+    -- Goes from size to size through an index, so it reads one bid per size, however many there are.
     SELECT r.raffle_id, (SELECT b.size FROM bids b WHERE b.raffle_id = r.raffle_id ORDER BY b.size LIMIT 1) AS size, 1 AS n
     FROM (SELECT DISTINCT f.raffle_id FROM fresh f) r
     UNION ALL
@@ -37,14 +39,14 @@ FROM input i JOIN fresh f ON f.raffle_id = i.raffle_id AND f.size = i.size JOIN 
 WHERE c.n + f.nth > @most::integer;
 
 -- name: PlaceBids :many
--- Places many bids in one statement, after ShareRaffles and LimitSizes; a bid that may not be placed never hinders its
--- neighbours. ids and created_at follow the order of the input. Rows are inserted in the order of turns,
--- which is that of the keys: batches that insert the same keys wait for each other, but not in a circle.
--- Returns one row per input in its order. An empty key means none; firsts is false for a bid whose key
--- an earlier one of this statement has. placed=false with all other columns fine: the key is taken, in
--- bids, in cancelled_bids or by a neighbour (see FindKeys). A key that another transaction is inserting
--- ends this one with unique_violation, to be tried again: ON CONFLICT would insert every row
--- speculatively, at a third more work and one more WAL record a bid.
+-- Places many bids in one statement, after ShareRaffles and LimitSizes. A bid that may not be placed does not affect
+-- the other bids. ids and created_at follow the order of the input. Rows are inserted in the order of turns, which is
+-- the order of the keys, so that batches with the same keys wait for each other but never deadlock. Returns one row
+-- per input, in the order of the input. An empty key means no key. firsts is false for a bid whose key an earlier bid
+-- of this statement has. If placed is false and no other column says why, the key is taken: in bids, in
+-- cancelled_bids or by another bid of the statement (see FindKeys). If another transaction commits the same key
+-- first, this one fails with unique_violation and is tried again. There is no ON CONFLICT, because it would insert
+-- every row speculatively, at a third more work and one more WAL record a bid.
 WITH input AS MATERIALIZED (
     SELECT unnest(@raffle_ids::bigint[]) AS raffle_id, unnest(@user_ids::bigint[]) AS user_id,
            unnest(@sizes::smallint[]) AS size, unnest(@prices::integer[]) AS price,
@@ -54,7 +56,7 @@ WITH input AS MATERIALIZED (
 ), refused AS MATERIALIZED (
     SELECT unnest(current_setting('pyramid.refused')::bigint[]) AS raffle_id
 ), oversized AS MATERIALIZED (
-    -- Empty outside of the transaction in which it was set.
+    -- The setting is empty outside of the transaction in which it was set.
     SELECT unnest(nullif(current_setting('pyramid.oversized', true), '')::integer[]) AS ord
 ), raffle AS MATERIALIZED (
     SELECT r.id, r.starts_at, r.ends_at, r.closed_at FROM raffles r
@@ -75,8 +77,8 @@ WITH input AS MATERIALIZED (
            nullif(s.key, ''), CASE WHEN s.key <> '' THEN s.hash END
     FROM stamped s
     WHERE s.first AND s.ord NOT IN (SELECT o.ord FROM oversized o) AND s.user_known AND s.closed_at IS NULL AND s.created_at >= s.starts_at AND s.created_at < s.ends_at
-      -- With LIMIT they stay probes of an index: the plan of a join, made while a table is nearly empty, would
-      -- go through the whole index for each bid later.
+      -- With LIMIT these stay probes of an index. A join that was planned while a table was nearly empty would later
+      -- go through the whole index for each bid.
       AND (SELECT b.id FROM bids b WHERE b.raffle_id = s.raffle_id AND b.user_id = s.user_id AND b.idempotency_key = s.key LIMIT 1) IS NULL
       AND (SELECT c.id FROM cancelled_bids c WHERE c.raffle_id = s.raffle_id AND c.user_id = s.user_id AND c.idempotency_key = s.key LIMIT 1) IS NULL
     ORDER BY s.turn
@@ -95,8 +97,8 @@ FROM input i LEFT JOIN stamped s ON s.ord = i.ord LEFT JOIN placed p ON p.id = s
 ORDER BY i.ord;
 
 -- name: RefuseCancelled :exec
--- Fails if PlaceBids has placed a bid under a key whose bid was cancelled while PlaceBids waited: its
--- snapshot is older than both, the one of this statement is not.
+-- Fails if PlaceBids has placed a bid under a key whose bid was placed and cancelled while PlaceBids waited. The
+-- snapshot of PlaceBids is older than both, but the snapshot of this statement is not.
 SELECT refuse_cancelled(@raffle_ids::bigint[], @user_ids::bigint[], @keys::text[]);
 
 -- name: FindKeys :many
@@ -115,7 +117,7 @@ FROM k CROSS JOIN LATERAL (SELECT * FROM cancelled_bids f
     WHERE f.raffle_id = k.raffle_id AND f.user_id = k.user_id AND f.idempotency_key = k.key LIMIT 1) c;
 
 -- name: CancelBid :many
--- Moves the user's bid to cancelled_bids if the raffle is open; no row: it did not (see FindBid for why).
+-- Moves the user's bid to cancelled_bids if the raffle is open. Otherwise it returns no row, and FindBid tells why.
 -- Follows ShareRaffles.
 WITH moved AS (
     DELETE FROM bids b USING raffles r
@@ -135,14 +137,14 @@ UNION ALL
 SELECT c.user_id, true FROM cancelled_bids c WHERE c.raffle_id = @raffle_id AND c.id = @id;
 
 -- name: BeforeCommit :exec
--- The last statement of a transaction whose CommitPosition is asked.
+-- The last statement of a transaction before its commit, if CommitPosition follows.
 SELECT before_commit();
 
 -- name: CommitPosition :one
--- Asked on the same connection after the commit: a position at or past the commit's end, which readers can
--- reach even while commits of others wait for a standby.
+-- A position at or past the end of the commit before it on the same connection. Readers can reach it even while the
+-- commits of others wait for a standby.
 SELECT commit_position()::text AS position;
 
 -- name: FlushPosition :one
--- At or past the end of every commit that was seen before.
+-- A position at or past the end of every commit that an earlier statement has seen.
 SELECT position_text(pg_current_wal_flush_lsn())::text AS position;

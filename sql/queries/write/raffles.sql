@@ -1,18 +1,18 @@
 -- name: AddRaffle :one
--- now() and not clock_timestamp(): the default start and the check must see one time.
--- No row: the end has passed.
+-- now() and not clock_timestamp(), because the default start and the check must see the same time. Returns no row if
+-- the end has passed.
 INSERT INTO raffles (product_id, seller_id, starts_at, ends_at)
 SELECT @product_id::bigint, @seller_id::bigint, coalesce(sqlc.narg(starts_at)::timestamptz, now()), @ends_at::timestamptz
 WHERE @ends_at::timestamptz > now()
 RETURNING id, product_id, seller_id, starts_at, ends_at, closed_at, closing_price;
 
 -- name: LockRaffleRow :exec
--- A close begins with this: the row before the raffle's lock is the order of everybody who changes a raffle,
--- because an UPDATE by hand locks the row and then fires the trigger.
+-- A close begins with this. Every change of a raffle locks the row first and takes the raffle's lock second, because
+-- an UPDATE by hand locks the row and then fires the trigger, which takes the raffle's lock.
 SELECT id FROM raffles WHERE id = @id FOR NO KEY UPDATE;
 
 -- name: TryRaffleRow :exec
--- The same for the closer, which comes again instead of waiting for somebody who holds the row.
+-- The same for the closer, which tries again later instead of waiting for the row.
 SELECT id FROM raffles WHERE id = @id FOR NO KEY UPDATE NOWAIT;
 
 -- name: LockRaffle :exec
@@ -28,11 +28,11 @@ WHERE r.id = @id AND r.closed_at IS NULL AND r.starts_at <= clock_timestamp();
 SELECT id, product_id, seller_id, starts_at, ends_at, closed_at, closing_price FROM raffles WHERE id = @id;
 
 -- name: DueRaffles :many
--- Page by page, so that raffles that can't be closed keep none behind them.
+-- The next page of due raffles, so that raffles that can't be closed do not hide the raffles after them.
 SELECT id, ends_at FROM raffles
 WHERE closed_at IS NULL AND ends_at <= now() AND (ends_at, id) > (@after_ends::timestamptz, @after_id::bigint)
 ORDER BY ends_at, id LIMIT @most;
 
 -- name: TryCloserLock :one
--- The lock is the session's: it goes when the connection does.
+-- The lock belongs to the session and ends with the connection.
 SELECT pg_try_advisory_lock(@key) AS mine;
