@@ -19,7 +19,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// dial opens a websocket; what the server answers otherwise is its status.
+// dial opens a websocket and returns the status of the server's answer.
 func (f *feed) dial(t testing.TB, header http.Header) (conn *websocket.Conn, status int) {
 	t.Helper()
 	url := "ws" + strings.TrimPrefix(f.url, "http") + "/socket.io/?EIO=4&transport=websocket"
@@ -82,8 +82,7 @@ func flood(t testing.TB, conn *websocket.Conn, packet string, count *atomic.Int6
 	}
 }
 
-// W7: a session that floods joins, one of which is being answered, keeps nothing in memory but what is being
-// answered.
+// W7: while one join of a session is being answered, further joins wait in the connection and not in memory.
 func TestAFloodOfJoinsStaysInTheConnection_W7(t *testing.T) {
 	f := startFeed(t)
 	asked, answer := make(chan struct{}, 1), make(chan struct{})
@@ -135,7 +134,7 @@ func (f *feed) sessions() int {
 	return f.sockets.present.all
 }
 
-// W7: what waits for a client that never reads is bounded, answers as well as events.
+// W7: the packets that wait for a client that never reads are bounded.
 func TestWhatWaitsForASessionIsBounded_W7(t *testing.T) {
 	f := startFeed(t)
 	p := f.poll(t)
@@ -168,7 +167,7 @@ func (f *feed) onlySession(t testing.TB) *session {
 	return nil
 }
 
-// A feed hands over one batch at a time, and waits until it is taken.
+// A feed hands over one batch at a time and waits until the client has taken it.
 func TestAFeedWaitsForItsSession(t *testing.T) {
 	f := startFeed(t)
 	p := f.poll(t)
@@ -220,7 +219,7 @@ func TestSessionsOfAnAddressAreBounded_W7(t *testing.T) {
 	}
 }
 
-// A client may join so many raffles, and what it sends must be what the protocol has.
+// A packet that the protocol does not have ends the session.
 func TestASessionThatBreaksTheProtocolEnds(t *testing.T) {
 	f := startFeed(t)
 	for _, packet := range []string{"", "x", "9", "5", "4", "45", `42/raffles,["join"`, `42/raffles,{}`, "42/raffles,", `451-/raffles,["join",{"_placeholder":true,"num":0}]`} {
@@ -276,7 +275,7 @@ func TestOneUnreadableEntryConcernsItsOwnRaffleOnly_M12(t *testing.T) {
 	f.place(t, 3)
 	well.expectBids(t, 1, 3)
 	expectSocket(t, bad, `42/raffles,["reset",{"raffle_id":8,"min_lsn":"1-0/5DD"},"1.1500-1"]`)
-	// What comes behind is sent.
+	// Events behind the entry are sent.
 	one := f.bid(270)
 	f.garbage(t, 8, "1600-1", string(one.AppendEvent(nil)))
 	expectSocket(t, bad, `42/raffles,["bidList",[4],"1.1600-1"]`)
@@ -315,7 +314,8 @@ func TestUnknownKindsOfEventsAreSkipped(t *testing.T) {
 	if c.lastID != "1.1208-1" {
 		t.Errorf("the feed is at %s", c.lastID)
 	}
-	// One of which nothing is left is behind the hub as well: else it would be read again and again.
+	// The hub also moves behind an entry without known events, because otherwise it would read the entry again and
+	// again.
 	f.commit(t, []readmodel.Event{news})
 	testenv.Eventually(t, patience, "the hub is behind it", func() bool {
 		f.hub.mu.Lock()
@@ -324,7 +324,7 @@ func TestUnknownKindsOfEventsAreSkipped(t *testing.T) {
 	})
 }
 
-// The stream itself may say that something happened which it can't tell.
+// A reset in the stream goes to the subscribers of every size.
 func TestAResetInTheStreamIsPassedOn(t *testing.T) {
 	f := startFeed(t)
 	c := f.connect(t, 250, "")
@@ -336,7 +336,7 @@ func TestAResetInTheStreamIsPassedOn(t *testing.T) {
 	}
 }
 
-// W7: a session that sends faster than it may is read at its rate, however much it sends.
+// W7: a session that sends faster than it may is read at the allowed rate, however much it sends.
 func TestASessionThatSendsTooMuchIsSlowedDown_W7(t *testing.T) {
 	f := startFeed(t)
 	conn := f.socket(t)
