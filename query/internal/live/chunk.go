@@ -25,7 +25,7 @@ type event struct {
 	name       string
 	id         Position
 	size       int16 // mm; 0: it concerns every size
-	at         int64 // created_at of a bid in microseconds, else 0
+	at         int64 // created_at of a bid in microseconds, otherwise 0
 	begin, end int32 // the SSE frame
 	data       int32 // where its JSON begins; it ends before frameEnd
 }

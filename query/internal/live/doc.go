@@ -1,5 +1,5 @@
 // Package live feeds subscribers with what happens to raffles, as Server-Sent Events and to socket.io clients. The
-// events of a raffle lie in one Redis stream, so every instance sees all of them and a client can resume at any instance.
+// events of a raffle lie in one Redis stream, so every instance sees all of them, and a client can resume at any.
 //
 // The problem: thousands of clients watch the same raffle, some of them slowly. Each must get every event once and in
 // the order of the commits, or be told by a reset that it must read the raffle again.
@@ -16,7 +16,7 @@
 //  3. A subscriber goes along the list at its own speed and holds only its place. The events of its size, and their
 //     packets, are made for the first subscriber that needs them and shared by the others.
 //  4. Before a subscriber waits for a chunk, next ends it with ErrSlow if it lies more than maxBehind bytes behind. A
-//     write has a deadline as well (writeTime, drainTime). So a slow client is cut off, and may resume with its last id.
+//     write has a deadline as well (writeTime, drainTime). So a slow client is cut off. It may resume at its last id.
 //  5. A client that resumes goes on in the list if its position is there. Otherwise it reads the stream in pages until
 //     it reaches the list. If the stream was trimmed behind its position, or the epoch is another one, it gets a reset.
 //  6. After a failed read the hub checks each room: if the stream does not hold all events after the room's position,

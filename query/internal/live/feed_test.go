@@ -238,7 +238,7 @@ func (c *client) block(t testing.TB) (g got) {
 	}
 }
 
-// events reads so many events.
+// events reads n events.
 func (c *client) events(t testing.TB, n int) (list []got) {
 	t.Helper()
 	for len(list) < n {

@@ -182,7 +182,7 @@ func (c *session) drop() {
 	}
 }
 
-// written lets the feeds go on whose batches are written.
+// written wakes the feeds that wait for these batches to be written.
 func written(list []batch) {
 	for _, b := range list {
 		if b.taken != nil {
