@@ -29,7 +29,8 @@ type catalogue struct {
 	lists map[bidbook.Status]listing
 }
 
-// listing is the raffles of a status. It holds until the next raffle opens (microseconds since the Unix epoch).
+// listing is the raffles of a status. It is right until the next raffle opens, at until (microseconds since the Unix
+// epoch).
 type listing struct {
 	*bidbook.Listing
 	until int64
