@@ -30,7 +30,7 @@ type Config struct {
 	RateLimit limit.Rates `env:"RATE_LIMIT" envDefault:"login=0.5/20,login-address=5/100"`
 	// LoginCores is how many cores the checks of passwords may take. 0 means a quarter of all.
 	LoginCores float64 `env:"LOGIN_CORES"`
-	// TrustedProxies are the networks whose X-Forwarded-For is believed, besides the loopback ones.
+	// TrustedProxies are the networks whose X-Forwarded-For is trusted. Loopback addresses always are.
 	TrustedProxies web.Proxies `env:"TRUSTED_PROXIES"`
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// absent are questions for what there is not, and what proves it.
+// absent are requests for what does not exist, with the status that says so.
 var absent = map[string]int{
 	"/v1/raffles/4711": http.StatusNotFound, "/v1/raffles/4711/bids?size=270": http.StatusNotFound,
 	"/v1/raffles/4711/bids?size=270&order=highest": http.StatusNotFound, "/v1/raffles/4711/live": http.StatusNotFound,
@@ -65,8 +65,7 @@ func (s *stack) insertRaffle(t testing.TB, id int64) {
 	s.advance(t, pipe)
 }
 
-// R1: a set that is lost, or was begun anew, proves nothing: neither that a raffle does not exist nor that a size has
-// no bids.
+// R1: a set that is lost, or was begun anew, proves neither that a raffle does not exist nor that a size has no bids.
 func TestWhatIsLostIsNotAbsent_R1(t *testing.T) {
 	s := startStack(t)
 	e := s.checkpoint.Epoch
@@ -112,7 +111,7 @@ func TestWhatIsLostIsNotAbsent_R1(t *testing.T) {
 		}, []string{"/v1/bids?size=270"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s.expect(t, http.StatusNotFound, "redis", "/v1/raffles/4711") // there is a catalogue
+			s.expect(t, http.StatusNotFound, "redis", "/v1/raffles/4711") // so that there is a catalogue
 			c.breaks()
 			for _, ask := range c.asks {
 				status := http.StatusOK
@@ -127,12 +126,12 @@ func TestWhatIsLostIsNotAbsent_R1(t *testing.T) {
 	}
 }
 
-// R1: a catalogue of before is not asked about a raffle that has come since.
+// R1: an old catalogue does not answer for a raffle that was added since.
 func TestCatalogueFollowsTheVersion_R1(t *testing.T) {
 	s := startStack(t)
 	for id := int64(5000); id < 5020; id++ {
 		path := "/v1/raffles/" + strconv.FormatInt(id, 10)
-		if a := s.get(t, path); a.status != http.StatusNotFound { // from SQL now and then: the list changes
+		if a := s.get(t, path); a.status != http.StatusNotFound { // sometimes from SQL, because the list changes
 			t.Errorf("R1: %d from %q", a.status, a.path())
 		}
 		s.insertRaffle(t, id)

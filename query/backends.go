@@ -32,7 +32,7 @@ type backends struct {
 	verifier *auth.Verifier
 }
 
-// openBackends connects to nothing yet: the service starts with any of them down.
+// openBackends does not connect yet, so that the service starts while any backend is down.
 func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*backends, error) {
 	client, err := redisbook.NewClient(c.RedisURL)
 	if err != nil {
@@ -79,11 +79,11 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 	return b, nil
 }
 
-// A connection whose server hangs takes 15 s to close (pgx waits for its cancel request), which nobody
-// has at the end.
+// closeTime bounds the closing of the pools, because a connection whose server hangs takes 15 s to close (pgx waits
+// for its cancel request).
 const closeTime = 500 * time.Millisecond
 
-// close closes what closes in time; the process's end does the rest.
+// close closes the pools that close in time. The end of the process closes the others.
 func (b *backends) close() error {
 	closed := make(chan struct{})
 	go func() {
@@ -100,7 +100,8 @@ func (b *backends) close() error {
 	return b.redis.Close()
 }
 
-// redisLog takes the lines that go-redis would write to standard error: the breaker's log says more.
+// redisLog takes the lines that go-redis would write to standard error. They are of little use, because the breaker's
+// log says more.
 type redisLog struct{ log *slog.Logger }
 
 // Printf logs at level debug.

@@ -27,23 +27,23 @@ type config struct {
 	RedisURL      string        `env:"REDIS_URL,required"`
 	AllowReadPath bool          `env:"ALLOW_READ_PATH" envDefault:"false"`
 	MinLSNWait    time.Duration `env:"MIN_LSN_WAIT" envDefault:"100ms"`
-	// LiveMax is how many subscribers of the live feed there may be, and how many sessions of socket.io.
+	// LiveMax is how many subscribers of the live feed there may be, and separately how many sessions of socket.io.
 	LiveMax int `env:"LIVE_MAX" envDefault:"10000"`
-	// LiveAddressMax is the same of one client address.
+	// LiveAddressMax is the same for one client address.
 	LiveAddressMax int `env:"LIVE_ADDRESS_MAX" envDefault:"500"`
 	// RateLimit bounds the reads of a client address, see limit.Rates and api's weights. The other limits are command's.
 	RateLimit limit.Rates `env:"RATE_LIMIT" envDefault:"read=2000/4000"`
 	// TrustedProxies are the networks whose X-Forwarded-For is believed, besides the loopback ones.
 	TrustedProxies web.Proxies `env:"TRUSTED_PROXIES"`
-	// RedisMaxLag is the lag of Redis from which on a fresher replica answers instead.
+	// RedisMaxLag is the lag of Redis beyond which a fresher standby answers instead.
 	RedisMaxLag time.Duration `env:"REDIS_MAX_LAG" envDefault:"2s"`
-	// StandbyMaxLag is the lag of the standby from which on the primary answers what only SQL can answer.
+	// StandbyMaxLag is the lag of the standby beyond which the primary answers what only SQL can answer.
 	StandbyMaxLag time.Duration `env:"STANDBY_MAX_LAG" envDefault:"10s"`
 	// JWKSURL is where command publishes the keys of its tokens.
 	JWKSURL string `env:"JWKS_URL"`
 }
 
-// Check reports every value that can't work. What is missing is reported by env.Parse.
+// Check reports every value that can't work. env.Parse reports missing values.
 func (c *config) Check() []error {
 	errs := append(c.Common.Check(), database("PRIMARY_URL", c.PrimaryURL), database("STANDBY_URL", c.StandbyURL),
 		database("REPLICA_URL", c.ReplicaURL), checkRedis(c.RedisURL))

@@ -17,14 +17,14 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// reads are what is asked while something fails. Their answers never change meanwhile.
+// reads are the requests that are made while something fails. Their answers never change meanwhile.
 var reads = []string{
 	"/v1/raffles/1/bids?size=270", "/v1/raffles/1/bids?size=270&order=highest", "/v1/raffles/1/bids?size=255",
 	"/v1/raffles/1", "/v1/raffles?limit=20", "/v1/bids?size=260",
 }
 
-// R6: whatever happens to Redis, reads keep answering the same, within its budget and the replica's time;
-// the breaker shows it and everything recovers by itself.
+// R6: whatever happens to Redis, reads keep getting the same answers, within the budget of Redis and the replica's
+// time. The breaker's metric shows failures, and everything recovers by itself.
 func TestReadsStayRight_R6(t *testing.T) {
 	s := startStack(t)
 	proxy := testenv.StartProxy(t, s.redis.Addr())
@@ -35,7 +35,7 @@ func TestReadsStayRight_R6(t *testing.T) {
 	for _, f := range []struct {
 		name         string
 		breaks, ends func(testing.TB)
-		opens        bool // a failure opens the breaker; what answers "incomplete" costs a round trip only
+		opens        bool // failures open the breaker; "incomplete" does not, as it costs only a round trip
 	}{
 		{"SIGSTOPped", s.redis.Pause, s.redis.Resume, true},
 		{"killed", s.redis.Kill, s.redis.Start, true},
@@ -92,8 +92,8 @@ func (s *stack) ask(t testing.TB, paths []string) map[string]string {
 	return bodies
 }
 
-// hammer has eight clients ask 50 times each, holds the answers against want and returns the 99th
-// percentile of their times. While a path stands in it must answer, and neither Redis nor the primary may.
+// hammer lets eight clients ask 50 times each, compares the answers with want and returns the 99th percentile of
+// their times. If standIn is a path, it must answer, and neither Redis nor the primary may.
 func (s *stack) hammer(t *testing.T, paths []string, want map[string]string, standIn string) time.Duration {
 	t.Helper()
 	var mu sync.Mutex
@@ -131,7 +131,7 @@ func (s *stack) redisDo(t testing.TB, args ...any) {
 	}
 }
 
-// breaker is what the metrics say.
+// breaker says whether a path's breaker is open, as the metrics have it.
 func (s *stack) breaker(t testing.TB, path string) bool {
 	t.Helper()
 	families, err := s.metrics.Gather()
@@ -172,7 +172,8 @@ func TestLaggingRedis_R3(t *testing.T) {
 	testenv.Eventually(t, patience, "Redis answers again", from("redis"))
 }
 
-// R3, P7: with the primary stopped in order a Redis that has all is not left, however long that takes.
+// R3, P7: while the primary is stopped in order, reads do not leave a Redis that has everything, however long that
+// takes.
 func TestRedisIsNotLeftBecauseThePrimaryIsAway_R3(t *testing.T) {
 	s := startStack(t)
 	c := s.config()
@@ -206,7 +207,7 @@ func TestRedisIsNotLeftBecauseThePrimaryIsAway_R3(t *testing.T) {
 	done.Wait()
 	slices.Sort(took)
 	t.Logf("%d reads, %d not from Redis, half of them within %v", len(took), others, took[len(took)/2])
-	// A busy machine may stall Redis beyond its budget; nothing but that sends a read elsewhere.
+	// A busy machine may stall Redis beyond its budget. Only that may send a read elsewhere.
 	failed := s.tries(t, "redis", "failed") + s.tries(t, "redis", "spared") + s.tries(t, "redis", "busy")
 	if others > failed || others > uint64(len(took)/2) {
 		t.Errorf("R3: %d of %d reads left Redis, which failed %d", others, len(took), failed)
@@ -223,8 +224,8 @@ func TestRedisWithoutConfig_R1(t *testing.T) {
 	testenv.Eventually(t, patience, "Redis answers", func() bool { return s.get(t, someBids).path() == "redis" })
 }
 
-// R1: after the watch has connected anew to the same run of the primary, a Redis that is always ahead of its last
-// question is believed.
+// R1: after the watch has connected anew to the same run of the primary, Redis is believed although it is always
+// ahead of the watch's last question.
 func TestABusyRedisIsBelievedAgain_R1(t *testing.T) {
 	s := startStack(t)
 	const watches = ` FROM pg_stat_activity WHERE application_name = 'query-watch'`

@@ -60,8 +60,8 @@ func (s *stack) expectLost(t *testing.T, field, path string, headers ...string) 
 	}
 }
 
-// R7: after a promotion, positions of the old timeline are good up to where it was left and lost beyond. What
-// Redis and cursors hold is judged by that, too.
+// R7: after a promotion, positions of the old timeline are good up to the switch point and lost beyond it. So are the
+// positions of Redis and of cursors.
 func TestPositionsAfterAPromotion_R7_P10(t *testing.T) {
 	s := startPair(t)
 	good := s.position(t)
@@ -85,7 +85,7 @@ func TestPositionsAfterAPromotion_R7_P10(t *testing.T) {
 		return s.get(t, someBids, "Min-LSN", now.String()).status == http.StatusOK
 	})
 	for _, p := range []string{"redis", "standby", "primary"} {
-		want := map[string]string{"redis": "redis"}[p] // the node of the others is a primary now
+		want := map[string]string{"redis": "redis"}[p] // the node of the others is the primary now
 		if want == "" {
 			want = "primary"
 		}
@@ -117,8 +117,8 @@ func TestPositionsAfterAPromotion_R7_P10(t *testing.T) {
 	})
 }
 
-// P10, R2: the primary is restored to an older state, on the same timeline, while Redis and the standby stand
-// as they were. No read with a position of the new history comes from the lost one, from the first moment on.
+// P10, R2: the primary is restored to an older state, on the same timeline, while Redis and the standby keep theirs.
+// From the first moment on, no read with a position of the new history is answered from the lost one.
 func TestARestoredPrimary_R2_P10(t *testing.T) {
 	s := startPair(t)
 	backup := s.primary.Backup(t)
@@ -146,7 +146,7 @@ func TestARestoredPrimary_R2_P10(t *testing.T) {
 			t.Errorf("P10: %s: %d from %q: %s", least, a.status, a.path(), a.body)
 		}
 	}
-	for range 20 { // it grows, at first without a heartbeat
+	for range 20 { // the new history grows, at first without a heartbeat
 		s.sqlBid(t)
 		judge(s.position(t))
 	}
@@ -156,7 +156,7 @@ func TestARestoredPrimary_R2_P10(t *testing.T) {
 	}
 	for _, p := range allPaths[:3] {
 		a := s.get(t, someBids, "Read-Path", p)
-		if a.status != http.StatusServiceUnavailable && a.path() != "primary" { // which pgpool may have chosen
+		if a.status != http.StatusServiceUnavailable && a.path() != "primary" { // pgpool may have chosen the primary
 			t.Errorf("P10: forced %s: %d from %s", p, a.status, a.path())
 		}
 	}
@@ -165,8 +165,8 @@ func TestARestoredPrimary_R2_P10(t *testing.T) {
 	testenv.Eventually(t, patience, "a rebuilt Redis is believed", func() bool { return s.get(t, someBids).path() == "redis" })
 }
 
-// R7, P10: the old primary is frozen, its standby promoted, and the old one thawed: it takes writes, comes first
-// in the URL, and nothing is read from it any more.
+// R7, P10: the old primary is frozen, its standby promoted, and the old one thawed. The old primary takes writes and
+// comes first in the URL, but nothing is read from it.
 func TestAThawedPrimaryIsNotRead_R7_P10(t *testing.T) {
 	s := startPair(t)
 	s.primary.Pause(t)
@@ -193,7 +193,7 @@ func TestAThawedPrimaryIsNotRead_R7_P10(t *testing.T) {
 	}
 }
 
-// R8: a position beyond the primary is refused before any path is asked, and so is one of no known timeline.
+// R8: a position beyond the primary is refused before any path is asked, and so is a position of an unknown timeline.
 func TestAPositionBeyondIsRefusedWithoutReading_R8(t *testing.T) {
 	s := startStack(t)
 	count := func() (n uint64) {
@@ -214,8 +214,8 @@ func TestAPositionBeyondIsRefusedWithoutReading_R8(t *testing.T) {
 	}
 }
 
-// P7: what only SQL can answer is the primary's when the standby does not follow, and the standby's again when
-// it does, or when it is all there is.
+// P7: the primary answers what only SQL can answer if the standby does not follow. The standby answers again once it
+// follows, or if it is all there is.
 func TestAStandbyThatDoesNotFollowIsLeft_P7(t *testing.T) {
 	s := startStack(t)
 	c := s.config()

@@ -9,7 +9,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// W7: what an address may read is limited by weight. Other addresses are not concerned.
+// W7: the reads of an address are limited by weight. Other addresses are not affected.
 func TestReadsOfAnAddressAreLimited_W7(t *testing.T) {
 	s := startStack(t)
 	c := s.config()
@@ -42,7 +42,7 @@ func TestReadsOfAnAddressAreLimited_W7(t *testing.T) {
 	}
 	passes("192.0.2.1", large) // 40
 	passes("192.0.2.1", large)
-	refused("192.0.2.1", large) // costs its first part
+	refused("192.0.2.1", large) // costs the route's weight, 1
 	for range 9 {
 		passes("192.0.2.1", page)
 	}

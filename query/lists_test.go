@@ -21,8 +21,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// The list of raffles is encoded once per change: the same bytes with the same tag until a raffle changes,
-// in each coding, and never an old one afterwards.
+// The list of raffles is encoded once per change. Until a raffle changes, each coding keeps its bytes and its tag.
+// Afterwards no old list is served.
 func TestRaffleListIsKeptUntilItChanges(t *testing.T) {
 	s := startStack(t)
 	const list = "/v1/raffles?limit=100"
@@ -64,7 +64,7 @@ func TestRaffleListIsKeptUntilItChanges(t *testing.T) {
 	if want := s.expect(t, http.StatusOK, "primary", list, "Read-Path", "primary"); cursorPart.ReplaceAllString(a.body, "") != cursorPart.ReplaceAllString(want.body, "") {
 		t.Errorf("after a change: %.300s, want %.300s", a.body, want.body)
 	}
-	// Without a version nothing can be known to be unchanged.
+	// Without a version the list can't be known to be unchanged.
 	if err := s.rdb.Del(t.Context(), s.checkpoint.Epoch.RafflesVersion()).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestSizeBelowItsFloorIsSQLs_R1(t *testing.T) {
 	}
 	s.expect(t, http.StatusOK, "redis", "/v1/bids?size=270&limit=700")
 	s.expect(t, http.StatusOK, "replica", "/v1/bids?size=270&limit=1000")
-	s.expect(t, http.StatusOK, "redis", "/v1/bids?size=255") // has never had any
+	s.expect(t, http.StatusOK, "redis", "/v1/bids?size=255") // has never had bids
 	seen := map[string]bool{}
 	var got []int64
 	for next := ""; ; {
@@ -195,7 +195,7 @@ func TestSizeBelowItsFloorIsSQLs_R1(t *testing.T) {
 	}
 }
 
-// A raffle's details are asked for with the tag of the last answer, and are sent anew when they have changed.
+// A raffle's details have a size as soon as the size has its first bid.
 func TestDetailFollowsNewSizes(t *testing.T) {
 	s := startStack(t)
 	for _, size := range []int16{280, 285} {
@@ -272,7 +272,7 @@ func (s *stack) exec(t testing.TB, sql string) {
 	}
 }
 
-// reload builds the next epoch from what the database has now.
+// reload builds the next epoch from the present rows of the database.
 func (s *stack) reload(t testing.TB) {
 	t.Helper()
 	s.load(t, s.checkpoint.Epoch+1, s.checkpoint.Token)

@@ -132,7 +132,7 @@ func (s *stack) testLiveRequests(t *testing.T) {
 	s.url = s.serve(t, c)
 	testenv.Eventually(t, patience, "Redis may be believed", func() bool { return s.get(t, "/v1/raffles/1").path() == "redis" })
 	s.feedOf(t)
-	// An EventSource would never come back after a 503; a wrong request stays one.
+	// An EventSource would never come back after a 503, so it gets an empty feed. A wrong request keeps its status.
 	if a := s.get(t, liveFeed, "Accept", "text/event-stream"); a.status != http.StatusOK || a.header.Get("Content-Type") != "text/event-stream" ||
 		!regexp.MustCompile(`^retry: [1-4][0-9]{3}\n\n$`).MatchString(a.body) {
 		t.Errorf("an EventSource too many: %d %q", a.status, a.body)

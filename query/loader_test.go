@@ -15,8 +15,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// The rows of fill. Raffle bidRaffle has manyBids bids of size 270, half of them at one price and in
-// groups of 300 with one created_at, three of size 260, and one of size 250 that is the only one.
+// The rows of fill. Raffle bidRaffle has manyBids bids of size 270, half of them at one price and in groups of 300
+// with one created_at. It also has three bids of size 260, and the only bid of size 250.
 const (
 	bidRaffle   = 1
 	quietRaffle = 2 // open, without bids
@@ -209,7 +209,7 @@ func (s *stack) resumeReplay(t testing.TB) {
 	s.standby.WaitReplay(t)
 }
 
-// maxClients makes Redis refuse what is above; those that are connected are cut off.
+// maxClients makes Redis refuse more than n clients, and cuts off those that are connected.
 func (s *stack) maxClients(t testing.TB, n string) {
 	t.Helper()
 	if err := s.rdb.ConfigSet(context.Background(), "maxclients", n).Err(); err != nil {
@@ -220,7 +220,7 @@ func (s *stack) maxClients(t testing.TB, n string) {
 	}
 }
 
-// checkpointReads is how many GETs Redis has served: lookups here use it for the checkpoint.
+// checkpointReads is how many GETs Redis has served. The lookups of these tests use GET only for the checkpoint.
 func (s *stack) checkpointReads(t testing.TB) (calls int) {
 	t.Helper()
 	stats, err := s.rdb.Info(t.Context(), "commandstats").Result()
@@ -243,7 +243,7 @@ func (s *stack) beat(t testing.TB) {
 	}
 }
 
-// heartbeat writes one and waits for the standby.
+// heartbeat writes a heartbeat and waits until the standby has it.
 func (s *stack) heartbeat(t testing.TB) {
 	t.Helper()
 	s.beat(t)

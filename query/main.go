@@ -20,7 +20,7 @@ var document []byte
 
 func main() { service.Main("query", &config{}, serve) }
 
-// serve serves until ctx ends, and then until what is in flight is done.
+// serve serves until ctx ends and the requests in flight are done.
 func serve(ctx context.Context, c *config) error {
 	web.TuneGC()
 	s, err := service.New("query", c.Common, os.Stderr)

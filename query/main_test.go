@@ -12,7 +12,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// The service starts with everything down, says so, recovers by itself, and ends within 10 s of SIGTERM.
+// The service starts while everything is down, reports that, recovers by itself, and ends within 10 s of SIGTERM.
 func TestStartsWithEverythingDownAndRecovers(t *testing.T) {
 	s := startStack(t)
 	s.redis.Stop(t)

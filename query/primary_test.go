@@ -14,7 +14,7 @@ import (
 )
 
 // R2, R7: a commit that waits for a synchronous standby is flushed and not visible. A read from the primary does not
-// claim to hold it, and one that wants it is told to come again, not that it is in the future.
+// claim to hold it. A read that wants it gets 503 and not 422, because its position is not in the future.
 func TestThePrimaryDoesNotClaimACommitThatWaits_R2_R7(t *testing.T) {
 	s := startStack(t)
 	get := func(headers ...string) answer {
@@ -49,7 +49,7 @@ func TestThePrimaryDoesNotClaimACommitThatWaits_R2_R7(t *testing.T) {
 	s.primary.SetSynchronous(t, "")
 }
 
-// insertAside inserts a bid on a connection of its own, whose commit may wait.
+// insertAside inserts a bid on a connection of its own. Its commit may wait.
 func (s *stack) insertAside(t *testing.T, id int64) <-chan error {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), s.primary.URL("postgres"))

@@ -12,7 +12,7 @@ import (
 
 const someBids = "/v1/raffles/1/bids?size=270&limit=5"
 
-// R1: what Redis can't prove to be whole is answered by the next path, with the right rows.
+// R1: if Redis can't prove that it holds the whole answer, the next path answers, with the right rows.
 func TestIncompleteReadModelIsNotServed_R1(t *testing.T) {
 	s := startStack(t)
 	e := s.checkpoint.Epoch
@@ -24,7 +24,7 @@ func TestIncompleteReadModelIsNotServed_R1(t *testing.T) {
 	}
 	remove := func(keys ...string) func() { return func() { must(s.rdb.Del(t.Context(), keys...).Err()) } }
 	change := func(f func(*readmodel.Checkpoint)) func() { return func() { s.setCheckpoint(t, f) } }
-	// anew leaves one of a set's members, as if it had been lost and this one added since.
+	// anew leaves one member of a set, as if the set had been lost and the member added since.
 	anew := func(key string, score float64) {
 		member := s.rdb.ZRange(t.Context(), key, 1, 1).Val()[0]
 		must(s.rdb.Del(t.Context(), key).Err())
@@ -46,14 +46,14 @@ func TestIncompleteReadModelIsNotServed_R1(t *testing.T) {
 		{"corrupt checkpoint", func() { must(s.rdb.Set(t.Context(), readmodel.CheckpointKey, "1 2 3", 0).Err()) }, []string{someBids}},
 		{"newest lost", remove(e.Newest(1, 270)), []string{someBids}},
 		{"highest lost", remove(e.Highest(1, 270)), []string{someBids + "&order=highest", detail}},
-		// ZADD makes a lost set anew, with what comes in from then on.
+		// ZADD makes a lost set anew, with only the members that come from then on.
 		{"newest lost and begun anew", func() { anew(e.Newest(1, 270), 1e15) }, []string{someBids}},
 		{"highest lost and begun anew", func() { anew(e.Highest(1, 270), -7) }, []string{someBids + "&order=highest", detail}},
 		{"size lost and begun anew", func() { anew(e.SizeNewest(270), 1e15) }, []string{"/v1/bids?size=270"}},
 		{"floor lost", remove(e.SizeFloor(270)), []string{"/v1/bids?size=270"}},
 		{"raffles lost and begun anew", func() {
 			anew(e.Raffles(), 1e15)
-			must(s.rdb.Append(t.Context(), e.RafflesVersion(), "+").Err()) // what query keeps is right
+			must(s.rdb.Append(t.Context(), e.RafflesVersion(), "+").Err()) // so that query's catalogue is not used
 		}, []string{list}},
 		{"products lost and begun anew", func() {
 			entry := s.rdb.HGet(t.Context(), e.Products(), "2").Val()
@@ -87,7 +87,7 @@ func TestIncompleteReadModelIsNotServed_R1(t *testing.T) {
 	}
 }
 
-// R1: a continued page is not ended by a set that got lost between two pages.
+// R1: a set that is lost between two pages does not end the list.
 func TestLostSetDoesNotEndThePaging_R1(t *testing.T) {
 	s := startStack(t)
 	for _, order := range []string{"newest", "highest"} {
@@ -111,7 +111,7 @@ func TestLostSetDoesNotEndThePaging_R1(t *testing.T) {
 	s.expect(t, http.StatusOK, "replica", "/v1/raffles?limit=3&cursor="+*p.NextCursor)
 }
 
-// R1: a switch to another epoch is followed at once, and an evicting Redis is not used.
+// R1: a switch to another epoch takes effect at once, and an evicting Redis is not used.
 func TestEpochSwitchAndEviction_R1(t *testing.T) {
 	s := startStack(t)
 	s.load(t, 2, "token-2")
@@ -131,7 +131,7 @@ func TestEpochSwitchAndEviction_R1(t *testing.T) {
 	testenv.Eventually(t, patience, "Redis is used again", from("redis"))
 }
 
-// R2: Min-LSN is waited for, then the next path is asked, at last the primary.
+// R2: a read waits for its Min-LSN, then asks the next path, and at last the primary.
 func TestMinLSN_R2(t *testing.T) {
 	s := startStack(t)
 	s.expect(t, http.StatusOK, "redis", someBids, "Min-LSN", s.checkpoint.LSN.String())
@@ -201,8 +201,8 @@ func TestCursorImpliesItsPosition_R2(t *testing.T) {
 	checkProblem(t, "a cursor of a history that was lost", a, http.StatusConflict, "cursor")
 }
 
-// R6: Redis hanging, dead or failing costs a read at most its budget, the breaker spares later ones,
-// and everything recovers by itself.
+// R6: a Redis that hangs, is dead or fails costs a read its budget at most. The breaker spares later reads, and
+// everything recovers by itself.
 func TestRedisFails_R6(t *testing.T) {
 	s := startStack(t)
 	for _, c := range []struct {
@@ -261,7 +261,7 @@ func TestCrowdWhileRedisHangs_R6(t *testing.T) {
 	s.redis.Resume(t)
 }
 
-// R6: each path stands in for the one before it; without any there is a 503 that says when to retry.
+// R6: each path stands in for the one before it. Without any of them a 503 says when to retry.
 func TestPathsFailOneAfterTheOther_R6(t *testing.T) {
 	s := startStack(t)
 	s.redis.Kill(t)
@@ -281,7 +281,7 @@ func TestPathsFailOneAfterTheOther_R6(t *testing.T) {
 	s.standby.Start(t)
 	testenv.Eventually(t, patience, "the standby answers again", func() bool { return s.get(t, someBids).path() == "standby" })
 	s.pgpool.Resume(t)
-	// A pgpool that was stopped meanwhile leaves some of its sessions hanging, and the breaker tries one each 4 s.
+	// A pgpool that was stopped leaves some of its sessions hanging, and the breaker tries one of them every 4 s.
 	testenv.Eventually(t, 4*patience, "pgpool answers again", func() bool { return s.get(t, someBids).path() == "replica" })
 	s.redis.Start(t)
 	testenv.Eventually(t, patience, "Redis answers again", func() bool { return s.get(t, someBids).path() == "redis" })

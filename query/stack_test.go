@@ -27,7 +27,7 @@ var allPaths = []string{"redis", "replica", "standby", "primary"}
 
 const patience = 30 * time.Second
 
-// stack is the service, in this process, before real servers of its own.
+// stack is the service in this process, with real servers of its own behind it.
 type stack struct {
 	primary, standby *testenv.Postgres
 	pgpool           *testenv.Pgpool
@@ -107,7 +107,7 @@ func (s *stack) serve(t testing.TB, c *config) string {
 		watched.Go(func() error { return run(ctx) })
 	}
 	testenv.Eventually(t, patience, "the primary is watched", func() bool { return b.primary.State().Connected })
-	s.heartbeat(t) // so the standby can show that it follows
+	s.heartbeat(t) // so that the standby can show that it follows
 	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier, Limits: limit.NewGuard(c.RateLimit, c.TrustedProxies, reg)}
 	server := httptest.NewServer(api.New(log, reg, parts, c.AllowReadPath, document))
 	t.Cleanup(func() {
@@ -147,7 +147,7 @@ func request(t testing.TB, method, url string, headers ...string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Accept-Encoding", "identity") // or the client asks for gzip by itself
+	r.Header.Set("Accept-Encoding", "identity") // otherwise the client asks for gzip
 	for i := 0; i < len(headers); i += 2 {
 		if headers[i] == "Accept-Encoding" {
 			r.Header.Del(headers[i])
@@ -169,7 +169,7 @@ func request(t testing.TB, method, url string, headers ...string) answer {
 	return answer{response.StatusCode, response.Header, string(body), time.Since(start)}
 }
 
-// expect asks and checks status and path. On a busy machine a path may exceed its budget; it is asked again then.
+// expect asks and checks status and path. On a busy machine a path may exceed its budget; then expect asks again.
 func (s *stack) expect(t testing.TB, status int, from, path string, headers ...string) answer {
 	t.Helper()
 	slow := func() uint64 {
@@ -197,7 +197,7 @@ func decode[T any](t testing.TB, a answer) (v T) {
 
 func problemOf(t testing.TB, a answer) web.Problem { return decode[web.Problem](t, a) }
 
-// tries is how many reads a path has ended in a way.
+// tries is how many reads of a path have ended with a result.
 func (s *stack) tries(t testing.TB, path, result string) (n uint64) {
 	t.Helper()
 	families, err := s.metrics.Gather()

@@ -30,7 +30,7 @@ type rafflePage struct {
 
 var cursorPart = regexp.MustCompile(`"next_cursor":"[A-Za-z0-9_-]+"`)
 
-// One suite over every Reader, through the API: forced with Read-Path.
+// One suite over every Reader, through the API. The header Read-Path forces the path.
 func TestEveryReader(t *testing.T) {
 	s := startStack(t)
 	t.Run("R3_path_position_lag", s.testPositions)
@@ -140,7 +140,7 @@ func (s *stack) testOrder(t *testing.T) {
 	}
 }
 
-// The newest of a size over all raffles, from every path in turn.
+// The newest bids of a size over all raffles, from every path in turn.
 func (s *stack) testSizePaged(t *testing.T) {
 	want := collect(t, s, "SELECT id FROM bids WHERE size = 270 ORDER BY created_at DESC, id DESC", scanID)
 	// Nothing is committed, but a read may prune a page of the catalog and so move the primary's position.
@@ -175,8 +175,8 @@ func (s *stack) testRafflesPaged(t *testing.T) {
 	}
 }
 
-// R4: each bid of the first page's position exactly once, unless cancelled, later ones at most once,
-// while pages come from all paths in turn and the bid that the cursor stands on is cancelled.
+// R4: a list has each bid up to the first page's position exactly once unless it is cancelled, and each later bid at
+// most once. Its pages come from all paths in turn, and the bid that the cursor stands on is cancelled.
 func (s *stack) testPaging(t *testing.T) {
 	for _, order := range []string{"newest", "highest"} {
 		first := collect(t, s, "SELECT id FROM bids WHERE raffle_id = 1 AND size = 270", scanID)

@@ -46,7 +46,7 @@ func New(log *slog.Logger, reg prometheus.Registerer, p Parts, allowReadPath boo
 	return rt
 }
 
-// route has the weight of its requests; see limits.go.
+// route is a path with its handler and the weight of its requests; see limits.go.
 type route struct {
 	path    string
 	handler web.Handler

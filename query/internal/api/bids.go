@@ -14,7 +14,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// The kinds of cursors of lists of bids that have no choice of order.
+// The kinds of cursors of lists of bids whose order can't be chosen.
 const (
 	kindSize = 's'
 	kindUser = 'u'
@@ -102,7 +102,7 @@ func (a *API) user(r *http.Request) (auth.Identity, error) {
 	return a.verifier.Verify(r.Context(), token)
 }
 
-// bidPage answers with a page that was read into room.
+// bidPage answers with a page whose bids were read into room.
 func (a *API) bidPage(w http.ResponseWriter, l list, room *[]readmodel.Bid, page bidbook.BidPage, at bidbook.Position, err error) error {
 	if err != nil {
 		return a.failed(w, at, err)
@@ -140,7 +140,7 @@ func (a *API) bid(w http.ResponseWriter, r *http.Request) error {
 	return respond(w, at, func(dst []byte) []byte { return appendBid(dst, &clock{}, &b) })
 }
 
-// pathID reads an id from the path. What can't be one names nothing.
+// pathID reads an id from the path. A text that can't be an id gets the error for an unknown one.
 func pathID(r *http.Request, name string, missing error) (int64, error) {
 	s := mux.Vars(r)[name]
 	id, err := strconv.ParseInt(s, 10, 64)

@@ -8,9 +8,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// cursor says where a list continues: which list it is (kind is an Order or a Status; raffle and size
-// are 0 for raffles), after which row, and the position of the first page, which every later page must
-// have reached too (R4).
+// cursor says where a list continues. It names the list (kind is an Order, a Status, kindSize or kindUser; raffle is
+// the user for kindUser; raffle and size are 0 for raffles), the last row, and the position of the first page, which
+// every later page must have reached too (R4).
 type cursor struct {
 	kind   byte
 	raffle int64

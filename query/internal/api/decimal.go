@@ -2,8 +2,8 @@ package api
 
 import "time"
 
-// digits holds 00 to 99: numbers are written two digits at a time, which halves the divisions. Half of the
-// time of a page's encoding went into strconv and time.Format.
+// digits holds 00 to 99, so that numbers are written two digits at a time, which halves the divisions. strconv and
+// time.Format took half of the time of a page's encoding.
 const digits = "00010203040506070809" +
 	"10111213141516171819" +
 	"20212223242526272829" +
@@ -47,7 +47,7 @@ const (
 	lastMicro    = 253_402_300_799_999_999 // of the year 9999
 )
 
-// clock writes times. It remembers the date that it wrote last: most rows of a page have the same.
+// clock writes times. It remembers the date that it wrote last, because most rows of a page have the same one.
 type clock struct {
 	day  int64 // since 1970, plus one; 0: none yet
 	date [len("2006-01-02T")]byte

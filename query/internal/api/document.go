@@ -12,7 +12,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// document is a page of raffles with its entity tag: head, rows and tail. A kept document is compressed once.
+// document is a page of raffles (head, rows and tail) with its entity tag. A kept document is compressed once for
+// each coding, any other is sent as it is.
 type document struct {
 	rows, tail []byte
 	tag        string
@@ -89,10 +90,10 @@ func compress(c coding, b []byte) []byte {
 
 var (
 	varyHeader = []string{"Accept-Encoding"}
-	revalidate = []string{"no-cache"} // may be kept, must be asked for
+	revalidate = []string{"no-cache"} // a client may keep the page, but must ask whether it is fresh
 )
 
-// send answers with the document in the coding that the client likes best, or with 304 if it has it.
+// send answers with the document in the coding that the client likes best, or with 304 if the client has it.
 func (d *document) send(w http.ResponseWriter, r *http.Request, at bidbook.Position) error {
 	c := identity
 	if d.kept {

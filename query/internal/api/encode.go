@@ -10,7 +10,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// Every body is made here, whichever path it comes from: so they are the same to the byte (R5).
+// Every body is made here, whichever path answers, so that all paths give the same bytes (R5).
 
 // buffers holds bodies; a very long one is not kept.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 8<<10); return &b }}

@@ -7,7 +7,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// A cursor says after which row a list goes on, and of which position its first page was.
+// A cursor says after which row a list goes on, and at which position its first page was.
 func Example_cursor() {
 	c := cursor{kind: byte(bidbook.Highest), raffle: 901, size: 270,
 		after: bidbook.Keyset{At: 1_700_000_000_000_000, ID: 7, Price: 150_000}, first: lsn.Position{Timeline: 1, LSN: 0x1A2B3C8}}

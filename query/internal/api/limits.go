@@ -9,19 +9,19 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// Reads of an address are limited by weight. A lookup of up to 50 bids weighs 1, and each 50 further rows as much; a
-// raffle's details weigh 2, what only SQL can answer and the opening of a feed 5. A Min-LSN that was not reached costs 10
-// more, because every path was asked for it; details that are refused because their bids would have to be counted cost 20
-// more, since they waited for that.
+// Reads of an address are limited by weight. A list weighs 1 for up to 50 bids or 250 raffles, and 1 more for each 50
+// or 250 further rows. A raffle's details weigh 2. A lookup that only SQL can answer weighs 5, and so does the
+// opening of a feed. A Min-LSN that was not reached costs 10 more, because every path was asked for it. Details that
+// were refused because their bids would have to be counted cost 20 more, because they waited for that.
 const (
 	bidRows    = 50
-	raffleRows = 250 // are encoded already
+	raffleRows = 250 // a row costs less than a bid, because it is encoded already
 	feedWeight = 5
 	unreached  = 10
 	uncounted  = 20
 )
 
-// limited charges each request before anything is done for it. Weight 0 is no limit.
+// limited charges each request before anything is done for it. A request of weight 0 is never limited.
 func (a *API) limited(weight int, h web.Handler) web.Handler {
 	if weight == 0 {
 		return h
@@ -48,5 +48,5 @@ func (a *API) spend(r *http.Request, weight int) error {
 	return nil
 }
 
-// spendRows charges a list for its rows. The first page of so many rows is part of each request's weight.
+// spendRows charges a list for its rows. The route's weight covers as many of them as rows says.
 func (a *API) spendRows(r *http.Request, limit, rows int) error { return a.spend(r, (limit-1)/rows) }

@@ -18,11 +18,11 @@ import (
 func TestAReadIsChargedForWhatItCost_W7(t *testing.T) {
 	for _, c := range []struct {
 		err  error
-		want int // so many reads of weight 2 until 101 are spent
+		want int // how many reads of weight 2 the budget of 101 allows
 	}{
 		{nil, 50},
 		{bidbook.ErrNotFound, 50},
-		{fmt.Errorf("paths: %w", bidbook.ErrBusy), 50}, // is not the client's fault
+		{fmt.Errorf("paths: %w", bidbook.ErrBusy), 50}, // not the client's fault
 		{fmt.Errorf("paths: %w", bidbook.ErrBehind), 9},
 		{fmt.Errorf("paths: %w", bidbook.ErrCounting), 5},
 		{fmt.Errorf("paths: %w", bidbook.ErrTooMuch), 5},

@@ -12,9 +12,10 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// listings keep the raffles of each status encoded once for all limits and cursors: any page is a part of the rows.
+// listings keep the raffles of each status encoded. They are encoded once for all limits and cursors, because every
+// page is a part of the rows.
 type listings struct {
-	encoding sync.Mutex // held while one is made
+	encoding sync.Mutex // held while a listing is encoded
 	open     atomic.Pointer[listing]
 	closed   atomic.Pointer[listing]
 	all      atomic.Pointer[listing]
@@ -24,18 +25,18 @@ type listings struct {
 type listing struct {
 	of   *bidbook.Listing
 	rows []byte
-	ends []int    // of the rows, the comma behind not included
-	sums []rowSum // of the rows before; one more than there are rows
+	ends []int    // of the rows, without the comma behind each
+	sums []rowSum // sums[i] is of the first i rows
 
 	mu      sync.Mutex
 	popular map[int]*document // first pages by their number of rows
 }
 
-// popularLimits are the limits of first pages that are kept compressed, besides that of the whole list. What others
-// cost is a copy, whatever limits a client thinks of.
+// popularLimits are the limits whose first pages are kept compressed, besides the page that is the whole list. Other
+// pages are sent as they are, so their cost does not depend on the limits that clients think of.
 var popularLimits = []int{defaultLimit, 100, 1000, maxRaffles}
 
-// rowSum is a sum of hashes of rows. Rows have an order of their own, so the sum names them.
+// rowSum is a sum of hashes of rows. The rows have an order of their own, so the sum identifies a list of them.
 type rowSum struct{ high, low uint64 }
 
 func (s rowSum) plus(row []byte) rowSum {
@@ -45,8 +46,8 @@ func (s rowSum) plus(row []byte) rowSum {
 
 func (s rowSum) minus(o rowSum) rowSum { return rowSum{s.high - o.high, s.low - o.low} }
 
-// tag is a weak entity tag without its quotes: a function of the rows and of whether there are further ones, whichever
-// instance and path they come from. It is weak because the cursors of equal pages may differ.
+// tag is a weak entity tag without its quotes. It depends only on the rows and on whether there are further ones, so
+// all instances and paths give the same tag. It is weak because the cursors of equal pages may differ.
 func (s rowSum) tag(n int, more bool) string {
 	b := binary.BigEndian.AppendUint64(nil, s.high)
 	b = strconv.AppendBool(strconv.AppendInt(binary.BigEndian.AppendUint64(b, s.low), int64(n), 10), more)
@@ -60,7 +61,7 @@ func encodeListing(of *bidbook.Listing) *listing {
 	return l
 }
 
-// encodeRows encodes raffles, with the end of each and the sums of those before each.
+// encodeRows encodes raffles. ends and sums are those of a listing.
 func encodeRows(raffles []readmodel.Raffle) (rows []byte, ends []int, sums []rowSum) {
 	var c clock
 	sums = append(make([]rowSum, 0, len(raffles)+1), rowSum{})
@@ -93,7 +94,7 @@ func (l *listings) encoded(status bidbook.Status, of *bidbook.Listing) *listing 
 	return made
 }
 
-// document is the page with the rows from first to end. A popular one is kept if it may be.
+// document returns the page of the rows from first to end. A popular page is kept if keep is set.
 func (l *listing) document(first, end int, tail []byte, keep bool) *document {
 	n := end - first
 	isPopular := keep && first == 0 && (n == len(l.ends) || slices.Contains(popularLimits, n))

@@ -16,7 +16,7 @@ func someRaffles(n int) []readmodel.Raffle {
 	return all
 }
 
-// A page of a listing has the bytes and the tag of the same page that is encoded by itself, and few are kept.
+// A page of a listing has the bytes and the tag of the same page encoded by itself. Only a few pages are kept.
 func TestListingHoldsEveryPage(t *testing.T) {
 	of := &bidbook.Listing{Raffles: someRaffles(1500)}
 	var kept listings
@@ -52,7 +52,7 @@ func TestListingHoldsEveryPage(t *testing.T) {
 	}
 }
 
-// Bodies with other rows, another order of what belongs together, or an end where there is more have other tags.
+// Pages of other rows, and pages with and without a further page, have different tags.
 func TestTagTellsPagesApart(t *testing.T) {
 	tags := map[string]int{}
 	all := someRaffles(6)
@@ -61,7 +61,7 @@ func TestTagTellsPagesApart(t *testing.T) {
 	for first := range all {
 		for end := first; end <= len(all); end++ {
 			if end == first && first > 0 {
-				continue // none is none
+				continue // all pages without rows are equal
 			}
 			for _, more := range []bool{false, true} {
 				tags[sums[end].minus(sums[first]).tag(end-first, more)]++

@@ -19,14 +19,15 @@ var orders = map[string]bidbook.Order{"newest": bidbook.Newest, "highest": bidbo
 
 var statuses = map[string]bidbook.Status{"open": bidbook.Open, "closed": bidbook.Closed, "all": bidbook.All}
 
-// list is what a request wants of which list.
+// list is which list a request wants, from where on, and how current the answer must be.
 type list struct {
-	is   cursor // what its cursors have in common
+	is   cursor // the fields that all cursors of the list have in common
 	from *cursor
 	want bidbook.Want
 }
 
-// list reads what all lists share. A cursor's position is a Min-LSN that the client need not repeat.
+// list reads what all requests for lists share. A cursor's position counts like a Min-LSN, so the client need not
+// repeat that.
 func (a *API) list(r *http.Request, p *params, is cursor) (l list, err error) {
 	l.is = is
 	if err := p.err(); err != nil {
@@ -52,7 +53,7 @@ func (a *API) one(r *http.Request) (l list, err error) {
 	return l, l.noScan()
 }
 
-// noScan refuses the path that has plans of its own for lists only.
+// noScan refuses PathScan, which has plans of its own only for lists.
 func (l list) noScan() error {
 	if l.want.Force == bidbook.PathScan {
 		return badHeader("Read-Path", "scan is for lists of bids and raffles")
@@ -77,7 +78,7 @@ func (l list) next(after bidbook.Keyset, at bidbook.Position) *cursor {
 	return &c
 }
 
-// failed says where a failure was found out.
+// failed names the node and the position of an error in the headers, if a node was asked.
 func (a *API) failed(w http.ResponseWriter, at bidbook.Position, err error) error {
 	if at.Path != "" {
 		setPosition(w.Header(), at)
@@ -85,7 +86,7 @@ func (a *API) failed(w http.ResponseWriter, at bidbook.Position, err error) erro
 	return err
 }
 
-// setPosition writes canonical names, which saves making them so.
+// setPosition writes header names in canonical form, which saves converting them.
 func setPosition(h http.Header, at bidbook.Position) {
 	h["Read-Path"] = pathHeaders[at.Path]
 	h["Read-Lsn"] = []string{at.At.String()}

@@ -25,8 +25,8 @@ func AppendEvent(dst []byte, raffleID int64, e *readmodel.Event) []byte {
 	return append(appendInt(dst, `,"closing_price":`, int64(e.ClosingPrice)), '}')
 }
 
-// live feeds a client. What is refused for now is told an EventSource by an empty feed: it gives up for ever on any
-// status but 200.
+// live feeds a client. An EventSource gets an empty feed instead of a temporary refusal, because it gives up for ever
+// on any status but 200.
 func (a *API) live(w http.ResponseWriter, r *http.Request) error {
 	err := a.follow(w, r)
 	if err != nil && temporary(err) && live.WantsEvents(r) {
@@ -65,7 +65,7 @@ func (a *API) follow(w http.ResponseWriter, r *http.Request) error {
 	return a.feed.ServeSSE(w, r, id, size, from)
 }
 
-// temporary says whether a request may be answered another time.
+// temporary says whether a request that was refused may succeed later.
 func temporary(err error) bool {
 	var p *web.Problem
 	if !errors.As(err, &p) {
@@ -74,7 +74,7 @@ func temporary(err error) bool {
 	return p != nil && (p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests)
 }
 
-// joinable says what a socket.io client is told of a raffle that it can't join.
+// joinable returns why a raffle can't be joined, in words for a socket.io client, or "" if it can.
 func (a *API) joinable(ctx context.Context, raffleID int64) string {
 	_, err := a.book.Exists(ctx, raffleID, bidbook.Want{})
 	if err == nil {

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// accepted chooses among the codings that the values of Accept-Encoding allow (RFC 9110, section 12.5.3):
-// the one with the highest weight, the smaller body among equals. Without a wish it is identity.
+// accepted chooses among the codings that the values of Accept-Encoding allow (RFC 9110, section 12.5.3). It takes
+// the coding with the highest weight, and among equals the one with the smaller body. Without the header it is
+// identity.
 func accepted(values []string) coding {
 	best, weight := identity, 0.0
 	any := -1.0
@@ -35,7 +36,7 @@ func accepted(values []string) coding {
 	return best
 }
 
-// weightOf reads q=0.5; what can't be read weighs nothing.
+// weightOf reads q=0.5. Without a parameter the weight is 1; an unreadable weight is 0.
 func weightOf(parameters string) float64 {
 	name, value, ok := strings.Cut(strings.TrimSpace(parameters), "=")
 	if !ok {

@@ -24,7 +24,7 @@ type params struct {
 
 type param struct{ name, value string }
 
-// maxParams is as many as any route knows, or more: only what is known and new is kept.
+// maxParams is at least the number of parameters that any route knows. Only known parameters are kept, each once.
 const maxParams = 8
 
 // maxFlaws is how many wrong parameters are named.
@@ -82,7 +82,7 @@ func (p *params) get(name string) (value string, given bool) {
 	return "", false
 }
 
-// number reads a whole number from 1 to limit; without the parameter it is missing.
+// number reads a whole number from 1 to limit. Without the parameter it returns missing.
 func (p *params) number(name string, limit, missing int) int {
 	s, given := p.get(name)
 	if !given {
@@ -92,7 +92,7 @@ func (p *params) number(name string, limit, missing int) int {
 		p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "must be a whole number"})
 		return missing
 	}
-	n, err := strconv.Atoi(s) // fails only for what is out of any range
+	n, err := strconv.Atoi(s) // fails only for a number beyond the range of int
 	if err != nil || n < 1 || n > limit {
 		p.outOfRange = append(p.outOfRange, web.FieldError{Field: name, Detail: fmt.Sprintf("must be from 1 to %d", limit)})
 	}
@@ -105,7 +105,7 @@ func (p *params) required(name string) {
 	}
 }
 
-// choice reads one of some words; the first is taken without the parameter.
+// choice reads one of some words. Without the parameter it returns the first.
 func (p *params) choice(name string, words ...string) string {
 	word, given := p.get(name)
 	if !given {
@@ -118,7 +118,7 @@ func (p *params) choice(name string, words ...string) string {
 	return words[0]
 }
 
-// cursor reads the cursor, which must have been made for the same list; without one it is nil.
+// cursor reads the cursor, which must have been made for the same list. Without the parameter it returns nil.
 func (p *params) cursor(list cursor) (*cursor, error) {
 	text, given := p.get("cursor")
 	if !given {
@@ -143,7 +143,7 @@ func (p *params) err() error {
 
 // want reads the request headers Min-LSN and, where it is allowed, Read-Path.
 func (a *API) want(r *http.Request) (w bidbook.Want, err error) {
-	// The names are in their canonical form, which saves making it.
+	// The header names are in canonical form, which saves converting them.
 	if list := r.Header["Min-Lsn"]; len(list) > 0 {
 		if w.Min, err = lsn.ParsePosition(list[0]); err != nil || len(list) > 1 {
 			return w, badHeader("Min-LSN", "must be one position of the form T-X/X or X/X, as Commit-LSN and Read-LSN have it")

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// However many wrong parameters a request has, few are named.
+// However many wrong parameters a request has, only a few are named.
 func TestFlawsAreBounded(t *testing.T) {
 	p := readParams(httptest.NewRequest(http.MethodGet, "/?a"+strings.Repeat("&ab&%zz&limit=1", 5000), nil), "limit")
 	if n := len(p.malformed); n == 0 || n > maxFlaws || p.err() == nil {

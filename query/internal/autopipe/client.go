@@ -1,22 +1,3 @@
-// Package autopipe sends concurrent lookups to Redis in shared pipelines.
-//
-// The problem: a lookup reads several keys of a read model that is being replaced and written meanwhile, so it must know
-// that all of them belong to one state. The obvious ways fail. A MULTI or a script for each lookup costs Redis more than
-// the lookup itself; a read of the version before and after each lookup doubles the commands.
-//
-// The protocol: requests wait in a queue. A worker takes as many as a pipeline may carry and sends
-//
-//	GET version, the commands of request 1, ..., the commands of request n, GET version
-//
-// in one write. Redis executes a pipeline in order, so what the two reads of the version key prove (Validate) holds for
-// everything between them, and is handed to each request with its replies. A request that comes alone is sent at once;
-// under load the pipelines grow by themselves, since requests gather while the workers wait for replies.
-//
-// The invariants: pipelines and queues are bounded by the weight of their requests, an estimate of the work that they are
-// for Redis. A request heavier than Options.Light takes the queue of the heavy ones, which has connections of its own, so
-// that it delays a light request by one pipeline's work at most. A request's waiting counts as part of its budget.
-//
-// Any goroutine may make requests; each Request belongs to one.
 package autopipe
 
 import (
@@ -29,11 +10,11 @@ import (
 )
 
 var (
-	// ErrFull is returned when the waiting requests are as much work as may wait.
+	// ErrFull is returned if the request would make the waiting requests heavier than Limits.Waiting.
 	ErrFull = errors.New("redis: too many lookups are waiting")
-	// ErrExpired is returned when a request has waited too long to be sent, because there are so many.
+	// ErrExpired is returned if a request waited too long to be sent, because too many requests waited before it.
 	ErrExpired = errors.New("redis: the lookup has waited too long")
-	// ErrUnanswered is returned when a request has waited too long to be sent, because the pipeline before it failed.
+	// ErrUnanswered is returned if a request waited too long to be sent, because the pipeline before it failed.
 	ErrUnanswered = errors.New("redis: the lookups before were not answered")
 	// ErrClosed is returned when the client was closed.
 	ErrClosed = errors.New("redis: client closed")
@@ -41,40 +22,41 @@ var (
 
 // Options say how to reach Redis and how much is sent at once.
 type Options struct {
-	// Server is connected to when a request needs it. Its DialTimeout may be longer than Budget: the dialling goes on
-	// when the requests that wait for it give up.
+	// Server is connected to when a request needs it. Its DialTimeout may be longer than Budget, because dialling
+	// goes on after the requests that wait for it have given up.
 	Server resp.Options
 	// VersionKey is read before and after the commands of each pipeline.
 	VersionKey string
-	// Budget is the time that a request may take, its waiting included. A request that has waited for half of the budget
-	// is not sent, because Redis is slow. If the last pipeline was quick, this process was held up and not Redis; then a
-	// request is sent as long as any of its budget is left.
+	// Budget is the time that a request may take, including the time that it waits. A request that has waited for
+	// more than half of the budget is not sent, because Redis is slow. If the last pipeline was quick, this process
+	// was held up and not Redis, so a request is sent as long as any of its budget is left.
 	Budget time.Duration
 	// MaxLight is the weight up to which a request is light.
 	MaxLight     int
 	Light, Heavy Limits
-	// Ended gets the error of each pipeline, nil for success. It is not called for a request that is heavier than
-	// Limits.Pipeline and therefore sent alone. It may be nil.
+	// Ended gets the error of each pipeline, nil for success. It is not called for a request that is sent alone
+	// because it is heavier than Limits.Pipeline. It may be nil.
 	Ended func(error)
 }
 
-// Limits bound the light or the heavy requests: the connections, the weight of a pipeline, and the weight of the requests
-// that wait. A single waiting request may be heavier than that.
+// Limits bound the light or the heavy requests: the number of connections, the weight of a pipeline, and the weight
+// of the requests that wait. A request that finds no other one waiting is accepted whatever its weight.
 type Limits struct{ Connections, Pipeline, Waiting int }
 
-// Client sends requests. S is the snapshot that two reads of the version key prove; it is made once for each pipeline.
+// Client sends requests. S is the snapshot that two reads of the version key prove. It is made once for each
+// pipeline.
 type Client[S any] struct {
 	o            Options
 	validate     func(before, after []byte) S
-	version      []byte // the command that reads it
+	version      []byte // the command that reads the version key
 	requests     sync.Pool
 	buffers      sync.Pool
 	light, heavy *queue[S]
 	workers      sync.WaitGroup
 }
 
-// New makes a client that connects when the first request is sent. validate gets the two values of the version key, nil
-// if the key does not exist, and must not keep them.
+// New makes a client that connects when the first request is sent. validate gets the two values of the version key
+// and must not keep them. A value is nil if the key did not exist.
 func New[S any](o Options, validate func(before, after []byte) S) *Client[S] {
 	if o.Ended == nil {
 		o.Ended = func(error) {}
@@ -92,7 +74,7 @@ func New[S any](o Options, validate func(before, after []byte) S) *Client[S] {
 	return c
 }
 
-// Close ends the requests that wait with ErrClosed and returns when the pipelines under way have ended.
+// Close ends all waiting requests with ErrClosed and returns once the pipelines under way have ended.
 func (c *Client[S]) Close() {
 	c.light.close()
 	c.heavy.close()
@@ -109,7 +91,7 @@ func (c *Client[S]) add(r *Request[S]) error {
 	return c.light.add(r)
 }
 
-// work sends one pipeline of a queue after the other on one connection.
+// work sends the requests of a queue on one connection, one pipeline after the other.
 func (c *Client[S]) work(q *queue[S], link *conn) {
 	defer link.close()
 	var batch []*Request[S]
@@ -134,7 +116,8 @@ func (c *Client[S]) work(q *queue[S], link *conn) {
 	}
 }
 
-// dropExpired ends the requests whose callers have left, or would leave before the reply, and returns the others.
+// dropExpired ends the requests whose callers have left and the requests that have waited too long, and returns the
+// others.
 func (c *Client[S]) dropExpired(q *queue[S], batch []*Request[S]) []*Request[S] {
 	now, most, late := time.Now(), c.o.Budget/2, ErrExpired
 	if q.quick.Load() {
@@ -198,7 +181,7 @@ func (c *Client[S]) reuse(in *buffer) {
 // of each request begin and end.
 func (c *Client[S]) ends(batch []*Request[S]) func(b []byte) (bool, error) {
 	var s resp.Scanner
-	at, missing := -1, 1 // the request being read and how many replies it lacks; -1 and len(batch) are the versions
+	at, missing := -1, 1 // the request whose replies are read, how many it lacks; -1, len(batch): versions
 	return func(b []byte) (bool, error) {
 		for at <= len(batch) {
 			if missing > 0 {

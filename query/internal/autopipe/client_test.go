@@ -56,7 +56,7 @@ func command(t testing.TB, c *Client[string], args ...string) {
 	}
 }
 
-// Everybody gets the answer to its own question, and the versions that were read around it.
+// Each request gets the replies to its own commands and the versions that were read around them.
 func TestManyAtOnce(t *testing.T) {
 	c, _, _ := start(t, nil)
 	command(t, c, "SET", "version", "m")
@@ -116,7 +116,7 @@ func TestAnErrorReplyStaysWithItsCommand(t *testing.T) {
 	wg.Wait()
 }
 
-// R6: a connection that stalls, is cut or refused fails everybody within the budget; afterwards all is well.
+// R6: if a connection stalls, is cut or is refused, its requests fail within the budget, and later requests succeed.
 func TestBrokenConnections_R6(t *testing.T) {
 	c, redis, proxy := start(t, func(o *Options) { o.Budget = 100 * time.Millisecond })
 	for name, f := range map[string]struct{ breaks, ends func() }{
@@ -152,7 +152,7 @@ func TestBrokenConnections_R6(t *testing.T) {
 	}
 }
 
-// A connection that was closed while nobody used it costs nobody an error.
+// A connection that was closed while it was idle fails no request.
 func TestIdleConnectionIsMadeAnew(t *testing.T) {
 	c, _, proxy := start(t, func(o *Options) { o.Light.Connections = 1 })
 	for range 5 {

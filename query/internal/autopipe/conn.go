@@ -12,8 +12,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
 
-// conn is a connection that is made when it is needed, and again after a failure. It belongs to one
-// goroutine.
+// conn connects when a pipeline is sent, and again after a failure. It belongs to one goroutine.
 type conn struct {
 	server  resp.Options
 	net     net.Conn
@@ -26,8 +25,8 @@ type dialed struct {
 	err  error
 }
 
-// exchange sends out and reads until done says that all replies have arrived. If the connection turns out to be closed,
-// because Redis was restarted since its last use for example, exchange connects again at once.
+// exchange sends out and reads until done says that all replies have arrived. If an earlier connection turns out to
+// be closed, for example because Redis was restarted, exchange connects again at once and sends out once more.
 func (c *conn) exchange(deadline time.Time, out []byte, in *buffer, done func([]byte) (bool, error)) error {
 	for {
 		reused := c.used || c.dialing != nil
@@ -82,7 +81,7 @@ func (c *conn) connect(deadline time.Time) error {
 		return nil
 	}
 	select {
-	case d := <-c.dialing: // dialled for a request that has given up since
+	case d := <-c.dialing: // dialled for a pipeline that has given up since
 		if c.dialing, c.net = nil, d.conn; d.err == nil {
 			return nil
 		}
@@ -112,7 +111,7 @@ func (c *conn) dial(result chan<- dialed) {
 	result <- dialed{conn: link.Conn}
 }
 
-// close forgets the connection. An error of Close is not reported, because the failure before it was.
+// close forgets the connection. An error of Close is dropped, because the failure that led to it was reported.
 func (c *conn) close() {
 	if c.net != nil {
 		_ = c.net.Close()

@@ -5,11 +5,11 @@ import (
 	"sync/atomic"
 )
 
-// queue is the light or the heavy requests that wait for a worker.
+// queue holds the light or the heavy requests that wait for a worker.
 type queue[S any] struct {
 	limits Limits
 	quick  atomic.Bool // the last pipeline took less than half a budget
-	failed atomic.Bool // the last pipeline did
+	failed atomic.Bool // the last pipeline failed
 
 	mu      sync.Mutex
 	some    *sync.Cond
@@ -70,7 +70,7 @@ func (q *queue[S]) next(batch []*Request[S]) []*Request[S] {
 	return batch
 }
 
-// fail ends all requests that wait.
+// fail ends all waiting requests.
 func (q *queue[S]) fail(err error) {
 	q.mu.Lock()
 	failed := append([]*Request[S](nil), q.waiting...)

@@ -13,7 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// blocked sends a request that keeps its connection busy until somebody pushes.
+// blocked sends a request that keeps its connection busy until a value is pushed to gate.
 func blocked(c *Client[string], rows int) (ended chan error) {
 	ended = make(chan error, 1)
 	go func() {
@@ -27,7 +27,7 @@ func blocked(c *Client[string], rows int) (ended chan error) {
 	return ended
 }
 
-// another makes a client that the first one's connections don't hinder.
+// another makes a client with the same options but with connections of its own.
 func another(t *testing.T, c *Client[string]) *Client[string] {
 	t.Helper()
 	o := c.o
@@ -57,7 +57,7 @@ func waits(l *queue[string]) int {
 	return len(l.waiting)
 }
 
-// W7: a heavy request delays no light one, and the queue of one kind is not the other's.
+// W7: a heavy request delays no light one, and a full queue of heavy requests does not refuse light ones.
 func TestHeavyLookupsHaveAQueueOfTheirOwn_W7(t *testing.T) {
 	c, _, _ := start(t, func(o *Options) {
 		o.Budget = time.Minute
@@ -65,7 +65,7 @@ func TestHeavyLookupsHaveAQueueOfTheirOwn_W7(t *testing.T) {
 	})
 	first := blocked(c, 1500)
 	awaitBlocked(t, c)
-	for range 10 { // the gate is open only after them
+	for range 10 { // while the heavy request is blocked
 		if _, got, err := echo(c, "x"); got != "x" || err != nil {
 			t.Errorf("W7: beside a heavy lookup: %q, %v", got, err)
 		}
@@ -89,7 +89,7 @@ func TestHeavyLookupsHaveAQueueOfTheirOwn_W7(t *testing.T) {
 	}
 }
 
-// W7: a pipeline carries up to its weight, whatever the weight is made of, or one request that is heavier.
+// W7: a pipeline carries requests up to its weight, whatever the weight is made of, or one heavier request.
 func TestPipelinesAreBoundedByWeight_W7(t *testing.T) {
 	const pipeline = 1000
 	for name, c := range map[string]struct {
@@ -123,7 +123,7 @@ func many(r *Request[string], n int) {
 	}
 }
 
-// R8, W4: what has waited for half of its budget is not sent, nor is what nobody waits for.
+// R8, W4: a request that has waited for half of its budget is not sent, and neither is one whose caller has left.
 func TestWaitingIsWithinTheBudget_R8(t *testing.T) {
 	c, _, _ := start(t, func(o *Options) { o.Budget, o.Light.Connections = 300*time.Millisecond, 1 })
 	gate := blocked(c, 0) // until its budget is over
@@ -165,7 +165,7 @@ func TestWaitingIsWithinTheBudget_R8(t *testing.T) {
 	}
 }
 
-// R6: what waits because this process was held up, while Redis is quick, is sent until its budget is over.
+// R6: if this process was held up while Redis is quick, a waiting request is sent until its budget is over.
 func TestAStallOfTheProcessShedsNothing_R6(t *testing.T) {
 	c := &Client[string]{o: Options{Budget: time.Hour}}
 	l := newQueue[string](Limits{})
@@ -184,7 +184,7 @@ func TestAStallOfTheProcessShedsNothing_R6(t *testing.T) {
 	}
 }
 
-// R6: a pipeline that fails is one failure, and what waits behind it is sent.
+// R6: a pipeline that fails counts as one failure, and the requests that wait behind it are sent.
 func TestAFailedPipelineIsOneFailure_R6(t *testing.T) {
 	var failed, worked atomic.Int32
 	c, _, proxy := start(t, func(o *Options) {
@@ -215,7 +215,7 @@ func TestAFailedPipelineIsOneFailure_R6(t *testing.T) {
 		}
 		testenv.Eventually(t, patience, "all wait", func() bool { return waits(c.light) == 100 })
 		if i == 0 {
-			proxy.CutBeforeAnswer([]byte("needle"), 2) // it is tried again on a new connection
+			proxy.CutBeforeAnswer([]byte("needle"), 2) // twice, because the pipeline is sent again on a new connection
 		}
 		command(t, other, "LPUSH", "gate", "x")
 		wg.Wait()

@@ -8,19 +8,19 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
 
-// Request is the commands of one lookup and then their replies. It belongs to one goroutine and must be
+// Request holds the commands of one lookup, and after Do their replies. It belongs to one goroutine and must be
 // released.
 type Request[S any] struct {
 	resp.Commands
 	Replies  resp.Replies
 	client   *Client[S]
-	rows     int // that it asks for
-	weight   int // when it was sent
+	rows     int // see Rows
+	weight   int // when it entered the queue
 	ctx      context.Context
 	entered  time.Time
 	snapshot S
 	in       *buffer
-	from, to int // of its replies in the buffer
+	from, to int // where its replies begin and end in the buffer
 	done     chan struct{}
 	failure  error
 }
@@ -31,8 +31,9 @@ type buffer struct {
 	users atomic.Int32
 }
 
-// The largest buffers that are used again, in bytes: of replies, of a pipeline's commands, and of a request's. Otherwise one
-// large lookup would keep its memory for ever.
+// The largest buffers that are kept for another use, in bytes: for replies, for the commands of a pipeline, and for
+// the commands of a request. Larger ones are freed, because otherwise one large lookup would keep its memory for
+// ever.
 const (
 	largestKept    = 2 << 20
 	largestOut     = 256 << 10
@@ -42,14 +43,15 @@ const (
 // Request returns an empty request.
 func (c *Client[S]) Request() *Request[S] { return c.requests.Get().(*Request[S]) }
 
-// Rows says that the replies may hold so many more rows, or that their commands are as much work.
+// Rows adds n to the request's weight, for rows that the replies may hold or for commands that are as much work.
 func (r *Request[S]) Rows(n int) { r.rows += n }
 
-// Weight is about the work that the request is for Redis, in rows of a reply (0.1 us each).
+// Weight estimates the request's work for Redis, in rows of a reply (0.1 us each).
 func (r *Request[S]) Weight() int { return r.rows + 10*r.N + len(r.Wire)/16 }
 
-// Do sends the commands and waits for the replies, which are then read from r in their order. It takes at
-// most the client's budget. The error is of the connection, ErrFull, ErrExpired, ErrUnanswered, or the end of ctx; an
+// Do sends the commands and waits for the replies, which are then read from r in their order. It takes at most the
+// client's budget, and half a budget more if this process was held up. The end of ctx is noticed only until the
+// request is sent. The error is the connection's, ErrFull, ErrExpired, ErrUnanswered, ErrClosed or that of ctx. An
 // error that Redis answered to one of the commands comes when its reply is read.
 func (r *Request[S]) Do(ctx context.Context) (S, error) {
 	r.ctx = ctx
@@ -65,7 +67,7 @@ func (r *Request[S]) finish(err error) {
 	r.done <- struct{}{}
 }
 
-// Reset makes the request empty again. What was read of its replies is no longer valid.
+// Reset makes the request empty again. Bytes that were read from its replies are no longer valid.
 func (r *Request[S]) Reset() {
 	if r.in != nil && r.in.users.Add(-1) == 0 {
 		r.client.reuse(r.in)
@@ -76,7 +78,7 @@ func (r *Request[S]) Reset() {
 	r.rows = 0
 }
 
-// Release gives the request back.
+// Release gives the request back to the client's pool.
 func (r *Request[S]) Release() {
 	r.Reset()
 	if cap(r.Wire) > largestRequest {

@@ -1,6 +1,6 @@
-// Package bidbook answers what raffles there are and who bids what, from whichever node can answer
-// best: Redis, the standby through pgpool-II, the standby directly, at last the primary. Every answer
-// says where it came from and up to which position of the write-ahead log it is complete.
+// Package bidbook answers what raffles there are and who bids what. It asks Redis, the standby through pgpool-II, the
+// standby directly, and at last the primary. Every answer says which of them gave it and up to which position of the
+// write-ahead log it is complete.
 package bidbook
 
 import (
@@ -16,8 +16,9 @@ import (
 // Path names the kind of node that answered.
 type Path string
 
-// The paths in the order in which they are tried. Primary is tried only for a Min-LSN that no other
-// path has reached, Scan only when it is forced: it reads the standby without an index, for comparison.
+// The paths in the order in which they are tried. PathPrimary is tried for a Min-LSN that no other path has reached,
+// and if another path's answer is too stale or not proven to be of the primary's history. PathScan is tried only if
+// it is forced. It reads the standby without an index, for comparison.
 const (
 	PathRedis   Path = "redis"
 	PathReplica Path = "replica"
@@ -50,17 +51,18 @@ var (
 	ErrBeyond = errors.New("position beyond the primary's")
 	// ErrLost says that the database left the history of the wanted position before that position.
 	ErrLost = errors.New("position lost")
-	// ErrCursorLost is an ErrLost: it is the position of a list's first page.
+	// ErrCursorLost is an ErrLost of the position that a cursor carries, which is that of the list's first page.
 	ErrCursorLost = fmt.Errorf("first page: %w", ErrLost)
 	// ErrUnknownTimeline says that the wanted position is of a timeline that no node has shown yet.
 	ErrUnknownTimeline = errors.New("timeline not known")
 	// ErrCircuitOpen says that the path's breaker is open.
 	ErrCircuitOpen = errors.New("circuit open after failures")
-	// ErrUndecided is an ErrIncomplete of one raffle or size: the rest of the read model may be complete.
+	// ErrUndecided is an ErrIncomplete that concerns one raffle or size. The rest of the read model may be complete.
 	ErrUndecided = fmt.Errorf("%w: of this only", ErrIncomplete)
-	// ErrCounting is an ErrBusy: the databases count as many bids as they may.
+	// ErrCounting is an ErrBusy: all places for counts of bids are taken.
 	ErrCounting = fmt.Errorf("%w: of those that count bids", ErrBusy)
-	// ErrTooMuch is an ErrCounting: counting the bids of a raffle took the server too long. Its other reads don't.
+	// ErrTooMuch is an ErrCounting: counting the bids of a raffle took the server too long. Other reads of the raffle
+	// may work, because they do not count.
 	ErrTooMuch = fmt.Errorf("%w: too many bids", ErrCounting)
 	// ErrBusy says that too many other reads are under way on the path, or waiting for it.
 	ErrBusy = errors.New("too many reads at once")
@@ -78,7 +80,8 @@ const (
 // Status filters raffles.
 type Status byte
 
-// Open raffles have started and are not closed; a raffle that was never closed is not Closed.
+// Open raffles have started and are not closed. A raffle whose end has passed is not Closed before it has been
+// closed.
 const (
 	Open   Status = 'o'
 	Closed Status = 'c'
@@ -90,7 +93,7 @@ func (s Status) String() string {
 	return map[Status]string{Open: "open", Closed: "closed", All: "all"}[s]
 }
 
-// Matches is the WHERE of the SQL paths, at the time now (microseconds since the Unix epoch).
+// Matches does what the WHERE of the SQL paths does, at the time now (microseconds since the Unix epoch).
 func (s Status) Matches(r readmodel.Raffle, now int64) bool {
 	switch s {
 	case Open:
@@ -108,8 +111,8 @@ type Keyset struct {
 	Price  int32
 }
 
-// BidsQuery asks for up to Limit bids of a raffle and size; After is nil for the first page. Buf, which
-// may be nil, is where a reader may put the bids if they fit, so that many pages need one allocation.
+// BidsQuery asks for up to Limit bids of a raffle and size; After is nil for the first page. A reader may put the
+// bids into Buf if they fit, so that many pages need one allocation. Buf may be nil.
 type BidsQuery struct {
 	Buf      []readmodel.Bid
 	RaffleID int64
@@ -147,8 +150,8 @@ type BidPage struct {
 	More bool
 }
 
-// RafflePage is a page of raffles; More says that there is a further one. If Listing is not nil, the page is a part of
-// it that begins with its raffle First.
+// RafflePage is a page of raffles; More says that there is a further one. If Listing is not nil, Raffles is the part
+// of the listing that begins at index First.
 type RafflePage struct {
 	Raffles []readmodel.Raffle
 	More    bool
@@ -156,11 +159,12 @@ type RafflePage struct {
 	First   int
 }
 
-// Listing is all raffles of a status, latest end first, or the first of very many. It is the same value as long as
-// nothing changes, so what is made of it can be kept. It is shared: nobody may change it.
+// Listing is all raffles of a status, latest end first, or the first of very many. As long as nothing changes,
+// readers return the same pointer, so that a caller can keep what it has made of the listing. Listings are shared, so
+// nobody may change one.
 type Listing struct {
 	Raffles []readmodel.Raffle
-	// At is a position from which on these are the raffles.
+	// At is a position from which on the status has these raffles.
 	At lsn.Position
 }
 
@@ -178,14 +182,14 @@ type RaffleDetail struct {
 	Sizes   []SizeSummary
 }
 
-// Reader is one path. Every lookup fails with ErrBehind, along with its position, when that does not reach
-// minLSN; the zero position is always reached.
+// Reader is one path. If the path has not reached minLSN, a lookup returns ErrBehind and the path's position. Every
+// path has reached the zero position.
 type Reader interface {
 	// Probe returns the path's position, as cheaply as the path can.
 	Probe(ctx context.Context) (Position, error)
 	// Raffles lists raffles.
 	Raffles(ctx context.Context, q RafflesQuery, minLSN lsn.Position) (RafflePage, Position, error)
-	// Exists returns ErrNotFound if there is no such raffle. It costs less than any other question about one.
+	// Exists returns ErrNotFound if there is no such raffle. It costs less than any other lookup of a raffle.
 	Exists(ctx context.Context, id int64, minLSN lsn.Position) (Position, error)
 	// Raffle returns one raffle or ErrNotFound.
 	Raffle(ctx context.Context, id int64, minLSN lsn.Position) (RaffleDetail, Position, error)
@@ -195,7 +199,7 @@ type Reader interface {
 	SizeBids(ctx context.Context, q SizeQuery, minLSN lsn.Position) (BidPage, Position, error)
 }
 
-// Finder is a path that also finds bids by what the read model has no keys for.
+// Finder is a path that also finds single bids and a user's bids, for which the read model has no keys.
 type Finder interface {
 	Reader
 	// Bid returns one bid or ErrNoBid.
@@ -204,7 +208,7 @@ type Finder interface {
 	UserBids(ctx context.Context, q UserQuery, minLSN lsn.Position) (BidPage, Position, error)
 }
 
-// Cut makes a page of rows that were read one past the limit; more says that there is a further page.
+// Cut makes a page of rows that were read with a limit of limit+1; more says that there is a further page.
 func Cut[T any](rows []T, limit int) (page []T, more bool) {
 	if len(rows) > limit {
 		return rows[:limit], true

@@ -2,9 +2,9 @@ package bidbook
 
 import "time"
 
-// After this many failures in a row a path is spared, first for shortBreak and then for twice as long
-// after each failed trial, up to longBreak. A success takes half of a failure back, so a path that fails every other
-// time is spared too.
+// After failuresToOpen failures in a row the breaker opens, first for shortBreak and then for twice as long after
+// each failed trial, up to longBreak. A success takes half of a failure back, so that a path that fails every other
+// time opens its breaker too.
 const (
 	failuresToOpen = 3
 	shortBreak     = 250 * time.Millisecond
@@ -17,14 +17,13 @@ type outcome int
 const (
 	worked outcome = iota
 	failed
-	unknown // the client left, say
+	unknown // for example because the client left
 )
 
-// breaker spares a path that keeps failing: each failure would cost a read the path's whole budget.
-// While it is open, one trial is let through after each break. It is a pure state machine; the caller
-// holds a lock.
+// breaker spares a path that keeps failing, because each failure would cost a read the path's whole budget. While it
+// is open, one trial is let through after each break. It is a pure state machine; the caller holds a lock.
 type breaker struct {
-	halves    int // of failures
+	halves    int // of failures; a failure counts two
 	openUntil time.Time
 	pause     time.Duration
 	trial     bool
@@ -32,8 +31,8 @@ type breaker struct {
 
 func (b *breaker) open() bool { return b.halves >= 2*failuresToOpen }
 
-// allow says whether the path may be used at the time now, and whether that use is the one trial of an
-// open breaker. Whoever was allowed must call done with the same trial.
+// allow says whether the path may be used at the time now, and whether that use is the one trial of an open breaker.
+// A caller that was allowed must call done with the same trial.
 func (b *breaker) allow(now time.Time) (ok, trial bool) {
 	if !b.open() {
 		return true, false
@@ -45,8 +44,8 @@ func (b *breaker) allow(now time.Time) (ok, trial bool) {
 	return true, true
 }
 
-// done tells how a use ended. Uses that began before the breaker opened may end late: a good one closes
-// it, a bad one says nothing new.
+// done tells how a use ended. A use that began before the breaker opened may end late: its success closes the
+// breaker, its failure changes nothing.
 func (b *breaker) done(now time.Time, o outcome, trial bool) {
 	if trial {
 		b.trial = false

@@ -14,15 +14,15 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
-// The budgets: what a path may cost a read, apart from waiting for a Min-LSN.
+// The budgets bound the time that a path may cost a read, apart from waiting for a turn or for a Min-LSN.
 const (
 	RedisBudget = 50 * time.Millisecond
 	SQLBudget   = 250 * time.Millisecond
 	ScanBudget  = 10 * time.Second
 )
 
-// Connections per pool. One client more than pgpool-II's num_init_children would hang, so keep the
-// replica's pools of all instances below that.
+// Connections per pool. One client more than pgpool-II's num_init_children would hang, so the replica's pools of all
+// instances together must stay below that.
 const (
 	ReplicaConns = 16
 	StandbyConns = 16
@@ -30,36 +30,38 @@ const (
 	ScanConns    = 2
 )
 
-// sqlLookups are under way at once on a path to the standby. Most share connections, and the more of them there are, the
-// less each costs.
+// sqlLookups is how many lookups may be under way on a path to the standby. Most lookups share transactions, so each
+// costs less the more of them there are.
 const sqlLookups = 64
 
-// undecidedPlaces are half of those of one SQL path.
+// undecidedPlaces is half of the places of one SQL path.
 const undecidedPlaces = sqlLookups / 2
 
-// A count takes a core of the database for up to 200 ms, at 0.2 to 0.8 us a bid. Its place rests afterwards, so that all
-// counts together read half a million bids a second at most, however many ask and whatever the network takes.
+// A count takes a core of the database for up to 200 ms, at 0.2 to 0.8 us a bid. Its place stays taken for a rest
+// afterwards, so that all counts together read half a million bids a second at most, whatever the number of clients
+// and the delay of the network.
 const (
 	countingPlaces  = 2
 	countingWaiting = 16
-	countingRest    = 4 * time.Microsecond // for each bid
-	tooMany         = 400_000              // bids are counted by the time that a count is given up
+	countingRest    = 4 * time.Microsecond // for each bid that was counted
+	tooMany         = 400_000              // how many bids a count that was given up stands for
 )
 
-// What one client can drive to the primary must not hurt the bids.
+// Reads with a Min-LSN that only the primary has reached must not slow down the bids, so only lastPlaces of them are
+// on the primary at once.
 const (
 	lastPlaces  = 2
 	lastWaiting = 16
 )
 
-// Want is what a request asks of the path: positions to be reached (its own, and that of the first page of its
-// list), and which path ("" for any).
+// Want is what a request demands: the positions that the answer must reach (Min of the request, From of its list's
+// first page), and the path to ask ("" for any).
 type Want struct {
 	Min, From lsn.Position
 	Force     Path
 
 	sqlOnly bool
-	counts  *int64 // it counts bids, and how many is kept here; nil for what counts none
+	counts  *int64 // how many bids the lookup has counted; nil if it counts none
 }
 
 // Paths are the readers of a chain; all are needed.
@@ -68,9 +70,9 @@ type Paths struct {
 	Replica, Standby, Primary, Scan Finder
 }
 
-// Staleness is how long a chain puts up with a path that is behind: it waits up to MinLSN on each path for a
-// wanted position. When Redis lags more than RedisLag, a fresher standby answers instead. What only SQL can
-// answer is the primary's when the standby lags more than StandbyLag.
+// Staleness bounds how old an answer may be. A read waits up to MinLSN on each path for a wanted position. If Redis
+// lags more than RedisLag, a fresher standby answers instead. If the standby lags more than StandbyLag, the primary
+// answers what only SQL can answer.
 type Staleness struct{ MinLSN, RedisLag, StandbyLag time.Duration }
 
 // Chain asks one path after the other until one answers.
@@ -80,13 +82,14 @@ type Chain struct {
 	staleness Staleness
 	log       *slog.Logger
 	metrics   *metrics
-	left      atomic.Pointer[Position] // where Redis stands while fresher standbys answer, else nil
-	// undecided is for what Redis holds too little of to decide it. One raffle that it lacks, or a scan of raffles that
-	// there may be, leaves places for all that only SQL can answer.
+	left      atomic.Pointer[Position] // where Redis stands while fresher standbys answer, otherwise nil
+	// undecided admits lookups to SQL that Redis could not decide (ErrUndecided). It has half of the places, so that
+	// many lookups of a raffle that Redis lacks, or of guessed raffle ids, leave places for lookups that only SQL can
+	// answer.
 	undecided *gate
-	// counting is for details that SQL answers: each counts all bids of a raffle.
+	// counting admits raffles' details to SQL, because each of them counts all bids of a raffle.
 	counting *gate
-	// last is for a Min-LSN that only the primary has reached.
+	// last admits reads with a Min-LSN to the primary.
 	last *gate
 }
 
@@ -124,7 +127,7 @@ func NewChain(p Paths, primary *primary.Watch, staleness Staleness, log *slog.Lo
 	return c
 }
 
-// reporter is a reader whose lookups may share a failure. It tells the function how each pipeline ended.
+// reporter is a reader whose lookups may share a failure. It tells the function ended how each pipeline ended.
 type reporter interface{ Report(ended func(error)) }
 
 // Bids answers from the first path that can. The error is ErrNotFound, ErrUnavailable, ErrBeyond,
@@ -187,7 +190,7 @@ func (c *Chain) UserBids(ctx context.Context, q UserQuery, w Want) (BidPage, Pos
 	})
 }
 
-// Ready returns nil if a path answers that serves reads without a Min-LSN.
+// Ready returns nil if Redis, the replica or the standby answers.
 func (c *Chain) Ready(ctx context.Context) error {
 	for _, p := range c.paths {
 		if p.name == PathPrimary || p.name == PathScan {
@@ -206,7 +209,7 @@ func (c *Chain) Ready(ctx context.Context) error {
 
 type lookup[T any] func(ctx context.Context, r Reader, minLSN lsn.Position) (T, Position, error)
 
-// find looks up what Redis doesn't hold.
+// find runs a lookup for which Redis holds no keys.
 func find[T any](ctx context.Context, c *Chain, w Want, look func(context.Context, Finder, lsn.Position) (T, Position, error)) (T, Position, error) {
 	w.sqlOnly = true
 	return run(ctx, c, w, func(ctx context.Context, r Reader, minLSN lsn.Position) (T, Position, error) {
@@ -218,5 +221,5 @@ func find[T any](ctx context.Context, c *Chain, w Want, look func(context.Contex
 	})
 }
 
-// errNotThere: the path was forced for something that it doesn't hold.
+// errNotThere says that the forced path does not hold what is asked for.
 var errNotThere = errors.New("not among what the path holds")

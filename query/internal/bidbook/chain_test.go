@@ -35,7 +35,7 @@ func TestTurnsAreBounded_W4(t *testing.T) {
 	}
 }
 
-// What an error says about the path: only a failure of the path itself counts against it.
+// Only a failure of the path itself counts against the path.
 func TestVerdict(t *testing.T) {
 	gone, leave := context.WithCancel(t.Context())
 	leave()
@@ -56,7 +56,7 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// One poller serves all that wait, and an error wakes them.
+// One poller serves all reads that wait, and an error wakes them.
 func TestWaiter(t *testing.T) {
 	answers := make(chan Position)
 	broken := errors.New("broken")
@@ -95,7 +95,7 @@ func TestAShortSecondTryIsNoFailure_R6(t *testing.T) {
 	tries := 0
 	look := func(ctx context.Context, _ Reader, _ lsn.Position) (struct{}, Position, error) {
 		if tries++; tries == 1 {
-			<-time.After(15 * time.Millisecond) // of 20
+			<-time.After(15 * time.Millisecond) // of a budget of 20
 			return struct{}{}, at, ErrBehind
 		}
 		<-ctx.Done()

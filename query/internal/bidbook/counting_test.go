@@ -10,8 +10,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
-// W7: a count that is too much on one path is not tried on the next one, counts have few places, and other reads are
-// not held up by them.
+// W7: a count that is too much on one path is not tried on the next one. Counts have few places and do not hold up
+// other reads.
 func TestCountsHavePlacesOfTheirOwn_W7(t *testing.T) {
 	redis := pathOf(PathRedis)
 	redis.gate = nil
@@ -65,7 +65,7 @@ func TestCountsHavePlacesWhenRedisLags_W7(t *testing.T) {
 	}
 }
 
-// W7: the place of a count rests as long as the bids that were counted cost others, whatever the clock says.
+// W7: after a count, its place rests in proportion to the bids that were counted, however long the count took.
 func TestACountRestsByItsBids_W7(t *testing.T) {
 	for name, c := range map[string]struct {
 		bids int64

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// gate lets so many reads in at once. Others wait for their turn, for a bounded time, in a bounded number.
+// gate lets a bounded number of reads in at once. A bounded number of others waits for a turn, for a bounded time.
 type gate struct {
 	slots  chan struct{}
 	queue  time.Duration // how long a read waits
@@ -18,7 +18,8 @@ func newGate(slots int, queue time.Duration, most int32) *gate {
 	return &gate{slots: make(chan struct{}, slots), queue: queue, most: most}
 }
 
-// enter takes a slot or returns ErrBusy, at once if the read may not wait or too many do.
+// enter takes a slot. It returns ErrBusy if no slot gets free in time, and at once if the read may not wait or too
+// many reads do.
 func (g *gate) enter(ctx context.Context, wait bool) error {
 	select {
 	case g.slots <- struct{}{}:

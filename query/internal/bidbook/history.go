@@ -15,8 +15,8 @@ func (c *Chain) Reached(at Position, w Want) bool {
 	return c.primary.Reached(at.At, w.Min) && c.primary.Reached(at.At, w.From)
 }
 
-// settle judges the positions that a request wants by the primary's history and makes one of them. What is
-// beyond the primary, or lost, is refused before any path is asked.
+// settle judges the positions that a request wants by the primary's history and merges them into Min. A position that
+// is lost or beyond the primary is refused before any path is asked.
 func (c *Chain) settle(ctx context.Context, w Want) (Want, error) {
 	if w.Min == (lsn.Position{}) && w.From == (lsn.Position{}) {
 		return w, nil
@@ -54,14 +54,14 @@ func strange(s *primary.State, p lsn.Position) bool {
 	return p != lsn.Position{} && s.History.Judge(p) == lsn.Unknown
 }
 
-// beyond says that a position of the present timeline is further than the primary, which has answered.
+// beyond says whether a position on the present timeline is beyond what a connected primary has flushed.
 func beyond(s *primary.State, p lsn.Position) bool {
 	h := s.History
 	return s.Connected && h.Resolve(p).Timeline == h.Present() && p.LSN > s.Flushed
 }
 
-// beyond says that a request wants more than the primary has, as the primary says itself. A first page's position
-// was given by this service, so the primary has had and lost it.
+// beyond returns the error for a request that wants more than the primary says it has. This service has given out the
+// first page's position, so if the primary does not reach that position, it has lost it.
 func (c *Chain) beyond(w Want, at Position, err error) error {
 	if !c.primary.Reached(at.At, w.From) {
 		return fmt.Errorf("%w: %w", ErrCursorLost, err)
@@ -69,8 +69,8 @@ func (c *Chain) beyond(w Want, at Position, err error) error {
 	return err
 }
 
-// judge says what is wrong with a position that a request names. The position may have been flushed until the
-// request begun, so an older answer of the primary, for want of a newer one in time, does not make it ErrBeyond.
+// judge says what is wrong with a position that a request names. If the primary's last answer is older than the
+// request, the position may have been flushed since, so it is not ErrBeyond.
 func judge(s *primary.State, p lsn.Position, begun time.Time) error {
 	if p == (lsn.Position{}) {
 		return nil

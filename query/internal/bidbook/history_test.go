@@ -9,8 +9,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
-// R2: an answer of the primary from before a request does not tell that what the request wants is in the future:
-// it may have been committed since.
+// R2: if the primary's last answer is older than a request, the wanted position is not refused as a future one,
+// because it may have been flushed since.
 func TestBeyondIsSaidByAnAnswerSinceTheRequest_R2(t *testing.T) {
 	s := &primary.State{Connected: true, History: lsn.NewHistory(1, nil), Flushed: 10} // asked at the zero time
 	want := lsn.Position{Timeline: 1, LSN: 11}

@@ -12,8 +12,8 @@ const (
 	followEvery = time.Second
 )
 
-// Watch decides again and again whether Redis lags so much that fresher standbys answer instead, until ctx
-// ends. One decision serves all reads. It also has the standbys show what they follow, before a read needs them.
+// Watch decides again and again whether Redis lags so much that fresher standbys answer instead, until ctx ends. One
+// decision serves all reads. Watch also asks the standbys which history they follow, before a read needs them.
 func (c *Chain) Watch(ctx context.Context) error {
 	tick := time.NewTicker(lagEvery)
 	defer tick.Stop()
@@ -37,8 +37,8 @@ func (c *Chain) Watch(ctx context.Context) error {
 	}
 }
 
-// follow asks the standbys that have not been believed yet since the primary was started. If the primary dies then,
-// they are known.
+// follow asks the standbys that have not been believed yet since the primary was started, so that they are known if
+// the primary dies.
 func (c *Chain) follow(ctx context.Context, shown map[Path]uint64) {
 	generation := c.primary.State().Generation
 	for _, p := range c.paths[1:3] {
@@ -51,7 +51,8 @@ func (c *Chain) follow(ctx context.Context, shown map[Path]uint64) {
 	}
 }
 
-// lagging returns where Redis stands if it is to be left. A Redis that fails is left by each read itself.
+// lagging returns where Redis stands if reads are to leave it, otherwise nil. If Redis fails, each read leaves it by
+// itself.
 func (c *Chain) lagging(ctx context.Context, was bool) *Position {
 	redis, err := c.probe(ctx, c.paths[0])
 	if err != nil || !lags(redis, c.staleness.RedisLag, was) {
@@ -68,7 +69,8 @@ func (c *Chain) lagging(ctx context.Context, was bool) *Position {
 	return nil
 }
 
-// lags says whether an answer is too old. Once it was, it must become twice as good.
+// lags says whether an answer is too old. If the last one was, the limit is halved, so that the decision does not
+// change with each heartbeat.
 func lags(at Position, limit time.Duration, was bool) bool {
 	if was {
 		limit /= 2

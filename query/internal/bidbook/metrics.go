@@ -10,7 +10,7 @@ import (
 
 type metrics struct {
 	tries    *prometheus.HistogramVec
-	answered map[Path]prometheus.Observer // of tries: looked up once
+	answered map[Path]prometheus.Observer // the answered ones among tries, looked up once
 	open     *prometheus.GaugeVec
 }
 

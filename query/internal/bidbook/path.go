@@ -10,12 +10,12 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
-// How long a read waits for its turn on a SQL path before it takes the next path. Waiting for a turn is
-// not the path's fault, so it is outside of the budget.
+// sqlQueue is how long a read waits for its turn on a SQL path before it takes the next path. Waiting for a turn does
+// not count towards the budget, because it is not the path's fault.
 const sqlQueue = 250 * time.Millisecond
 
-// sqlWaiting is how many reads wait for their turn on a SQL path, 60 ms of its work or so. Those beyond are refused. When
-// Redis hangs, as many as come within its budget are here at once.
+// sqlWaiting is how many reads may wait for their turn on a SQL path, some 60 ms of its work. Further reads are
+// refused. When Redis hangs, all reads that come within its budget arrive at once.
 const sqlWaiting = 256
 
 // path is a reader with its budget and breaker.
@@ -25,7 +25,7 @@ type path struct {
 	budget time.Duration
 	waiter *waiter
 	gate   *gate // nil: the reader keeps its budget and its queue itself
-	// reports says that the reader tells the outcome of what it sends by itself: many lookups may share one failure.
+	// reports says that the reader itself reports its failures, because many lookups may share one.
 	reports bool
 
 	mu      sync.Mutex
@@ -63,10 +63,10 @@ func try[T any](ctx context.Context, c *Chain, s step, w Want, look lookup[T]) (
 	return data, at, err
 }
 
-// reach waits until a SQL path has reached a position, before anything is read there for it. One poller asks for all that
-// wait, so a position that is never reached costs one cheap statement now and then. Redis needs no such thing: its
-// position comes with the data, and a heavy lookup is preceded by a light one. The primary says itself whether the position
-// is beyond it.
+// reach waits until a SQL path has reached a position, before anything is read there for it. One poller asks for all
+// reads that wait, so a position that is never reached costs one cheap statement now and then. Redis needs no poller,
+// because its position comes with the data and a heavy lookup is preceded by a light one. Only the primary can say
+// that the position is beyond it, so it is asked once more.
 func (c *Chain) reach(ctx context.Context, p *path, minLSN lsn.Position) (at Position, err error) {
 	if p.gate == nil || minLSN == (lsn.Position{}) || p.waiter.hasShown(minLSN) {
 		return at, nil
@@ -85,7 +85,7 @@ type reacher interface {
 	Reach(ctx context.Context, minLSN lsn.Position) (Position, error)
 }
 
-// errShort: the second try had too little of the budget left to say anything about the path.
+// errShort says that the second try had too little of the budget left to say anything about the path.
 var errShort = errors.New("little time left")
 
 // within does a lookup in its turn. The breaker is checked again after the wait for a place, so that queued lookups
@@ -111,7 +111,7 @@ func within[T any](ctx context.Context, s step, minLSN lsn.Position, budget time
 	return data, at, time.Since(start), err
 }
 
-// idle says whether a read would not have to wait for its turn.
+// idle says whether a read would get its turn at once.
 func (p *path) idle() bool { return !p.gate.full() && !p.open() }
 
 func (p *path) open() bool {
@@ -120,9 +120,9 @@ func (p *path) open() bool {
 	return p.breaker.open()
 }
 
-// verdict: a path that answers "behind" or "incomplete" costs a round trip and no budget, so it is not
-// spared. A client that has left or had no turn says nothing about the path, nor does a statement that
-// the server ended as too much work.
+// verdict is what an error says about the path. A path that answers "behind" or "incomplete" works, because that
+// costs a round trip and not the budget. Nothing is known of the path if the client left, if the read got no turn, if
+// the server ended a count as too much work, or if another lookup has reported the failure.
 func verdict(ctx context.Context, err error) outcome {
 	switch {
 	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrBehind), errors.Is(err, ErrBeyond), errors.Is(err, ErrIncomplete):
@@ -139,8 +139,9 @@ func (p *path) allow(now time.Time) (ok, trial bool) {
 	return p.breaker.allow(now)
 }
 
-// done tells the path's breaker and everybody who watches how a use ended. The failure of one lookup says nothing
-// about a path that reports what it sends, if the breaker has been closed by that already.
+// done tells the breaker, the log and the metrics how a use of the path ended. If a report of the reader has closed
+// the breaker already, the trial of one lookup says nothing more. A trial that failed with others counts as a
+// failure, because a trial must have an outcome.
 func (c *Chain) done(ctx context.Context, p *path, trial bool, err error) {
 	p.mu.Lock()
 	before := p.breaker.open()

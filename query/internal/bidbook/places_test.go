@@ -17,7 +17,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
-// named is a reader that is only known by its name.
+// named is a reader of which only the name is used.
 type named struct {
 	Finder
 	name  Path
@@ -36,7 +36,7 @@ func chainOf(paths ...*path) *Chain {
 		undecided: newGate(1, time.Minute, 1), counting: newGate(1, time.Minute, 1)}
 }
 
-// R8, W4: what is too much for Redis is not poured into SQL: only a place that is free now is used.
+// R8, W4: reads that are too many for Redis are not poured into SQL. They get only a place that is free now.
 func TestOverloadOfRedisIsShed_R8(t *testing.T) {
 	replica, standby := pathOf(PathReplica), pathOf(PathStandby)
 	redis := pathOf(PathRedis)
@@ -58,13 +58,13 @@ func TestOverloadOfRedisIsShed_R8(t *testing.T) {
 		}
 		for _, p := range c.paths[1:3] {
 			if p.name == want {
-				p.gate.slots <- struct{}{} // from now on it has none
+				p.gate.slots <- struct{}{} // the path has no free place from now on
 			}
 		}
 	}
 }
 
-// W4: so many wait for their turn, and no more.
+// W4: a bounded number of reads waits for a turn.
 func TestWaitersAreBounded_W4(t *testing.T) {
 	p := pathOf(PathReplica).gate
 	if err := p.enter(t.Context(), true); err != nil {
@@ -95,7 +95,8 @@ func TestWaitersAreBounded_W4(t *testing.T) {
 	}
 }
 
-// R6: however many lookups share a pipeline, its failure is one; and what a lookup makes of its answer is none.
+// R6: a pipeline that fails counts as one failure, however many lookups share it. The error of a lookup itself does
+// not count.
 func TestABreakerCountsPipelines_R6(t *testing.T) {
 	reader := &named{name: PathRedis}
 	sql := &named{name: PathReplica}
@@ -125,8 +126,8 @@ func TestABreakerCountsPipelines_R6(t *testing.T) {
 	}
 }
 
-// R6: a trial tells the breaker what it has found, also when its failure is shared. An incomplete node answers, so it closes
-// the breaker.
+// R6: a trial tells the breaker what it has found, even if others share its failure. A node that answers "incomplete"
+// works, so it closes the breaker.
 func TestATrialThatSharesItsTransactionIsJudged_R6(t *testing.T) {
 	for _, c := range []struct {
 		err  error
@@ -142,10 +143,10 @@ func TestATrialThatSharesItsTransactionIsJudged_R6(t *testing.T) {
 	}
 }
 
-// noReport hides that a reader reports.
+// noReport hides that a reader is a reporter.
 type noReport struct{ Finder }
 
-// R8: what Redis can't decide for one raffle leaves places for other reads.
+// R8: lookups that Redis can't decide leave places for other reads.
 func TestUndecidedReadsHavePlacesOfTheirOwn_R8(t *testing.T) {
 	redis := pathOf(PathRedis)
 	redis.gate = nil
@@ -167,7 +168,7 @@ func TestUndecidedReadsHavePlacesOfTheirOwn_R8(t *testing.T) {
 	}
 }
 
-// R8: no SQL path reads anything for a position that it has not reached; one poller asks for all.
+// R8: no SQL path reads anything for a position that it has not reached. One poller asks for all reads that wait.
 func TestAnUnreachablePositionReadsNothing_R8(t *testing.T) {
 	at := Position{At: lsn.Position{Timeline: 1, LSN: 10}}
 	var probes atomic.Int32

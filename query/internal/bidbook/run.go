@@ -14,10 +14,11 @@ import (
 // step is a path that a read may take.
 type step struct {
 	path *path
-	// idle says that the path is asked only if it has a place free now: Redis has an answer, too, or a path before was
-	// busy, and its load must not be poured into a slower one.
+	// idle says that the path is asked only if it has a free place now, because Redis has an answer too, or because a
+	// path before was busy and its load must not be poured into a slower one.
 	idle bool
-	// last says that the path is asked only if the others may not answer, or have not reached the position.
+	// last says that the path is asked only if an answer was too stale, or if a path did not prove that it has the
+	// primary's history.
 	last bool
 }
 
@@ -41,8 +42,7 @@ func (c *Chain) steps(w Want) []step {
 	return append([]step{{path: redis}}, sql...)
 }
 
-// run asks one path after the other. An answer that is staler than it should be is kept for the case that no
-// other path has a better one.
+// run asks one path after the other. An answer that is too stale is kept in case no other path has a better one.
 func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, at Position, err error) {
 	if w, err = c.settle(ctx, w); err != nil {
 		return data, Position{}, err
@@ -74,7 +74,7 @@ func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 			return data, Position{}, c.beyond(w, at, err)
 		}
 		if so.learn(s, err); errors.Is(err, ErrTooMuch) {
-			break // it would be as much for the next path
+			break // the next path would have to count as much
 		}
 	}
 	if stale.is {
@@ -83,14 +83,14 @@ func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 	return data, Position{}, fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(so.errs...))
 }
 
-// course is what became of a read so far.
+// course is what a read has learned from the paths so far, and the places that it holds.
 type course struct {
 	chain  *Chain
 	want   Want
 	errs   []error
-	needed bool // the last resort is needed
-	busy   bool // a path had no room
-	scarce bool // Redis could not decide it
+	needed bool // the step that is last is needed
+	busy   bool // a path had no free place
+	scarce bool // Redis could not decide the lookup
 	places []*gate
 }
 
@@ -99,8 +99,8 @@ func (o *course) takes(s step) bool {
 	return (!s.last || o.needed) && (!s.idle || s.path.idle())
 }
 
-// enter takes the places that a read needs on SQL paths besides that of the path itself. It does not wait for those of a
-// step that needs an idle path.
+// enter takes the places that a read needs on a SQL path besides the path's own. It does not wait for them if the
+// step needs an idle path.
 func (o *course) enter(ctx context.Context, s step) error {
 	if s.path.gate == nil || (s.idle || o.want.Force != "") && o.want.counts == nil {
 		return nil
@@ -138,7 +138,7 @@ func (o *course) learn(s step, err error) {
 	o.errs = append(o.errs, fmt.Errorf("%s: %w", s.path.name, err))
 }
 
-// end gives the places back, that of a count after its rest.
+// end gives the places back, the place of a count only after its rest.
 func (o *course) end() {
 	for _, g := range o.places {
 		if g == o.chain.counting {
@@ -149,7 +149,7 @@ func (o *course) end() {
 	}
 }
 
-// kept is an answer that is used if there is no better one.
+// kept is a stale answer that is used if there is no better one.
 type kept[T any] struct {
 	data T
 	at   Position
@@ -157,7 +157,7 @@ type kept[T any] struct {
 	is   bool
 }
 
-// tooStale says whether an answer is to be replaced by another path's, if there is one.
+// tooStale says whether another path's answer, if there is one, would be better.
 func (c *Chain) tooStale(s step, w Want, at Position) bool {
 	if s.idle {
 		left := c.left.Load()

@@ -10,8 +10,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
-// waiter lets any number of requests wait for a position with one poller, which runs only while
-// somebody waits.
+// waiter lets any number of requests wait for a position with one poller, which runs only while a request waits.
 type waiter struct {
 	probe   func(context.Context) (Position, error)
 	reached func(at, minLSN lsn.Position) bool
@@ -28,14 +27,14 @@ type waiter struct {
 type waiting struct {
 	minLSN lsn.Position
 	done   chan error
-	probed bool // since it waits
+	probed bool // a probe has ended since it waits
 	late   bool // the next probe is the last that it waits for
 }
 
-// ErrShared is a failure that many share, as that of one probe or transaction, and that another has told already.
+// ErrShared marks a failure of a probe or a transaction that several lookups share, and that was reported already.
 var ErrShared = errors.New("with others")
 
-// mostWaiting is how many wait for a position of one path. Each probe walks through all.
+// mostWaiting is how many reads may wait for a position of one path. Each probe walks through all of them.
 const mostWaiting = 1000
 
 // hasShown says whether the last probe has reached minLSN.
@@ -45,8 +44,9 @@ func (w *waiter) hasShown(minLSN lsn.Position) bool {
 	return w.reached(w.shown, minLSN)
 }
 
-// await returns nil once a probe that began after the call has reached minLSN, the probe's error, ErrBusy if too many wait
-// already, or ErrBehind when patience is over, but not before one probe has ended.
+// await returns nil once a probe that began after the call has reached minLSN. It returns the error of a probe that
+// failed, ErrBusy if too many reads wait already, and ErrBehind when ctx ends or patience is over. When patience is
+// over, it first waits until one probe has ended.
 func (w *waiter) await(ctx context.Context, minLSN lsn.Position, patience time.Duration) error {
 	me := &waiting{minLSN: minLSN, done: make(chan error, 1)}
 	if err := w.join(ctx, me); err != nil {
@@ -59,7 +59,7 @@ func (w *waiter) await(ctx context.Context, minLSN lsn.Position, patience time.D
 		return err
 	case <-over.C:
 		if w.isLate(me) {
-			return <-me.done // of the probe under way, which has a limit
+			return <-me.done // the result of the probe under way, whose time is limited
 		}
 	case <-ctx.Done():
 		w.mu.Lock()
@@ -81,13 +81,13 @@ func (w *waiter) join(ctx context.Context, me *waiting) error {
 	w.waiting[me] = struct{}{}
 	if !w.polling {
 		w.polling = true
-		go w.poll(context.WithoutCancel(ctx)) // serves the others, too, when this one has left
+		go w.poll(context.WithoutCancel(ctx)) // serves the other waiters, too, when this one has left
 	}
 	return nil
 }
 
-// isLate is asked when a waiter's time is over. It is false if a probe has shown that the position is not reached;
-// otherwise the waiter gets the answer of the probe under way.
+// isLate is called when a waiter's time is over. It returns false if a probe has shown that the position is not
+// reached; otherwise the waiter gets the result of the probe under way.
 func (w *waiter) isLate(me *waiting) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// dial opens a websocket; what the server answers otherwise is its status.
+// dial opens a websocket and returns the status of the server's answer.
 func (f *feed) dial(t testing.TB, header http.Header) (conn *websocket.Conn, status int) {
 	t.Helper()
 	url := "ws" + strings.TrimPrefix(f.url, "http") + "/socket.io/?EIO=4&transport=websocket"
@@ -81,8 +81,7 @@ func flood(t testing.TB, conn *websocket.Conn, packet string, count *atomic.Int6
 	}
 }
 
-// W7: a session that floods joins, one of which is being answered, keeps nothing in memory but what is being
-// answered.
+// W7: while one join of a session is being answered, further joins wait in the connection and not in memory.
 func TestAFloodOfJoinsStaysInTheConnection_W7(t *testing.T) {
 	f := startFeed(t)
 	asked, answer := make(chan struct{}, 1), make(chan struct{})
@@ -134,7 +133,7 @@ func (f *feed) sessions() int {
 	return f.sockets.present.all
 }
 
-// W7: what waits for a client that never reads is bounded, answers as well as events.
+// W7: the packets that wait for a client that never reads are bounded.
 func TestWhatWaitsForASessionIsBounded_W7(t *testing.T) {
 	f := startFeed(t)
 	p := f.poll(t)
@@ -167,7 +166,7 @@ func (f *feed) onlySession(t testing.TB) *session {
 	return nil
 }
 
-// A feed hands over one batch at a time, and waits until it is taken.
+// A feed hands over one batch at a time and waits until the client has taken it.
 func TestAFeedWaitsForItsSession(t *testing.T) {
 	f := startFeed(t)
 	p := f.poll(t)
@@ -219,7 +218,7 @@ func TestSessionsOfAnAddressAreBounded_W7(t *testing.T) {
 	}
 }
 
-// A client may join so many raffles, and what it sends must be what the protocol has.
+// A packet that the protocol does not have ends the session.
 func TestASessionThatBreaksTheProtocolEnds(t *testing.T) {
 	f := startFeed(t)
 	for _, packet := range []string{"", "x", "9", "5", "4", "45", `42/raffles,["join"`, `42/raffles,{}`, "42/raffles,", `451-/raffles,["join",{"_placeholder":true,"num":0}]`} {
@@ -258,7 +257,7 @@ func TestASessionJoinsSoManyRaffles(t *testing.T) {
 	expectSocket(t, conn, `44/nowhere,{"message":"Invalid namespace"}`)
 }
 
-// W7: a session that sends faster than it may is read at its rate, however much it sends.
+// W7: a session that sends faster than it may is read at the allowed rate, however much it sends.
 func TestASessionThatSendsTooMuchIsSlowedDown_W7(t *testing.T) {
 	f := startFeed(t)
 	conn := f.socket(t)

@@ -6,15 +6,15 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
-// Bounds are how much there may be at once.
+// Bounds limit the subscribers of the feed, and separately the sessions of socket.io.
 type Bounds struct {
 	All       int // subscribers, and sessions of socket.io
 	OfAddress int // the same, of one client address
-	// Proxies are those whose word for the client's address is taken.
+	// Proxies are the networks whose X-Forwarded-For is believed.
 	Proxies web.Proxies
 }
 
-// census counts who is there, in all and by address. Its owner's lock guards it.
+// census counts subscribers or sessions, in all and by client address. Its owner's lock guards it.
 type census struct {
 	bounds Bounds
 	all    int
@@ -23,7 +23,7 @@ type census struct {
 
 func newCensus(b Bounds) census { return census{bounds: b, of: make(map[netip.Addr]int)} }
 
-// enter counts one more, unless there are too many.
+// enter counts one more, unless a bound is reached.
 func (c *census) enter(a netip.Addr) bool {
 	if c.all >= c.bounds.All || c.of[a] >= c.bounds.OfAddress {
 		return false

@@ -20,28 +20,28 @@ const (
 	nameStart  = "start" // of a feed, over SSE only
 )
 
-// event is an event as its subscribers get it: parts of its view's text.
+// event says where an event lies in the text of its view.
 type event struct {
 	name       string
 	id         Position
 	size       int16 // mm; 0: it concerns every size
-	at         int64 // created_at of a bid in microseconds, else 0
+	at         int64 // created_at of a bid in microseconds, otherwise 0
 	begin, end int32 // the SSE frame
-	data       int32 // where its JSON begins; it ends frameEnd before the frame's end
+	data       int32 // where its JSON begins; it ends before frameEnd
 }
 
 const frameEnd = "\n\n"
 
-// chunk is what the subscribers of a raffle get at once, made once for all of them. Chunks form a list that
-// grows at one end. A subscriber holds the last chunk that it has sent, and goes on from there. A chunk before all
-// subscribers is referred to by nobody, so the garbage collector frees it.
+// chunk holds events that all subscribers of a raffle get at once. It is made once for all of them. Chunks form a
+// list that grows at one end. A subscriber holds the chunk that it has sent last, and the room holds the oldest chunk
+// that it keeps. The garbage collector frees the chunks before all of these.
 type chunk struct {
-	view           // all of it
-	last  Position // behind the chunk
+	view           // of all sizes
+	last  Position // behind the chunk's events
 	total int64    // bytes of all chunks up to this one
 
 	mu     sync.Mutex
-	bySize map[int16]*view // made as subscribers of a size come
+	bySize map[int16]*view // each made for the first subscriber of the size
 
 	next  *chunk // set before ready is closed
 	ready chan struct{}
@@ -49,9 +49,10 @@ type chunk struct {
 
 func newChunk(last Position) *chunk { return &chunk{last: last, ready: make(chan struct{})} }
 
-// addEntries frames the events of entries of the raffle's stream, but for those before the chunk's end: a replay
-// repeats events. An entry that can't be read is a reset to
-// behind it, so that the feed goes on; unreadable is how many there were.
+// addEntries frames the events of entries of the raffle's stream. It skips events up to the chunk's last position,
+// because an entry may repeat events: after a replay, or when a subscriber resumes in the middle of an entry. An
+// entry that can't be read becomes a reset to the position behind it, so that the feed goes on; unreadable counts
+// such entries.
 func (c *chunk) addEntries(raffleID int64, epoch readmodel.Epoch, timeline uint32, list []entry, data AppendData) (unreadable int) {
 	for _, e := range list {
 		at := Position{epoch, e.id}
@@ -72,7 +73,7 @@ func (c *chunk) addEntries(raffleID int64, epoch readmodel.Epoch, timeline uint3
 				c.add(raffleID, epoch, &events[i], data)
 			}
 		}
-		c.last = at // also when all its events are of kinds that a newer build knows
+		c.last = at // even if this build knows none of the entry's kinds of events
 	}
 	return unreadable
 }
@@ -91,12 +92,12 @@ func (c *chunk) add(raffleID int64, epoch readmodel.Epoch, e *readmodel.Event, d
 	c.frame(f, func(dst []byte) []byte { return data(dst, raffleID, e) })
 }
 
-// addReset tells subscribers to read again, and from where on the feed goes on.
+// addReset adds an event that tells subscribers to read the raffle again, and behind which position the feed goes on.
 func (c *chunk) addReset(raffleID int64, at Position, timeline uint32) {
 	c.place(nameReset, raffleID, at, timeline)
 }
 
-// place frames an event that says from which position on the feed goes.
+// place frames a reset or a start, which tells the position behind which the feed goes on.
 func (c *chunk) place(name string, raffleID int64, at Position, timeline uint32) {
 	c.frame(event{name: name, id: at}, func(dst []byte) []byte {
 		dst = strconv.AppendInt(append(dst, `{"raffle_id":`...), raffleID, 10)

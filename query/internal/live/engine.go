@@ -16,20 +16,21 @@ import (
 // Namespace is where socket.io clients find the feed.
 const Namespace = "/raffles"
 
-// Check says why a raffle can't be joined, in words for the client; empty: it can.
+// Check returns why a raffle can't be joined, in words for the client, or "" if it can.
 type Check func(ctx context.Context, raffleID int64) (problem string)
 
 // Limits of what a socket.io client may do.
 const (
-	maxMessage = 4 << 10 // bytes of what a client sends at once
+	maxMessage = 4 << 10 // bytes that a client may send at once
 	maxJoined  = 20      // raffles of one client
 	pollTime   = time.Minute
 )
 
 // SocketIO serves the feed to socket.io 4 clients, under /socket.io/, until the hub ends. It speaks engine.io 4
 // (github.com/socketio/engine.io-protocol, version 4) over long polls and websockets itself, because what a client
-// may make a server do and keep must be bounded. Every bound is here: sessions in all and of an address, the size
-// and the rate of what a session sends, the bytes that wait for it, and the time that it may take.
+// may make a server do and keep must be bounded. It bounds the sessions in all and of an address, the size and the
+// rate of the packets that a session sends, the bytes that wait for a session, and the time in which a client must
+// take them.
 type SocketIO struct {
 	hub     *Hub
 	check   Check
@@ -66,7 +67,7 @@ func (s *SocketIO) Serve(w http.ResponseWriter, r *http.Request) error {
 	if transport == "websocket" {
 		return s.websocket(w, r, c)
 	}
-	// The server's time limits are shorter than a long poll. A writer without deadlines is one of a test.
+	// The server's time limits are shorter than a long poll. Only the writers of tests have no deadlines.
 	control, until := http.NewResponseController(w), time.Now().Add(pollTime)
 	_ = control.SetReadDeadline(until)
 	_ = control.SetWriteDeadline(until)

@@ -131,8 +131,7 @@ func (f *feed) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// commit writes transactions of the raffle, one event each but for those that are given together, and the
-// checkpoint behind them.
+// commit writes transactions of the raffle, each with its list of events, and the checkpoint behind them.
 func (f *feed) commit(t testing.TB, transactions ...[]readmodel.Event) {
 	t.Helper()
 	pipe := f.rdb.TxPipeline()
@@ -169,7 +168,7 @@ func (f *feed) place(t testing.TB, n int) {
 	f.commit(t, list...)
 }
 
-// got is an event as a client has it.
+// got is an event as a client receives it.
 type got struct{ name, id, data string }
 
 // client is a connection to the feed.
@@ -239,7 +238,7 @@ func (c *client) block(t testing.TB) (g got) {
 	}
 }
 
-// events reads so many events.
+// events reads n events.
 func (c *client) events(t testing.TB, n int) (list []got) {
 	t.Helper()
 	for len(list) < n {

@@ -14,9 +14,10 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
-// Errors of Subscribe and of a Subscription.
+// Errors of subscriptions and sessions.
 var (
-	// ErrFull is returned when there are as many subscribers or sessions as there may be, in all or of an address.
+	// ErrFull is returned if there are as many subscribers or sessions as Bounds allow, and to a new session once the
+	// hub has ended.
 	ErrFull = errors.New("too many subscribers")
 	// ErrEnded is returned when the hub ends.
 	ErrEnded = errors.New("the feed ends")
@@ -32,27 +33,27 @@ type Hub struct {
 	bounds   Bounds
 	log      *slog.Logger
 	metrics  *metrics
-	resuming chan struct{} // one place for each subscriber that reads what it has missed
+	resuming chan struct{} // a place for each subscriber that reads missed events
 	ended    chan struct{}
 
 	mu          sync.Mutex
-	now         Position // the checkpoint's; the zero Position: the feed doesn't work
+	now         Position // that of the last checkpoint; zero while the feed does not work
 	timeline    uint32   // of the last checkpoint
 	rooms       map[int64]*room
 	subscribers census
 }
 
-// resumes is how many subscribers read what they have missed at once.
+// resumes is how many subscribers may read missed events from Redis at the same time.
 const resumes = 16
 
-// NewHub makes a hub for so many subscribers; Run does its work. The client must not retry. data encodes events.
+// NewHub makes a hub; Run does its work. The client must not retry. data encodes events.
 func NewHub(client *redis.Client, data AppendData, bounds Bounds, log *slog.Logger, reg prometheus.Registerer) *Hub {
 	return &Hub{client: client, data: data, bounds: bounds, log: log, metrics: newMetrics(reg), resuming: make(chan struct{}, resumes),
 		ended: make(chan struct{}), rooms: make(map[int64]*room), subscribers: newCensus(bounds)}
 }
 
-// How the hub reads. A blocked read doesn't hear of new rooms, so it is short; the pause bounds how many
-// reads a second a busy system causes.
+// How the hub reads. A blocked read does not see rooms that are added meanwhile, so it is short. The pause bounds how
+// many reads a second a busy system causes.
 const (
 	longestBlock = 50 * time.Millisecond
 	readPause    = 5 * time.Millisecond
@@ -76,7 +77,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	return nil
 }
 
-// publish publishes what is due and returns how long to wait for more.
+// publish publishes the pending chunks that are due and returns how long the next read may block.
 func (h *Hub) publish(now time.Time) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -86,11 +87,11 @@ func (h *Hub) publish(now time.Time) time.Duration {
 			block = min(block, due.Sub(now))
 		}
 	}
-	// Redis counts milliseconds, and takes 0 as for ever.
+	// Redis takes the time in milliseconds, and 0 means for ever.
 	return max(block, time.Millisecond)
 }
 
-// fail remembers that events may be missed from now on.
+// fail notes that events may be missed from now on, so that the next checkpoint makes serve check every room.
 func (h *Hub) fail(err error) {
 	h.mu.Lock()
 	worked := h.now != Position{}
@@ -101,7 +102,7 @@ func (h *Hub) fail(err error) {
 	}
 }
 
-// read waits for events in all rooms, and looks at the checkpoint in the same round trip.
+// read waits for events in all rooms, and reads the checkpoint in the same round trip.
 func (h *Hub) read(ctx context.Context, block time.Duration) error {
 	epoch, rooms, streams := h.plan()
 	if len(rooms) == 0 {
@@ -115,7 +116,7 @@ func (h *Hub) read(ctx context.Context, block time.Duration) error {
 	if len(rooms) > 0 {
 		events = pipe.XRead(reading, &redis.XReadArgs{Streams: streams, Block: block, Count: readmodel.LiveEntries})
 	}
-	// Nil is the answer of both commands when there is nothing; their own errors say which.
+	// Both commands answer redis.Nil if there is nothing to return, so each command's own error is looked at.
 	if _, err := pipe.Exec(reading); err != nil && !errors.Is(err, redis.Nil) {
 		if redis.HasErrorPrefix(err, wrongType) {
 			return h.setApart(ctx, rooms)
@@ -132,7 +133,8 @@ func (h *Hub) read(ctx context.Context, block time.Duration) error {
 	return h.take(ctx, epoch, rooms, events.Val())
 }
 
-// plan is what to read: the rooms of the epoch by key, and keys and ids as XREAD takes them.
+// plan returns the rooms to read by key, and their keys and ids as XREAD takes them. It leaves out the rooms of
+// another epoch and the rooms that are set apart.
 func (h *Hub) plan() (epoch readmodel.Epoch, rooms map[string]*room, streams []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -148,7 +150,8 @@ func (h *Hub) plan() (epoch readmodel.Epoch, rooms map[string]*room, streams []s
 	return epoch, rooms, append(streams, ids...)
 }
 
-// serve takes a checkpoint. Rooms that can't go on at their position are reset to it.
+// serve takes a checkpoint. A room whose stream does not hold all events after the room's position is reset to the
+// checkpoint.
 func (h *Hub) serve(ctx context.Context, at Position, timeline uint32) error {
 	h.mu.Lock()
 	interrupted := h.now.Epoch != at.Epoch
@@ -174,15 +177,16 @@ func (h *Hub) serve(ctx context.Context, at Position, timeline uint32) error {
 	return nil
 }
 
-// check resets a room to a position unless its stream goes on where the room is. What is no stream is left for
-// later: it concerns no other room.
+// check resets a room to the position now unless its stream still holds all events after the room's own position. A
+// room whose key is no stream is set apart for later, so that it does not hold up the other rooms.
 func (h *Hub) check(ctx context.Context, r *room, now Position) error {
 	h.mu.Lock()
 	last := r.pending.last
 	h.mu.Unlock()
 	whole := false
 	if last.Epoch == now.Epoch {
-		// A time-out of its own: after an interruption there may be thousands of rooms to check.
+		// Each room has a time-out of its own, because after an interruption there may be thousands of rooms to
+		// check.
 		ctx, cancel := context.WithTimeout(ctx, redisTime)
 		defer cancel()
 		var err error
@@ -232,13 +236,13 @@ func (h *Hub) take(ctx context.Context, epoch readmodel.Epoch, rooms map[string]
 	return nil
 }
 
-// What is no stream fails every command that reads it, and is looked at again now and then.
+// A key that is no stream fails the read of all rooms. Its room is set apart and checked again after retryUnreadable.
 const (
 	wrongType       = "WRONGTYPE"
 	retryUnreadable = time.Second
 )
 
-// setApart finds the rooms whose key is no stream: one such key fails the read of all.
+// setApart finds the rooms whose key is no stream and leaves them out of the next reads.
 func (h *Hub) setApart(ctx context.Context, rooms map[string]*room) error {
 	ctx, cancel := context.WithTimeout(ctx, redisTime)
 	defer cancel()

@@ -50,14 +50,14 @@ func TestResumesWithoutGapOrDoubling(t *testing.T) {
 		c := f.connect(t, 0, from)
 		f.place(t, 5)
 		c.expectBids(t, first, f.bids)
-		// Another joins the same room, whose chunks begin later.
+		// Another subscriber joins the same room, whose list begins later.
 		other := f.connect(t, 0, from)
 		f.place(t, 5)
 		other.expectBids(t, first, f.bids)
 	}
 }
 
-// A transaction in the middle of which the client was cut off goes on with its next event.
+// A client that was cut off in the middle of a transaction goes on with the transaction's next event.
 func TestResumesWithinATransaction(t *testing.T) {
 	f := startFeed(t)
 	c := f.connect(t, 0, "")
@@ -89,7 +89,7 @@ func TestAGapIsAReset(t *testing.T) {
 	}
 	f.place(t, 1)
 	c.expectBids(t, f.bids, f.bids)
-	// Trimmed before the hub could read it: subscribers that were never away have a gap, too.
+	// Entries are trimmed before the hub can read them, so subscribers that were never away have a gap, too.
 	var burst [][]readmodel.Event
 	for range 2 * readmodel.LiveEntries {
 		burst = append(burst, []readmodel.Event{f.bid(270)})
@@ -135,7 +135,7 @@ func TestAFlushedRedisIsAResetOnceItIsRebuilt(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.awaitHub(t, Position{})
-	late := f.connect(t, 0, "") // while there is nothing to begin from
+	late := f.connect(t, 0, "") // while there is no checkpoint to begin from
 	f.checkpoint.Epoch++
 	f.commit(t)
 	for _, c := range []*client{c, late} {
@@ -148,7 +148,7 @@ func TestAFlushedRedisIsAResetOnceItIsRebuilt(t *testing.T) {
 	late.expectBids(t, 3, 3)
 }
 
-// A restart that loses nothing, and a pause, are no reason to have everybody read again.
+// A restart of Redis that loses nothing, and a pause, reset nobody.
 func TestRedisGoesAndComesBack(t *testing.T) {
 	f := startFeed(t)
 	c := f.connect(t, 0, "")

@@ -10,7 +10,7 @@ import (
 // separator stands between the packets of a poll.
 const separator = '\x1e'
 
-// poll answers with what waits for the client, or with what comes until then.
+// poll answers with the packets that wait for the client, or waits for the next ones.
 func (c *session) poll(w http.ResponseWriter, r *http.Request) error {
 	if !c.enter(&c.polled) {
 		return engineError(w, r, 3, "Bad request")
@@ -19,7 +19,7 @@ func (c *session) poll(w http.ResponseWriter, r *http.Request) error {
 	for {
 		if list := c.take(); len(list) > 0 {
 			if err := writePolled(w, flat(list)); err != nil {
-				c.end(err) // what was in it is lost
+				c.end(err) // the packets that it held are lost
 				return err
 			}
 			written(list)
@@ -62,8 +62,8 @@ func (c *session) receive(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// enter says whether the client may begin a poll or a post: one of each at a time, and none beside a websocket. It
-// ends the session of a client that does more, as the protocol says.
+// enter says whether the client may begin a poll or a post: one of each at a time, and none beside a websocket. A
+// second poll or post at the same time ends the session, as the protocol says.
 func (c *session) enter(busy *bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,7 +95,7 @@ func writePolled(w http.ResponseWriter, packets [][]byte) error {
 	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
 	w.Header().Set("Cache-Control", "no-store")
 	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(time.Now().Add(drainTime)) // a writer without deadlines is one of a test
+	_ = control.SetWriteDeadline(time.Now().Add(drainTime)) // fails only with the writers of tests
 	for i, p := range packets {
 		if i > 0 {
 			if _, err := w.Write([]byte{separator}); err != nil {

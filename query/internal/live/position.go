@@ -10,11 +10,11 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// ErrPosition is returned for a Last-Event-ID that no server of ours has sent.
+// ErrPosition is returned for a text that is no event id of this feed.
 var ErrPosition = errors.New("not an event id of this feed")
 
-// Position is a place in a raffle's feed: behind an event of one build of the read model. With N = 0 it
-// is behind everything that was committed before the LSN. The zero Position is no place.
+// Position is a place in a raffle's feed, behind an event of one epoch. With N = 0 it is behind everything that was
+// committed before the LSN. The zero Position is no place.
 type Position struct {
 	Epoch readmodel.Epoch
 	Event readmodel.EventID
@@ -41,11 +41,11 @@ func ParsePosition(s string) (Position, error) {
 	return p, nil
 }
 
-// after says whether p is not yet reached at o. Another build of the read model never is.
+// after says whether p lies behind o. A position of another epoch always does.
 func (p Position) after(o Position) bool { return p.Epoch != o.Epoch || p.Event.After(o.Event) }
 
-// minLSN is the Min-LSN of a read that holds everything up to the position, which the timeline holds. An event's LSN is where its
-// commit record begins, and a read has that commit only if it is beyond.
+// minLSN is the Min-LSN of a read that holds everything up to the position, on a timeline that has the position. An
+// event's LSN is where its commit record begins, so a read holds the commit only if it is beyond that LSN.
 func (p Position) minLSN(timeline uint32) lsn.Position {
 	at := lsn.Position{Timeline: timeline, LSN: p.Event.LSN}
 	if p.Event.N > 0 {

@@ -35,8 +35,8 @@ func TestAPositionHoldsWhatIsBeforeIt(t *testing.T) {
 		p    Position
 		want lsn.LSN
 	}{
-		{Position{1, id(100, 0)}, 100}, // a checkpoint: everything before is in
-		{Position{1, id(100, 1)}, 101}, // an event: its commit, which begins there, is in too
+		{Position{1, id(100, 0)}, 100}, // a checkpoint holds everything before it
+		{Position{1, id(100, 1)}, 101}, // an event's commit begins there and must be in, too
 		{Position{1, id(100, math.MaxUint64)}, 101},
 	} {
 		if got := c.p.minLSN(2); got != (lsn.Position{Timeline: 2, LSN: c.want}) {

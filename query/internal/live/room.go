@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// room is a raffle that has subscribers. The hub's lock guards it, but for published.
+// room is a raffle that has subscribers. The hub's lock guards all fields except published.
 type room struct {
 	raffle      int64
 	subscribers int
 	unreadable  time.Time // when its key was found to be no stream
 
-	pending *chunk // was read, is not published yet: pending.last is the place to read on from
-	tail    *chunk // was published last
-	oldest  *chunk // where the list begins for those who come late
+	pending *chunk // not published yet; the next read begins behind pending.last
+	tail    *chunk // the newest published chunk
+	oldest  *chunk // where the list begins for subscribers that resume
 	rest    time.Time
 
-	published atomic.Int64 // tail.total, for subscribers
+	published atomic.Int64 // tail.total, which subscribers read without the lock
 }
 
-// keptBytes is how much of a raffle's feed is kept in memory for clients that resume. For a client that was away for
-// longer, the rest is read from Redis.
+// keptBytes is how much of a raffle's feed is kept in memory for clients that resume. A client that was away for
+// longer reads the rest from Redis.
 const keptBytes = 128 << 10
 
-// A wake-up makes each subscriber write once, some 20 us of processor time on both ends of a connection.
-// Events that come while a room rests leave together.
+// A new chunk makes each subscriber write once, which takes some 20 us of processor time on both ends of a
+// connection. So a room rests after each chunk, and the events that arrive meanwhile share the next one.
 const (
 	restPerSubscriber = 25 * time.Microsecond
 	longestRest       = 150 * time.Millisecond
@@ -35,8 +35,8 @@ func newRoom(raffle int64, at Position) *room {
 	return &room{raffle: raffle, pending: newChunk(at), tail: c, oldest: c}
 }
 
-// publish wakes the subscribers if there is something for them and the room has rested. Otherwise it
-// returns when it will have; the zero time: there is nothing.
+// publish publishes the pending chunk if it has events and the room has rested. If the room must still rest, publish
+// returns when the rest ends, otherwise the zero time.
 func (r *room) publish(now time.Time) (due time.Time) {
 	if len(r.pending.events) == 0 {
 		return time.Time{}
@@ -52,7 +52,7 @@ func (r *room) publish(now time.Time) (due time.Time) {
 	r.tail.next = c
 	close(r.tail.ready)
 	r.tail = c
-	if c.resets() { // there is no way from before it to behind it
+	if c.resets() { // a subscriber from before a reset does not resume in memory
 		r.oldest = c
 	}
 	for c.total-r.oldest.total > keptBytes {

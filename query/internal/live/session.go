@@ -11,19 +11,18 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Bounds of one session. A client joins at most maxJoined raffles, again after each reconnect, and answers a ping
-// now and then.
+// Bounds of one session. They allow for a client that joins maxJoined raffles after each reconnect and answers pings.
 const (
 	packetRate  = rate.Limit(10) // a second
 	packetBurst = 4 * maxJoined
 	maxWaiting  = 64 << 10         // bytes that wait for a client, besides one batch of a feed
-	drainTime   = 10 * time.Second // for a client to take what waits for it
+	drainTime   = 10 * time.Second // in which a client must take what waits for it
 )
 
 var errGone = errors.New("client gone")
 
-// session is a client's engine.io session: what waits for the client, and what the client has joined. Either a poll
-// or a websocket takes what waits.
+// session is a client's engine.io session: the packets that wait for the client, and the raffles that it has joined.
+// Either a poll or a websocket takes the packets.
 type session struct {
 	io      *SocketIO
 	id      string
@@ -31,14 +30,14 @@ type session struct {
 	ctx     context.Context // ends with the session
 	end     context.CancelCauseFunc
 	budget  *rate.Limiter // packets of the client
-	feeding chan struct{} // held by the feed whose batch waits; so at most one does
-	wake    chan struct{} // something waits, or the transport changes
+	feeding chan struct{} // held by the feed whose batch waits, so that only one batch does
+	wake    chan struct{} // packets wait, or the transport has changed
 
-	handling sync.Mutex // of the client's packets, one after the other
+	handling sync.Mutex // held while a packet of the client is handled
 
 	mu        sync.Mutex
 	waiting   []batch
-	bytes     int // of what waits and is of no feed
+	bytes     int // of the waiting packets that are of no feed
 	polled    bool
 	posting   bool
 	transport transport
@@ -58,7 +57,7 @@ const (
 // batch is packets that belong together.
 type batch struct {
 	packets [][]byte
-	taken   chan struct{} // closed once they are written; nil: nobody waits for it
+	taken   chan struct{} // closed once they are written; nil if no feed waits for that
 }
 
 func newSession(s *SocketIO, id string, address netip.Addr) *session {
@@ -91,7 +90,8 @@ func (c *session) run() {
 	}
 }
 
-// beat ends the session of a client that has not answered the last ping, or has not entered the namespace since it.
+// beat pings the client. It ends the session instead if the client has not answered the last ping or is not in the
+// namespace.
 func (c *session) beat() {
 	c.mu.Lock()
 	alive := c.ponged && c.member != nil
@@ -104,11 +104,11 @@ func (c *session) beat() {
 	c.post([]byte("2"))
 }
 
-// post puts a packet behind what waits. A client that lets too much wait is dropped.
+// post queues a packet. If too many bytes wait then, the client is dropped.
 func (c *session) post(packet []byte) {
 	c.mu.Lock()
 	c.waiting = append(c.waiting, batch{packets: [][]byte{packet}})
-	c.bytes += len(packet) + 64 // and what keeping it costs
+	c.bytes += len(packet) + 64 // 64 for what keeping the packet costs
 	tooMuch := c.bytes > maxWaiting
 	c.mu.Unlock()
 	if tooMuch {
@@ -118,7 +118,7 @@ func (c *session) post(packet []byte) {
 	c.signal()
 }
 
-// send puts a batch of a feed behind what waits and returns once the client's transport has taken it.
+// send queues a batch of a feed and returns once the client's transport has written it.
 func (c *session) send(ctx context.Context, packets [][]byte) error {
 	slow := time.NewTimer(drainTime)
 	defer slow.Stop()
@@ -152,7 +152,7 @@ func (c *session) signal() {
 	}
 }
 
-// take is all that waits.
+// take returns the waiting batches and empties the queue.
 func (c *session) take() []batch {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -182,7 +182,7 @@ func (c *session) drop() {
 	}
 }
 
-// written tells those who wait for it that batches are written.
+// written wakes the feeds that wait for these batches to be written.
 func written(list []batch) {
 	for _, b := range list {
 		if b.taken != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// A subscriber that doesn't read is dropped with a count; who reads gets everything meanwhile, and who
-// was dropped comes back without a gap.
+// A subscriber that does not read is dropped and counted. Meanwhile another one gets everything, and the dropped
+// client can resume.
 func TestASlowSubscriberIsDroppedAndMayComeBack(t *testing.T) {
 	padding := bytes.Repeat([]byte(" "), 2000) // so that the sockets' buffers are full soon
 	f := startFeedOf(t, func(dst []byte, raffleID int64, e *readmodel.Event) []byte {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// packet takes an engine.io packet of the client.
+// packet handles an engine.io packet of the client.
 func (c *session) packet(p []byte) {
 	c.handling.Lock()
 	defer c.handling.Unlock()
@@ -33,8 +33,8 @@ func (c *session) packet(p []byte) {
 	}
 }
 
-// message takes a socket.io packet (github.com/socketio/socket.io-protocol, version 5): type, namespace, number of
-// the acknowledgement, JSON. Packets with binary attachments are not taken.
+// message handles a socket.io packet (github.com/socketio/socket.io-protocol, version 5): type, namespace, number of
+// the acknowledgement, JSON. Packets with binary attachments end the session.
 func (c *session) message(p []byte) {
 	if len(p) == 0 {
 		c.end(errProtocol)
@@ -55,13 +55,13 @@ func (c *session) message(p []byte) {
 		}
 	case '2':
 		c.event(namespace, rest)
-	case '3': // nothing that is sent wants to be acknowledged
+	case '3': // an acknowledgement, which the server never asks for
 	default:
 		c.end(errProtocol)
 	}
 }
 
-// connect lets the client enter a namespace. The main one has nothing to offer, but every server has it.
+// connect lets the client enter a namespace. The main namespace offers nothing, but every server has it.
 func (c *session) connect(namespace string) {
 	prefix := ""
 	switch namespace {
@@ -91,7 +91,7 @@ func (c *session) leave() {
 	}
 }
 
-// event takes an event of the client: join. Others are nobody's.
+// event handles the client's event join and ignores all others.
 func (c *session) event(namespace string, p []byte) {
 	c.mu.Lock()
 	m := c.member
@@ -111,7 +111,7 @@ func (c *session) event(namespace string, p []byte) {
 	}
 }
 
-// member is a client in the namespace. Its methods are called one after the other, but for end.
+// member is a client in the namespace. join runs for one packet at a time, and each feed in a goroutine of its own.
 type member struct {
 	session *session
 	ctx     context.Context // ends when the client leaves
@@ -130,7 +130,7 @@ type joined struct {
 	ended  chan struct{}
 }
 
-// join begins a feed, in place of one of the same raffle.
+// join begins a feed in place of an earlier one of the same raffle.
 func (m *member) join(ack string, args []any) {
 	request, problem := parseJoin(args)
 	if problem == "" {
@@ -170,7 +170,7 @@ func (m *member) join(ack string, args []any) {
 	}()
 }
 
-// refuse tells what is wrong: in the acknowledgement if the client wants one, else by an event.
+// refuse tells the client what is wrong: in the acknowledgement if it wants one, otherwise by an event.
 func (m *member) refuse(ack, problem string) {
 	if ack != "" {
 		m.acknowledge(ack, map[string]any{"error": problem})
@@ -211,12 +211,12 @@ func (m *member) feed(ctx context.Context, sub *Subscription) {
 	}
 }
 
-// maxBatch is how many bytes of a feed wait for a client at once, but for a single chunk that is larger. They are
-// those that all subscribers share.
+// maxBatch is how many bytes a batch of a feed holds, not counting the rest of its last chunk. All subscribers share
+// the packets of a whole chunk.
 const maxBatch = 64 << 10
 
-// send sends a chunk and those that follow it already, up to a bound, and waits until the client's transport has
-// taken them.
+// send sends a chunk and the chunks that are already published after it, in batches, and waits until the client's
+// transport has written each batch.
 func (m *member) send(ctx context.Context, sub *Subscription, c *chunk) error {
 	for c != nil {
 		var out [][]byte

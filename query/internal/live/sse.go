@@ -45,8 +45,8 @@ func WantsEvents(r *http.Request) bool {
 	return strings.Contains(strings.Join(r.Header.Values("Accept"), ","), "text/event-stream")
 }
 
-// Refuse tells an EventSource to come back in 1 to 5 s. It gives up for ever on any status but 200 (HTML standard,
-// Server-sent events, "fail the connection"), so a refusal is an empty feed, and is counted.
+// Refuse tells an EventSource to come back in 1 to 5 s. An EventSource gives up for ever on any status but 200 (HTML
+// standard, Server-sent events, "fail the connection"), so a refusal is an empty feed, and is counted.
 func (h *Hub) Refuse(w http.ResponseWriter) error {
 	h.metrics.refused.WithLabelValues("sse").Inc()
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -83,9 +83,9 @@ func (o *sse) run(ctx context.Context) error {
 	}
 }
 
-// begin tells the position, so that a client that is cut off before the first event loses nothing. It is an
-// event with data, since not every client keeps the id of a block without. Clients are told to come back
-// at different times: they may all be cut off at once.
+// begin sends the feed's position, so that a client that is cut off before the first event loses nothing. The
+// position comes with an event, because not every client keeps the id of a block without data. The retry times are
+// random, because all clients may be cut off at once.
 func (o *sse) begin() error {
 	var c chunk
 	c.text = strconv.AppendInt([]byte("retry: "), 500+rand.Int64N(1000), 10)
@@ -98,11 +98,11 @@ func (o *sse) begin() error {
 	return o.flush(c.text)
 }
 
-// write writes a chunk and all that follow it already, or a heartbeat, at once.
+// write writes a chunk and the chunks that are already published after it. For nil it writes a heartbeat.
 func (o *sse) write(c *chunk) error {
 	if c == nil {
-		// An id without data is no event, but clients keep it: with a size of which nothing comes the
-		// last event's id would grow too old.
+		// An id without data is no event, but an EventSource keeps it. Without it, the last id of a subscriber whose
+		// size gets no events would grow too old.
 		return o.flush(append(o.s.at.append([]byte(":\nid: ")), frameEnd...))
 	}
 	if err := o.control.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {

@@ -10,15 +10,15 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// stream is what XINFO STREAM tells of a raffle's stream; the zero stream does not exist.
+// stream is what XINFO STREAM tells of a raffle's stream. The zero stream stands for a key that does not exist.
 type stream struct {
 	exists        bool
 	added, length int64             // entries: ever added, still there
 	first         readmodel.EventID // of the oldest entry that is still there
 }
 
-// whole says whether the stream still has every event after one. A raffle without events has no stream.
-// If a client has seen an event and there is no stream, events were lost.
+// whole says whether the stream still has every event after an id. A raffle without events has no stream. If a client
+// has seen an event and there is no stream, events were lost.
 func (s stream) whole(after readmodel.EventID) bool {
 	if !s.exists {
 		return after.N == 0
@@ -32,11 +32,11 @@ type entry struct {
 	packed string
 }
 
-// pageEntries is how many entries a resuming subscriber takes at once.
+// pageEntries is how many entries a resuming subscriber reads at once.
 const pageEntries = 64
 
-// readPage returns the first entries after an id and whether nothing was trimmed before them. Both come
-// of one transaction: nothing is trimmed in between.
+// readPage returns the first entries after an id and whether nothing was trimmed before them. One transaction reads
+// both, so that nothing is trimmed in between.
 func readPage(ctx context.Context, client *redis.Client, key string, after readmodel.EventID) (page []entry, whole bool, err error) {
 	pipe := client.TxPipeline()
 	exists := pipe.Exists(ctx, key)
@@ -75,7 +75,7 @@ func entries(messages []redis.XMessage) ([]entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		packed, _ := m.Values[readmodel.LiveField].(string) // without it the entry can't be read, as an empty one
+		packed, _ := m.Values[readmodel.LiveField].(string) // without the field the entry is unreadable
 		list = append(list, entry{id, packed})
 	}
 	return list, nil

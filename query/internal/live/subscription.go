@@ -15,16 +15,16 @@ type Subscription struct {
 	transport string
 	client    netip.Addr
 	size      int16
-	at        Position // what the subscriber has had
-	node      *chunk   // where it stands; nil while it reads what it has missed from Redis
+	at        Position // the subscriber has had everything up to here
+	node      *chunk   // the chunk taken last; nil while missed events are read from Redis
 }
 
-// maxBehind is how many bytes a subscriber may lie behind what is published, besides what is in its
-// connection's buffers. It holds them for all others: chunks are shared.
+// maxBehind is how many bytes a subscriber may lie behind the newest chunk, besides the bytes in its connection's
+// buffers. It bounds the chunks that slow subscribers keep from being freed, which all of them share.
 const maxBehind = 1 << 20
 
-// subscribe begins a client's feed of a raffle and a size (mm; 0: all) behind a position, or with what comes
-// from now on if that is zero.
+// subscribe begins a client's feed of a raffle and a size (mm; 0: all) behind a position. From the zero Position the
+// feed begins with the next event.
 func (h *Hub) subscribe(transport string, client netip.Addr, raffleID int64, size int16, from Position) (*Subscription, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -60,7 +60,7 @@ func (s *Subscription) close() {
 	}
 }
 
-// next waits for the next chunk; nil: beat came first.
+// next waits for the next chunk. It returns nil if beat comes first.
 func (s *Subscription) next(ctx context.Context, beat <-chan time.Time) (*chunk, error) {
 	for s.node == nil {
 		c, err := s.resume(ctx)
@@ -84,7 +84,7 @@ func (s *Subscription) next(ctx context.Context, beat <-chan time.Time) (*chunk,
 	}
 }
 
-// more returns the next chunk if it is there already.
+// more returns the next chunk if it is published already.
 func (s *Subscription) more() *chunk {
 	if s.node == nil {
 		return nil
@@ -98,7 +98,8 @@ func (s *Subscription) more() *chunk {
 	}
 }
 
-// take returns the part of a chunk that the subscriber wants, and counts the chunk as had.
+// take returns the events of a chunk that are new to the subscriber and of its size, and moves the subscriber behind
+// the chunk.
 func (s *Subscription) take(c *chunk) part {
 	p := c.of(s.size).after(s.at)
 	if c.resets() || c.last.after(s.at) {
@@ -107,8 +108,8 @@ func (s *Subscription) take(c *chunk) part {
 	return p
 }
 
-// resume finds the place of the subscriber's position among the chunks, or returns a chunk of what is
-// before them. Nil with neither: try again.
+// resume finds the chunk at the subscriber's position. If the list in memory begins later, resume returns a chunk of
+// its own with missed events or a reset. After nil without an error the caller checks s.node and tries again.
 func (s *Subscription) resume(ctx context.Context) (*chunk, error) {
 	h := s.hub
 	h.mu.Lock()
@@ -163,7 +164,7 @@ func (s *Subscription) page(ctx context.Context, list []entry, oldest Position, 
 	return c, nil
 }
 
-// pause waits for the hub, which has not seen what the subscriber needs.
+// pause waits a moment for the hub or Redis to have what the subscriber needs.
 func (s *Subscription) pause(ctx context.Context) error {
 	select {
 	case <-s.hub.ended:

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// view is what subscribers of one size get of a chunk, or those of all sizes.
+// view holds the events of a chunk for the subscribers of one size, or of all sizes.
 type view struct {
 	events []event
 	text   []byte // the SSE frames one after the other
@@ -29,8 +29,8 @@ func (c *chunk) pick(size int16) *view {
 	return v
 }
 
-// after is the part of the view that a subscriber at a position has not had. After a reset everything is new,
-// wherever the subscriber was.
+// after returns the part of the view that is new to a subscriber at a position. A reset and the events behind it are
+// new to every subscriber.
 func (v *view) after(at Position) part {
 	first := slices.IndexFunc(v.events, func(f event) bool { return f.name == nameReset || f.id.after(at) })
 	if first < 0 {
@@ -63,7 +63,7 @@ func (p part) resets() (n int) {
 	return n
 }
 
-// packets are the socket.io packets of the part. Those of a whole view are made once.
+// packets are the socket.io packets of the part. The packets of a whole view are made once.
 func (p part) packets() [][]byte {
 	if len(p.events) == 0 {
 		return nil
@@ -78,8 +78,8 @@ func (p part) packets() [][]byte {
 func (v *view) json(f *event) []byte { return v.text[f.data : int(f.end)-len(frameEnd)] }
 
 // packets packs events for engine.io and socket.io: type MESSAGE, type EVENT, namespace, and a JSON array of the
-// event's name and arguments, which are the data and the id to resume behind it. Bids that follow each other are
-// one bidList.
+// event's name and arguments. The arguments are the data and the id behind which a client resumes. Successive bids
+// become one bidList.
 func packets(v *view, list []event) (out [][]byte) {
 	const head = "42" + Namespace + `,["`
 	for len(list) > 0 {

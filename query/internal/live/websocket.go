@@ -9,12 +9,12 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// socketBuffer is what the kernel holds of a client's packets, about, instead of megabytes.
+// socketBuffer is about how many bytes of a client's packets the kernel holds. By default it may hold megabytes.
 const socketBuffer = 64 << 10
 
 var errProtocol = errors.New("not a packet that belongs here")
 
-// websocket serves a session over a websocket, a new one or one that has polled so far.
+// websocket serves a session over a websocket: a new one, or one that has polled so far.
 func (s *SocketIO) websocket(w http.ResponseWriter, r *http.Request, c *session) error {
 	fresh := c == nil
 	if fresh {
@@ -37,7 +37,7 @@ func (s *SocketIO) websocket(w http.ResponseWriter, r *http.Request, c *session)
 	defer conn.Close()
 	conn.SetReadLimit(maxMessage)
 	if tcp, is := conn.NetConn().(*net.TCPConn); is {
-		_ = tcp.SetReadBuffer(socketBuffer) // the kernel's own choice would do
+		_ = tcp.SetReadBuffer(socketBuffer) // the kernel's own choice would do as well
 	}
 	if fresh {
 		if write(conn, c.greeting("")) != nil {
@@ -53,8 +53,8 @@ func (s *SocketIO) websocket(w http.ResponseWriter, r *http.Request, c *session)
 	return nil
 }
 
-// probe lets a client change from polls to its websocket: it asks whether the websocket works, ends its polls and
-// then says that it has changed.
+// probe lets a client change from polls to its websocket. The client asks whether the websocket works, its polls are
+// ended, and then the client says that it has changed.
 func (c *session) probe(conn *websocket.Conn) bool {
 	if !expect(conn, "2probe") || write(conn, []byte("3probe")) != nil || !c.beginProbe() {
 		return false
@@ -66,7 +66,7 @@ func (c *session) probe(conn *websocket.Conn) bool {
 	return true
 }
 
-// beginProbe is refused while another websocket is at it, or has taken over.
+// beginProbe fails while another websocket probes, or once one has taken over.
 func (c *session) beginProbe() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,9 +84,9 @@ func expect(conn *websocket.Conn, want string) bool {
 	return err == nil && kind == websocket.TextMessage && string(got) == want
 }
 
-// read takes the client's packets until the session ends. A packet is done with before the next is read, and one beyond
-// the client's budget waits, so a client that sends faster fills the connection's buffers and nothing else. If it were
-// cut off instead, it would come back at once, which costs more.
+// read handles the client's packets until the session ends. Each packet is handled before the next one is read, and a
+// packet beyond the client's budget waits, so a client that sends faster fills the connection's buffers and nothing
+// else. A client that was cut off instead would come back at once, which costs more.
 func (c *session) read(conn *websocket.Conn) error {
 	for {
 		if err := c.budget.Wait(c.ctx); err != nil {
@@ -106,7 +106,7 @@ func (c *session) read(conn *websocket.Conn) error {
 	}
 }
 
-// write sends what waits until the session ends, and then closes the connection, which ends read as well.
+// write sends the waiting packets until the session ends. Then it closes the connection, which ends read as well.
 func (c *session) write(conn *websocket.Conn) {
 	defer conn.Close()
 	for {

@@ -15,17 +15,17 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
-// ErrOlderTimeline says that the only primary is on an older timeline than one that was seen before. It is
-// an old primary that was started again: what it has accepted since the promotion is not in the history.
+// ErrOlderTimeline says that the only primary is on an older timeline than one that was seen before. It is an old
+// primary that was started again. The history does not have what that server has accepted since the promotion.
 var ErrOlderTimeline = errors.New("it is on an older timeline than the last primary; after a deliberate step back, start query again")
 
-// adopt makes a node the primary that is watched. The connection is the watch's if there is no error.
+// adopt makes a node the primary that is watched. If there is no error, the connection belongs to the watch.
 func (w *Watch) adopt(ctx context.Context, n node) error {
 	s := *w.State()
 	if s.SystemID == n.System && n.Timeline < s.History.Present() {
 		return ErrOlderTimeline
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*answerTime) // an hour of heartbeats
+	ctx, cancel := context.WithTimeout(ctx, 2*answerTime) // enough to read an hour of heartbeats
 	defer cancel()
 	line, err := readBranches(ctx, n.conn, replicationdb.TimelineBranches, n.Timeline)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *State) of(n node) bool {
 }
 
 // has says whether the newest heartbeat that was seen before is among the primary's, or older than all of them. A
-// machine that was put back together with its memory has the same run and another history.
+// machine that was restored together with its memory has the same run of the server but another history.
 func (w *Watch) has(beats []heartbeat.Beat) bool {
 	last := w.beats.Newest()
 	return last == heartbeat.Beat{} || len(beats) > 0 && last.Number < beats[0].Number || slices.Contains(beats, last)
@@ -89,7 +89,7 @@ func (w *Watch) ask(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// prove asks the primary for the commit that is wanted, if there is one.
+// prove asks the primary for the wanted commit, if there is one.
 func (w *Watch) prove(ctx context.Context, conn *pgx.Conn, s *State) {
 	c := w.wanted.Load()
 	if c == nil || *c == s.proven || *c == s.denied {
@@ -107,7 +107,7 @@ func (w *Watch) prove(ctx context.Context, conn *pgx.Conn, s *State) {
 	}
 }
 
-// readProgress reads the flush position, which no standby has, and the heartbeats behind one, in one round trip.
+// readProgress reads the flush position, which no standby has, and the heartbeats after a number, in one round trip.
 func readProgress(ctx context.Context, conn *pgx.Conn, after int64) (at lsn.LSN, beats []heartbeat.Beat, err error) {
 	var batch pgx.Batch
 	batch.Queue(replicationdb.FlushPosition).QueryRow(func(row pgx.Row) error {
@@ -147,7 +147,7 @@ func readBranches(ctx context.Context, conn *pgx.Conn, sql string, args ...any) 
 	return list, nil
 }
 
-// learnFromStandby takes the history that a standby has replayed, when no primary was ever seen.
+// learnFromStandby takes the history that a standby has replayed, if no primary was ever seen.
 func (w *Watch) learnFromStandby(ctx context.Context, nodes []node) {
 	others := askAll(ctx, w.others)
 	for _, n := range others {

@@ -28,7 +28,8 @@ func (h host) String() string {
 	return pg.Address(h.config)
 }
 
-// hosts takes a connection string apart. Which host takes writes is asked, so target_session_attrs is ignored.
+// hosts takes a connection string apart. It ignores target_session_attrs, because each host is asked whether it takes
+// writes.
 func hosts(url string) ([]host, error) {
 	all, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -44,7 +45,8 @@ func hosts(url string) ([]host, error) {
 	return list, nil
 }
 
-// node is a host that was asked. Without an answer its identity is that of a standby.
+// node is a host's answer. The timeline is 0 for a standby; started is when the host's server was started, in
+// microseconds since the Unix epoch by its own clock.
 type node struct {
 	host host
 	conn *pgx.Conn
@@ -58,10 +60,10 @@ func (n node) close() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 	defer cancel()
-	_ = n.conn.Close(ctx) // it was only asked
+	_ = n.conn.Close(ctx) // the connection has only asked, so an error does not matter
 }
 
-// down says that no primary runs there, rather than that nothing is known.
+// down says whether it is certain that no primary runs on the host.
 func (n node) down() bool {
 	if n.err == nil {
 		return n.Timeline == 0

@@ -40,9 +40,9 @@ func (w *Watch) Reached(at, min lsn.Position) bool {
 }
 
 // Check makes sure that the state is of the primary that runs now, or that none answers now. As long as the server
-// has not ended the connection, it is the one that answered before. Otherwise a search that begins from now on must
-// have found a primary, or that each host refuses, is a standby, or is as silent as before. ErrUnsure means that the
-// search has not ended in time; then no node may be believed.
+// has not ended the connection, it is the server that answered before. Otherwise a search that begins after the call
+// must find a primary, or must find that each host refuses, is a standby, or is as silent as before. ErrUnsure means
+// that the search has not ended in time, so that no node may be believed.
 func (w *Watch) Check(ctx context.Context) (*State, error) {
 	s := w.State()
 	switch {
@@ -67,7 +67,7 @@ func (w *Watch) reach(ctx context.Context) (*State, error) {
 	return w.State(), ErrUnsure
 }
 
-// Ask asks the primary, and returns what is known after a short time in any case.
+// Ask asks the primary and returns what is known when it has answered, or after checkTime.
 func (w *Watch) Ask(ctx context.Context) *State {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
@@ -86,7 +86,7 @@ func (w *Watch) Seek(ctx context.Context) *State {
 	return w.State()
 }
 
-// Sight is what a database node shows: where it is, its newest heartbeat, and when the server was started.
+// Sight is what a database node shows: its position, its newest heartbeat, and when its server was started.
 type Sight struct {
 	At      lsn.Position
 	Beat    heartbeat.Beat
@@ -94,12 +94,12 @@ type Sight struct {
 	Primary bool // it takes writes
 }
 
-// errNewer: the primary has not shown the heartbeat when it was asked last.
+// errNewer says that the primary had not shown the node's heartbeat when it was asked last.
 var errNewer = fmt.Errorf("%w: the primary has not shown its heartbeat", ErrUnproven)
 
 // Believe says whether a database node is of the primary's history. A standby must have shown a heartbeat that the
-// primary has written since it was started last; one of an older timeline is held by the history of timelines. As
-// long as no primary was ever seen, every node is believed.
+// primary has written since its last start. On an older timeline any known heartbeat is enough, because the history
+// of timelines bounds the position. As long as no primary was ever seen, every node is believed.
 func (w *Watch) Believe(ctx context.Context, n Sight) error {
 	err := w.judge(w.State(), n)
 	if !errors.Is(err, errNewer) || !w.State().Connected {
@@ -132,7 +132,8 @@ func (w *Watch) judge(s *State, n Sight) error {
 	return fmt.Errorf("%w: it shows heartbeat %s, wanted is one after %d", ErrUnproven, n.Beat, s.mark)
 }
 
-// judgePosition says what timelines alone say about a position.
+// judgePosition says what the history of timelines tells of a position; settled means that nothing else need be
+// asked.
 func (w *Watch) judgePosition(s *State, at lsn.Position) (settled bool, err error) {
 	if s.History.Present() == 0 {
 		return true, nil
@@ -141,15 +142,15 @@ func (w *Watch) judgePosition(s *State, at lsn.Position) (settled bool, err erro
 	case lsn.Lost:
 		return true, fmt.Errorf("%w: at %s, the present timeline is %d", ErrForked, at, s.History.Present())
 	case lsn.Unknown:
-		// Only a promotion begins a timeline: the node follows a newer primary than the one that is watched.
+		// Only a promotion begins a timeline, so the node follows a newer primary than the watched one.
 		w.seeks.poke()
 		return true, nil
 	}
 	return false, nil
 }
 
-// Copy is what Redis shows: where it is, its newest heartbeat, its last transaction, and when the server was started
-// that it was copied from, in microseconds.
+// Copy is what Redis shows: its position, its newest heartbeat, its last transaction, and when the server that it was
+// copied from was started, in microseconds.
 type Copy struct {
 	At     lsn.Position
 	Beat   heartbeat.Beat
@@ -157,9 +158,9 @@ type Copy struct {
 	Server int64
 }
 
-// Vouch says whether Redis is of the primary's history, at once. It is if it was copied from the present run of the
-// primary, because a replicator proves that before it begins. Otherwise the primary must have the last transaction;
-// it is asked in the background. As long as no primary was ever seen, Redis is believed.
+// Vouch says at once whether Redis is of the primary's history. A Redis that was copied from the primary's present
+// run is, because a replicator proves that before it begins. Otherwise the primary must have the last transaction of
+// Redis, which the watch asks in the background. As long as no primary was ever seen, Redis is believed.
 func (w *Watch) Vouch(c Copy) error {
 	s := w.State()
 	if !s.Connected {
@@ -188,7 +189,7 @@ func (w *Watch) Vouch(c Copy) error {
 	return fmt.Errorf("%w: the primary has not told whether it has the commit at %s", ErrUnproven, c.Last.Begins)
 }
 
-// want has the primary asked for a commit.
+// want makes the next question to the primary ask for a commit, too.
 func (w *Watch) want(c Commit) {
 	if was := w.wanted.Load(); c != (Commit{}) && (was == nil || *was != c) {
 		w.wanted.Store(&c)

@@ -25,8 +25,9 @@ func linkOf(c net.Conn) *link {
 }
 
 // severed says whether the server has ended the connection. A server that dies closes its connections before another
-// one can take its place, so a link that is not severed leads to the server that answered before. What waits to be
-// read is an answer, or begins as the last words of a server that stops (an ErrorResponse).
+// one can take its place, so a link that is not severed leads to the server that answered before. Bytes that wait to
+// be read are an answer, unless they begin with the E of an ErrorResponse, which is the last message of a server that
+// stops.
 func (l *link) severed() bool {
 	if l == nil {
 		return false

@@ -4,7 +4,7 @@ package primary
 
 import "net"
 
-// link can't look at connections on this system: an ended one is noticed by the next question.
+// link can't look at connections on this system, so only the next question shows that one has ended.
 type link struct{}
 
 func linkOf(net.Conn) *link { return nil }

@@ -10,7 +10,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// P10: what a look at a connection tells of the server at its other end.
+// P10: a look at a connection tells whether the server at its other end has ended it.
 func TestALinkIsSeveredByItsServer(t *testing.T) {
 	for _, c := range []struct {
 		name    string

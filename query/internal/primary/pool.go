@@ -11,7 +11,7 @@ import (
 // errNone is the error of a pool's connections while no primary was found.
 var errNone = errors.New("no primary was found yet")
 
-// Lead makes a pool connect to the primary that is watched, and to no other one that takes writes, too.
+// Lead makes a pool connect only to the primary that is watched, even if another host takes writes, too.
 func (w *Watch) Lead(c *pgxpool.Config) {
 	c.ConnConfig.ValidateConnect = nil
 	c.BeforeConnect = func(ctx context.Context, one *pgx.ConnConfig) error {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// rounds is work that is done again and again, and earlier if somebody waits for it.
+// rounds repeats work at intervals, and earlier if a caller waits for it.
 type rounds struct {
 	ask chan struct{}
 
@@ -51,7 +51,7 @@ func (r *rounds) poke() {
 	}
 }
 
-// wait waits for the end of a round that begins from now on, or of ctx; then it returns false.
+// wait waits for the end of a round that begins after the call. It returns false if ctx ends first.
 func (r *rounds) wait(ctx context.Context) bool {
 	r.mu.Lock()
 	next := r.next

@@ -6,10 +6,10 @@ import (
 )
 
 const (
-	// After one host has answered that it takes writes, the others have this long to say that they are on
-	// a higher timeline. The search for a newer primary finds one that was slower.
+	// After one host has answered that it takes writes, the others have this long to say that they are on a higher
+	// timeline. A slower one is found by the later search for a newer primary.
 	othersTime = 100 * time.Millisecond
-	// A host that has not answered the last attempt is waited for only so long. The attempt goes on, and a later
+	// A round waits only so long for a host that has not answered the last attempt. The attempt goes on, and a later
 	// round takes its answer.
 	silentTime = 20 * time.Millisecond
 )
@@ -42,8 +42,8 @@ func newSearch(list []host) search {
 	return s
 }
 
-// run is one round. A host that is missing in the answers was silent before and is silent now; every other one
-// has answered a question that was asked in this round. The connections of the answers are the caller's.
+// run is one round. If no answer is a primary's, a missing host was silent before and is silent now, and every other
+// host has answered a question of this round. The connections of the answers are the caller's.
 func (s *search) run(ctx context.Context) (nodes []node) {
 	s.round++
 	for _, p := range s.probes {
@@ -60,7 +60,7 @@ func (s *search) run(ctx context.Context) (nodes []node) {
 		case a := <-s.answers:
 			n, old := a.node, a.probe.begun != s.round
 			a.probe.asking, a.probe.silent = false, silent(n.err)
-			if old && n.Timeline == 0 { // it may be otherwise by now
+			if old && n.Timeline == 0 { // asked in an earlier round, so it may have changed
 				n.close()
 				s.ask(ctx, a.probe)
 				continue
@@ -81,7 +81,7 @@ func (s *search) ask(ctx context.Context, p *probe) {
 	go func() { s.answers <- answer{p, p.host.ask(ctx)} }()
 }
 
-// open says whether attempts are under way, also with silent hosts or only with others.
+// open says whether attempts are under way. Attempts at silent hosts count only with the argument silent.
 func (s *search) open(silent bool) bool {
 	for _, p := range s.probes {
 		if p.asking && (silent || !p.silent) {

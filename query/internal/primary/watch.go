@@ -29,10 +29,11 @@ const (
 
 // State is what is known of the primary. A State is never changed.
 type State struct {
-	// Connected says that the primary has answered the last question; what follows is what it said last.
+	// Connected says that the primary has answered the last question. The other fields are what it said last.
 	Connected bool
-	// Generation counts the runs of servers that were the primary, 0 if none was ever seen. A server that was
-	// started again, and another one, may have come with another history. One run of a server has one.
+	// Generation counts the runs of servers that were the primary; it is 0 if none was ever seen. A server that was
+	// started again may have another history, and so may another server. A run that has lost heartbeats or LSNs
+	// counts anew.
 	Generation uint64
 	SystemID   uint64
 	History    lsn.History
@@ -43,7 +44,7 @@ type State struct {
 	started int64     // when this run began, in microseconds by the server's clock
 	mark    int64     // number of the newest heartbeat that the server had when it was first seen in this run
 	proven  Commit    // the last commit that the server was asked for and has
-	denied  Commit    // the last commit that the primary does not have
+	denied  Commit    // the last commit that the primary could not show
 	asked   time.Time // when the last question that was answered began
 	link    *link     // of the connection
 }
@@ -60,8 +61,8 @@ func (s *State) At() lsn.Position {
 	return lsn.Position{Timeline: s.History.Present(), LSN: s.Flushed}
 }
 
-// AskedSince says whether the state is the answer to a question that was asked at a time or later. What it says is
-// flushed then holds everything that was flushed at that time.
+// AskedSince says whether the state is the answer to a question that was asked at a time or later. Flushed then
+// covers everything that was flushed at that time.
 func (s *State) AskedSince(t time.Time) bool { return !s.asked.Before(t) }
 
 // Watch keeps the state. It is made by NewWatch and works while Run does. The zero Watch knows nothing.
@@ -148,7 +149,7 @@ func (w *Watch) poll(ctx context.Context) {
 	w.find(ctx)
 }
 
-// find connects to the primary among all hosts. Without one, it says whether none runs.
+// find connects to the primary among all hosts. If there is none, it notes whether it is certain that none answers.
 func (w *Watch) find(ctx context.Context) {
 	nodes := w.search.run(ctx)
 	found, ok := best(nodes)

@@ -106,7 +106,7 @@ func (n *nodes) sight(t *testing.T) (seen Sight) {
 	return seen
 }
 
-// copied is what Redis would show that has everything up to the last commit of the primary.
+// copied is what Redis shows if it has everything up to the primary's last commit.
 func (n *nodes) copied(t *testing.T) (c Copy) {
 	t.Helper()
 	var before, begins string
@@ -125,9 +125,9 @@ func (n *nodes) copied(t *testing.T) (c Copy) {
 	return c
 }
 
-// P10: a primary that comes back as an older copy of itself. Whatever Redis and the standby have of the lost history,
-// also less than a heartbeat and when the new history has grown past it, neither is believed from the first question on
-// that finds the primary.
+// P10: a primary comes back as an older copy of itself. From the first question that finds it, neither Redis nor the
+// standby is believed, however little they have of the lost history (less than a heartbeat) and however far the new
+// one has grown.
 func TestARestoredPrimaryIsNoticed_P10(t *testing.T) {
 	for name, lose := range map[string]string{"heartbeats": "SELECT heartbeat()", "less than a heartbeat": "INSERT INTO users (login, password_hash) VALUES ('lost', 'x')"} {
 		t.Run(name, func(t *testing.T) {
@@ -208,7 +208,7 @@ func TestALostConnectionIsNoOtherRun(t *testing.T) {
 	}
 }
 
-// P10: a host that answers late is not taken for one on which no primary runs: the read is refused.
+// P10: a host that answers late is not taken for a host without a primary, so the read is refused.
 func TestAnUnfinishedSearchIsNotBelieved_P10(t *testing.T) {
 	p := testenv.StartPostgres(t)
 	way := testenv.StartProxy(t, p.Addr())

@@ -20,7 +20,7 @@ import (
 // catalogue is all raffles of the read model at one version. A raffle that is not in it does not exist at that version.
 type catalogue struct {
 	version string
-	at      bidbook.Position // where it was read
+	at      bidbook.Position // the position at which it was read
 	ids     []int64          // ascending
 	more    bool             // there are raffles that it lacks
 	all     listing
@@ -29,7 +29,8 @@ type catalogue struct {
 	lists map[bidbook.Status]listing
 }
 
-// listing is what the catalogue answers for a status, until a raffle opens (microseconds since the Unix epoch).
+// listing is the raffles of a status. It is right until the next raffle opens, at until (microseconds since the Unix
+// epoch).
 type listing struct {
 	*bidbook.Listing
 	until int64
@@ -76,7 +77,7 @@ func (c *catalogue) listing(s bidbook.Status, now int64) *bidbook.Listing {
 	return l.Listing
 }
 
-// page is false if the page reaches beyond what the catalogue holds.
+// page returns a page of raffles, or false if the page reaches beyond the raffles that the catalogue holds.
 func (c *catalogue) page(q bidbook.RafflesQuery, now int64) (bidbook.RafflePage, bool) {
 	l := c.listing(q.Status, now)
 	first := 0
@@ -100,12 +101,12 @@ type keeper struct {
 	next    atomic.Int64 // the earliest time of the next reading (nanoseconds since the Unix epoch)
 }
 
-// A catalogue is read again at most for a quarter of the time, however often raffles change. What is asked meanwhile is
-// read by itself.
+// After a catalogue was read, it is not read again for restAfterRead times as long. So reading it takes a quarter of
+// the time at most, however often raffles change. Meanwhile each page is read by itself.
 const restAfterRead = 3
 
-// catalogue returns the catalogue that holds at the position returned with it, which has reached minLSN; nil: there is
-// none now.
+// catalogue returns a catalogue that holds at the position returned with it, which has reached minLSN. It returns nil
+// if there is none now.
 func (r *Redis) catalogue(ctx context.Context, ask *request, minLSN lsn.Position) (*catalogue, bidbook.Position, error) {
 	p, err := r.ask(ctx, ask, minLSN, func(e readmodel.Epoch) {
 		ask.Add("GET", e.RafflesVersion())
@@ -138,8 +139,8 @@ func (r *Redis) catalogue(ctx context.Context, ask *request, minLSN lsn.Position
 	return nil, p.at, nil
 }
 
-// readAgain reads the catalogue for all that ask for it at the same time; nil: it was read too lately, or changed
-// meanwhile.
+// readAgain reads the catalogue once for all callers that ask at the same time. It returns nil if the last reading
+// was too recent, or if the raffles changed during this one.
 func (r *Redis) readAgain(ctx context.Context) (*catalogue, error) {
 	if time.Now().UnixNano() < r.keeper.next.Load() {
 		return nil, nil
@@ -172,8 +173,8 @@ func (r *Redis) readCatalogue(ctx context.Context) (*catalogue, error) {
 	return c, nil
 }
 
-// missing says what it means that the read model has nothing of a raffle: ErrNotFound if the catalogue lacks it, too,
-// otherwise errUndecided, because its keys were lost, or are being loaded anew.
+// missing returns the error for a raffle of which the read model has no keys. It is ErrNotFound if a catalogue of all
+// raffles lacks the raffle, too. Otherwise it is ErrUndecided, because the keys may be lost or being reloaded.
 func (r *Redis) missing(ctx context.Context, id int64, minLSN lsn.Position) (bidbook.Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
@@ -187,7 +188,7 @@ func (r *Redis) missing(ctx context.Context, id int64, minLSN lsn.Position) (bid
 	return at, fmt.Errorf("%w: raffle %d", bidbook.ErrUndecided, id)
 }
 
-// Exists asks whether the raffle's sizes have their mark.
+// Exists asks whether the set of the raffle's sizes has the member RaffleKnown.
 func (r *Redis) Exists(ctx context.Context, id int64, minLSN lsn.Position) (bidbook.Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()

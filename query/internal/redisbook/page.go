@@ -6,7 +6,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// direction is how a sorted set is read: by falling time, or by rising negative price.
+// direction is the order in which a sorted set is read: backwards by falling time, or forwards by rising negative
+// price.
 type direction bool
 
 const (
@@ -26,7 +27,7 @@ func writePage(ask *request, key string, d direction, after *bidbook.Keyset, n i
 		ask.String("ZRANGE")
 		ask.String(key)
 		ask.String("0")
-		ask.Int(int64(n)) // and the sentinel
+		ask.Int(int64(n)) // up to index n, because index 0 is the sentinel
 		if d == backwards {
 			ask.String("REV")
 		}
@@ -49,8 +50,8 @@ func writePage(ask *request, key string, d direction, after *bidbook.Keyset, n i
 	ask.Int(int64(n))
 }
 
-// readPage reads the beginning of such a page: how many members follow, and whether the set is whole. Of one
-// that is not, nothing may be read, and n is 0 only if it isn't there.
+// readPage reads the beginning of a page that writePage has asked for: how many members follow, and whether the set
+// is whole. If the set is not whole, no member may be read. Then n is 0 only if the set does not exist.
 func readPage(from *resp.Replies, after *bidbook.Keyset) (n int, whole bool) {
 	if after == nil {
 		if n = from.Len(); n == 0 || !isSentinel(from) {

@@ -14,24 +14,24 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// outline is what has to be known of a raffle to ask for its details in one round trip.
+// outline is what must be known of a raffle to ask for its details in one round trip.
 type outline struct {
 	product int64
 	sizes   []int16
 }
 
-// outlines remembers what raffles looked like when they were read last. It is only a guess of what to ask
-// for: the answer says itself whether the guess was right.
+// outlines remembers the outlines of raffles that were read. An outline is only a guess of what to ask for, and the
+// answer shows whether the guess was right.
 type outlines struct {
 	mu   sync.RWMutex
 	m    map[int64]outline
-	kept int // raffles and sizes
+	kept int // of all outlines, as maxOutlined counts
 }
 
-// The outlines that are kept are bounded by their raffles and their sizes together, some 4 MB.
+// maxOutlined bounds all outlines together, in sizes, to some 4 MB.
 const maxOutlined = 2 << 20
 
-// outlineRoom is what an outline takes without its sizes, in sizes.
+// outlineRoom is what an outline takes besides its sizes, in sizes.
 const outlineRoom = 32
 
 func (o *outlines) get(id int64) outline {
@@ -52,7 +52,8 @@ func (o *outlines) put(id int64, v outline) {
 	o.m[id] = v
 }
 
-// Raffle asks for all at once as the raffle looked the last time, and again if it looks different now.
+// Raffle asks in one round trip for all keys of the raffle that the remembered outline names. If the raffle has
+// another outline now, it asks once more.
 func (r *Redis) Raffle(ctx context.Context, id int64, minLSN lsn.Position) (bidbook.RaffleDetail, bidbook.Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
@@ -113,7 +114,7 @@ func readOutline(ask *request, id int64) (d bidbook.RaffleDetail, o outline, err
 	return d, o, err
 }
 
-// readSizes returns the sizes ascending; a set without RaffleKnown is not whole.
+// readSizes returns the sizes in ascending order. A set without RaffleKnown is not whole.
 func readSizes(from *resp.Replies) ([]int16, error) {
 	n := from.Len()
 	sizes, known := make([]int16, 0, n), false

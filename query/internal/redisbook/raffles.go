@@ -11,15 +11,17 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// A page of raffles that the catalogue does not hold is filtered out of the set of all, in pieces. Beyond this many
-// pieces more than the page is long SQL, which has the same work but no round trips, answers.
+// A page of raffles that the catalogue does not hold is read out of the set of all raffles, in pieces. If
+// raffleRounds pieces, and as many more as the page needs anyway, are not enough, SQL answers, because it does the
+// same work without round trips.
 const (
 	raffleRounds    = 5
 	leastRaffleRead = 512 // from the second round
 	mostRaffleRead  = 10_000
 )
 
-// Raffles answers from the catalogue of all raffles, for as long as that is what the read model holds.
+// Raffles answers from the catalogue as long as the read model holds the same raffles, and otherwise from the sorted
+// set.
 func (r *Redis) Raffles(ctx context.Context, q bidbook.RafflesQuery, minLSN lsn.Position) (bidbook.RafflePage, bidbook.Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
@@ -36,12 +38,12 @@ func (r *Redis) Raffles(ctx context.Context, q bidbook.RafflesQuery, minLSN lsn.
 	return page, at, err
 }
 
-// readRaffles reads the sorted set of all raffles until the page is full. The version is that of all pieces; it is
-// empty if it changed among them.
+// readRaffles reads the sorted set of all raffles until the page is full. It returns the version that all pieces
+// have, or "" if the version changed among them.
 func (r *Redis) readRaffles(ctx context.Context, ask *request, q bidbook.RafflesQuery, minLSN lsn.Position) (page bidbook.RafflePage, version string, at bidbook.Position, err error) {
 	after, n := q.After, min(q.Limit+1, mostRaffleRead)
 	write := func(e readmodel.Epoch) {
-		// A change may come between the commands: the version counts if it is the same before and after.
+		// The raffles may change between the commands, so the version counts only if it is the same before and after.
 		ask.Add("GET", e.RafflesVersion())
 		writePage(ask, e.Raffles(), backwards, after, n)
 		ask.Add("GET", e.RafflesVersion())
@@ -66,7 +68,8 @@ func (r *Redis) readRaffles(ctx context.Context, ask *request, q bidbook.Raffles
 	return bidbook.RafflePage{}, "", p.at, err
 }
 
-// version names what the read model holds of raffles, also among epochs and databases; empty: unknown.
+// version identifies the raffles that the read model holds, across epochs and databases. It is "" if their version is
+// missing.
 func (p *snapshot) version(value []byte) string {
 	if value == nil {
 		return ""
@@ -83,8 +86,8 @@ type raffleList struct {
 	rounds  int
 }
 
-// add appends the raffles of a read after a keyset, and returns where the next read continues, or nil if
-// that was all.
+// add appends the raffles of a reply that was asked for after a keyset. It returns where the next read continues, or
+// nil if there are no more raffles.
 func (l *raffleList) add(ask *request, p *snapshot, after *bidbook.Keyset, asked int) (*bidbook.Keyset, error) {
 	before := p.version(ask.Replies.Bytes())
 	n, whole := readPage(&ask.Replies, after)

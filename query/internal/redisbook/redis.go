@@ -21,8 +21,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
-// Redis reads the read model that the replicator keeps. Lookups share pipelines, each between two reads of
-// the checkpoint.
+// Redis reads the read model that the replicator keeps. Lookups share pipelines, each of which lies between two reads
+// of the checkpoint.
 type Redis struct {
 	trust   *Trust
 	primary *primary.Watch
@@ -44,9 +44,10 @@ type snapshot struct {
 	err        error
 }
 
-// How much is sent to Redis at once, in weights of autopipe. Two pipelines keep Redis busy while the answers of the
-// other one are handed out; more only make them smaller. A full pipeline is some 2 ms of Redis' time, what may wait half
-// of the budget. A page of 1,000 bids and the details of a raffle with some 30 sizes are as heavy as a share.
+// Bounds of the work that is sent to Redis at once, in weights of autopipe. Two pipelines keep Redis busy while the
+// replies of one of them are handed out; more pipelines would only be smaller. A full pipeline takes Redis some 2 ms,
+// and all requests that may wait take half of the budget. A page of 1,000 bids and the details of a raffle with some
+// 30 sizes weigh about maxLight.
 const maxLight = 1_000
 
 var (
@@ -57,7 +58,7 @@ var (
 // scriptRows is about the work of the script that finds a page's beginning, in rows.
 const scriptRows = 400
 
-// redisDialTime bounds the connecting of a lookup's connection, with its authentication.
+// redisDialTime bounds connecting and authenticating a connection for lookups.
 const redisDialTime = 500 * time.Millisecond
 
 // New makes a reader of the server that a redis:// URL names. It does not connect yet.
@@ -76,7 +77,7 @@ func New(url string, trust *Trust, primary *primary.Watch) (*Redis, error) {
 	return r, nil
 }
 
-// Report has a function told how each pipeline ended: nil, or the error of all its lookups.
+// Report sets the function that is told how each pipeline ended: nil, or the error of all its lookups.
 func (r *Redis) Report(ended func(error)) { r.ended.Store(&ended) }
 
 func (r *Redis) pipelineEnded(err error) {
@@ -88,8 +89,8 @@ func (r *Redis) pipelineEnded(err error) {
 // Close ends the connections.
 func (r *Redis) Close() { r.client.Close() }
 
-// NewClient makes a client for what is not a lookup, of one server, which gives up with the context
-// and never retries. It does not connect yet.
+// NewClient makes a client of one server for everything except lookups. It gives up when the context ends and never
+// retries. It does not connect yet.
 func NewClient(url string) (*redis.Client, error) {
 	o, err := redis.ParseURL(url)
 	if err != nil {
@@ -115,9 +116,9 @@ func (r *Redis) Probe(ctx context.Context) (bidbook.Position, error) {
 // nothing is the snapshot of a lookup that got no replies.
 var nothing = &snapshot{}
 
-// ask sends the lookups that write puts into q and returns what the checkpoints around them prove. The
-// lookups need the epoch before it is read, so they use the last one seen, and are done again if that is
-// over.
+// ask sends the lookups that write puts into q and returns what the checkpoints around them prove. write must know
+// the epoch before the checkpoint is read, so it gets the last epoch seen. If the checkpoint shows another epoch, the
+// lookups are sent again.
 func (r *Redis) ask(ctx context.Context, q *request, minLSN lsn.Position, write func(readmodel.Epoch)) (*snapshot, error) {
 	if err := r.trust.usable(); err != nil {
 		return nothing, err
@@ -145,7 +146,7 @@ func (r *Redis) ask(ctx context.Context, q *request, minLSN lsn.Position, write 
 	return nothing, fmt.Errorf("%w: the epoch changed twice", bidbook.ErrIncomplete)
 }
 
-// worth fails for a heavy lookup as long as Redis has not reached minLSN, which a light one finds out.
+// worth fails if a heavy lookup wants a minLSN that Redis has not reached. A light lookup finds that out.
 func (r *Redis) worth(ctx context.Context, q *request, minLSN lsn.Position) (*snapshot, error) {
 	if minLSN == (lsn.Position{}) || q.Weight() <= maxLight {
 		return nothing, nil
@@ -158,8 +159,8 @@ func (r *Redis) worth(ctx context.Context, q *request, minLSN lsn.Position) (*sn
 	return r.ask(ctx, light, minLSN, func(readmodel.Epoch) {})
 }
 
-// again does further lookups of the answer that p belongs to: they count only if the checkpoints around
-// them have its epoch and token.
+// again does further lookups for the answer that p belongs to. They fail unless the checkpoints around them have the
+// epoch, token and phase of p.
 func (r *Redis) again(ctx context.Context, q *request, p *snapshot, write func(readmodel.Epoch)) error {
 	q.Reset()
 	write(p.checkpoint.Epoch)
@@ -173,7 +174,7 @@ func (r *Redis) again(ctx context.Context, q *request, p *snapshot, write func(r
 	return same(p.checkpoint, now.checkpoint)
 }
 
-// notSent tells what is no failure of Redis.
+// notSent turns the error of a request that was not sent into ErrBusy, because Redis has not failed.
 func notSent(err error) error {
 	if errors.Is(err, autopipe.ErrFull) || errors.Is(err, autopipe.ErrExpired) {
 		return fmt.Errorf("%w: %w", bidbook.ErrBusy, err)
@@ -181,8 +182,8 @@ func notSent(err error) error {
 	return err
 }
 
-// validate believes the lookups between two checkpoints if both are of the same epoch and token, of the right
-// database, and nothing is half applied (R1).
+// validate believes the lookups between two checkpoints if both have the same epoch, token and phase, if they are of
+// the primary's database and history, and if nothing is half applied (R1).
 func (r *Redis) validate(before, after []byte) *snapshot {
 	c, err := r.believed(before)
 	if err == nil && !bytes.Equal(before, after) {

@@ -8,8 +8,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// P2: a pipeline that is read in several turns may lie around a whole large transaction, of which its lookups saw
-// a part. Both checkpoints say "whole" then.
+// P2: Redis may execute a pipeline in several turns, and apply a whole large transaction in between. The lookups may
+// then have seen a part of it, although both checkpoints say "whole".
 func TestLookupsAroundALargeTransactionAreNotBelieved_P2(t *testing.T) {
 	before := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_1", LSN: 10, Epoch: 1, Token: "t"}
 	after := before

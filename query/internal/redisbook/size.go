@@ -10,8 +10,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// SizeBids reads the newest bids of a size. The set is capped: a page that would reach down to what was
-// dropped is SQL's, and so is a set that is not whole.
+// SizeBids reads the newest bids of a size. The set is capped, so SQL answers a page that would reach down to dropped
+// bids. SQL also answers if the set is not whole.
 func (r *Redis) SizeBids(ctx context.Context, q bidbook.SizeQuery, minLSN lsn.Position) (bidbook.BidPage, bidbook.Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
@@ -45,10 +45,11 @@ func (r *Redis) SizeBids(ctx context.Context, q bidbook.SizeQuery, minLSN lsn.Po
 
 func writeSize(ask *request, e readmodel.Epoch, q bidbook.SizeQuery) {
 	writePage(ask, e.SizeNewest(q.Size), backwards, q.After, q.Limit+1)
-	ask.Add("GET", e.SizeFloor(q.Size)) // after the set: what is dropped in between counts
+	ask.Add("GET", e.SizeFloor(q.Size)) // after the set, so that bids dropped in between count
 }
 
-// noSize says what it means that a size has no whole set: no bids, if it is none of all sizes and has no set either.
+// noSize answers for a size that has no whole set. The size has no bids if the set of all sizes is whole and lacks
+// it, and if it has no set of its own.
 func (r *Redis) noSize(ctx context.Context, ask *request, q bidbook.SizeQuery, minLSN lsn.Position) (bidbook.BidPage, bidbook.Position, error) {
 	p, err := r.ask(ctx, ask, minLSN, func(e readmodel.Epoch) {
 		ask.Add("SMISMEMBER", e.AllSizes(), readmodel.RaffleKnown, strconv.Itoa(int(q.Size)))
@@ -65,10 +66,10 @@ func (r *Redis) noSize(ctx context.Context, ask *request, q bidbook.SizeQuery, m
 	return bidbook.BidPage{Bids: q.Buf[:0]}, p.at, ask.Replies.Err()
 }
 
-// aboveFloor says whether the page ends above what was dropped from its set.
+// aboveFloor returns nil if the page ends above all bids that were dropped from its set.
 func aboveFloor(page bidbook.BidPage, size int16, floor []byte) error {
 	switch {
-	case floor == nil: // it comes with the set
+	case floor == nil: // every whole set has one
 		return fmt.Errorf("%w: no floor of size %d", bidbook.ErrUndecided, size)
 	case string(floor) == "0": // nothing was ever dropped
 		return nil

@@ -22,10 +22,11 @@ type Trust struct {
 	primary *primary.Watch
 	log     *slog.Logger
 
-	policy atomic.Pointer[string] // nil: not asked yet
+	policy atomic.Pointer[string] // nil until Redis has answered
 }
 
-// The check is one command; between two checks an evicting Redis would be believed.
+// trustEvery is the time between two checks, which cost one command each. A Redis that begins to evict is believed
+// until the next check.
 const trustEvery = time.Second
 
 // NewTrust makes a Trust, which believes nothing before Watch has asked Redis.
@@ -47,7 +48,8 @@ func (t *Trust) Watch(ctx context.Context) error {
 	}
 }
 
-// checkPolicy keeps the last answer while Redis gives none: then the lookups fail by themselves.
+// checkPolicy asks Redis for its policy. If Redis does not answer, the last policy stays, because lookups fail by
+// themselves then.
 func (t *Trust) checkPolicy(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, trustEvery)
 	defer cancel()
@@ -78,7 +80,8 @@ func (t *Trust) usable() error {
 	return nil
 }
 
-// believes checks a checkpoint. As long as no database was seen, any is accepted: Redis is all there is.
+// believes checks a checkpoint. As long as no database was seen, a checkpoint of any database is accepted, because
+// Redis is all there is.
 func (t *Trust) believes(c readmodel.Checkpoint) error {
 	s := t.primary.State()
 	if s.SystemID != 0 && s.SystemID != c.SystemID {

@@ -35,8 +35,8 @@ func (p *Postgres) Bids(ctx context.Context, q bidbook.BidsQuery, minLSN lsn.Pos
 			return page(bids, q.Limit), at, nil
 		}
 	}
-	// The statement lists nothing if there is no such raffle. The list is read again together with the answer whether there
-	// is one, so that both are of one position.
+	// The list is empty also if there is no such raffle. It is read again together with the answer whether there is
+	// one, so that both are of one position.
 	at, err := p.readRows(ctx, q.Limit, minLSN, list, exists)
 	if err != nil {
 		return bidbook.BidPage{}, at, err
@@ -47,7 +47,7 @@ func (p *Postgres) Bids(ctx context.Context, q bidbook.BidsQuery, minLSN lsn.Pos
 	return page(bids, q.Limit), at, nil
 }
 
-// readRows is read for a few rows and readAlone for many.
+// readRows does what read does for few rows, and what readAlone does for many.
 func (p *Postgres) readRows(ctx context.Context, rows int, minLSN lsn.Position, statements ...statement) (bidbook.Position, error) {
 	if rows > lightRows || p.path == bidbook.PathScan {
 		return p.readAlone(ctx, minLSN, statements...)

@@ -18,18 +18,18 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/readdb"
 )
 
-// Postgres reads the database through one pool: pgpool-II, the standby or the primary. As PathScan its
-// lists use no index.
+// Postgres reads the database through one pool: pgpool-II, the standby or the primary. With PathScan its lists use no
+// index.
 type Postgres struct {
 	pool    *pgxpool.Pool
 	path    bidbook.Path
 	primary *primary.Watch
 	shared  sharing
-	// known is what the primary has answered last, nil if it never has.
+	// known is the newest position that a primary has proven; nil if none has.
 	known atomic.Pointer[known]
 }
 
-// known is a position that a primary has proven. Only that server believes it, until it is started again.
+// known is a position that a primary has proven. Only the same run of the same server relies on it.
 type known struct {
 	at      lsn.LSN
 	started time.Time
@@ -49,7 +49,7 @@ func NewPool(url string, size int32, budget time.Duration, options ...func(*pgxp
 		return nil, err
 	}
 	c.MaxConns = size
-	// When Redis goes away, all that it answered comes within a moment.
+	// When Redis goes away, all its reads come here within a moment.
 	c.MinIdleConns = min(transactions, size/2)
 	c.ConnConfig.ConnectTimeout = time.Second
 	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
@@ -60,8 +60,8 @@ func NewPool(url string, size int32, budget time.Duration, options ...func(*pgxp
 	// A preferred standby that was away is taken back within this time.
 	c.MaxConnLifetime = time.Minute
 	c.MaxConnLifetimeJitter = 15 * time.Second
-	// The server gives up by itself, since the reader leaves without saying so, and before the reader does:
-	// so a server that is up but has too much to read is not taken for one that hangs.
+	// The reader leaves without telling the server, so the server gives up by itself. It does so before the reader,
+	// so that a server with too much to read is not taken for one that hangs.
 	c.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint((budget * 4 / 5).Milliseconds())
 	for _, option := range options {
 		option(c)
@@ -69,8 +69,9 @@ func NewPool(url string, size int32, budget time.Duration, options ...func(*pgxp
 	return pgxpool.NewWithConfig(context.Background(), c)
 }
 
-// read runs the statements of a light lookup, in one transaction with those of others that come at the same time. What the
-// statements have read may only be used if there is no error: a lookup that leaves early leaves them behind.
+// read runs the statements of a light lookup, in one transaction with those of other lookups at the same time. The
+// results of the statements may be used only if there is no error, because a lookup that leaves early leaves its
+// statements running.
 func (p *Postgres) read(ctx context.Context, minLSN lsn.Position, statements ...statement) (bidbook.Position, error) {
 	return p.reached(p.shared.do(ctx, statements), minLSN)
 }
@@ -87,7 +88,7 @@ func (p *Postgres) reached(o outcome, minLSN lsn.Position) (bidbook.Position, er
 	return o.at, o.err
 }
 
-// before is what NodePosition needs to know from the answers before.
+// before returns what NodePosition needs to know from earlier answers.
 func (p *Postgres) before() readdb.NodePositionParams {
 	if k := p.known.Load(); k != nil {
 		return readdb.NodePositionParams{Known: k.at.String(), Started: k.started}
@@ -95,7 +96,7 @@ func (p *Postgres) before() readdb.NodePositionParams {
 	return readdb.NodePositionParams{Known: "0/0"}
 }
 
-// learn keeps what a primary has answered.
+// learn keeps a position that a primary has proven.
 func (p *Postgres) learn(at lsn.LSN, started time.Time) {
 	next := &known{at, started}
 	for {

@@ -13,7 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
-// R6: a count that takes too long is ended by the server, within the budget, and is known by that.
+// R6: the server ends a count that takes too long, within the budget, and the error is ErrTooMuch.
 func TestTooManyBidsToCountAreNotAFailureOfThePath_R6(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	pool, err := NewPool(db.URL("query"), 1, bidbook.SQLBudget)

@@ -16,7 +16,7 @@ import (
 // query for the batch, and to read its result.
 type statement func(*readdb.Queries) error
 
-// recorder is a readdb.DBTX that only queues what it is asked.
+// recorder is a readdb.DBTX that only queues the queries that it gets.
 type recorder struct{ batch pgx.Batch }
 
 var errRecorded = errors.New("recorded")

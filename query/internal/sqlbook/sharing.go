@@ -14,14 +14,16 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// So many transactions of lookups are under way at once on one path; lookups that come meanwhile share the next one. A lookup
-// of more than lightRows rows is heavy: others would wait for its rows.
+// transactions is how many transactions of lookups are under way at once on one path. Lookups that come meanwhile
+// share the next one. A lookup of more than lightRows rows is heavy and shares none, because others would wait for
+// its rows.
 const (
 	transactions = 4
 	lightRows    = 200
 )
 
-// sharing gathers lookups into transactions: BEGIN, the position, the server's start and COMMIT cost as much as two lookups.
+// sharing gathers lookups into transactions, because BEGIN, the position, the server's start and COMMIT cost as much
+// as two lookups.
 type sharing struct {
 	run func(context.Context, []statement) outcome
 
@@ -61,7 +63,8 @@ func (s *sharing) serve() {
 	}
 }
 
-// take returns all that wait and have not left. When there are none, one transaction less is under way.
+// take returns the waiting lookups whose callers have not left. If there are none, running falls by one, because the
+// calling goroutine ends.
 func (s *sharing) take() []*lookup {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,8 +76,9 @@ func (s *sharing) take() []*lookup {
 	return group
 }
 
-// answer runs one transaction for all. What the server refuses to one of them must not fail the others, so each is
-// asked alone then. Any other failure is the path's: the first tells it, the others are marked as bidbook.ErrShared.
+// answer runs one transaction for a group of lookups. If the server refuses a statement of one lookup, each is run
+// alone, so that the others do not fail. Any other failure is the path's: the first lookup reports it, and the others
+// get it marked as bidbook.ErrShared.
 func (s *sharing) answer(group []*lookup) {
 	ctx, cancel := whileAnyStays(group)
 	defer cancel()
@@ -97,7 +101,7 @@ func (s *sharing) answer(group []*lookup) {
 	}
 }
 
-// refused says that the server has answered a statement with an error of its own, not of time.
+// refused says whether the server has answered a statement with an error other than a time-out.
 func refused(err error) bool {
 	var answer *pgconn.PgError
 	return errors.As(err, &answer) && answer.Severity == "ERROR" && answer.Code != pg.QueryCanceled

@@ -38,7 +38,7 @@ func hold() *held {
 	return h
 }
 
-// next ends the transactions that fill began and returns how many statements the one after them has.
+// next ends the transactions that fill began and returns how many statements the following transaction has.
 func (h *held) next(t *testing.T, first chan error) int {
 	h.ended <- outcome{}
 	n := <-h.begun
@@ -63,7 +63,7 @@ const patience = 30 * time.Second
 
 var nothing = []statement{func(*readdb.Queries) error { return nil }}
 
-// fill lets as many transactions begin as may, of one statement each, and n more lookups wait.
+// fill begins as many transactions as may run at once, of one statement each, and lets n more lookups wait.
 func (h *held) fill(ctx context.Context, t *testing.T, n int) (first, more chan error) {
 	first, more = make(chan error, transactions), make(chan error, n)
 	for range transactions {
@@ -94,7 +94,8 @@ func TestLookupsThatComeAtOnceShareATransaction(t *testing.T) {
 	}
 }
 
-// What the server refuses to one lookup fails no other. A failure of the path is told once to the breaker.
+// A statement that the server refuses fails only its own lookup. A failure of the path is reported once to the
+// breaker.
 func TestAFailureIsOfTheLookupOrOfThePath(t *testing.T) {
 	for name, c := range map[string]struct {
 		err   error
@@ -138,7 +139,7 @@ func TestAFailureIsOfTheLookupOrOfThePath(t *testing.T) {
 	}
 }
 
-// A transaction ends early when everybody who asked has left, and not before.
+// A transaction ends early when all callers have left, and not before.
 func TestATransactionEndsWhenAllHaveLeft(t *testing.T) {
 	for _, stays := range []bool{false, true} {
 		h := hold()
@@ -240,7 +241,8 @@ func seedOneRaffle(t *testing.T, db *testenv.Database) {
 		INSERT INTO bids (raffle_id, user_id, size, price, created_at) SELECT 1, 1, 200 + n, 1000 * n, now() FROM generate_series(1, 40) n`)
 }
 
-// R5: bids may be left of a raffle that is gone. They are not listed, whether they were read first or the raffle.
+// R5: bids may be left over of a raffle that is gone. They are not listed, whether the bids or the raffle are read
+// first.
 func TestBidsThatAreLeftOfARaffleAreNotListed_R5(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	seedOneRaffle(t, db)

@@ -22,11 +22,12 @@ type outcome struct {
 	err  error
 }
 
-// errOtherNode: pgpool changed the node between two statements, so the position is not the data's.
+// errOtherNode says that pgpool-II changed the node between two statements, so that the position is not that of the
+// data.
 var errOtherNode = errors.New("the node changed within a read")
 
-// transact runs the statements in one READ COMMITTED transaction and one round trip. The position comes
-// first, in a statement of its own: each statement sees at least what was committed before it.
+// transact runs the statements in one READ COMMITTED transaction and one round trip. The position comes first, in a
+// statement of its own, because each later statement sees at least everything that was committed before it.
 func (p *Postgres) transact(ctx context.Context, statements []statement) (o outcome) {
 	var started time.Time
 	before := p.before()
@@ -50,8 +51,8 @@ func (p *Postgres) transact(ctx context.Context, statements []statement) (o outc
 	return o
 }
 
-// send runs a transaction. A server that was restarted has closed all connections of the pool, which shows when they are
-// used: they are dropped, and the transaction, which only reads, is sent once more.
+// send runs a transaction. A server that was restarted has closed all connections of the pool, which shows only when
+// one is used. Then send drops all connections and sends the transaction, which only reads, once more.
 func (p *Postgres) send(ctx context.Context, statements []statement) error {
 	batch, err := record(statements)
 	if err != nil {
@@ -65,7 +66,7 @@ func (p *Postgres) send(ctx context.Context, statements []statement) error {
 	return err
 }
 
-// closed says that the server, or something before it, has closed the connection.
+// closed says whether the server, or something between, has closed the connection.
 func closed(err error) bool {
 	var last *pgconn.PgError
 	return errors.As(err, &last) && last.Severity == "FATAL" || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
@@ -96,7 +97,8 @@ func (p *Postgres) exchange(ctx context.Context, batch *pgx.Batch, statements []
 	return err
 }
 
-// prepareUsual prepares what lists of bids need, so that the first of them costs no more than the others.
+// prepareUsual prepares the statements that lists of bids need, so that the first list on a connection costs no more
+// than the others.
 func prepareUsual(ctx context.Context, conn *pgx.Conn) error {
 	batch, err := record([]statement{
 		func(q *readdb.Queries) error { _, err := q.NodePosition(ctx, readdb.NodePositionParams{}); return err },
