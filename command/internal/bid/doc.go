@@ -1,11 +1,11 @@
 // Package bid holds the rules of bidding and carries them out. Bid and its checks are pure. Store places and cancels
 // bids in the primary, many in one transaction. Batcher gathers the bids of many requests for Store.
 //
-// The problem: in the second in which a shoe drops, thousands of bids arrive. A transaction for each bid costs too much,
+// The problem: when a shoe drops, thousands of bids arrive in one second. A transaction for each bid costs too much,
 // because each commit has a flush, a message to the standby and one to the replicator of its own.
 //
-// The obvious ways fail. A timer that gathers bids delays a lone bid for nothing. One line for all raffles lets a raffle
-// that is locked or crowded hold up the others. Statements side by side store a raffle's bids out of order, although
+// The obvious ways fail. A timer that gathers bids delays a lone bid for nothing. One line for all raffles lets a
+// locked or crowded raffle hold up the others. Statements side by side store a raffle's bids out of order, although
 // equal prices rank by arrival.
 //
 // The protocol:
@@ -20,8 +20,8 @@
 //     transaction.
 //  5. If one bid may have caused the batch to fail, try splits the batch in half. After an unknown outcome nothing is
 //     sent again, because only a client with its idempotency key can repeat a bid safely (W2).
-//  6. The bids of a locked raffle go back to the head of their line. That line then sends one bid ahead every 10 ms, and
-//     a bid that has waited for the lock for 250 ms gets ErrLocked (W6).
+//  6. The bids of a locked raffle go back to the head of their line. That line then sends one bid ahead every 10 ms,
+//     and a bid that has waited for the lock for 250 ms gets ErrLocked (W6).
 //  7. pressure reduces the size of a batch when statements are slow, and the queue when the primary falls behind.
 //
 // Invariant: no raffle is in two batches at once, and a batch has a raffle's bids in the order of their arrival. So the

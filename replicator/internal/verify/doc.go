@@ -3,16 +3,16 @@
 // The problem: a comparison takes minutes, and thousands of bids arrive meanwhile. Two reads that are not of the same
 // position differ although nothing is wrong, and a bid that is really lost hides among those differences.
 //
-// The obvious ways fail. Nobody may stop the bids for a comparison. A key that differs need not be wrong, and
-// to read it again until both sides agree never ends for a key that changes all the time. PostgreSQL can't be asked for its state
-// at the position that Redis has, because it shows only the present.
+// The obvious ways fail. Nobody may stop the bids for a comparison. To read a key that differs again, until both sides
+// agree, never ends for a key that changes all the time. PostgreSQL can't be asked for its state at the position that
+// Redis has, because it shows only the present.
 //
 // The protocol:
 //
 //  1. A temporary slot exports a snapshot. Its rows make the model, which is what Redis must hold at the snapshot's
 //     position: a digest for each set of bids, and the content of the small keys.
-//  2. The slot streams what was committed after the snapshot. The barrier holds this stream before the first transaction
-//     whose commit record begins at or after the target. The first target is the snapshot's position.
+//  2. The slot streams what was committed after the snapshot. The barrier holds this stream before the first
+//     transaction whose commit record begins at or after the target. The first target is the snapshot's position.
 //  3. Redis answers for a few sets and the checkpoint in one MULTI, so the answer is of one position: the checkpoint's.
 //  4. settle makes that position the next target, and the barrier applies the transactions before it to the model. Now
 //     the model and the answer are of one position, and the model does not move while they are compared.
