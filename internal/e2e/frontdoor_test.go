@@ -19,10 +19,10 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// patience is how long a test waits for what is to come at once.
+// patience is how long a test waits for something that should happen at once.
 const patience = 20 * time.Second
 
-// stub stands for a service behind the front door: it says its name and what it was asked.
+// stub stands for a service behind the front door. It answers with its name and the request.
 type stub struct {
 	name          string
 	public, admin string
@@ -70,7 +70,7 @@ func (s *stub) close(t testing.TB) {
 	}
 }
 
-// answer does what the header Do wants: feed, hang or break.
+// answer does what the header Do says: feed, hang or break.
 func (s *stub) answer(w http.ResponseWriter, r *http.Request) {
 	s.asked.Add(1)
 	switch r.Header.Get("Do") {
@@ -156,8 +156,8 @@ func example(template string) string {
 	return path.String()
 }
 
-// Every call of both documents reaches its service, and every other method is answered 405 with what the path
-// has in both.
+// Every call of both documents reaches its service, and every other method is answered 405 with the methods
+// that the path has in both documents.
 func TestFrontDoorTakesEveryDescribedCall(t *testing.T) {
 	d := openDoor(t)
 	methods, service := described(t)
@@ -183,7 +183,7 @@ func TestFrontDoorTakesEveryDescribedCall(t *testing.T) {
 	}
 }
 
-// A path is passed on as it was sent, and a rule takes "%2F" for no slash.
+// A path is passed on as it was sent, and no rule takes "%2F" for a slash.
 func TestFrontDoorKeepsPaths(t *testing.T) {
 	d := openDoor(t)
 	for _, path := range []string{"//v1/raffles", "/v1/./raffles", "/v1/raffles/../bids", "/v1%2Flogin", "/v1//login"} {
@@ -239,7 +239,7 @@ func (d *door) connection(t testing.TB, from string) net.Conn {
 	return c
 }
 
-// raw sends text on a connection and returns what comes until the other side closes or something came.
+// raw sends text on a connection and returns the bytes read until the other side closes, or until there is an answer.
 func raw(t testing.TB, c net.Conn, text string) string {
 	t.Helper()
 	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
@@ -257,7 +257,7 @@ func readSome(c net.Conn) string {
 	return string(buffer[:n])
 }
 
-// A client that does not send its body takes no place in a service: the service is never asked.
+// A client that does not send its body takes no place in a service, because the service is never asked.
 func TestABodyIsAwaitedAtTheFrontDoor(t *testing.T) {
 	d := openDoor(t, "BODY_TIME=1s", "BID_PLACES=4", "ACCOUNT_PLACES=4")
 	var wait sync.WaitGroup

@@ -40,7 +40,7 @@ type primaryRead struct {
 	ids      []int64
 }
 
-// primaryLoad bids, cancels and reads from the primary, and keeps what it was told.
+// primaryLoad bids, cancels and reads from the primary, and keeps the answers.
 type primaryLoad struct {
 	s       *stack
 	bidders []string // their Authorization headers
@@ -126,7 +126,7 @@ func (l *primaryLoad) fail(err error) {
 	}
 }
 
-// turn waits for the time of the next bid. What the machine can't give is not caught up with.
+// turn waits for the time of the next bid. If the machine is too slow, missed bids are not made up for.
 func (l *primaryLoad) turn(end <-chan struct{}) {
 	n := l.tickets.Add(1)
 	at := l.began.Add(time.Duration(n) * time.Second / primaryRate)
@@ -139,8 +139,8 @@ func (l *primaryLoad) turn(end <-chan struct{}) {
 	}
 }
 
-// bid places one and, now and then, takes it back. What is refused is not held against the service: while the
-// standby is away no commit is acknowledged.
+// bid places a bid and, now and then, cancels it. A refusal is no failure, because no commit is acknowledged
+// while the standby is away.
 func (l *primaryLoad) bid(authorization string, end <-chan struct{}) error {
 	l.turn(end)
 	b := book{openRaffle + rand.Int64N(primaryRaffles), 250 + 5*rand.IntN(11)}
@@ -239,7 +239,7 @@ func (l *primaryLoad) read() error {
 	return nil
 }
 
-// judge holds every read against what was acknowledged up to its Read-LSN.
+// judge compares every read with the bids that were acknowledged up to its Read-LSN.
 func (l *primaryLoad) judge(t *testing.T, behind bool) {
 	t.Helper()
 	var ages []time.Duration
@@ -252,7 +252,7 @@ func (l *primaryLoad) judge(t *testing.T, behind bool) {
 			}
 		}
 		for _, p := range l.pauses {
-			// What was acknowledged just before may take a moment to be visible.
+			// A commit that was acknowledged just before may take a moment to be visible.
 			if r.from.Before(p.from.Add(300*time.Millisecond)) || r.to.After(p.to) {
 				continue
 			}
@@ -274,7 +274,8 @@ func (l *primaryLoad) judge(t *testing.T, behind bool) {
 		}
 		return
 	}
-	// Only the long run measures. The short one runs beside other tests and notices a position that stands still.
+	// Only the long run measures. The short run is beside other tests, and it only notices a position that
+	// stands still.
 	oldest, refused := 2*time.Second, len(l.reads)
 	if os.Getenv("PRIMARY_SECONDS") != "" {
 		oldest, refused = 100*time.Millisecond, len(l.reads)/20

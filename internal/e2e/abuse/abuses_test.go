@@ -86,7 +86,7 @@ func (a *abuser) send(ctx context.Context, c *http.Client, method, path, body st
 	}
 	w, err := c.Do(r)
 	if err != nil {
-		return nil // cut off, which is what abusers deserve
+		return nil // cut off, as an abuser may be
 	}
 	defer w.Body.Close()
 	answer, _ = io.ReadAll(w.Body) // as far as it came
@@ -248,7 +248,7 @@ func neverReads(ctx context.Context, a *abuser) {
 	})
 }
 
-// corruptEntries writes what is no event into the stream of a raffle that is followed.
+// corruptEntries writes entries that are no events into the stream of a raffle that is followed.
 func corruptEntries(ctx context.Context, a *abuser) {
 	a.many(1, func(int) {
 		checkpoint, err := readmodel.ParseCheckpoint(a.stack.rdb.Get(ctx, readmodel.CheckpointKey).Val())
