@@ -11,8 +11,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/levels"
 )
 
-// demoSizes make each level end in well under a minute with the demo data. What they leave out is the
-// level's own default.
+// demoSizes make each level end in well under a minute with the demo data. If a setting is not given here, the
+// level's own default holds.
 var demoSizes = []struct {
 	level string
 	args  []string

@@ -16,7 +16,7 @@ import (
 const (
 	// tenfold is the scale that is planned and not loaded: ten times the full data set's bids.
 	tenfold = 10
-	// sampleBids is how many bids are loaded, and rolled back, to see what one costs.
+	// sampleBids is how many bids are loaded, and rolled back, to see what one bid costs.
 	sampleBids = 1_000_000
 )
 
@@ -44,7 +44,8 @@ func planTenfold(ctx context.Context, cfg seedConfig, redisBytes string, out, no
 	return err
 }
 
-// tenfoldPlan multiplies. redisBytes is what Redis holds for each bid in place, "" if that is not known.
+// tenfoldPlan multiplies the costs of the sample. redisBytes is what Redis holds for each bid in place, "" if
+// that is not known.
 func tenfoldPlan(e seed.Estimate, redisBytes string) string {
 	bids := tenfold * dataset.Full.Bids
 	times := float64(bids) / float64(max(e.Sample, 1))

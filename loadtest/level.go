@@ -26,7 +26,8 @@ Puts the system under the load of one level and judges what it did:
 
 `
 
-// place is where the system is and where results go; the environment has it, deploy/local/loadtest sets it.
+// place is where the system is and where results go. Its defaults come from the environment that
+// deploy/local/loadtest sets.
 type place struct {
 	url       string
 	database  string
@@ -45,7 +46,7 @@ func addPlace(flags *flag.FlagSet) *place {
 	return p
 }
 
-// isHere says whether the URL is of this machine, which then bears the load and the generator.
+// isHere says whether the URL is of this machine. If so, the system and the generator share the machine.
 func (p *place) isHere() bool {
 	u, err := url.Parse(p.url)
 	return err == nil && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
@@ -83,7 +84,7 @@ func runLevel(ctx context.Context, args []string, out, notes io.Writer) error {
 	return execute(ctx, q, p, out, notes)
 }
 
-// parseLevel reads the level's number, whose defaults the flags then change.
+// parseLevel reads the level's number, and then the flags, which change the defaults of that level.
 func parseLevel(args []string, out io.Writer) (q levels.Request, p *place, err error) {
 	var level levels.Level
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {

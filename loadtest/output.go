@@ -28,7 +28,7 @@ func newLive(out io.Writer) *live {
 	return &live{load: report.NewLive(out, width), steps: progress.New(out, time.Now)}
 }
 
-// columns is the width of the terminal as the shell tells it.
+// columns is the width of the terminal, as the shell says.
 func columns() int {
 	n, err := strconv.Atoi(os.Getenv("COLUMNS"))
 	if err != nil || n < 20 {

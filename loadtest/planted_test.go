@@ -62,7 +62,7 @@ func again(t *testing.T, front string, r *http.Request, body string, key string)
 	}
 }
 
-// A loss of one bid in 10,000, and a double, with and without its key, fail a run.
+// A run fails if one bid in 10,000 is lost, or doubled, with or without its key.
 func (s *stack) plantedFaults(t *testing.T) {
 	lose := func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		w.Header().Set("Location", "/v1/raffles/901/bids/5001")

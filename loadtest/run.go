@@ -40,7 +40,7 @@ func runRun(ctx context.Context, args []string, out, notes io.Writer) error {
 	return execute(ctx, q, p, out, notes)
 }
 
-// readAgents refuses an address that comes twice: an agent does one job at a time.
+// readAgents refuses an address that comes twice, because an agent does one job at a time.
 func readAgents(list string) ([]string, error) {
 	if list == "" {
 		return nil, errors.New("--agents is missing")

@@ -65,7 +65,8 @@ configure_redis() {
     render "$TEMPLATES/redis/redis.conf" | put "$CONF/redis.conf" 0600
 }
 
-# Load levels come from one address, so here an address may have all there is, unless told otherwise.
+# Load levels come from one address, so here one address may use the whole front door, unless the settings
+# say otherwise.
 configure_haproxy() (
     export HTTP_PORT STATS_PORT COMMAND_PORT COMMAND_ADMIN_PORT QUERY_PORT QUERY_ADMIN_PORT
     export ADDRESS_CONNS=${ADDRESS_CONNS:-1000000} ADDRESS_RATE=${ADDRESS_RATE:-1000000} ADDRESS_FEEDS=${ADDRESS_FEEDS:-1000000}
@@ -94,14 +95,14 @@ configure_services() {
     local both=$PRIMARY_PORT,$STANDBY_PORT writable=target_session_attrs=read-write
     local redis=redis://127.0.0.1:$REDIS_PORT/0 jwks=http://127.0.0.1:$COMMAND_PORT/.well-known/jwks.json
     local given=() name
-    # All clients here are of one address.
+    # All clients here have one address.
     local LIVE_ADDRESS_MAX=${LIVE_ADDRESS_MAX:-${LIVE_MAX:-10000}}
     # Thousands of users of a load level log in before it begins.
     local LOGIN_CORES=${LOGIN_CORES:-$(nproc)}
     for name in LOG_LEVEL LOGIN_CORES TRUSTED_PROXIES BID_LANES BID_QUEUE MIN_LSN_WAIT LIVE_MAX LIVE_ADDRESS_MAX VERIFY_INTERVAL; do
         [[ -z ${!name:-} ]] || given+=("$name=${!name}")
     done
-    # Load levels come from one address and share logins, so the limits are wide unless told otherwise.
+    # Load levels come from one address and share logins, so the limits are wide unless the settings say otherwise.
     local limits=RATE_LIMIT=${RATE_LIMIT:-login=100/1000,login-address=1000/10000,read=1000000/1000000}
     env_file command "LISTEN_ADDR=127.0.0.1:$COMMAND_PORT" "ADMIN_ADDR=127.0.0.1:$COMMAND_ADMIN_PORT" \
         "PRIMARY_URL=$(database_url command "$both" "$writable")" "JWT_KEYS_DIR=$SECRETS/jwt" \

@@ -14,7 +14,7 @@ accepts() { sql "$1" "SELECT" postgres; }
 start_primary() {
     if [[ ! -e $DATA/primary/PG_VERSION ]]; then
         step "make the primary (initdb)"
-        # Left by an attempt that was broken off: initdb wants an empty folder.
+        # An attempt that was broken off may have left files, and initdb wants an empty folder.
         rm -rf "$DATA/primary.new"
         install -d -m 0700 -o "$PG_USER" "$DATA/primary.new"
         "${AS_POSTGRES[@]}" initdb -D "$DATA/primary.new" -U postgres -E UTF8 --locale=C.UTF-8 --data-checksums \
@@ -35,8 +35,8 @@ prepare_database() {
     (become "$SECRETS/migrator.env" "$ROOT/bin/sql" migrate up) || die "the migrations failed" "see the line above and $LOGS/primary.log"
 }
 
-# What is loaded is written down before: a load is one transaction, so rows that are there without the
-# file `seed` are all there, and only the vacuum after the commit is missing.
+# The name of the data set is written to a file before the load. A load is one transaction, so if there are
+# rows but no file `seed`, all rows are there and only the vacuum after the commit is missing.
 seed() {
     local scale=${SEED:-demo} loaded
     if [[ $(sql primary "SELECT EXISTS (SELECT FROM raffles)") == f ]]; then
@@ -74,7 +74,7 @@ clone_standby() {
     step "make the standby (pg_basebackup)"
     rm -rf "$DATA/standby.new"
     install -d -m 0700 -o "$PG_USER" "$DATA/standby.new"
-    # A slot of an earlier clone may have lost its WAL; without a standby nobody reads it.
+    # A slot of an earlier clone may have lost its WAL, and nobody reads it without a standby.
     sql primary "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
         WHERE slot_name = 'standby' AND NOT active" >/dev/null
     "${AS_POSTGRES[@]}" env -i PATH="$PATH" PGPASSFILE="$CONF/standby/pgpass" \

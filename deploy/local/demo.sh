@@ -42,7 +42,7 @@ demo() {
     summary "$raffle"
 }
 
-# read_back RAFFLE BID LSN: until Redis answers, which may still be filled.
+# read_back RAFFLE BID LSN: reads the bid until Redis answers, because Redis may still be filled.
 read_back() {
     local path="/v1/raffles/$1/bids?size=270&order=newest&limit=50" end=$((SECONDS + 30)) found
     while :; do

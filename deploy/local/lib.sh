@@ -23,7 +23,7 @@ MARK=$LOCAL_DIR/made-by-stock-pyramid
 TEMPLATES=$DEPLOY
 PROGRAMS=(primary standby redis pgpool exporter replicator command query prometheus haproxy)
 
-# Setting and its default. What was given to an earlier `make up` stays until `make clean`.
+# Each setting and its default. A value that was given to an earlier `make up` stays until `make clean`.
 SETTINGS=(
     HTTP_PORT=8080 STATS_PORT=8404
     COMMAND_PORT=8081 QUERY_PORT=8082 REPLICATOR_PORT=8083
@@ -131,8 +131,8 @@ if ((EUID == 0)); then
     AS_POSTGRES=(setpriv --reuid=postgres --regid=postgres --init-groups --)
 fi
 
-# Whether `make up` made what is in LOCAL_DIR, which may be anybody's folder. Ends the script if somebody
-# else made folders of our names there.
+# Says whether `make up` made the folders in LOCAL_DIR, which may be anybody's folder. Ends the script if
+# somebody else made folders of our names there.
 is_ours() {
     [[ ! -e $MARK ]] || return 0
     local folder
@@ -144,8 +144,9 @@ is_ours() {
     return 1
 }
 
-# become FILE COMMAND...: turns this shell into the command. Its environment is bare but for FILE's lines
-# of NAME='value'. Not by env: until its exec, ps shows everybody its arguments, and they have passwords.
+# become FILE COMMAND...: turns this shell into the command. Its environment is bare but for FILE's lines of
+# NAME='value'. It does not use env, because ps shows everybody the arguments of env until its exec, and
+# they have passwords.
 become() {
     local name value
     for name in $(compgen -e); do export -n "${name?}"; done

@@ -1,5 +1,5 @@
-# shellcheck shell=bash
-# Processes of the local stack: supervisor, who is running, what was left behind. Needs lib.sh.
+# shellcheck shell=bash Processes of the local stack: supervisor, the running programs, and processes that
+# were left behind. Needs lib.sh.
 
 SUPERVISOR_CONF=$CONF/supervisord.conf
 
@@ -41,7 +41,7 @@ pid_of() {
 
 is_running() { pid_of "$1" >/dev/null; }
 
-# What a program was started from: a change here is why `make up` restarts it.
+# The checksum of the files from which a program is started. If it has changed, `make up` restarts the program.
 stamp() {
     {
         case $1 in
@@ -67,7 +67,8 @@ sweep() {
     local pid ticks boot
     read -r pid ticks boot _ 2>/dev/null <"$(record_of "$1")" || return 0
     if [[ $boot != "$(boot_id)" ]] || is_running "$1"; then return 0; fi
-    # A pid is given to another only when its group has ended, too: then the group is the other's.
+    # A pid is given to another process only when its group has ended, too. If that has happened, the group
+    # is the other process's.
     if [[ -d /proc/$pid && $(start_ticks "$pid") != "$ticks" ]]; then return 0; fi
     wait_for 5 without_leftovers "$pid" || die "processes of the last $1 do not end: $(leftovers "$pid" | xargs)"
 }
@@ -82,8 +83,8 @@ without_leftovers() {
     return 1
 }
 
-# leftovers GROUP: its processes that work in LOCAL_DIR, as all of ours do. Others in a group of that
-# number came later. Zombies don't count: who reaps them may take its time.
+# leftovers GROUP: its processes that work in LOCAL_DIR, as all of ours do. Other processes in a group of
+# that number came later. Zombies don't count, because their parent may reap them late.
 leftovers() {
     local place pid
     place=$(cd "$LOCAL_DIR" && pwd -P)
@@ -100,7 +101,7 @@ start_program() {
 
 stop_signal() { case $1 in primary | standby | pgpool) echo INT ;; *) echo TERM ;; esac; }
 
-# Who uses others is stopped before them; the programs of a line at once.
+# A program is stopped before the programs that it uses. The programs of a line are stopped at once.
 STOP_ORDER=(
     "haproxy prometheus exporter"
     "command query replicator"
@@ -127,7 +128,7 @@ stop_all() {
 
 ask_supervisor() { rpc stopProcess "$1" 0 >/dev/null; }
 
-# Programs that lost their supervisor (kill -9 of it) are ours, but nobody would restart them.
+# Programs that lost their supervisor (by kill -9) are ours, but nobody would restart them.
 ask_orphan() {
     note "stopping $1 (pid $(pid_of "$1")), which has lost its supervisor"
     kill "-$(stop_signal "$1")" "$(pid_of "$1")"
@@ -155,7 +156,7 @@ owner_of() {
     echo "a process of another user"
 }
 
-# Two of ours must not share a port.
+# Two of our programs must not share a port.
 check_distinct() {
     local program name taken=' '
     for program in "${PROGRAMS[@]}"; do

@@ -17,7 +17,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// holdToProblem fails the test if an answer is not what the documents say of errors.
+// holdToProblem compares an answer with what the documents say of errors.
 func holdToProblem(t testing.TB, w *http.Response, body []byte, status int, path string) {
 	t.Helper()
 	id := w.Header.Get("X-Request-Id")

@@ -19,7 +19,7 @@ const (
 	onceDuplicates = 50 // of each key, all at once
 	onceParallel   = 4  // keys under way
 	onceBudget     = 90 * time.Second
-	retryAfter     = 20 * time.Millisecond // sooner than a client would, so that requests meet every moment of a restart
+	retryAfter     = 20 * time.Millisecond // sooner than a client would retry, to meet every moment of a restart
 )
 
 // startWriter starts the write side alone. The service reaches its database through the proxy.
@@ -44,7 +44,8 @@ type keyed struct {
 	fresh                   int // 201s that are not marked as replayed
 }
 
-// insist asks again until there is an answer other than 503, because until then the outcome is not known.
+// insist asks again until there is an answer other than 503, because after a 503 or without an answer the
+// outcome is not known.
 func (s *stack) insist(ctx context.Context, method, url string, body any, header ...string) (answer, error) {
 	for {
 		a, err := s.do(method, url, body, header...)
@@ -64,7 +65,7 @@ func (s *stack) insist(ctx context.Context, method, url string, body any, header
 	}
 }
 
-// post sends the bid until it is accepted and compares the answer with the earlier ones.
+// post asks for the bid until it is accepted and compares the answer with the earlier answers.
 func (k *keyed) post(ctx context.Context, s *stack) error {
 	a, err := s.insist(ctx, "POST", k.url, k.bid, "Authorization", k.authorization, "Idempotency-Key", k.key)
 	if err != nil || a.status != http.StatusCreated {
@@ -166,8 +167,7 @@ func TestOneBidPerKeyWhateverIsCutOrKilled_W1_W2(t *testing.T) {
 	s.holdAgainst(t, keys, "bids")
 }
 
-// W2: a cancellation is repeated if its answer is lost, while retries of the bid come in. No retry places the bid
-// again.
+// W2: a cancellation whose answer is lost is repeated while retries of the bid come in; no retry bids again.
 func TestNoRetryRevivesACancelledBid_W2(t *testing.T) {
 	const cancelled, retries = 40, 20
 	s, proxy := startWriter(t)
@@ -210,8 +210,8 @@ func TestNoRetryRevivesACancelledBid_W2(t *testing.T) {
 	s.holdAgainst(t, keys, "cancelled_bids")
 }
 
-// holdAgainst fails the test unless each key has exactly one row, in the given table only, with the id of the
-// answers.
+// holdAgainst fails the test unless each key has exactly one row, in this table and in no other, with the id of
+// the answers.
 func (s *stack) holdAgainst(t *testing.T, keys []*keyed, table string) {
 	t.Helper()
 	ctx := context.Background()

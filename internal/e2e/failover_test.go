@@ -29,8 +29,8 @@ type failoverLoad struct {
 	at       map[string]time.Time // when its 201 was seen
 }
 
-// client posts one key after the other, each until it is accepted. A transport error ends it, because the service
-// lives throughout and has to answer.
+// client posts one key after the other, each until it is accepted. A transport error ends the client as failed,
+// because the service runs throughout and has to answer.
 func (l *failoverLoad) client(n int, authorization string) error {
 	for i := 0; l.end.Err() == nil; i++ {
 		key := fmt.Sprintf("failover-%d-%d", n, i)
@@ -85,7 +85,8 @@ func startPair(t testing.TB) *stack {
 	s := &stack{primary: testenv.StartPostgres(t)}
 	s.seed(t)
 	s.standby = s.primary.StartStandby(t)
-	// Set only after the standby was copied, because the standby must not wait for a standby once it is promoted.
+	// This comes after the standby was copied, because the standby must not wait for a standby of its own once
+	// it is promoted.
 	s.primary.Exec(t, "ALTER SYSTEM SET synchronous_standby_names = "+testenv.StandbyName)
 	s.primary.Exec(t, "SELECT pg_reload_conf()")
 	s.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
@@ -110,13 +111,14 @@ func (s *stack) queryRow(p *testenv.Postgres, sql string, into ...any) error {
 	return errors.Join(conn.QueryRow(ctx, sql).Scan(into...), conn.Close(ctx))
 }
 
-// W1: the primary dies under load and its standby takes over. In between, requests are answered 503 with Retry-After.
-// Every bid with a 201 is on the new primary once, and bids are accepted again soon.
+// W1: the primary dies under load and its standby takes over. Meanwhile requests are answered 503 with
+// Retry-After. The bid of every 201 is on the new primary once, and bids are soon accepted again.
 func TestNoAcceptedBidIsLostInAFailover_W1(t *testing.T) {
 	failover(t, func(p *testenv.Postgres) { p.Kill(t) }, 20*failoverClients, 3*time.Second)
 }
 
-// W1, for a primary that neither answers nor closes its connections, like a machine that is cut off.
+// W1, for a primary that neither answers nor closes its connections, like a machine that is cut off. The
+// attempts to connect to it have to end before the other host is tried.
 func TestNoAcceptedBidIsLostWhenThePrimaryFreezes_W1(t *testing.T) {
 	s := failover(t, func(p *testenv.Postgres) { p.Pause(t) }, failoverClients, 5*time.Second)
 	began := time.Now()
@@ -125,8 +127,8 @@ func TestNoAcceptedBidIsLostWhenThePrimaryFreezes_W1(t *testing.T) {
 	}
 }
 
-// failover ends the primary under load and promotes the standby once so many requests were refused. It fails the test
-// if no bid is accepted within the given time after that.
+// failover ends the primary under load and promotes the standby once so many requests were refused. It fails
+// the test unless bids are accepted within the given time after that.
 func failover(t *testing.T, end func(*testenv.Postgres), refusals int64, within time.Duration) *stack {
 	t.Helper()
 	s := startPair(t)

@@ -72,7 +72,7 @@ func (l *flushLoad) write(i int, authorization string) error {
 	return nil
 }
 
-// read asks for a whole list; every third time it insists on the newest bid that was accepted so far.
+// read asks for a whole list. Every third time it asks with the position of the newest bid that was accepted so far.
 func (l *flushLoad) read(i int) error {
 	r := seen{book: bookOf(i), at: time.Now()}
 	var header []string
@@ -152,7 +152,7 @@ func (l *flushLoad) start(t *testing.T) (stop func() error) {
 	}
 }
 
-// pathSince returns the time from a moment to the start of the first later read that the path answered.
+// pathSince returns the time from a moment to the first read that the given path answered.
 func (l *flushLoad) pathSince(moment time.Time, path string) (after time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -176,8 +176,8 @@ func (l *flushLoad) fromRedis(since time.Time) (n int) {
 	return n
 }
 
-// R1, R2, R6, P3: Redis is flushed under load, three times. No read fails, lacks a bid that it must hold, or has a
-// bid that does not exist. The reads leave Redis and return to it by themselves.
+// R1, R2, R6, P3: Redis is flushed under load, three times. No read fails, lacks a bid that it must hold, or
+// has a bid that does not exist. The reads leave Redis and return to it by themselves.
 func TestFlushedRedisUnderLoadIsNeverWrong_R1_R2_R6_P3(t *testing.T) {
 	s := startStack(t)
 	testenv.EventuallyNoError(t, 30*time.Second, "the standby has shown a heartbeat of this run of the primary", func() error {
@@ -214,8 +214,8 @@ func (s *stack) flushRedis(t *testing.T) {
 	}
 }
 
-// judge compares every read with the bids that were accepted up to its Read-LSN, and with the rows in the end. No bid
-// was cancelled, so a list only grows.
+// judge compares every read with the bids that were accepted up to its Read-LSN, and with the rows in the end.
+// No bid was cancelled, so a list only grows.
 func (l *flushLoad) judge(t *testing.T) {
 	t.Helper()
 	stored := l.s.stored(t, flushRaffles)

@@ -84,8 +84,8 @@ func (f *forks) read(t *testing.T, price string, least lsn.Position, header ...s
 	return path
 }
 
-// R2, R7, P10: the primary freezes and its standby is promoted. Positions of both timelines are then valid on every
-// path. When the old primary goes on again, no service follows it.
+// R2, R7, P10: the primary freezes and its standby is promoted; positions of both timelines are good on every
+// path. When the old primary runs again, nobody follows it.
 func TestAPromotion_R2_R7_P10(t *testing.T) {
 	s, authorization := startNodes(t)
 	f := &forks{s: s, authorization: authorization}
@@ -113,8 +113,8 @@ func TestAPromotion_R2_R7_P10(t *testing.T) {
 	}
 }
 
-// R2, P10: the primary is replaced by an older copy of itself and grows past where it was, while everything else
-// stays as it was. No read of the new history shows a lost bid, and Redis follows by itself.
+// R2, P10: the primary is replaced by an older copy of itself and grows past its former position, while all
+// other servers stay as they were. No read of the new history shows the lost one, and Redis follows by itself.
 func TestARestore_R2_P10(t *testing.T) {
 	s, authorization := startNodes(t)
 	f := &forks{s: s, authorization: authorization, lost: map[string]bool{}}

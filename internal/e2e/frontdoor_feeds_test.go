@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Feeds have a bound that leaves connections for bids. Beyond it an EventSource gets no error but is told to come
-// back.
+// Feeds have a bound that leaves connections for bids. An EventSource that finds no room is told to come back
+// and gets no error.
 func TestFeedsLeaveRoomForBids(t *testing.T) {
 	const room = 8
 	d := openDoor(t, fmt.Sprintf("FEED_CONNS=%d", room))
@@ -69,7 +69,7 @@ func TestAFeedOfAHungInstanceEnds(t *testing.T) {
 	}
 }
 
-// A feed that has been silent for FEED_SILENCE is cut off, even if the instance passes its health check.
+// A feed without a byte for that long is cut off, although the instance passes its health check.
 func TestASilentFeedEnds(t *testing.T) {
 	d := openDoor(t, "FEED_SILENCE=1s")
 	c := d.connection(t, "127.0.0.1")

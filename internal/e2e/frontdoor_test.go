@@ -19,10 +19,10 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// patience is how long a test waits for something that should come at once.
+// patience is how long a test waits for something that should happen at once.
 const patience = 20 * time.Second
 
-// stub stands for a service behind the front door: it says its name and what it was asked.
+// stub stands for a service behind the front door. It answers with its name and the request.
 type stub struct {
 	name          string
 	public, admin string
@@ -70,7 +70,7 @@ func (s *stub) close(t testing.TB) {
 	}
 }
 
-// answer does what the header Do wants: feed, hang, break or refuse.
+// answer does what the header Do says: feed, hang or break.
 func (s *stub) answer(w http.ResponseWriter, r *http.Request) {
 	s.asked.Add(1)
 	switch r.Header.Get("Do") {
@@ -156,8 +156,8 @@ func example(template string) string {
 	return path.String()
 }
 
-// Every call of both documents reaches its service. Every other method is answered 405 with the methods that both
-// documents have for the path.
+// Every call of both documents reaches its service, and every other method is answered 405 with the methods
+// that the path has in both documents.
 func TestFrontDoorTakesEveryDescribedCall(t *testing.T) {
 	d := openDoor(t)
 	methods, service := described(t)
@@ -239,7 +239,7 @@ func (d *door) connection(t testing.TB, from string) net.Conn {
 	return c
 }
 
-// raw sends text on a connection and returns what the first read gets, empty if the other side closes.
+// raw sends text on a connection and returns the bytes read until the other side closes, or until there is an answer.
 func raw(t testing.TB, c net.Conn, text string) string {
 	t.Helper()
 	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {

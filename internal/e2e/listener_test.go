@@ -34,8 +34,8 @@ func npmClients(t testing.TB) string {
 	if _, err := os.Stat(dir); err == nil {
 		return filepath.Join(dir, "node_modules")
 	}
-	// Installed into another directory and renamed, so that an interrupted install leaves nothing that looks
-	// complete.
+	// The folder is made under another name and then renamed, so that an interrupted install leaves nothing
+	// that looks complete.
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}

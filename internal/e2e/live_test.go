@@ -92,7 +92,7 @@ func (f *flood) write(t *testing.T, authorization string) {
 	}
 }
 
-// awaitListeners holds a writer back while a client is too far behind.
+// awaitListeners makes a writer wait while a client is too far behind.
 func (f *flood) awaitListeners(t *testing.T, n int64) {
 	for time.Now().Before(f.until) {
 		slowest := n
@@ -127,7 +127,7 @@ func (f *flood) awaitPlaced(t *testing.T, n int64) {
 
 var insertedBid = regexp.MustCompile(`^table public\.bids: INSERT: .* id\[bigint\]:(\d+) `)
 
-// commits is the bids in the order of their commits, as a slot tells it.
+// commits returns the bids in the order of their commits, as a slot sends them.
 func (s *stack) commits(t *testing.T) (ids []int64) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), s.primary.URL("postgres"))

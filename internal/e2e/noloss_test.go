@@ -16,7 +16,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// P1, P2: 10,000 bids while the replicator dies five times; every 201 is in Postgres once and in
+// P1, P2: 10,000 bids while the replicator dies five times. The bid of every 201 is in Postgres once and in
 // Redis once, in both orders.
 func TestReplicatorKilledUnderLoadLosesNothing_P1_P2(t *testing.T) {
 	const clients, perClient, raffles, kills = 8, 1250, 5, 5
@@ -100,7 +100,7 @@ func (s *stack) stored(t *testing.T, raffles int64) map[int64]bool {
 	return set
 }
 
-// compare compares the bids from before and the acknowledged ones with those in Postgres and in Redis.
+// compare compares the bids that were there before, and the acknowledged bids, with Postgres and Redis.
 func (s *stack) compare(t *testing.T, raffles int64, before, acknowledged map[int64]bool, last lsn.LSN) {
 	t.Helper()
 	stored := s.stored(t, raffles)

@@ -13,7 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// committed holds the Commit-LSN of each accepted bid, 0 for the bids from before.
+// committed holds the acknowledged bids of the writers, each with a position that covers it.
 type committed struct {
 	mu   sync.Mutex
 	bids map[int64]lsn.LSN
@@ -36,8 +36,9 @@ const (
 	walks         = 6 // in each order
 )
 
-// R4: while 1,000 bids a second arrive in one raffle and size, and every page comes from a path drawn at random, each
-// bid that was committed up to the first page's Read-LSN is seen exactly once, every other bid at most once.
+// R4: while 1,000 bids a second arrive in one raffle and size, and every page comes from a path drawn at
+// random, each bid that the first page's Read-LSN covers is seen exactly once, and every other bid at most
+// once.
 func TestPagingWhileBidsArriveAndPathsChange_R4(t *testing.T) {
 	s := startStack(t)
 	known := &committed{bids: map[int64]lsn.LSN{}}
@@ -138,7 +139,7 @@ func (s *stack) walk(t *testing.T, order string, known *committed, from map[stri
 	}
 }
 
-// pageFromAnywhere draws paths at random until one answers with the page. A path that is behind answers 503.
+// pageFromAnywhere draws paths at random until one has the page. A path that is behind says so.
 func (s *stack) pageFromAnywhere(t *testing.T, url string, from map[string]int) answer {
 	t.Helper()
 	for range 50 {

@@ -29,9 +29,9 @@ func primaryTime(t *testing.T) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// R2, R7: a read from the primary holds what its Read-LSN says, at 2,000 bids a second with cancellations. This is so
-// in quiet times, while a synchronous standby is away, while a transaction is left open, and while a transaction is
-// at work.
+// R2, R7: a read from the primary holds what it says, at 2,000 bids a second with cancellations: in quiet
+// times, while a synchronous standby is away, while a transaction is left open, and while a transaction runs a
+// statement.
 func TestReadsFromThePrimaryHoldWhatTheySay_R2_R7(t *testing.T) {
 	s := startStack(t)
 	var bidders []string
@@ -75,8 +75,8 @@ func TestReadsFromThePrimaryHoldWhatTheySay_R2_R7(t *testing.T) {
 	}
 }
 
-// pauseStandby stops the standby for half of the time, a second at a time, because command gives up after a longer
-// pause.
+// pauseStandby stops the standby for half of the time, one second at a time, because command gives up on a
+// longer pause.
 func pauseStandby(t *testing.T, s *stack, l *primaryLoad) {
 	t.Helper()
 	s.primary.SetSynchronous(t, testenv.StandbyName)
@@ -143,8 +143,8 @@ func (l *primaryLoad) sampleFlush(end <-chan struct{}, conn *pgx.Conn) error {
 	}
 }
 
-// age is how old a read's position was when the read was asked for: the time since the first sample beyond that
-// position, 0 if there was none by then.
+// age is how old a read's position was when the read was asked: the time since the first sample before the read
+// that the position does not cover.
 func (l *primaryLoad) age(r primaryRead) time.Duration {
 	i := sort.Search(len(l.samples), func(i int) bool { return l.samples[i].flushed > r.lsn })
 	if i == len(l.samples) || l.samples[i].at.After(r.from) {

@@ -127,7 +127,7 @@ func (l *primaryLoad) fail(err error) {
 	}
 }
 
-// turn waits for the time of the next bid. If the load is late, bids are skipped instead of being made up for.
+// turn waits for the time of the next bid. If the machine is too slow, missed bids are not made up for.
 func (l *primaryLoad) turn(end <-chan struct{}) {
 	n := l.tickets.Add(1)
 	at := l.began.Add(time.Duration(n) * time.Second / primaryRate)
@@ -140,8 +140,8 @@ func (l *primaryLoad) turn(end <-chan struct{}) {
 	}
 }
 
-// bid places a bid and, now and then, cancels it. A refusal is no fault, because while the standby is away no commit
-// is acknowledged.
+// bid places a bid and, now and then, cancels it. A refusal is no failure, because no commit is acknowledged
+// while the standby is away.
 func (l *primaryLoad) bid(authorization string, end <-chan struct{}) error {
 	l.turn(end)
 	b := book{openRaffle + rand.Int64N(primaryRaffles), 250 + 5*rand.IntN(11)}
@@ -240,7 +240,7 @@ func (l *primaryLoad) read() error {
 	return nil
 }
 
-// judge compares every read with the writes that were acknowledged up to its Read-LSN.
+// judge compares every read with the bids that were acknowledged up to its Read-LSN.
 func (l *primaryLoad) judge(t *testing.T, behind bool) {
 	t.Helper()
 	var ages []time.Duration
@@ -253,7 +253,7 @@ func (l *primaryLoad) judge(t *testing.T, behind bool) {
 			}
 		}
 		for _, p := range l.pauses {
-			// Writes that were acknowledged just before may take a moment to become visible.
+			// A commit that was acknowledged just before may take a moment to be visible.
 			if r.from.Before(p.from.Add(300*time.Millisecond)) || r.to.After(p.to) {
 				continue
 			}
@@ -275,7 +275,8 @@ func (l *primaryLoad) judge(t *testing.T, behind bool) {
 		}
 		return
 	}
-	// Only the long run measures. The short run, beside other tests, notices only a position that stands still.
+	// Only the long run measures. The short run is beside other tests, and it only notices a position that
+	// stands still.
 	oldest, refused := 2*time.Second, len(l.reads)
 	if os.Getenv("PRIMARY_SECONDS") != "" {
 		oldest, refused = 100*time.Millisecond, len(l.reads)/20

@@ -148,7 +148,7 @@ func (s *stack) lookupURL(raffle int64, parameters string) string {
 	return fmt.Sprintf("%s/v1/raffles/%d/bids?%s", s.queryURL, raffle, parameters)
 }
 
-// positionLSN is the LSN of a position. It is enough, because these tests stay on one timeline.
+// positionLSN is the LSN of a position. It is enough to compare, because these tests stay on one timeline.
 func positionLSN(text string) (lsn.LSN, error) {
 	p, err := lsn.ParsePosition(text)
 	return p.LSN, err

@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// Backup is a copy of a cluster's data folder at one moment, with its WAL and its replication slots, as a
-// snapshot of the storage is. A server that starts from it has the system identifier of the original, goes
-// on from that moment on the same timeline, and uses the same LSNs for other WAL.
+// Backup is a copy of a cluster's data folder at one moment, with its WAL and its replication slots, like a
+// snapshot of the storage. A server that starts from it has the system identifier of the original, goes on from
+// that moment on the same timeline, and uses the same LSNs for other WAL.
 type Backup struct{ data string }
 
-// Backup copies the data of p, running, paused or stopped. Where p runs, it stands still meanwhile.
+// Backup copies the data of p, running, paused or stopped. If p runs, it stands still meanwhile.
 func (p *Postgres) Backup(t testing.TB) *Backup {
 	t.Helper()
 	b := &Backup{filepath.Join(testFolder(t, memoryRun, "backup", p.proc.owner), "data")}
@@ -22,7 +22,7 @@ func (p *Postgres) Backup(t testing.TB) *Backup {
 	return b
 }
 
-// frozen runs do while no process of p runs. A p that was paused stays so.
+// frozen runs do while no process of p runs. If p was paused before, it stays paused.
 func (p *Postgres) frozen(do func() error) error {
 	if !p.proc.running() || p.paused {
 		return do()
@@ -35,8 +35,7 @@ func (p *Postgres) frozen(do func() error) error {
 	return errors.Join(err, resumeErr)
 }
 
-// pause returns when every process stands still. One that the signal finds in a system call ends that call
-// first.
+// pause returns when every process stands still. A process that is in a system call ends that call first.
 func (p *Postgres) pause() error {
 	pids, err := p.proc.signalTree(syscall.SIGSTOP)
 	if err != nil {
@@ -54,7 +53,7 @@ func stopped(pids []int) error {
 	return nil
 }
 
-// copyData leaves out the mark that a server runs in the folder.
+// copyData leaves out the file that marks a folder as that of a running server.
 func copyData(from, to string) error {
 	if err := runTool(nil, filepath.Dir(to), "cp", "-a", "--reflink=auto", from, to); err != nil {
 		return err
@@ -66,7 +65,7 @@ func copyData(from, to string) error {
 	return err
 }
 
-// Restore replaces the data of p, which must have ended, by that of the backup. It can be done again.
+// Restore replaces the data of p, which must have ended, by the data of the backup. It may be called again.
 func (p *Postgres) Restore(t testing.TB, b *Backup) {
 	t.Helper()
 	if p.proc.running() {

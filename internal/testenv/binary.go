@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// serverBinary finds a program of a package, in PATH and in Debian's folders that are not in it.
+// serverBinary finds a program of a package, in PATH and in Debian's folders that are not in PATH.
 func serverBinary(name, pkg string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
@@ -56,8 +56,9 @@ var (
 	builds   = map[string]func() (string, error){}
 )
 
-// Binary builds the command in a folder of this module, such as "./query", once per test process,
-// and returns the path of the program. It is removed with the process. It has the race detector if the test has it.
+// Binary builds the command in a folder of this module, such as "./query", once per test process, and returns
+// the path of the program. It is removed with the process. The program has the race detector if the test has
+// it.
 func Binary(t testing.TB, pkg string) string {
 	t.Helper()
 	buildsMu.Lock()
@@ -92,5 +93,5 @@ func goBuild(pkg string) (string, error) {
 	return path, nil
 }
 
-// UnlimitedReads is the environment of a query whose clients are all of one address.
+// UnlimitedReads is the environment of a query whose clients all have one address.
 const UnlimitedReads = "RATE_LIMIT=read=1000000/1000000"

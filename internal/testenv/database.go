@@ -22,10 +22,9 @@ type Database struct {
 
 var databases atomic.Int64
 
-// NewDatabase clones the migrated database on the shared cluster, in some 15 ms, and
-// drops the clone at the end of the test, with its slots and whoever is connected. Roles, WAL and
-// pg_stat_replication belong to the cluster and are shared with other tests; a test that stops the
-// server or looks at these needs StartPostgres.
+// NewDatabase clones the migrated database on the shared cluster, in some 15 ms, and drops the clone at the end
+// of the test, with its slots and its connections. Roles, WAL and pg_stat_replication belong to the cluster and
+// are shared with other tests; a test that stops the server or looks at these needs StartPostgres.
 func NewDatabase(t testing.TB) *Database {
 	t.Helper()
 	d := &Database{
@@ -63,7 +62,7 @@ func (d *Database) Exec(t testing.TB, sql string, args ...any) {
 
 func (d *Database) create(admin string) error {
 	return withConn(admin, func(ctx context.Context, conn *pgx.Conn) error {
-		// file_copy: the default writes the whole database to the WAL, which every slot then reads.
+		// file_copy, because the default writes the whole database to the WAL, which every slot then reads.
 		_, err := conn.Exec(ctx, fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s STRATEGY file_copy OWNER migrator", d.Name, sharedTemplate))
 		if err != nil {
 			return err
@@ -72,8 +71,8 @@ func (d *Database) create(admin string) error {
 	})
 }
 
-// copyGrants gives a clone the privileges of its template: CREATE DATABASE copies those of the
-// objects in the database, not those on the database itself.
+// copyGrants gives a clone the privileges of its template: CREATE DATABASE copies the privileges on the objects
+// in the database, not the privileges on the database itself.
 func copyGrants(ctx context.Context, conn *pgx.Conn, from, to string) error {
 	rows, err := conn.Query(ctx, `SELECT format('GRANT %s ON DATABASE %I TO %I', a.privilege_type, $2::text, r.rolname)
 		FROM pg_database d, aclexplode(d.datacl) a JOIN pg_roles r ON r.oid = a.grantee
@@ -89,8 +88,8 @@ func copyGrants(ctx context.Context, conn *pgx.Conn, from, to string) error {
 	return err
 }
 
-// drop waits for walsenders to leave their slots: DROP DATABASE drops a database's slots, but
-// refuses while one is active, WITH FORCE or not.
+// drop waits for walsenders to leave their slots, because DROP DATABASE, even WITH FORCE, refuses while a slot
+// of the database is active. It drops inactive slots.
 func (d *Database) drop(admin string) error {
 	return withConn(admin, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, fmt.Sprintf("ALTER DATABASE %s ALLOW_CONNECTIONS false", d.Name))
@@ -122,8 +121,8 @@ func (d *Database) log() string {
 	return own.String()
 }
 
-// sharedTemplate is the shared cluster's migrated database. Nobody may connect to it, since a
-// database with connections can't be cloned.
+// sharedTemplate is the shared cluster's migrated database. Nobody may connect to it, because a database with
+// connections can't be cloned.
 const sharedTemplate = migrations.Database + "_template"
 
 var shared = sync.OnceValues(startShared)
@@ -139,7 +138,7 @@ func SharedPostgres(t testing.TB) *Postgres {
 	return p
 }
 
-// startShared leaves the end of the cluster to that of the process: no test knows if it is the last.
+// startShared lets the cluster run until the process ends, because no test knows whether it is the last.
 func startShared() (*Postgres, error) {
 	user, err := serverOwner()
 	if err != nil {

@@ -13,15 +13,15 @@ import (
 // A Unix socket's path must fit into 108 bytes (unix(7)); the folders below add at most 60.
 const longestBase = 40
 
-// Folders are kept in memory where there is room: there a cluster is copied and a database cloned
-// five to ten times as fast as on ext4, where making their 1,300 files takes most of a second.
+// Folders are kept in memory if there is room. In memory a cluster is copied, and a database cloned, five to
+// ten times as fast as on ext4, where making their 1,300 files takes most of a second.
 const (
 	memoryParent = "/dev/shm"
 	memoryRoom   = 4 << 30 // bytes, free in the file system as well as available to new programs
 )
 
-// base is where the folders of all test processes of this user are kept. It is not in the user's
-// cache folder: user postgres can't enter root's.
+// base is where the folders of all test processes of this user are kept. It is not in the user's cache folder,
+// because user postgres can't enter root's.
 func base(parent string) (string, error) {
 	dir := filepath.Join(parent, fmt.Sprintf("stock-pyramid-testenv-%d", os.Geteuid()))
 	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
@@ -31,7 +31,7 @@ func base(parent string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// Anybody may make this name in a shared folder, so check whose it is.
+	// Anybody may make a folder of this name in a shared folder, so its owner is checked.
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || !info.IsDir() || int(st.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
 		return "", fmt.Errorf("%s must be a folder that only its owner, user %d, can write to", dir, os.Geteuid())
@@ -84,7 +84,7 @@ var (
 	})
 )
 
-// hasRoom does not trust the file system alone: what it holds is taken from the programs' memory.
+// hasRoom does not trust the file system alone, because files in memory take the memory of the programs.
 func hasRoom() bool {
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(memoryParent, &fs); err != nil || fs.Bavail*uint64(fs.Bsize) < memoryRoom {
@@ -130,7 +130,7 @@ var (
 	kept   []*os.File
 )
 
-// keepOpen keeps f reachable: a collected file is closed, and with it its lock or pipe is gone.
+// keepOpen keeps f reachable, because a file that is garbage-collected is closed, and its lock or pipe is then gone.
 func keepOpen(f *os.File) {
 	keptMu.Lock()
 	defer keptMu.Unlock()
@@ -167,7 +167,7 @@ func testFolder(t testing.TB, run func() (string, error), kind string, o *owner)
 	return dir
 }
 
-// writeConfig writes a configuration file that o, if not nil, can read.
+// writeConfig writes a configuration file that the user o can read, if o is not nil.
 func writeConfig(path, text string, o *owner) error {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err

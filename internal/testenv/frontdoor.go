@@ -13,7 +13,8 @@ import (
 // the public one and the admin one, which says whether the service is ready.
 type FrontDoor struct {
 	Command, CommandAdmin, Query, QueryAdmin string
-	// Limits are of deploy/haproxy/render, NAME=value each. Without them an address may have all there is.
+	// Limits are of deploy/haproxy/render, NAME=value each. Without them one address may use the whole front
+	// door.
 	Limits []string
 }
 

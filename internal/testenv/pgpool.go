@@ -14,8 +14,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/migrations"
 )
 
-// Pgpool is a private pgpool-II before a primary and a standby. Reads of the database pyramid go to
-// the standby while it is up. It neither promotes nor fails over; it only follows.
+// Pgpool is a private pgpool-II before a primary and a standby. Reads of the database pyramid go to the standby
+// while it is up. It neither promotes a standby nor fails over. It only follows the roles that the nodes have.
 type Pgpool struct {
 	proc  *process
 	port  int
@@ -36,7 +36,7 @@ func StartPgpool(t testing.TB, primary, standby *Postgres, opts ...Option) *Pgpo
 	}
 	dir := testFolder(t, memoryRun, "pgpool", user)
 	g := &Pgpool{port: FreePort(t), nodes: []*Postgres{primary, standby}}
-	// -D: the node states of an earlier run are forgotten. On SIGINT it ends its children too.
+	// -D forgets the node states of an earlier run. On SIGINT pgpool ends its children too.
 	g.proc = &process{name: "pgpool", path: path, dir: dir, env: serverEnv(), owner: user, death: syscall.SIGINT}
 	g.proc.args = []string{"-n", "-D", "-f", "pgpool.conf", "-F", "pcp.conf", "-a", "pool_hba.conf"}
 	settings := append(g.defaults(FreePort(t)), g.backends()...)
@@ -102,7 +102,7 @@ func (g *Pgpool) configure(settings []setting) error {
 	for _, s := range settings {
 		fmt.Fprintf(&conf, "%s = '%s'\n", s.name, strings.ReplaceAll(s.value, "'", `\'`))
 	}
-	// SCRAM on both sides needs the clear password: from a hash pgpool can't log in to a backend.
+	// SCRAM on both sides needs the clear password, because pgpool can't log in to a backend with a hash.
 	for _, r := range migrations.Roles {
 		fmt.Fprintf(&passwords, "%[1]s:TEXT%[1]s\n", r.Name)
 	}
@@ -128,8 +128,8 @@ func (g *Pgpool) URL(role string) string {
 // Addr is the TCP address, host:port.
 func (g *Pgpool) Addr() string { return fmt.Sprintf("127.0.0.1:%d", g.port) }
 
-// Start starts pgpool again, after Stop or Kill, and waits until it knows the primary and
-// has every node up that runs now.
+// Start starts pgpool again, after Stop or Kill, and waits until it knows the primary and shows every running
+// node as up.
 func (g *Pgpool) Start(t testing.TB) {
 	t.Helper()
 	g.proc.must(t, g.proc.start())

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Ports are taken from below the kernel's range for outgoing connections (32768 and up), or a
-// client's connection could take the port of a server that is being restarted.
+// Ports are taken from below the kernel's range for outgoing connections (32768 and up). Otherwise a client's
+// connection could take the port of a server that is being restarted.
 const (
 	firstPort = 20000
 	lastPort  = 31999
@@ -33,8 +33,8 @@ func FreePort(t testing.TB) int {
 	return port
 }
 
-// reservePort marks a port as taken by an abstract Unix socket of that number: only one process
-// can listen on it, and it vanishes with the process (unix(7)).
+// reservePort marks a port as taken by an abstract Unix socket of that number. Only one process can listen on
+// such a socket, and it vanishes with the process (unix(7)).
 func reservePort() (port int, release func() error, err error) {
 	for range 1000 {
 		port = firstPort + rand.IntN(lastPort-firstPort+1)
@@ -52,8 +52,8 @@ func reservePort() (port int, release func() error, err error) {
 	return 0, nil, fmt.Errorf("no free port from %d to %d in 1000 tries", firstPort, lastPort)
 }
 
-// nobodyListens asks by connecting. Listening would take the port for longer than the question: a child
-// process has a copy of its parent's sockets until it executes its program.
+// nobodyListens asks by connecting. Listening would hold the port for too long, because a child process keeps a
+// copy of its parent's sockets until it executes its program.
 func nobodyListens(port int) bool {
 	conn, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
 	if err == nil {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A child that has not executed its program yet has a copy of its parent's sockets: the port that was
-// probed must be free also while children start.
+// A child that has not executed its program yet has a copy of its parent's sockets. The probed port must be
+// free even while children start.
 func TestFreePortIsFreeWhileProgramsStart(t *testing.T) {
 	t.Parallel()
 	done := make(chan struct{})

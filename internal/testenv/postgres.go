@@ -17,17 +17,17 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/migrations"
 )
 
-// Postgres is a private PostgreSQL cluster with roles, database and schema as sql/migrations makes
-// them. Its default settings include wal_level=logical, fsync=off and full_page_writes=off: kill -9
-// of its processes loses nothing for that, since the kernel keeps what was written. Only a test
-// about the loss of the machine itself needs Set("fsync", "on").
+// Postgres is a private PostgreSQL cluster with roles, database and schema as sql/migrations makes them. Its
+// default settings include wal_level=logical, fsync=off and full_page_writes=off: even so, kill -9 of its
+// processes loses nothing, because the kernel keeps what was written. Only a test about the loss of the machine
+// itself needs Set("fsync", "on").
 type Postgres struct {
 	proc     *process
 	dir      string
 	port     int
 	database string
 	primary  *Postgres // of a standby
-	settings []setting // given by the test, the later ones win
+	settings []setting // given by the test; a later setting wins
 	paused   bool
 }
 
@@ -79,8 +79,8 @@ func (p *Postgres) startFirst(t testing.TB, settings []setting) {
 
 func (p *Postgres) data() string { return filepath.Join(p.dir, "data") }
 
-// configure writes the configuration outside of the data folder, so that ALTER SYSTEM wins over it
-// and a base backup does not carry it along.
+// configure writes the configuration outside of the data folder, so that ALTER SYSTEM wins over it and a base
+// backup does not copy it.
 func (p *Postgres) configure() error {
 	path, err := postgresBinary("postgres")
 	if err != nil {
@@ -121,11 +121,11 @@ func (p *Postgres) defaults() []setting {
 		{"wal_init_zero", "off"},
 		{"min_wal_size", "8MB"},
 		{"max_wal_size", "512MB"},
-		// A standby that a test has stopped for a while finds its WAL without a slot.
+		// A standby that a test has stopped for a while still finds its WAL, even without a slot.
 		{"wal_keep_size", "256MB"},
 		{"hot_standby_feedback", "on"},
 		{"wal_retrieve_retry_interval", "100ms"},
-		// Unlike the default, gone with the data folder after kill -9.
+		// Unlike the default, this kind of memory is gone with the data folder after kill -9.
 		{"dynamic_shared_memory_type", "mmap"},
 		{"huge_pages", "off"},
 		{"jit", "off"},
@@ -197,8 +197,8 @@ func (p *Postgres) start() error {
 	return p.proc.await(p.ready)
 }
 
-// ready reads postmaster.pid, as pg_ctl does: the process id in line 1 tells a stale file, the
-// status is in line 8 (src/include/utils/pidfile.h).
+// ready reads postmaster.pid, as pg_ctl does: the process id in line 1 shows whether the file is stale, and
+// line 8 has the status (src/include/utils/pidfile.h).
 func (p *Postgres) ready() error {
 	b, err := os.ReadFile(filepath.Join(p.data(), "postmaster.pid"))
 	if err != nil {
@@ -212,7 +212,7 @@ func (p *Postgres) ready() error {
 	return nil
 }
 
-// Stop shuts the server down in its fast mode: clients are cut off, a standby gets everything.
+// Stop shuts the server down in its fast mode: clients are cut off, and a standby still gets all WAL.
 func (p *Postgres) Stop(t testing.TB) {
 	t.Helper()
 	if err := p.proc.end(syscall.SIGINT); err != nil {

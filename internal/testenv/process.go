@@ -53,8 +53,8 @@ var serverOwner = sync.OnceValues(func() (*owner, error) {
 	return &owner{uid, gid}, err
 })
 
-// forks runs functions on one thread that lives as long as the process. Pdeathsig fires when the
-// thread that forked ends, not the process, and the Go runtime ends threads when it likes.
+// forks runs functions on one thread that lives as long as the process. It is needed because Pdeathsig fires
+// when the thread that forked ends, not when the process ends, and the Go runtime ends threads when it likes.
 var forks = sync.OnceValue(func() chan<- func() {
 	ch := make(chan func())
 	go func() {
@@ -101,7 +101,7 @@ func (p *process) start() error {
 	return nil
 }
 
-// attributes puts the child into its own process group: a Ctrl-C in the terminal is for the test,
+// attributes puts the child into its own process group, so that a Ctrl-C in the terminal reaches only the test,
 // which then ends its servers.
 func attributes(o *owner) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -111,7 +111,7 @@ func attributes(o *owner) *syscall.SysProcAttr {
 	return a
 }
 
-// runTool runs a program to its end, as o if that is not nil.
+// runTool runs a program to its end, as the user o if o is not nil.
 func runTool(o *owner, dir string, path string, args ...string) error {
 	cmd := exec.Command(path, args...)
 	cmd.Dir, cmd.Env = dir, serverEnv()
@@ -245,8 +245,8 @@ func (p *process) tail() string {
 	return s
 }
 
-// logOnFailure prints the log when the test has failed. It must be registered after the removal of
-// the log's folder, since cleanups run last to first.
+// logOnFailure prints the log when the test has failed. It must be registered after the removal of the log's
+// folder, because cleanups run last to first.
 func (p *process) logOnFailure(t testing.TB) {
 	t.Cleanup(func() {
 		if t.Failed() {

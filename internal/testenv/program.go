@@ -27,8 +27,8 @@ type Program struct {
 	ready string
 }
 
-// StartProcess starts a program, waits until it is ready and ends it at the end of the test: by
-// SIGTERM, and by kill -9 when that takes longer than 30 seconds, which fails the test.
+// StartProcess starts a program, waits until it is ready and ends it at the end of the test by SIGTERM. If that
+// takes longer than 30 seconds, the program is ended by kill -9 and the test fails.
 func StartProcess(t testing.TB, p Process) *Program {
 	t.Helper()
 	g := newProgram(t, p)

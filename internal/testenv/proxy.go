@@ -16,8 +16,8 @@ import (
 // (https://www.postgresql.org/docs/15/protocol-message-formats.html).
 const CommitAnswer = "C\x00\x00\x00\x0bCOMMIT\x00"
 
-// Proxy is a TCP proxy in the test process that makes the way to a server slow or breaks it. It forwards
-// no half-closed connection: when one side ends, the other gets what is under way and is closed too.
+// Proxy is a TCP proxy in the test process that makes the way to a server slow or breaks it. It forwards no
+// half-closed connection: when one side ends, the other side gets the data under way and is closed too.
 type Proxy struct {
 	addr string
 	work sync.WaitGroup
@@ -44,7 +44,7 @@ type link struct {
 	gone           chan struct{}
 }
 
-// cut closes both ends. The errors are of no use: one side may be closed already.
+// cut closes both ends. Errors are dropped, because one side may be closed already.
 func (k *link) cut() {
 	k.once.Do(func() {
 		close(k.gone)
@@ -73,7 +73,7 @@ func StartProxy(t testing.TB, target string) *Proxy {
 // Addr is the proxy's own address, host:port.
 func (p *Proxy) Addr() string { return p.addr }
 
-// URL leads a connection string of the target through the proxy.
+// URL changes a connection string of the target so that it leads through the proxy.
 func (p *Proxy) URL(target string) string { return strings.Replace(target, p.Target(), p.addr, 1) }
 
 // Target is where new connections are led to, host:port.
@@ -83,23 +83,23 @@ func (p *Proxy) Target() string {
 	return p.target
 }
 
-// SetTarget leads new connections elsewhere; those that are open stay.
+// SetTarget leads new connections elsewhere. Open connections stay.
 func (p *Proxy) SetTarget(addr string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = addr
 }
 
-// SetDelay delays all that is read from now on, in each direction; a round trip takes the sum longer. It
-// delays and does not slow down: what was sent together arrives together.
+// SetDelay delays all that is read from now on, in each direction, so that a round trip takes longer by the sum
+// of both. It does not limit the rate: data that were sent together arrive together.
 func (p *Proxy) SetDelay(toServer, toClient time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.toServer, p.toClient = toServer, toClient
 }
 
-// SetRate bounds the bytes per second to the server, over all connections, which take turns by what they
-// have sent at once: a server whose work grows with what it is sent. 0: no bound.
+// SetRate bounds the bytes per second to the server, over all connections, which take turns. It stands for a
+// server whose work grows with the bytes that it is sent. 0: no bound.
 func (p *Proxy) SetRate(bytesPerSecond float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -123,8 +123,8 @@ func (p *Proxy) Cut() {
 }
 
 // BlackHole makes the proxy forward nothing, or ends that. As in a network that drops every packet, neither
-// side learns anything: connections stay open, new ones are not answered, and the end of a connection does
-// not reach the other side. What was sent meanwhile arrives when it ends, as TCP's retransmission has it.
+// side learns anything: connections stay open, new ones are not answered, and the end of a connection does not
+// reach the other side. Data sent meanwhile arrive when the black hole ends, as TCP retransmits them.
 func (p *Proxy) BlackHole(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -153,7 +153,7 @@ var always = func() chan struct{} {
 	return c
 }()
 
-// pass waits while the proxy is a black hole. It is false if the link was cut meanwhile.
+// pass waits while the proxy is a black hole. It returns false if the link was cut meanwhile.
 func (p *Proxy) pass(k *link) bool {
 	select {
 	case <-p.passable():
@@ -178,8 +178,8 @@ func (p *Proxy) Cuts() int {
 	return p.cutsDone
 }
 
-// Refuse makes the kernel refuse new connections, or ends that. Those that are open stay. Without a
-// target that listens, new connections are taken and closed.
+// Refuse makes the kernel refuse new connections, or ends that. Open connections stay. Without a target that
+// listens, new connections are taken and closed.
 func (p *Proxy) Refuse(t testing.TB, refuse bool) {
 	t.Helper()
 	p.mu.Lock()
@@ -244,7 +244,7 @@ func (p *Proxy) serve(client net.Conn) {
 // errCut says that the connection is to be cut instead of forwarding.
 var errCut = errors.New("cut")
 
-// request says when what a client has sent goes on.
+// request decides when data of a client are forwarded.
 func (p *Proxy) request(data []byte) (due time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -261,8 +261,8 @@ func (p *Proxy) request(data []byte) (due time.Time, err error) {
 	return due.Add(p.toServer), nil
 }
 
-// answers is request for what the server of one connection sends. It keeps the end of what went before,
-// since a match may come in pieces.
+// answers is like request, for the data that the server of one connection sends. It keeps the end of the last
+// data, because a match may come in pieces.
 func (p *Proxy) answers() func(data []byte) (time.Time, error) {
 	var end []byte
 	return func(data []byte) (time.Time, error) {

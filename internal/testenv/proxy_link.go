@@ -12,7 +12,7 @@ type chunk struct {
 	due  time.Time
 }
 
-// under way at most, in each direction: enough that a delay does not become a bound of the rate.
+// under way at most, in each direction; enough that a delay does not limit the rate
 const chunksUnderWay = 256
 
 // forward copies one direction until it ends or the link is cut, and then cuts the link.

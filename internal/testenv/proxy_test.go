@@ -182,7 +182,7 @@ func TestProxyIsABlackHole(t *testing.T) {
 	}
 }
 
-// What a service fears most: the commit is done and its answer lost.
+// The worst case for a service: the commit is done and its answer is lost.
 func TestProxyCutsAfterTheCommit(t *testing.T) {
 	t.Parallel()
 	db := NewDatabase(t)

@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// startReaper leaves a shell behind that removes dir when this process has ended, by whatever: the
-// kernel then closes the pipe that the shell reads. The servers end at the same moment, so the
-// first tries may find files that are still being written.
+// startReaper leaves a shell behind that removes dir when this process has ended. However the process ends, the
+// kernel then closes the pipe that the shell reads. The servers end at the same moment, so the first tries may
+// find files that a server is still writing.
 func startReaper(dir string) error {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -41,8 +41,8 @@ func sweep(base string) error {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			continue
 		}
-		// Without the error: a reaper may be removing it at this moment, or a dying server still
-		// be writing to it. The next sweep tries again.
+		// The error is dropped, because a reaper may be removing the folder at this moment, or a dying server
+		// may still be writing to it. The next sweep tries again.
 		_ = os.RemoveAll(dir)
 		if err == nil {
 			if err := lock.Close(); err != nil {

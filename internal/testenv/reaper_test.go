@@ -73,7 +73,7 @@ func TestNothingSurvivesKill(t *testing.T) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	// The output may be cut off anywhere and the status is that of the kill.
+	// The output may be cut off anywhere, and the exit status says that the process was killed.
 	_ = cmd.Wait()
 	if len(folders) != 2 || len(pids) < 30 {
 		t.Fatalf("the victim has folders %v and processes %v", folders, pids)

@@ -68,7 +68,7 @@ func TestRedisSettings(t *testing.T) {
 	}
 }
 
-// redisInfo reads until the connection ends, which QUIT makes it do.
+// redisInfo reads until the connection ends, which is what QUIT asks for.
 func redisInfo(r *Redis) (string, error) {
 	conn, err := net.DialTimeout("tcp", r.Addr(), time.Second)
 	if err != nil {

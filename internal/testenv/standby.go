@@ -62,7 +62,8 @@ func (s *Postgres) WaitReplay(t testing.TB) {
 // Promote makes the standby a primary on a new timeline and waits until it takes writes.
 func (s *Postgres) Promote(t testing.TB) {
 	t.Helper()
-	// A session that waited in pg_promote would hold a snapshot, with which the rest of the replay can conflict.
+	// pg_promote does not wait here, because a session that waits in it holds a snapshot, and the rest of the
+	// replay can conflict with that.
 	s.Exec(t, "SELECT pg_promote(false)")
 	EventuallyNoError(t, startBudget, "the promotion ends", func() error {
 		var standby bool
@@ -75,8 +76,8 @@ func (s *Postgres) Promote(t testing.TB) {
 	s.primary = nil
 }
 
-// Rejoin makes p, which must have ended, a standby of another server: a new copy of its data on the port
-// of p. It waits as StartStandby does.
+// Rejoin makes p, which must have ended, a standby of another server. The standby has a new copy of that
+// server's data and the port of p. It waits as StartStandby does.
 func (p *Postgres) Rejoin(t testing.TB, primary *Postgres) {
 	t.Helper()
 	if p.proc.running() {
@@ -102,10 +103,11 @@ func (p *Postgres) Timeline(t testing.TB) (timeline uint32) {
 	return timeline
 }
 
-// SetSynchronous makes commits on p wait for the named standbys (setting synchronous_standby_names), or
-// for none of them if names is empty. Then commits that wait already go on, too. Whether a commit waits is a flag that the
-// checkpointer sets when it reads the setting, so SetSynchronous waits until the checkpointer sleeps: the checkpointer got
-// its signal before a new session had the setting, and it handles its signals before it sleeps.
+// SetSynchronous makes commits on p wait for the named standbys (setting synchronous_standby_names), or for
+// none of them if names is empty. In that case commits that already wait go on, too. Whether a commit waits is
+// a flag that the checkpointer sets when it reads the setting, so SetSynchronous waits until the checkpointer
+// sleeps: the checkpointer got its signal before a new session had the setting, and it handles its signals
+// before it sleeps.
 func (p *Postgres) SetSynchronous(t testing.TB, names string) {
 	t.Helper()
 	p.Configure(t, Set("synchronous_standby_names", names))
@@ -157,7 +159,7 @@ func (p *Postgres) ResumeReplay(t testing.TB) {
 	p.Exec(t, "SELECT pg_wal_replay_resume()")
 }
 
-// MultiHostURL makes one connection string of several of one role and database, as Postgres.URL and
+// MultiHostURL joins several connection strings of one role and database into one, as Postgres.URL and
 // Proxy.URL give them. A client tries their hosts in this order.
 func MultiHostURL(urls ...string) string {
 	var hosts []string

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// System V objects outlive the processes that made them. PostgreSQL and pgpool-II remove theirs when
-// they end; after kill -9 it is done here. Numbers from linux/ipc.h and linux/sem.h.
+// System V objects outlive the processes that made them. PostgreSQL and pgpool-II remove their objects when
+// they end. After kill -9 the functions below remove them. Numbers from linux/ipc.h and linux/sem.h.
 const (
 	ipcRemove = 0
 	semGetPID = 11
@@ -52,7 +52,7 @@ func removeSemaphores(users []int) error {
 	return nil
 }
 
-// usedBy is false for sets that may not be read or are gone: these are not ours.
+// usedBy is false for sets that may not be read or are gone, because these are not ours.
 func usedBy(set, size int, pids []int) bool {
 	for i := range size {
 		pid, _, errno := syscall.Syscall6(syscall.SYS_SEMCTL, uintptr(set), uintptr(i), semGetPID, 0, 0, 0)

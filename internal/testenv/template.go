@@ -18,8 +18,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/migrations"
 )
 
-// A template is a stopped cluster, bootstrapped and migrated. One is kept per version of PostgreSQL
-// and of the migrations; those that were not used for this long are removed.
+// A template is a stopped cluster, bootstrapped and migrated. One is kept per version of PostgreSQL and of the
+// migrations. A template that was not used for this long is removed.
 const templateLife = 7 * 24 * time.Hour
 
 // fill puts a cluster into the data folder: a copy of the template or a new one.
@@ -31,7 +31,7 @@ func (p *Postgres) fill(fresh bool) error {
 	if err != nil {
 		return fmt.Errorf("template: %w", err)
 	}
-	// cp copies blocks only where the file system can't share them.
+	// cp copies blocks only if the file system can't share them.
 	return runTool(nil, p.dir, "cp", "-a", "--reflink=auto", template, p.data())
 }
 

@@ -1,9 +1,9 @@
 // Package testenv starts real servers for tests: PostgreSQL (with a standby, if wanted), pgpool-II,
 // Redis, HAProxy and the project's own programs, each on a free loopback port with a private folder.
 //
-// Nothing survives the test process, however it ends. Servers are asked by the kernel to end when
-// it dies (see process.go), a reaper removes their folders (see folder.go), and what both have
-// missed is removed by the next test process.
+// Nothing survives the test process, however it ends. Servers are asked by the kernel to end when it dies (see
+// process.go), a reaper removes their folders (see folder.go), and the next test process removes what both have
+// missed.
 //
 // Every function fails the test with a message that says what is missing; none skips it.
 // The package runs on Linux. When it runs as root, PostgreSQL and pgpool-II run as user postgres.
@@ -26,7 +26,7 @@ type options struct {
 
 type setting struct{ name, value string }
 
-// Set sets one setting of the server's configuration and wins over what testenv sets itself.
+// Set sets one setting of the server's configuration. It wins over testenv's own settings.
 func Set(name, value string) Option {
 	return func(o *options) { o.settings = append(o.settings, setting{name, value}) }
 }
@@ -37,8 +37,8 @@ func Fresh() Option {
 	return func(o *options) { o.fresh = true }
 }
 
-// OnDisk keeps a cluster's folder on the disk. Otherwise it is in memory where there is room: a test
-// that fills a cluster with more than a gigabyte, or that is about the disk, asks for this.
+// OnDisk keeps a cluster's folder on the disk. Otherwise the folder is in memory if there is room. A test that
+// fills a cluster with more than a gigabyte, or that is about the disk, asks for this.
 func OnDisk() Option {
 	return func(o *options) { o.disk = true }
 }
@@ -54,7 +54,8 @@ func apply(opts []Option) options {
 const (
 	startBudget = 60 * time.Second // generous: test machines are shared
 	stopBudget  = 30 * time.Second
-	// Polling begins with the short pause and ends, after some 100 ms, with the long one: a check may cost a server work.
+	// Polling begins with the short pause and after some 100 ms uses the long one, because a check may cost a
+	// server work.
 	shortPause = 2 * time.Millisecond
 	longPause  = 16 * time.Millisecond
 )

@@ -10,13 +10,13 @@ import (
 	"syscall"
 )
 
-// killTree ends the process and its children by kill -9, all at once: left alone, the children of a
-// killed server may finish what they do. Servers here have no grandchildren.
+// killTree ends the process and its children by kill -9, all at once, because the children of a killed server
+// may otherwise finish their work. Servers here have no grandchildren.
 func (p *process) killTree() error {
 	if !p.running() {
 		return nil
 	}
-	// Stopped first, the parent neither forks nor reacts to the end of a child.
+	// The parent is stopped first, so that it neither forks nor reacts to the end of a child.
 	pids, err := p.signalTree(syscall.SIGSTOP)
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func (p *process) killTree() error {
 	return errors.Join(err, removeSharedMemory(pids), removeSemaphores(pids))
 }
 
-// signalTree signals the process first, then its children. Process groups would not do: PostgreSQL's
+// signalTree signals the process first, then its children. Process groups would not do, because PostgreSQL's
 // backends are leaders of their own sessions.
 func (p *process) signalTree(sig syscall.Signal) ([]int, error) {
 	if !p.running() {
@@ -47,7 +47,7 @@ func (p *process) signalTree(sig syscall.Signal) ([]int, error) {
 		return nil, err
 	}
 	parent, _ := p.state()
-	if sig == syscall.SIGSTOP { // a fork that is under way ends first, and its child is to be among the children
+	if sig == syscall.SIGSTOP { // a fork that is under way ends first, so that its child is among the children
 		if err := poll(stopBudget, func() error { return stopped([]int{parent}) }); err != nil {
 			return nil, err
 		}

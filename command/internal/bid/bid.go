@@ -1,5 +1,3 @@
-// Package bid holds the rules of bidding and carries them out: Bid and its checks are pure, Store
-// places and cancels bids in the database, many in one transaction, and Batcher collects the bids of many requests for it.
 package bid
 
 import (

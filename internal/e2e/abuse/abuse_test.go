@@ -19,13 +19,12 @@ import (
 // act goes on until ctx ends.
 type act = func(ctx context.Context, a *abuser)
 
-// abuse is something that a client does and that must not affect other clients.
+// abuse is something that a client does and that must harm no other client.
 type abuse struct {
 	name string
-	// direct: it acts on a database and not on the front door, so there is no null server for it.
+	// direct: the abuse acts on a database and not on the front door, so there is no null server for it.
 	direct bool
-	// beneath is a fault of the system that begins before the abuse and lasts as long. The null server does not have
-	// it.
+	// beneath makes a fault of the system, before and during the abuse. The null server has no such fault.
 	beneath act
 	run     act
 }
@@ -64,10 +63,10 @@ func (a *abuser) dial(ctx context.Context, i int) (net.Conn, error) {
 // memoryMore is how much the memory of a service may grow beside an abuse.
 const memoryMore = 100 << 20
 
-// No client hurts the others (W7): beside each abuse no bid of the steady load fails or is lost, and no service takes
-// much more memory. With ABUSE_TIME the test prints the table, failed lookups count too, and the p99 is compared with
-// that beside the same abuse of a server that does nothing. Without it they do not count, because lookups have
-// budgets of time that a test beside other tests can't keep.
+// Nobody hurts the others (W7): beside each abuse no bid of the steady load fails or is lost, and no service
+// takes much more memory. ABUSE_TIME makes the table, in which lookups count too; the usual test leaves them
+// out, because their budgets are times, and beside other tests these can't be kept. The table compares its
+// times with the same abuse of a server that does nothing.
 func TestAbusesStayWithTheAbuser_W7(t *testing.T) {
 	c := campaign{each: 500 * time.Millisecond}
 	bids, lookups := 50, 200
@@ -156,7 +155,7 @@ func (c *campaign) beside(t *testing.T, nth int, what abuse, addr string) result
 	return c.load.during(func() { a.during(c.each, what.run) })
 }
 
-// during runs do for a time and waits until all of its work has ended.
+// during acts for a time and waits until the act has ended.
 func (a *abuser) during(d time.Duration, do act) {
 	ctx, cancel := context.WithTimeout(a.t.Context(), d)
 	defer cancel()

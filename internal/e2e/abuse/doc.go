@@ -1,4 +1,3 @@
-// Package abuse tests that an abuse by one client does not affect the others (W7). Abuses run one after the other,
-// from their own addresses, beside a steady load through the front door. With ABUSE_TIME=10s the test prints the
-// table of `make abuse`.
+// Package abuse tests that one client can't harm the others (W7). Beside a steady load through the front door,
+// abuses run one after the other from other addresses. ABUSE_TIME=10s makes the table of `make abuse`.
 package abuse

@@ -35,7 +35,7 @@ const (
 	patience    = 20 * time.Second
 )
 
-// limits leave ample room for the steady load, which comes from steadyAddresses.
+// limits are so wide that the steady load, which comes from steadyAddresses, is well within them.
 var limits = []string{"ADDRESS_CONNS=300", "ADDRESS_RATE=1000", "ADDRESS_FEEDS=50"}
 
 func startStack(t testing.TB) *stack {

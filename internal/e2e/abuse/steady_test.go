@@ -21,8 +21,8 @@ const (
 	inFlight        = 400 // bound of the generator: with more, requests would queue in it
 )
 
-// steady is the load of well-behaved clients: bids and lookups at fixed rates, whether or not earlier ones have been
-// answered.
+// steady is the load of well-behaved clients: bids and lookups at fixed rates, whatever became of the requests
+// before.
 type steady struct {
 	stack   *stack
 	clients []*http.Client
@@ -39,8 +39,8 @@ type steady struct {
 	sent  int
 }
 
-// lateAfter is how long a request may take before it counts as late in its second. So a short stall can be told from
-// a slow system.
+// lateAfter is the latency from which a request is noted with its second, so that a short stall can be told
+// from a slow system.
 const lateAfter = 50 * time.Millisecond
 
 func newSteady(t testing.TB, s *stack, bids, lookups int) *steady {
@@ -158,7 +158,7 @@ func (l *steady) acknowledge(body []byte) {
 	}
 }
 
-// during runs the load beside an abuse and returns what became of it.
+// during runs the load beside an abuse and returns the load's result.
 func (l *steady) during(abuse func()) result {
 	l.reset()
 	stop, done := make(chan struct{}), make(chan struct{})
@@ -185,7 +185,7 @@ func (l *steady) quantile(q float64) time.Duration {
 	return time.Duration(l.took.ValueAtQuantile(q)) * time.Microsecond
 }
 
-// result is what became of the steady load.
+// result is the outcome of the steady load.
 type result struct {
 	sent, errors int
 	bidErrors    int // of the errors

@@ -23,7 +23,7 @@ const (
 )
 
 // BenchmarkFreshness measures the time from a bid's 201 until the checkpoint in Redis has reached its
-// Commit-LSN, which is when a read from Redis shows it, while 4,000 others come in every second.
+// Commit-LSN, which is when a read from Redis shows it, while 4,000 other bids arrive every second.
 func BenchmarkFreshness(b *testing.B) {
 	s := startStack(b)
 	bearer := tokens(b, s.commandAddr, 64)
@@ -81,7 +81,7 @@ func (s *stack) samples(ctx context.Context, b *testing.B, bearer string) (took 
 			if time.Since(begun) > time.Second {
 				b.Fatalf("not in Redis after %v", time.Since(begun))
 			}
-			<-time.After(pollEvery) // without a rest the poller takes a processor from what it measures
+			<-time.After(pollEvery) // without a rest the poller would take a processor from the services
 		}
 		took = append(took, time.Since(begun))
 	}

@@ -85,7 +85,7 @@ func (a *audience) report(b *testing.B, busy, memory float64) {
 	}
 }
 
-// listen is one subscriber: a plain connection, so that the measuring costs little.
+// listen is one subscriber. It uses a plain connection, so that measuring costs little.
 func (a *audience) listen(ctx context.Context, addr string) {
 	ready := sync.OnceFunc(a.ready.Done)
 	defer ready()
@@ -140,7 +140,7 @@ func (a *audience) read(ctx context.Context, conn net.Conn, r *bufio.Reader) {
 
 var createdAt = []byte(`"created_at":"`)
 
-// arrived counts the bids in what was read and returns what is not whole yet.
+// arrived counts the bids in the text that was read and returns the incomplete rest.
 func (a *audience) arrived(text []byte) ([]byte, error) {
 	now := time.Now()
 	a.mu.Lock()
@@ -164,7 +164,7 @@ func (a *audience) arrived(text []byte) ([]byte, error) {
 	if found {
 		a.reads++
 	}
-	// What comes next may complete a name that is cut in two.
+	// The next read may complete a name that is cut in two.
 	return bytes.Clone(text[max(0, len(text)-200):]), nil
 }
 

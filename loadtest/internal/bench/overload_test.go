@@ -24,22 +24,22 @@ import (
 const (
 	// overloadTime is how long each overload lasts; BENCH_SECONDS sets another number of seconds.
 	overloadTime = 60 * time.Second
-	// window is over what accepted bids are counted: batches make single seconds uneven.
+	// window is the time over which accepted bids are counted, because batches make single seconds uneven.
 	window = 5 * time.Second
 	// slowRate is what the slowed database takes, in bids per second; ten times that is offered.
 	slowRate = 2000
-	// overloadUsers is more than the service holds at once (its queue and its batches under way, 4,096
-	// by default), or in the end no user would be left to be refused.
+	// overloadUsers is more bids than the service holds at once (its queue and its batches under way, 4,096 by
+	// default). Otherwise every user would wait in the service in the end, and none would be refused.
 	overloadUsers = 6000
 )
 
-// BenchmarkOverload offers more than there is capacity for (W4): ten times as much to a slowed database,
-// and twice as much to one at full speed. It fails if an accepted bid is not in the database exactly once
-// or if an answer is none of 201, 429 and 503; the rest is printed.
+// BenchmarkOverload offers more bids than the service can place (W4): ten times as many with a slowed database,
+// and twice as many with a database at full speed. It fails if an accepted bid is not in the database exactly
+// once or if an answer is none of 201, 429 and 503; the rest is printed.
 //
-// The database is slowed by a bound of the bytes per second on the way to it: its work grows with the
-// bids in a statement, and a lone bid is as fast as ever. A delay would leave the number of bids in a
-// statement for nothing, so that a service with large batches would hardly notice.
+// The database is slowed by a bound on the bytes per second on the way to it, so that the time of a statement
+// grows with its number of bids and a lone bid is as fast as ever. With a delay instead, a large statement
+// would take no longer than a small one, and a service with large batches would hardly notice.
 func BenchmarkOverload(b *testing.B) {
 	b.Run("slow", func(b *testing.B) {
 		s := startOverload(b, true)
@@ -88,7 +88,7 @@ func startOverload(b *testing.B, slowed bool) *overloaded {
 	return s
 }
 
-// ids are the stored bids' ids that came after lastID, ascending.
+// ids are the ids of the stored bids after lastID, ascending.
 func (s *overloaded) ids(b *testing.B) []int64 {
 	b.Helper()
 	ctx := context.Background()
@@ -108,7 +108,7 @@ func (s *overloaded) ids(b *testing.B) []int64 {
 	return ids
 }
 
-// tally is what one run was answered. The ids are per user, since each has a goroutine of its own.
+// tally counts the answers of one run. The ids are kept per user, because each user has a goroutine of its own.
 type tally struct {
 	report  *engine.Report
 	ids     [][]int64
@@ -155,7 +155,7 @@ func (t *tally) judge(user int, r *fasthttp.Response, at time.Duration) bool {
 	return true
 }
 
-// overload measures the capacity, offers so many times as much, and looks at what remains of it.
+// overload measures the capacity, offers that capacity so many times over, and measures how much of it remains.
 func (s *overloaded) overload(b *testing.B, name string, times float64) {
 	b.Helper()
 	duration := overloadTime
@@ -235,7 +235,7 @@ func printRecovery(b *testing.B, name string, after []*tally, calm time.Duration
 	b.ReportMetric(float64(normal), "s-to-normal")
 }
 
-// audit holds every answer of all runs against the database.
+// audit compares every answer of all runs with the database.
 func (s *overloaded) audit(b *testing.B, name string) {
 	b.Helper()
 	stored := s.ids(b)

@@ -33,7 +33,7 @@ const (
 	lookupKeys, lookupBids = 10_000, 50
 )
 
-// read is one line of the table: what is asked, and what answers the same bytes without looking them up.
+// read is one line of the table: a request, and the baseline that answers the same bytes without looking them up.
 type read struct {
 	name, route string
 	paths       []string
@@ -143,7 +143,7 @@ func (s *reads) entityTag(b *testing.B, path string) string {
 	return s.head(b, path).Get("Etag")
 }
 
-// plain asks for no compression: its entity tag would be another one.
+// plain asks for no compression, because a compressed answer has another entity tag.
 var plain = http.Client{Transport: &http.Transport{DisableCompression: true}}
 
 // head returns the headers of the answer to a GET.

@@ -187,7 +187,7 @@ func (s *replication) operate(b *testing.B, verb string) string {
 	return fmt.Sprintf("%.1f s: %s", time.Since(begun).Seconds(), lines[len(lines)-1])
 }
 
-// reader looks bids up and knows what must come.
+// reader looks bids up and knows the right answers.
 type reader struct {
 	url    string
 	client *http.Client
@@ -242,7 +242,7 @@ func (r *reader) get(path, force string) (status int, from string, body []byte, 
 	return a.StatusCode, a.Header.Get("Read-Path"), body, err
 }
 
-// run looks up until stop is called, which says what came.
+// run looks bids up until stop is called. stop returns the outcome.
 func (r *reader) run(b *testing.B) (stop func() string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	from := make(map[string]int)

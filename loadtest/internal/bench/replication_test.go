@@ -150,7 +150,7 @@ func BenchmarkReplication(b *testing.B) {
 		}
 		s.insertBids(b, backlog, backlogPerTx)
 		target := s.flushed(b)
-		// Whoever is second finds the log in memory all the same: each goes first in turn.
+		// The second of the two finds the log in memory, so each goes first in turn.
 		var base, ours float64
 		if round%2 == 0 {
 			base, ours = s.baseline(b, target), s.drain(b, target)

@@ -78,7 +78,8 @@ func (s *stack) post(b *testing.B, bearer []string, c engine.Config) *engine.Rep
 	return report
 }
 
-// fillBid costs the generator as little as it can: it shares the processors with what is measured.
+// fillBid costs the generator as little as it can, because the generator shares the processors with the
+// measured service.
 func fillBid(u *engine.User, addr string, bearer []string) {
 	r := u.Request
 	if u.Iteration == 0 {

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// wrkConnections keep both processors busy: the latency of a lookup behind others costs no throughput.
+// wrkConnections are enough to keep both processors busy, so that waiting behind other lookups costs no throughput.
 const wrkConnections = 256
 
-// A SQL path has 16 connections and sheds what would wait too long for one.
+// A SQL path has 16 connections and sheds lookups that would wait too long for one.
 const sqlClients = 32
 
 // load is what wrk asks for: the paths at random, all with the same headers.
@@ -39,11 +39,11 @@ request = function() return wrk.format(nil, paths[math.random(n)]) end
 var (
 	wrkRate  = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
 	wrkTotal = regexp.MustCompile(`(\d+) requests in`)
-	// what is shed when something else takes the processors for long enough
+	// lookups are shed if something else takes the processors for long enough
 	wrkRefused = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)`)
 )
 
-// warm is run without a look at the answers: plans, caches and connections are made.
+// warm is run without a look at the answers, so that plans, caches and connections are made.
 func (l load) warm(b *testing.B, d time.Duration) { l.wrk(b, d) }
 
 // run returns the requests per second, how many there were, and the generator's processor time. Refused

@@ -167,7 +167,7 @@ func waiting(prepare time.Duration, working *atomic.Int64) runnerFunc {
 func TestInterruptStopsTheAgentsAndKeepsTheResult(t *testing.T) {
 	var working atomic.Int64
 	_, a := serveAgent(t, waiting(0, &working))
-	// Slower to get ready than the lease is long: the other must not take the controller for lost.
+	// One agent takes longer to get ready than the lease lasts. The other must not take the controller for lost.
 	_, b := serveAgent(t, waiting(1500*time.Millisecond, &working))
 	ctx, interrupt := context.WithCancel(t.Context())
 	var told atomic.Int64

@@ -35,10 +35,10 @@ func NewController(agents []string, token Token, dir string, notes io.Writer) *C
 		timing: defaultTiming(), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}}}
 }
 
-// Run gives each agent its share of the job, starts all at one moment, and returns their merged result and
-// the files that they left. When ctx ends the agents are stopped, and the result is that of what was done.
-// An agent that is lost makes the result invalid and ends the load of the others. The error is for a load
-// that never began or that left no result. progress is called once a second with that of all agents.
+// Run gives each agent its share of the job, starts all at one moment, and returns their merged result and the
+// files that they left. When ctx ends the agents are stopped, and the result covers the load up to then. An
+// agent that is lost makes the result invalid and ends the load of the others. An error is returned if the load
+// never began or left no result. progress is called once a second with the progress of all agents together.
 func (c *Controller) Run(ctx context.Context, job Job, progress func(report.Progress)) (*report.Run, []string, error) {
 	defer c.client.CloseIdleConnections()
 	members, err := c.assign(ctx, job)

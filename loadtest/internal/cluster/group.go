@@ -39,8 +39,9 @@ func (g *group) close() { g.release() }
 
 func (g *group) stopAll() { g.once.Do(func() { close(g.stop) }) }
 
-// follow follows all until every one is as far as reached says, or has ended; the first that is out stops
-// the others. Those that are further than others are followed on, or they would take us for lost.
+// follow follows all agents until each is as far as reached says, or has ended. The first agent that is out
+// stops the others. An agent that is further than others is still asked, because otherwise it would take the
+// controller for lost.
 func (g *group) follow(ctx context.Context, reached func(State) bool) {
 	all := func(State) bool {
 		g.mu.Lock()

@@ -83,8 +83,9 @@ func (m *member) open(ctx context.Context, method, path string, in any) (io.Read
 
 func (m *member) path(suffix string) string { return "/v1/jobs/" + m.job.ID + suffix }
 
-// measureClock sets the offset of the agent's clock. Of several readings the one with the shortest round
-// trip counts, taken to be made in its middle (Cristian 1989); uncertain is half that round trip.
+// measureClock sets the offset of the agent's clock. Of several readings the reading with the shortest round
+// trip counts, and it is taken to be made in the middle of that trip (Cristian 1989); uncertain is half that
+// round trip.
 func (m *member) measureClock(ctx context.Context) (uncertain time.Duration, err error) {
 	best := time.Duration(-1)
 	for range probes {

@@ -42,8 +42,8 @@ type Share struct {
 	FirstUser int     `json:"first_user"`
 	Users     int     `json:"users"`
 	Rate      float64 `json:"rate,omitempty"` // scenario starts per second, 0 in the closed model
-	// Delay is how long after the common start the first arrival of the open model is due: the agents' arrivals
-	// interleave like those of one generator.
+	// Delay is how long after the common start the first arrival of the open model is due, so that the agents'
+	// arrivals interleave like the arrivals of one generator.
 	Delay time.Duration `json:"delay_ns,omitempty"`
 }
 
@@ -64,9 +64,9 @@ func Split(users int, rate float64, n int) ([]Share, error) {
 	return shares, nil
 }
 
-// Runner makes the load of a job. It calls job.Begin before it and progress about once a second, and
-// returns a result whenever it made any load, also when ctx ended it early. Files are what the controller
-// needs beside the result, by name: the journal of acknowledged keys, say.
+// Runner makes the load of a job. It calls job.Begin before it and progress about once a second, and returns a
+// result whenever it made any load, also when ctx ended it early. Files are the files that the controller needs
+// beside the result, by name, such as the journal of acknowledged keys.
 type Runner interface {
 	Run(ctx context.Context, job Job, progress func(report.Progress)) (Outcome, error)
 }

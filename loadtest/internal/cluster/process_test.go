@@ -171,7 +171,7 @@ func TestKilledAgentMakesTheRunInvalid(t *testing.T) {
 	}
 }
 
-// A clock 3 s ahead is told of, and makes no difference for the start.
+// A clock 3 s ahead is reported and makes no difference for the start.
 func TestClockOffset(t *testing.T) {
 	const ahead = 3 * time.Second
 	began := make(chan time.Time, 1)

@@ -26,7 +26,7 @@ type task struct {
 	touched time.Time // when the controller last asked
 }
 
-// launch starts the job, which ends with ctx or when the controller was not heard of for the lease.
+// launch starts the job. The job ends with ctx, or when the controller has not asked for the time of the lease.
 func launch(ctx context.Context, runner Runner, job Job, lease time.Duration) *task {
 	ctx, cancel := context.WithCancelCause(ctx)
 	t := &task{job: job, cancel: cancel, start: make(chan time.Time, 1), done: make(chan struct{}),
@@ -91,7 +91,7 @@ func (t *task) progress(p report.Progress) {
 	t.status.Progress = p
 }
 
-// end keeps what came out. An error beside a result becomes one of its reasons.
+// end keeps the outcome. An error beside a result becomes one of its reasons.
 func (t *task) end(o Outcome, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -106,7 +106,7 @@ func (t *task) end(o Outcome, err error) {
 	}
 }
 
-// look is a question of the controller: it renews the lease.
+// look answers a question of the controller, which renews the lease.
 func (t *task) look() status {
 	t.mu.Lock()
 	defer t.mu.Unlock()

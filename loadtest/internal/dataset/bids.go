@@ -72,8 +72,8 @@ func (s *Set) planBids() {
 	}
 }
 
-// planCells spreads a raffle's bids evenly from its start to its end. Only the slice of each time
-// counts here: bids draws the time within it.
+// planCells spreads a raffle's bids evenly from its start to its end. Only the slice of each time counts here,
+// because bids draws the time within the slice.
 func (s *Set) planCells(index int) {
 	r := s.raffles[index]
 	first, last := sliceOf(r.Starts), sliceOf(r.end()-1)
@@ -106,7 +106,7 @@ func (s *Set) Slice(k int, buf []Bid) []Bid {
 			unordered = append(unordered, s.bid(random, c, from, c.highest && i == 0))
 		}
 	}
-	// The low bits keep equal times in one order: 8.6 hours in microseconds leave 29 bits.
+	// The low bits keep equal times in one order. 8.6 hours in microseconds leave 29 bits for them.
 	order := make([]uint64, len(unordered))
 	for i, b := range unordered {
 		order[i] = uint64((b.CreatedAt-from)/time.Microsecond)<<29 | uint64(i)
@@ -146,7 +146,7 @@ func (s *Set) bid(random *rand.Rand, c cell, from time.Duration, highest bool) B
 		CreatedAt: between(random, max(from, r.Starts), min(from+sliceLength, r.end())),
 		Price:     s.ceilings[c.raffle],
 	}
-	if b.UserID == r.SellerID { // nobody bids for the own shoe
+	if b.UserID == r.SellerID { // nobody bids for their own shoe
 		b.UserID = b.UserID%int64(s.scale.Users) + 1
 	}
 	if !highest {

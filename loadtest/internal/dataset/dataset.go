@@ -1,5 +1,5 @@
-// Package dataset makes the data that the system is tried with: users, products, raffles and bids
-// of a sneaker auction, as a pure function of a scale and a seed. Nothing here does I/O or reads a clock.
+// Package dataset makes the data with which the system is tried: users, products, raffles and bids of a sneaker
+// auction, as a pure function of a scale and a seed. Nothing here does I/O or reads a clock.
 //
 // All times are offsets from the moment of loading, in whole microseconds: negative is the past.
 // Bids come in slices of time, each from a random generator of its own, so the data does not depend
@@ -22,7 +22,7 @@ type Scale struct {
 	Bids     int64
 }
 
-// The two data sets of DESIGN.md.
+// The two data sets of `make up`: with SEED=full and without.
 var (
 	Full = Scale{Users: 200_000, Products: 10_000, Raffles: 10_000, Open: 1_000, Bids: 12_000_000}
 	Demo = Scale{Users: 2_000, Products: 1_000, Raffles: 1_000, Open: 100, Bids: 200_000}
@@ -140,8 +140,8 @@ const (
 	forBids
 )
 
-// random returns the generator of one use and index. PCG takes its two arguments as the state, and
-// neighbouring states are related: hence the mixing.
+// random returns the generator of one use and index. PCG takes its two arguments as the state, and neighbouring
+// states are related, so the arguments are mixed first.
 func (s *Set) random(use purpose, index int) *rand.Rand {
 	return rand.New(rand.NewPCG(mix(s.seed), mix(s.seed^mix(uint64(use)<<48|uint64(index)))))
 }

@@ -64,16 +64,16 @@ func (s *Set) planRaffles() {
 	s.planCeilings(random)
 }
 
-// rankedRaffles returns the indexes of all raffles, hottest first. Open and closed ones are shuffled
-// apart and dealt evenly, an open one first: so the hottest raffle is one that can still be bid in,
-// and every part of the distribution has its share of open raffles.
+// rankedRaffles returns the indexes of all raffles, hottest first. Open and closed raffles are shuffled
+// separately and dealt evenly, an open one first, so that the hottest raffle still takes bids and every part of
+// the distribution has its share of open raffles.
 func (s *Set) rankedRaffles(random *rand.Rand) []int {
 	total, open := s.scale.Raffles, s.scale.Open
 	openOrder, closedOrder := random.Perm(open), random.Perm(total-open)
 	ranked := make([]int, 0, total)
 	dealt := 0
 	for i := range total {
-		// ceil((i+1) * open / total) open ones among the first i+1.
+		// ceil((i+1) * open / total) open raffles are among the first i+1.
 		if want := ((i+1)*open + total - 1) / total; dealt < want {
 			ranked = append(ranked, total-open+openOrder[dealt])
 			dealt++

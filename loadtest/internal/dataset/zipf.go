@@ -6,9 +6,9 @@ import (
 	"math/rand/v2"
 )
 
-// Zipf draws ranks 1 to n with P(k) = k^-s / H(n,s), where H(n,s) is the sum of k^-s over all ranks.
-// Unlike the Zipf of math/rand it takes any s >= 0. A draw takes constant time: it is the alias
-// method (Walker 1977, built as Vose 1991 does). It is safe for concurrent use.
+// Zipf draws ranks 1 to n with P(k) = k^-s / H(n,s), where H(n,s) is the sum of k^-s over all ranks. Unlike the
+// Zipf of math/rand it takes any s >= 0. A draw takes constant time by the alias method (Walker 1977, built as
+// Vose 1991 does). It is safe for concurrent use.
 type Zipf struct {
 	weights []float64 // P(k) by k-1
 	keep    []uint64  // by column: the share of 2^64 that stays in the column
@@ -19,7 +19,7 @@ type Zipf struct {
 func NewZipf(n int, s float64) *Zipf {
 	z := &Zipf{weights: make([]float64, n), keep: make([]uint64, n), alias: make([]uint32, n)}
 	var sum float64
-	// From the small ones up, so that little is lost in rounding.
+	// Small numbers are added first, so that little is lost in rounding.
 	for i := n - 1; i >= 0; i-- {
 		z.weights[i] = math.Pow(float64(i+1), -s)
 		sum += z.weights[i]
@@ -55,7 +55,7 @@ func (z *Zipf) build() {
 			small = append(small, hi)
 		}
 	}
-	// What is left differs from a full column by rounding only.
+	// The columns that are left differ from full ones by rounding only.
 	for _, i := range append(small, large...) {
 		z.keep[i], z.alias[i] = math.MaxUint64, i
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// The HTTP clients. ClientNet costs about twice as much; it speaks HTTP/2 where TLS offers it, and is
-// there to check the other one.
+// The HTTP clients. ClientNet costs about twice as much as ClientFast. It speaks HTTP/2 if TLS offers it, and
+// serves to check ClientFast.
 const (
 	ClientFast = "fasthttp"
 	ClientNet  = "nethttp"
@@ -33,7 +33,7 @@ func newClient(c Config) (client doer, closeIdle func()) {
 	f := &fasthttp.HostClient{
 		ReadTimeout: c.Timeout, WriteTimeout: c.Timeout,
 		Addr: c.Addr, IsTLS: c.TLS, MaxConns: c.VUsers, MaxIdleConnDuration: time.Minute,
-		// A bid sent twice would be the generator's own fault.
+		// Without retries, because a bid that the client sent twice would be the generator's own fault.
 		MaxIdemponentCallAttempts: 1,
 		RetryIfErr:                func(*fasthttp.Request, int, error) (bool, bool) { return false, false },
 		NoDefaultUserAgentHeader:  true,
@@ -76,8 +76,8 @@ func newNetClient(c Config) *netClient {
 	}}
 }
 
-// Do is never repeated by net/http: it repeats only requests without a body whose connection turns out to
-// be closed, and a request for a bid has a body that can't be read twice.
+// Do is never repeated by net/http: a bid has a body that can't be read twice, and net/http sends a request on
+// a closed connection again only if it has no body or a body that can be read again.
 func (n *netClient) Do(from *fasthttp.Request, to *fasthttp.Response) error {
 	var body io.Reader
 	if len(from.Body()) > 0 {

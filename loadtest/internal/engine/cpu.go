@@ -21,8 +21,8 @@ func SelfCPU() time.Duration {
 // ticks is USER_HZ, the unit of the times in /proc/PID/stat: 100 on every Linux platform that Go knows.
 const ticks = 100
 
-// TreeCPU is the processor time of a process and all its descendants that are alive, plus that of the
-// children it has waited for (proc(5): fields 14 to 17 of /proc/PID/stat).
+// TreeCPU is the processor time of a process and all its descendants that are alive, plus the time of the
+// children that it has waited for (proc(5): fields 14 to 17 of /proc/PID/stat).
 func TreeCPU(pid int) (time.Duration, error) {
 	used, err := TreesCPU(map[string]int{"": pid})
 	if err != nil {
@@ -35,7 +35,7 @@ func TreeCPU(pid int) (time.Duration, error) {
 	return total, nil
 }
 
-// TreesCPU is TreeCPU for several processes, by name. Those that don't exist are left out.
+// TreesCPU is TreeCPU for several processes, by name. Processes that don't exist are left out.
 func TreesCPU(pids map[string]int) (map[string]time.Duration, error) {
 	stats, err := readStats()
 	if err != nil {
@@ -89,8 +89,8 @@ func readStats() (map[int]procStat, error) {
 	return stats, nil
 }
 
-// parseStat takes fields by their distance from the command's closing parenthesis: the command itself
-// may hold spaces and parentheses.
+// parseStat counts fields from the last closing parenthesis, because the command before it may hold spaces and
+// parentheses.
 func parseStat(line string) (procStat, error) {
 	f := strings.Fields(line[strings.LastIndexByte(line, ')')+1:])
 	if len(f) < 15 {

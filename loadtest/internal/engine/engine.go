@@ -1,7 +1,7 @@
-// Package engine is the load generator: one goroutine per virtual user on fasthttp, and a recorder that
-// keeps every latency in HDR histograms. In the closed model a user sends its next request when the
-// last was answered; in the open model requests have intended starts, whatever the answers do, and a
-// latency counts from the intended start, so that a stalled server can't hide its stall.
+// Package engine is the load generator: one goroutine per virtual user on fasthttp, and a recorder that keeps
+// every latency in HDR histograms. In the closed model a user sends its next request when the last one was
+// answered. In the open model each request has an intended start, however slow the answers are, and its latency
+// counts from that start, so that a stalled server can't hide its stall.
 package engine
 
 import (
@@ -16,8 +16,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// Config says how much load to make. Duration, Iterations or Arrivals bounds it; with several, the first
-// reached does.
+// Config says how much load to make. Duration, Iterations or Arrivals bounds it. If several are set, the run
+// ends at the first that it reaches.
 type Config struct {
 	// Addr is host:port of the server, TLS whether to speak TLS to it.
 	Addr string
@@ -39,15 +39,15 @@ type Config struct {
 	RampUp time.Duration
 	// Timeout bounds one request. Default 10 s.
 	Timeout time.Duration
-	// DropBodies reads answers to their end without keeping them: Response.Body is then empty. For large
-	// ones, since each user would keep the largest it has seen.
+	// DropBodies reads answers to their end without keeping them: Response.Body is then empty. It is meant for
+	// large answers, because each user would keep the largest answer that it has seen.
 	DropBodies bool
 	// Start is when the first user starts; zero or past: at once.
 	Start time.Time
 	// Seed makes the users' random numbers repeatable.
 	Seed uint64
-	// Steady is the number of requests in an iteration, if it is always the same: it makes the
-	// progress of a run that is bounded by iterations.
+	// Steady is the number of requests in an iteration, if it is always the same. The progress of a run that is
+	// bounded by iterations is computed from it.
 	Steady int
 	// Progress, if not nil, is told once a second how far the run is.
 	Progress func(report.Progress)

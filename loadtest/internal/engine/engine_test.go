@@ -52,8 +52,8 @@ func TestClosedModelDoesEveryIterationOnce(t *testing.T) {
 	}
 }
 
-// A server that stalls once for 300 ms delays every arrival in that time: the open model shows it in a
-// percentile, while the time of service shows one slow request only.
+// A server that stalls once for 300 ms delays every arrival in that time. The open model shows the stall in a
+// percentile, but the time of service shows only one slow request.
 func TestOpenModelCountsFromTheIntendedStart(t *testing.T) {
 	var served atomic.Int64
 	addr := serve(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -106,7 +106,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 	}
 }
 
-// A number of arrivals is kept to, however late they are.
+// The number of arrivals holds, however late they are.
 func TestOpenModelEndsWithItsArrivals(t *testing.T) {
 	addr := serve(t, func(http.ResponseWriter, *http.Request) {})
 	r, err := Run(context.Background(), Config{Addr: addr, VUsers: 4, Rate: 5000, Arrivals: 123}, get(addr))
@@ -179,7 +179,7 @@ func TestSecondsAddUpToTheWhole(t *testing.T) {
 	}
 }
 
-// Ctrl-C ends a run gracefully: what was under way is finished and counted as good.
+// Ctrl-C ends a run gracefully: requests under way are finished and counted as good.
 func TestCancelKeepsWhatIsUnderWay(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	addr := serve(t, func(http.ResponseWriter, *http.Request) { cancel() })

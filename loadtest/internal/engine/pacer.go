@@ -33,8 +33,8 @@ func rampOffset(id, users int, rampUp time.Duration) time.Duration {
 	return time.Duration(int64(rampUp) * int64(id) / int64(users))
 }
 
-// wait returns when the user may begin its iteration and sets what the pacer knows about it. In the open
-// model whichever user is free takes the next arrival, and starts late if all were busy: the lateness is
+// wait returns when the user may begin its iteration and sets what the pacer knows about it. In the open model
+// any free user takes the next arrival. If all users were busy, the iteration starts late, and the delay is
 // part of the latency. more is false when the run is over.
 func (p *pacer) wait(ctx context.Context, u *User) (more bool) {
 	if p.rate == 0 {

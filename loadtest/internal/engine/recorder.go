@@ -27,8 +27,8 @@ type sample struct {
 	at             time.Time
 }
 
-// Recorder keeps all latencies of a run. Users share a few shards, so that they seldom meet at a lock
-// and 6,000 of them need no histogram each.
+// Recorder keeps all latencies of a run. Users share a few shards, so that they seldom wait for the same lock
+// and 6,000 users don't need a histogram each.
 type Recorder struct {
 	shards []shard
 	// seconds holds what the shards had for each whole second, by step. Only the watch touches it.
@@ -41,7 +41,7 @@ type shard struct {
 	_     [40]byte // keep two shards' locks off one cache line
 }
 
-// recording is a step of one shard, and apart what it did since the last look.
+// recording holds a step of one shard, and separately the requests since the last look.
 type recording struct {
 	Step
 	since              *hdrhistogram.Histogram
@@ -88,15 +88,14 @@ func (r *recording) fail(s sample) {
 	r.Failures[s.failure] = f
 }
 
-// record puts what lies outside the histogram's range at its edge.
+// record counts a latency outside the histogram's range at the edge of the range.
 func record(h *hdrhistogram.Histogram, d time.Duration) {
 	if err := h.RecordValue(min(max(d.Microseconds(), report.Lowest), report.Highest)); err != nil {
 		panic("engine: a value within the range was refused: " + err.Error())
 	}
 }
 
-// look moves what the steps did since the last look to the whole second at, and returns the sum of all
-// steps.
+// look assigns the requests since the last look to the whole second at, and returns the sum of all steps.
 func (r *Recorder) look(at int) report.Second {
 	fresh := make(map[string]*recording)
 	for i := range r.shards {

@@ -10,8 +10,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// Step is what one named request did. Service is the time from sending to the answer; Total the time
-// from the intended start (the same in the closed model). Only successful requests are in the histograms.
+// Step is the record of one named request. Service is the time from sending to the answer; Total the time from
+// the intended start (the same in the closed model). Only successful requests are in the histograms.
 type Step struct {
 	Name           string
 	Service, Total *hdrhistogram.Histogram
@@ -57,7 +57,7 @@ func (s *Step) Merge(o *Step) {
 	}
 }
 
-// Step returns the step of that name; one that never ran has no requests.
+// Step returns the step of that name. A step that never ran has no requests.
 func (r *Report) Step(name string) *Step {
 	for _, s := range r.Steps {
 		if s.Name == name {
@@ -85,7 +85,7 @@ func (s *Step) Percentile(q float64) time.Duration {
 	return time.Duration(s.Total.ValueAtPercentile(q)) * time.Microsecond
 }
 
-// Fill puts what was recorded into a result.
+// Fill copies the report into a result.
 func (r *Report) Fill(run *report.Run) {
 	run.Started, run.Elapsed, run.Samples = r.Started, r.Elapsed, r.Samples
 	for _, s := range r.Steps {

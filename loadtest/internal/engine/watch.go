@@ -8,7 +8,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// lagEvery is the pause between two looks at the lag: short enough that every second has one.
+// lagEvery is the pause between two looks at the lag, so short that every second has a look.
 const lagEvery = time.Second / 2
 
 // watch takes the time series of a run, once a second.
@@ -36,7 +36,7 @@ func startWatch(ctx context.Context, r *run, start time.Time) *watch {
 	return w
 }
 
-// stop takes the last, broken second and returns the samples.
+// stop takes the last, incomplete second and returns the samples.
 func (w *watch) stop() []report.Sample {
 	close(w.done)
 	w.work.Wait()
@@ -57,8 +57,8 @@ func (w *watch) everySecond() {
 	}
 }
 
-// look assigns what was recorded since the last look to the second that has just ended. A look that is
-// late by more than half a second leaves a gap before it: nothing is counted twice.
+// look assigns everything recorded since the last look to the second that has just ended. If a look is late by
+// more than half a second, the series has a gap before it, and nothing is counted twice.
 func (w *watch) look(now time.Time) {
 	at := int((now.Sub(w.start)+time.Second/2)/time.Second) - 1
 	if n := len(w.samples); n > 0 {

@@ -1,5 +1,5 @@
-// Package frontdoor asks the system through its public API, apart from any load: what there is to load,
-// and afterwards what became of it.
+// Package frontdoor asks the system through its public API, apart from any load. Before a load it asks for the
+// raffles, and afterwards for the outcome.
 package frontdoor
 
 import (

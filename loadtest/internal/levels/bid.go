@@ -23,9 +23,9 @@ const (
 
 func (w *world) bid(u *engine.User, bearer string) error { return w.bidOn(u, bearer, w.raffle(u)) }
 
-// bidOn places one bid under a key of its own, and sends it again with the same key until it is known
-// what became of it, the patience is exhausted or the run ends. What is known goes to the journal, whose
-// failure ends the run.
+// bidOn places one bid under a key of its own, and sends it again with the same key until the outcome is known,
+// the patience is exhausted or the run ends. The outcome goes to the journal. If the journal fails, the run
+// ends.
 func (w *world) bidOn(u *engine.User, bearer string, raffle int64) error {
 	e := reconcile.Entry{Serial: w.journal.Next(), Raffle: uint32(raffle), Size: int16(size(u)), State: reconcile.Refused}
 	w.fill(u, bearer, e)
@@ -38,7 +38,7 @@ func (w *world) bidOn(u *engine.User, bearer string, raffle int64) error {
 		if err == nil {
 			pause = max(pause, retryAfter(u.Response))
 		}
-		// Not all at the same moment.
+		// So that not all users retry at the same moment.
 		if !u.Pause(pause + time.Duration(u.Rand.Int64N(int64(pause)/2))) {
 			break
 		}
@@ -50,8 +50,8 @@ func (w *world) bidOn(u *engine.User, bearer string, raffle int64) error {
 
 func created(r *fasthttp.Response) bool { return r.StatusCode() == http.StatusCreated }
 
-// judge notes what an answer says about the bid and returns whether to ask again. Once an attempt is in
-// doubt, a later refusal does not settle it.
+// judge notes what an answer says about the bid and returns whether to ask again. If the outcome of one attempt
+// is in doubt, a later refusal does not settle it.
 func judge(e *reconcile.Entry, err error, r *fasthttp.Response) (again bool) {
 	switch status := r.StatusCode(); {
 	case err != nil:

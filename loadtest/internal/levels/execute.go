@@ -20,7 +20,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// reconcileTime bounds the comparison, which an interrupted run gets as well.
+// reconcileTime bounds the comparison. An interrupted run is compared as well.
 const reconcileTime = 15 * time.Minute
 
 // Request is a level to be run and judged.
@@ -29,12 +29,12 @@ type Request struct {
 	Limits Limits
 	// Dir is the runner's: tokens and journals.
 	Dir string
-	// Database is the URL of a role that may read bids at the primary. Without it a level that writes is
-	// not reconciled, which fails it unless NoReconcile is set.
+	// Database is the URL of a role that may read bids at the primary. Without it a level that writes is not
+	// reconciled, and then it fails unless NoReconcile is set.
 	Database    string
 	NoReconcile bool
-	// Procs is the runner's; on a machine that is shared with the system half of it is enough, and every
-	// thread fewer that wakes another saves both some time.
+	// Procs is the runner's. If the system is on the same machine, half of the processors are enough: with
+	// fewer threads that wake each other, both the generator and the system save some time.
 	Procs int
 	// Processes are the ids of the system's processes on this machine, by name.
 	Processes map[string]int
@@ -42,7 +42,7 @@ type Request struct {
 	Progress  func(report.Progress)
 	// Compared is told how far the reconciliation is.
 	Compared reconcile.Progress
-	// Load makes the load and returns the result and the journals; nil: this process does.
+	// Load makes the load and returns the result and the journals. If it is nil, this process makes the load.
 	Load func(context.Context, cluster.Job, func(report.Progress)) (*report.Run, []string, error)
 }
 
@@ -94,7 +94,7 @@ func (q Request) load(ctx context.Context, job cluster.Job, prepared func()) (*r
 	return outcome.Run, slices.Collect(maps.Values(outcome.Files)), err
 }
 
-// newID is a random one: a run with the same seed must not repeat the keys of another.
+// newID makes a random id, because a run with the same seed must not repeat the keys of another run.
 func newID() string {
 	var raw [6]byte
 	_, _ = rand.Read(raw[:]) // never fails
@@ -132,7 +132,7 @@ func (q Request) reconcile(ctx context.Context, run *report.Run, after int64, jo
 	}
 }
 
-// judge adds the thresholds, and the reasons beside them why the run has failed.
+// judge adds the thresholds and the other reasons why the run has failed.
 func (l Limits) judge(run *report.Run) {
 	v := &run.Verdict
 	for _, r := range run.Reconciliations {

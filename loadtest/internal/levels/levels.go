@@ -13,7 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 )
 
-// Level is one of the six. Defaults is its full size, with the full data set.
+// Level is one of the six load levels. Defaults is its full size, with the full data set.
 type Level struct {
 	ID       string
 	Title    string
@@ -101,7 +101,8 @@ func bids(w *world) engine.Scenario {
 	return func(u *engine.User) error { return w.bid(u, w.bearer[u.ID-w.firstUser]) }
 }
 
-// groups gives each user one task; in the open model, where arrivals go to whoever is free, each arrival.
+// groups gives each user one task. In the open model, in which any free user takes an arrival, it gives each
+// arrival one task.
 func groups(w *world) engine.Scenario {
 	return func(u *engine.User) error {
 		n := u.ID

@@ -52,7 +52,7 @@ func startSystem(t *testing.T, bid func(w http.ResponseWriter, times int)) *syst
 	return s
 }
 
-// login knows user1 to user9 only, and refuses every third for too many at once.
+// login knows user1 to user9 only, and refuses every third login as too many at once.
 func (s *system) login(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	s.mu.Lock()
@@ -226,7 +226,7 @@ func TestTheGeneratorWarnsOfItself(t *testing.T) {
 	}
 }
 
-// A writing level that can't be compared with the database does not pass, unless that was asked for.
+// If a writing level can't be compared with the database, it does not pass, unless the request says NoReconcile.
 func TestALevelThatIsNotReconciledFails_W1(t *testing.T) {
 	s := startSystem(t, func(w http.ResponseWriter, _ int) { answer(w, http.StatusCreated) })
 	q := Request{Plan: Plan{Level: "4", URL: s.URL, VUsers: 2, Iterations: 2, Logins: 2, Client: engine.ClientNet}, Limits: Limits{MaxErrors: -1},

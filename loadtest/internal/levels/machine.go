@@ -16,14 +16,14 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// The shares from which the generator may be what limits the load: of the processors that it may use, and
-// of the machine.
+// If the generator uses more than these shares, of the processors that it may use and of the machine, it may
+// limit the load.
 const (
 	nearlyAll = 0.8
 	tooMuch   = 0.5
 )
 
-// Describe says where a run was made and what the generator took of it.
+// Describe says on which machine a run was made and how much of it the generator used.
 func Describe(run *report.Run) {
 	run.Cores = runtime.NumCPU()
 	run.CPU = append(run.CPU, report.ProcessCPU{Name: report.GeneratorProcess, CPU: run.Generator.CPU})
@@ -39,8 +39,8 @@ func Describe(run *report.Run) {
 		report.Field{Name: "generator's memory, highest", Value: fmt.Sprintf("%d MB", highestRSS()>>20)})
 }
 
-// AddCPU adds what the system's processes, by name, have used since before. One that was started again
-// meanwhile is left out.
+// AddCPU adds the processor time that the system's processes, by name, have used since before. A process that
+// was started again meanwhile is left out.
 func AddCPU(run *report.Run, processes map[string]int, before map[string]time.Duration) {
 	now, err := engine.TreesCPU(processes)
 	if err != nil {
@@ -53,7 +53,8 @@ func AddCPU(run *report.Run, processes map[string]int, before map[string]time.Du
 	}
 }
 
-// generatorWarning judges the generator by what it may use and by what it takes from the machine.
+// generatorWarning judges the generator by its share of the processors that it may use and by its share of the
+// machine.
 func generatorWarning(used, elapsed time.Duration, procs, cores int) string {
 	allowed := float64(used) / (float64(elapsed) * float64(procs))
 	share := float64(used) / (float64(elapsed) * float64(cores))

@@ -30,7 +30,7 @@ type Plan struct {
 	// Logins is the number of seeded users to log in as, user1 to userN; 0: one for each virtual user, if
 	// the data set has as many.
 	Logins int `json:"logins"`
-	// Patience is how long a bid that was not acknowledged is sent again.
+	// Patience is for how long a bid that was not acknowledged is sent again.
 	Patience time.Duration `json:"patience_ns"`
 }
 

@@ -27,9 +27,9 @@ const FileJournal = "journal"
 
 // Runner makes the load of one generator. It is a cluster.Runner.
 type Runner struct {
-	// Dir keeps tokens and journals. Nothing in it is removed but the journal of the same job.
+	// Dir keeps tokens and journals. The runner removes nothing in it but the journal of the same job.
 	Dir string
-	// Notes is told what takes long before the load begins.
+	// Notes gets a line for each step that takes long before the load begins.
 	Notes io.Writer
 	// Procs is how many processors the load may use at once; 0: as many as the program has.
 	Procs int
@@ -94,7 +94,7 @@ func createJournal(path, prefix string) (*reconcile.Journal, error) {
 	return reconcile.CreateJournal(path, prefix)
 }
 
-// prepare does what is not part of the load: looks for raffles and logs in.
+// prepare does the work that is not part of the load: it looks for raffles and logs in.
 func (r *Runner) prepare(ctx context.Context, door *frontdoor.Client, level Level, p Plan, job cluster.Job) (w *world, err error) {
 	w = &world{plan: p, firstUser: job.Share.FirstUser}
 	if level.raffles {
@@ -116,8 +116,8 @@ func (r *Runner) prepare(ctx context.Context, door *frontdoor.Client, level Leve
 	return w, r.logIn(ctx, door, w, job)
 }
 
-// logins is the number of users to log in as: what was asked for, else one per virtual user if there are
-// as many, else all of the smaller data set.
+// logins is the number of users to log in as: the plan's number, otherwise one for each virtual user, or all
+// users if the data set has fewer.
 func logins(ctx context.Context, door *frontdoor.Client, p Plan) (int, error) {
 	n := p.Logins
 	if n == 0 {

@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// loginsAtOnce is more than the service hashes at once, and little enough that none is refused for long.
+	// loginsAtOnce is more logins than the service hashes at once, and so few that none is refused for long.
 	loginsAtOnce = 4
-	// tokenSpare is what a cached token must still be good for, beside the duration of the run.
+	// tokenSpare is how long a cached token must still be valid after the end of the run.
 	tokenSpare = 20 * time.Minute
 )
 
@@ -74,7 +74,7 @@ func (t *tokens) prune(ctx context.Context, until time.Time) error {
 	return nil
 }
 
-// inspect reads a JSON Web Token (RFC 7519) without checking it: the services do that.
+// inspect reads a JSON Web Token (RFC 7519) without checking it, because the services check it.
 func inspect(token string) (kid string, expires time.Time, err error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -124,7 +124,7 @@ func (t *tokens) obtain(ctx context.Context, logins []string, progress func(done
 	}
 	err := group.Wait()
 	if len(missing) > 0 {
-		err = errors.Join(err, t.save()) // also those of a broken-off attempt
+		err = errors.Join(err, t.save()) // also the tokens of an attempt that was broken off
 	}
 	bearer := make([]string, len(logins))
 	for i, login := range logins {
@@ -162,7 +162,7 @@ func parseToken(body []byte) (string, error) {
 	return doc.Token, nil
 }
 
-// logIn repeats what was refused for too many logins at once.
+// logIn repeats a login that was refused because there were too many at once.
 func logIn(ctx context.Context, door *frontdoor.Client, login string) (string, error) {
 	for {
 		a, err := door.Do(ctx, http.MethodPost, "/v1/login", credentials(login))

@@ -14,7 +14,7 @@ const bidShare = 50
 // longestThink bounds a pause, in means.
 const longestThink = 5
 
-// visit is one iteration of the scenario. A user logs in before its first and stays logged in.
+// visit is one iteration of the scenario. A user logs in before its first iteration and stays logged in.
 func visit(w *world) engine.Scenario {
 	return func(u *engine.User) error {
 		local := u.ID - w.firstUser
@@ -43,7 +43,7 @@ func visit(w *world) engine.Scenario {
 	}
 }
 
-// think pauses for an exponentially distributed time: people come at any moment, and seldom after long.
+// think pauses for an exponentially distributed time, because people act at any moment and seldom after a long pause.
 func (w *world) think(u *engine.User) bool {
 	if w.plan.Think == 0 {
 		return u.Running()

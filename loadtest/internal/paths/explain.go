@@ -31,8 +31,8 @@ func sizeSQL(k key, scan bool) string {
 	return fmt.Sprintf("SELECT %s FROM bids WHERE %s = %d ORDER BY created_at DESC, id DESC LIMIT 2001", columns, size, k.size)
 }
 
-// explain returns the plan of a lookup on the node that a path leads to; "" for Redis and unknown nodes.
-// The simple protocol is what pgpool-II routes by the text.
+// explain returns the plan of a lookup on the node that a path leads to; "" for Redis and unknown nodes. It
+// uses the simple protocol, because pgpool-II routes a simple query by its text.
 func (r *runner) explain(ctx context.Context, l lookup, path string) string {
 	url := r.Databases[path]
 	if url == "" {

@@ -1,6 +1,6 @@
 // Package paths compares the ways that a read can take: Redis, the replica through pgpool-II, the standby
-// directly, the primary, and an un-indexed scan. Each is forced by the header Read-Path, on the same keys
-// at the same rate, in blocks that take turns, so that what else happens on the machine meets all alike.
+// directly, the primary, and an un-indexed scan. Each path is forced by the header Read-Path, on the same keys
+// at the same rate, in blocks that take turns, so that other work on the machine affects all paths alike.
 //
 // A warm key was read through the same path before. A cold one is read for the first time in this run;
 // every path has cold keys of its own, since two paths may lead to one server. Caches of the operating
@@ -20,7 +20,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// All are the paths in the order of display; Scan is the one that is measured with few requests.
+// All are the paths in the order of display. Scan is measured with few requests.
 var All = []string{"redis", "replica", "standby", "primary", Scan}
 
 // Scan is the path that reads without an index.
@@ -72,7 +72,7 @@ func (c Config) Check() error {
 	return errors.Join(errs...)
 }
 
-// lookup is one kind of read: its keys, and the SQL that the services read the same with.
+// lookup is one kind of read: its keys, and the SQL with which the services do the same read.
 type lookup struct {
 	name   string
 	rate   float64
@@ -110,7 +110,7 @@ func (c Config) ofRaffle(keys []key) lookup {
 	l.warm, keys = keys[:min(c.Warm, len(keys))], keys[min(c.Warm, len(keys)):]
 	for _, p := range c.Paths {
 		if p == Scan {
-			continue // it never uses what a cache holds of an index, and reads the whole table each time
+			continue // it uses no index, so no cached part of an index helps it, and reads the whole table each time
 		}
 		n := min(c.Cold, len(keys))
 		l.cold[p], keys = keys[:n], keys[n:]

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// service answers every path but scan, and lies on the standby about raffle 2. Nothing is known of sizes
-// over all raffles.
+// service answers every path but scan. It gives a wrong answer on the standby about raffle 2, and knows no
+// sizes over all raffles.
 func service(t *testing.T) Config {
 	t.Helper()
 	mux := http.NewServeMux()

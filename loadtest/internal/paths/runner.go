@@ -46,7 +46,8 @@ func (r *runner) compare(ctx context.Context, l lookup) error {
 	results := make(map[string]*measured)
 	for _, p := range usable {
 		if cold := l.cold[p]; len(cold) > 0 {
-			// Unrecorded: the services open their connections, which is not what is cold here.
+			// Unrecorded, because the services open their connections now, and "cold" is to mean the data and
+			// not the connections.
 			if err := r.block(ctx, l, newMeasured(p, unrecorded), l.warm, int64(len(l.warm))); err != nil {
 				return err
 			}
@@ -76,7 +77,7 @@ func (r *runner) compare(ctx context.Context, l lookup) error {
 	return nil
 }
 
-// usable asks every path once. What one does not offer (yet) is said and left out.
+// usable asks every path once. If a path does not offer the lookup (yet), it is named and left out.
 func (r *runner) usable(ctx context.Context, l lookup) (paths []string) {
 	for _, p := range r.Paths {
 		a, err := r.get(ctx, l.target(l.warm[0]), p, "")

@@ -35,8 +35,8 @@ type Entry struct {
 	Retries uint8 // 255 stands for more
 }
 
-// The journal is this magic, the length of the prefix in a byte, the prefix, and records of entrySize
-// bytes, little-endian. Records are only ever appended; a broken one at the end is that of a killed run.
+// The journal is this magic, the length of the prefix in a byte, the prefix, and records of entrySize bytes,
+// little-endian. Records are only ever appended. A broken record at the end was left by a killed run.
 const (
 	magic     = "pyramid-journal-1\n"
 	entrySize = 20

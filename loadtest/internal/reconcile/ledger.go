@@ -11,13 +11,13 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// Lot is a raffle and a size: what the read model keeps a set of.
+// Lot is a raffle and a size. The read model keeps a set for each.
 type Lot struct {
 	Raffle uint32
 	Size   int16
 }
 
-// Ledger is what journals say, and what was found of it. It takes 9 bytes for each key.
+// Ledger holds the outcomes that journals say, and which of the bids were found. It takes 9 bytes for each key.
 type Ledger struct {
 	books   []*book
 	lots    map[Lot]struct{}
@@ -99,7 +99,7 @@ func (b *book) enter(e Entry) error {
 // Acknowledged is the number of keys that were answered with 201.
 func (l *Ledger) Acknowledged() int64 { return l.acked }
 
-// Lots are all raffles and sizes that may have a bid of the run, in order.
+// Lots are all lots that may have a bid of the run, in order.
 func (l *Ledger) Lots() []Lot {
 	return slices.SortedFunc(maps.Keys(l.lots), func(a, b Lot) int {
 		return cmp.Or(cmp.Compare(a.Raffle, b.Raffle), cmp.Compare(a.Size, b.Size))

@@ -35,8 +35,8 @@ func connected(ctx context.Context, url string, do func(*pgx.Conn) error) error 
 	return errors.Join(do(conn), conn.Close(context.WithoutCancel(ctx)))
 }
 
-// Postgres compares the ledger with every row of the time of the run, at the primary. It returns also the
-// position up to which the rows were read: whoever has reached it must hold them too.
+// Postgres compares the ledger with every row of the time of the run, at the primary. It also returns the
+// position up to which the rows were read. A copy that has reached this position must hold them too.
 func (l *Ledger) Postgres(ctx context.Context, url string, progress Progress) (r report.Reconciliation, lsn string) {
 	start := time.Now()
 	r = l.start("Postgres")
@@ -44,7 +44,7 @@ func (l *Ledger) Postgres(ctx context.Context, url string, progress Progress) (r
 		if err := l.readRows(ctx, conn, &r, progress); err != nil {
 			return err
 		}
-		// After the rows: what they were read from is flushed at or before this position.
+		// This comes after the rows, so that everything they show is flushed at or before this position.
 		return conn.QueryRow(ctx, "SELECT pg_current_wal_flush_lsn()::text").Scan(&lsn)
 	})
 	if err != nil {
@@ -75,8 +75,8 @@ func (l *Ledger) readRows(ctx context.Context, conn *pgx.Conn, r *report.Reconci
 	return nil
 }
 
-// row enters one row. A row without any key is suspicious: nobody but the run should bid meanwhile, so it
-// may be the double of a bid that lost its key on the way. Keys of others are theirs.
+// row enters one row. A row without any key is suspicious: nobody but the run should bid meanwhile, so the row
+// may be the double of a bid that lost its key on the way. A row with a key of somebody else is ignored.
 func (l *Ledger) row(r *report.Reconciliation, id int64, key []byte) {
 	l.stored.add(id - l.after)
 	b, serial, ours := l.find(string(key))

@@ -113,14 +113,14 @@ func stored(t *testing.T, bids map[int64]string) string {
 	exec(`INSERT INTO products (name, model, color, category, image_url, release_price, release_date) VALUES ('', '', '', '', '', 1, now())`)
 	exec(`INSERT INTO raffles (product_id, seller_id, starts_at, ends_at) VALUES (1, 1, now(), now() + interval '1 day')`)
 	for id, key := range bids {
-		// The user makes keys differ that are the same: the index over them must not hide a double.
+		// Each row has another user, because the unique index over user and key would otherwise refuse the double.
 		exec(`INSERT INTO bids (raffle_id, id, user_id, size, price, created_at, idempotency_key, request_hash)
 			VALUES (1, $1, $1, 270, 1, now(), nullif($2, ''), CASE WHEN $2 = '' THEN NULL ELSE '\x00'::bytea END)`, id, key)
 	}
 	return url
 }
 
-// W1, W2: what is lost, doubled, committed without an answer or there without a reason is told apart.
+// W1, W2: bids that are lost, doubled, committed without an answer or there without a reason are told apart.
 func TestPostgresIsHeldAgainstTheJournal_W1_W2(t *testing.T) {
 	path := written(t, "k",
 		acknowledged(0, 101), acknowledged(1, 102), acknowledged(2, 103), acknowledged(3, 104), acknowledged(4, 105),
@@ -198,7 +198,7 @@ func readAPI(t *testing.T, ids []int64, lag string) *frontdoor.Client {
 	return frontdoor.New(s.URL)
 }
 
-// P1, R1: a bid that Redis lacks, has twice or has alone is found, also behind the first page.
+// P1, R1: a bid that Redis lacks, that Redis has twice, or that only Redis has is found, also behind the first page.
 func TestRedisIsHeldAgainstTheJournal_P1_R1(t *testing.T) {
 	url := stored(t, map[int64]string{50: "", 101: "k-0", 102: "k-1", 103: "k-2", 104: "k-3"})
 	l, err := Load(100, written(t, "k", acknowledged(0, 101), acknowledged(1, 102), acknowledged(2, 103),

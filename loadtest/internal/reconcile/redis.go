@@ -67,9 +67,9 @@ type page struct {
 	Next string `json:"next_cursor"`
 }
 
-// Redis compares the ledger with what the read API answers from Redis, once Redis has reached lsn and
-// has no lag: every raffle and size that may have a bid of the run, newest first down to the bids from
-// before it. Postgres must have been called before: its rows tell what may be there.
+// Redis compares the ledger with what the read API answers from Redis, once Redis has reached lsn and has no
+// lag: every raffle and size that may have a bid of the run, newest first, down to the bids from before the
+// run. Postgres must have been called before, because its rows tell which bids may be there.
 func (l *Ledger) Redis(ctx context.Context, door *frontdoor.Client, lsn string, progress Progress) report.Reconciliation {
 	r := l.start("Redis")
 	start := time.Now()
@@ -94,7 +94,7 @@ func (l *Ledger) Redis(ctx context.Context, door *frontdoor.Client, lsn string, 
 	return r
 }
 
-// copied is what was found in Redis.
+// copied is the record of the bids found in Redis.
 type copied struct {
 	mu     sync.Mutex
 	ledger *Ledger
@@ -122,7 +122,7 @@ func (c *copied) readAll(ctx context.Context, door *frontdoor.Client, lots []Lot
 	return group.Wait()
 }
 
-// readLot ends with the page whose last bid is from before the run: all that follow are older still.
+// readLot ends with the page whose last bid is from before the run, because all bids that follow are older still.
 func (c *copied) readLot(ctx context.Context, door *frontdoor.Client, lot Lot, lsn string) error {
 	path := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&order=newest&limit=%d", lot.Raffle, lot.Size, pageSize)
 	for cursor := ""; ; {
@@ -177,8 +177,8 @@ func (c *copied) enter(p page) {
 	}
 }
 
-// closeBooks counts, of the run's own keys, what is there and what is not. Bids are found here by their
-// id; that the id is the key's own is for PostgreSQL to say.
+// closeBooks counts which of the run's own keys have their bid in Redis and which don't. Redis is searched by
+// the bid's id. Whether that id belongs to the key is checked in PostgreSQL.
 func (c *copied) closeBooks() {
 	r := c.result
 	for _, b := range c.ledger.books {

@@ -28,8 +28,8 @@ type StepComparison struct {
 }
 
 // Change is one measure of a step. Delta is relative to the first run, but for the failed share the plain
-// difference. Low and High are the limits of what it may truly be: with 99 % those of all changes
-// together hold, as far as the seconds within the runs tell.
+// difference. The true value lies between Low and High. With a probability of 99 % this holds for all changes
+// together, as far as the seconds within the runs tell.
 type Change struct {
 	Name             string
 	Before, After    float64
@@ -128,7 +128,7 @@ func orNone(s string) string {
 	return s
 }
 
-// reconciliations are not a matter of noise: one lost bid is one too many.
+// reconciliations compares without regard to noise, because one lost bid is one too many.
 func (c *Comparison) reconciliations(a, b *Run) {
 	clean := make(map[string]bool)
 	for _, r := range a.Reconciliations {
@@ -179,13 +179,13 @@ func upTo(n int) []int {
 	return all
 }
 
-// A ratio is compared by its logarithm, which is as wide upwards as downwards. Nothing counts as a
-// thousandth of a request per second, or of a microsecond.
+// A ratio is compared by its logarithm, which is as wide upwards as downwards. Zero counts as a thousandth of a
+// request per second, or of a microsecond.
 func logarithm(v float64) float64 { return math.Log(max(v, 0.001)) }
 
 func plain(v float64) float64 { return v }
 
-// judge decides on every change, once their number is known.
+// judge decides on every change once the number of changes is known, because the limits depend on it.
 func (c *Comparison) judge() {
 	n := 0
 	for _, s := range c.Steps {

@@ -59,7 +59,7 @@ func (h Histogram) Count() (n int64) {
 	return n
 }
 
-// Merge returns the sum of two histograms. Of different precision, the coarser one's buckets are kept.
+// Merge returns the sum of two histograms. If their precisions differ, the buckets of the coarser histogram are kept.
 func (h Histogram) Merge(o Histogram) Histogram {
 	switch {
 	case len(o.Values) == 0:
@@ -107,7 +107,7 @@ func (h Histogram) equal(o Histogram) bool {
 	return slices.Equal(h.Values, o.Values) && slices.Equal(h.Counts, o.Counts)
 }
 
-// check refuses what HDR could not take, or what would overflow a sum of counts.
+// check refuses a histogram that HDR could not take, or that would overflow a sum of counts.
 func (h Histogram) check() error {
 	if len(h.Values) != len(h.Counts) {
 		return fmt.Errorf("histogram has %d values and %d counts", len(h.Values), len(h.Counts))

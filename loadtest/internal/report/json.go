@@ -10,7 +10,7 @@ import (
 // maxSize bounds what Read takes: an hour of ten steps is about 50 MB.
 const maxSize = 1 << 30
 
-// Bounds of what a report can hold: a day, counts whose sums can't overflow, and a lag of 30 years.
+// A report can hold at most a day, counts whose sums can't overflow, and a lag of 30 years.
 const (
 	maxSeconds = 24 * 3600
 	maxCount   = 1 << 50
@@ -36,7 +36,7 @@ func (s Step) MarshalJSON() ([]byte, error) {
 	}{plain(s), s.Service.Summary(), s.Total.Summary()})
 }
 
-// ReadJSON reads what WriteJSON wrote. Everything else is an error: a run that it returns can be shown,
+// ReadJSON reads what WriteJSON wrote. Everything else is an error, so that a run that it returns can be shown,
 // merged and compared without further checks.
 func ReadJSON(r io.Reader) (*Run, error) {
 	var run Run
@@ -110,7 +110,7 @@ func counts(ok, failed int64) bool {
 	return ok >= 0 && failed >= 0 && ok <= maxCount && failed <= maxCount
 }
 
-// checkSeconds demands ascending seconds of a run of bearable length.
+// checkSeconds demands that seconds ascend and that the run is not too long.
 func checkSeconds[E any](list []E, at func(E) int) error {
 	previous := -1
 	for _, e := range list {

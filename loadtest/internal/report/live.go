@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// lineEvery is how often a running load is told of where there is no terminal.
+// lineEvery is how often a line about the running load is written if there is no terminal.
 const lineEvery = 5 * time.Second
 
 // Live shows the progress of a run: as one line that is drawn over on a terminal, as lines elsewhere.
@@ -43,8 +43,8 @@ func (l *Live) End() {
 	}
 }
 
-// line is p in at most columns characters, or in full if columns is 0: what matters less comes later and
-// is left out first.
+// line is p in at most columns characters, or in full if columns is 0. Less important figures come later and
+// are left out first.
 func (p Progress) line(columns int) string {
 	parts := []string{clock(p.Elapsed) + p.end(), rate(float64(p.Last.OK)) + " req/s"}
 	if p.Last.Total.Count() > 0 {

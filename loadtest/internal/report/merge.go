@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// Merge makes one result of those of generators that worked at the same time on the same plan. Counts and
-// histograms are added up, so percentiles are those of all requests together. Thresholds and
-// reconciliations are left out: they are to be judged on the whole. Processes other than "generator" may
-// be seen by several generators on one machine: the highest figure stands for each.
+// Merge makes one result of the results of generators that worked at the same time on the same plan. Counts and
+// histograms are added up, so a percentile is the percentile of all requests together. Thresholds and
+// reconciliations are left out, because they are judged on the merged result. Several generators on one machine
+// may see the same process, so for each process other than "generator" the highest figure counts.
 func Merge(parts []*Run) (*Run, error) {
 	if len(parts) == 0 {
 		return nil, errors.New("there is no result to merge")
@@ -81,7 +81,7 @@ func (s *Second) merge(o Second) {
 	s.Total = s.Total.Merge(o.Total)
 }
 
-// mergeSamples adds up active users. The lag is one figure, whoever looked: the highest stands.
+// mergeSamples adds up active users. All generators look at the same lag, so the highest figure counts.
 func (r *Run) mergeSamples(samples []Sample) {
 	r.Samples = mergeSorted(r.Samples, samples, func(v Sample) int { return v.At }, func(a, b Sample) Sample {
 		a.ActiveUsers += b.ActiveUsers

@@ -11,18 +11,19 @@ const (
 	minSeconds = 10
 	// resamples are enough for a standard error (Efron and Tibshirani 1993, section 6.4).
 	resamples = 200
-	// mistake is the probability that any of the compared measures is taken for changed by chance, as far
-	// as the seconds within the runs tell.
+	// mistake is the probability that chance makes any of the compared measures look changed, as far as the
+	// seconds within the runs tell.
 	mistake = 0.01
-	// worthwhile is the smallest relative change that counts: two runs of one program on one machine
-	// differ by more than the seconds within a run let expect, as caches, layout and neighbours change.
+	// worthwhile is the smallest relative change that counts. It is needed because caches, layout and
+	// neighbours change: two runs of one program on one machine differ by more than the seconds within a run
+	// suggest.
 	worthwhile = 0.05
 	// worthwhileErrors is the smallest change of the failed share that counts.
 	worthwhileErrors = 0.001
 )
 
-// measures are what a step is compared by, from its seconds: good requests per second, the failed share,
-// and percentiles in microseconds.
+// measures are the figures by which a step is compared, computed from its seconds: good requests per second,
+// the failed share, and percentiles in microseconds.
 type measures [6]float64
 
 const (
@@ -36,7 +37,8 @@ var (
 	measureQuantiles = []float64{0.50, 0.90, 0.99, 0.999}
 )
 
-// fullLoad is the part of the most active users from which on a second belongs to the steady part of a run.
+// fullLoad says which seconds belong to the steady part of a run: those in which at least this share of the
+// highest number of users is active.
 const fullLoad = 0.95
 
 // steady are the whole seconds of a step under full load, without those in which users come and go. A
@@ -115,10 +117,10 @@ func (t secondsTable) measure(indices []int) measures {
 	return m
 }
 
-// bootstrap measures a series as it would have come out otherwise. Seconds depend on their neighbours (a
-// checkpoint slows several down), so whole blocks are drawn, with replacement and wrapped around the end:
-// the circular block bootstrap (Politis and Romano 1992), with blocks of n^(1/3) seconds (Hall, Horowitz
-// and Jing 1995).
+// bootstrap measures the series that might have come out instead. Seconds depend on their neighbours (a
+// checkpoint slows several down), so whole blocks are drawn, with replacement and wrapped around the end: the
+// circular block bootstrap (Politis and Romano 1992), with blocks of n^(1/3) seconds (Hall, Horowitz and Jing
+// 1995).
 func bootstrap(seconds []Second, random *rand.Rand) []measures {
 	t, n := newSecondsTable(seconds), len(seconds)
 	block := max(int(math.Round(math.Cbrt(float64(n)))), 1)
@@ -148,8 +150,8 @@ func spreadOf(all []measures, of int, scale func(float64) float64) float64 {
 	return math.Sqrt(max(squares/n-sum/n*sum/n, 0))
 }
 
-// width is how many standard errors a change must be from 0 when so many measures are compared: that of
-// the normal distribution, with Bonferroni's correction.
+// width is how many standard errors a change must be from 0 when so many measures are compared, by the normal
+// distribution with Bonferroni's correction.
 func width(comparisons int) float64 {
 	return math.Sqrt2 * math.Erfinv(1-mistake/float64(max(comparisons, 1)))
 }

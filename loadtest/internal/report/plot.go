@@ -32,7 +32,7 @@ type axisTick struct {
 
 type plotLine struct {
 	Path       string // SVG path data
-	Dots       []dot  // single points, that a path would not show
+	Dots       []dot  // single points, which a path would not show
 	Colour     int
 	Text, Full string
 	EndX, EndY float64

@@ -14,7 +14,7 @@ const (
 
 func stepColour(i int) int { return []int{0, 2, 3, 4, 5}[i%5] }
 
-// overTime makes the plots with time on the x axis; those without any value are left out.
+// overTime makes the plots with time on the x axis. A plot without any value is left out.
 func (r *Run) overTime() []plot {
 	all := r.All()
 	plots := []plot{r.throughput(), r.latencies("Latency of good requests", all.Seconds)}
@@ -132,8 +132,8 @@ func nineTicks(x scale) []axisTick {
 	return ticks
 }
 
-// distribution is the curve of milliseconds over log10(1/(1-q)), q the share of requests that were not
-// slower. The slowest request has q = 1 and no place on that axis: it is put half a request before.
+// distribution is the curve of milliseconds over log10(1/(1-q)), q the share of requests that were not slower.
+// The slowest request has q = 1 and no place on that axis, so it is drawn half a request before.
 func distribution(name string, h Histogram) curve {
 	c := curve{name: name}
 	total, seen := float64(h.Count()), 0.0

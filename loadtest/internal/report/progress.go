@@ -24,8 +24,8 @@ func (p *Progress) Merge(o Progress) {
 	p.Last.At = max(p.Last.At, o.Last.At)
 }
 
-// Fraction is how much of the run is done, from 0 to 1; 0 if its end is not known. A run bounded by both
-// time and requests ends with the first that is reached.
+// Fraction is how much of the run is done, from 0 to 1; 0 if its end is not known. A run that is bounded by
+// both time and requests ends at the bound that it reaches first.
 func (p Progress) Fraction() float64 {
 	var f float64
 	if p.Limit > 0 {

@@ -89,7 +89,7 @@ type Reconciliation struct {
 	Problem          string        `json:"problem,omitempty"`      // why it could not be completed; then it holds nothing
 }
 
-// Clean reports whether the comparison was completed and nothing is lost, doubled or stored that should
+// Clean reports whether the comparison was completed and no bid is lost, doubled or stored although it should
 // not be.
 func (r Reconciliation) Clean() bool {
 	return r.Problem == "" && r.Lost == 0 && r.Doubled == 0 && r.Unexpected == 0
@@ -105,7 +105,7 @@ type Step struct {
 	Seconds []Second  `json:"seconds,omitempty"`
 }
 
-// Second is what a step's requests that ended in one second of the run did.
+// Second is the record of a step's requests that ended in one second of the run.
 type Second struct {
 	At     int       `json:"at"` // whole seconds since the start; absent seconds had no request
 	OK     int64     `json:"ok"`
@@ -113,7 +113,7 @@ type Second struct {
 	Total  Histogram `json:"total"` // two digits are enough
 }
 
-// Sample is what was seen at one moment of the run.
+// Sample is an observation at one moment of the run.
 type Sample struct {
 	At          int      `json:"at"` // whole seconds since the start
 	ActiveUsers int      `json:"active_users"`

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// WriteText writes the run for a terminal: steps, errors, reconciliation, paths, and the verdict last,
-// where the eye is.
+// WriteText writes the run for a terminal: steps, errors, reconciliation and paths. The verdict comes last,
+// because the eye is at the end.
 func (r *Run) WriteText(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s · %s · seed %d\n%s\n", r.Name, elapsed(r.Elapsed), r.Seed, r.Purpose)
@@ -42,7 +42,7 @@ func table(b *strings.Builder, rows [][]string) {
 	}
 }
 
-// none stands for a figure that there is not.
+// none stands for a missing figure.
 const none = "–"
 
 var latencyHead = []string{"min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"}

@@ -87,8 +87,8 @@ func batches[T any](rows iter.Seq[T], encode func([]byte, T) []byte, report func
 	}
 }
 
-// reader is the io.Reader over batches that CopyFrom wants. CopyFrom reads in a goroutine of its own
-// and, when the connection breaks, returns without waiting for it: hence the lock.
+// reader is the io.Reader over batches that CopyFrom wants. CopyFrom reads in a goroutine of its own. If the
+// connection breaks, it returns without waiting for that goroutine, so the reader needs a lock.
 type reader struct {
 	mu   sync.Mutex
 	next func() ([]byte, bool)

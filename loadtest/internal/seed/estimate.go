@@ -39,8 +39,8 @@ func (e Estimate) TotalBytes() (n int64) {
 // sample is the name of the table that an estimate makes and never commits.
 const sample = "bids_sample"
 
-// Measure loads the bids of set into a copy of the table, in a transaction that is rolled back: nothing of
-// it stays but its WAL, and nobody sees it. It works beside whatever the database holds.
+// Measure loads the bids of set into a copy of the table, in a transaction that is rolled back. Nothing of it
+// stays but its WAL, and nobody sees it, so the database may hold anything.
 func Measure(ctx context.Context, url string, set *dataset.Set, at time.Time, progress Progress) (e Estimate, err error) {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {

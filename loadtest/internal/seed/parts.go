@@ -14,8 +14,8 @@ type part struct {
 	create string
 }
 
-// Keys first, then plain indexes, then foreign keys: the order to make them in. Checks stay: testing
-// them as the rows come costs less than another pass. An index behind a key goes with its key.
+// They are made in this order: keys, then plain indexes, then foreign keys. Checks stay, because testing the
+// rows as they come costs less than another pass. The index behind a key is dropped and made with its key.
 const partsQuery = `
 SELECT 1, 'key ' || conname, format('ALTER TABLE %1$s DROP CONSTRAINT %2$I', conrelid::regclass, conname),
        format('ALTER TABLE %1$s ADD CONSTRAINT %2$I %3$s', conrelid::regclass, conname, pg_get_constraintdef(oid))

@@ -1,9 +1,9 @@
 // Package seed loads a data set into an empty database, as the role that owns the tables.
 //
-// Everything happens in one transaction, so a database holds the whole data set or none of it.
-// Indexes and foreign keys of the bids are dropped for the load and made again from their own
-// definitions in the catalog: building an index once costs far less than growing it row by row.
-// Until the end the tables are locked, so services that are running wait or time out.
+// Everything happens in one transaction, so a database holds the whole data set or none of it. Indexes and
+// foreign keys of the bids are dropped for the load and made again from their definitions in the catalog,
+// because building an index once costs far less than growing it row by row. Until the end the tables are
+// locked, so services that are running wait or time out.
 package seed
 
 import (
@@ -21,7 +21,7 @@ import (
 // ErrNotEmpty means that the database already holds rows; nothing was changed.
 var ErrNotEmpty = errors.New("the database is not empty")
 
-// tables are loaded in this order, that of their foreign keys.
+// tables are loaded in this order, so that each comes after the tables that its foreign keys name.
 var tables = []string{"users", "products", "raffles", "bids"}
 
 // Progress is told how far a step is. A total of 0 means that the step can't be measured. The last
@@ -31,7 +31,7 @@ type Progress func(step string, done, total int64)
 // Summary says what a load did.
 type Summary struct {
 	Rows map[string]int64 // by table
-	// Copy is the time the rows took, Elapsed that of the whole load up to the last ANALYZE.
+	// Copy is the time that the rows took. Elapsed is the time of the whole load up to the last ANALYZE.
 	Copy, Elapsed time.Duration
 	// BytesPerBid is the size of the table with its indexes over the number of bids; 0 without bids.
 	BytesPerBid float64
@@ -60,7 +60,7 @@ func Load(ctx context.Context, url string, set *dataset.Set, at time.Time, progr
 	if err != nil {
 		return s, fmt.Errorf("seed: %w", err)
 	}
-	// The session ends with the connection, and with it whatever was not committed.
+	// The end of the connection ends the session, so that everything uncommitted is rolled back.
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
 
 	l := &loader{set: set, at: at.UTC().Truncate(time.Microsecond), progress: progress}
@@ -78,7 +78,7 @@ func Load(ctx context.Context, url string, set *dataset.Set, at time.Time, progr
 	return l.summary, nil
 }
 
-// reclaim frees what a load that did not finish has left: its rows are gone, their space is not.
+// reclaim frees the space of a load that did not finish: its rows were rolled back, but they still take space.
 func (l *loader) reclaim(ctx context.Context, conn *pgx.Conn) error {
 	for _, table := range tables {
 		var hollow bool
@@ -154,7 +154,7 @@ func lockEmpty(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// setSequences moves the sequences behind the ids, which count from 1, past the loaded ones.
+// setSequences moves the sequences of the ids, which count from 1, past the loaded ids.
 func (l *loader) setSequences(ctx context.Context, tx pgx.Tx) error {
 	for _, table := range tables {
 		if l.summary.Rows[table] == 0 {

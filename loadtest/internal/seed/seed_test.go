@@ -127,7 +127,7 @@ func compareRaffles(t *testing.T, conn *pgx.Conn, set *dataset.Set) {
 	}
 }
 
-// checkRules asks the database itself for rows that break what DESIGN.md says.
+// checkRules asks the database itself for rows that break the rules of the data set.
 func checkRules(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
 	now := "timestamptz '" + at.Format(time.RFC3339Nano) + "'"

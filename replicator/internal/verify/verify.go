@@ -1,6 +1,3 @@
-// Package verify compares the read model in Redis with the primary at common positions of the
-// write-ahead log, while both go on: a temporary slot exports a snapshot and streams what follows, and
-// the model made of these is moved to the very position that each answer of Redis carries.
 package verify
 
 import (

@@ -57,7 +57,7 @@ func serve(ctx context.Context) error {
 func bareHello() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
-		// A client that has left is no business of a baseline.
+		// The error is dropped, because a baseline does not care about a client that has left.
 		_, _ = io.WriteString(w, "Hello World")
 	})
 }
