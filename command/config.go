@@ -20,7 +20,7 @@ type Config struct {
 	// JWTKeysDir holds the signing keys. If it holds none, the service makes one.
 	JWTKeysDir string        `env:"JWT_KEYS_DIR,required"`
 	TokenTTL   time.Duration `env:"TOKEN_TTL" envDefault:"1h"`
-	// BidLanes is how many batches of bids are under way at once, each on a connection of its own.
+	// BidLanes is bid.Limits.Lanes.
 	BidLanes int `env:"BID_LANES" envDefault:"4"`
 	// BidQueue is how many bids may wait before further ones are answered 503 at once. Raffles with few waiting bids
 	// may exceed it by a quarter.

@@ -16,7 +16,8 @@ import (
 
 // Limits bound what a Batcher takes on.
 type Limits struct {
-	// Lanes is how many batches are under way at once, each on a connection of its own.
+	// Lanes is how many batches are under way at once, each on a connection of its own. A bid that needs no lane has one
+	// more connection.
 	Lanes int
 	// Batch is the most bids in one statement.
 	Batch int
