@@ -113,7 +113,7 @@ func (p *Projector) Change(b *Batch, plan tables.Plan, old, now *wal.Row) error 
 	}
 }
 
-// bid skips an update that changes nothing that is kept: idempotency keys are forgotten in great numbers.
+// bid skips an update that changes nothing that the read model keeps.
 func (p *Projector) bid(b *Batch, plan tables.Plan, old, now *wal.Row) error {
 	was, is := ImageOf(old, plan.Bid), ImageOf(now, plan.Bid)
 	if was.Poison != nil || is.Poison != nil {

@@ -16,10 +16,10 @@ func notTruncated(ctx context.Context, q wal.Querier) error {
 	var whole bool
 	err := q.QueryRow(ctx, keepTheirFiles).Scan(&whole)
 	if err != nil {
-		return fmt.Errorf("files of the Copied tables: %w", err)
+		return fmt.Errorf("files of the copied tables: %w", err)
 	}
 	if !whole {
-		return fmt.Errorf("%w while it was Copied", projection.ErrTruncated)
+		return fmt.Errorf("%w while it was copied", projection.ErrTruncated)
 	}
 	return nil
 }
