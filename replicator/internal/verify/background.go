@@ -21,8 +21,8 @@ import (
 // some seconds only, and neither server notices.
 const (
 	sliceRaffles = 200
-	sliceBids    = 200_000
-	sliceRate    = 200_000 // rows or members a second
+	sliceBids    = 50_000
+	sliceRate    = 50_000 // rows or members a second: about a fifth of a core, so that requests find one beside it
 	sliceDetails = 20
 	sliceTime    = 5 * time.Minute
 	passTime     = time.Hour // a pass over everything takes about so long, if slices of the least size need no less
