@@ -31,7 +31,7 @@ func newBarrier(m *model, from wal.LSN) *barrier {
 }
 
 // reach returns when the model stands exactly at a position, which must not be before the last one. The position must
-// be the end of a commit record, or one that no commit record spans.
+// not lie within a commit record.
 func (g *barrier) reach(ctx context.Context, to wal.LSN) error {
 	defer context.AfterFunc(ctx, func() { g.end(context.Cause(ctx)) })()
 	g.mu.Lock()

@@ -119,7 +119,8 @@ func (r *setReader) piece(t *tally, f *following) (checkpoint string, err error)
 }
 
 // pageHead reads what PageAfter answers before the members: the head of an array of two, and its first element, which
-// is an array of the first member. If the script failed, the set holds something else than bids.
+// is an array of the first member. structure says that the script failed, because the set holds members that are no
+// bids.
 func (r *setReader) pageHead() (structure bool, err error) {
 	var refused resp.Error
 	if _, err := r.next(resp.Array); errors.As(err, &refused) {

@@ -55,7 +55,7 @@ type ColumnType struct {
 	OID  uint32
 }
 
-// Decoder remembers the relations of a stream and reuses its memory: no allocation per row.
+// Decoder remembers the relations of a stream. It reuses its memory, so it allocates nothing for a row.
 type Decoder struct {
 	relations map[uint32]*Relation
 	message   Message

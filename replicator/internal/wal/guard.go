@@ -9,8 +9,8 @@ import (
 )
 
 // WhileAnswers returns a context that ends when the server stops answering (P13). It asks over a second connection
-// every second, because a long statement can have no deadline of its own: its server may be well. The caller must call
-// stop.
+// every second, because a long statement can't have a deadline of its own: its duration does not show whether the
+// server is gone. The caller must call stop.
 func (s Server) WhileAnswers(ctx context.Context) (_ context.Context, stop func(), err error) {
 	conn, err := s.Open(ctx, map[string]string{"application_name": "replicator-guard"})
 	if err != nil {
