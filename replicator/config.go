@@ -11,7 +11,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 )
 
-// config is that of `run`.
+// config is the configuration of `run`.
 type config struct {
 	env.Common
 	Stores
@@ -27,7 +27,7 @@ func (c *config) Check() []error {
 	return problems
 }
 
-// Stores are what is copied from and to.
+// Stores are the primary and the Redis.
 type Stores struct {
 	PrimaryURL string `env:"PRIMARY_URL,required"`
 	RedisURL   string `env:"REDIS_URL,required"`
@@ -36,7 +36,7 @@ type Stores struct {
 // Check makes Stores an env.Checker.
 func (c Stores) Check() []error { return []error{c.checkPrimary(), c.checkRedis()} }
 
-// A parser's own message can hold the password, so none is passed on.
+// checkPrimary does not pass on the parser's message, because it can hold the password.
 func (c Stores) checkPrimary() error {
 	if c.PrimaryURL == "" {
 		return nil
@@ -60,7 +60,7 @@ func (c Stores) checkRedis() error {
 	return nil
 }
 
-// options are those of Redis, checked already; each caller gets its own.
+// options returns the options of Redis. Each caller gets its own.
 func (c Stores) options() (*redis.Options, error) {
 	options, err := redis.ParseURL(c.RedisURL)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Command replicator keeps the read model in Redis equal to the primary: it follows the logical
-// replication stream and writes it to Redis together with its position. Its other subcommands show how
-// that goes, prove that both are equal, and mend or rebuild the read model.
+// Command replicator keeps the read model in Redis equal to the primary. It follows the logical replication stream and
+// writes the changes to Redis together with their position. Its other subcommands show how far it is, compare Redis
+// with the primary, and repair or rebuild the read model.
 package main
 
 import (

@@ -13,7 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
 )
 
-// operator asks the running replicator.
+// operator sends requests to the running replicator.
 type operator struct {
 	address string
 	client  http.Client

@@ -59,7 +59,7 @@ func runRebuild(ctx context.Context, args []string, out, notes io.Writer) error 
 	return err
 }
 
-// follow waits for the epoch after that of before, or for an error of the replicator.
+// follow waits until a newer epoch than that of before is served, or until the replicator reports an error.
 func (o *operator) follow(ctx context.Context, before ops.Status, p *progress.Progress) (ops.Status, error) {
 	const step = "rebuilding"
 	tick := time.NewTicker(followEvery)

@@ -64,7 +64,7 @@ func runReload(ctx context.Context, args []string, out, notes io.Writer) error {
 	return err
 }
 
-// sink is where the read model is.
+// sink is the Redis that holds the read model.
 type sink struct {
 	RedisURL string `env:"REDIS_URL,required"`
 }

@@ -60,7 +60,7 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// The heartbeat is written also while Redis is away, and while another replicator works.
+	// The heartbeat is written even while Redis is down or another replicator works.
 	heartbeat, err := writer.New(cfg.PrimaryURL, s.Log, s.Metrics)
 	if err != nil {
 		return err
@@ -84,7 +84,8 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 	return s.Run(ctx)
 }
 
-// verifyInBackground adds the comparison that goes on while the replicator streams; nil if it is off.
+// verifyInBackground adds the background comparison, which runs while the replicator streams. It returns nil if the
+// comparison is off.
 func verifyInBackground(s *service.Service, cfg *config, r *session.Replicator) (*verify.Background, error) {
 	if cfg.VerifyInterval == 0 {
 		return nil, nil

@@ -86,11 +86,11 @@ func printStatus(out io.Writer, s ops.Status) error {
 		line("next attempt", "%s", s.RetryAt)
 	}
 	verified(line, s)
-	// What w buffers is written here, and any error with it.
+	// Flush writes what w buffers and returns the error of any write.
 	return w.Flush()
 }
 
-// verified shows the background comparison.
+// verified prints the state of the background comparison.
 func verified(line func(name, format string, args ...any), s ops.Status) {
 	v := s.Verify
 	if v == nil {
@@ -113,7 +113,7 @@ func verified(line func(name, format string, args ...any), s ops.Status) {
 
 const barWidth = 30
 
-// rebuildLine is a bar with rows, rate and the time that is left.
+// rebuildLine is a progress bar with rows, rate and remaining time.
 func rebuildLine(p status.Progress) string {
 	share := 0.0
 	if p.Expected > 0 {

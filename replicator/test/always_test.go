@@ -12,9 +12,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 )
 
-// verifyAlways compares every now and then until the end of the test. While servers are killed some
-// comparisons end in an error; one that comes to its end must find nothing, unless damages, which counts the
-// begins and ends of damages done on purpose, says that something was damaged meanwhile.
+// verifyAlways compares again and again until the end of the test. A comparison may fail while servers are killed, but
+// a comparison that is completed must find nothing, unless something was damaged on purpose meanwhile. damages counts
+// the begins and ends of such damages.
 func (s *system) verifyAlways(t *testing.T, damages *atomic.Int64) {
 	options, err := redis.ParseURL(s.server.URL())
 	s.must(err)
@@ -29,7 +29,7 @@ func (s *system) verifyAlways(t *testing.T, damages *atomic.Int64) {
 			switch {
 			case err != nil:
 				failed++
-			case r.Divergent > 0 && (before%2 == 1 || damages.Load() != before): // something is damaged
+			case r.Divergent > 0 && (before%2 == 1 || damages.Load() != before): // something was damaged meanwhile
 			case r.Divergent > 0:
 				t.Errorf("%d keys differed: %v", r.Divergent, r.Findings)
 			default:

@@ -9,7 +9,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// metric reads a metric of the replicator, as text.
+// metric returns the text of a metric of the replicator.
 func (s *system) metric(name string) string {
 	s.t.Helper()
 	response, err := http.Get(strings.Replace(s.ready, "/readyz", "/metrics", 1))
@@ -57,8 +57,8 @@ func TestBackgroundComparisonMendsWhatDiffers_P12(t *testing.T) {
 	s.equal()
 }
 
-// A slot can't be made while a transaction that writes is open: the comparison gives up in time, and
-// leaves nothing behind on the server.
+// No slot can be made while a transaction that writes is open. The comparison gives up in time and leaves nothing on
+// the server.
 func TestBackgroundComparisonGivesUpOnALongTransaction(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()

@@ -12,8 +12,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// BenchmarkDrain measures how fast a backlog of 300,000 bids in transactions of 1,000 is applied, from
-// the start of the replicator on.
+// BenchmarkDrain measures how fast a new replicator applies a backlog of 300,000 bids in transactions of 1,000.
 func BenchmarkDrain(b *testing.B) {
 	for range b.N {
 		s := newSystem(b, testenv.NewDatabase(b))
@@ -56,7 +55,7 @@ func BenchmarkRebuild(b *testing.B) {
 	b.ReportMetric(float64(b.N)*300_000/time.Since(begun).Seconds(), "rows/s")
 }
 
-// cpuSeconds reads user and system time of a process (proc(5)), in ticks of 10 ms.
+// cpuSeconds returns the user and system time of a process (proc(5)), which is in ticks of 10 ms.
 func cpuSeconds(b *testing.B, pid int) float64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -70,8 +69,7 @@ func cpuSeconds(b *testing.B, pid int) float64 {
 	return (user + system) / 100
 }
 
-// BenchmarkFreshness measures the time from a commit's return until the checkpoint has reached the
-// Commit-LSN that is read after it.
+// BenchmarkFreshness measures the time from the end of a commit until the checkpoint has reached its Commit-LSN.
 func BenchmarkFreshness(b *testing.B) {
 	s := newSystem(b, testenv.NewDatabase(b))
 	s.replicate()

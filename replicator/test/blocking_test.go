@@ -10,12 +10,12 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// mostAtOnce is how many members one MULTI may write: Redis takes some 2 ms for so many. The count says the same on
-// every machine.
+// mostAtOnce is how many members one MULTI may write, which takes Redis some 2 ms. The test counts members and not
+// time, because the count is the same on every machine.
 const mostAtOnce = 5_000
 
-// Redis answers nobody else during a MULTI. A reload and a rebuild write large sets in pieces, none of which is larger
-// than mostAtOnce, and free what was there before in the background.
+// Redis answers nobody else during a MULTI. So a reload and a rebuild write large sets in pieces of at most mostAtOnce
+// members, and free the former sets in the background.
 func TestReloadAndRebuildWriteLargeSetsInPieces(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
@@ -41,8 +41,8 @@ func TestReloadAndRebuildWriteLargeSetsInPieces(t *testing.T) {
 	s.equal()
 }
 
-// monitored returns how many members of sets and entries of hashes the MULTIs have written meanwhile: the one that
-// wrote most, and all together.
+// monitored returns how many members of sets and entries of hashes the MULTIs during act have written: in the largest
+// MULTI, and in all together.
 func (s *system) monitored(act func()) (most, total int) {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", s.server.Addr())
@@ -76,7 +76,7 @@ func (s *system) monitored(act func()) (most, total int) {
 
 // membersOf estimates how many members a command writes.
 func membersOf(words []string) int {
-	const member = 33 // bytes at least, in a serialised set
+	const member = 33 // the least bytes of a member in a serialised set
 	switch words[0] {
 	case "ZADD", "HSET":
 		return (len(words) - 2) / 2
@@ -86,13 +86,13 @@ func membersOf(words []string) int {
 		return len(words) - 2
 	case "DEL":
 		if strings.Contains(words[1], ":n:") {
-			return mostAtOnce + 1 // it frees a set of any size at once
+			return mostAtOnce + 1 // it frees a set of any size in one go
 		}
 	}
 	return 1
 }
 
-// monitoredWords are the words of a command as MONITOR tells it: time [database address] "word" "word".
+// monitoredWords returns the words of a command in a line of MONITOR: time [database address] "word" "word".
 func monitoredWords(line string) (words []string) {
 	_, line, _ = strings.Cut(line, "] ")
 	for i := 0; i < len(line); i++ {

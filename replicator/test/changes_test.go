@@ -9,14 +9,17 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// change is what one row's change does to the tables, and the events that it is.
+// change is what a changed row does to the tables, and its events.
 type change struct {
 	apply  func(*tables)
 	events []happened
 }
 
-// parseChange returns an empty change for other tables and for messages. The form of test_decoding:
-// table public.bids: UPDATE: old-key: id[bigint]:1 ... new-tuple: id[bigint]:1 ...
+// parseChange parses a line of test_decoding, such as
+//
+//	table public.bids: UPDATE: old-key: id[bigint]:1 ... new-tuple: id[bigint]:1 ...
+//
+// It returns an empty change for other tables and for messages.
 func parseChange(line string) (change, error) {
 	of, rest, _ := strings.Cut(strings.TrimPrefix(line, "table "), ": ")
 	kind, columns, _ := strings.Cut(rest, ": ")
@@ -83,7 +86,7 @@ func raffleChange(old, now row) (c change, err error) {
 	return c, errors.Join(err1, err2)
 }
 
-// events are those of a raffle after a position.
+// events returns the events of a raffle after a position.
 func (b *branch) events(raffle int64, after lsn.LSN) (events []happened) {
 	for _, commit := range b.log {
 		if commit.end <= after {

@@ -29,7 +29,7 @@ func (c *client) login(t testing.TB) {
 	c.token = token.AccessToken
 }
 
-// send returns status 0 if there was no answer.
+// send sends a request. It returns the status 0 if there was no answer.
 func (c *client) send(method, path, key string, body any) (status int, at lsn.Position, answer []byte) {
 	var in io.Reader
 	if body != nil {

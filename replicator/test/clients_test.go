@@ -19,34 +19,35 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// clients bid and cancel through command and read through query, on raffles of their own. What they do and
-// are told is recorded and judged apart from the oracle.
+// clients bid and cancel through command and read through query, on raffles of their own. Their requests and answers
+// are recorded and judged without the oracle.
 type clients struct {
 	command string // URL
 	readers *readers
 
-	// working is held for reading during each action, and for writing while the clients rest.
+	// working is locked for reading during each action, and for writing while the clients rest.
 	working  sync.RWMutex
 	resting  bool
 	recorder *clienthistory.Recorder
-	forks    int          // of the primary's line, in all histories
-	left     lsn.LSN      // where it was left last
-	price    atomic.Int32 // of the newest bid: no two bids have the same
+	forks    int          // forks of the primary's line, in all histories
+	left     lsn.LSN      // where the line was left last
+	price    atomic.Int32 // of the newest bid; no two bids have the same
 
-	refused atomic.Int64 // writes without an answer that says that they were done
+	refused atomic.Int64 // writes without an answer that they were done
 	writes  int
 	reads   int
 }
 
-// What the clients write to. Only a truncation, which is recorded, touches these bids otherwise.
+// clientLists are the lists to which the clients write. Apart from the clients only a truncation, which is recorded,
+// changes their bids.
 var clientLists = []clienthistory.List{{Raffle: raffles + 1, Size: 260}, {Raffle: raffles + 2, Size: 265}}
 
-// clientEvery is the pause of each client between two actions.
+// clientEvery is the pause between two actions of a client.
 const clientEvery = 24 * time.Millisecond
 
-// startClients starts command and n clients, who rest until a history begins.
+// startClients starts command and n clients. The clients rest until a history begins.
 func (w *worker) startClients(n int, primaryURL string) *clients {
-	t := w.t // that of the worker, not of a history
+	t := w.t // the worker's, not a history's
 	t.Helper()
 	public, admin := testenv.FreePort(t), testenv.FreePort(t)
 	testenv.StartProcess(t, testenv.Process{Path: testenv.Binary(t, "./command"), Env: []string{
@@ -64,7 +65,7 @@ func (w *worker) startClients(n int, primaryURL string) *clients {
 	}
 	t.Cleanup(func() {
 		cancel()
-		if c.resting { // a history that fails ends anywhere
+		if c.resting { // a history that failed may have ended while they rest
 			c.goOn()
 		}
 		done.Wait()
@@ -72,25 +73,25 @@ func (w *worker) startClients(n int, primaryURL string) *clients {
 	return c
 }
 
-// begin lets the clients work. Their lists are empty at the position.
+// begin lets the clients work. Their lists must be empty at the position.
 func (c *clients) begin(at lsn.LSN) {
 	c.recorder = clienthistory.NewRecorder(at)
 	c.goOn()
 }
 
-// rest waits until no client has a request open, and keeps them from the next.
+// rest waits until no client has an open request, and holds the clients back from the next.
 func (c *clients) rest() {
 	c.working.Lock()
 	c.resting = true
 }
 
-// goOn ends the rest.
+// goOn lets the resting clients work again.
 func (c *clients) goOn() {
 	c.resting = false
 	c.working.Unlock()
 }
 
-// fork lets the resting clients go on on another line of the primary.
+// fork puts the resting clients on another line of the primary, which begins at the position.
 func (c *clients) fork(at lsn.LSN) {
 	c.recorder.Fork(at)
 	c.forks, c.left = c.forks+1, at
@@ -103,7 +104,7 @@ func (c *clients) judge() error {
 	return c.recorder.Check()
 }
 
-// client is one of them.
+// client is one of the clients.
 type client struct {
 	*clients
 	number  int
@@ -112,7 +113,7 @@ type client struct {
 	bids    []placed
 	last    [2]lsn.Position // Commit-LSN and Read-LSN
 	history *clienthistory.Recorder
-	line    int // of forks
+	line    int // the number of forks that it knows
 	flushed *sampler
 }
 
@@ -147,10 +148,10 @@ func (c *client) run(ctx context.Context, t testing.TB) {
 }
 
 func (c *client) act(ctx context.Context) error {
-	if c.history != c.recorder { // another history
+	if c.history != c.recorder { // a new history has begun
 		c.history, c.bids, c.last = c.recorder, nil, [2]lsn.Position{}
 	}
-	if c.line != c.forks { // another bid may have the id of one that was lost
+	if c.line != c.forks { // another bid may have the id of a lost one
 		c.line = c.forks
 		c.bids = slices.DeleteFunc(c.bids, func(p placed) bool { return p.at > c.left })
 	}
@@ -163,12 +164,13 @@ func (c *client) act(ctx context.Context) error {
 	return c.look(ctx)
 }
 
-// bid retries with its key, as a client should who has got no answer.
+// bid places a bid. If it gets no answer it retries with the same idempotency key, as a client should.
 func (c *client) bid() error {
 	p := placed{list: clientLists[c.random.IntN(len(clientLists))], price: c.price.Add(1)}
 	key := uuid.NewString()
 	clears, call := c.recorder.Clears(), c.recorder.Add(c.number, p.list, p.price)
-	// A truncation may take the bid of the first attempt, and its key: then the second one places it again.
+	// A truncation may remove the bid of the first attempt together with its key. Then the second attempt places the
+	// bid again.
 	repeated := func() {
 		if c.recorder.Clears() != clears {
 			call.Again().Lost()
@@ -211,7 +213,7 @@ func (c *client) cancel() error {
 	case status == http.StatusNoContent:
 		call.Done(at.LSN)
 		c.last[0] = at
-	case status == 0 || status >= 500 || status == http.StatusNotFound: // truncated or lost with its history
+	case status == 0 || status >= 500 || status == http.StatusNotFound: // the bid was truncated, or lost with a line
 		call.Lost()
 	default:
 		return fmt.Errorf("cancel: %d %s", status, answer)
@@ -219,7 +221,7 @@ func (c *client) cancel() error {
 	return nil
 }
 
-// look reads a list: any state of it, its own writes, or no less than before.
+// look reads a list in any state, with the client's own writes, or in no older state than before.
 func (c *client) look(ctx context.Context) error {
 	l := clientLists[c.random.IntN(len(clientLists))]
 	a := &answer{body: body{list: list{l.Raffle, l.Size}}, forced: c.readers.paths[c.random.IntN(len(c.readers.paths))]}
@@ -234,7 +236,7 @@ func (c *client) look(ctx context.Context) error {
 	case http.StatusOK:
 	case http.StatusServiceUnavailable:
 		return nil
-	default: // the position was lost
+	default: // the position is of a lost line
 		c.last = [2]lsn.Position{}
 		return nil
 	}

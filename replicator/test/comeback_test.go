@@ -10,8 +10,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// P12, R1: a raffle is removed, its bids stay, and it is inserted again. If its sizes are lost meanwhile, which nothing
-// notices before the raffle is there again, nobody may read it until it is reloaded: its sizes would lack some.
+// P12, R1: a raffle is removed and inserted again, while its bids stay. If its sizes are lost in between, nothing
+// notices that before the raffle is back. Then nobody may read it until it is reloaded, because its sizes would be
+// incomplete.
 func TestRaffleWhoseSizesWereLostComesBackOnlyAfterAReload_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
@@ -49,7 +50,7 @@ func TestRaffleWhoseSizesWereLostComesBackOnlyAfterAReload_P12(t *testing.T) {
 		{"nothing is lost", []func(){remove, comeBack}},
 		{"one transaction", []func(){lose(e.Sizes(4)), func() { s.exec("BEGIN") }, remove, comeBack, func() { s.exec("COMMIT") }}},
 	} {
-		// No slot can be made meanwhile, so no reload.
+		// While this transaction is open no slot can be made, so nothing is reloaded.
 		_, err := holder.Exec(s.ctx, "BEGIN; UPDATE products SET name = name WHERE id = 1")
 		s.must(err)
 		for _, step := range c.steps {
@@ -73,7 +74,8 @@ func TestRaffleWhoseSizesWereLostComesBackOnlyAfterAReload_P12(t *testing.T) {
 	}
 }
 
-// P12, R1: what takes a raffle out of the read model does so although its sizes were lost, which tell its sets.
+// P12, R1: a change that takes a raffle out of the read model does so even if the raffle's sizes, which tell its sets,
+// were lost.
 func TestRaffleWhoseSizesWereLostIsTakenOut_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
@@ -104,7 +106,7 @@ func TestRaffleWhoseSizesWereLostIsTakenOut_P12(t *testing.T) {
 	s.equal()
 }
 
-// sentinels are the sizes of a raffle of which a set has its sentinel.
+// sentinels returns the sizes of a raffle that have a sentinel in one of their sets.
 func (s *system) sentinels(e readmodel.Epoch, raffle int64) (sizes []int16) {
 	s.t.Helper()
 	for size := int16(250); size <= 410; size += 5 {
@@ -117,7 +119,7 @@ func (s *system) sentinels(e readmodel.Epoch, raffle int64) (sizes []int16) {
 	return sizes
 }
 
-// A raffle that is new is read at once, without a reload, as long as there are not very many sizes.
+// A new raffle is read at once, without a reload, as long as there are not very many sizes.
 func TestNewRaffleIsReadWithoutAReload(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")

@@ -12,7 +12,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
-// command runs a subcommand as a process of its own and returns its exit status and output.
+// command runs a subcommand as a process and returns its exit status and output.
 func (s *system) command(args ...string) (status int, output string) {
 	s.t.Helper()
 	address := strings.TrimSuffix(strings.TrimPrefix(s.status, "http://"), "/v1/status")
@@ -22,7 +22,7 @@ func (s *system) command(args ...string) (status int, output string) {
 	return p.Wait(s.t), p.Output()
 }
 
-// expect fails unless a subcommand ends with a status and says all of texts.
+// expect fails unless a subcommand ends with the status and its output has all texts.
 func (s *system) expect(args string, status int, texts ...string) {
 	s.t.Helper()
 	got, output := s.command(strings.Fields(args)...)

@@ -6,13 +6,13 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// loseKey takes a key of the served epoch away, at once or by a time to live. It is noticed at the next write
-// to it; at the end of the history its part is loaded anew in any case.
+// loseKey removes a key of the served epoch, at once or by an expiry. The replicator notices it at the next write to
+// the key. In any case the key's part is reloaded at the end of the history.
 func (h *history) loseKey() {
 	raffle, size, which, expires := h.raffle(), h.size(), h.random.IntN(8), h.random.IntN(2) == 0
 	c, err := h.checkpoint()
 	if err != nil {
-		return // nothing is served
+		return // no epoch is served
 	}
 	e := c.Epoch
 	lost := []struct {
@@ -36,7 +36,8 @@ func (h *history) loseKey() {
 	}
 }
 
-// mended has what was damaged loaded anew, and waits for that and for what the replicator has found by itself.
+// mended requests reloads of the damaged parts, and waits for them and for the reloads that the replicator requested
+// itself.
 func (h *history) mended() {
 	if len(h.damaged) > 0 {
 		h.reached()
@@ -48,7 +49,7 @@ func (h *history) mended() {
 	if len(h.damaged) > 0 {
 		h.damages.Add(1)
 	}
-	// A fork may have lost a cure: the primary tells what is poisoned still.
+	// A fork may have lost a correction, so the primary says what is still poisoned.
 	var want string
 	h.must(h.db.QueryRow(h.ctx, `SELECT coalesce(string_agg(name, ',' ORDER BY name COLLATE "C"), '') FROM (
 		SELECT 'product ' || id AS name FROM products WHERE release_date = 'infinity'
@@ -59,16 +60,16 @@ func (h *history) mended() {
 	}
 }
 
-// allow drops the constraints that keep out what the read model can't hold.
+// allow drops the constraints that keep rows out which the read model can't hold.
 func (w *worker) allow() {
 	w.exec(`ALTER TABLE raffles DROP CONSTRAINT raffles_times; ALTER TABLE bids DROP CONSTRAINT bids_created_at;
 		ALTER TABLE products DROP CONSTRAINT products_release_date`)
 }
 
-// poisons are the kinds of rows.
+// poisons is the number of kinds of poisoned rows.
 const poisons = 3
 
-// poison writes a row that the read model can't hold, and puts it right some events later.
+// poison writes a row that the read model can't hold, and corrects it some events later.
 func (h *history) poison() {
 	raffle, product := h.raffle(), 1+h.random.IntN(5)
 	var cure string

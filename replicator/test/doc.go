@@ -1,2 +1,2 @@
-// Package test runs whole replicators, with servers and faults, and compares what Redis then holds with the primary.
+// Package test runs whole replicators with servers and faults, and compares what Redis holds with the primary.
 package test

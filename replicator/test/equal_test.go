@@ -12,8 +12,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// equal compares Redis, whole, with the primary: every set in both orders, and nothing else there. It
-// returns the checkpoint that it began with.
+// equal compares all of Redis with the primary: every set in both orders, and no other keys. It returns the checkpoint
+// with which the comparison began.
 func (s *system) equal() readmodel.Checkpoint {
 	s.t.Helper()
 	for try := 1; ; {
@@ -24,17 +24,17 @@ func (s *system) equal() readmodel.Checkpoint {
 		case err == nil || try == tries:
 			s.must(err)
 			return c
-		default: // a part may have been reloaded meanwhile
+		default: // a part may be in the middle of a reload
 			try++
 			<-time.After(100 * time.Millisecond)
 		}
 	}
 }
 
-// tries are how often Redis and the primary are compared until they must be equal.
+// tries is how often Redis and the primary are compared until they must be equal.
 const tries = 5
 
-// over says whether another epoch or replicator has followed: then the comparison was of nothing.
+// over says whether another epoch or another replicator has followed, which makes the comparison worthless.
 func (s *system) over(c readmodel.Checkpoint) bool {
 	now, err := s.checkpoint()
 	return err != nil || now.Epoch != c.Epoch || now.Token != c.Token
@@ -68,7 +68,7 @@ func (s *system) compare(c readmodel.Checkpoint) error {
 	return nil
 }
 
-// contents are the keys whose value follows from the primary's: not what says how the epoch came to be.
+// contents returns the keys whose value follows from the primary. It leaves out those that say how the epoch was made.
 func (s *system) contents(served readmodel.Epoch) (keys []string) {
 	s.t.Helper()
 	all, err := s.redis.Keys(s.ctx, "*").Result()
@@ -78,7 +78,7 @@ func (s *system) contents(served readmodel.Epoch) (keys []string) {
 		switch {
 		case key == readmodel.CheckpointKey, key == readmodel.EvictionsKey:
 		case e == served && (strings.HasSuffix(key, ":live") || strings.HasSuffix(key, ":version") || strings.HasSuffix(key, ":floor")):
-		case key == served.AllSizes(), key == readmodel.ReloadedKey: // also sizes whose bids are gone
+		case key == served.AllSizes(), key == readmodel.ReloadedKey: // they also have sizes whose bids are gone
 		default:
 			keys = append(keys, key)
 		}
@@ -86,7 +86,7 @@ func (s *system) contents(served readmodel.Epoch) (keys []string) {
 	return keys
 }
 
-// members are those of a set over all raffles above its floor, and all of any other key.
+// members returns the members of a key, or of a set over all raffles only those above its floor.
 func (s *system) members(e readmodel.Epoch, key string) ([]string, error) {
 	var size int16
 	if n, _ := fmt.Sscanf(key, "{s%d}:", &size); n == 1 {

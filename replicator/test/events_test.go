@@ -11,7 +11,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// event is something that happens in a history.
+// event is a change, a rest or a fault in a history.
 type event struct {
 	name string
 	do   func(*history)
@@ -75,8 +75,8 @@ var changes = []event{
 	{"commit in the other order", (*history).crossed},
 }
 
-// clear executes what removes the clients' bids too. It needs the lock of a table, which a replicator that was stopped
-// within a copy keeps until another one takes over.
+// clear executes a statement that removes the clients' bids too. The statement needs the lock of a table, and a
+// replicator that was stopped within a copy keeps that lock until another one takes over.
 func (h *history) clear(sql string) {
 	if !slices.ContainsFunc(h.replicators, func(r *replicator) bool { return !r.stopped }) {
 		return
@@ -86,18 +86,18 @@ func (h *history) clear(sql string) {
 	c.Done(h.lsn())
 }
 
-// rests give the others time, up to all that they need.
+// rests give the replicators some time, up to all that they need.
 var rests = []event{
 	{"rest", func(h *history) { <-time.After(time.Duration(h.random.IntN(30)) * time.Millisecond) }},
 	{"rest longer", func(h *history) { <-time.After(time.Duration(h.random.IntN(120)) * time.Millisecond) }},
 	{"catch up", func(h *history) {
-		if len(h.pending) == 0 { // nothing stands still
+		if len(h.pending) == 0 { // no fault is pending
 			h.reached()
 		}
 	}},
 }
 
-// crossed has two transactions of which the one that begins first commits last.
+// crossed runs two transactions. The one that begins first commits last.
 func (h *history) crossed() {
 	h.exec("BEGIN")
 	h.exec(insertFew, 3)
@@ -107,7 +107,7 @@ func (h *history) crossed() {
 	h.exec("COMMIT")
 }
 
-// faults are what the system must survive.
+// faults are the faults that the system must survive.
 var faults = []event{
 	{"kill a replicator", func(h *history) { h.restart(func() {}, h.any()) }},
 	{"stop a replicator", func(h *history) { h.any().stop(h) }},
@@ -139,14 +139,14 @@ func (r *replicator) stop(h *history) {
 	r.stopped = true
 	pid := r.PID()
 	h.after(1+h.random.IntN(4), "resume", func() {
-		if r.stopped && r.PID() == pid { // else it was killed meanwhile
+		if r.stopped && r.PID() == pid { // otherwise it was killed meanwhile
 			r.Resume(h.t)
 			r.stopped = false
 		}
 	})
 }
 
-// restart kills replicators, stopped or not.
+// restart kills replicators, stopped or not, and starts them again after meanwhile.
 func (h *history) restart(meanwhile func(), replicators ...*replicator) {
 	for _, r := range replicators {
 		r.Kill(h.t)
@@ -173,7 +173,7 @@ func (h *history) tryDropSlots() error {
 	return err
 }
 
-// dropInUse drops the slot in the moment between two of its users, or fails to.
+// dropInUse tries to drop the slot in the moment between two of its users.
 func (h *history) dropInUse() {
 	h.terminate("replicator")
 	if err := h.tryDropSlots(); err != nil {
@@ -181,7 +181,7 @@ func (h *history) dropInUse() {
 	}
 }
 
-// backup is Redis's append-only files at some moment.
+// backup is a copy of the append-only files of Redis.
 type backup struct {
 	files map[string][]byte
 	left  bool // the primary's line has split since: the next history needs another
@@ -208,12 +208,13 @@ func (b *backup) restore(h *history) {
 	}
 }
 
-// lost is up to how much of its file Redis loses: at 300 bytes a second when nothing happens and a
-// hundred times as much when a lot does, that can be less or more than what it has had time to sync.
+// lost bounds how many bytes Redis loses at the end of its file. Redis writes 300 bytes a second when nothing happens
+// and a hundred times as many when a lot does, so this can be less or more than what it had time to sync.
 const lost = 20_000
 
-// rewritten waits until Redis has written its append-only file anew since its start. The next fault needs a file that is not
-// torn: project.Replicator.rewrite says why. All replicators may be stopped now, so the history asks Redis itself.
+// rewritten waits until Redis has written its append-only file anew since its start, because the next fault needs a
+// file that is not torn (see session.Replicator.rewrite). All replicators may be stopped now, so the history asks Redis
+// itself.
 func (h *history) rewritten() {
 	testenv.EventuallyNoError(h.t, patience, "the append-only file is written anew", func() error {
 		info, err := h.redis.InfoMap(h.ctx, "persistence").Result()
@@ -231,7 +232,7 @@ func (h *history) rewritten() {
 	})
 }
 
-// cut takes an end off the file that Redis appends to, but nothing that was in the backup.
+// cut removes the end of the file to which Redis appends, but nothing that was in the backup.
 func (h *history) cut() {
 	files, err := filepath.Glob(filepath.Join(h.files(), "*.incr.aof"))
 	h.must(err)
@@ -248,7 +249,7 @@ func (h *history) cut() {
 	h.must(os.Truncate(last, max(info.Size()-h.random.Int64N(lost), int64(least))))
 }
 
-// alterations take something out of the publication and put it back, so that the stream has a gap.
+// alterations remove something from the publication and put it back, so that the stream has a gap.
 var alterations = []event{
 	{"a table leaves the publication for a moment", func(h *history) {
 		h.exec("ALTER PUBLICATION pyramid DROP TABLE bids")

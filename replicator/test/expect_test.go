@@ -13,7 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// fromPrimary is what Redis must hold in an epoch, made by SQL in the orders that SQL reads have.
+// fromPrimary returns what Redis must hold in an epoch. It is read by SQL in the orders of the reads.
 func (s *system) fromPrimary(e readmodel.Epoch) map[string][][]byte {
 	s.t.Helper()
 	want := make(map[string][][]byte)
@@ -28,7 +28,7 @@ func (s *system) fromPrimary(e readmodel.Epoch) map[string][][]byte {
 
 func (s *system) expectBids(want map[string][][]byte, e readmodel.Epoch) {
 	s.t.Helper()
-	// Redis gives the newest set oldest first: read with REV it is SQL's order.
+	// The newest set is oldest first in Redis. Read with REV it has the order of SQL.
 	for order, key := range map[string]func(readmodel.Epoch, int64, int16) string{
 		"created_at, id": readmodel.Epoch.Newest, "-price, created_at, id": readmodel.Epoch.Highest,
 	} {
@@ -46,7 +46,8 @@ func (s *system) expectBids(want map[string][][]byte, e readmodel.Epoch) {
 	}
 }
 
-// expectSentinels expects them at the end where reading begins: in the sets of raffles that exist, and in the lists.
+// expectSentinels adds the sentinels of the lists and of the sets of raffles that exist, at the end where reading
+// begins.
 func (s *system) expectSentinels(want map[string][][]byte, e readmodel.Epoch) {
 	s.t.Helper()
 	whole := []byte(readmodel.Sentinel)
@@ -76,7 +77,7 @@ func scanned(text, format string, into ...any) bool {
 	return err == nil && n == len(into)
 }
 
-// expectSizes expects the bids of a size over all raffles that are newer than the floor.
+// expectSizes adds, for each size over all raffles, the bids that are newer than the floor.
 func (s *system) expectSizes(want map[string][][]byte, e readmodel.Epoch) {
 	s.t.Helper()
 	rows, err := s.db.Query(s.ctx, "SELECT raffle_id, id, user_id, created_at, price, quantity, size FROM bids ORDER BY size, created_at, id")
@@ -95,7 +96,7 @@ func (s *system) expectSizes(want map[string][][]byte, e readmodel.Epoch) {
 		return nil
 	})
 	s.must(err)
-	// The set of a size that has lost its bids stays, with the sentinel alone.
+	// The set of a size without bids stays, with the sentinel alone.
 	known, err := s.redis.SMembers(s.ctx, e.AllSizes()).Result()
 	s.must(err)
 	for _, text := range known {
@@ -105,7 +106,7 @@ func (s *system) expectSizes(want map[string][][]byte, e readmodel.Epoch) {
 	}
 }
 
-// floor is where the set of a size over all raffles begins to have holes, -1 if it has none.
+// floor returns the floor of a size over all raffles, at and below which the set may have gaps; -1 if there is none.
 func (s *system) floor(e readmodel.Epoch, size int16) int64 {
 	floor, err := s.redis.Get(s.ctx, e.SizeFloor(size)).Int64()
 	if errors.Is(err, redis.Nil) {
@@ -131,7 +132,7 @@ func (s *system) expectRaffles(want map[string][][]byte, e readmodel.Epoch) {
 	s.must(err)
 }
 
-// expectMemberships expects of each raffle the raffle itself and the sizes that have bids, in the order of SORT.
+// expectMemberships adds, for each raffle, the raffle itself and the sizes with bids, in the order of SORT.
 func (s *system) expectMemberships(want map[string][][]byte, e readmodel.Epoch) {
 	s.t.Helper()
 	rows, err := s.db.Query(s.ctx, "SELECT id, 0 AS size FROM raffles UNION SELECT raffle_id, size FROM bids ORDER BY id, size")
@@ -156,7 +157,7 @@ func (s *system) expectProducts(want map[string][][]byte, e readmodel.Epoch) {
 	s.must(err)
 }
 
-// hashMembers orders the values of a hash by field.
+// hashMembers returns the values of a hash ordered by field.
 func hashMembers(m map[string]string, err error) (values []string, _ error) {
 	fields := make([]string, 0, len(m))
 	for f := range m {

@@ -18,7 +18,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
-// load inserts and deletes bids on a connection of its own until stop is called; the newest 3,000 stay.
+// load inserts and deletes bids on a connection of its own until stop is called. The newest 3,000 bids stay.
 func (s *system) load() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
@@ -32,7 +32,7 @@ func (s *system) load() (stop func()) {
 		pause := time.NewTicker(4 * time.Millisecond)
 		defer pause.Stop()
 		for ; ctx.Err() == nil; <-pause.C {
-			// Not the context: a statement in flight ends before stop returns.
+			// The statement has no context that ends, so a statement that runs ends before stop returns.
 			_, err := conn.Exec(context.Background(), insertBids, 50)
 			if err == nil {
 				_, err = conn.Exec(context.Background(), `DELETE FROM bids WHERE id < (SELECT max(id) - 3000 FROM bids)`)
@@ -74,7 +74,7 @@ func TestFlushedRedisIsNoticedWithinASecondAndRebuilt_P3(t *testing.T) {
 	if n := strings.Count(s.Output(), `"reason":"`+string(status.CheckpointMissing)+`"`); n != 2 {
 		t.Errorf("%d rebuilds without a checkpoint, want the first and the one after the flush", n)
 	}
-	// The log has the moment: asking for the status may take longer on a busy machine.
+	// The time is that of the log, because asking for the status may take longer on a busy machine.
 	if took := s.logged("rebuilding the read model").Sub(flushed); took > time.Second {
 		t.Errorf("the flush was noticed after %v", took)
 	}
@@ -90,7 +90,7 @@ func TestFlushedRedisIsNoticedWithinASecondAndRebuilt_P3(t *testing.T) {
 	s.equal()
 }
 
-// logged is when the replicator logged its last line that holds the text.
+// logged returns when the replicator logged its last line with the text.
 func (s *system) logged(text string) (at time.Time) {
 	s.t.Helper()
 	for line := range strings.Lines(s.Output()) {
@@ -177,7 +177,7 @@ func TestBigTransactionIsAppliedInParts_P5(t *testing.T) {
 	}
 }
 
-// peakMemory is the replicator's largest resident size, in kB (proc(5)).
+// peakMemory is the largest resident size of the replicator, in kB (proc(5)).
 func (s *system) peakMemory() (kb int) {
 	s.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
@@ -225,7 +225,7 @@ func TestRedisThatLostItsLastWritesIsCaughtUp_P1(t *testing.T) {
 		s.must(os.Truncate(file, max(info.Size()-30_000, 0)))
 	}
 	s.server.Start(t)
-	// The replicator may be quicker than this look at what Redis has left.
+	// The replicator may have written again before this looks at what Redis has kept.
 	if c, err := s.checkpoint(); err == nil && c.Token == before.Token && c.LSN >= before.LSN {
 		t.Errorf("nothing was lost: %s", c)
 	}
@@ -276,7 +276,7 @@ func TestWhatDoesNotFitStopsWithAClearError_P6(t *testing.T) {
 	before, err := s.checkpoint()
 	s.must(err)
 	s.exec("ALTER TABLE products RENAME modell TO model")
-	// The stream still carries the rows of the time in between: the way on is a rebuild.
+	// The stream still brings the rows of the time in between, so only a rebuild helps.
 	s.must(s.redis.Del(s.ctx, readmodel.CheckpointKey).Err())
 	s.equal()
 	if before.LSN >= s.lsn() {

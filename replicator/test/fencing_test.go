@@ -39,7 +39,7 @@ func TestSecondTakesOverFromAKilledAndFromAStoppedOne_P9(t *testing.T) {
 // P9: if a replicator is stopped within a copy, its session still locks the table. Its successor ends that session.
 func TestTheSuccessorEndsTheCopyOfAStoppedReplicator_P9(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
-	// With Redis stopped, the copy ends in the middle of the products.
+	// The copy stops in the middle of the products, because Redis is stopped.
 	s.exec(`INSERT INTO products (name, model, color, category, image_url, release_price, release_date)
 		SELECT 'shoe', 'm', 'red', 'sneaker', '/', 1, date '2026-01-01' FROM generate_series(1, 50000) i`)
 	first := s.replicate()
@@ -61,9 +61,9 @@ func TestTheSuccessorEndsTheCopyOfAStoppedReplicator_P9(t *testing.T) {
 // stops is how often the working replicator is stopped.
 const stops = 25
 
-// P9, P2, R1: the working replicator is stopped at any moment, mostly in the middle of a flush or of a
-// rebuild, its sessions end as if their time was over, the second takes over, and the first goes on with what
-// it was about to do. Then they change parts. Every read on the way is judged.
+// P9, P2, R1: the working replicator is stopped at any moment, mostly in the middle of a write or a rebuild. Its
+// sessions end as if their time was over, and the second replicator takes over. Then the first one wakes up and
+// continues what it was about to do, and they change parts. Every read meanwhile is judged.
 func TestAStoppedReplicatorWritesNothingAfterItsSuccessor_P9(t *testing.T) {
 	const seed = 20261124
 	random := rand.New(rand.NewPCG(seed, 9))
@@ -73,7 +73,7 @@ func TestAStoppedReplicatorWritesNothingAfterItsSuccessor_P9(t *testing.T) {
 	stop := w.load()
 	for range stops {
 		w.reached()
-		if random.IntN(4) == 0 { // or it is stopped when it rebuilds
+		if random.IntN(4) == 0 { // now it is stopped during a rebuild
 			w.must(w.redis.FlushAll(w.ctx).Err())
 		}
 		rest(random, 60)
@@ -92,12 +92,12 @@ func TestAStoppedReplicatorWritesNothingAfterItsSuccessor_P9(t *testing.T) {
 	w.equal()
 	w.answered()
 	w.judge()
-	w.histories = stops // quiet reads for each time that one took over from the other
+	w.histories = stops // enough expects quiet reads for each takeover
 	w.enough()
 	w.report(t)
 }
 
-// endSessions ends what the server ends by itself 5 s after a replicator was stopped: the session that holds
+// endSessions ends at once what the server ends by itself 5 s after a replicator was stopped: the session that holds
 // the lock, and the walsender.
 func (s *system) endSessions() {
 	s.t.Helper()
@@ -105,7 +105,7 @@ func (s *system) endSessions() {
 		OR pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted))`)
 }
 
-// rest waits up to most milliseconds.
+// rest waits for less than most milliseconds.
 func rest(random *rand.Rand, most int) {
 	<-time.After(time.Duration(random.IntN(most)) * time.Millisecond)
 }

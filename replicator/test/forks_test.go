@@ -16,8 +16,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// chooseFork says how the primary's line is split in a history: by a promotion of the standby while the
-// primary is dead, frozen or cut off, or by a restore of the primary from a copy of the history's beginning.
+// chooseFork chooses how the primary's line forks in a history: the standby is promoted while the primary is dead,
+// frozen or cut off, or the primary is restored from a copy of the beginning of the history.
 func (h *history) chooseFork() func(*history) {
 	switch h.random.IntN(6) {
 	case 0:
@@ -33,8 +33,8 @@ func (h *history) chooseFork() func(*history) {
 	return func(h *history) { h.restorePrimary(copied, at, slots) }
 }
 
-// promote promotes the standby. The old primary comes back later, writable and with commits of its own, and
-// joins the new one at last.
+// promote promotes the standby. The old primary comes back later, takes writes and makes commits of its own. At last it
+// joins the new primary as its standby.
 func (h *history) promote(how string) {
 	h.settle()
 	h.clients.rest()
@@ -93,13 +93,13 @@ func (h *history) promote(how string) {
 	})
 }
 
-// pullFrom pulls what was committed on a line that was left.
+// pullFrom pulls what was committed on a branch that was left.
 func (h *history) pullFrom(b *branch, node *testenv.Postgres) {
-	b.db = h.dial(node) // the connection of before did not survive
+	b.db = h.dial(node) // the former connection did not survive
 	h.must(b.pull(h.ctx))
 }
 
-// switchPoint is where the node's timeline begins, as the server tells it.
+// switchPoint returns where the node's timeline begins, as the server says.
 func (h *history) switchPoint(node *testenv.Postgres) lsn.LSN {
 	timeline := node.Timeline(h.t)
 	var text string
@@ -114,12 +114,12 @@ func (h *history) switchPoint(node *testenv.Postgres) lsn.LSN {
 	return at
 }
 
-// restorePrimary replaces the primary by a copy of the history's beginning, which grows past what Redis
-// holds. The standby has followed the lost line and is made anew later.
+// restorePrimary replaces the primary by a copy of the beginning of the history. The copy grows past what Redis holds.
+// The standby has followed the lost line, so it is made anew later.
 func (h *history) restorePrimary(copied *testenv.Backup, at lsn.LSN, slots bool) {
 	h.settle()
 	h.clients.rest()
-	h.exec(insertFew, 1+h.random.IntN(40)) // something is lost
+	h.exec(insertFew, 1+h.random.IntN(40)) // these commits are lost
 	if h.random.IntN(2) == 0 {
 		h.reached()
 	}
@@ -127,7 +127,7 @@ func (h *history) restorePrimary(copied *testenv.Backup, at lsn.LSN, slots bool)
 	left := h.oracle.present()
 	h.must(left.pull(h.ctx))
 	grows := h.random.IntN(3) > 0
-	if grows { // before a replicator sees it
+	if grows { // before a replicator connects to it
 		way.Refuse(h.t, true)
 	}
 	begun := time.Now()
@@ -153,7 +153,7 @@ func (h *history) restorePrimary(copied *testenv.Backup, at lsn.LSN, slots bool)
 		})
 		way.Refuse(h.t, false)
 	}
-	var lost readmodel.Epoch // holds commits that the primary has forgotten, so it can't become right
+	var lost readmodel.Epoch // an epoch with commits that the primary lacks can't become right
 	if before.Commit >= at {
 		lost = before.Epoch
 	}
@@ -165,7 +165,7 @@ func (h *history) restorePrimary(copied *testenv.Backup, at lsn.LSN, slots bool)
 	})
 }
 
-// joinBranch has the oracle and the clients follow.
+// joinBranch makes the oracle and the clients follow the new branch.
 func (h *history) joinBranch(timeline uint32, at lsn.LSN, begun time.Time) {
 	h.t.Helper()
 	h.backup.left, h.pair.alone = true, true
@@ -177,8 +177,8 @@ func (h *history) joinBranch(timeline uint32, at lsn.LSN, begun time.Time) {
 	h.pair.front.Cut()
 }
 
-// onTheRightLine waits until Redis holds what the new line holds. The clients go on then: no request is
-// open while a line is left. An epoch that holds commits of the lost line must have been replaced.
+// onTheRightLine waits until Redis holds what the new line holds, and then lets the clients work again, so that no
+// request is open while a line is left. An epoch with commits of the lost line must have been replaced.
 func (h *history) onTheRightLine(begun time.Time, lost readmodel.Epoch) {
 	h.tell("a checkpoint on the right line", func() {
 		want := h.oracle.present()
@@ -192,19 +192,19 @@ func (h *history) onTheRightLine(begun time.Time, lost readmodel.Epoch) {
 		})
 	})
 	h.slowest = max(h.slowest, time.Since(begun))
-	// What clients record can't tell the lost line from the new one on the same timeline, and a read without a
-	// Min-LSN may be of the lost line until query knows the new one. The oracle says how long that may take.
+	// The records of the clients don't tell the lost line from the new one on the same timeline, and a read without a
+	// Min-LSN may be of the lost line until query knows the new one. The oracle knows how long that may take.
 	h.tell("query knows the primary", func() { h.must(<-h.oracle.present().seen) })
 	h.clients.goOn()
 }
 
-// startOf is when a server was started, as query's metrics have it.
+// startOf returns when a server was started, as in query's metrics.
 func (h *history) startOf(node *testenv.Postgres) (seconds float64) {
 	h.must(h.dial(node).QueryRow(h.ctx, "SELECT extract(epoch FROM pg_postmaster_start_time())::float8").Scan(&seconds))
 	return seconds
 }
 
-// awaitSeen notes when query knows that a server on the branch's timeline is the primary, which was started then.
+// awaitSeen notes when query knows the server that was started at start as the primary of the branch's timeline.
 func (b *branch) awaitSeen(ctx context.Context, r *readers, start float64) {
 	seen := make(chan error, 1)
 	b.seen = seen
@@ -227,7 +227,7 @@ func (b *branch) awaitSeen(ctx context.Context, r *readers, start float64) {
 	}()
 }
 
-// watched is the primary that query has seen last.
+// watched is the primary that query saw last.
 type watched struct {
 	timeline uint32
 	start    float64

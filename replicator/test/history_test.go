@@ -16,12 +16,12 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 )
 
-// What histories write to: few sets, so that changes meet.
+// Histories write to few sets, so that their changes meet.
 const raffles = 4
 
 var sizes = []int16{260, 265, 270}
 
-// TestMain has all four workers of the histories run at once: each of them waits for half of its time.
+// TestMain runs all four workers of the histories at once, because each waits for half of its time.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if err := flag.Set("test.parallel", "4"); err != nil {
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// fromEnv is a number that the caller of go test may choose.
+// fromEnv returns a number that the caller of go test may set in the environment.
 func fromEnv(t *testing.T, name string, otherwise int64) int64 {
 	t.Helper()
 	text, ok := os.LookupEnv(name)
@@ -44,11 +44,11 @@ func fromEnv(t *testing.T, name string, otherwise int64) int64 {
 	return n
 }
 
-// HISTORIES histories, 200 by default, each with the order of changes and faults that its seed gives. The
-// seeds begin at HISTORY_SEED. At the end of each the read model is what the primary holds; every read on
-// the way was what the primary held at its Read-LSN, and what the clients were told can be explained by
-// positions alone. Odd seeds have two replicators. The last digit of a seed says which servers it has:
-// those of 3, 4, 7 and 8 have a standby, and in those of 7 and 8 it is promoted or the primary is restored.
+// There are HISTORIES histories, 200 by default. The seed of each, from HISTORY_SEED on, gives the order of its changes
+// and faults. At the end of each history the read model must hold what the primary holds. Every read must show what the
+// primary held at its Read-LSN, and positions alone must explain what the clients were told. Histories with an odd seed
+// have two replicators. Those whose seed ends in 3, 4, 7 or 8 have a standby; in those that end in 7 or 8 the standby
+// is promoted or the primary is restored.
 func TestNoHistoryGivesAWrongRead_P2_P3_P4_P9_P10_R1_R7(t *testing.T) {
 	first, count := fromEnv(t, "HISTORY_SEED", 1), fromEnv(t, "HISTORIES", 200)
 	for waiting := range 2 {
@@ -97,11 +97,11 @@ type history struct {
 	random  *rand.Rand
 	told    []string
 	pending []pending
-	damaged []readmodel.Part // of Redis, by hand
-	fork    func(*history)   // what splits the primary's line in the middle of the history, or nil
+	damaged []readmodel.Part // of Redis, damaged on purpose
+	fork    func(*history)   // forks the primary's line in the middle of the history; nil: nothing does
 }
 
-// pending is what a history does after so many events more, mostly the end of a fault.
+// pending is what a history does after some more events, mostly the end of a fault.
 type pending struct {
 	events int
 	name   string
@@ -147,24 +147,24 @@ func (w *worker) run(t *testing.T, seed int64) {
 	h.tell("judge the live events", h.judgeLive)
 }
 
-// verified has a comparison find nothing.
+// verified compares and fails if anything differs.
 func (h *history) verified() {
 	if r := h.verify(verify.Options{}); r.Divergent != 0 || r.Keys == 0 {
 		h.t.Fatalf("%d of %d keys differ: %v", r.Divergent, r.Keys, r.Findings)
 	}
 }
 
-// begin waits for a quiet start and now and then keeps Redis's files of it.
+// begin waits until all is quiet, and in some histories keeps a backup of Redis' files.
 func (h *history) begin() {
 	h.reached()
-	if chosen := h.random.IntN(5) == 0; chosen || h.backup == nil || h.backup.left { // drawn in any case: the seed gives the order
+	if chosen := h.random.IntN(5) == 0; chosen || h.backup == nil || h.backup.left { // always drawn, for the seed's order
 		h.rewritten()
 		h.backup = h.save()
 		h.forget()
 	}
 }
 
-// event does one change or fault or rests; one of a kind is as likely as any other.
+// event makes one change or fault, or rests. All of a kind are equally likely.
 func (h *history) event() {
 	list := changes
 	switch n := h.random.IntN(16); {
@@ -180,12 +180,12 @@ func (h *history) event() {
 	h.goOn(1)
 }
 
-// after does something when so many events have gone by, at the latest at the end of the history.
+// after does something when this many events have passed, or at the end of the history if that comes first.
 func (h *history) after(events int, name string, do func()) {
 	h.pending = append(h.pending, pending{events, name, do})
 }
 
-// goOn lets so many events go by.
+// goOn counts events as passed and does what is due.
 func (h *history) goOn(events int) {
 	due := h.pending
 	h.pending = nil
@@ -198,7 +198,7 @@ func (h *history) goOn(events int) {
 	}
 }
 
-// settle ends every fault that is pending, and what follows from its end.
+// settle ends every pending fault, and what is pending after that.
 func (h *history) settle() {
 	for len(h.pending) > 0 {
 		h.goOn(1 << 10)

@@ -14,10 +14,10 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 )
 
-// The hottest set of the full data set has some 40,000 members.
+// hotMembers is the size of the hottest set of the full data set.
 const hotMembers = 40_000
 
-// drop bids on size 270 of a raffle, rate bids a second, until stop is called, which returns how many there were.
+// drop makes rate bids a second on size 270 of a raffle until stop is called, which returns their number.
 func (s *system) drop(raffle int64, rate int) (stop func() int) {
 	conn, err := pgx.Connect(s.ctx, s.dbs.URL("postgres"))
 	s.must(err)
@@ -46,8 +46,8 @@ func (s *system) drop(raffle int64, rate int) (stop func() int) {
 	}
 }
 
-// P12: HOT_RATE bids a second come in to the hottest raffle, 1,000 by default, while its largest set is damaged: each
-// damage is mended within a minute.
+// P12: the hottest raffle gets HOT_RATE bids a second, 1,000 by default, while its largest set is damaged. Each damage
+// is repaired within a minute.
 func TestHottestSetIsMendedUnderLoad_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=1s")
@@ -80,7 +80,7 @@ func TestHottestSetIsMendedUnderLoad_P12(t *testing.T) {
 			}
 			return nil
 		})
-		// What is damaged, not lost, while its raffle is being reloaded is found by the next comparison only.
+		// If a key is damaged but not lost while its raffle is being reloaded, only the next comparison finds that.
 		var r verify.Report
 		testenv.EventuallyNoError(t, time.Minute-time.Since(at), c.name+": nothing differs", func() error {
 			if r = s.verify(verify.Options{Scope: verify.Scope{To: 1}}); r.Divergent != 0 {

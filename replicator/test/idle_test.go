@@ -9,12 +9,12 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// idleWAL is what another database writes while this one is idle, in MiB: an idle hour, or a day.
+// idleWAL is how many MiB of WAL another database writes while this one is idle, which stand for an idle hour or day.
 const idleWAL = 200
 
-// P8, P7: WAL of another database is passed by the slot, with what it needs to start again, and no lag is
-// told meanwhile. restart_lsn moves when the primary has logged its running transactions, which it does
-// every 15 seconds and at a checkpoint, and the slot has confirmed a position behind that.
+// P8, P7: the slot passes WAL of another database, and restart_lsn passes it too. The lag stays small meanwhile.
+// restart_lsn moves when the primary has logged its running transactions, every 15 seconds and at a checkpoint, and the
+// slot has confirmed a position behind that record.
 func TestAnIdleSlotHoldsNoWALBack_P8(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
@@ -46,8 +46,8 @@ func TestAnIdleSlotHoldsNoWALBack_P8(t *testing.T) {
 	}
 }
 
-// lag is what a reader would be told, in milliseconds, without what is due to the primary: on a busy machine it has its
-// next heartbeat late.
+// lag is the lag that a reader would be told, in milliseconds, less the primary's share: on a busy machine the primary
+// writes its next heartbeat late.
 func (s *system) lag() int64 {
 	s.t.Helper()
 	c, err := s.checkpoint()

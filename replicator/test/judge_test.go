@@ -36,20 +36,20 @@ func (b body) path() string {
 // fullPage is how many bids a read asks for.
 const fullPage = 2000
 
-// answer is how a read was answered.
+// answer is a read and its answer.
 type answer struct {
 	body         body
-	forced, path string       // the wanted path, "" for any, and the one that answered
-	min, at      lsn.Position // Min-LSN, zero if none was sent, and Read-LSN
-	upTo         lsn.LSN      // the primary had flushed no more when the answer was there
+	forced, path string       // the wanted path ("": any), and the path that answered
+	min, at      lsn.Position // Min-LSN (zero: none was sent), and Read-LSN
+	upTo         lsn.LSN      // a position up to which the answer may hold anything (sampler.upTo)
 	began, ended time.Time
 	status       int
 	text         []byte
 
-	version int     // of the tables, when it was last held against them
-	matched int     // how many of its parts were found right
-	right   *branch // the newest that has held what was answered
-	wrong   error   // what the newest has held instead
+	version int     // version of the tables with which it was last compared
+	matched int     // how many of its parts are known to be right
+	right   *branch // the newest branch that held what was answered
+	wrong   error   // what the newest branch held instead
 }
 
 func (a *answer) String() string {
@@ -57,11 +57,11 @@ func (a *answer) String() string {
 		a.began.Format("05.000"), a.ended.Format("05.000"))
 }
 
-// compare holds an answer against the content at its position, byte by byte.
+// compare compares an answer, byte by byte, with the content of the tables at a position.
 func (a *answer) compare(now *tables) error {
 	want, more := now.head(a.body)
 	if a.path != "redis" && bytes.Contains(want, []byte(`"infinity"`)) {
-		return nil // no path can answer such a row; Redis must not try
+		return nil // no path can answer such a row, and Redis must not try
 	}
 	got := bytes.TrimSuffix(a.text, []byte("\n"))
 	if want == nil {
@@ -82,11 +82,11 @@ func (a *answer) compare(now *tables) error {
 	return &mismatch{got, want}
 }
 
-// stale is how long after a fork a read may still be of the line that was left, because query may need so long to
-// learn of it on a slow machine. No read may be that began after that, or after query knew.
+// stale is how long after a fork a read may still show the line that was left, because query may need so long to learn
+// of the fork on a slow machine. A read that began later, or after query knew, may not.
 const stale = 5 * time.Second
 
-// check holds each answer against every branch that it may be of. All must have been pulled.
+// check compares each answer with every branch that it may be of. All branches must have been pulled.
 func (o *oracle) check(answers []*answer) error {
 	slices.SortStableFunc(answers, byPosition)
 	for i := len(o.branches) - 1; i >= 0; i-- {
@@ -100,18 +100,18 @@ func (o *oracle) check(answers []*answer) error {
 	return nil
 }
 
-// exact says whether an answer shows what was held at its Read-LSN and nothing later. Redis is asked for all
-// of a list at once, but again for one raffle if that has other sizes than before.
+// exact says whether an answer shows what was held at its Read-LSN and nothing later. Redis is read at one moment for a
+// list. For one raffle it may be read twice, if the raffle has other sizes than before.
 func (a *answer) exact() bool { return a.path == "redis" && a.body.detail == 0 }
 
-// judge notes the answers that are right on this branch, unless a newer one has them already. Redis answers
-// what was held at its Read-LSN exactly. An answer of SQL holds at least that: its statements come after the
-// one that tells the position, so each may be of any later position until the answer is there. A primary shows
-// commits in another order than the log has them in: see inPart.
+// judge notes the answers that are right on this branch, unless a newer branch has them already. An answer of Redis
+// holds exactly what was held at its Read-LSN. An answer of SQL holds at least that: its statements run after the one
+// that read the position, so each may show any later position until the answer is complete. A primary may show commits
+// in another order than the log (see inPart).
 func (b *branch) judge(answers []*answer) {
 	now := b.base.clone()
 	log := b.log
-	var later []*answer // that may yet be right
+	var later []*answer // answers that a later position may prove right
 	next := func() {
 		log[0].apply(now)
 		end := log[0].end
@@ -141,7 +141,7 @@ func (b *branch) judge(answers []*answer) {
 	b.judgeInPart(answers)
 }
 
-// judgeInPart tries once more the few answers of the primary that are right in no order of the log.
+// judgeInPart tries again the few answers of the primary that are right in no order of the log.
 func (b *branch) judgeInPart(answers []*answer) {
 	answers = slices.DeleteFunc(slices.Clone(answers), func(a *answer) bool {
 		return a.right != nil || a.path != "primary" || !b.has(a.at) || a.ended.Before(b.begun)
@@ -160,13 +160,14 @@ func (b *branch) judgeInPart(answers []*answer) {
 	}
 }
 
-// most is how many commits that meet an answer are tried in every combination.
+// most is how many commits that concern an answer are tried in every combination.
 const most = 8
 
-// inPart says whether an answer of the primary shows what was held at its position and some of the commits
-// after it, not in the order of the log: a commit is written to the log first, and becomes visible to others
-// when its backend takes it off the list of running transactions, which another may do sooner (PostgreSQL
-// source, src/backend/access/transam/README, "Interlocking Transaction Begin, Transaction End, and Snapshots").
+// inPart says whether an answer of the primary shows what was held at its position and some of the commits after it, in
+// another order than that of the log. A commit is first written to the log. It becomes visible to others when its
+// backend removes it from the list of running transactions, and a backend with a later commit may do so sooner
+// (PostgreSQL source, src/backend/access/transam/README, "Interlocking Transaction Begin, Transaction End, and
+// Snapshots").
 func (b *branch) inPart(a *answer, now *tables, log []commit) {
 	var touching []commit
 	state := now.part(a.body)
@@ -194,7 +195,7 @@ func (b *branch) inPart(a *answer, now *tables, log []commit) {
 	}
 }
 
-// advance says whether the answer is right by now. The commands that make up the details of a raffle in Redis may be of
+// advance says whether the answer is right by now. In Redis, the commands that read the details of a raffle may be of
 // positions that follow each other.
 func (a *answer) advance(now *tables, b *branch) bool {
 	a.version = now.version(a.body)

@@ -12,14 +12,14 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 )
 
-// Whatever is large is compared in pieces, none of which keeps Redis from others for long, and exactly under load.
+// Large keys are compared in pieces. No piece holds up Redis for long, and the comparison is exact under load.
 func TestVerifyComparesLargeKeysInPieces(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.exec("INSERT INTO raffles (product_id, seller_id, starts_at, ends_at) SELECT 1, 1, '2026-01-01', timestamptz '2036-01-01' + i / 7 * interval '1 hour' FROM generate_series(1, 5000) i")
 	s.exec(`INSERT INTO products (name, model, color, category, image_url, release_price, release_date)
 		SELECT 'shoe '||i, 'm'||i, 'red', 'sneaker', '/'||i, 1000*i, date '2026-01-01' + i FROM generate_series(6, 3000) i`)
-	// 21,000 of one price and time, which only the bytes of the members order.
+	// 21,000 bids have the same price and time, so only the bytes of their members order them.
 	s.exec(`INSERT INTO bids (raffle_id, user_id, size, price, created_at) SELECT 2, 1, 270, 5000, '2026-01-01' FROM generate_series(1, 21000)`)
 	e := s.reached().Epoch
 	s.clean()

@@ -12,9 +12,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// judgeLive holds each raffle's stream against the oracle: since the epoch began it has every event, in the
-// order of the commits, once, up to its length. If a rebuild has replaced
-// the epoch in the meantime, nothing is left to check, because its streams are being removed.
+// judgeLive compares each raffle's stream with the oracle. A stream must have every event since the epoch began, once
+// and in the order of the commits, as far as its length reaches. If a rebuild has replaced the epoch meanwhile, nothing
+// is left to check, because its streams are being removed.
 func (w *worker) judgeLive() {
 	w.t.Helper()
 	for {
@@ -30,7 +30,7 @@ func (w *worker) judgeLive() {
 	}
 }
 
-// compareLive says what is wrong with an epoch's streams.
+// compareLive returns what is wrong with the streams of an epoch.
 func (w *worker) compareLive(e readmodel.Epoch) string {
 	w.t.Helper()
 	b := w.oracle.present()
@@ -50,8 +50,8 @@ func (w *worker) compareLive(e readmodel.Epoch) string {
 	return ""
 }
 
-// continued says whether a stream has the wanted events, without a gap but where it has a reset, which tells a
-// subscriber to read again: a part was reloaded, or a row has no packing. The begin of a trimmed one is gone.
+// continued says whether a stream has the wanted events. It may only have a gap at a reset, which tells a subscriber to
+// read again because a part was reloaded or a row has no packing. The beginning of a trimmed stream may be missing.
 func continued(got, want []happened, trimmed bool) bool {
 	var runs [][]happened
 	for begin := 0; begin <= len(got); {
@@ -66,7 +66,7 @@ func continued(got, want []happened, trimmed bool) bool {
 	for i := len(runs) - 1; i >= 0; i-- {
 		at := len(rest) - len(runs[i])
 		for i < len(runs)-1 && at > 0 && !slices.Equal(rest[at:at+len(runs[i])], runs[i]) {
-			at-- // over what was not told
+			at-- // skip an event that the stream does not have
 		}
 		if at < 0 || !slices.Equal(rest[at:at+len(runs[i])], runs[i]) {
 			return false
@@ -104,8 +104,8 @@ func TestStreamsHaveGapsOnlyAtResets(t *testing.T) {
 	}
 }
 
-// live reads a stream and checks that its ids rise and count the events of each transaction. An id has the
-// position of the commit record, which is before the transaction's end.
+// live reads a stream. It checks that the ids rise and count the events of each transaction. An id has the position
+// where the commit record begins, which is before the end of the transaction.
 func (w *worker) live(e readmodel.Epoch, raffle int64, from lsn.LSN) (events []happened) {
 	w.t.Helper()
 	entries, err := w.redis.XRange(w.ctx, e.Live(raffle), "-", "+").Result()
@@ -141,12 +141,12 @@ func happening(raffle int64, e readmodel.Event) happened {
 		Price: int64(e.Bid.Price), Quantity: int64(e.Bid.Quantity), CreatedAt: document(time.UnixMicro(e.Bid.CreatedAt))}}
 }
 
-// began is the position at which an epoch began, as its builder has logged it.
+// began returns the position at which an epoch began, from the log of its builder.
 func (w *worker) began(e readmodel.Epoch) (at lsn.LSN) {
 	w.t.Helper()
 	line := regexp.MustCompile(fmt.Sprintf(`"epoch":%d,"rows":\d+,"lsn":"([^"]+)"`, e))
 	var built []string
-	// The log may come after the checkpoint.
+	// The log line may come after the checkpoint.
 	testenv.Eventually(w.t, patience, fmt.Sprintf("somebody says that he has built epoch %d", e), func() bool {
 		built = nil
 		for _, r := range w.replicators {
@@ -164,8 +164,8 @@ func (w *worker) began(e readmodel.Epoch) (at lsn.LSN) {
 	return at
 }
 
-// P2: a transaction that was applied in part is sent again after a restart, without what came before it. Each
-// of its events is in the stream once all the same.
+// P2: after a restart a transaction that was applied in part is sent again, without the one that shared its first
+// batch. Still the stream has each of its events once.
 func TestEventsOfATransactionThatIsSentAgainAreNotRepeated_P2(t *testing.T) {
 	w := newWorker(t, 1)
 	w.reached()
@@ -174,8 +174,8 @@ func TestEventsOfATransactionThatIsSentAgainAreNotRepeated_P2(t *testing.T) {
 	_, err = large.Exec(w.ctx, insertBids, 40_000)
 	w.must(err)
 	w.server.Pause(t)
-	w.bids(10) // its flush does not end
-	w.bids(10) // waits, and the large one begins in the same flush
+	w.bids(10) // the write of these does not end
+	w.bids(10) // these wait, and the large transaction begins in the same batch
 	w.must(large.Commit(w.ctx))
 	committed := w.lsn()
 	testenv.Eventually(t, patience, "it is on its way", func() bool {

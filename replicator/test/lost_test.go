@@ -9,13 +9,13 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// pieced is a key that is written in several pieces, and about how many members it has.
+// pieced is a key that is written in several pieces, and an estimate of its members.
 type pieced struct {
 	key     func(readmodel.Epoch) string
 	members int64
 }
 
-// piecedBids take more than one round of reading, piecedEntries more than one MULTI.
+// piecedBids take more than one round of reading, and piecedEntries more than one MULTI.
 const (
 	piecedBids    = 25_000
 	piecedEntries = 4_000
@@ -41,14 +41,14 @@ func (s *system) fillPieces() {
 		SELECT product_id, seller_id, starts_at, ends_at FROM raffles, generate_series(1, $1::int) WHERE id = 1`, piecedEntries)
 }
 
-// loseHalf deletes each key once, as soon as a part of it is written to the epoch that is built (0: none is). It returns
-// the keys of which it has seen no part until done.
+// loseHalf deletes each key once, as soon as a part of it is in the epoch that is being built (0: none is). It returns
+// the keys that it has not caught in part before done.
 func (s *system) loseHalf(all []pieced, built func() readmodel.Epoch, done func() bool) (left []pieced) {
 	left = slices.Clone(all)
 	for end := time.Now().Add(patience); len(left) > 0 && time.Now().Before(end) && !done(); {
 		e := built()
 		left = slices.DeleteFunc(left, func(p pieced) bool {
-			// A key is a sorted set or a hash: the command for the other type fails, and its value is 0.
+			// A key is a sorted set or a hash. The command for the other type fails and gives 0.
 			n := s.redis.ZCard(s.ctx, p.key(e)).Val() + s.redis.HLen(s.ctx, p.key(e)).Val()
 			return n > 0 && n < p.members*9/10 && s.redis.Del(s.ctx, p.key(e)).Val() == 1
 		})
@@ -56,8 +56,8 @@ func (s *system) loseHalf(all []pieced, built func() readmodel.Epoch, done func(
 	return left
 }
 
-// P12: what is written to a key that was lost while its part was being reloaded is not taken for the whole: the part is
-// reloaded again.
+// P12: if a key is lost during the reload of its part, what is written to it later is not taken for the whole. The part
+// is reloaded again.
 func TestKeyThatIsLostDuringItsReloadIsReloadedAgain_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
@@ -83,7 +83,8 @@ func TestKeyThatIsLostDuringItsReloadIsReloadedAgain_P12(t *testing.T) {
 	}
 }
 
-// P12: nor is it during a rebuild: such a key has no sentinel.
+// P12: if a key is lost during a rebuild, what is written to it later is not taken for the whole, because it has no
+// sentinel.
 func TestKeyThatIsLostDuringARebuildHasNoSentinel_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
@@ -103,7 +104,7 @@ func TestKeyThatIsLostDuringARebuildHasNoSentinel_P12(t *testing.T) {
 		return err == nil && now.Epoch != served
 	}
 	left := s.loseHalf(all, built, over)
-	all = slices.DeleteFunc(all, func(p pieced) bool { // what was never seen in part
+	all = slices.DeleteFunc(all, func(p pieced) bool { // the keys that were not lost
 		return slices.ContainsFunc(left, func(l pieced) bool { return l.key(served) == p.key(served) })
 	})
 	if len(all) == 0 {

@@ -20,8 +20,8 @@ func (s *system) whole() {
 	})
 }
 
-// P12: a key that was lost is noticed at the next write to it, and its part is loaded anew. Until then the key
-// that the write made has no sentinel.
+// P12: a lost key is noticed at the next write to it, and its part is reloaded. Until then the key that this write made
+// has no sentinel.
 func TestLostKeyIsNoticedAtTheNextWriteAndReloaded_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
@@ -58,7 +58,7 @@ func TestLostKeyIsNoticedAtTheNextWriteAndReloaded_P12(t *testing.T) {
 	}
 }
 
-// P12: everything of a raffle at once; and under load.
+// P12: all keys of a raffle are lost at once, under load.
 func TestLostRaffleIsReloadedUnderLoad_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
@@ -84,7 +84,7 @@ func TestLostRaffleIsReloadedUnderLoad_P12(t *testing.T) {
 	}
 }
 
-// P12: a reload that a stop has interrupted leaves the raffle without sentinels, and is taken up again.
+// P12: a reload that is interrupted by a stop leaves the raffle without sentinels, and is taken up again.
 func TestInterruptedReloadIsTakenUpAgain_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
@@ -102,7 +102,7 @@ func TestInterruptedReloadIsTakenUpAgain_P12(t *testing.T) {
 	s.equal()
 }
 
-// A raffle that is deleted leaves its bids' memberships to them, and one that comes back has them all.
+// When a raffle is deleted, the sizes of its bids stay. If the raffle comes back it has them all.
 func TestDeletedRaffleKeepsTheSizesOfItsBids(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
@@ -121,7 +121,8 @@ func TestDeletedRaffleKeepsTheSizesOfItsBids(t *testing.T) {
 	s.clean()
 }
 
-// P12: a row that the read model can't hold takes its own raffle out of it, and only until it is put right.
+// P12: a row that the read model can't hold takes only its own raffle out of the read model, until the row is
+// corrected.
 func TestPoisonedRowSpoilsOnlyWhatItBelongsTo_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
@@ -158,7 +159,7 @@ func TestPoisonedRowSpoilsOnlyWhatItBelongsTo_P12(t *testing.T) {
 			}
 			s.unread(c.spoiled)
 			s.clean()
-			if s.report().Rebuilds == 1 { // once also as the snapshot's row
+			if s.report().Rebuilds == 1 { // also once as a row of the snapshot
 				s.expect("rebuild", 0)
 				e = s.reached().Epoch
 				if got := s.poisoned(); got != c.spoiled || known(4) || !known(5) {
@@ -183,8 +184,8 @@ func TestPoisonedRowSpoilsOnlyWhatItBelongsTo_P12(t *testing.T) {
 	}
 }
 
-// P12: what a row spoils that is put right in the same flush, here that of its transaction, is whole again. The
-// reload of the lists judges all products anew: a note that is wrong goes, one that is missing comes.
+// P12: if a row is poisoned and corrected in the same write, here in the same transaction, what it spoiled is complete
+// again. The reload of the lists examines all products anew, so it removes wrong notes and adds missing ones.
 func TestRowPutRightWithinItsFlushSpoilsNothing_P12(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
@@ -225,7 +226,7 @@ func TestRowPutRightWithinItsFlushSpoilsNothing_P12(t *testing.T) {
 	healed("put right after a reload")
 }
 
-// unread fails if the read model answers for a size among the names: the size must be known, and its set without its
+// unread fails if the read model answers for a size among the names. The size must be known, and its set must lack its
 // sentinel.
 func (s *system) unread(names string) {
 	s.t.Helper()
@@ -244,7 +245,7 @@ func (s *system) unread(names string) {
 	}
 }
 
-// poisoned are the parts that lack a row, in order.
+// poisoned returns the names of the parts that lack a row, in order.
 func (s *system) poisoned() string {
 	s.t.Helper()
 	names, err := s.redis.Sort(s.ctx, readmodel.PoisonedKey, &sortByName).Result()

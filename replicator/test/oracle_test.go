@@ -12,34 +12,34 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
-// oracle knows what the primary held at every position since some moment, on each branch of its history. It
-// is fed by a slot of its own, in text, through test_decoding: nothing of it is shared with what it judges.
+// oracle knows what the primary held at every position since some moment, on each branch of its history. It reads a
+// slot of its own, as text, through test_decoding, so that it shares nothing with what it judges.
 type oracle struct {
-	branches []*branch // the last is the present one
+	branches []*branch // the last is the present branch
 	slots    int
 }
 
-// branch is the line of commits that led to one state of the primary. A promotion or a restore makes a new
-// one, which shares the line up to the position where it forks.
+// branch is the line of commits that led to one state of the primary. A promotion or a restore makes a new branch,
+// which shares the line up to the position where it forks.
 type branch struct {
 	timeline uint32
-	base     *tables  // at the position from
-	from     lsn.LSN  // answers before it can't be judged
-	log      []commit // after from
-	// forks is the last position that the branch has in common with the one before.
+	base     *tables  // the tables at the position from
+	from     lsn.LSN  // answers before this position can't be judged
+	log      []commit // the commits after from
+	// forks is the last position that the branch shares with the branch before.
 	forks lsn.LSN
-	begun time.Time // no read that ended before it was answered from this branch
-	known time.Time // from then on everybody can know that the branch before is left
+	begun time.Time // a read that ended before this time was not answered from this branch
+	known time.Time // from this time on everybody can know that the branch before was left
 
-	seen    <-chan error              // tells when query knows the primary of the branch
-	noticed atomic.Pointer[time.Time] // when that was
+	seen    <-chan error              // gets a value when query knows the primary of the branch
+	noticed atomic.Pointer[time.Time] // when query knew it
 
 	db     *pgx.Conn
 	slot   string
-	pulled lsn.LSN // after a crash the slot gives again what it gave before
+	pulled lsn.LSN // the end of the last commit pulled, because after a crash the slot sends commits again
 }
 
-// newOracle begins on a primary that nobody writes to meanwhile.
+// newOracle makes an oracle on a primary to which nobody writes meanwhile.
 func newOracle(ctx context.Context, db *pgx.Conn, slot string, timeline uint32) (*oracle, error) {
 	b := &branch{timeline: timeline, db: db, slot: slot, begun: time.Now()}
 	at, err := b.createSlot(ctx)
@@ -62,8 +62,9 @@ func (b *branch) createSlot(ctx context.Context) (at lsn.LSN, err error) {
 
 func (o *oracle) present() *branch { return o.branches[len(o.branches)-1] }
 
-// fork begins a branch at a position of the present one, on a primary that nobody writes to meanwhile. All
-// that is part of both must have been pulled. The tables are compared: the oracle must not be wrong itself.
+// fork begins a branch at a position of the present branch, on a primary to which nobody writes meanwhile. Everything
+// that belongs to both must have been pulled. fork also compares the oracle's tables with the primary's, because the
+// oracle itself must not be wrong.
 func (o *oracle) fork(ctx context.Context, db *pgx.Conn, timeline uint32, forks lsn.LSN, begun time.Time) error {
 	before := o.present()
 	o.slots++
@@ -106,7 +107,7 @@ func (b *branch) pull(ctx context.Context) error {
 		case "BEGIN":
 			open = commit{}
 		case "COMMIT":
-			open.end = lsn.LSN(at) // of a commit, the slot gives the end
+			open.end = lsn.LSN(at) // for a commit the slot gives the end
 			if len(open.changes) > 0 && open.end > b.pulled {
 				b.pulled = open.end
 				b.log = append(b.log, open)
@@ -123,7 +124,7 @@ func (b *branch) pull(ctx context.Context) error {
 	return err
 }
 
-// forget leaves the present branch alone and makes a later position the oldest that can be judged.
+// forget drops all branches but the present one. until becomes the oldest position that can be judged.
 func (o *oracle) forget(until lsn.LSN) {
 	b := o.present()
 	o.branches = []*branch{b}
@@ -135,7 +136,7 @@ func (o *oracle) forget(until lsn.LSN) {
 	b.from = max(b.from, until)
 }
 
-// commit is what one transaction did; its end is the position from which on it is seen.
+// commit is what one transaction did. From the position end on it is seen.
 type commit struct {
 	end     lsn.LSN
 	changes []change
@@ -147,7 +148,7 @@ func (c commit) apply(to *tables) {
 	}
 }
 
-// has says whether a position may be one of the branch. Timeline 0 may be any.
+// has says whether a position may belong to the branch. A position with timeline 0 always may.
 func (b *branch) has(p lsn.Position) bool {
 	return p.Timeline == 0 || p.Timeline == b.timeline || p.Timeline < b.timeline && p.LSN <= b.forks
 }

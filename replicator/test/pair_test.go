@@ -10,8 +10,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// pair is two nodes of one system, of which one is the primary and the other its standby, with the ways that
-// lead to them. The replicators see each node through a proxy of its own, command sees the primary.
+// pair is two nodes of one system, a primary and its standby. The replicators reach each node through a proxy of its
+// own. command reaches the primary only.
 type pair struct {
 	nodes   [2]*testenv.Postgres
 	ways    [2]*testenv.Proxy
@@ -20,10 +20,10 @@ type pair struct {
 	present atomic.Pointer[testenv.Postgres]
 
 	synchronous, frozen, paused bool
-	alone                       bool // since a fork the other node has not joined yet
+	alone                       bool // the other node has not joined again since a fork
 }
 
-// URL leads to the primary of the moment. Readers call it too.
+// URL leads to the present primary. The goroutines of the readers call it too.
 func (p *pair) URL(role string) string { return p.present.Load().URL(role) }
 
 func (p *pair) standby() *testenv.Postgres { return p.nodes[1-p.primary] }
@@ -36,7 +36,7 @@ func (p *pair) hosts(role, wanted string) string {
 // newPairWorker makes a worker with a primary and a standby of its own.
 func newPairWorker(t *testing.T, replicators int) *worker {
 	t.Helper()
-	// A node is copied in each history with a fork: little WAL is kept.
+	// Little WAL is kept, because each history with a fork copies a node.
 	small := []testenv.Option{testenv.Set("wal_keep_size", "64MB"), testenv.Set("max_wal_size", "64MB")}
 	p := &pair{}
 	p.nodes[0] = testenv.StartPostgres(t, small...)
@@ -63,13 +63,13 @@ func newPairWorker(t *testing.T, replicators int) *worker {
 	return w
 }
 
-// reconnect connects the sessions of the history to the primary of the moment.
+// reconnect connects the sessions of the history to the present primary.
 func (w *worker) reconnect() {
 	w.t.Helper()
 	w.db, w.other = w.dial(w.pair.nodes[w.pair.primary]), w.dial(w.pair.nodes[w.pair.primary])
 }
 
-// dial connects to a node until the end of the worker.
+// dial connects to a node. The connection ends with the worker.
 func (w *worker) dial(node *testenv.Postgres) *pgx.Conn {
 	w.t.Helper()
 	conn, err := pgx.Connect(w.ctx, node.URL("postgres"))
@@ -78,10 +78,11 @@ func (w *worker) dial(node *testenv.Postgres) *pgx.Conn {
 	return conn
 }
 
-// pairFaults are what happens to two nodes and the way between them and the replicators.
+// pairFaults are faults of the two nodes and of the network between them and the replicators.
 var pairFaults = []event{
 	{"pause the replay", func(h *history) {
-		// A standby whose replay is paused does not connect again, so commits would wait for it until the end.
+		// A standby whose replay is paused does not connect again, so commits would wait for it until the end of the
+		// pause.
 		if h.pair.alone || h.pair.frozen || h.pair.paused || h.pair.synchronous {
 			return
 		}
@@ -136,7 +137,7 @@ var pairFaults = []event{
 	}},
 }
 
-// waitingCommit has a commit that is flushed, and not visible until the standby confirms it.
+// waitingCommit makes a commit that is flushed but not visible until the standby confirms it.
 func (h *history) waitingCommit() {
 	if h.pair.synchronous || h.pair.frozen || h.pair.alone || h.pair.paused {
 		return

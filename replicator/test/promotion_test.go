@@ -16,15 +16,15 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
-// within is the promise of P9 and P13.
+// within is the time that P9 and P13 promise.
 const within = 10 * time.Second
 
-// forked is a primary and a standby, each behind a proxy, and two replicators, of which one waits.
+// forked is a primary and a standby, each behind a proxy, and two replicators. One of these waits.
 type forked struct {
 	*system
 	primary, standby *testenv.Postgres
 	way              *testenv.Proxy // to the primary
-	url              string         // of both, the primary first
+	url              string         // of both servers, the primary first
 	waiting          *testenv.Program
 	watch            *sightings
 }
@@ -48,7 +48,7 @@ func newForked(t *testing.T) *forked {
 	return p
 }
 
-// promote makes the standby the primary and returns when that was asked for.
+// promote promotes the standby and returns when it asked for that.
 func (p *forked) promote() time.Time {
 	p.t.Helper()
 	begun := time.Now()
@@ -58,7 +58,7 @@ func (p *forked) promote() time.Time {
 	return begun
 }
 
-// follows waits for a checkpoint on a timeline and fails if that came too late.
+// follows waits for a checkpoint on a timeline and fails if it came too late.
 func (p *forked) follows(timeline uint32, since time.Time) {
 	p.t.Helper()
 	testenv.EventuallyNoError(p.t, patience, fmt.Sprintf("a checkpoint on timeline %d", timeline), func() error {
@@ -75,7 +75,7 @@ func (p *forked) follows(timeline uint32, since time.Time) {
 	}
 }
 
-// begins is where the second timeline begins.
+// begins returns where the second timeline begins.
 func (p *forked) begins() (at lsn.LSN) {
 	p.t.Helper()
 	testenv.EventuallyNoError(p.t, patience, "the switch point", func() error {
@@ -90,7 +90,7 @@ func (p *forked) begins() (at lsn.LSN) {
 	return at
 }
 
-// sightings are all checkpoints that were written, in order.
+// sightings are the checkpoints that were written, in order.
 type sightings struct {
 	mu  sync.Mutex
 	all []sighting
@@ -101,7 +101,7 @@ type sighting struct {
 	readmodel.Checkpoint
 }
 
-// sightings has Redis tell of every command from now on.
+// sightings starts to collect the checkpoints that Redis is given, from MONITOR.
 func (s *system) sightings() *sightings {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", s.server.Addr())
@@ -124,7 +124,7 @@ func (s *system) sightings() *sightings {
 	return seen
 }
 
-// note takes a line of MONITOR: time, client, and the arguments in quotation marks.
+// note reads a line of MONITOR: time, client, and the arguments in quotation marks.
 func (s *sightings) note(line string) {
 	_, value, ok := strings.Cut(line, `"`+readmodel.CheckpointKey+`" "`)
 	if !ok || !strings.Contains(strings.ToUpper(line), ` "SET" "`+strings.ToUpper(readmodel.CheckpointKey)) {
@@ -139,7 +139,7 @@ func (s *sightings) note(line string) {
 	s.all = append(s.all, sighting{time.Now(), c})
 }
 
-// since are the checkpoints that were written after a moment.
+// since returns the checkpoints that were written after a moment.
 func (s *sightings) since(at time.Time) (some []sighting) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,7 +160,8 @@ func (s *sightings) first(timeline uint32) time.Time {
 	return time.Now()
 }
 
-// right fails if a checkpoint since a promotion was not of the history with the second timeline.
+// right fails if a checkpoint that was written since the promotion is not of the history that the second timeline
+// continues.
 func (p *forked) right(since time.Time) {
 	p.t.Helper()
 	all, begins, newest := p.watch.since(since), p.begins(), uint32(0)
@@ -175,8 +176,8 @@ func (p *forked) right(since time.Time) {
 	}
 }
 
-// P10, P13: the primary freezes, the standby is promoted; the old primary wakes up, and is started again while it
-// is the first in the URL, beside replicators that connect anew.
+// P10, P13: the primary freezes and the standby is promoted. Then the old primary wakes up. Later it is started again,
+// as the first in the URL, while replicators connect anew.
 func TestPromotionWhileTheOldPrimaryIsFrozenAndAfter_P10_P13(t *testing.T) {
 	p := newForked(t)
 	p.primary.Pause(t)
@@ -186,7 +187,7 @@ func TestPromotionWhileTheOldPrimaryIsFrozenAndAfter_P10_P13(t *testing.T) {
 	p.equal()
 
 	p.primary.Resume(t)
-	p.primary.Exec(t, insertBids, 100) // what only the old primary has
+	p.primary.Exec(t, insertBids, 100) // commits that only the old primary has
 	p.bids(100)
 	p.equal()
 	p.primary.Stop(t)
@@ -200,7 +201,7 @@ func TestPromotionWhileTheOldPrimaryIsFrozenAndAfter_P10_P13(t *testing.T) {
 	}
 	p.right(promoted)
 
-	// Only the old primary is left: nothing in Redis is touched, until an operator says so.
+	// Only the old primary is left. Nothing in Redis is touched until an operator says so.
 	p.waiting.Stop(t)
 	last := p.reached()
 	p.standby.Stop(t)
@@ -218,7 +219,7 @@ func TestPromotionWhileTheOldPrimaryIsFrozenAndAfter_P10_P13(t *testing.T) {
 	}
 }
 
-// P13: packets to the old primary are lost, in both directions, and nothing says so.
+// P13: packets to and from the old primary are lost silently.
 func TestPromotionWhileTheOldPrimaryIsCutOff_P13(t *testing.T) {
 	p := newForked(t)
 	p.way.BlackHole(true)

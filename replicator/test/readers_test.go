@@ -18,12 +18,12 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// readers read through the query service and keep every answer.
+// readers read through query and keep every answer.
 type readers struct {
 	url     string
 	metrics string // URL
 	client  *http.Client
-	paths   []string // that are forced in turn; "" leaves the choice to query
+	paths   []string // the paths that are forced in turn; "" leaves the choice to query
 	stop    func()
 
 	mu      sync.Mutex
@@ -33,10 +33,10 @@ type readers struct {
 	primary func() string // URL
 }
 
-// readEvery is the pause of each reader between two reads.
+// readEvery is the pause between two reads of a reader.
 const readEvery = 24 * time.Millisecond
 
-// startReaders starts a query service and n readers before it.
+// startReaders starts query and n readers.
 func (s *system) startReaders(n int, paths []string, environment ...string) *readers {
 	s.t.Helper()
 	public, admin := testenv.FreePort(s.t), testenv.FreePort(s.t)
@@ -51,7 +51,7 @@ func (s *system) startReaders(n int, paths []string, environment ...string) *rea
 		client: &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: n}}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
-	t := s.t // a history has its own
+	t := s.t // a history's t is another one
 	for i := range n {
 		done.Go(func() { r.run(ctx, t, rand.New(rand.NewPCG(uint64(i), 1))) })
 	}
@@ -60,7 +60,7 @@ func (s *system) startReaders(n int, paths []string, environment ...string) *rea
 	return r
 }
 
-// run is one reader. It asks now and then for what it has seen last, or for any position.
+// run is one reader. Half of its reads ask for the position that it saw last; the others ask for none.
 func (r *readers) run(ctx context.Context, t testing.TB, random *rand.Rand) {
 	tick := time.NewTicker(readEvery)
 	defer tick.Stop()
@@ -85,7 +85,7 @@ func (r *readers) run(ctx context.Context, t testing.TB, random *rand.Rand) {
 		case a.status == http.StatusOK:
 			last = a.at
 		case a.status != http.StatusServiceUnavailable:
-			last = lsn.Position{} // it was lost
+			last = lsn.Position{} // the position was lost
 		}
 	}
 }
@@ -103,7 +103,7 @@ func anyBody(random *rand.Rand) (b body) {
 	return body{list: l, highest: random.IntN(2) == 0}
 }
 
-// read fails if query answers what it never may.
+// read reads once and keeps the answer. It fails if query answers what it never may.
 func (r *readers) read(ctx context.Context, a *answer, flushed *sampler) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+a.body.path(), nil)
 	if err != nil {
@@ -133,7 +133,7 @@ func (r *readers) read(ctx context.Context, a *answer, flushed *sampler) error {
 	switch a.status {
 	case http.StatusOK, http.StatusNotFound, http.StatusServiceUnavailable:
 		return err
-	case http.StatusConflict, http.StatusUnprocessableEntity: // a position of a lost history
+	case http.StatusConflict, http.StatusUnprocessableEntity: // the position is of a lost history
 		if a.min != (lsn.Position{}) {
 			return err
 		}
@@ -154,7 +154,7 @@ func (r *readers) keep(a *answer) {
 	}
 }
 
-// reasons are how often each path has not answered so far, by path and reason, as query counts them.
+// reasons returns how often each path has not answered so far, by path and reason, from query's metrics.
 func (r *readers) reasons() (map[string]int, error) {
 	response, err := r.client.Get(r.metrics)
 	if err != nil {
@@ -175,7 +175,7 @@ func (r *readers) reasons() (map[string]int, error) {
 	return reasons, err
 }
 
-// take returns what has been answered and forgets it.
+// take returns the answers so far and forgets them.
 func (r *readers) take() (answers, missing []*answer, refused map[string]int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -184,17 +184,17 @@ func (r *readers) take() (answers, missing []*answer, refused map[string]int) {
 	return answers, missing, refused
 }
 
-// sampler asks the primary what it has flushed.
+// sampler asks the primary how far its log is flushed.
 type sampler struct {
 	url  func() string
 	conn *pgx.Conn
 }
 
-// sampleTime is how long it waits for a primary that may be frozen.
+// sampleTime is how long the sampler waits for a primary that may be frozen.
 const sampleTime = 200 * time.Millisecond
 
-// upTo is a position up to which an answer can hold anything: its own if it is exact, else what the primary has
-// flushed now. It is unknown if the primary does not answer or has another timeline.
+// upTo returns a position after which the answer can hold nothing: the answer's own if it is exact, otherwise what the
+// primary has flushed now. The position is unknown if the primary does not answer or has another timeline.
 func (s *sampler) upTo(ctx context.Context, a *answer) lsn.LSN {
 	if a.exact() {
 		return a.at.LSN

@@ -13,7 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
-// because fails unless the read model was rebuilt for a reason.
+// because fails unless the read model is rebuilt for the reason.
 func (s *system) because(reason status.Reason) {
 	s.t.Helper()
 	testenv.Eventually(s.t, patience, "a rebuild because of "+string(reason), func() bool {
@@ -21,7 +21,7 @@ func (s *system) because(reason status.Reason) {
 	})
 }
 
-// beaten waits for the next heartbeat in Redis: the one after it is a second away.
+// beaten waits until Redis has the next heartbeat, so that the one after it is a second away.
 func (s *system) beaten() (c readmodel.Checkpoint) {
 	s.t.Helper()
 	before := s.reached().Beat.Number
@@ -33,7 +33,7 @@ func (s *system) beaten() (c readmodel.Checkpoint) {
 	return c
 }
 
-// unserved fails if a checkpoint of the epoch was written, or is there, since the replicator was started.
+// unserved fails if a checkpoint of the epoch was written since the replicator was started, or is in Redis now.
 func (s *system) unserved(watch *sightings, since time.Time, e readmodel.Epoch) {
 	s.t.Helper()
 	for _, seen := range watch.since(since) {
@@ -43,10 +43,10 @@ func (s *system) unserved(watch *sightings, since time.Time, e readmodel.Epoch) 
 	}
 }
 
-// P3, P4, P10, P11, P12: each reason for a rebuild is caused by what causes it in life. The others are in
-// faults_test.go (slot_missing, checkpoint_missing, truncated), below (checkpoint_behind_slot), room_test.go
-// (keys_evicted), command_test.go (requested), promotion_test.go (primary_forgot, primary_behind_checkpoint)
-// and succession_test.go (other_timeline, failover).
+// P3, P4, P10, P11, P12: each reason for a rebuild is brought about as it would be in production. The other reasons are
+// in faults_test.go (slot_missing, checkpoint_missing, truncated), below (checkpoint_behind_slot), room_test.go
+// (keys_evicted), command_test.go (requested), promotion_test.go (primary_forgot, primary_behind_checkpoint) and
+// succession_test.go (other_timeline, failover).
 func TestEachReasonToRebuild_P4(t *testing.T) {
 	stopped := func(t *testing.T) (*system, readmodel.Checkpoint) {
 		s := newSystem(t, testenv.NewDatabase(t))
@@ -148,7 +148,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 	})
 }
 
-// P4: the server gives a slot up, while no replicator runs and while one rebuilds.
+// P4: the server gives a slot up, first while no replicator runs and then during a rebuild.
 func TestLostSlotIsNoticed_P4(t *testing.T) {
 	primary := testenv.StartPostgres(t, testenv.Set("max_slot_wal_keep_size", "2MB"), testenv.Set("wal_keep_size", "0"))
 	s := newSystem(t, primary)
@@ -174,7 +174,7 @@ func TestLostSlotIsNoticed_P4(t *testing.T) {
 	s.equal()
 	s.because(status.SlotLost)
 
-	// Redis stands still, so the copy does, and its slot is lost meanwhile.
+	// Redis is stopped, so the copy stops, and its slot is lost meanwhile.
 	s.exec(`INSERT INTO products (name, model, color, category, image_url, release_price, release_date)
 		SELECT 'shoe', 'm', 'red', 'sneaker', '/', 1, date '2026-01-01' FROM generate_series(1, 50000) i`)
 	s.reached()
@@ -194,7 +194,7 @@ func TestLostSlotIsNoticed_P4(t *testing.T) {
 	s.equal()
 }
 
-// P4: a new slot waits for open transactions, and says for which.
+// P4: a new slot waits for open transactions, and the status lists them.
 func TestARebuildSaysWhichTransactionItWaitsFor_P4(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.exec("SET application_name = 'forgotten'; BEGIN; UPDATE products SET color = 'blue'")
@@ -208,7 +208,8 @@ func TestARebuildSaysWhichTransactionItWaitsFor_P4(t *testing.T) {
 	s.equal()
 }
 
-// P4: an older state of Redis, such as a restored backup, is behind what was confirmed to the slot.
+// P4: an older state of Redis, such as a restored backup, is behind what was confirmed to the slot, so it is not
+// resumed from.
 func TestAnOlderRedisIsNotResumedFrom_P4(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()

@@ -11,10 +11,10 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// P4: the number of an epoch is of the clock when checkpoint and slots are gone, and a clock can be set back:
-// what lies under it is not taken for the new epoch's.
+// P4: if the checkpoint and the slots are gone, the number of the new epoch comes from the clock, which may have been
+// set back. So there may be keys under this number, and they must not become part of the new epoch.
 func TestKeysUnderTheNumberOfTheNewEpochAreRemoved_P4(t *testing.T) {
-	const span = 20_000 // milliseconds from now in which the replicator begins to build
+	const span = 20_000 // the replicator begins to build within this many milliseconds
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(100)
 	bid := readmodel.Bid{RaffleID: 1, ID: 9999, UserID: 1, Size: 260, Price: 1, Quantity: 1}
@@ -31,11 +31,11 @@ func TestKeysUnderTheNumberOfTheNewEpochAreRemoved_P4(t *testing.T) {
 	}
 }
 
-// P6, R1: a snapshot sees nothing of a table that was truncated after it, so what was copied then is not
-// the content at the snapshot's position.
+// P6, R1: a snapshot no longer sees the rows of a table that was truncated after it. So a copy made after the
+// truncation is not the content at the snapshot's position.
 func TestTruncateDuringTheCopyIsNotServed_P6(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
-	// Products come first: with Redis stopped, the copy ends in the middle of them.
+	// The copy stops in the middle of the products, which come first, because Redis is stopped.
 	s.exec(`INSERT INTO products (name, model, color, category, image_url, release_price, release_date)
 		SELECT 'shoe', 'm', 'red', 'sneaker', '/', 1, date '2026-01-01' FROM generate_series(1, 50000) i`)
 	s.bids(1000)

@@ -59,7 +59,7 @@ func TestARestoredPrimaryThatIsBehindIsNotResumedFrom_P10(t *testing.T) {
 	s.replicate()
 	s.reached()
 	copied := primary.Backup(t)
-	s.exec("SELECT pg_logical_emit_message(true, 'elsewhere', repeat('x', 8 << 20))") // more than a rebuild writes
+	s.exec("SELECT pg_logical_emit_message(true, 'elsewhere', repeat('x', 8 << 20))") // more WAL than a rebuild writes
 	s.bids(1000)
 	lost := s.reached()
 	s.Stop(t)

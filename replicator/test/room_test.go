@@ -10,7 +10,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
-// R1: a size whose last bid was cancelled is not taken for a lost one.
+// R1: a size whose last bid was cancelled does not count as lost.
 func TestASizeWithoutBidsIsForgotten_R1(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
@@ -28,7 +28,7 @@ func TestASizeWithoutBidsIsForgotten_R1(t *testing.T) {
 	s.equal()
 }
 
-// P3, R1: a Redis without room for two epochs ends with the new one.
+// P3, R1: if Redis has no room for two epochs, it ends up with the new one.
 func TestFullRedisGivesTheOldEpochUp_P3(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(60_000)
@@ -53,7 +53,7 @@ func TestFullRedisGivesTheOldEpochUp_P3(t *testing.T) {
 	}
 }
 
-// P3: nor does one that is full already, up to not taking a token, stay so.
+// P3: a Redis that is so full at the start that it does not even take a token is rebuilt, too.
 func TestRedisThatIsFullAtTheStartIsRebuilt_P3(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(60_000)
@@ -72,7 +72,7 @@ func TestRedisThatIsFullAtTheStartIsRebuilt_P3(t *testing.T) {
 	s.equal()
 }
 
-// R1: what was evicted while no replicator ran is missed when the policy is right again.
+// R1: if keys were evicted while no replicator ran, that is noticed even though the policy is right again.
 func TestEvictionsBetweenTwoProcessesAreNoticed_R1(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(1000)
@@ -89,7 +89,7 @@ func TestEvictionsBetweenTwoProcessesAreNoticed_R1(t *testing.T) {
 	for _, set := range [][2]string{{"maxmemory", "0"}, {"maxmemory-policy", "noeviction"}} {
 		s.must(s.redis.ConfigSet(s.ctx, set[0], set[1]).Err())
 	}
-	s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, cp, 0).Err()) // as if others had been chosen
+	s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, cp, 0).Err()) // as if other keys had been evicted
 	s.Start(t)
 	testenv.Eventually(t, patience, "a rebuild", func() bool { return s.report().Rebuilds == 1 })
 	s.because(status.Evicted)
@@ -103,7 +103,7 @@ func TestEvictionsBetweenTwoProcessesAreNoticed_R1(t *testing.T) {
 	}
 }
 
-// R1: without RESTORE a rebuild writes the same by ZADD.
+// R1: if Redis does not take RESTORE, a rebuild writes the same by ZADD.
 func TestARebuildWithoutRestore_R1(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.must(s.redis.Do(s.ctx, "ACL", "SETUSER", "default", "-restore").Err())
@@ -117,7 +117,7 @@ func TestARebuildWithoutRestore_R1(t *testing.T) {
 	}
 }
 
-// P3: a rebuild that was only asked for is refused if Redis has no room for two, and what is served goes on.
+// P3: a requested rebuild is refused if Redis has no room for two epochs, and the stream goes on.
 func TestARequestedRebuildNeedsRoom_P3(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(60_000)
@@ -134,7 +134,7 @@ func TestARequestedRebuildNeedsRoom_P3(t *testing.T) {
 	if c := s.equal(); c.Epoch != before.Epoch || c.Token != before.Token {
 		t.Errorf("%s after %s", c, before)
 	}
-	// One that must be is made in the room of the old epoch, which is given up before anything is copied.
+	// A rebuild that is necessary takes the room of the old epoch, which is removed before anything is copied.
 	s.Kill(t)
 	testenv.EventuallyNoError(t, patience, "drop the slot", func() error {
 		_, err := s.db.Exec(s.ctx, "SELECT pg_drop_replication_slot($1)", before.Slot)

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// row is the columns of a change in the text form of test_decoding; none if there is no such row.
+// row is the columns of a row in the text form of test_decoding; nil if there is no such row.
 type row map[string]string
 
-// values reads name[type]:value, separated by spaces; strings are quoted.
+// values parses columns in the form name[type]:value, separated by spaces. Strings are quoted.
 func values(columns string) row {
 	r := make(row)
 	for columns != "" {
@@ -28,7 +28,7 @@ func values(columns string) row {
 	return r
 }
 
-// closingQuote is where the string ends that text begins with. A quote within it is doubled.
+// closingQuote returns where the string ends with which text begins. A quote within the string is doubled.
 func closingQuote(text string) int {
 	at := 1
 	for text[at] != '\'' || strings.HasPrefix(text[at:], "''") {
@@ -48,14 +48,14 @@ func (r row) number(column string, failed *error) int64 {
 
 func (r row) instant(column string, failed *error) string {
 	if r[column] == "infinity" {
-		return "infinity" // answered by nobody
+		return "infinity" // no path answers such a row
 	}
 	t, err := time.Parse("2006-01-02 15:04:05.999999-07", r[column])
 	*failed = errors.Join(*failed, err)
 	return document(t)
 }
 
-// has is false for null; old rows leave nulls out.
+// has says whether a column is there and not null. Old rows leave nulls out.
 func (r row) has(column string) bool { return r[column] != "" && r[column] != "null" }
 
 func (r row) bid() (b bidDocument, err error) {

@@ -8,7 +8,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
-// succession is a primary and a standby, whose proxy refuses the replicator at first.
+// succession is a primary and a standby. At first the standby's proxy refuses the replicator.
 type succession struct {
 	*system
 	primary, standby *testenv.Postgres
@@ -28,7 +28,7 @@ func newSuccession(t *testing.T) *succession {
 	return p
 }
 
-// promote makes the standby the primary. An open transaction holds up each rebuild from it.
+// promote promotes the standby. An open transaction holds up each rebuild from it.
 func (p *succession) promote() {
 	p.t.Helper()
 	p.standby.Promote(p.t)
@@ -38,7 +38,7 @@ func (p *succession) promote() {
 	p.way.Refuse(p.t, false)
 }
 
-// heldUp waits until a rebuild because of a reason waits for the open transaction.
+// heldUp waits until a rebuild for this reason waits for the open transaction.
 func (p *succession) heldUp(reason status.Reason) {
 	p.t.Helper()
 	p.because(reason)
@@ -48,7 +48,7 @@ func (p *succession) heldUp(reason status.Reason) {
 	})
 }
 
-// P10: a standby that had everything is promoted. The old epoch is served until the new one is there.
+// P10: a standby that has everything is promoted. The old epoch is served until the new one is complete.
 func TestFailoverKeepsServingUntilTheRebuildIsDone_P10(t *testing.T) {
 	p := newSuccession(t)
 	p.bids(100)
@@ -65,7 +65,7 @@ func TestFailoverKeepsServingUntilTheRebuildIsDone_P10(t *testing.T) {
 	}
 }
 
-// P10: a standby is promoted that lacks what Redis holds.
+// P10: a standby is promoted that lacks commits which Redis holds.
 func TestOtherTimelineIsNotResumedFrom_P10(t *testing.T) {
 	p := newSuccession(t)
 	p.standby.Stop(t)
@@ -86,7 +86,8 @@ func TestOtherTimelineIsNotResumedFrom_P10(t *testing.T) {
 	p.unserved(watch, since, lost.Epoch)
 }
 
-// P10: a standby is promoted while the old primary goes on. The session with the old one is healthy, and ends all the same.
+// P10: a standby is promoted while the old primary goes on. The session with the old primary ends although it is
+// healthy.
 func TestAPromotionBesideAHealthyPrimaryIsFollowed_P10(t *testing.T) {
 	p := newSuccession(t)
 	p.reached()

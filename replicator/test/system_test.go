@@ -17,13 +17,13 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
 )
 
-// patience is for what takes long only on a busy machine.
+// patience bounds waits that are long only on a busy machine.
 const patience = 30 * time.Second
 
-// database is what both testenv.Database and testenv.Postgres are.
+// database is a testenv.Database or a testenv.Postgres.
 type database interface{ URL(role string) string }
 
-// system is a primary, a Redis and a replicator between them.
+// system is a primary, a Redis and a replicator between the two.
 type system struct {
 	t      testing.TB
 	ctx    context.Context
@@ -58,8 +58,8 @@ func (s *system) connect() {
 	s.t.Cleanup(func() { conn.Close(s.ctx) })
 }
 
-// replicate starts a replicator and returns it; the first becomes the system's own. more is added to its
-// environment, NAME=value each.
+// replicate starts a replicator and returns it. The first one becomes the system's own. more are further variables of
+// its environment, as NAME=value.
 func (s *system) replicate(more ...string) *testenv.Program {
 	s.t.Helper()
 	public, admin := testenv.FreePort(s.t), testenv.FreePort(s.t)
@@ -116,7 +116,7 @@ func (s *system) checkpoint() (readmodel.Checkpoint, error) {
 	return readmodel.ParseCheckpoint(text)
 }
 
-// reached waits until Redis holds everything that is committed now.
+// reached waits until Redis holds everything that is committed now, and returns the checkpoint.
 func (s *system) reached() readmodel.Checkpoint {
 	s.t.Helper()
 	token := s.lsn()

@@ -15,7 +15,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// bidDocument is a bid as query answers it.
+// bidDocument is a bid in the form in which query answers it.
 type bidDocument struct {
 	ID        int64  `json:"id"`
 	RaffleID  int64  `json:"raffle_id"`
@@ -26,7 +26,7 @@ type bidDocument struct {
 	CreatedAt string `json:"created_at"`
 }
 
-// raffleDocument is a raffle as query answers it in a list.
+// raffleDocument is a raffle in the form in which query answers it in a list.
 type raffleDocument struct {
 	ID           int64   `json:"id"`
 	ProductID    int64   `json:"product_id"`
@@ -37,7 +37,7 @@ type raffleDocument struct {
 	ClosingPrice *int64  `json:"closing_price"`
 }
 
-// productDocument is a product as query answers it within a raffle.
+// productDocument is a product in the form in which query answers it within a raffle.
 type productDocument struct {
 	ID           int64  `json:"id"`
 	Name         string `json:"name"`
@@ -69,7 +69,7 @@ type tables struct {
 	lists    map[list]*[2][]int64 // ids of bids in the orders newest and highest
 	raffles  map[int64]raffleDocument
 	products map[int64]productDocument
-	versions map[list]int // how often what belongs to a list has changed; list{} is the raffles and products
+	versions map[list]int // how often each list has changed; list{} stands for the raffles and products
 }
 
 func newTables() *tables {
@@ -84,7 +84,7 @@ func (t *tables) clone() *tables {
 	return c
 }
 
-// part is a copy of what a read asks for.
+// part returns a copy of what a read asks for.
 func (t *tables) part(b body) *tables {
 	c := newTables()
 	c.raffles, c.products = maps.Clone(t.raffles), maps.Clone(t.products)
@@ -100,7 +100,7 @@ func (t *tables) part(b body) *tables {
 	return c
 }
 
-// of are the lists that a bid is on, and its raffle.
+// of returns the lists that have the bid, and that of its raffle.
 func (b *bidDocument) of() [3]list {
 	return [3]list{{b.RaffleID, b.Size}, {0, b.Size}, {b.RaffleID, 0}}
 }
@@ -139,7 +139,7 @@ func (t *tables) remove(id int64) {
 	delete(t.bids, id)
 }
 
-// place is where a bid is in an order, or would be.
+// place returns the index that a bid has in an order, or would have.
 func (t *tables) place(ids []int64, order int, b bid) int {
 	at, _ := slices.BinarySearchFunc(ids, b, func(id int64, b bid) int {
 		x := t.bids[id]
@@ -178,7 +178,7 @@ func (t *tables) equal(other *tables) error {
 	return nil
 }
 
-// readTables reads what is there now, by SQL.
+// readTables reads the present content by SQL.
 func readTables(ctx context.Context, db *pgx.Conn) (*tables, error) {
 	t := newTables()
 	rows, err := db.Query(ctx, "SELECT id, product_id, seller_id, starts_at, ends_at, closed_at, closing_price FROM raffles")
@@ -235,7 +235,7 @@ func (t *tables) readProducts(ctx context.Context, db *pgx.Conn) error {
 
 func document(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
 
-// happened is an event of a raffle: of a bid, or its close.
+// happened is an event of a raffle: a bid, a cancellation, or the close.
 type happened struct {
 	raffle   int64
 	kind     readmodel.EventKind

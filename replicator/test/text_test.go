@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// version changes whenever what a read asks for may have changed.
+// version returns a number that changes whenever what a read asks for may have changed.
 func (t *tables) version(b body) int {
 	of := b.list
 	if b.detail != 0 {
@@ -18,7 +18,8 @@ func (t *tables) version(b body) int {
 	return t.versions[list{}] + t.versions[of]
 }
 
-// head is the text of a body up to its cursor, and whether there is one. A raffle that is not there has none.
+// head returns the text of a body up to its cursor, and whether it has a cursor. A raffle that does not exist has no
+// text.
 func (t *tables) head(b body) (text []byte, more bool) {
 	if _, ok := t.raffles[b.raffle()]; b.raffle() != 0 && !ok {
 		return nil, false
@@ -83,7 +84,7 @@ func encode(v any) []byte {
 	return text
 }
 
-// mismatch is a body and what it should begin with.
+// mismatch is a body, and how it should begin.
 type mismatch struct{ got, want []byte }
 
 func (m *mismatch) Error() string {

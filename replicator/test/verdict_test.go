@@ -29,7 +29,7 @@ func (o *oracle) verdict(a *answer) error {
 	return nil
 }
 
-// around lists the commits of the bids that an answer has and others that its list had, near its position.
+// around lists, for each branch, the commits that changed what the answer shows, with up to three events of each.
 func (o *oracle) around(a *answer) string {
 	var text strings.Builder
 	for _, b := range o.branches {
@@ -50,7 +50,7 @@ func (o *oracle) around(a *answer) string {
 	return text.String()
 }
 
-// reaches says whether data at one position hold everything up to another, both of them answered.
+// reaches says whether data at one position hold everything up to another. Both positions came with answers.
 func (o *oracle) reaches(at, want lsn.Position) bool {
 	if at.Timeline == want.Timeline || at.Timeline == 0 || want.Timeline == 0 {
 		return at.LSN >= want.LSN
@@ -66,7 +66,8 @@ func (o *oracle) reaches(at, want lsn.Position) bool {
 	return at.LSN >= want.LSN
 }
 
-// missing judges what has no position: that a raffle is not there. It must not have been at some time.
+// missing judges the answers that a raffle does not exist, which have no position. At some time the raffle must not
+// have existed.
 func (o *oracle) missing(answers []*answer) error {
 	if len(answers) == 0 {
 		return nil

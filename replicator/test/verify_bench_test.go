@@ -11,16 +11,16 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 )
 
-// BenchmarkVerify measures a comparison of 3,000,000 bids in 1,000 raffles, the largest with 95,000 of
-// them, beside an idle replicator: rows of the primary a second (each is in two sets of Redis), and the
-// processor time of this process, which compares, and of Redis for each of them.
+// BenchmarkVerify measures a comparison of 3,000,000 bids in 1,000 raffles, the largest with 95,000, beside an idle
+// replicator. It reports rows of the primary a second (each row is in two sets of Redis), and for each row the
+// processor time of Redis and of this process, which compares.
 func BenchmarkVerify(b *testing.B) {
 	const bids = 3_000_000
 	s := newSystem(b, testenv.StartPostgres(b, testenv.OnDisk()))
-	s.exec("DROP INDEX bids_newest, bids_highest, bids_user, bids_key") // nothing here reads them
+	s.exec("DROP INDEX bids_newest, bids_highest, bids_user, bids_key") // no statement here uses these indexes
 	s.exec(`INSERT INTO raffles (product_id, seller_id, starts_at, ends_at)
 		SELECT 1, 1, '2026-01-01', '2036-01-01' FROM generate_series(11, 1000)`)
-	// The number of bids falls with the square root of the raffle's rank.
+	// The number of bids of a raffle falls with the square root of its rank.
 	s.exec(`INSERT INTO bids (raffle_id, user_id, size, price, created_at)
 		SELECT 1 + floor(1000 * power(random(), 2))::int, 1 + i % 50, 250 + 5 * (i % 11), 1000 + i % 300000, timestamptz '2026-01-01' + i * interval '1 millisecond'
 		FROM generate_series(1, $1::int) i`, bids)
@@ -51,7 +51,7 @@ func (s *system) ownCPU() float64 {
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
-// redisCPU is that of Redis' main thread.
+// redisCPU is the processor time of Redis' main thread, in seconds.
 func (s *system) redisCPU() float64 {
 	s.t.Helper()
 	var user, system float64

@@ -15,7 +15,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 )
 
-// verify compares in this process; without a scope everything.
+// verify compares in this process. Without a scope it compares everything.
 func (s *system) verify(o verify.Options) verify.Report {
 	s.t.Helper()
 	var r verify.Report
@@ -41,7 +41,7 @@ func (s *system) tryVerify(o verify.Options) (verify.Report, error) {
 	return v.Run(ctx, o)
 }
 
-// clean fails unless everything is equal.
+// clean compares and fails if anything differs.
 func (s *system) clean() verify.Report {
 	s.t.Helper()
 	r := s.verify(verify.Options{})
@@ -51,7 +51,7 @@ func (s *system) clean() verify.Report {
 	return r
 }
 
-// change changes rows of every kind; turn makes calls differ.
+// change changes rows of every kind. turn makes the changes of two calls differ.
 func (s *system) change(turn int) {
 	s.t.Helper()
 	s.exec("UPDATE bids SET price = price + 1000 WHERE size <> 405 AND id % 100 = $1", turn%100)
@@ -64,7 +64,7 @@ func TestVerifyIsExactUnderLoad(t *testing.T) {
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(20_000)
 	s.reached()
-	// Two for each set, two for each raffle, one for each size, and the two lists.
+	// Two keys for each set, two for each raffle, one for each size, and the two lists.
 	if r := s.clean(); r.Keys != 2*110+2*10+11+2 || r.Rows != 20_000 || r.Members != 40_000 {
 		t.Errorf("%+v", r)
 	}
@@ -78,7 +78,7 @@ func TestVerifyIsExactUnderLoad(t *testing.T) {
 	s.clean()
 }
 
-// While a transaction is only partly in Redis nothing can be compared: what was read then is read again.
+// While a transaction is half applied in Redis nothing can be compared. What was read then is read again.
 func TestVerifyIsExactAmongLargeTransactions(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
@@ -120,7 +120,8 @@ func TestVerifyIsExactAmongLargeTransactions(t *testing.T) {
 	s.clean()
 }
 
-// followed waits until the read model has reached a position, so that a slow machine is not overrun, or for the end.
+// followed waits until the read model has reached a position, so that a slow machine is not overrun, or until ended is
+// closed.
 func (s *system) followed(to lsn.LSN, ended <-chan struct{}) {
 	for {
 		if c, err := s.checkpoint(); err == nil && c.LSN >= to {
@@ -134,8 +135,8 @@ func (s *system) followed(to lsn.LSN, ended <-chan struct{}) {
 	}
 }
 
-// churn inserts bids, also into the sets of size 405, and deletes others, until stop is called. What was
-// there of size 405 stays: damage to it is not mended by chance.
+// churn inserts bids, some of size 405, and deletes bids of other sizes, until stop is called. The bids of size 405
+// stay, so that damage to them is not repaired by chance.
 func (s *system) churn() (stop func()) {
 	conn, err := pgx.Connect(s.ctx, s.dbs.URL("postgres"))
 	s.must(err)
@@ -166,11 +167,11 @@ func (s *system) churn() (stop func()) {
 	}
 }
 
-// planted are damages to the read model, each to another key.
+// planted are damages to the read model, each to a key of its own.
 var planted = []struct {
 	name  string
 	plant func(s *system, e readmodel.Epoch) (key string)
-	text  string // of the finding
+	text  string // a text in the finding
 }{
 	{"a bid is missing", func(s *system, e readmodel.Epoch) string {
 		s.must(s.redis.ZRemRangeByRank(s.ctx, e.Newest(1, 405), 5, 6).Err())
@@ -247,7 +248,7 @@ func TestVerifyFindsAndRepairsUnderLoad(t *testing.T) {
 	}
 }
 
-// A key of another type would end the replicator's flush and be rebuilt; one that nobody writes to stays.
+// If a key of another type is written to, the write fails and a rebuild follows. Here nobody writes to the key.
 func TestVerifyRepairsAKeyOfAnotherType(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
@@ -261,7 +262,7 @@ func TestVerifyRepairsAKeyOfAnotherType(t *testing.T) {
 	s.equal()
 }
 
-// All at once, and more than one look of the repair can take.
+// All keys differ at once, and they belong to more parts than one reload takes.
 func TestVerifyRepairsManyKeys(t *testing.T) {
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")

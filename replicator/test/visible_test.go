@@ -11,8 +11,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
-// P11: a change of the publication is in the stream once it is flushed. With a synchronous standby that is away no
-// snapshot shows it meanwhile, and nothing that the stream lacks because of it may pass for applied.
+// P11: a change of the publication is in the stream once it is flushed. If a synchronous standby is away, no snapshot
+// shows the change until the standby is back. Meanwhile the stream lacks rows, and nothing after the change may count
+// as applied.
 func TestAChangeThatIsNotVisibleYetIsWaitedFor_P11(t *testing.T) {
 	server := testenv.StartPostgres(t)
 	s := newSystem(t, server)

@@ -15,41 +15,41 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// worker has servers, readers before them and an oracle that judges what they were answered. It runs one
-// history after the other.
+// worker has servers, readers, and an oracle that judges the answers. It runs one history after the other.
 type worker struct {
 	*system
 	other       *pgx.Conn // a second session
 	replicators []*replicator
 	oracle      *oracle
-	damages     atomic.Int64 // begins and ends of damages to Redis, see verifyAlways
+	damages     atomic.Int64 // the number of begins and ends of damages to Redis, see verifyAlways
 	pair        *pair        // nil without a standby
 	conns       []*pgx.Conn
-	slowest     time.Duration // from a fork to a checkpoint on the right line
+	slowest     time.Duration // the longest time from a fork to a checkpoint on the right line
 	readers     *readers
 	clients     *clients
 	backup      *backup
-	ended       []end // of the histories, until the oracle has forgotten them
+	ended       []end // ends of histories that the oracle still remembers
 	judged      map[string]int
 	refused     map[string]int
-	reasons     map[string]int // of refusals after the histories, when all was well: of all of them
-	most        map[string]int // of one
+	reasons     map[string]int // the refusals after all histories, when all was well, by reason
+	most        map[string]int // the most after one history
 	histories   int
 	begun       time.Time
 	spent       map[string]time.Duration
 }
 
-// end is where a history has ended, and when.
+// end is where and when a history ended.
 type end struct {
 	lsn lsn.LSN
 	at  time.Time
 }
 
-// oldest is how old an answer may be in a later history, without a backup of Redis: a standby that was killed and started
-// again may be at an earlier position than before, and is read until its lag is query's STANDBY_MAX_LAG, 5 s, and known.
+// oldest is how old an answer may be in a later history, if Redis has no backup. A standby that was killed and started
+// again may be at an earlier position than before. It is read until its lag is known and is at query's STANDBY_MAX_LAG,
+// 5 s.
 const oldest = 10 * time.Second
 
-// forget has the oracle forget what no later read may show.
+// forget makes the oracle forget what no later read may show.
 func (w *worker) forget() {
 	for len(w.ended) > 0 && time.Since(w.ended[0].at) > oldest {
 		w.oracle.forget(w.ended[0].lsn)
@@ -57,7 +57,7 @@ func (w *worker) forget() {
 	}
 }
 
-// replicator is a process that may be stopped.
+// replicator is a process that may be paused.
 type replicator struct {
 	*testenv.Program
 	stopped bool
@@ -78,7 +78,7 @@ func newWorker(t *testing.T, replicators int) *worker {
 	return w
 }
 
-// prepare is for a primary without bids that nobody writes to yet.
+// prepare opens the second session and makes the oracle, on a primary without bids to which nobody writes yet.
 func (w *worker) prepare(slot string, timeline uint32) {
 	w.t.Helper()
 	w.begun, w.spent = time.Now(), map[string]time.Duration{}
@@ -101,7 +101,7 @@ func (w *worker) connectOther() {
 	w.t.Cleanup(func() { conn.Close(context.Background()) })
 }
 
-// judge asks the oracle about every read since it was asked last.
+// judge asks the oracle about every read since judge was last called.
 func (w *worker) judge() {
 	w.t.Helper()
 	answers, missing, refused := w.readers.take()
@@ -116,18 +116,18 @@ func (w *worker) judge() {
 	}
 }
 
-// quiet is how many reads of each path must be answered after a history, when all is well. It is a number of
-// reads, not a time, so that a slow machine has them too.
+// quiet is how many reads of each path must be answered after a history, when all is well. It is a number of reads, not
+// a time, so that a slow machine makes as many.
 const quiet = 6
 
-// slowAnswers is how many reads a path may not answer after a history because of time: budgets of 50 and 250 ms, a
-// wait of 100 ms for a position, a breaker that has opened, as happens on a busy machine, or the wait for the heartbeat
-// that proves what a standby shows.
+// slowAnswers is how many reads a path may refuse after a history for lack of time on a busy machine. The reasons are
+// the budgets of 50 and 250 ms, the wait of 100 ms for a position, a breaker that has opened, and the wait for the
+// heartbeat that proves what a standby shows.
 const slowAnswers = 10 * quiet
 
-// answered waits until each path has answered its quiet reads. A query that has learnt to refuse what is right fails
-// here. Redis may lack something for a few reads, while what was found at the end is loaded anew: in 100 histories
-// that were four after one history, at most. What is refused for another reason is so because of time.
+// answered waits until each path has answered its quiet reads. It fails if query wrongly refuses reads. Redis may lack
+// something for a few reads, while what was found at the end is reloaded: in 100 histories that was four reads at most
+// after one history. Any other refusal is for lack of time.
 func (w *worker) answered() {
 	w.t.Helper()
 	counts := func() (answers map[string]int) {
@@ -168,7 +168,7 @@ func (w *worker) answered() {
 	}
 }
 
-// enough fails if too few reads were judged for the verdict to mean much.
+// enough fails if too few reads were judged to mean much.
 func (w *worker) enough() {
 	w.t.Helper()
 	for _, path := range w.readers.paths {

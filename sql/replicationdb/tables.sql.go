@@ -14,7 +14,7 @@ const FlushPosition = `-- name: FlushPosition :one
 SELECT pg_current_wal_flush_lsn()::text AS lsn
 `
 
-// No standby has one.
+// A standby has no such position, so this fails there.
 func (q *Queries) FlushPosition(ctx context.Context) (string, error) {
 	row := q.db.QueryRow(ctx, FlushPosition)
 	var lsn string
@@ -31,7 +31,7 @@ type HasCommitParams struct {
 	At     time.Time
 }
 
-// Whether the WAL has a commit at that position and time; null if it does not go back so far.
+// Whether the WAL has a commit at this position and time; null if the WAL does not go back that far.
 func (q *Queries) HasCommit(ctx context.Context, arg HasCommitParams) (interface{}, error) {
 	row := q.db.QueryRow(ctx, HasCommit, arg.Begins, arg.At)
 	var committed interface{}
@@ -111,7 +111,8 @@ type NextRafflesParams struct {
 	Bids    int64
 }
 
-// The end of the next range of raffles: so many raffles, but not many more than so many bids.
+// The end of the next range of raffles. The range has at most @raffles + 1 raffles, and ends at the raffle of its bid
+// number @bids + 1 if that comes first.
 func (q *Queries) NextRaffles(ctx context.Context, arg NextRafflesParams) (int64, error) {
 	row := q.db.QueryRow(ctx, NextRaffles,
 		arg.After,
@@ -135,7 +136,8 @@ type PulseRow struct {
 	Behind int64
 }
 
-// The newest heartbeat, and how old the first one after a number is, in microseconds; 0 if there is none.
+// The number of the newest heartbeat, and the age in microseconds of the first heartbeat after a number; 0 if there is
+// none.
 func (q *Queries) Pulse(ctx context.Context, reached int64) (PulseRow, error) {
 	row := q.db.QueryRow(ctx, Pulse, reached)
 	var i PulseRow
@@ -148,7 +150,7 @@ SELECT min(id)::bigint AS id FROM (SELECT id, ntile($1::integer) OVER (ORDER BY 
 GROUP BY part ORDER BY part
 `
 
-// Ids that cut the raffles into so many ranges of equal length, each from one id up to the next.
+// Ids that cut the raffles into ranges with equal numbers of raffles, each from one id up to the next.
 func (q *Queries) RaffleBounds(ctx context.Context, ranges int32) ([]int64, error) {
 	rows, err := q.db.Query(ctx, RaffleBounds, ranges)
 	if err != nil {
@@ -186,8 +188,9 @@ type RemembersRow struct {
 	Later  bool
 }
 
-// forgot: the heartbeat of a checkpoint is not in the table, though the table goes back so far. later: a heartbeat after
-// it was committed at or before the position of the checkpoint, since each begins after the commit of the one before.
+// forgot: the table goes back as far as the heartbeat of the checkpoint but lacks this heartbeat. later: the second
+// heartbeat after it, or a later one, begins at or before the position of the checkpoint. Each heartbeat begins after
+// the commit of the one before, so the first heartbeat after it was committed before that position.
 func (q *Queries) Remembers(ctx context.Context, arg RemembersParams) (RemembersRow, error) {
 	row := q.db.QueryRow(ctx, Remembers, arg.Number, arg.Nonce, arg.Held)
 	var i RemembersRow
@@ -212,7 +215,7 @@ type SizeFloorsRow struct {
 	Floor time.Time
 }
 
-// The time of the newest bid of each size that is older than so many others; the epoch if there is none.
+// For each size, the time of its bid that has @kept newer ones; 1970 if there is none.
 func (q *Queries) SizeFloors(ctx context.Context, arg SizeFloorsParams) ([]SizeFloorsRow, error) {
 	rows, err := q.db.Query(ctx, SizeFloors, arg.Kept, arg.Sizes)
 	if err != nil {
@@ -241,7 +244,7 @@ WITH RECURSIVE s AS (
 SELECT size::smallint AS size FROM s WHERE size IS NOT NULL
 `
 
-// By one probe of an index each.
+// Each size costs one probe of the index, so that the bids are not scanned.
 func (q *Queries) SizesWithBids(ctx context.Context) ([]int16, error) {
 	rows, err := q.db.Query(ctx, SizesWithBids)
 	if err != nil {
@@ -273,7 +276,7 @@ type TimelineBranchesRow struct {
 	Begins   string
 }
 
-// Those that lead to a timeline, by the history file of the primary.
+// The branches that lead to a timeline, from the history file of the primary.
 func (q *Queries) TimelineBranches(ctx context.Context, timeline int32) ([]TimelineBranchesRow, error) {
 	rows, err := q.db.Query(ctx, TimelineBranches, timeline)
 	if err != nil {
@@ -304,7 +307,7 @@ type TimelinesRow struct {
 	Begins   string
 }
 
-// Those that the table has, also on a standby.
+// The timelines in the table, which a standby has too.
 func (q *Queries) Timelines(ctx context.Context) ([]TimelinesRow, error) {
 	rows, err := q.db.Query(ctx, Timelines)
 	if err != nil {

@@ -22,18 +22,18 @@ import (
 
 const (
 	ackEvery  = time.Second
-	idleCheck = 250 * time.Millisecond // an idle Redis is looked at this often (P3)
+	idleCheck = 250 * time.Millisecond // how often the guard is read while nothing is written (P3)
 	firstAsk  = 4 * time.Millisecond
 	lastAsk   = time.Second
-	// A server that sends nothing is asked for an answer, and one that does not answer is given up (P13).
+	// If a server sends nothing for askAfter, it is asked to answer. After silentAfter the session ends (P13).
 	askAfter    = 3 * time.Second
 	silentAfter = 6 * time.Second
 )
 
-// ErrSilent ends a session whose stream is dead while everything else looks well.
+// ErrSilent ends a session whose server sends nothing although the connection is open.
 var ErrSilent = errors.New("the server has sent nothing on the replication stream")
 
-// Job is what is applied: the stream of a server, to the epoch of a checkpoint, from that checkpoint on.
+// Job is the stream of a server and the read model to which it is applied, from a checkpoint on.
 type Job struct {
 	Stream     *wal.Stream
 	Server     wal.Server // of the stream
@@ -41,9 +41,10 @@ type Job struct {
 	Checkpoint readmodel.Checkpoint
 	Writer     *sink.Writer  // guards the checkpoint
 	Redis      *redis.Client // for reading
-	Plain      bool          // sets are written by ZADD, because Redis does not take RESTORE
+	Plain      bool          // a reload writes sets by ZADD, because Redis does not take RESTORE
 	Published  wal.Published // at the beginning
-	// Altered fails if something else is published once that transaction is visible.
+	// Altered waits until the transaction xid is visible, and fails if the publication is then another one than
+	// Published.
 	Altered func(ctx context.Context, xid uint32) error
 	Board   *status.Board
 	Repairs *status.Repairs
@@ -56,7 +57,7 @@ type applier struct {
 	queue     *queue
 	durable   *durable
 	group     *errgroup.Group
-	pending   map[readmodel.Part]bool      // parts that are known to wait for a reload
+	pending   map[readmodel.Part]bool      // parts whose loss is noted or whose reload runs
 	tried     map[readmodel.Part]time.Time // when a part may be tried again
 	reload    *reload                      // nil: there is none
 	lastFlush time.Time
@@ -89,8 +90,8 @@ func Run(ctx context.Context, job Job) error {
 	return g.Wait()
 }
 
-// run flushes what is waiting. When it has caught up it asks the server for its position, at growing
-// intervals after the last transaction: the answer moves the checkpoint past WAL that is not ours.
+// run writes batches, and the steps of a reload. When no batch waits, it asks the server for its position, at growing
+// intervals after the last transaction. The answer moves the checkpoint past WAL that has no rows of ours.
 func (a *applier) run(ctx context.Context, names <-chan []string) error {
 	defer close(a.stopped)
 	ask := time.NewTimer(firstAsk)
@@ -99,7 +100,7 @@ func (a *applier) run(ctx context.Context, names <-chan []string) error {
 	idle := time.NewTicker(idleCheck)
 	defer idle.Stop()
 	for {
-		// A select picks at random: the end must win over a full queue.
+		// A select picks at random, so a full queue could delay the end.
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -136,13 +137,13 @@ func (a *applier) run(ctx context.Context, names <-chan []string) error {
 	}
 }
 
-// apply flushes a batch with the checkpoint that it leads to. A batch that ends within a transaction
-// leaves the position where it is and says so (P2).
+// apply writes a batch with the checkpoint that it leads to. If the batch ends within a transaction, the checkpoint
+// keeps its position and says that a transaction is half applied (P2).
 func (a *applier) apply(b *projection.Batch) error {
 	err := a.write(b.Checkpoint(a.Checkpoint, a.Board.PrimaryNow(time.Now())), func(c *resp.Commands) {
 		b.Append(c)
 		if at, keys := b.Probe(); keys > 0 {
-			a.Writer.Probe = at - 1 // MULTI is not executed
+			a.Writer.Probe = at - 1 // EXEC has no answer for the MULTI
 		}
 	})
 	if err != nil {
@@ -174,7 +175,7 @@ func (a *applier) apply(b *projection.Batch) error {
 	return nil
 }
 
-// write finishes even when the session ends: a flush is never cut in the middle.
+// write is not interrupted by the end of the session, so that no write is cut off in the middle.
 func (a *applier) write(next readmodel.Checkpoint, commands func(*resp.Commands)) error {
 	begun := time.Now()
 	if err := a.Writer.Write(next.String(), commands); err != nil {
@@ -199,8 +200,8 @@ func (a *applier) count(b *projection.Batch) {
 	}
 }
 
-// acknowledge confirms durable positions by the clock, also while a flush takes long, and once more at
-// the end. Then it closes the stream, which ends the receiver.
+// acknowledge confirms durable positions every second, even while a write takes long, and once more at the end. Then it
+// closes the stream, which ends the handler's goroutine.
 func (a *applier) acknowledge(ctx context.Context) error {
 	tick := time.NewTicker(ackEvery)
 	defer tick.Stop()

@@ -9,7 +9,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/snapshot"
 )
 
-// copy begins to read the parts from a snapshot.
+// copy starts the goroutine that reads the parts from a snapshot.
 func (a *applier) copy(ctx context.Context, rl *reload) {
 	ctx, rl.cancel = context.WithCancel(ctx)
 	rl.loader = snapshot.ForParts(a.Server, a.Checkpoint.Epoch, a.Plain)

@@ -7,14 +7,14 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
-// Redis syncs its append-only file every second and may put that off for two (appendfsync everysec):
-// what was written settle ago is on disk. 7.0 has no WAITAOF to ask.
+// Redis syncs its append-only file every second and may delay that by two more (appendfsync everysec). So a write is on
+// disk when settle has passed. Redis 7.0 has no WAITAOF that would tell.
 const (
 	settle     = 3 * time.Second
 	resolution = 100 * time.Millisecond
 )
 
-// durable knows which checkpoints have been in Redis long enough to be confirmed to the slot (P1).
+// durable knows which positions have been in Redis long enough to be confirmed to the slot (P1).
 type durable struct {
 	mu        sync.Mutex
 	marks     []written
@@ -26,8 +26,8 @@ type written struct {
 	first, last time.Time
 }
 
-// wrote notes that Redis took a checkpoint. Those of a tenth of a second share a mark, which has the
-// age of its youngest.
+// wrote notes a position that was written to Redis. Positions of the same tenth of a second share a mark, whose age is
+// that of the last one.
 func (d *durable) wrote(lsn lsn.LSN, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -12,9 +12,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// queue hands batches from the handler, which fills them, to the applier, which writes them. It holds a single waiting
-// batch, which the handler takes back to add to it. So the rows that arrive during a write go into the next
-// write, and without a write under way they are written at once.
+// queue hands batches from the handler, which fills them, to the applier, which writes them. At most one batch waits,
+// and the handler takes it back to add more. So the rows that arrive during a write share the next write, and a row
+// that arrives while nothing is written is written at once.
 type queue struct {
 	waiting chan *projection.Batch
 	free    chan *projection.Batch
@@ -28,7 +28,7 @@ func newQueue(e readmodel.Epoch) *queue {
 	return q
 }
 
-// acquire returns a batch to fill: the waiting one if there is room in it.
+// acquire returns a batch to fill: the waiting one if it takes more, otherwise an empty one.
 func (q *queue) acquire(ctx context.Context) (*projection.Batch, error) {
 	select {
 	case b := <-q.waiting:
@@ -55,27 +55,28 @@ func (q *queue) hand(ctx context.Context, b *projection.Batch) error {
 	}
 }
 
-// release gives a flushed batch back.
+// release makes a written batch available again.
 func (q *queue) release(b *projection.Batch) {
 	b.Reset()
 	q.free <- b
 }
 
-// handler is the wal.Handler: it records what arrives and hands it over at each commit.
+// handler is the wal.Handler that fills batches. It hands a batch over at each commit, and within a large transaction
+// whenever the batch is full.
 type handler struct {
 	ctx       context.Context // of the session; wal.Handler has none
 	queue     *queue
 	projector *projection.Projector
 	current   *projection.Batch
-	before    projection.Load // of the current batch, from transactions before this one
+	before    projection.Load // of the current batch before the open transaction added to it
 	handed    lsn.LSN
 	beat      heartbeat.Beat
 	origin    origin            // of what Redis holds
-	commit    projection.Commit // of the transaction that is open
-	xid       uint32            // of that transaction
+	commit    projection.Commit // of the open transaction
+	xid       uint32            // of the open transaction, while it ran
 	skipping  bool              // Redis holds the open transaction
 	published wal.Published
-	altered   func(xid uint32) error // fails if something else is published once that transaction is visible
+	altered   func(xid uint32) error // as Job.Altered
 }
 
 var _ wal.Handler = (*handler)(nil)
@@ -108,9 +109,9 @@ func (h *handler) Truncate(relations []*wal.Relation) error {
 	return nil
 }
 
-// Row cuts a large transaction by its own rows alone. When it is sent again after a restart, without what
-// shared its first flush, it is cut at the same rows, and Redis refuses the events that it has: those of
-// another cut would partly be new.
+// Row cuts a large transaction by its own rows alone, whatever else shares its first batch. So a transaction that is
+// sent again after a restart is cut at the same rows and gives its events the same ids, and Redis refuses the events
+// that it has. With other cuts an event entry could be partly new.
 func (h *handler) Row(m *wal.Message) error {
 	if h.skipping {
 		return nil
@@ -128,9 +129,9 @@ func (h *handler) Row(m *wal.Message) error {
 	return h.hand()
 }
 
-// Logical stops the stream where the publication was changed, because the stream may lack rows from there on
-// (P11). It ignores messages of others and heartbeats that the database can't have written: everybody may write
-// logical messages.
+// Logical asks whether the publication is still the same when a message says that it may have changed, because from
+// there on the stream may lack rows (P11). Anyone may write logical messages, so messages of other kinds and malformed
+// heartbeats are ignored.
 func (h *handler) Logical(prefix, content []byte) error {
 	switch {
 	case h.skipping:
@@ -144,7 +145,7 @@ func (h *handler) Logical(prefix, content []byte) error {
 	return nil
 }
 
-// Commit hands even an empty transaction over: its end is a position, and a probe has no rows.
+// Commit hands over even a transaction without rows, because its end is a position and a heartbeat has no rows.
 func (h *handler) Commit(end wal.LSN) error {
 	if h.skipping {
 		return nil
@@ -172,7 +173,7 @@ func (h *handler) Position(at wal.LSN) error {
 	return h.hand()
 }
 
-// fill makes sure that there is a current batch with room for more.
+// fill makes sure that there is a current batch.
 func (h *handler) fill() (err error) {
 	if h.current != nil {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// fed is a handler, and what gives it rows of products.
+// fed returns a handler, and a function that gives it n rows of products.
 func fed(t *testing.T) (f *handler, insert func(n int)) {
 	t.Helper()
 	f = &handler{ctx: context.Background(), queue: newQueue(1), projector: projection.NewProjector(1)}
@@ -33,7 +33,7 @@ func fed(t *testing.T) (f *handler, insert func(n int)) {
 	}
 }
 
-// leadsTo is the checkpoint that holds once a batch is in.
+// leadsTo is the checkpoint after a batch.
 func leadsTo(b *projection.Batch) readmodel.Checkpoint {
 	return b.Checkpoint(readmodel.Checkpoint{}, time.Now())
 }
@@ -44,7 +44,7 @@ func TestTransactionsShareAFlushAndALargeOneTakesSeveral_P2(t *testing.T) {
 	_ = f.Commit(10)
 	insert(2)
 	_ = f.Commit(20)
-	_ = f.Position(15) // late: not past what was handed over
+	_ = f.Position(15) // late, so not past what was handed over
 	_ = f.Position(25)
 	_ = f.Begin(wal.Transaction{Final: 29})
 	insert(projection.MaxChanges)

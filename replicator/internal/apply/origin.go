@@ -9,27 +9,26 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
 )
 
-// ErrForgot says that Redis holds a commit that the primary does not have: the primary was restored, or
-// another server took its place.
+// ErrForgot says that the primary lacks a commit that Redis holds, because the primary was restored or another server
+// took its place.
 var ErrForgot = errors.New("the primary does not have a commit that Redis holds")
 
-// origin proves that the stream continues the history that Redis holds (P10). The stream starts at the
-// commit record of the last transaction in Redis and not behind that record, so the first transaction of the stream
-// must be the last one in Redis, and is skipped. The slot still has that transaction, because no position behind
-// the start of its commit record was confirmed.
+// origin proves that the stream continues the history that Redis holds (P10). The stream starts at the beginning of the
+// commit record of the last transaction in Redis. So the first transaction of the stream must be this last one, and it
+// is skipped. The slot still has it, because no position behind the beginning of its commit record was confirmed.
 type origin struct {
 	last     projection.Commit
 	unproven bool
 }
 
-// originOf is the origin of what a checkpoint describes. Without a commit in it, no transaction was applied
-// since the read model was built, and the stream starts where the slot was made.
+// originOf returns the origin of a checkpoint. If the checkpoint has no commit, no transaction was applied since the
+// read model was built. Then nothing needs proof, because the stream starts where the slot was made.
 func originOf(c readmodel.Checkpoint) origin {
 	return origin{last: projection.Commit{Begins: c.Commit, At: c.CommitAt}, unproven: c.Commit != 0}
 }
 
-// begin says whether Redis holds a transaction already. Redis holds everything up to held, so any other
-// transaction before held proves another history.
+// begin says whether Redis holds a transaction already. Redis holds everything up to held, so any transaction before
+// held, except the last one in Redis, proves another history.
 func (o *origin) begin(c projection.Commit, held lsn.LSN) (skip bool, err error) {
 	switch {
 	case o.unproven && c == o.last:
@@ -42,7 +41,7 @@ func (o *origin) begin(c projection.Commit, held lsn.LSN) (skip bool, err error)
 	return false, nil
 }
 
-// position fails if the server has passed the last transaction in Redis without sending that transaction.
+// position fails if the server has passed the last transaction in Redis without sending it.
 func (o *origin) position(at lsn.LSN) error {
 	if !o.unproven {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
 )
 
-// P10: the first transaction of a resumed stream must be the last one in Redis, and it is skipped. In Redis
-// is everything up to 100, with the last commit record at 90.
+// P10: the first transaction of a resumed stream must be the last one in Redis, and it is skipped. Here Redis holds
+// everything up to 100, and its last commit record begins at 90.
 func TestTheStreamContinuesTheHistoryThatRedisHolds_P10(t *testing.T) {
 	cp := readmodel.Checkpoint{LSN: 100, Commit: 90, CommitAt: 7}
 	built := readmodel.Checkpoint{LSN: 100}

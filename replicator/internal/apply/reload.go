@@ -15,36 +15,38 @@ import (
 
 // A reload loads some parts of the served epoch anew while the stream goes on:
 //
-//  1. The parts lose their sentinels, so that SQL answers for them. From then on the applier also keeps their
-//     changes in a journal.
-//  2. A temporary slot exports a snapshot. Its position C comes after the beginning of the journal, so that the
+//  1. The parts lose their sentinels, so that SQL answers for them. From then on the applier also keeps their changes
+//     in a journal.
+//  2. A temporary slot exports a snapshot. The snapshot's position C is after the beginning of the journal, so the
 //     snapshot and the journal together miss no change.
-//  3. The rows of the snapshot replace what the parts hold, readmodel.Loading first. Changes of the stream that are
-//     written meanwhile may be overwritten.
-//  4. The journal is replayed on top, in order. For each bid its last change counts, so changes that are in the
-//     snapshot already do no harm.
-//  5. Once the checkpoint is at C or later and no transaction is half applied, the rest of the journal is written,
-//     and then the sentinels, while the checkpoint stays: the parts are what the primary held there. A sentinel takes
-//     the place of readmodel.Loading. A key without readmodel.Loading was lost meanwhile, and its part is reloaded again.
+//  3. The rows of the snapshot replace what the parts hold. Each key begins with readmodel.Loading. The snapshot may
+//     overwrite changes that the stream writes meanwhile.
+//  4. The journal is written on top, in order. The last change of each bid counts, so changes that the snapshot
+//     already has do no harm.
+//  5. When the checkpoint is at C or later and no transaction is half applied, the rest of the journal is written, and
+//     then the sentinels, at the same checkpoint. Now the parts are what the primary held at that position. A sentinel
+//     replaces readmodel.Loading. If a key lacks readmodel.Loading, it was lost meanwhile, and its part is reloaded
+//     again.
 //
-// Every write is a flush of the applier, fenced as all are. What is still to be reloaded stands in
-// readmodel.ReloadKey, so the next session takes up what this one has not ended.
+// The applier makes every write, so each is fenced. The names of the parts stay in readmodel.ReloadKey until they are
+// reloaded, so that the next session takes up what this one has not ended.
 type reload struct {
 	journal  projection.Journal
 	begun    time.Time
 	loader   *snapshot.Loader
 	copied   chan snapshot.Copied
-	snapshot *snapshot.Copied // once it is written
+	snapshot *snapshot.Copied // nil until all chunks are written
 	cancel   context.CancelFunc
 }
 
 const (
-	// maxJournal bounds how many changes a reload keeps, about 100 bytes each. One that needs more is given up.
+	// maxJournal bounds how many changes a reload keeps, about 100 bytes each. If more come, the reload is given up and
+	// tried again later.
 	maxJournal = 500_000
-	// reloadEvery is how often requests are looked for, and reloadAgain the pause before another try.
+	// reloadEvery is how often requests are read. reloadAgain is the pause after a reload that failed.
 	reloadEvery = 250 * time.Millisecond
 	reloadAgain = 5 * time.Second
-	// reloadParts is how many parts a reload takes at most: they share a snapshot.
+	// reloadParts is how many parts one reload takes at most. They share a snapshot.
 	reloadParts = 100
 )
 
@@ -53,7 +55,7 @@ var errJournal = errors.New("too many changes came in while it was copied")
 // always is a channel that can be received from at any time.
 var always = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// wanted looks for parts to reload, until the context ends.
+// wanted reads the requests for reloads, until the context ends.
 func (a *applier) wanted(ctx context.Context, names chan<- []string) error {
 	tick := time.NewTicker(reloadEvery)
 	defer tick.Stop()
@@ -82,7 +84,8 @@ func (a *applier) wanted(ctx context.Context, names chan<- []string) error {
 	}
 }
 
-// begin begins the reload of what may be tried.
+// begin begins a reload of the requested parts, unless one runs. It leaves out parts whose reload failed less than
+// reloadAgain ago.
 func (a *applier) begin(ctx context.Context, names []string) error {
 	if a.reload != nil {
 		return nil
@@ -114,7 +117,7 @@ func (a *applier) begin(ctx context.Context, names []string) error {
 	return nil
 }
 
-// add takes a request up, unless it has to wait.
+// add adds a requested part to the reload, unless the part has to wait or the reload has enough parts.
 func (rl *reload) add(name string, part readmodel.Part, tried map[readmodel.Part]time.Time) {
 	named := part.Size
 	if part.Raffle != 0 {
@@ -134,7 +137,6 @@ func (rl *reload) add(name string, part readmodel.Part, tried map[readmodel.Part
 	}
 }
 
-// describe names the parts.
 func (rl *reload) describe() string {
 	var all []string
 	for part := range rl.journal.Parts {
@@ -144,12 +146,12 @@ func (rl *reload) describe() string {
 	return strings.Join(all, ", ")
 }
 
-// forget takes a request away that names no part.
+// forget removes a request that names no part.
 func (a *applier) forget(name string) error {
 	return a.write(a.Checkpoint, func(c *resp.Commands) { c.Add("SREM", readmodel.ReloadKey, name) })
 }
 
-// chunks are what the snapshot's reader hands over; nil while there is none.
+// chunks returns the chunks of the snapshot; nil while none are to be written.
 func (a *applier) chunks() <-chan *snapshot.Chunk {
 	if a.reload == nil || a.reload.snapshot != nil {
 		return nil
@@ -157,7 +159,7 @@ func (a *applier) chunks() <-chan *snapshot.Chunk {
 	return a.reload.loader.Full
 }
 
-// chunk writes a piece of the snapshot; none is the end of it.
+// chunk writes a chunk of the snapshot. nil means that the channel is closed, after the last chunk.
 func (a *applier) chunk(p *snapshot.Chunk) error {
 	rl := a.reload
 	if p != nil {
@@ -186,7 +188,7 @@ func (a *applier) chunk(p *snapshot.Chunk) error {
 	return nil
 }
 
-// end makes room for the next reload.
+// end frees the applier for the next reload.
 func (a *applier) end() {
 	a.reload.cancel()
 	for part := range a.reload.journal.Parts {
@@ -195,7 +197,7 @@ func (a *applier) end() {
 	a.reload = nil
 }
 
-// giveUp leaves the parts as they are, without sentinels, for a later try.
+// giveUp ends a reload that failed. The parts stay without sentinels until they are tried again.
 func (a *applier) giveUp(err error) error {
 	for part := range a.reload.journal.Parts {
 		a.Repairs.Reloaded(part, false)

@@ -10,10 +10,11 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
 )
 
-// sealedAtOnce is how many sizes of a raffle get their sentinels in one flush, in a few microseconds each.
+// sealedAtOnce is how many sizes of a raffle get their sentinels in one write. Redis takes a few microseconds for each.
 const sealedAtOnce = 200
 
-// replayable can be received from while the journal can be replayed.
+// replayable returns a channel that is always ready while the journal can be written, otherwise nil. The last batch of
+// the journal waits until the checkpoint is at the snapshot's position or later and no transaction is half applied.
 func (a *applier) replayable() <-chan struct{} {
 	rl := a.reload
 	if rl == nil || rl.snapshot == nil || rl.journal.Len() < 2 && (a.Checkpoint.LSN < rl.snapshot.At || a.Checkpoint.Applying) {
@@ -22,7 +23,7 @@ func (a *applier) replayable() <-chan struct{} {
 	return always
 }
 
-// replay writes the oldest batch of the journal, and with the last one ends the reload.
+// replay writes the oldest batch of the journal. With the last batch it also writes the sentinels and ends the reload.
 func (a *applier) replay() error {
 	rl := a.reload
 	if rl.journal.Len() > 1 {
@@ -63,8 +64,8 @@ func (a *applier) replay() error {
 	return a.noteLost(lost)
 }
 
-// seal gives a part its sentinels, and returns the names of what was lost since the reload wrote it. A part that lacks a
-// row stays without the sentinels that say so.
+// seal gives a part its sentinels and returns the names of the parts that were lost since the reload wrote them. If
+// whole is false, because the part lacks a row or changed in a way that needs another reload, it gets none.
 func (a *applier) seal(part readmodel.Part, l *projection.Reloading, whole bool) (lost []string, err error) {
 	if part.Raffle != 0 {
 		if lost, err = a.sealSizes(part.Raffle, l, whole); err != nil {
@@ -80,8 +81,8 @@ func (a *applier) seal(part readmodel.Part, l *projection.Reloading, whole bool)
 	return append(lost, a.Writer.Lost...), err
 }
 
-// sealSizes gives the sets of a raffle their sentinels. Nothing else is written meanwhile, so a raffle with many sizes
-// gets them in several flushes, and its mark afterwards.
+// sealSizes gives the sets of a raffle their sentinels, in several writes if the raffle has many sizes. The raffle's
+// mark follows in seal. Nothing else is written in between.
 func (a *applier) sealSizes(raffle int64, l *projection.Reloading, whole bool) (lost []string, err error) {
 	e := a.Checkpoint.Epoch
 	err = a.write(a.Checkpoint, func(c *resp.Commands) { c.Add("SADD", e.Sizes(raffle), readmodel.Loading) })
@@ -97,14 +98,15 @@ func (a *applier) sealSizes(raffle int64, l *projection.Reloading, whole bool) (
 	return lost, err
 }
 
-// poisonFound tells of rows without a packing.
+// poisonFound reports rows without a packing.
 func (a *applier) poisonFound(all []projection.Poison) {
 	for _, p := range all {
 		a.Repairs.Poisoned(p.Name, p.Table, p.Row, p.Err)
 	}
 }
 
-// noteLost has parts that were found to be lost reloaded. Nobody reads them meanwhile: they lack sentinels.
+// noteLost requests a reload of lost parts, unless they wait for one already. Nobody reads them meanwhile, because they
+// lack sentinels.
 func (a *applier) noteLost(names []string) error {
 	var parts []readmodel.Part
 	for _, name := range names {

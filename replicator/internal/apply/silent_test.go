@@ -14,7 +14,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// P13: a stream that has become silent is given up, though the connection stays open.
+// P13: a session gives up a stream that is silent, although its connection is open.
 func TestASilentStreamIsGivenUp_P13(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

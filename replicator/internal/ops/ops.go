@@ -1,4 +1,4 @@
-// Package ops serves what operators ask the replicator and tell it to do.
+// Package ops serves the operators' requests to the replicator.
 package ops
 
 import (
@@ -15,20 +15,20 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 )
 
-// Status is the answer to GET /v1/status. Verify is missing where the background comparison is off.
+// Status is the answer to GET /v1/status. Verify is missing if the background comparison is off.
 type Status struct {
 	status.Status
 	Verify *verify.State `json:"verify,omitempty"`
 }
 
-// Replicator is what the handler asks and tells.
+// Replicator is the replicator as the handler needs it.
 type Replicator struct {
 	Status  func(now time.Time) Status
-	Rebuild func(acceptOlder bool) error // session.ErrBusy: not now
+	Rebuild func(acceptOlder bool) error // session.ErrBusy: not possible now
 }
 
-// Handler answers GET /v1/status, and POST /v1/rebuild with 202 when a rebuild will be made or 409 when
-// this replicator can't make one. The query parameter accept_older_timeline=true allows a step back.
+// Handler answers GET /v1/status and POST /v1/rebuild. The latter is answered with 202 if the rebuild will be made, and
+// with 409 if this replicator can't make one. The query parameter accept_older_timeline=true allows an older timeline.
 func Handler(log *slog.Logger, reg prometheus.Registerer, r Replicator) http.Handler {
 	rt := web.NewRouter(log, reg, problem)
 	rt.Handle(http.MethodGet, "/v1/status", func(w http.ResponseWriter, req *http.Request) error {
@@ -37,7 +37,7 @@ func Handler(log *slog.Logger, reg prometheus.Registerer, r Replicator) http.Han
 		return nil
 	})
 	rt.Handle(http.MethodPost, "/v1/rebuild", func(w http.ResponseWriter, req *http.Request) error {
-		// Browsers name the page that sends a POST: no page may have anything rebuilt.
+		// A browser sends the origin of the page that makes a POST. No page may start a rebuild.
 		if req.Header.Get("Origin") != "" {
 			return web.NewProblem(http.StatusForbidden, "this is not for browsers")
 		}

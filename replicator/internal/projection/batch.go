@@ -10,20 +10,19 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 )
 
-// Limits of one flush. Redis answers nobody else during a MULTI, some 4 us for each bid: a flush must
-// stay well within a reader's budget of 50 ms.
+// The limits of one write. Redis answers nobody else during a MULTI, which takes some 4 us for each bid, and that time
+// must stay well within a reader's budget of 50 ms.
 const (
 	MaxChanges = 2000
 	maxBytes   = 1 << 20
 )
 
-// Batch collects what one flush writes: whole transactions or, when one is larger than a flush, a part
-// of it. Its memory is reused.
+// Batch collects what one write needs: whole transactions, or a part of a transaction that is larger than a batch. Its
+// memory is reused.
 //
-// Bids of one set are grouped into runs of only additions or only removals, each of which becomes one
-// variadic command per order. Runs keep their order, so an addition and a removal of the same bid do
-// too; different sets don't depend on each other. The events of one transaction and raffle become one
-// entry of the raffle's stream.
+// Bids of one set are grouped into runs of additions only or removals only, and each run becomes one variadic command
+// per order. Runs keep their order, so an addition and a removal of the same bid keep theirs. Different sets do not
+// depend on each other. The events of one transaction and raffle become one entry of the raffle's stream.
 type Batch struct {
 	epoch   readmodel.Epoch
 	arena   []byte // the packed members of entries
@@ -31,35 +30,35 @@ type Batch struct {
 	books   chains[bookKey] // by (raffle, size)
 	sizes   chains[sizeKey] // by size
 	live    chains[liveKey] // by (transaction, raffle)
-	opens   resp.Commands   // what must be written before the chains: marks and sentinels of what is new
-	others  resp.Commands   // on keys that no chain has, in order
-	lists   resp.Commands   // on the lists of raffles and products and the notes of poisoned products, in order
+	opens   resp.Commands   // written before the chains: marks and sentinels of what is new
+	others  resp.Commands   // in order, on keys that no chain has
+	lists   resp.Commands   // in order, on the lists of raffles and products and the notes of poisoned products
 	emptied map[readmodel.Part]struct{}
 	trimmed []int16          // sizes whose set over all raffles may have grown too large
-	healed  []readmodel.Part // a row that had no packing is right or gone
-	plain   bool             // its keys need not be there already
+	healed  []readmodel.Part // parts with a row that had no packing and is now right or gone
+	plain   bool             // no probe: the keys need not exist before
 	probe   probe
 
-	Load    // of the rows in it
+	Load    // of its rows
 	Commits int
 	Rows    [tables.Products + 1]int // by table
 	Spoiled []Poison
-	Entered []Entered // raffles' entries, in order
+	Entered []Entered // the entries of raffles, in order
 
-	lsn  lsn.LSN        // 0: no transaction ends here and no position came
-	last Commit         // of the last transaction that ends here
-	open bool           // the last transaction goes on in the next batch
-	beat heartbeat.Beat // the last one in it
-	// settled: a transaction ends here that began in another batch. Nothing is added, so that the read model is whole
-	// for a moment after each large transaction, however many of them wait.
+	lsn  lsn.LSN        // 0: no transaction ends in this batch, and no position was noted
+	last Commit         // of the last transaction that ends in this batch
+	open bool           // the last transaction continues in the next batch
+	beat heartbeat.Beat // the last heartbeat in the batch
+	// settled says that a transaction ends in this batch that began in another one. Nothing more is added, so that the
+	// read model is whole for a moment after each large transaction, however many of them wait.
 	settled bool
-	// version is the last transaction that changed a raffle or a product, and its part: readers must not
-	// take half of one for the whole. Zero: none did.
+	// version is the last transaction that changed a raffle or a product, and the part of it; zero: none. A reader that
+	// sees it does not take half of a transaction for the whole.
 	version readmodel.EventID
 }
 
-// Commit identifies a transaction: where its commit record begins and the time in that record. A primary
-// that has another transaction there has another history.
+// Commit identifies a transaction by where its commit record begins and the time in that record. If a primary has
+// another transaction there, it has another history.
 type Commit struct {
 	Begins lsn.LSN
 	At     int64 // microseconds since the Unix epoch
@@ -67,7 +66,7 @@ type Commit struct {
 
 type (
 	bookKey struct {
-		readmodel.Part // a size of a raffle
+		readmodel.Part // of a raffle and size
 		remove         bool
 	}
 	sizeKey struct {
@@ -80,20 +79,20 @@ type (
 	}
 )
 
-// entry is a bid that is added or removed, or, as an event only, a close or a reset.
+// entry is a bid that is added or removed. A close or a reset is an entry that is only an event.
 type entry struct {
 	kind            readmodel.EventKind
 	size            int16
-	begin, end      int32 // of the member in the arena; of a close, of the packed event
+	begin, end      int32 // of the member in the arena, or of the packed event
 	raffle          int64
-	newest, highest int64 // scores: both orders' are whole numbers
+	newest, highest int64 // the scores in both orders, which are whole numbers
 	number          uint64
 	next            [3]int32
 }
 
 func (e *entry) hasBid() bool { return e.kind == readmodel.EventBid || e.kind == readmodel.EventCancel }
 
-// The chains that an entry can be in, as an index of entry.next.
+// The chains of an entry, as an index of entry.next.
 const (
 	inBook = iota
 	inSize
@@ -123,16 +122,16 @@ func (b *Batch) Reset() {
 		Spoiled: b.Spoiled[:0], healed: b.healed[:0], Entered: b.Entered[:0], plain: b.plain}
 }
 
-// Load is how much rows bring into a flush. It depends on nothing but the rows.
+// Load is how much rows add to a batch. It depends only on the rows.
 type Load struct {
 	Changes int
-	Bytes   int // about, in Redis commands
+	Bytes   int // estimated, of Redis commands
 }
 
-// IsFull says whether that is all that a flush may take.
+// IsFull says whether a batch may take no more.
 func (l Load) IsFull() bool { return l.Changes >= MaxChanges || l.Bytes >= maxBytes }
 
-// Since is what came after before.
+// Since is the load that was added after before.
 func (l Load) Since(before Load) Load {
 	return Load{l.Changes - before.Changes, l.Bytes - before.Bytes}
 }
@@ -140,12 +139,12 @@ func (l Load) Since(before Load) Load {
 // TakesMore says whether further transactions may be added.
 func (b *Batch) TakesMore() bool { return !b.IsFull() && !b.open && !b.settled }
 
-// Reach notes a position up to which nothing else is to be applied.
+// Reach notes a position before which nothing remains to be applied.
 func (b *Batch) Reach(at lsn.LSN) { b.lsn = at }
 
-// Checkpoint is the checkpoint that holds once the batch is in. Only a commit ends what is being applied: what
-// was cut off by the end of a process is sent again as a whole, but a mere position may come before it. now is
-// the time on the primary's clock, so that the delay is measured on one clock.
+// Checkpoint returns the checkpoint after this batch. Only a commit clears Applying. After a restart in the middle of a
+// transaction, a keepalive's position may arrive before the transaction is sent again, and it must not make half a
+// transaction look complete. now is the time on the primary's clock, so that the delay is measured on one clock.
 func (b *Batch) Checkpoint(c readmodel.Checkpoint, now time.Time) readmodel.Checkpoint {
 	c.LSN = max(c.LSN, b.lsn)
 	if b.Commits > 0 {
@@ -161,10 +160,10 @@ func (b *Batch) Checkpoint(c readmodel.Checkpoint, now time.Time) readmodel.Chec
 	return c
 }
 
-// Commands is how many commands on single keys, marks and lists the batch has.
+// Commands is the number of commands on single keys, marks and lists.
 func (b *Batch) Commands() int { return b.opens.N + b.others.N + b.lists.N }
 
-// bid adds a bid to or removes it from the sets that it is in.
+// bid adds a bid to its sets, or removes it from them.
 func (b *Batch) bid(v readmodel.Bid, remove bool) int32 {
 	begin := len(b.arena)
 	b.arena = v.AppendMember(b.arena)
@@ -182,12 +181,12 @@ func (b *Batch) bid(v readmodel.Bid, remove bool) int32 {
 	return index
 }
 
-// closed adds the close of a raffle, which is an event only.
+// closed adds the close of a raffle, which is only an event.
 func (b *Batch) closed(v readmodel.Raffle) int32 {
 	return b.told(v.ID, readmodel.Event{Kind: readmodel.EventClose, ClosedAt: v.ClosedAt, ClosingPrice: v.ClosingPrice})
 }
 
-// told adds an event that is not of a bid.
+// told adds an event that is not about a bid.
 func (b *Batch) told(raffle int64, e readmodel.Event) int32 {
 	begin := len(b.arena)
 	b.arena = e.AppendEvent(b.arena)
@@ -195,7 +194,7 @@ func (b *Batch) told(raffle int64, e readmodel.Event) int32 {
 	return int32(len(b.entries) - 1)
 }
 
-// event makes the entry the event of that number of its raffle and transaction.
+// event makes the entry an event: the one with this number in its raffle and transaction.
 func (b *Batch) event(index int32, commit lsn.LSN, number uint64) {
 	b.entries[index].number = number
 	key := liveKey{commit, b.entries[index].raffle}

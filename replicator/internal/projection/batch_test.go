@@ -14,7 +14,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// commands are a batch's commands, as a server would read them.
+// commands returns the commands of a batch as a server would parse them.
 func commands(t *testing.T, b *Batch) (all [][]string) {
 	t.Helper()
 	var c resp.Commands
@@ -41,7 +41,7 @@ func commands(t *testing.T, b *Batch) (all [][]string) {
 	return all
 }
 
-// replay applies a batch's commands to sets in memory: what Redis does with ZADD and ZREM.
+// replay applies the commands of a batch to sets in memory, as Redis would execute ZADD and ZREM.
 func replay(t *testing.T, b *Batch, sets map[string]map[string]string) {
 	for _, args := range commands(t, b) {
 		key := args[1]
@@ -57,7 +57,7 @@ func replay(t *testing.T, b *Batch, sets map[string]map[string]string) {
 			for _, member := range args[2:] {
 				delete(sets[key], member)
 			}
-		case "EXISTS": // of what it adds to
+		case "EXISTS": // the probe
 		default:
 			t.Errorf("command %v", args[:2])
 		}
@@ -99,8 +99,8 @@ func TestGroupedCommandsEndAsSingleOnes_P2(t *testing.T) {
 	}
 }
 
-// The events of a raffle are numbered within their transaction, whatever lies between them, and come as
-// one entry that has the id of the last.
+// The events of a raffle are numbered within their transaction, whatever lies between them. They become one entry with
+// the id of the last event.
 func TestEventsOfATransactionBecomeOneEntryARaffle(t *testing.T) {
 	b, p := NewBatch(3), NewProjector(3)
 	bid := func(raffle, id int64, remove bool) readmodel.Event {
@@ -147,7 +147,7 @@ func TestEventsOfATransactionBecomeOneEntryARaffle(t *testing.T) {
 	}
 }
 
-// P2: a transaction that a former process applied in part is not whole until its commit came again.
+// P2: a transaction that a former process applied in part is incomplete until its commit arrives again.
 func TestOnlyACommitEndsApplying_P2(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -170,7 +170,7 @@ func TestOnlyACommitEndsApplying_P2(t *testing.T) {
 	}
 }
 
-// R1: a list that was read between the parts of a transaction must not pass for the whole.
+// R1: a reader does not take a list that it read between the parts of a transaction for the whole.
 func TestEachPartOfATransactionHasAVersionOfTheList_R1(t *testing.T) {
 	p, s := NewProjector(3), samples["product"]
 	if err := p.Describe(s.relation); err != nil {

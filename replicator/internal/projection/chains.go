@@ -1,6 +1,6 @@
 package projection
 
-// chains are lists of entries, one a key, in the order in which they were begun.
+// chains are linked lists of entries. Each list has a key, and the lists are in the order in which they were begun.
 type chains[K comparable] struct {
 	which  int
 	list   []chain[K]
@@ -18,8 +18,8 @@ func (c *chains[K]) reset() {
 	c.list = c.list[:0]
 }
 
-// add appends the entry to the latest chain of the key, or to a new one. ends is a key whose chain must
-// no longer grow, because commands after it depend on its content.
+// add appends the entry to the latest chain of the key, or to a new one. The latest chain of the key ends must not grow
+// any longer, because the commands after it depend on its content.
 func (c *chains[K]) add(entries []entry, index int32, key, ends K) {
 	entries[index].next[c.which] = -1
 	delete(c.latest, ends)

@@ -52,8 +52,8 @@ func (b *Batch) appendBook(c *resp.Commands, l *chain[bookKey], key string, high
 	}
 }
 
-// appendSize makes the members of the set over all raffles, which have the raffle behind the prefix
-// (readmodel.Bid.AppendSizeMember), out of those of the raffle.
+// appendSize adds the bids to the set over all raffles. There a member has the raffle behind the prefix
+// (readmodel.Bid.AppendSizeMember), which appendSize inserts into the member of the raffle's set.
 func (b *Batch) appendSize(c *resp.Commands, l *chain[sizeKey]) {
 	beginChain(c, b.epoch.SizeNewest(l.key.size), l.key.remove, l.length)
 	var varint [binary.MaxVarintLen64]byte
@@ -82,7 +82,7 @@ func beginChain(c *resp.Commands, key string, remove bool, length int) {
 	c.String(key)
 }
 
-// appendLive makes one entry of all events of a raffle in a transaction (readmodel.Event.AppendEvent).
+// appendLive adds all events of a raffle in a transaction as one entry of its stream (readmodel.Event.AppendEvent).
 func (b *Batch) appendLive(c *resp.Commands, l *chain[liveKey]) {
 	var varint [binary.MaxVarintLen64]byte
 	size := 0

@@ -8,16 +8,16 @@ import (
 // Journal keeps the changes of the parts that a reload copies, in order, until the copy is written.
 type Journal struct {
 	Parts   map[readmodel.Part]*Reloading
-	Changes int // that are kept
+	Changes int // in batches
 	batches []*Batch
 }
 
-// Reloading is a part of a reload: of a raffle, its key in Journal.Parts has no size.
+// Reloading is a part that is reloaded. If it is a raffle, its key in Journal.Parts has no size.
 type Reloading struct {
-	names []string       // in readmodel.ReloadKey, first that of the part as a whole
-	Sizes map[int16]bool // of a raffle, whose sets are replaced, and whether they are begun; of the lists, all new ones
-	Entry *string        // of a raffle, "" if it does not exist; nil: no change of it has come
-	Again bool           // a reason to reload the part came up meanwhile
+	names []string       // its requests in readmodel.ReloadKey; the first is that of the whole part
+	Sizes map[int16]bool // of a raffle: its sizes, and whether their sets are begun anew; of the lists: the sizes of new bids
+	Entry *string        // the entry of a raffle, "" if the raffle does not exist; nil: not known yet
+	Again bool           // another reason to reload the part came up during the reload
 }
 
 // NewReloading makes the reload of a part.
@@ -25,21 +25,21 @@ func NewReloading(part readmodel.Part) *Reloading {
 	return &Reloading{names: []string{part.String()}, Sizes: make(map[int16]bool)}
 }
 
-// Request notes the name of a request for the part: its own or, with a size of the raffle, another one.
+// Request notes a request for the part. Its name is that of the part, or that of the raffle with a size.
 func (l *Reloading) Request(name string) {
 	if name != l.names[0] {
 		l.names = append(l.names, name)
 	}
 }
 
-// Size notes a size, which may be there already.
+// Size notes a size, unless it is known already.
 func (l *Reloading) Size(size int16) {
 	if !l.Sizes[size] {
 		l.Sizes[size] = false
 	}
 }
 
-// Note keeps the changes of a written batch that concern the parts.
+// Note keeps those changes of a written batch that concern the parts.
 func (j *Journal) Note(b *Batch) {
 	for i := range b.entries {
 		j.noteEntry(b, &b.entries[i])
@@ -98,7 +98,8 @@ func (j *Journal) AppendOldest(c *resp.Commands) {
 	j.append(c, b)
 }
 
-// append appends a batch. Sets that the snapshot did not have consist of what the journal holds.
+// append appends a batch. If the snapshot did not have a set, append begins the set anew, so that it holds only what
+// the journal has.
 func (j *Journal) append(c *resp.Commands, b *Batch) {
 	for i := range b.books.list {
 		s := b.books.list[i].key.Part
@@ -113,10 +114,11 @@ func (j *Journal) append(c *resp.Commands, b *Batch) {
 	b.Append(c)
 }
 
-// journalChanges is how many changes a batch of the journal takes. They come on top of those of the stream.
+// journalChanges is how many changes a batch of the journal takes. It is less than MaxChanges, because these writes
+// come on top of those of the stream.
 const journalChanges = MaxChanges / 2
 
-// lastBatch is the last batch of the journal, or a new one if that is full.
+// lastBatch returns the last batch of the journal, or a new one if the last is full.
 func (j *Journal) lastBatch(e readmodel.Epoch) *Batch {
 	if n := len(j.batches); n > 0 && j.batches[n-1].Changes < journalChanges && !j.batches[n-1].IsFull() {
 		return j.batches[n-1]
@@ -127,7 +129,7 @@ func (j *Journal) lastBatch(e readmodel.Epoch) *Batch {
 	return b
 }
 
-// again adds an entry of another batch, to the sets of its raffle, of its size, or both.
+// again adds an entry of another batch to the sets of its raffle, to the set of its size, or to both.
 func (b *Batch) again(e *entry, member []byte, ofRaffle, ofSize bool) {
 	n := *e
 	n.begin = int32(len(b.arena))

@@ -10,16 +10,16 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// Image is a row as the read model has it. Of a poisoned one, a row that has a value without a packing, only
-// the values that do have one are known.
+// Image is a row as the read model has it. A poisoned row is one with a value that has no packing; only its other
+// values are known.
 type Image[T any] struct {
 	V      T
 	There  bool
 	Poison error
-	Err    error // the table has not the form that it must have
+	Err    error // the table does not fit the read model
 }
 
-// ImageOf reads a row; nil is none.
+// ImageOf reads a row. No row (nil) gives an empty image.
 func ImageOf[T any](row *wal.Row, read func(*wal.Row) T) (i Image[T]) {
 	if row == nil {
 		return i
@@ -36,13 +36,13 @@ func ImageOf[T any](row *wal.Row, read func(*wal.Row) T) (i Image[T]) {
 	return i
 }
 
-// Poison is a row that the read model can't hold, and what is not whole because of it: a part, or a product,
-// which no part needs.
+// Poison is a row that the read model can't hold, and what is incomplete because of it: a part, or a product, which
+// belongs to no part.
 type Poison struct {
 	Table tables.Table
 	Name  string // of the part or the product, as in readmodel.PoisonedKey
 	Part  *readmodel.Part
-	Row   int64 // the row's id, or that of its raffle
+	Row   int64 // the id of the row or of its raffle
 	Err   error
 }
 
@@ -54,8 +54,8 @@ const productPrefix = "product "
 // ProductName is the name of a poisoned product.
 func ProductName(id int64) string { return productPrefix + decimal(id) }
 
-// poisoned spoils the parts of a row that has no packing, and has those reloaded of which one was put right or
-// removed. Whoever follows the raffle must read again.
+// poisoned spoils the parts of a row that has no packing. If the old row had none and was corrected or removed, its
+// parts are reloaded. Readers of the raffle's live events get a reset, because they must read the raffle again.
 func (p *Projector) poisoned(b *Batch, t tables.Table, was, is error, old, now []readmodel.Part, oldRaffle, raffle int64) {
 	if was != nil {
 		b.healed = append(b.healed, old...)
@@ -73,7 +73,7 @@ func (p *Projector) poisoned(b *Batch, t tables.Table, was, is error, old, now [
 	}
 }
 
-// Poisons are the same row for each of its parts.
+// Poisons returns a Poison of the same row for each of its parts.
 func Poisons(t tables.Table, parts []readmodel.Part, row int64, err error) (all []Poison) {
 	for _, part := range parts {
 		all = append(all, Poison{Table: t, Name: part.String(), Part: &part, Row: row, Err: err})
@@ -81,8 +81,9 @@ func Poisons(t tables.Table, parts []readmodel.Part, row int64, err error) (all 
 	return all
 }
 
-// appendSpoiled takes the sentinels of spoiled parts away and notes them. What may be whole again is to be reloaded,
-// whichever came last: the reload takes the note away. A product has no reload, its notes keep their order in lists.
+// appendSpoiled removes the sentinels of spoiled parts and notes the parts as poisoned. It requests a reload of parts
+// that may be complete again, even if they were spoiled later in the batch, because the reload finds out and removes
+// the note. Products are not reloaded; their notes are in lists, in order.
 func (b *Batch) appendSpoiled(c *resp.Commands) {
 	done := make(map[string]bool)
 	for _, p := range b.Spoiled {

@@ -41,7 +41,7 @@ var samples = map[string]sample{
 		wal.ColumnType{Name: "image_url", OID: text}, wal.ColumnType{Name: "release_price", OID: integer}, wal.ColumnType{Name: "release_date", OID: date}),
 }
 
-// row writes a row: 1 in every column, or infinity in the one that poisons it.
+// row fills a row: 1 in every column, or infinity in the column that poisons it.
 func (s sample) row(r *wal.Row, poisoned bool) {
 	var fields [][]byte
 	for i, c := range s.relation.Columns {
@@ -60,7 +60,7 @@ func (s sample) row(r *wal.Row, poisoned bool) {
 	wal.CopyRow(s.relation, fields, r)
 }
 
-// noted are the members of a set after a batch's commands.
+// noted returns the members of a set after the commands of a batch.
 func noted(t *testing.T, b *Batch, key string) string {
 	all := make(map[string]bool)
 	for _, args := range commands(t, b) {
@@ -77,8 +77,8 @@ func noted(t *testing.T, b *Batch, key string) string {
 	return strings.Join(slices.Sorted(maps.Keys(all)), ",")
 }
 
-// P12: the changes of a row within one flush, in one transaction or several, leave a note of what is poisoned at
-// the end. A part that was put right is reloaded, and so keeps the note until then.
+// P12: after the changes of a row within one batch, in one transaction or several, exactly the parts that are poisoned
+// at the end have a note. A part that was corrected is reloaded, so it keeps its note until then.
 func TestRowPoisonedAndPutRightWithinAFlush_P12(t *testing.T) {
 	for _, c := range []struct {
 		name             string
@@ -103,7 +103,7 @@ func TestRowPoisonedAndPutRightWithinAFlush_P12(t *testing.T) {
 			if err := p.Describe(s.relation); err != nil {
 				t.Fatal(err)
 			}
-			// A reload of everything is under way: whatever was in its snapshot is judged by its journal.
+			// A reload of all parts runs. Its journal decides about rows that were in its snapshot.
 			j := &Journal{Parts: make(map[readmodel.Part]*Reloading)}
 			for _, part := range []readmodel.Part{{}, {Raffle: 1}, {Size: 1}} {
 				j.Parts[part] = NewReloading(part)

@@ -13,29 +13,30 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// ErrTruncated asks for a rebuild: the stream names the emptied tables, not their rows.
+// ErrTruncated forces a rebuild, because the stream names the tables that were emptied and not their rows.
 var ErrTruncated = errors.New("a table of the read model was truncated")
 
-// Projector turns rows into the commands of a batch. It knows the columns by name, so that added ones
-// are ignored and missing ones are an error (P6).
+// Projector turns rows into the commands of a batch. It finds columns by name, so that added columns are ignored and
+// missing ones are an error (P6).
 type Projector struct {
 	epoch readmodel.Epoch
 	plans map[uint32]tables.Plan
-	// sized are the (raffle, size) pairs whose membership was written already: most bids need none.
+	// sized are the sizes of raffles, and the sizes over all raffles, that Redis has as members already, so that most
+	// bids need no script.
 	sized map[readmodel.Part]struct{}
-	// added counts, by size, the bids since the set over all raffles was trimmed last.
+	// added counts the bids of each size since the set over all raffles was last trimmed.
 	added map[int16]int
-	// commit is the transaction that the rows belong to, numbers the events so far of each raffle in it.
+	// commit is the transaction that the rows belong to. numbers counts the events of each raffle in it so far.
 	commit  lsn.LSN
-	part    uint64 // of the transaction, as it is cut into flushes
+	part    uint64 // counts the cuts of the transaction into batches
 	numbers map[int64]uint64
-	loading bool // a snapshot into an empty epoch
+	loading bool // the rows are of a snapshot, for an empty epoch
 }
 
-// maxSized bounds the memory of sized: about 64 bytes each.
+// maxSized bounds the memory of sized, which takes about 64 bytes for each.
 const maxSized = 1_000_000
 
-// NewProjector makes a projector of the stream for an epoch.
+// NewProjector makes a projector of the stream to an epoch.
 func NewProjector(e readmodel.Epoch) *Projector {
 	return &Projector{epoch: e, plans: make(map[uint32]tables.Plan), sized: make(map[readmodel.Part]struct{}),
 		added: make(map[int16]int), numbers: make(map[int64]uint64)}
@@ -48,7 +49,7 @@ func ForSnapshot(e readmodel.Epoch) (*Projector, *Batch) {
 	return p, b
 }
 
-// Begin begins a transaction, whose commit record is at that position.
+// Begin begins a transaction whose commit record is at commit.
 func (p *Projector) Begin(commit lsn.LSN) {
 	p.commit, p.part = commit, 0
 	clear(p.numbers)
@@ -60,7 +61,8 @@ func (p *Projector) Cut(b *Batch) {
 	p.part++
 }
 
-// Commit ends the transaction at a position, in the batch that has its last rows. beat is the heartbeat in it, if any.
+// Commit ends the transaction in the batch that has its last rows. end is the end of its commit record. beat is the
+// heartbeat in the transaction, if any.
 func (p *Projector) Commit(b *Batch, c Commit, end lsn.LSN, beat heartbeat.Beat) {
 	b.lsn, b.last, b.open, b.settled = end, c, false, p.part > 0
 	b.Commits++
@@ -75,14 +77,14 @@ func (p *Projector) event(b *Batch, raffle int64, index int32) {
 	b.event(index, p.commit, p.numbers[raffle])
 }
 
-// Describe makes the plan of a relation. Tables that the read model doesn't hold are ignored.
+// Describe makes the plan of a relation. The rows of tables that the read model does not hold are ignored.
 func (p *Projector) Describe(r *wal.Relation) error {
 	plan, err := tables.NewPlan(r)
 	p.plans[r.ID] = plan
 	return err
 }
 
-// Row records a change.
+// Row adds a change of the stream to a batch.
 func (p *Projector) Row(b *Batch, m *wal.Message) error {
 	plan := p.plans[m.Relation.ID]
 	if plan.Table == tables.Other {
@@ -98,8 +100,8 @@ func (p *Projector) Row(b *Batch, m *wal.Message) error {
 	return p.Change(b, plan, old, now)
 }
 
-// Change takes one row out and puts another in; either may be nil. An error is one of the table: a row whose
-// values have no packing only spoils what it would be a part of.
+// Change removes the old row and adds the new one; either may be nil. An error means that the table does not fit. A row
+// with a value that has no packing is no error; it spoils its parts.
 func (p *Projector) Change(b *Batch, plan tables.Plan, old, now *wal.Row) error {
 	b.Changes++
 	b.Rows[plan.Table]++
@@ -113,7 +115,8 @@ func (p *Projector) Change(b *Batch, plan tables.Plan, old, now *wal.Row) error 
 	}
 }
 
-// bid skips an update that changes nothing that the read model keeps.
+// bid skips an update that changes nothing the read model holds, because idempotency keys are forgotten in great
+// numbers.
 func (p *Projector) bid(b *Batch, plan tables.Plan, old, now *wal.Row) error {
 	was, is := ImageOf(old, plan.Bid), ImageOf(now, plan.Bid)
 	if was.Poison != nil || is.Poison != nil {
@@ -149,7 +152,7 @@ func (p *Projector) grown(b *Batch, size int16) {
 	}
 }
 
-// size makes the size of a raffle a member of that raffle's sizes, and of all sizes.
+// size makes a size a member of its raffle's sizes and of all sizes.
 func (p *Projector) size(b *Batch, s readmodel.Part) {
 	if _, ok := p.sized[s]; ok {
 		return
@@ -192,7 +195,7 @@ func (p *Projector) raffle(b *Batch, plan tables.Plan, old, now *wal.Row) error 
 	if old != nil && was.V.ID != 0 && (now == nil || was.V.ID != is.V.ID) {
 		b.Entered = append(b.Entered, Entered{Raffle: was.V.ID})
 		b.others.Add("DEL", p.epoch.Raffle(was.V.ID))
-		// Bids may be left: their memberships are theirs, only the mark is the raffle's.
+		// Bids of the raffle may be left, with their sets and sizes. Only the mark belongs to the raffle itself.
 		appendGone(&b.opens, p.epoch, was.V.ID)
 	}
 	return nil

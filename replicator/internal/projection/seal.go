@@ -7,8 +7,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
 
-// AppendBegin begins the reload of a part: it takes the part's sentinels away. The part as a whole stands in
-// readmodel.ReloadKey, so that openRaffle gives no mark.
+// AppendBegin begins the reload of a part by removing its sentinels. The name of the whole part goes into
+// readmodel.ReloadKey, so that openRaffle does not write the mark meanwhile.
 func AppendBegin(c *resp.Commands, e readmodel.Epoch, part readmodel.Part) {
 	c.Add("SADD", readmodel.ReloadKey, part.String())
 	AppendSpoil(c, e, part)
@@ -17,12 +17,12 @@ func AppendBegin(c *resp.Commands, e readmodel.Epoch, part readmodel.Part) {
 	}
 }
 
-// AppendForgetProducts takes the notes of poisoned products away, because all products are read again.
+// AppendForgetProducts removes the notes of poisoned products, because all products are read again.
 func AppendForgetProducts(c *resp.Commands) {
 	c.Add("EVAL", forgetProducts, "1", readmodel.PoisonedKey, productPrefix)
 }
 
-// AppendSizeSeals ends the reload of some sizes of a raffle. Only what is whole gets sentinels.
+// AppendSizeSeals ends the reload of some sizes of a raffle. Only complete sets get sentinels.
 func (l *Reloading) AppendSizeSeals(c *resp.Commands, e readmodel.Epoch, raffle int64, sizes []int16, whole bool) {
 	for _, size := range sizes {
 		script := listSize
@@ -33,8 +33,8 @@ func (l *Reloading) AppendSizeSeals(c *resp.Commands, e readmodel.Epoch, raffle 
 	}
 }
 
-// AppendSeal ends the reload of a part at a position: it writes the sentinels, of a raffle the mark. sizes are those of
-// the snapshot, with the lists.
+// AppendSeal ends the reload of a part. It writes the sentinels, or for a raffle the mark, unless whole is false. sizes
+// are the sizes in the snapshot, for the lists.
 func (l *Reloading) AppendSeal(c *resp.Commands, cp readmodel.Checkpoint, part readmodel.Part, whole bool, sizes []int16) {
 	e := cp.Epoch
 	c.Add("HSET", readmodel.ReloadedKey, part.String(), cp.LSN.String())
@@ -60,14 +60,14 @@ func (l *Reloading) AppendSeal(c *resp.Commands, cp readmodel.Checkpoint, part r
 			c.Add("SADD", e.AllSizes(), decimal(int64(size)))
 		}
 		c.Add("EVAL", sealLists, "4", e.Raffles(), e.Products(), e.AllSizes(), readmodel.ReloadKey, part.String())
-		c.Add("APPEND", e.RafflesVersion(), "+") // a reader that keeps an encoded list must see that it is another one
+		c.Add("APPEND", e.RafflesVersion(), "+") // so that a reader that keeps an encoded list sees that the list is another one
 		if !whole {
 			AppendSpoil(c, e, part)
 		}
 	}
 }
 
-// appendDone takes the requests away, unless there are others since.
+// appendDone removes the requests, unless another reload is needed.
 func (l *Reloading) appendDone(c *resp.Commands) {
 	if l.Again {
 		return

@@ -7,15 +7,15 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
 
-// probe is one EXISTS of every key that a flush adds to, just before it does: a key that is missing was lost,
-// and the flush makes it anew without a sentinel. Which one it is is looked for only then.
+// probe is one EXISTS of every key to which a batch adds, just before the batch does. If a key is missing, it was lost,
+// and the batch makes it anew without a sentinel. Only then is it looked for which key that is.
 type probe struct {
-	at   int   // how many commands come before it
-	keys int64 // how many there must be; 0: nothing is asked
+	at   int   // the number of commands before it
+	keys int64 // how many keys must exist; 0: there is no probe
 }
 
-// Probe is which of the appended commands, counted from 0, asks how many of its keys are there, and how many there must
-// be. Without such a command keys is 0.
+// Probe returns the index of the appended command that counts existing keys, and the number that it must answer. keys
+// is 0 if there is no such command.
 func (b *Batch) Probe() (at int, keys int64) { return b.probe.at, b.probe.keys }
 
 func (b *Batch) appendProbe(c *resp.Commands) {
@@ -48,7 +48,7 @@ func (b *Batch) appendProbe(c *resp.Commands) {
 	}
 }
 
-// AppendChecks asks which of the parts that the batch has written to were lost.
+// AppendChecks asks which of the parts of the batch were lost.
 func (b *Batch) AppendChecks(c *resp.Commands) {
 	for i := range b.books.list {
 		appendSizeScript(c, checkSize, b.epoch, b.books.list[i].key.Part)
@@ -62,28 +62,28 @@ func (b *Batch) AppendChecks(c *resp.Commands) {
 	}
 }
 
-// appendSizeScript runs openSize, or another script with the arguments of openSize.
+// appendSizeScript runs openSize or another script with the same arguments.
 func appendSizeScript(c *resp.Commands, script string, e readmodel.Epoch, s readmodel.Part) {
 	c.Add("EVAL", script, "4", e.Sizes(s.Raffle), e.Newest(s.Raffle, s.Size), e.Highest(s.Raffle, s.Size), e.Raffle(s.Raffle),
 		strconv.Itoa(int(s.Size)), readmodel.Part{Raffle: s.Raffle}.String())
 }
 
-// AppendSpoil takes the sentinels of a part away. Of the lists, only the list of raffles loses its sentinel, because
+// AppendSpoil removes the sentinels of a part. Of the lists only the list of raffles loses its sentinel, because
 // products are read by id, and a product without a packing is merely missing.
 func AppendSpoil(c *resp.Commands, e readmodel.Epoch, p readmodel.Part) {
 	switch {
 	case p.Raffle != 0:
 		c.Add("EVAL", spoilRaffle, "2", e.Sizes(p.Raffle), e.AllSizes(), e.NewestPrefix(p.Raffle), e.HighestPrefix(p.Raffle))
 	case p.Size != 0:
-		c.Add("SADD", e.AllSizes(), decimal(int64(p.Size))) // a size that is not in it has no bids
+		c.Add("SADD", e.AllSizes(), decimal(int64(p.Size))) // because a size that is no member has no bids
 		c.Add("ZREM", e.SizeNewest(p.Size), readmodel.Sentinel)
 	default:
 		c.Add("ZREM", e.Raffles(), readmodel.Sentinel)
 	}
 }
 
-// openSizes is among how many sizes the sets of a new raffle are looked for. That takes Redis some 50 us with fifty
-// sizes, so openBytes allows 200 new raffles in a flush.
+// openSizes is the largest number of sizes for which openRaffle looks for sets. With fifty sizes that takes Redis some
+// 50 us, so openBytes allows 200 new raffles in a batch.
 const (
 	openSizes = "200"
 	openBytes = maxBytes / 200
@@ -95,7 +95,7 @@ func appendGone(c *resp.Commands, e readmodel.Epoch, raffle int64) {
 		e.NewestPrefix(raffle), e.HighestPrefix(raffle), readmodel.Part{Raffle: raffle}.String())
 }
 
-// AppendLists begins the lists of raffles and products with their sentinels.
+// AppendLists starts the lists of raffles and products with their sentinels.
 func AppendLists(c *resp.Commands, e readmodel.Epoch) {
 	c.Add("ZADD", e.Raffles(), "+inf", readmodel.Sentinel)
 	c.Add("HSET", e.Products(), readmodel.Sentinel, "")

@@ -11,9 +11,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// dropOrphanedSlots drops the unused slots of epochs before the given epoch, which former epochs and interrupted rebuilds
-// have left behind. It keeps the slot with the name except. Epochs only rise, so a replicator that was stopped and
-// wakes up can't name the slot of its successor. It says whether none is left.
+// dropOrphanedSlots drops the unused slots of epochs before the given one, which former epochs and interrupted rebuilds
+// have left. It keeps the slot with the name except. A replicator that was stopped and wakes up can't drop the slot of
+// its successor, because epochs only rise. done says that no orphaned slot is left.
 func (r *Replicator) dropOrphanedSlots(ctx context.Context, q wal.Querier, except string, before readmodel.Epoch) (done bool, err error) {
 	slots, err := wal.Slots(ctx, q)
 	if err != nil {
@@ -47,12 +47,12 @@ func (s *session) drop(ctx context.Context, slot string) error {
 }
 
 const (
-	cleanUpPause = 10 * time.Millisecond // spreads the removal of old keys: about 50,000 keys a second
+	cleanUpPause = 10 * time.Millisecond // spreads the removal of old keys, to about 50,000 a second
 	cleanUpAgain = 5 * time.Second
 )
 
-// cleanUp removes the slots and keys of other epochs than the served one, and tries again until that is done. The
-// rebuild that an interrupted session began is among them: without its mark it can't go on.
+// cleanUp removes the slots and keys of all epochs except the served one, and tries again until that is done. This
+// includes the rebuild of an interrupted session, whose mark is removed first so that the rebuild can't go on.
 func (s *session) cleanUp(ctx context.Context, cp readmodel.Checkpoint) {
 	before := max(cp.Epoch, snapshot.MarkEpoch(s.state.mark)+1)
 	for slots, keys := false, false; !slots || !keys; {

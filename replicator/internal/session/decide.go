@@ -10,11 +10,11 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// ErrStalePrimary is returned for a primary on an older timeline than the read model, such as an old primary
-// that was started again after a promotion. Nothing in Redis is touched.
+// ErrStalePrimary is returned for a primary on an older timeline than that of the read model, such as an old primary
+// that was started again after a promotion. Nothing in Redis is changed.
 var ErrStalePrimary = errors.New("the read model is of a later timeline than this primary's")
 
-// state is everything that the decision depends on.
+// state is everything on which the decision depends.
 type state struct {
 	stored    string // the checkpoint as Redis holds it; "" if missing
 	mark      string // the mark of an interrupted rebuild; "" if missing
@@ -24,10 +24,10 @@ type state struct {
 	memory    memory
 	published wal.Published
 	slots     []wal.Slot
-	forced    status.Reason // what the session before found out
+	forced    status.Reason // why the previous session needs a rebuild
 }
 
-// checkpoint returns the stored checkpoint, nil if there is none that can be read.
+// checkpoint returns the stored checkpoint, or nil if it is missing or can't be read.
 func (s state) checkpoint() *readmodel.Checkpoint {
 	c, err := readmodel.ParseCheckpoint(s.stored)
 	if err != nil {
@@ -45,7 +45,8 @@ func (s state) slot(name string) *wal.Slot {
 	return nil
 }
 
-// stale says that the primary is a step back, which only an operator may take (P10).
+// stale returns an error if the primary is on an older timeline than the read model. Only an operator may accept that
+// (P10).
 func (s state) stale() error {
 	c := s.checkpoint()
 	if c == nil || c.SystemID != s.system.ID || c.Timeline <= s.system.Timeline {
@@ -55,8 +56,8 @@ func (s state) stale() error {
 		ErrStalePrimary, s.system.Timeline, c.Timeline)
 }
 
-// decide says whether the stream can go on from the checkpoint, and if not, why (P3, P4). Reasons that forbid
-// to serve the old epoch come before those that don't.
+// decide says whether the stream can continue from the checkpoint, and if not, why (P3, P4). Reasons that forbid
+// serving the old epoch come before the others.
 func decide(s state) status.Reason {
 	if !s.forced.KeepsServing() {
 		return s.forced
@@ -81,7 +82,7 @@ func decide(s state) status.Reason {
 	reason := resumes(s, *c)
 	switch reason {
 	case status.Failover, status.SlotMissing, status.SlotLost, status.CheckpointBehind:
-		// No stream from the checkpoint on can prove that the primary has the same history.
+		// There will be no stream from the checkpoint on that could prove that the primary has the same history.
 		if s.memory.later {
 			return status.PrimaryForgot
 		}
@@ -89,17 +90,18 @@ func decide(s state) status.Reason {
 	if s.forced != status.Resume {
 		reason = s.forced
 	}
-	// The server may have been put back to an older state of its timeline when it was started. A stream from the
-	// checkpoint on would tell; what is served without one must be proven otherwise.
+	// The server may have been put back to an older state of its timeline and started again. A stream from the
+	// checkpoint on would show that. Without a stream the old epoch is served only if something else proves the
+	// history.
 	if reason != status.Resume && c.Timeline == s.system.Timeline && c.Server != s.node.Started && !s.memory.proven {
 		return status.PrimaryForgot
 	}
 	return reason
 }
 
-// resumes says whether the slot can go on from a checkpoint of this history. A checkpoint ahead of its slot is
-// the normal case, since positions are confirmed late. From a checkpoint behind
-// its slot, the stream would skip what the slot has let go.
+// resumes says whether the slot can continue from a checkpoint of this history. A checkpoint ahead of its slot is
+// normal, because positions are confirmed late. From a checkpoint behind its slot the stream would lack what the slot
+// has let go.
 func resumes(s state, c readmodel.Checkpoint) status.Reason {
 	slot := s.slot(c.Slot)
 	switch {
@@ -115,13 +117,13 @@ func resumes(s state, c readmodel.Checkpoint) status.Reason {
 	return status.Resume
 }
 
-// survives says whether a slot has come through a promotion. From 17 on the server keeps failover slots in step;
-// any other slot that a promoted server has may lack rows of the catalog that were removed since.
+// survives says whether a slot is usable after a promotion. Servers from version 17 on keep failover slots in step. Any
+// other slot of a promoted server may lack rows of the catalog that were removed since.
 func survives(slot *wal.Slot) bool {
 	return slot != nil && slot.Failover && !slot.Lost
 }
 
-// resumesAt is where the stream must start: the slot may not have been told that anything behind it is durable.
+// resumesAt is where the stream must start. The slot can't continue from there if a later position was confirmed to it.
 func resumesAt(c readmodel.Checkpoint) lsn.LSN {
 	if c.Commit != 0 {
 		return c.Commit

@@ -10,8 +10,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// P3, P4: what is found at the start, what follows from it, and whether the old epoch is served until the
-// next one is there. In the starting point Redis and slot are of epoch 5, confirmed up to 90.
+// P3, P4: what a session finds, the reason that follows, and whether the old epoch is served until the new one is
+// complete. At first Redis and the slot are of epoch 5, and the slot is confirmed up to 90.
 func TestDecide_P3_P4(t *testing.T) {
 	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", LSN: 100, Epoch: 5, Token: "a",
 		Publication: "p", Commit: 95, CommitAt: 7}
@@ -124,7 +124,7 @@ func TestDecide_P3_P4(t *testing.T) {
 	}
 }
 
-// P10: an older timeline of the same system is refused; another system is not judged by its timeline.
+// P10: an older timeline of the same system is refused. The timeline of another system does not matter.
 func TestAnOlderTimelineIsRefused_P10(t *testing.T) {
 	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 2, Slot: "pyramid_5", Epoch: 5, Token: "a"}
 	for _, c := range []struct {

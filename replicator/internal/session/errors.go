@@ -14,7 +14,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// errorKinds label the metric of errors; the first that fits counts.
+// errorKinds are the labels of the metric of errors. The first that fits counts.
 var errorKinds = []struct {
 	err  error
 	kind string

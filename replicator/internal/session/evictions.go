@@ -12,11 +12,11 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
-// errEvicted says that the read model lacks what Redis has evicted.
+// errEvicted says that Redis has evicted keys, so the read model lacks something.
 var errEvicted = errors.New("redis has evicted keys")
 
-// checkEvictions refuses a Redis that may evict, and asks for a rebuild if it has since the last one: while
-// no replicator ran, or under a policy that was wrong for a while.
+// checkEvictions refuses a Redis that may evict keys. If Redis has evicted keys since the last rebuild, while no
+// replicator ran or while its policy was wrong, checkEvictions forces a rebuild.
 func (r *Replicator) checkEvictions(ctx context.Context) error {
 	now, err := r.evictionsNow(ctx)
 	if err != nil {
@@ -33,7 +33,7 @@ func (r *Replicator) checkEvictions(ctx context.Context) error {
 	return nil
 }
 
-// evictsNothing refuses a Redis that may evict or has evicted during the session.
+// evictsNothing fails if Redis may evict keys or has evicted some during the session.
 func (r *Replicator) evictsNothing(ctx context.Context) error {
 	now, err := r.evictionsNow(ctx)
 	if err == nil && redisinfo.EvictedSince(r.evictions, now) {
@@ -42,7 +42,7 @@ func (r *Replicator) evictsNothing(ctx context.Context) error {
 	return err
 }
 
-// evictionsNow is what Info.Evictions says of Redis now.
+// evictionsNow reads Info.Evictions.
 func (r *Replicator) evictionsNow(ctx context.Context) (string, error) {
 	info, err := redisinfo.Read(ctx, r.redis)
 	if err != nil {

@@ -8,12 +8,12 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
-// freeMemory removes from a full Redis the keys that are not served. If a rebuild found no room beside the served
-// epoch, the served epoch is removed as well, because with it every later rebuild would fail, too. A full Redis still
-// executes UNLINK. Only guards that this session wrote or began with are touched.
+// freeMemory removes the keys that are not served from a full Redis, which still executes UNLINK. If a rebuild does not
+// fit beside the served epoch, the served epoch is removed as well, because otherwise every later rebuild would fail
+// too. It only removes guards that this session wrote or found at its beginning.
 func (s *session) freeMemory(ctx context.Context) error {
 	served, streaming := s.board.Served()
-	if before := s.state.checkpoint(); served.Token != s.token && before != nil { // not even the token could be written
+	if before := s.state.checkpoint(); served.Token != s.token && before != nil { // claim could not write the token
 		served = *before
 	}
 	if streaming || s.reason == status.Resume {

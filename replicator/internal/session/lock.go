@@ -17,26 +17,26 @@ import (
 // lockKey is the advisory lock in the database that the one active replicator holds.
 const lockKey = 0x7079_7261_6d69_6400
 
-// lockPoll is how often the lock is asked for, lockAnswer how long one answer may take: a waiting replicator
-// must notice a server that does not answer, too (P13).
+// lockPoll is how often the lock is asked for. lockAnswer is how long one answer may take, because a waiting replicator
+// must notice a silent server, too (P13).
 const (
 	lockPoll   = 250 * time.Millisecond
 	lockAnswer = 2 * time.Second
 )
 
-// control is the ordinary connection that holds the lock.
+// control is the connection that holds the lock.
 type control struct {
 	conn *pgx.Conn
 	node wal.Node
 }
 
-// openControl connects to a primary. A standby gives out locks, too, and an address can lead to another server
-// than a moment ago, so the connection itself says what it is.
+// openControl connects to a primary. The connection itself is asked which server it leads to, because a standby gives
+// out locks, too, and an address can lead to another server than a moment ago.
 func openControl(ctx context.Context, node wal.Node) (*control, error) {
 	conn, err := node.Open(ctx, map[string]string{
 		"application_name": "replicator-control",
-		// The session is used every second. One that isn't belongs to a stopped replicator and gives the lock up
-		// by this (P9).
+		// The session is used every second. A session that is not belongs to a stopped replicator, and the server ends
+		// it, so that the lock is free (P9).
 		"idle_session_timeout": "5s",
 		// Nothing that this session writes waits for a standby.
 		"synchronous_commit": "local",
@@ -58,11 +58,11 @@ func openControl(ctx context.Context, node wal.Node) (*control, error) {
 
 // close ends the session, and the lock with it.
 func (c *control) close() {
-	_ = wal.Close(c.conn) // an error says that the connection is gone already
+	_ = wal.Close(c.conn) // an error means that the connection is gone already
 }
 
-// lock waits for the advisory lock. It polls, since a session that waits in the server can't tell that
-// its own client is gone. waiting is called after each refusal.
+// lock polls until it has the advisory lock, because a session that waits for a lock within the server does not notice
+// that its client is gone. It calls waiting after each refusal.
 func (c *control) lock(ctx context.Context, waiting func()) error {
 	for {
 		got, err := c.tryLock(ctx)
@@ -85,8 +85,9 @@ func (c *control) tryLock(ctx context.Context) (got bool, err error) {
 	return got, nil
 }
 
-// endCopies ends the copies of a former replicator: only the holder of the lock copies. A replicator that was stopped within
-// a copy still locks the table, so that a TRUNCATE or a migration waits, and everything that needs the table waits behind it.
+// endCopies ends the copies of former replicators. Only the holder of the lock copies, so no other copy is ended. A
+// replicator that was stopped within a copy still locks the table: a TRUNCATE or a migration waits for it, and
+// everything that needs the table waits behind these.
 func (c *control) endCopies(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
 	defer cancel()
@@ -97,8 +98,8 @@ func (c *control) endCopies(ctx context.Context) error {
 	return nil
 }
 
-// leadsTo proves that the stream is of the server that holds the lock: an address with several servers behind
-// it, or a server that was replaced in between, would have the lock on one and the rows from the other.
+// leadsTo proves that the stream comes from the server that holds the lock. Otherwise, if an address leads to several
+// servers or the server was replaced in between, the lock would be on one server and the rows would come from another.
 func (c *control) leadsTo(ctx context.Context, stream *wal.Stream, system wal.System) error {
 	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
 	defer cancel()
@@ -114,7 +115,7 @@ func (c *control) leadsTo(ctx context.Context, stream *wal.Stream, system wal.Sy
 	return nil
 }
 
-// positions is what the primary says once a second.
+// positions is what the primary answers once a second.
 type positions struct {
 	flushed   lsn.LSN
 	published wal.Published

@@ -11,20 +11,22 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
-// memory is what the primary's table of heartbeats says about a checkpoint. A database that was restored, or
-// a standby that was promoted without having had everything, lacks the heartbeat that Redis saw last or has
-// another one under its number (P10).
+// memory is what the primary's table of heartbeats and its WAL say about a checkpoint. If a database was restored, or a
+// standby was promoted that lacked something, it lacks the last heartbeat that Redis holds or has another one with the
+// same number (P10).
 type memory struct {
-	forgot bool // the heartbeat of the checkpoint is not in the table, or its last commit not in the WAL
-	proven bool // the last commit is in the WAL
-	// later: a heartbeat after the checkpoint's was committed at or before the checkpoint's position, or nothing
-	// can be said because the checkpoint has no heartbeat. Then Redis may lack something, unless the stream
-	// proves that it goes on from there. A heartbeat has the position of its beginning, and each begins after
-	// the commit of the one before: so the second one after the checkpoint's tells that the first was committed.
+	forgot bool // the table lacks the checkpoint's heartbeat, or the WAL lacks its last commit
+	proven bool // the WAL has the last commit
+	// later: a heartbeat after the checkpoint's was committed at or before the checkpoint's position, or nothing is
+	// known because the checkpoint has no heartbeat. Then Redis may lack something, unless the stream proves that it
+	// continues from there. A heartbeat records the position where it begins, and it begins after the commit of the one
+	// before. So if the second heartbeat after the checkpoint's begins at or before a position, the first was committed
+	// before that position.
 	later bool
 }
 
-// remember asks for the memory of a checkpoint. A heartbeat that is older than the table goes back is believed.
+// remember reads the memory of a checkpoint. If the checkpoint's heartbeat is older than all in the table, it is taken
+// to have been there.
 func remember(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (m memory, err error) {
 	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
 	defer cancel()
@@ -38,7 +40,7 @@ func remember(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (m mem
 		return m, nil
 	}
 	beats, err := replicationdb.New(q).Remembers(ctx, replicationdb.RemembersParams{Number: c.Beat.Number, Nonce: c.Beat.Nonce, Held: c.LSN.String()})
-	if pg.HasCode(err, pg.UndefinedTable) { // from before there were heartbeats
+	if pg.HasCode(err, pg.UndefinedTable) { // the database is from before there were heartbeats
 		return memory{forgot: true}, nil
 	}
 	if err != nil {
@@ -48,8 +50,8 @@ func remember(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (m mem
 	return m, nil
 }
 
-// hasCommit says whether the primary's WAL has the last transaction of a checkpoint. WAL that is gone says nothing,
-// and neither does a checkpoint without a transaction; then it returns nil.
+// hasCommit says whether the primary's WAL has the last transaction of a checkpoint. It returns nil if that is not
+// known, because the checkpoint has no transaction or the WAL is gone.
 func hasCommit(ctx context.Context, q wal.Querier, c readmodel.Checkpoint) (committed *bool, err error) {
 	if c.Commit == 0 {
 		return nil, nil

@@ -13,7 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
 )
 
-// committedBy runs a statement and returns the commit in the WAL.
+// committedBy runs a statement and returns where the WAL has its commit.
 func committedBy(t *testing.T, admin *pgx.Conn, sql string) (c projection.Commit) {
 	t.Helper()
 	var before, begins string
@@ -37,7 +37,7 @@ func TestWhatThePrimaryRemembersOfACheckpoint_P10(t *testing.T) {
 	must(t, err)
 	defer admin.Close(t.Context())
 	db.Exec(t, "DELETE FROM heartbeats")
-	// Each of the heartbeats 11 to 14 begins at a place of its number.
+	// The heartbeats 11 to 14 begin at the positions 0/110 to 0/140.
 	known := committedBy(t, admin, "INSERT INTO heartbeats SELECT n, 7, now(), 1, ('0/' || n || '0')::pg_lsn, '0/0' FROM generate_series(11, 14) n")
 	check := func(name string, last projection.Commit, number, nonce int64, at lsn.LSN, want memory) {
 		t.Helper()

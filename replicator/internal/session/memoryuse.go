@@ -14,22 +14,23 @@ import (
 )
 
 var (
-	// errNoRoom is returned before anything is copied: Redis has no room for another copy.
+	// errNoRoom says that Redis has no memory for the copy. Nothing was copied.
 	errNoRoom = errors.New("redis has no room for a rebuild")
-	// errNoRoomForTwo says that a rebuild needs the room of the epoch that is served.
+	// errNoRoomForTwo says that the copy fits only if the served epoch is removed first.
 	errNoRoomForTwo = errors.New("redis has no room for a rebuild beside the served epoch")
 )
 
-// rowBytes is the least that a bid takes in Redis, in both orders of small sets (measured: 73 bytes). A rebuild
-// is refused only if it can't fit.
+// rowBytes is the least memory that a bid takes in Redis, in both orders of small sets (measured: 73 bytes). So a
+// rebuild is refused only if it can't fit.
 const rowBytes = 70
 
-// memoryUse is how much memory a copy needs and Redis has, in bytes.
+// memoryUse is the memory that a copy needs and that Redis has, in bytes.
 type memoryUse struct {
-	need, used, limit int64 // limit 0: Redis has none
+	need, used, limit int64 // limit 0: none
 }
 
-// memoryFor estimates both. The size of the last copy that this process made counts, if that was large enough to tell.
+// memoryFor estimates what a copy needs, by the size of the last copy of this process if that is known, and reads what
+// Redis has.
 func (r *Replicator) memoryFor(ctx context.Context, q wal.Querier) (m memoryUse, err error) {
 	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
 	defer cancel()
@@ -46,7 +47,7 @@ func (r *Replicator) memoryFor(ctx context.Context, q wal.Querier) (m memoryUse,
 	return m, nil
 }
 
-// settledInfo reads INFO once Redis has freed what was unlinked, or after a while.
+// settledInfo reads INFO once Redis has freed what was unlinked, or after a second.
 func settledInfo(ctx context.Context, r *Replicator) (redisinfo.Info, error) {
 	for range 20 {
 		info, err := redisinfo.Read(ctx, r.redis)
@@ -60,8 +61,9 @@ func settledInfo(ctx context.Context, r *Replicator) (redisinfo.Info, error) {
 	return redisinfo.Read(ctx, r.redis)
 }
 
-// check says whether a copy fits beside the served epoch. If the copy fits only alone, the served epoch is given up,
-// unless an operator asked for the rebuild, because then the served epoch can go on.
+// check says whether a copy fits beside the served epoch. If it fits only without the served epoch, check returns
+// errNoRoomForTwo, on which the served epoch is given up. If an operator asked for the rebuild it returns errNoRoom
+// instead, because the served epoch can go on.
 func (m memoryUse) check(served bool, reason status.Reason) error {
 	if m.limit == 0 || m.used+m.need <= m.limit {
 		return nil
@@ -73,7 +75,7 @@ func (m memoryUse) check(served bool, reason status.Reason) error {
 	return fmt.Errorf("%w: it needs about %d MB, and of %d MB (maxmemory) %d MB are in use", err, m.need>>20, m.limit>>20, m.used>>20)
 }
 
-// measured notes what a copy took.
+// measured notes how much memory a copy took for each row, unless the copy is too small to tell.
 func (r *Replicator) measured(before memoryUse, after redisinfo.Info, rows int64) {
 	const enough = 100_000
 	if took := after.Number("used_memory") - before.used; rows >= enough && took > 0 {

@@ -13,7 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// prepare opens the stream and learns everything that the decision depends on.
+// prepare opens the stream and reads everything on which the decision depends.
 func (s *session) prepare(ctx context.Context) (err error) {
 	if s.state.stored, err = s.stored(ctx); err != nil {
 		return err
@@ -32,7 +32,7 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// tryRestore finds out how sets are to be written.
+// tryRestore finds out whether Redis takes serialised sets.
 func (r *Replicator) tryRestore(ctx context.Context) error {
 	fits, err := snapshot.TakesRestore(ctx, r.redis)
 	if err != nil {
@@ -54,7 +54,8 @@ func (r *Replicator) stored(ctx context.Context) (string, error) {
 	return stored, nil
 }
 
-// succeed drops what the last session has found wrong with its epoch if another replicator has served a newer one since.
+// succeed drops the reason for a rebuild that the last session found, if another replicator has served a newer epoch
+// since. A request of an operator stays.
 func (r *Replicator) succeed(s state) {
 	cp := s.checkpoint()
 	if cp == nil || cp.Epoch <= r.epoch {
@@ -96,7 +97,7 @@ func (s *session) inspect(ctx context.Context) (found state, err error) {
 	return found, s.inspectCheckpoint(ctx, &found)
 }
 
-// inspectCheckpoint looks at what the checkpoint names.
+// inspectCheckpoint reads the memory of the checkpoint and ends the walsender that holds its slot.
 func (s *session) inspectCheckpoint(ctx context.Context, found *state) (err error) {
 	cp, conn := found.checkpoint(), s.control.conn
 	if cp == nil || cp.SystemID != found.system.ID {

@@ -28,7 +28,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// reachIn reaches the primary of a session and has the connections end with the test.
+// reachIn reaches the primary in a new session. The connections end with the test.
 func reachIn(t *testing.T, r *Replicator) *session {
 	t.Helper()
 	s := &session{Replicator: r}
@@ -40,7 +40,7 @@ func reachIn(t *testing.T, r *Replicator) *session {
 	return s
 }
 
-// P13: what a step of the set-up waits for is given up.
+// P13: a step of the set-up is given up when its time is over.
 func TestTheSetUpIsBounded_P13(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -54,7 +54,7 @@ func TestTheSetUpIsBounded_P13(t *testing.T) {
 	}
 }
 
-// What ends a session says whether the read model is still true, and what the next session must do.
+// The error that ends a session says whether the read model is still true, and what the next session must do.
 func TestWhatAnErrorLeadsTo_P4(t *testing.T) {
 	for err, want := range map[error]struct {
 		forced status.Reason
@@ -70,7 +70,7 @@ func TestWhatAnErrorLeadsTo_P4(t *testing.T) {
 	}
 }
 
-// evicts has Redis evict a key. The policy stays wrong.
+// evicts makes Redis evict a key. The policy stays wrong.
 func evicts(t *testing.T, r *Replicator) {
 	t.Helper()
 	ctx := t.Context()
@@ -81,7 +81,7 @@ func evicts(t *testing.T, r *Replicator) {
 	must(t, r.redis.ConfigSet(ctx, "maxmemory", "0").Err())
 }
 
-// R1: keys that were evicted while the policy was wrong for less than a second.
+// R1: evictions are noticed even if the policy was wrong for less than a second.
 func TestEvictionsDuringASessionAreNoticed_R1(t *testing.T) {
 	ctx := t.Context()
 	r := newReplicator(t, "postgres://127.0.0.1:1/x")
@@ -97,8 +97,8 @@ func TestEvictionsDuringASessionAreNoticed_R1(t *testing.T) {
 	}
 }
 
-// P1: a crash cuts the append-only file off within a flush. Nothing of that flush is there after the next start, and all of
-// the flush after it.
+// P1: a crash cuts off the append-only file within a write. After the next start nothing of that write is there, and
+// everything of the write after it.
 func TestAFileThatACrashHasTornIsWrittenAnew_P1(t *testing.T) {
 	ctx := t.Context()
 	server := testenv.StartRedis(t)
@@ -117,7 +117,7 @@ func TestAFileThatACrashHasTornIsWrittenAnew_P1(t *testing.T) {
 	_, err = file.WriteString("*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$4\r\ntorn\r\n$1\r\n1\r\n*3\r\n$3\r\nSE")
 	must(t, errors.Join(err, file.Close()))
 	server.Start(t)
-	if err := (&session{Replicator: r, control: &control{node: wal.Node{Server: r.servers[0]}}}).prepare(ctx); err == nil { // ends when it comes to the primary
+	if err := (&session{Replicator: r, control: &control{node: wal.Node{Server: r.servers[0]}}}).prepare(ctx); err == nil { // fails at the primary
 		t.Error("a session without a primary")
 	}
 	testenv.Eventually(t, time.Minute, "the file is written anew", func() bool {
@@ -152,7 +152,7 @@ func TestASessionBeginsWithAWholeRedis_R1(t *testing.T) {
 	if must(t, r.checkEvictions(ctx)); r.forced != status.Evicted {
 		t.Errorf("the next session: %q", r.forced)
 	}
-	must(t, r.evictsNothing(ctx)) // the rebuild repairs these keys, so they end no session
+	must(t, r.evictsNothing(ctx)) // the next rebuild replaces these keys, so they end no session
 	r.forced = status.Resume
 	must(t, r.redis.Set(ctx, readmodel.EvictionsKey, r.evictions, 0).Err())
 	if must(t, r.checkEvictions(ctx)); r.forced != status.Resume {
@@ -160,7 +160,8 @@ func TestASessionBeginsWithAWholeRedis_R1(t *testing.T) {
 	}
 }
 
-// P10: of several primaries that of the read model is followed. The connections of a session must be to one server.
+// P10: of several primaries the one whose system is that of the read model is followed. The connections of a session
+// must lead to one server.
 func TestASessionIsWithOneServer_P10(t *testing.T) {
 	ctx := t.Context()
 	own, other := testenv.StartPostgres(t), testenv.StartPostgres(t, testenv.Fresh())
@@ -202,7 +203,7 @@ func TestASessionIsWithOneServer_P10(t *testing.T) {
 	}
 }
 
-// P9: a successor ends the walsender that its predecessor left, but never one of another system that has a slot of
+// P9: a successor ends the walsender that its predecessor left. It never ends one of another system that has a slot of
 // the same name.
 func TestOnlyTheWalsenderOfTheReadModelIsEnded_P9(t *testing.T) {
 	ctx := t.Context()
@@ -241,7 +242,8 @@ func TestOnlyTheWalsenderOfTheReadModelIsEnded_P9(t *testing.T) {
 	must(t, wal.Drop(ctx, c.conn, cp.Slot))
 }
 
-// P10: a slot that has survived a promotion goes on on the new timeline; an old epoch that is merely served does not.
+// P10: a slot that has survived a promotion continues on the new timeline. An old epoch that is only served keeps its
+// timeline.
 func TestAResumedReadModelGoesOnOnTheTimelineOfThePrimary_P10(t *testing.T) {
 	r := newReplicator(t, "postgres://127.0.0.1:1/x")
 	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_5", LSN: 9, Epoch: 5, Token: "old"}
@@ -257,7 +259,7 @@ func TestAResumedReadModelGoesOnOnTheTimelineOfThePrimary_P10(t *testing.T) {
 	}
 }
 
-// A request of an operator that comes between two sessions is taken by the next one.
+// The next session takes a request that an operator makes between two sessions.
 func TestARequestIsTakenByTheNextSession(t *testing.T) {
 	r := newReplicator(t, testenv.NewDatabase(t).URL("replicator"))
 	s := reachIn(t, r)

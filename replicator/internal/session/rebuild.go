@@ -13,19 +13,20 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// errRebuild is what ends a session during a rebuild.
+// errRebuild marks the errors of a rebuild.
 var errRebuild = errors.New("rebuild")
 
-// rebuild fills the next epoch from a new slot's snapshot and switches the checkpoint to it. Until then
-// the old epoch, if its checkpoint is valid, is served as it stands. It returns the guard of the new
-// checkpoint; the old one is closed in any case.
+// rebuild fills the next epoch from the snapshot of a new slot and switches the checkpoint to it. Until then the old
+// epoch is served as it stands, if it has a checkpoint. It returns the guard of the new checkpoint and closes the old
+// guard in any case.
 func (s *session) rebuild(ctx context.Context, old *sink.Writer) (*sink.Writer, readmodel.Checkpoint, error) {
 	begun := time.Now()
 	s.board.Metrics.Rebuilds.WithLabelValues(string(s.reason)).Inc()
 	s.board.Update(func(now *status.Status) { now.Rebuilds++; now.Rebuild = &status.Progress{Reason: s.reason} })
 	s.board.SetState(status.Rebuilding)
 	defer s.closeQuietly(old.Close)
-	// Only now: what was published while a table was left out is not in the epoch that is served, either.
+	// This is checked only after claim. If a table was left out of the publication, the served epoch lacks changes too,
+	// and claim has removed its checkpoint.
 	if err := s.state.published.Check(); err != nil {
 		return nil, readmodel.Checkpoint{}, err
 	}
@@ -54,7 +55,8 @@ func (s *session) rebuild(ctx context.Context, old *sink.Writer) (*sink.Writer, 
 	return guard, cp, nil
 }
 
-// beginBuild makes room for the new epoch beside the served one, if any, and returns the memory in use before.
+// beginBuild removes what former rebuilds left, and fails if the new epoch does not fit into Redis. served says that
+// the old epoch has a checkpoint and stays. It returns the memory in use before the copy.
 func (s *session) beginBuild(ctx context.Context, b *snapshot.Builder, served bool) (m memoryUse, err error) {
 	keep := sink.Epochs{}
 	var slot string
@@ -74,7 +76,7 @@ func (s *session) beginBuild(ctx context.Context, b *snapshot.Builder, served bo
 	return m, err
 }
 
-// build makes the slot and copies its snapshot. It returns the checkpoint that then holds, and the number of rows.
+// build makes the slot and copies its snapshot. It returns the checkpoint of the new epoch and the number of rows.
 func (s *session) build(ctx context.Context, b *snapshot.Builder) (cp readmodel.Checkpoint, rows int64, err error) {
 	name, consistent, err := b.CreateSlot(ctx, s.stream)
 	if err != nil {
@@ -86,7 +88,7 @@ func (s *session) build(ctx context.Context, b *snapshot.Builder) (cp readmodel.
 	}
 	slot := wal.SlotName(uint64(b.Epoch))
 	if err != nil {
-		// The slot is of no use, and this connection must be gone before it can be dropped.
+		// The slot is useless now. It can be dropped only when this connection, which made it, is closed.
 		s.stream.Close()
 		return cp, rows, errors.Join(err, s.drop(context.WithoutCancel(ctx), slot))
 	}
@@ -96,8 +98,8 @@ func (s *session) build(ctx context.Context, b *snapshot.Builder) (cp readmodel.
 	}, rows, nil
 }
 
-// closeQuietly closes a connection and only logs an error, because the other side may have ended the connection while
-// it was idle, and that must not fail a finished rebuild.
+// closeQuietly closes a connection and only logs an error. The other side may have closed the connection while it was
+// idle, and that must not fail a finished rebuild.
 func (r *Replicator) closeQuietly(close func() error) {
 	if err := close(); err != nil {
 		r.log.Warn("a connection of the rebuild had been ended already", "error", err)

@@ -28,20 +28,20 @@ type Replicator struct {
 	board    *status.Board
 	repairs  *status.Repairs
 
-	requests  chan request    // unbuffered: what nobody takes now is refused
-	forced    status.Reason   // the next session rebuilds
-	epoch     readmodel.Epoch // the newest that this replicator has worked on
-	older     bool            // an operator wants a step back to an older timeline
+	requests  chan request    // unbuffered, so that a request that nobody takes in time is refused
+	forced    status.Reason   // why the next session must rebuild; Resume: it need not
+	epoch     readmodel.Epoch // the newest epoch that this replicator has worked on
+	older     bool            // an operator accepts an older timeline
 	evictions string          // of Redis when this session began, as in readmodel.EvictionsKey
-	plain     bool            // sets are written by ZADD, because the server does not take RESTORE
+	plain     bool            // Redis does not take RESTORE, so sets are written by ZADD
 	failures  failures
-	// bytesPerRow is what a row of bids took in the last copy that this process made; 0: not known.
+	// bytesPerRow is the memory for each row of the last copy that this process made; 0: not known.
 	bytesPerRow float64
 }
 
 // New makes a replicator; Run starts it. The options of Redis are changed to never retry.
 func New(servers []wal.Server, options *redis.Options, log *slog.Logger, reg prometheus.Registerer) *Replicator {
-	options.MaxRetries = -1 // a retried write is a write without its WATCH
+	options.MaxRetries = -1 // a write that is retried on another connection has lost its WATCH
 	options.Protocol = 2
 	options.DisableIdentity = true
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = 2*time.Second, sink.FlushTime, sink.FlushTime
@@ -55,7 +55,7 @@ func New(servers []wal.Server, options *redis.Options, log *slog.Logger, reg pro
 // Status is what the replicator says about itself.
 func (r *Replicator) Status(now time.Time) status.Status { return r.board.Read(now) }
 
-// Ready returns an error unless the replicator does its part: it streams, or waits while another one works.
+// Ready returns an error unless the replicator streams, or waits while another one works.
 func (r *Replicator) Ready(context.Context) error {
 	if s := r.board.Read(time.Now()); s.State != status.Streaming && s.State != status.Waiting {
 		return fmt.Errorf("replicator is %s", s.State)
@@ -63,7 +63,7 @@ func (r *Replicator) Ready(context.Context) error {
 	return nil
 }
 
-// Run works until the context ends; what fails is tried again. Its only error is that of closing Redis.
+// Run runs session after session until the context ends. It only returns the error of closing Redis.
 func (r *Replicator) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	beside.Go(func() { r.observer.Run(ctx) })
@@ -90,7 +90,7 @@ func (r *Replicator) Run(ctx context.Context) error {
 	return r.redis.Close()
 }
 
-// pause waits before the next session. A request of an operator ends it.
+// pause waits before the next session. A request of an operator ends the wait.
 func (r *Replicator) pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -104,7 +104,7 @@ func (r *Replicator) pause(ctx context.Context, d time.Duration) error {
 	return ctx.Err()
 }
 
-// forces says which errors the next session can only answer with a rebuild.
+// forces returns the reason for a rebuild that an error gives to the next session. Other errors keep the reason before.
 func forces(err error, before status.Reason) status.Reason {
 	switch {
 	case errors.Is(err, projection.ErrTruncated):
@@ -124,21 +124,22 @@ func forces(err error, before status.Reason) status.Reason {
 const (
 	firstBackoff = 50 * time.Millisecond
 	lastBackoff  = 3 * time.Second // P9: a takeover has 10 s
-	// A rebuild that fails again for the same reason costs the primary a whole copy each time.
+	// A rebuild that fails copies everything from the primary each time, so the pauses grow.
 	firstRebuildBackoff = time.Second
 	lastRebuildBackoff  = 5 * time.Minute
-	noRoomBackoff       = 10 * time.Second // it is noticed before anything is copied
+	noRoomBackoff       = 10 * time.Second // shorter, because nothing was copied
 )
 
-// failures says how long to wait after a session. A rebuild that fails for the same reason again and again is
-// tried ever more seldom. Anything else is tried again soon, because another server may have taken over.
+// failures says how long to pause after a session. A rebuild that fails again for the same reason waits longer each
+// time. After any other error the pause is short, because another server may have taken over.
 type failures struct {
 	backoff  time.Duration
-	kind     string // of the failed rebuild
+	kind     string // why the last rebuild failed
 	rebuilds int
 }
 
-// next is the pause after an error. Progress, which is a transaction that was applied, begins anew.
+// next returns the pause after an error. progress says that a transaction was applied since the last error, which
+// resets the pauses.
 func (f *failures) next(err error, progress bool) time.Duration {
 	if progress {
 		*f = failures{}
@@ -159,7 +160,7 @@ func (f *failures) next(err error, progress bool) time.Duration {
 	return min(firstRebuildBackoff<<min(f.rebuilds-1, 20), lastRebuildBackoff)
 }
 
-// passing says whether an error of a rebuild is one of its time and not of what is rebuilt.
+// passing says whether an error of a rebuild may pass by itself, because its cause is not in the data.
 func passing(kind string) bool {
 	switch kind {
 	case "connection", "fenced", "redis", "server", "newer_primary":

@@ -8,28 +8,28 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
-// ErrBusy is returned for a request that this replicator can't take now.
+// ErrBusy is returned if this replicator can't take a request now.
 var ErrBusy = errors.New("no rebuild can be asked of this replicator now")
 
-// request is an operator's.
+// request is an operator's request for a rebuild.
 type request struct {
-	older  bool // also to an older timeline
+	older  bool // also from a primary on an older timeline
 	answer chan error
 }
 
-// requestError ends a session so that the next one does what was asked for.
+// requestError ends a session so that the next one does the requested rebuild.
 type requestError struct{ request request }
 
 func (*requestError) Error() string { return "a rebuild was asked for" }
 
-// takenWithin is how long a request waits to be taken. One that nobody takes is gone: it must not happen at a
-// takeover days later.
+// takenWithin is how long a request waits to be taken. After that it is gone, so that it is not taken at a takeover
+// days later.
 const takenWithin = 3 * time.Second
 
-// RequestRebuild has the read model built anew, in a new epoch; the old one is served until then. With
-// acceptOlder, a primary on an older timeline than the read model's is accepted once, and what the later
-// timeline had is lost. It returns once the request was taken, with ErrBusy if another replicator is the active
-// one or a rebuild is under way, with another error if Redis has no room for a second copy.
+// RequestRebuild asks for a rebuild. The old epoch is served until the new one is complete. With acceptOlder, a primary
+// on an older timeline than that of the read model is accepted once, and what the later timeline had is lost.
+// RequestRebuild returns once the request was taken. It fails with ErrBusy if another replicator is active, a rebuild
+// is under way, or Redis has no room for a second copy.
 func (r *Replicator) RequestRebuild(acceptOlder bool) error {
 	state := r.Status(time.Now()).State
 	if state == status.Waiting || state == status.Rebuilding {
@@ -49,7 +49,7 @@ func (r *Replicator) RequestRebuild(acceptOlder bool) error {
 	return nil
 }
 
-// takeRequest makes this session rebuild if that is asked for just now.
+// takeRequest takes a request if one waits, so that this session rebuilds.
 func (r *Replicator) takeRequest() {
 	select {
 	case q := <-r.requests:
@@ -59,7 +59,7 @@ func (r *Replicator) takeRequest() {
 	}
 }
 
-// take makes the next decision a rebuild, unless there is a graver reason for one.
+// take makes the next decision a rebuild, unless there is a reason for one already.
 func (r *Replicator) take(q request) {
 	if r.forced == status.Resume {
 		r.forced = status.Requested
@@ -67,8 +67,8 @@ func (r *Replicator) take(q request) {
 	r.older = r.older || q.older
 }
 
-// forget drops what was asked of a replicator that then has to wait: the other one does not know of it, and at a
-// takeover, days later, nobody wants it any more.
+// forget drops a taken request when this replicator has to wait for another one. The active replicator does not know of
+// it, and nobody wants it at a takeover days later.
 func (r *Replicator) forget() {
 	if r.forced == status.Requested {
 		r.forced = status.Resume

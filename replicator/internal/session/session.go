@@ -19,18 +19,18 @@ import (
 )
 
 var (
-	// errServer says that connections which must be to one server are not.
+	// errServer says that two connections which must lead to one server do not.
 	errServer = errors.New("the address of the primary leads to different servers")
-	// errNewer ends a session because of a promotion elsewhere.
+	// errNewer ends a session because another server was promoted.
 	errNewer = errors.New("another server has become the primary")
-	// errSetUp ends what comes before the stream if it takes too long (P13).
+	// errSetUp ends the set-up of a session if it takes too long (P13).
 	errSetUp = errors.New("a server did not answer in time")
 )
 
-// setUpTime bounds what a session does before and after it waits for the lock.
+// setUpTime bounds each of the two steps of the set-up: before the wait for the lock, and after it.
 const setUpTime = 10 * time.Second
 
-// within runs a step of the set-up.
+// within runs a step of the set-up and fails with errSetUp if the step takes longer than d.
 func within(ctx context.Context, d time.Duration, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, d, errSetUp)
 	defer cancel()
@@ -46,9 +46,9 @@ type session struct {
 	*Replicator
 	control *control
 	stream  *wal.Stream   // nil until the lock is held
-	state   state         // what was found before anything was decided
-	reason  status.Reason // for a rebuild; the empty one resumes
-	token   string        // in all guards that this session writes
+	state   state         // what prepare found
+	reason  status.Reason // for a rebuild; Resume: none
+	token   string        // of this session, in all guards that it writes
 }
 
 // runSession connects to the primary, waits for the lock, decides, and replicates until the first error.
@@ -108,8 +108,8 @@ func (s *session) reach(ctx context.Context) error {
 	return err
 }
 
-// waiting is called while another replicator holds the lock of a node. What an operator asked of this replicator
-// is for the other one to do.
+// waiting returns a function to call while another replicator holds the lock. At the first call it says so and forgets
+// what an operator asked of this replicator, because that is for the other one to do.
 func (s *session) waiting() func() {
 	told := false
 	return func() {
@@ -124,11 +124,12 @@ func (s *session) waiting() func() {
 
 const lookOutEvery = 100 * time.Millisecond
 
-// lookOut ends a session, also one that hangs, once another server is the primary of a later timeline.
+// lookOut ends a session, even one that hangs, when another server is the primary of a later timeline.
 func (s *session) lookOut(ctx context.Context, end context.CancelCauseFunc) {
 	node := s.control.node
 	for sleep.For(ctx, lookOutEvery) == nil {
-		// What was observed may be a second old: a server that was stopped since does not end the session.
+		// The observation may be a second old. The server is asked again, so that a server that was stopped since does
+		// not end the session.
 		if n, ok := s.observer.Newer(node.System, node.Timeline, time.Now()); ok && n.Still(ctx) {
 			end(fmt.Errorf("%w: %s is on timeline %d", errNewer, n, n.Timeline))
 			return
@@ -136,11 +137,12 @@ func (s *session) lookOut(ctx context.Context, end context.CancelCauseFunc) {
 	}
 }
 
-// follow replicates and, while the lock is still held, undoes what must not stay after an error.
+// follow replicates. After an error, while this session still holds the lock, it revokes a checkpoint that is not true,
+// and frees memory if Redis is full.
 func (s *session) follow(ctx context.Context) error {
 	err := s.replicate(ctx)
 	undo := context.WithoutCancel(ctx)
-	// What ended the session may have been found by the watch.
+	// The watch may have found the error that ended the session.
 	if cause := context.Cause(ctx); cause != nil && untrue(cause) || untrue(err) {
 		s.revoke(undo)
 	}
@@ -155,8 +157,8 @@ func untrue(err error) bool {
 	return errors.Is(err, sink.ErrTorn) || errors.Is(err, apply.ErrForgot) || errors.Is(err, wal.ErrPublicationChanged) || errors.Is(err, errEvicted)
 }
 
-// revoke takes the checkpoint away from readers at once: the data under it is not what it says. That
-// of a successor, who carries another token, stays.
+// revoke removes the checkpoint at once, because the data under it are not what it says. It leaves the checkpoint of a
+// successor, which has another token.
 func (s *session) revoke(ctx context.Context) {
 	if err := sink.Remove(ctx, s.redis, readmodel.CheckpointKey, s.token, ""); err != nil {
 		s.log.Error("a checkpoint that is not true is still there", "error", err)
@@ -182,9 +184,9 @@ func (s *session) replicate(ctx context.Context) error {
 	return s.apply(ctx, guard, cp)
 }
 
-// claim puts this session's token into the checkpoint, if there is one, which fences off the session that wrote
-// it before; a checkpoint whose epoch must not be served during the rebuild is taken away, which does the
-// same. The returned writer guards the checkpoint, missing or not.
+// claim writes this session's token into the checkpoint. If the old epoch must not be served during the rebuild, claim
+// removes the checkpoint instead. Both fence off the session that wrote it. If there is no checkpoint that can be read,
+// claim writes nothing. The returned writer guards the checkpoint, missing or not.
 func (s *session) claim(ctx context.Context) (*sink.Writer, readmodel.Checkpoint, error) {
 	guard, err := sink.Arm(ctx, s.redis, readmodel.CheckpointKey, s.state.stored)
 	if err != nil {
@@ -194,9 +196,9 @@ func (s *session) claim(ctx context.Context) (*sink.Writer, readmodel.Checkpoint
 	if cp == nil {
 		return guard, readmodel.Checkpoint{}, nil
 	}
-	cp.Token, cp.Server = s.token, s.state.node.Started // decide has found nothing that this server does not have
+	cp.Token, cp.Server = s.token, s.state.node.Started // decide has found nothing in the epoch that this server lacks
 	if s.reason == status.Resume {
-		cp.Timeline = s.state.system.Timeline // a slot that survived a promotion goes on there
+		cp.Timeline = s.state.system.Timeline // a slot that survived a promotion continues on the new timeline
 	}
 	value := cp.String()
 	if !s.reason.KeepsServing() {
@@ -209,7 +211,7 @@ func (s *session) claim(ctx context.Context) (*sink.Writer, readmodel.Checkpoint
 	return guard, *cp, nil
 }
 
-// apply streams from a checkpoint on, which the writer guards.
+// apply streams from a checkpoint, which the writer guards, and cleans up meanwhile.
 func (s *session) apply(ctx context.Context, guard *sink.Writer, cp readmodel.Checkpoint) (err error) {
 	defer func() { err = errors.Join(err, guard.Close()) }()
 	job := apply.Job{Stream: s.stream, Server: s.control.node.Server, Checkpoint: cp, Writer: guard, Redis: s.redis, Plain: s.plain,

@@ -31,7 +31,7 @@ func TestARebuildThatFailsAgainIsTriedEverMoreSeldom(t *testing.T) {
 	if waited != lastRebuildBackoff {
 		t.Errorf("after twelve failures %v", waited)
 	}
-	// P9: what passes by itself is tried again soon, and another reason begins anew.
+	// P9: an error that may pass by itself is tried again soon. An error of another kind starts with the first pause.
 	for range 12 {
 		waited = f.next(gone, false)
 	}
@@ -62,7 +62,7 @@ func newReplicatorOn(t *testing.T, url string, server *testenv.Redis) *Replicato
 	return r
 }
 
-// A rebuild that nobody takes up now does not happen at a takeover days later.
+// A request that nobody takes is gone, so that it is not taken at a takeover days later.
 func TestARequestThatNobodyTakesIsGone(t *testing.T) {
 	r := newReplicator(t, "postgres://127.0.0.1:1/x")
 	if err := r.RequestRebuild(false); !errors.Is(err, ErrBusy) {
@@ -81,14 +81,15 @@ func TestARequestThatNobodyTakesIsGone(t *testing.T) {
 	}
 }
 
-// A session forgets the reason for a rebuild once another replicator serves a newer epoch. A request of an operator stays.
+// A replicator forgets the reason for a rebuild once another replicator serves a newer epoch. A request of an operator
+// stays.
 func TestAReasonForARebuildIsOfItsEpoch(t *testing.T) {
 	for _, c := range []struct {
 		found, want status.Reason
 		worked      readmodel.Epoch
 	}{
 		{status.PublicationChanged, status.PublicationChanged, 7},
-		{status.PublicationChanged, status.PublicationChanged, 8}, // a rebuild that came to nothing
+		{status.PublicationChanged, status.PublicationChanged, 8}, // a rebuild that failed
 		{status.PublicationChanged, status.Resume, 6},
 		{status.Torn, status.Resume, 6},
 		{status.Requested, status.Requested, 6}, // since
@@ -105,7 +106,7 @@ func TestAReasonForARebuildIsOfItsEpoch(t *testing.T) {
 	}
 }
 
-// P4: slots of others, of newer epochs and in use stay.
+// P4: the slots of others, of newer epochs and in use stay.
 func TestOnlySlotsOfFormerEpochsAreDropped_P4(t *testing.T) {
 	ctx := context.Background()
 	db := testenv.NewDatabase(t)
@@ -115,7 +116,7 @@ func TestOnlySlotsOfFormerEpochsAreDropped_P4(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(ctx)
-	// Slots have one namespace in the cluster: numbers that no other test uses.
+	// All databases of the cluster share the names of slots, so these are numbers that no other test uses.
 	for _, name := range []string{"pyramid_debezium", "pyramid_11", "pyramid_12", "pyramid_13"} {
 		db.Exec(t, "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", name)
 	}

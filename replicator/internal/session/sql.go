@@ -1,6 +1,6 @@
 package session
 
-// What sqlc can't hold: statements on the sessions of the server, and the lock.
+// The statements on the sessions of the server and on the lock, which sqlc does not know.
 const (
 	tryLock     = `SELECT pg_try_advisory_lock($1)`
 	isWalsender = `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND backend_type = 'walsender')`

@@ -11,7 +11,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// same fails if something else is published than when the session began.
+// same fails if the publication is not that of the beginning of the session.
 func (s state) same(now wal.Published) error {
 	if now.Fingerprint != s.published.Fingerprint {
 		return wal.ErrPublicationChanged
@@ -19,8 +19,8 @@ func (s state) same(now wal.Published) error {
 	return nil
 }
 
-// altered asks the primary what is published once a transaction is visible, on a connection of its own: this happens
-// after a change of the schema only.
+// altered waits until a transaction is visible and fails if the publication has changed. It opens a connection of its
+// own, because this happens only after a change of the schema.
 func (s state) altered(ctx context.Context, xid uint32) error {
 	ctx, cancel := context.WithTimeout(ctx, setUpTime)
 	defer cancel()
@@ -39,7 +39,8 @@ func (s state) altered(ctx context.Context, xid uint32) error {
 	return s.same(published)
 }
 
-// watch keeps the lock's session alive, and looks every second at the slots, at what is published and at Redis.
+// watch keeps the lock's session alive. Every second it checks the publication, the slots and Redis, and it takes
+// requests of operators.
 func (s *session) watch(ctx context.Context) error {
 	limit, err := wal.KeepLimit(ctx, s.control.conn)
 	if err != nil {
@@ -73,7 +74,8 @@ func (s *session) watch(ctx context.Context) error {
 	}
 }
 
-// consent answers a request: what goes on is given up only for a copy that has room.
+// consent answers a request. It refuses a rebuild that does not fit beside the served epoch, because the stream that
+// runs is given up for it.
 func (s *session) consent(ctx context.Context, q request) error {
 	m, err := s.memoryFor(ctx, s.control.conn)
 	if err == nil {
@@ -83,8 +85,8 @@ func (s *session) consent(ctx context.Context, q request) error {
 	return err
 }
 
-// noticed notes how much WAL is kept for the slot that is used: that of a rebuild, which nobody reads until the
-// copy is done, or that of the checkpoint.
+// noticed notes how much WAL the server keeps for the slot in use. During a rebuild that is the new slot, which nobody
+// reads until the copy is done; otherwise it is the slot of the checkpoint. It fails if the slot of a rebuild is lost.
 func (r *Replicator) noticed(p positions, limit int64) error {
 	slot, rebuilding := r.board.Slot(p.flushed)
 	for _, s := range p.slots {

@@ -16,7 +16,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// P11: the message of a change in the stream has the primary asked what is published now.
+// P11: when the stream brings the message of a change, the primary is asked what is published now.
 func TestAnAlteredPublicationIsToldFromAnUnalteredOne_P11(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	r := newReplicator(t, db.URL("replicator"))
@@ -30,7 +30,7 @@ func TestAnAlteredPublicationIsToldFromAnUnalteredOne_P11(t *testing.T) {
 	if err := s.state.altered(t.Context(), 3); !errors.Is(err, wal.ErrPublicationChanged) {
 		t.Errorf("%v", err)
 	}
-	// A server without the message in the stream: the watch notices it.
+	// A server may not have sent the message. Then the watch notices the change.
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if err := s.watch(ctx); !errors.Is(err, wal.ErrPublicationChanged) {
@@ -38,7 +38,7 @@ func TestAnAlteredPublicationIsToldFromAnUnalteredOne_P11(t *testing.T) {
 	}
 }
 
-// P4: a slot that the server has given up ends a rebuild at once. A stream notices by itself.
+// P4: if the server gives up the slot of a rebuild, the rebuild ends at once. A stream notices that by itself.
 func TestTheWatchKeepsAnEyeOnTheSlotInUse_P4(t *testing.T) {
 	r := newReplicator(t, "postgres://127.0.0.1:1/x")
 	var log bytes.Buffer

@@ -13,28 +13,30 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
-// unlinkIf removes keys only while the guard KEYS[1] carries the token ARGV[1]: a replicator that was
-// stopped in the middle of a sweep must not remove what its successor has built since.
+// unlinkIf removes keys only while the guard KEYS[1] carries the token ARGV[1]. Otherwise a replicator that was stopped
+// in the middle of a sweep would remove what its successor has built since.
 var unlinkIf = redis.NewScript(`
 local held = redis.call('GET', KEYS[1])
 if not held or not string.find(held, ' ' .. ARGV[1] .. ' ', 1, true) then return -1 end
 if #KEYS == 1 then return 0 end
 return redis.call('UNLINK', unpack(KEYS, 2))`)
 
-// unlinkUnowned removes keys only while neither KEYS[1], the checkpoint, nor KEYS[2], the mark, is there:
-// then no epoch is served or being built.
+// unlinkUnowned removes keys only while the checkpoint KEYS[1] and the mark KEYS[2] are both missing, because then no
+// epoch is served or being built.
 var unlinkUnowned = redis.NewScript(`
 if redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then return -1 end
 if #KEYS == 2 then return 0 end
 return redis.call('UNLINK', unpack(KEYS, 3))`)
 
-// removeIf removes KEYS[1] if it carries the token ARGV[1] or is ARGV[2]. Gone already is as good.
+// removeIf removes KEYS[1] if it carries the token ARGV[1] or its value is ARGV[2]. A key that is missing already is no
+// error.
 var removeIf = redis.NewScript(`
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[2] and not string.find(held, ' ' .. ARGV[1] .. ' ', 1, true) then return -1 end
 return redis.call('UNLINK', KEYS[1])`)
 
-// Remove takes a guard away that carries token or is exactly value. It fails with ErrFenced on another's.
+// Remove removes a guard that carries the token or has exactly the value. If the guard is another writer's, Remove
+// fails with ErrFenced.
 func Remove(ctx context.Context, client *redis.Client, guard, token, value string) error {
 	n, err := removeIf.Run(ctx, client, []string{guard}, token, value).Int64()
 	if err != nil {
@@ -51,8 +53,9 @@ const sweepBatch = 500
 // Epochs is a set of epochs.
 type Epochs map[readmodel.Epoch]bool
 
-// Sweep unlinks the keys of every epoch but keep, guarded by a key that carries token (with no
-// guard: while no epoch is served or built), and rests pause after each batch. It returns how many keys it removed.
+// Sweep unlinks the keys of all epochs except those in keep, and rests for pause after each batch. It goes on only
+// while the guard carries the token or, without a guard, while no epoch is served or being built. It returns the number
+// of keys that it removed.
 func Sweep(ctx context.Context, client *redis.Client, guard, token string, keep Epochs, pause time.Duration) (int64, error) {
 	var removed int64
 	var cursor uint64
@@ -99,10 +102,11 @@ func unlink(ctx context.Context, client *redis.Client, guard, token string, keys
 	return n, nil
 }
 
-// NoToken is part of no guard.
+// NoToken is a token that no guard carries.
 const NoToken = "\x00"
 
-// IsFull says whether Redis refused a write for want of memory, alone or as a part of an EXEC.
+// IsFull says whether Redis refused a write because it has no memory left. The error may be that of one command or of
+// an EXEC.
 func IsFull(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "OOM command not allowed")
 }

@@ -1,5 +1,3 @@
-// Package sink writes to Redis only as long as nobody else does: every write and every removal is bound to a guard, a key
-// whose value says what is there and who wrote it.
 package sink
 
 import (
@@ -16,32 +14,31 @@ import (
 )
 
 var (
-	// ErrFenced says that the guard is not what this replicator last wrote: Redis lost data, or
-	// another replicator took over. Nothing was written.
+	// ErrFenced says that the guard does not hold what this replicator wrote last, because Redis lost data or another
+	// replicator took over. Nothing was written.
 	ErrFenced = errors.New("redis does not hold what this replicator wrote last")
-	// ErrTorn says that Redis refused a command within a MULTI, which does not undo the others.
+	// ErrTorn says that one command of a MULTI failed when Redis executed it. Redis does not undo the other commands.
 	ErrTorn = errors.New("redis applied only a part of a flush")
 )
 
-// FlushTime bounds one round trip. A flush that hangs must leave time to stop within 10 s.
+// FlushTime bounds one round trip, so that a replicator stops within 10 s even if a write hangs.
 const FlushTime = 5 * time.Second
 
-// Writer writes to Redis under a guard: a key whose value says what is there. Every write changes the
-// guard in the same MULTI and happens only if the guard still is what was written last (P2).
-// A WATCH for the next write is always armed by the round trip of the one before, on a dedicated
-// connection that never reconnects: a reconnect would lose the WATCH without a word.
+// Writer writes to Redis under a guard. Every write sets the guard in the same MULTI and happens only if the guard
+// still holds what was written last (P2). Its connection is its own and never reconnects, because a reconnect would
+// lose the WATCH unnoticed.
 type Writer struct {
 	conn  *resp.Conn
 	guard string
-	value string // what the guard held when the WATCH was armed; "" if missing
+	value string // what the guard must hold, which is what was written last or found at first; "" if missing
 	out   resp.Commands
 
-	Probe  int      // which command of the next write is asked for the number that it answers; -1: none
-	Probed int64    // what it answered
-	Lost   []string // parts that scripts of the last write have found to be lost
+	Probe  int      // the index in EXEC's answer of a number that is wanted; -1: none. Set it within Write's commands
+	Probed int64    // this number
+	Lost   []string // parts that the scripts of the last write found to be lost
 }
 
-// Arm watches the guard. It fails unless the guard holds want.
+// Arm opens a connection and watches the guard. It fails unless the guard holds want.
 func Arm(ctx context.Context, client *redis.Client, guard, want string) (*Writer, error) {
 	conn, err := resp.Dial(ctx, resp.ServerOf(client.Options()))
 	if err != nil {
@@ -57,17 +54,17 @@ func Arm(ctx context.Context, client *redis.Client, guard, want string) (*Writer
 // Close closes the connection.
 func (w *Writer) Close() error { return w.conn.Close() }
 
-// Value is what the guard holds; "" if it is missing.
+// Value is what the guard held when it was last written or checked; "" if it is missing.
 func (w *Writer) Value() string { return w.value }
 
-// Guard makes a Writer of another guard on the same connection. It fails unless that guard holds want. A WATCH on
-// the guard before stays armed, so the next write also fails if that one has changed.
+// Guard returns a Writer of another guard on the same connection. It fails unless that guard holds want. The WATCH on
+// the first guard stays armed, so the next write also fails if the first guard has changed.
 func (w *Writer) Guard(guard, want string) (*Writer, error) {
 	next := &Writer{conn: w.conn, guard: guard, value: want}
 	return next, next.watch()
 }
 
-// watch arms the WATCH on the guard and compares what it holds.
+// watch sends WATCH and GET, and fails unless the guard holds the expected value.
 func (w *Writer) watch() error {
 	w.out.Reset()
 	w.rearm()
@@ -77,7 +74,7 @@ func (w *Writer) watch() error {
 	return w.rearmed()
 }
 
-// Verify reads the guard without writing anything; the WATCH stays armed.
+// Verify reads the guard and writes nothing. The WATCH stays armed.
 func (w *Writer) Verify() error {
 	w.out.Reset()
 	w.out.Add("GET", w.guard)
@@ -87,8 +84,8 @@ func (w *Writer) Verify() error {
 	return w.check()
 }
 
-// Write applies commands and sets the guard to value, all or nothing, in one round trip; an empty value
-// takes the guard away. After an error the Writer must be closed.
+// Write executes commands and sets the guard to value in one MULTI and one round trip; an empty value removes the
+// guard. After an error the Writer must be closed.
 func (w *Writer) Write(value string, commands func(*resp.Commands)) error {
 	w.out.Reset()
 	w.out.Add("MULTI")
@@ -127,7 +124,7 @@ func (w *Writer) send() error {
 	return nil
 }
 
-// next reads a reply, or returns the error that it is.
+// next reads a reply. If the reply is an error, next returns it as an error.
 func (w *Writer) next(what string) (resp.Reply, error) {
 	reply, err := w.conn.Next()
 	if err == nil {
@@ -139,7 +136,7 @@ func (w *Writer) next(what string) (resp.Reply, error) {
 	return reply, nil
 }
 
-// rearmed reads the replies of rearm: the guard as read after the WATCH must be what it was set to.
+// rearmed reads the replies of rearm. The value that GET read after the WATCH must be the one that was written last.
 func (w *Writer) rearmed() error {
 	if _, err := w.next("watch"); err != nil {
 		return err
@@ -158,8 +155,9 @@ func (w *Writer) check() error {
 	return nil
 }
 
-// outcome reads the replies of a MULTI: EXEC answers nil if the guard was touched, an error if a command
-// could not be queued (nothing was applied), and an array with an error for each that failed.
+// outcome reads the replies of a MULTI. EXEC answers nil if the guard was touched, an error if a command could not be
+// queued (then nothing was executed), and otherwise an array with one reply for each command. The reply of a command
+// that failed is an error.
 func (w *Writer) outcome(queued int) error {
 	_, err := w.next("multi")
 	if err != nil {
@@ -209,7 +207,7 @@ func (w *Writer) executed(n int64) error {
 	return torn
 }
 
-// note keeps what a command of a MULTI has found out.
+// note keeps the number of the command Probe, and the parts that scripts report as lost.
 func (w *Writer) note(i int, reply resp.Reply) {
 	if i == w.Probe {
 		w.Probed = reply.N
@@ -219,11 +217,12 @@ func (w *Writer) note(i int, reply resp.Reply) {
 	}
 }
 
-// LostPrefix begins the answer of a script that has found a part of the read model that was lost.
+// LostPrefix begins the answer of a script that found a part of the read model to be lost. The name of the part
+// follows.
 const LostPrefix = "lost "
 
-// isRepeated says whether a stream has the event already: what was applied in part before a restart is
-// sent again. Redis gives this error no code of its own.
+// isRepeated says whether the error means that a stream has the event already. This happens after a restart, because a
+// transaction that was applied in part is sent again. Redis gives this error no code of its own.
 func isRepeated(e resp.Error) bool {
 	return strings.HasPrefix(string(e), "ERR The ID specified in XADD is equal or smaller")
 }

@@ -75,7 +75,8 @@ func TestTornFlushIsNoticed_P2(t *testing.T) {
 	}
 }
 
-// P2: what was applied in part before a restart comes again, and its events are in the stream already.
+// P2: a transaction that was applied in part before a restart is sent again. Its events that the stream has already are
+// no error.
 func TestRepeatedEventsAreNoError_P2(t *testing.T) {
 	ctx := context.Background()
 	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr(), MaxRetries: -1})

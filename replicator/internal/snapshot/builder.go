@@ -24,30 +24,30 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
-// Builder is one rebuild: it fills an epoch that nobody reads yet from the snapshot of a new slot. Everything that it
-// writes is guarded by the mark, readmodel.RebuildKey, so that a successor fences it off by taking the mark.
+// Builder is one rebuild. It fills an epoch that nobody reads yet from the snapshot of a new slot. All its writes are
+// guarded by the mark, readmodel.RebuildKey, so that a successor fences it off by taking over the mark.
 //
-// Its owner calls Begin, CreateSlot, Load, KeptSlot and Finish in this order, and Close in any case.
+// The owner calls Begin, CreateSlot, Load, KeptSlot and Finish in this order, and Close in any case.
 type Builder struct {
 	Redis     *redis.Client
 	Node      wal.Node
 	Published wal.Published // at the beginning; it must not change
 	Token     string
-	Plain     bool // sets are written by ZADD, because the server does not take RESTORE
+	Plain     bool // sets are written by ZADD, because Redis does not take RESTORE
 	Board     *status.Board
 	Repairs   *status.Repairs
 	Log       *slog.Logger
 
-	Epoch   readmodel.Epoch // CreateSlot may move it on
+	Epoch   readmodel.Epoch // CreateSlot may raise it
 	Control *pgx.Conn       // open since Begin
-	Beat    heartbeat.Beat  // the last one in the snapshot, once it is loaded
+	Beat    heartbeat.Beat  // the last heartbeat in the snapshot; set by Load
 
 	writer   *sink.Writer
 	n        int
 	poisoned []projection.Poison
 }
 
-// Close closes what is open. After Finish the writer is its caller's.
+// Close closes what is open. After Finish the writer belongs to the caller of Finish.
 func (b *Builder) Close() error {
 	var err error
 	if b.writer != nil {
@@ -59,8 +59,9 @@ func (b *Builder) Close() error {
 	return err
 }
 
-// Begin takes over the mark, as it was read, and removes the keys of all epochs but keep: what interrupted rebuilds
-// left behind, also under the number of the new epoch, which a clock that was set back may have given before.
+// Begin takes over the mark, whose value must still be the given one, and removes the keys of all epochs except those
+// in keep. These are the remains of interrupted rebuilds. Some may have the number of the new epoch, if a clock was set
+// back.
 func (b *Builder) Begin(ctx context.Context, mark string, keep sink.Epochs) (err error) {
 	if b.writer, err = sink.Arm(ctx, b.Redis, readmodel.RebuildKey, mark); err != nil {
 		return err
@@ -75,14 +76,14 @@ func (b *Builder) Begin(ctx context.Context, mark string, keep sink.Epochs) (err
 	return err
 }
 
-// write adds commands of the new epoch.
+// write writes commands and a new value of the mark.
 func (b *Builder) write(commands func(*resp.Commands)) error {
 	b.n++
 	return b.writer.Write(mark(b.Epoch, b.Token, b.n), commands)
 }
 
-// Load copies the snapshot at a position and returns the number of its rows: several connections read it into chunks,
-// this one writes them.
+// Load copies the snapshot and returns the number of its rows. Several connections read it into chunks, and one
+// goroutine writes the chunks. at is the position of the snapshot.
 func (b *Builder) Load(ctx context.Context, snapshot string, at lsn.LSN) (int64, error) {
 	p, err := b.progress(ctx)
 	if err != nil {
@@ -112,8 +113,8 @@ func (b *Builder) Load(ctx context.Context, snapshot string, at lsn.LSN) (int64,
 	return p.done, b.write(func(c *resp.Commands) { b.seal(c, at) })
 }
 
-// seen checks at the end of the copy that the snapshot was whole and of what is published, and notes its last
-// heartbeat.
+// seen checks, at the end of the copy, that no table was truncated meanwhile and that the publication in the snapshot
+// is the expected one. It notes the last heartbeat in the snapshot.
 func (b *Builder) seen(ctx context.Context, q wal.Querier) error {
 	if err := notTruncated(ctx, q); err != nil {
 		return err
@@ -133,7 +134,7 @@ func (b *Builder) seen(ctx context.Context, q wal.Querier) error {
 	return nil
 }
 
-// seal ends the copy of a snapshot: what lacks rows that have no packing loses its sentinels.
+// seal ends the copy of a snapshot. Parts that lack a row without a packing lose their sentinels.
 func (b *Builder) seal(c *resp.Commands, at lsn.LSN) {
 	c.Add("SET", b.Epoch.RafflesVersion(), strconv.FormatUint(uint64(at), 10))
 	for _, p := range b.poisoned {
@@ -144,11 +145,11 @@ func (b *Builder) seal(c *resp.Commands, at lsn.LSN) {
 	}
 }
 
-// Finish switches the checkpoint, provided that it still is what it was at the start and the mark is
-// what was written last: nothing was lost in between and nobody else was here. evictions is the count of evicted
-// keys that the new epoch begins with. The returned writer guards the new checkpoint.
+// Finish switches the checkpoint to the new epoch and removes the mark. It fails if the checkpoint is not the stored
+// one or the mark is not what was written last, because then something was lost or another writer was here. evictions
+// is the count of evicted keys with which the new epoch begins. The returned writer guards the new checkpoint.
 func (b *Builder) Finish(stored string, cp readmodel.Checkpoint, evictions string) (*sink.Writer, error) {
-	// The WATCH on the mark from its last write stays armed beside the one on the checkpoint.
+	// The WATCH on the mark, armed by its last write, stays armed beside the WATCH on the checkpoint.
 	w, err := b.writer.Guard(readmodel.CheckpointKey, stored)
 	if err != nil {
 		return nil, err
@@ -163,11 +164,11 @@ func (b *Builder) Finish(stored string, cp readmodel.Checkpoint, evictions strin
 	if err != nil {
 		return nil, err
 	}
-	b.writer = nil // its connection lives on
+	b.writer = nil // its connection is that of w
 	return w, nil
 }
 
-// progress tells how far a rebuild has come.
+// progress reports how far a rebuild has come.
 type progress struct {
 	*Builder
 	begun, told    time.Time

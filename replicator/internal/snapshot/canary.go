@@ -13,14 +13,14 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
 )
 
-// canaries are how many members the sets have that are tried: one in a listpack, one too large for it.
+// canaries are the numbers of members in the sets that are tried: one that fits a listpack, and one that does not.
 var canaries = []int{3, dumpListpack + 1}
 
-// TakesRestore says whether a server takes serialised sets as they are meant: there are servers that refuse RESTORE, and
-// may be others that read the form otherwise. It compares sets that were restored with sets that were made by ZADD:
-// members, scores and encoding. A full Redis tells nothing, and is believed to be as others.
+// TakesRestore says whether a server takes serialised sets and reads them as they are meant. Some servers refuse
+// RESTORE, and others might read the form differently. It compares sets made by RESTORE with sets made by ZADD:
+// members, scores and encoding. A full Redis can't be tried and counts as one that takes them.
 func TakesRestore(ctx context.Context, client *redis.Client) (bool, error) {
-	// Neither an epoch nor a raffle has the number 0; a sweep finds what is left of it.
+	// Neither an epoch nor a raffle has the number 0. If these keys are left behind, a sweep removes them.
 	restored, made := readmodel.Epoch(0).Newest(0, 1), readmodel.Epoch(0).Highest(0, 1)
 	defer client.Del(context.WithoutCancel(ctx), restored, made)
 	for _, n := range canaries {
@@ -54,7 +54,8 @@ func TakesRestore(ctx context.Context, client *redis.Client) (bool, error) {
 	return true, nil
 }
 
-// refusal is nil for what the server answers, which is its word on RESTORE.
+// refusal returns nil if err is an answer of the server, because that is an answer about RESTORE. Any other error is
+// returned.
 func refusal(err error) error {
 	var answer redis.Error
 	if err == nil || errors.As(err, &answer) {
@@ -71,7 +72,7 @@ func sameSet(ctx context.Context, client *redis.Client, a, b string) (bool, erro
 		if sets[i], err = client.ZRangeWithScores(ctx, key, 0, -1).Result(); err != nil {
 			return false, err
 		}
-		// A server that does not tell an encoding tells none of both.
+		// A server that refuses OBJECT ENCODING gives an empty encoding for both sets.
 		if encodings[i], err = client.ObjectEncoding(ctx, key).Result(); refusal(err) != nil {
 			return false, err
 		}

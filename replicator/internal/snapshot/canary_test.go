@@ -9,7 +9,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// R1: a server that does not take serialised sets is noticed before a rebuild relies on them.
+// R1: a server that does not take serialised sets is noticed before a rebuild relies on it.
 func TestSerialisedSetsAreTriedFirst_R1(t *testing.T) {
 	ctx := context.Background()
 	for _, c := range []struct {
@@ -24,7 +24,7 @@ func TestSerialisedSetsAreTriedFirst_R1(t *testing.T) {
 		client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t, c.opts...).Addr()})
 		defer client.Close()
 		if !c.want {
-			// What an ACL refuses is refused as on a server that lacks the command.
+			// A command that an ACL refuses counts like a command that the server lacks.
 			if err := client.Do(ctx, "ACL", "SETUSER", "default", "-restore").Err(); err != nil {
 				t.Fatal(err)
 			}

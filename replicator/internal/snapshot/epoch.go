@@ -8,9 +8,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// NextEpoch is past every epoch that anything still names: the checkpoint, which may be nil, the slots, the mark of a
-// rebuild. The clock, in milliseconds, makes it new even if all of these are gone, or are those of a restored
-// backup. So a reader of live events that remembers an epoch never takes another epoch for it.
+// NextEpoch returns an epoch after every epoch that is still named by the checkpoint, which may be nil, by a slot or by
+// the mark of a rebuild. It is at least the clock in milliseconds, so that it is new even if all of these are gone or
+// are those of a restored backup. So a reader of live events that remembers an epoch never takes another one for it.
 func NextEpoch(cp *readmodel.Checkpoint, slots []wal.Slot, mark string, now time.Time) readmodel.Epoch {
 	e := readmodel.Epoch(max(now.UnixMilli(), 1))
 	if cp != nil {
@@ -22,10 +22,10 @@ func NextEpoch(cp *readmodel.Checkpoint, slots []wal.Slot, mark string, now time
 	return max(e, MarkEpoch(mark)+1)
 }
 
-// The mark of a rebuild: epoch, token of the builder and a running number, so each is different.
+// mark is the value of the mark: the epoch, the builder's token and a running number, so that each value is different.
 func mark(e readmodel.Epoch, token string, n int) string { return fmt.Sprintf("%d %s %d", e, token, n) }
 
-// MarkEpoch is the epoch that a mark names; 0 if it names none.
+// MarkEpoch is the epoch in a mark; 0 if there is none.
 func MarkEpoch(mark string) (e readmodel.Epoch) {
 	if _, err := fmt.Sscanf(mark, "%d ", &e); err != nil {
 		return 0

@@ -18,12 +18,12 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
-// Limits of what a rebuild or a reload writes at once, so that Redis has readers wait for 5 ms at most on a machine
-// that is half as fast. The unit of work is a member that RESTORE inserts, which takes up to half a microsecond. One
-// that a command adds takes several times as long.
+// The limits of one write of a rebuild or a reload, so that readers wait for 5 ms at most on a machine half as fast.
+// The unit of work is a member that RESTORE inserts, which takes up to half a microsecond. A member that another
+// command adds takes several times as long.
 const (
 	chunkWork  = 5_000
-	addWork    = 4 // also of any other command
+	addWork    = 4 // of a member that is added, or of another command
 	chunkBytes = 1 << 19
 	chunks     = 6
 )
@@ -35,23 +35,23 @@ type Chunk struct {
 	work     int
 }
 
-// CopyName is the application_name of a connection that copies.
+// CopyName is the application_name of the connections that copy.
 const CopyName = "replicator-copy"
 
 // Loader reads a snapshot over several connections and hands the read model over in chunks.
 type Loader struct {
 	Full     chan *Chunk         // closed at the end, successful or not
-	Poisoned []projection.Poison // what was left out; complete once Full is closed
+	Poisoned []projection.Poison // the rows that were left out; complete when Full is closed
 
 	server   wal.Server
 	snapshot string
 	epoch    readmodel.Epoch
 	free     chan *Chunk
 	jobs     chan job
-	known    map[int64]struct{} // the raffles: the sets of others get no sentinels
+	known    map[int64]struct{} // the raffles that exist; in a rebuild only their sets get sentinels
 	plain    bool               // ZADD instead of RESTORE
-	replace  bool               // what is there already
-	mark     []byte             // readmodel.Sentinel, or readmodel.Loading until all that replaces is there
+	replace  bool               // the keys may exist and are replaced
+	mark     []byte             // the sentinel of each key: readmodel.Sentinel, in a reload readmodel.Loading
 
 	mu sync.Mutex // of Poisoned
 }
@@ -59,12 +59,12 @@ type Loader struct {
 // job is a part of the snapshot that one connection reads.
 type job func(context.Context, *reading) error
 
-// reading is one connection within the snapshot.
+// reading is a connection that reads the snapshot.
 type reading struct {
 	*Loader
 	tx    pgx.Tx
 	chunk *Chunk
-	sized []int16 // the sizes of the raffle that was read last
+	sized []int16 // sizes with bids of the raffle that was read last
 }
 
 func newLoader(server wal.Server, e readmodel.Epoch, plain bool) *Loader {
@@ -76,12 +76,12 @@ func newLoader(server wal.Server, e readmodel.Epoch, plain bool) *Loader {
 	return l
 }
 
-// rangesOfRaffles is into how many parts the bids are cut: enough for the connections to end together, and
-// for each part to be sorted in memory.
+// rangesOfRaffles is the number of ranges into which the bids are cut. There are enough for the connections to end at
+// about the same time, and for each range to be sorted in memory.
 const rangesOfRaffles = 256
 
-// load closes Full at the end. Raffles come before the bids, so that no bid is there
-// whose raffle isn't, and sentinels before all that they stand for.
+// load reads the whole snapshot and closes Full at the end. Raffles come before the bids, so that no bid is written
+// before its raffle. Each sentinel comes before the rest of what it stands for.
 func (l *Loader) load(ctx context.Context) error {
 	defer close(l.Full)
 	var bounds []int64
@@ -114,7 +114,7 @@ func (l *Loader) load(ctx context.Context) error {
 	return g.Wait()
 }
 
-// giveOut gives the jobs out: the bids of each range of raffles, then the newest of each size.
+// giveOut hands out the jobs: the bids of each range of raffles, then the newest bids of each size.
 func (l *Loader) giveOut(ctx context.Context, bounds []int64, sizes []int16) error {
 	defer close(l.jobs)
 	give := func(j job) error {
@@ -147,7 +147,7 @@ func (l *Loader) work(ctx context.Context, r *reading) error {
 	return nil
 }
 
-// read opens a connection within the snapshot.
+// read opens a connection that sees the snapshot and runs do on it.
 func (l *Loader) read(ctx context.Context, do job) (err error) {
 	conn, err := l.server.Open(ctx, map[string]string{"application_name": CopyName})
 	if err != nil {
@@ -174,7 +174,7 @@ func (l *Loader) read(ctx context.Context, do job) (err error) {
 	return tx.Commit(ctx)
 }
 
-// ensureChunk sees to it that so much work can be added to the chunk, and counts it.
+// ensureChunk makes sure that the chunk has space for so much work, and counts the work.
 func (r *reading) ensureChunk(ctx context.Context, work int) error {
 	if r.chunk != nil && (r.chunk.work+work > chunkWork || len(r.chunk.Commands.Wire) >= chunkBytes) {
 		if err := r.hand(ctx); err != nil {
@@ -206,14 +206,14 @@ func (r *reading) hand(ctx context.Context) error {
 	}
 }
 
-// Release gives a written chunk back.
+// Release makes a written chunk available again.
 func (l *Loader) Release(p *Chunk) {
 	p.Commands.Reset()
 	p.rows, p.work = 0, 0
 	l.free <- p
 }
 
-// entries loads a small table through the projector of the stream.
+// entries loads a small table through a projector.
 func (r *reading) entries(ctx context.Context, t tables.Table) error {
 	p, b := projection.ForSnapshot(r.epoch)
 	return tables.Copy(ctx, r.tx.Conn(), t, "", func(plan tables.Plan, row *wal.Row) error {
@@ -242,7 +242,7 @@ func (l *Loader) leaveOut(all ...projection.Poison) {
 	l.Poisoned = append(l.Poisoned, all...)
 }
 
-// eachBid reads bids; those that have no packing are left out.
+// eachBid reads bids. It leaves out bids that have no packing.
 func (r *reading) eachBid(ctx context.Context, clauses string, each func(readmodel.Bid) error) error {
 	return tables.Copy(ctx, r.tx.Conn(), tables.Bids, clauses, func(p tables.Plan, row *wal.Row) error {
 		i := projection.ImageOf(row, p.Bid)
@@ -256,18 +256,18 @@ func (r *reading) eachBid(ctx context.Context, clauses string, each func(readmod
 	})
 }
 
-// bounds are ids of raffles that cut the bids into ranges: each from one up to the next.
+// bounds returns ids of raffles that cut the bids into ranges, each from one id up to the next.
 func (r *reading) bounds(ctx context.Context) ([]int64, error) {
 	bounds, err := replicationdb.New(r.tx).RaffleBounds(ctx, rangesOfRaffles)
 	if err != nil {
 		return nil, err
 	}
-	// Bids have no foreign key: those of no raffle are below, between or above.
+	// Bids have no foreign key, so a raffle that does not exist may be below, between or above the ids.
 	const all = 1<<63 - 1
 	return append(append([]int64{0}, bounds...), all), nil
 }
 
-// sizes are the sizes that have bids.
+// sizes returns the sizes that have bids.
 func (r *reading) sizes(ctx context.Context) ([]int16, error) {
 	return replicationdb.New(r.tx).SizesWithBids(ctx)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// part replaces a part.
+// part copies a part.
 func (r *reading) part(ctx context.Context, p readmodel.Part, got *Copied) (err error) {
 	switch {
 	case p.Raffle != 0:
@@ -25,7 +25,8 @@ func (r *reading) part(ctx context.Context, p readmodel.Part, got *Copied) (err 
 	return err
 }
 
-// raffle replaces the sets of a raffle. sizes are those that may have sets now. It returns the raffle's entry.
+// raffle replaces the sets of a raffle and returns the raffle's entry. sizes are the sizes that may have sets in Redis
+// now.
 func (r *reading) raffle(ctx context.Context, id int64, sizes []int16) (entry string, err error) {
 	for _, size := range sizes {
 		if err := r.ensureChunk(ctx, addWork); err != nil {
@@ -75,7 +76,7 @@ func (r *reading) lists(ctx context.Context) ([]int16, error) {
 		}
 		if i.Poison != nil {
 			r.leaveOut(projection.Poison{Table: tables.Products, Name: projection.ProductName(i.V.ID), Row: i.V.ID, Err: i.Poison})
-			r.chunk.Commands.Add("SADD", readmodel.PoisonedKey, projection.ProductName(i.V.ID)) // the journal may take it out again
+			r.chunk.Commands.Add("SADD", readmodel.PoisonedKey, projection.ProductName(i.V.ID)) // the journal may remove it again
 		}
 		if !i.There {
 			return i.Err

@@ -6,8 +6,8 @@ import (
 	"math"
 )
 
-// A whole sorted set is written as the serialised value that RESTORE takes: Redis copies a small one and
-// inserts a large one at its head, where ZADD would search the place of each member. The form is that of
+// A whole sorted set is written as the serialised value that RESTORE takes. Redis copies a small set as it is and
+// inserts the members of a large one at its head, while ZADD would search the place of each member. The form is that of
 // RDB version 10, which Redis 7.0 and all later versions read. Sources: redis/src/rdb.h and listpack.c.
 const (
 	rdbVersion   = 10
@@ -38,15 +38,15 @@ func (s scored) float() float64 {
 	return float64(s.score)
 }
 
-// appendDump appends a sorted set that is ordered by (score, member). Up to dumpListpack members become a
-// listpack; if the server keeps fewer in one, it converts it.
+// appendDump appends a sorted set whose members are ordered by (score, member). Up to dumpListpack members become a
+// listpack. A server whose listpacks hold fewer members converts it.
 func appendDump(dst []byte, ordered []scored) []byte {
 	begin := len(dst)
 	if len(ordered) <= dumpListpack {
 		dst = appendListpack(append(dst, rdbListpack), ordered)
 	} else {
 		dst = appendLength(append(dst, rdbZset), len(ordered))
-		for i := len(ordered) - 1; i >= 0; i-- { // the greatest first: then each belongs at the head
+		for i := len(ordered) - 1; i >= 0; i-- { // the greatest first, so that each belongs at the head
 			dst = appendLength(dst, len(ordered[i].member))
 			dst = append(dst, ordered[i].member...)
 			dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(ordered[i].float()))
@@ -56,7 +56,7 @@ func appendDump(dst []byte, ordered []scored) []byte {
 	return binary.LittleEndian.AppendUint64(dst, checksum(dst[begin:]))
 }
 
-// appendLength appends a length as RDB has it: two bits of kind, then 6, 14 or 32 bits, big-endian.
+// appendLength appends a length in RDB's form: two bits for its kind, then 6, 14 or 32 bits, big-endian.
 func appendLength(dst []byte, n int) []byte {
 	switch {
 	case n < 1<<6:
@@ -67,8 +67,8 @@ func appendLength(dst []byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, 0x80), uint32(n))
 }
 
-// appendListpack appends a listpack as an RDB string: total bytes and number of elements, the elements,
-// an end byte. Its length is known only afterwards, so it is written with five bytes, which is allowed.
+// appendListpack appends a listpack as an RDB string: its size in bytes, the number of elements, the elements, and an
+// end byte. The length of the string is known only at the end, so it takes the form of five bytes, which is allowed.
 func appendListpack(dst []byte, ordered []scored) []byte {
 	dst = append(dst, 0x80, 0, 0, 0, 0)
 	begin := len(dst)
@@ -97,8 +97,8 @@ func appendListpackScore(dst []byte, score int64) []byte {
 	return appendListpackInt(dst, score)
 }
 
-// appendListpackInt appends a whole number in the shortest of a listpack's forms that are needed here:
-// 16, 24, 32 and 64 bits, little-endian. Behind each element stands its length.
+// appendListpackInt appends a whole number in the shortest of four forms: 16, 24, 32 or 64 bits, little-endian. The
+// length of the element follows.
 func appendListpackInt(dst []byte, v int64) []byte {
 	begin := len(dst)
 	switch {
@@ -117,5 +117,5 @@ func appendListpackInt(dst []byte, v int64) []byte {
 // jones is the polynomial of Redis' CRC-64, reflected.
 var jones = crc64.MakeTable(0x95ac9329ac4bc9b5)
 
-// checksum is Redis' CRC-64, which starts from zero and inverts nothing, unlike hash/crc64.
+// checksum is the CRC-64 of Redis. Unlike hash/crc64 it starts from zero and inverts nothing.
 func checksum(b []byte) uint64 { return ^crc64.Update(math.MaxUint64, jones, b) }

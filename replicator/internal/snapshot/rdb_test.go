@@ -20,7 +20,7 @@ func TestChecksumIsRedis(t *testing.T) {
 	}
 }
 
-// What RESTORE makes of a dump must be what ZADD would have made, member by member and in its encoding.
+// RESTORE must make of a dump what ZADD would have made, in its members and in its encoding.
 func TestDumpIsWhatZADDMakes(t *testing.T) {
 	ctx := context.Background()
 	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t, testenv.Set("zset-max-listpack-entries", "512")).Addr()})
@@ -59,7 +59,7 @@ func TestDumpIsWhatZADDMakes(t *testing.T) {
 		if a, r := client.ObjectEncoding(ctx, "added").Val(), client.ObjectEncoding(ctx, "restored").Val(); a != r {
 			t.Errorf("%d members: %s is added as %s", n, r, a)
 		}
-		// It must also take further members and give some up.
+		// The restored set must also take further members and lose some.
 		for _, s := range set[:(n+1)/2] {
 			if client.ZRem(ctx, "restored", s.member).Val() != 1 || client.ZScore(ctx, "restored", string(s.member)).Err() == nil {
 				t.Fatalf("%d members: %x can't be removed", n, s.member)

@@ -13,26 +13,26 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// Copied is what the copy of some parts has told besides rows.
+// Copied is what the copy of some parts found besides the rows in its chunks.
 type Copied struct {
 	At      lsn.LSN           // the position of the snapshot
-	Entries map[int64]string  // of the raffles that exist
-	Stored  map[int64][]int16 // the sizes of each raffle in Redis
-	Sized   map[int64][]int16 // those in the snapshot
-	Sizes   []int16           // that have bids, with the lists
+	Entries map[int64]string  // by raffle; "" for a raffle that does not exist
+	Stored  map[int64][]int16 // by raffle: the sizes that may have sets in Redis
+	Sized   map[int64][]int16 // by raffle: the sizes in the snapshot
+	Sizes   []int16           // the sizes that have bids; set if the lists are copied
 	Err     error
 }
 
-// ForParts makes a loader that replaces parts of an epoch that is there already. What it writes begins with
-// readmodel.Loading.
+// ForParts makes a loader that replaces parts of an existing epoch. Each key that it writes has readmodel.Loading in
+// place of its sentinel.
 func ForParts(server wal.Server, e readmodel.Epoch, plain bool) *Loader {
 	l := newLoader(server, e, plain)
 	l.replace, l.mark = true, []byte(readmodel.Loading)
 	return l
 }
 
-// CopyParts reads parts from the snapshot of a temporary slot and hands them over in chunks. The sizes of a
-// raffle are those that may be known to nothing else.
+// CopyParts reads parts from the snapshot of a temporary slot and hands them over in chunks. The value of a raffle in
+// parts are sizes that may be known from nothing else.
 func (l *Loader) CopyParts(ctx context.Context, client *redis.Client, parts map[readmodel.Part][]int16, cp readmodel.Checkpoint) (got Copied, err error) {
 	defer close(l.Full)
 	got.Entries, got.Stored, got.Sized = make(map[int64]string), make(map[int64][]int16), make(map[int64][]int16)
@@ -68,7 +68,7 @@ func (l *Loader) CopyParts(ctx context.Context, client *redis.Client, parts map[
 	return got, err
 }
 
-// storedSizes are the sizes of which a raffle may have sets now.
+// storedSizes returns the sizes that may have sets of a raffle in Redis.
 func storedSizes(ctx context.Context, client *redis.Client, e readmodel.Epoch, raffle int64, sizes []int16) ([]int16, error) {
 	stored, err := client.SUnion(ctx, e.Sizes(raffle), e.AllSizes()).Result()
 	if err != nil {

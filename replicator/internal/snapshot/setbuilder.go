@@ -11,25 +11,24 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// shelfMembers is how many bids are gathered at most, so that the memory of a copy is bounded.
+// shelfMembers is how many bids a setBuilder holds at most, so that a copy needs little memory.
 const shelfMembers = 20_000
 
-// setBuilder gathers the bids of one (raffle, size) of a snapshot, which come in the order of their members,
-// and writes its sets.
+// setBuilder gathers the bids of one raffle and size, which arrive in the order of their members, and writes both sets.
 type setBuilder struct {
 	set     readmodel.Part // a size of a raffle
 	arena   []byte
-	ends    []int    // of the members in the arena
+	ends    []int    // of each member in the arena
 	newest  []int64  // scores
-	price   []uint64 // sort key of highest: the price inverted, then the place in the order of members
-	begun   bool     // a former part of the set was written
+	price   []uint64 // the sort key of highest: the inverted price, then the index of the member
+	begun   bool     // the first members of the set are written
 	scored  []scored
 	dump    []byte
 	sizes   []int16 // of the raffle so far
 	reading *reading
 }
 
-// books loads the bids of a range of raffles.
+// books loads the bids of the raffles from one id up to another.
 func (r *reading) books(ctx context.Context, from, to int64) error {
 	s := &setBuilder{reading: r}
 	query := fmt.Sprintf("WHERE raffle_id >= %d AND raffle_id < %d ORDER BY raffle_id, size, created_at, id", from, to)
@@ -73,7 +72,7 @@ func (s *setBuilder) member(i int) []byte {
 	return s.arena[begin:s.ends[i]]
 }
 
-// write writes what has been gathered, in both orders.
+// write writes the gathered bids in both orders.
 func (s *setBuilder) write(ctx context.Context) error {
 	if len(s.ends) == 0 {
 		return nil
@@ -107,7 +106,7 @@ func (s *setBuilder) write(ctx context.Context) error {
 	return nil
 }
 
-// mark is what the sets begin with; nil: they are begun, or their raffle does not exist.
+// mark is the sentinel that the sets begin with; nil if they are begun, or if their raffle does not exist.
 func (s *setBuilder) mark() []byte {
 	if _, known := s.reading.known[s.set.Raffle]; s.begun || !known && !s.reading.replace {
 		return nil
@@ -115,7 +114,7 @@ func (s *setBuilder) mark() []byte {
 	return s.reading.mark
 }
 
-// put makes a set of what is scored, or adds to the one that a former part began.
+// put writes the members in scored: it makes the set, or adds to the set that is begun.
 func (s *setBuilder) put(ctx context.Context, key string) (err error) {
 	if s.begun {
 		return s.reading.grow(ctx, key, s.scored)
@@ -124,12 +123,12 @@ func (s *setBuilder) put(ctx context.Context, key string) (err error) {
 	return err
 }
 
-// fill makes a set: the first members by RESTORE, as many as a chunk takes, and the others by additions. A reload
-// replaces a set that is there. The mark is among the first members, so if the set is lost meanwhile, the set that the
-// additions make has no mark. dump is memory to use, and is returned.
+// fill makes a set. It writes as many members as a chunk takes by RESTORE, and adds the others. A reload first removes
+// the set that is there. The mark is among the first members. So if the set is lost meanwhile, the set that the
+// additions make has no mark. dump is memory to reuse, and is returned.
 func (r *reading) fill(ctx context.Context, key string, set []scored, dump []byte) ([]byte, error) {
 	if r.replace {
-		// RESTORE REPLACE frees the former set while others wait.
+		// UNLINK frees the former set in the background. RESTORE REPLACE would free it while others wait.
 		if err := r.ensureChunk(ctx, addWork); err != nil {
 			return dump, err
 		}
@@ -148,7 +147,7 @@ func (r *reading) fill(ctx context.Context, key string, set []scored, dump []byt
 	return dump, r.grow(ctx, key, rest)
 }
 
-// cut cuts an ordered set in two, of which the first has the mark and at most so many members.
+// cut cuts an ordered set in two. The first part has the mark and at most so many members.
 func cut(set []scored, most int) (first, rest []scored) {
 	n := min(len(set), most)
 	if len(set) > 0 && set[len(set)-1].score == plusInf {
@@ -157,7 +156,7 @@ func cut(set []scored, most int) (first, rest []scored) {
 	return set[:n], set[n:]
 }
 
-// grow adds to a set, as much to a chunk as that takes.
+// grow adds members to a set, in pieces of the size of a chunk.
 func (r *reading) grow(ctx context.Context, key string, set []scored) error {
 	for piece := range slices.Chunk(set, chunkWork/addWork) {
 		if err := r.ensureChunk(ctx, addWork*len(piece)); err != nil {
@@ -168,7 +167,7 @@ func (r *reading) grow(ctx context.Context, key string, set []scored) error {
 	return nil
 }
 
-// add adds members one by one.
+// add adds members by ZADD.
 func (p *Chunk) add(key string, set []scored) {
 	p.Commands.Begin(2 + 2*len(set))
 	p.Commands.String("ZADD")
@@ -194,14 +193,14 @@ func (p *Chunk) restore(key string, dump []byte, replace bool) {
 	p.Commands.Begin(arguments)
 	p.Commands.String("RESTORE")
 	p.Commands.String(key)
-	p.Commands.String("0") // lives for ever
+	p.Commands.String("0") // no expiry
 	p.Commands.Bytes(dump)
 	if replace {
 		p.Commands.String("REPLACE")
 	}
 }
 
-// writeSizes makes the sizes that have bids members of the raffle's.
+// writeSizes makes the sizes with bids members of the raffle's sizes.
 func (s *setBuilder) writeSizes(ctx context.Context) error {
 	if len(s.sizes) == 0 {
 		return nil
@@ -221,7 +220,7 @@ func (s *setBuilder) writeSizes(ctx context.Context) error {
 	return nil
 }
 
-// sizeNewest loads the newest SizeKept bids of a size over all raffles and reads one bid more, whose score becomes the
+// sizeNewest loads the newest SizeKept bids of a size over all raffles. It reads one bid more, whose score becomes the
 // floor of the set.
 func (r *reading) sizeNewest(ctx context.Context, size int16) error {
 	newest := []scored{{r.mark, plusInf}}

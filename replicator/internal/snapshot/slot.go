@@ -15,11 +15,11 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// ErrSlotLost ends a rebuild whose slot the server has given up.
+// ErrSlotLost ends a rebuild because the server has given up its slot.
 var ErrSlotLost = errors.New("the server has given the slot up: raise max_slot_wal_keep_size")
 
-// CreateSlot makes the slot of the new epoch, and meanwhile tells which transactions that waits for. A name that
-// another database of the cluster has taken moves the epoch on.
+// CreateSlot makes the slot of the new epoch, and meanwhile reports the transactions that it waits for. If another
+// database of the cluster has a slot of that name, CreateSlot raises the epoch and tries again.
 func (b *Builder) CreateSlot(ctx context.Context, stream *wal.Stream) (snapshot string, consistent lsn.LSN, err error) {
 	telling, done := context.WithCancel(ctx)
 	var told sync.WaitGroup
@@ -37,7 +37,7 @@ func (b *Builder) CreateSlot(ctx context.Context, stream *wal.Stream) (snapshot 
 	return "", 0, err
 }
 
-// KeptSlot fails if the server has given the slot up while the copy was made: the epoch could not go on.
+// KeptSlot fails if the server gave up the slot during the copy, because no stream could continue from the new epoch.
 func (b *Builder) KeptSlot(ctx context.Context) error {
 	slots, err := wal.Slots(ctx, b.Control)
 	if err != nil {
@@ -50,14 +50,14 @@ func (b *Builder) KeptSlot(ctx context.Context) error {
 	return nil
 }
 
-// blockersEvery is how often it is looked for which transactions a new slot waits, and toldEvery how often the
-// log says so.
+// blockersEvery is how often the transactions that a new slot waits for are listed, and toldEvery is how often they are
+// logged.
 const (
 	blockersEvery = time.Second
 	toldEvery     = 30 * time.Second
 )
 
-// tellBlockers says which transactions a process waits for, in the log and in the status, until the context ends.
+// tellBlockers reports the transactions that a process waits for, in the log and in the status, until the context ends.
 func (b *Builder) tellBlockers(ctx context.Context, pid uint32) {
 	begun := time.Now()
 	var told time.Time

@@ -8,10 +8,10 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// notTruncated fails with projection.ErrTruncated if a table was truncated or rewritten after the snapshot that q reads:
-// TRUNCATE is not MVCC-safe, so a copy made since then is empty although the snapshot is older (PostgreSQL
-// documentation, chapter 13.6). Both give a table a new file; pg_class, read by SQL, is that of the snapshot,
-// and pg_relation_filenode looks into the catalog as it is now. To be asked when everything is copied.
+// notTruncated fails with projection.ErrTruncated if a table was truncated or rewritten after the snapshot that q
+// reads. TRUNCATE is not MVCC-safe: a copy of the table that is made after it is empty, although the snapshot is older
+// (PostgreSQL documentation, chapter 13.6). Both give a table a new file. SQL reads pg_class as it is in the snapshot,
+// and pg_relation_filenode reads the catalog as it is now. So notTruncated must be called when everything is copied.
 func notTruncated(ctx context.Context, q wal.Querier) error {
 	var whole bool
 	err := q.QueryRow(ctx, keepTheirFiles).Scan(&whole)

@@ -15,7 +15,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// Board is the status that all parts write to.
+// Board holds the status, to which all parts of the replicator write.
 type Board struct {
 	pulse   func() (wal.Pulse, bool) // of the primary
 	Metrics *Metrics
@@ -23,14 +23,14 @@ type Board struct {
 	mu         sync.Mutex
 	status     Status
 	checkpoint readmodel.Checkpoint
-	changes    int       // of the checkpoint
-	absent     time.Time // since when there is no checkpoint
-	flushed    lsn.LSN   // of the primary, as seen last
-	moved      bool      // this session has applied a transaction from the stream
-	warned     bool      // of the slot of this rebuild
+	changes    int       // how often the checkpoint was set
+	absent     time.Time // when the checkpoint was removed last
+	flushed    lsn.LSN   // the primary's flush position when it was last seen
+	moved      bool      // a transaction from the stream was applied since HasMoved was called
+	warned     bool      // WarnOnce was called in this rebuild
 }
 
-// NewBoard makes a board, whose metrics it registers. pulse is what is known of the primary.
+// NewBoard makes a board and registers its metrics. pulse returns what is known of the primary.
 func NewBoard(reg prometheus.Registerer, pulse func() (wal.Pulse, bool), now time.Time) *Board {
 	b := &Board{absent: now, pulse: pulse}
 	b.Metrics = newMetrics(reg, b)
@@ -38,7 +38,7 @@ func NewBoard(reg prometheus.Registerer, pulse func() (wal.Pulse, bool), now tim
 	return b
 }
 
-// Update changes what is said.
+// Update changes the status.
 func (b *Board) Update(f func(*Status)) { b.update(func() { f(&b.status) }) }
 
 func (b *Board) update(f func()) {
@@ -47,7 +47,7 @@ func (b *Board) update(f func()) {
 	f()
 }
 
-// SetState changes the state. An error is over once the replicator streams again, or waits.
+// SetState changes the state. The last error is removed when the replicator streams or waits.
 func (b *Board) SetState(s State) {
 	b.update(func() {
 		b.status.State = s
@@ -70,7 +70,7 @@ func (b *Board) SetState(s State) {
 	}
 }
 
-// Failed notes the error, of a kind, that ended a session, and how long it is until the next one.
+// Failed notes the error that ended a session, its kind, and the pause until the next session.
 func (b *Board) Failed(err error, kind string, now time.Time, pause time.Duration) {
 	b.SetState(Retrying)
 	b.update(func() {
@@ -80,7 +80,7 @@ func (b *Board) Failed(err error, kind string, now time.Time, pause time.Duratio
 	b.Metrics.errors.WithLabelValues(kind).Inc()
 }
 
-// Served is the checkpoint that was written last and whether the stream goes on from it.
+// Served returns the last checkpoint that was noted, and whether the replicator streams.
 func (b *Board) Served() (c readmodel.Checkpoint, streaming bool) {
 	b.update(func() { c, streaming = b.checkpoint, b.status.State == Streaming })
 	return c, streaming
@@ -92,16 +92,16 @@ func (b *Board) Beat() (n int64) {
 	return n
 }
 
-// Moved notes that this session has applied a transaction from the stream.
+// Moved notes that a transaction from the stream was applied.
 func (b *Board) Moved() { b.update(func() { b.moved = true }) }
 
-// HasMoved says whether Moved was called since it was asked last.
+// HasMoved says whether Moved was called since the last call of HasMoved.
 func (b *Board) HasMoved() (moved bool) {
 	b.update(func() { moved, b.moved = b.moved, false })
 	return moved
 }
 
-// Applied notes the checkpoint that was written; the zero one if it was taken away.
+// Applied notes the checkpoint that was written; zero if it was removed.
 func (b *Board) Applied(c readmodel.Checkpoint) {
 	b.update(func() { b.set(c, time.Now()) })
 	b.Metrics.lsn.Set(float64(c.LSN))
@@ -115,7 +115,7 @@ func (b *Board) set(c readmodel.Checkpoint, now time.Time) {
 	b.changes++
 }
 
-// Slot notes how far the primary is, and returns the slot that is in use and whether it is that of a rebuild.
+// Slot notes how far the primary is. It returns the slot in use and whether it is that of a rebuild.
 func (b *Board) Slot(flushed lsn.LSN) (name string, rebuilding bool) {
 	b.update(func() {
 		b.flushed = flushed
@@ -128,7 +128,7 @@ func (b *Board) Slot(flushed lsn.LSN) (name string, rebuilding bool) {
 	return name, rebuilding
 }
 
-// WarnOnce is true once in each rebuild.
+// WarnOnce returns true once in each rebuild.
 func (b *Board) WarnOnce() (first bool) {
 	b.update(func() { first, b.warned = !b.warned, true })
 	return first
@@ -141,13 +141,13 @@ func (b *Board) serving() float64 {
 	return 0
 }
 
-// pulseIsOld is when a primary that was asked every second has not answered for long: it may be down, and what it
-// has committed meanwhile is not known.
+// pulseIsOld bounds the age of a pulse that counts. The primary is asked every second, so an older pulse means that it
+// may be down, and what it has committed since is not known.
 const pulseIsOld = 5 * time.Second
 
-// lag is how far the read model is behind. While the primary has a heartbeat that the read model lacks, lag is
-// the age of the first such heartbeat, by the primary's clock; otherwise the delay of the last one. Without a
-// read model it is the time since there was one.
+// lag is how far the read model is behind. While the read model lacks a heartbeat of the primary, lag is the age of the
+// first such heartbeat, by the primary's clock. Otherwise lag is the delay of the last heartbeat. Without a read model
+// it is the time since there was one.
 func (b *Board) lag(now time.Time) time.Duration {
 	if b.checkpoint.Slot == "" {
 		return now.Sub(b.absent)
@@ -159,7 +159,7 @@ func (b *Board) lag(now time.Time) time.Duration {
 	return p.Behind + min(max(now.Sub(p.At), 0), pulseIsOld)
 }
 
-// PrimaryNow is the time on the primary's clock, as far as that is known.
+// PrimaryNow is the time on the primary's clock. If that is not known, it is the given time.
 func (b *Board) PrimaryNow(now time.Time) time.Time {
 	if p, ok := b.pulse(); ok {
 		return now.Add(p.Offset)
@@ -167,7 +167,7 @@ func (b *Board) PrimaryNow(now time.Time) time.Time {
 	return now
 }
 
-// Read is the status at a time.
+// Read returns the status at a time.
 func (b *Board) Read(now time.Time) Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -184,8 +184,8 @@ func (b *Board) Read(now time.Time) Status {
 	return s
 }
 
-// Mirror reads the checkpoint every second while this replicator does not write it, so that its status is true
-// while another one works.
+// Mirror reads the checkpoint every second unless this replicator writes it, so that its status is true while another
+// replicator works.
 func (b *Board) Mirror(ctx context.Context, client *redis.Client) {
 	for {
 		b.reflect(ctx, client)
@@ -207,9 +207,9 @@ func (b *Board) reflect(ctx context.Context, client *redis.Client) {
 	}
 	stored, err := client.Get(ctx, readmodel.CheckpointKey).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return // the session tells
+		return // the session reports the error
 	}
-	c, _ := readmodel.ParseCheckpoint(stored) // none and one that can't be read serve nobody
+	c, _ := readmodel.ParseCheckpoint(stored) // zero if it is missing or can't be read: it serves nobody
 	b.update(func() {
 		if b.changes == before {
 			b.set(c, time.Now())

@@ -11,7 +11,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// P7: the lag is the age of the first heartbeat that is missing, on the primary's clock, whatever the own clock says.
+// P7: the lag is the age, by the primary's clock, of the first heartbeat that is missing. The clock of this process
+// does not matter.
 func TestLagOfTheReplicator_P7(t *testing.T) {
 	now := time.Now()
 	served := readmodel.Checkpoint{Slot: "pyramid_1", Beat: heartbeat.Beat{Number: 5, At: 1}, Delay: 3}

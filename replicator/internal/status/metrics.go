@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics are written by the parts that know.
+// Metrics are the metrics of the stream and of rebuilds. The parts of the replicator write them.
 type Metrics struct {
 	Rows, Rebuilds, errors *prometheus.CounterVec
 	Transactions           prometheus.Counter

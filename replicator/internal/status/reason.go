@@ -1,6 +1,6 @@
 package status
 
-// Reason is why the read model must be built anew; a metric's label.
+// Reason is why the read model must be rebuilt. It labels a metric.
 type Reason string
 
 // The reasons for a rebuild. The empty one means to resume.
@@ -9,7 +9,7 @@ const (
 	CheckpointMissing  Reason = "checkpoint_missing"
 	CheckpointCorrupt  Reason = "checkpoint_corrupt"
 	OtherSystem        Reason = "other_system"
-	OtherTimeline      Reason = "other_timeline" // Redis holds more of the old timeline than the new one continues
+	OtherTimeline      Reason = "other_timeline" // Redis holds more of the old timeline than the new one continues from
 	Failover           Reason = "failover"       // the new timeline continues all that Redis holds
 	SlotMissing        Reason = "slot_missing"
 	SlotLost           Reason = "slot_lost"
@@ -23,8 +23,8 @@ const (
 	Requested          Reason = "requested"
 )
 
-// KeepsServing says whether the old epoch is merely behind, so that it may be served, with its lag,
-// until the next one is there. Otherwise it holds what the primary does not have, or lacks something.
+// KeepsServing says whether the old epoch may be served, with its lag, until the next one is complete, because it is
+// merely behind. Otherwise the old epoch holds what the primary does not have, or lacks something.
 func (r Reason) KeepsServing() bool {
 	switch r {
 	case OtherSystem, OtherTimeline, PrimaryBehind, PrimaryForgot, PublicationChanged, Evicted, Torn:

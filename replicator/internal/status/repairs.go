@@ -9,7 +9,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 )
 
-// Repairs tells what was lost, poisoned and mended.
+// Repairs reports, in the log and in metrics, what was lost, poisoned and reloaded.
 type Repairs struct {
 	log                             *slog.Logger
 	lost, poisoned, reloaded, fails *prometheus.CounterVec
@@ -36,7 +36,7 @@ func NewRepairs(log *slog.Logger, reg prometheus.Registerer) *Repairs {
 	return m
 }
 
-// kindOf labels a metric.
+// kindOf is the label of a part in metrics.
 func kindOf(p readmodel.Part) string {
 	switch {
 	case p.Raffle != 0:
@@ -47,26 +47,26 @@ func kindOf(p readmodel.Part) string {
 	return "lists"
 }
 
-// Poisoned tells of a row without a packing. part is what lacks it, by the name in readmodel.PoisonedKey.
+// Poisoned reports a row without a packing. part is the name, in readmodel.PoisonedKey, of what lacks the row.
 func (m *Repairs) Poisoned(part string, t tables.Table, row int64, err error) {
 	m.poisoned.WithLabelValues(t.Kind()).Inc()
 	m.log.Error("a row does not fit the read model: SQL answers for what it belongs to until it is put right",
 		"part", part, "table", t.String(), "row", row, "error", err)
 }
 
-// Lost tells of a part that lacks a key which it must have.
+// Lost reports a part that lacks a key which it must have.
 func (m *Repairs) Lost(p readmodel.Part) {
 	m.lost.WithLabelValues(kindOf(p)).Inc()
 	m.log.Error("a part of the read model was lost: it is loaded anew, and SQL answers for it meanwhile", "part", p.String())
 }
 
-// Waiting is how many parts wait for a reload, and how many of the read model lack a row without a packing.
+// Waiting sets the numbers of parts that wait for a reload and of parts that lack a row without a packing.
 func (m *Repairs) Waiting(reloads int, poisoned int64) {
 	m.waiting.Set(float64(reloads))
 	m.spoiled.Set(float64(poisoned))
 }
 
-// Reloaded counts a reload that ended well, or in vain.
+// Reloaded counts a reload of a part that succeeded or failed.
 func (m *Repairs) Reloaded(p readmodel.Part, well bool) {
 	if well {
 		m.reloaded.WithLabelValues(kindOf(p)).Inc()

@@ -1,4 +1,5 @@
-// Package status is what a replicator says about itself: as JSON, as metrics, and why it rebuilds.
+// Package status is what a replicator reports about itself, as JSON and as metrics, and the reasons for which it
+// rebuilds.
 package status
 
 // State is what a replicator is doing.
@@ -32,7 +33,7 @@ type Status struct {
 	RetryAt     string `json:"retry_at,omitempty"`
 }
 
-// Progress is how far a rebuild has come; the expected number is the planner's estimate.
+// Progress is how far a rebuild has come. Expected is the planner's estimate.
 type Progress struct {
 	Reason   Reason `json:"reason"`
 	Rows     int64  `json:"rows"`

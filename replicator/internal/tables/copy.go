@@ -10,8 +10,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// Copy reads the rows of a table, in the transaction that the connection is in. clauses are what follows
-// FROM: "" for all rows in any order. The row is valid only during the call.
+// Copy reads the rows of a table in the open transaction of the connection. clauses follow FROM; "" reads all rows in
+// any order. The row is valid only during the call.
 func Copy(ctx context.Context, conn *pgx.Conn, t Table, clauses string, each func(Plan, *wal.Row) error) error {
 	relation, err := describe(ctx, conn, t)
 	if err != nil {
@@ -37,7 +37,7 @@ func Copy(ctx context.Context, conn *pgx.Conn, t Table, clauses string, each fun
 	return reader.Close()
 }
 
-// describe reads the needed columns of a table as the stream would describe them.
+// describe reads the needed columns of a table in the form in which the stream describes them.
 func describe(ctx context.Context, conn *pgx.Conn, t Table) (*wal.Relation, error) {
 	var wanted []string
 	for _, c := range layout[t].columns {

@@ -7,7 +7,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// Expected are the numbers of rows that the planner expects in the tables, by Table.
+// Expected returns the planner's estimates of the numbers of rows, by Table.
 func Expected(ctx context.Context, q wal.Querier) (rows [Products + 1]int64, err error) {
 	err = q.QueryRow(ctx, expectedRows).Scan(&rows[Bids], &rows[Raffles], &rows[Products])
 	if err != nil {

@@ -2,8 +2,8 @@ package tables
 
 import "github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 
-// PartsOfBid are the parts of the read model that a bid is in. No read asks for a size or a raffle that is not
-// positive, so a bid whose size or raffle is unknown spoils none.
+// PartsOfBid returns the parts of the read model that a bid is in. If the raffle or the size of a bid is unknown (0),
+// the bid spoils no part of that kind, because no read asks for a raffle or a size that is not positive.
 func PartsOfBid(b readmodel.Bid) (parts []readmodel.Part) {
 	if b.RaffleID != 0 {
 		parts = append(parts, readmodel.Part{Raffle: b.RaffleID})
@@ -14,7 +14,7 @@ func PartsOfBid(b readmodel.Bid) (parts []readmodel.Part) {
 	return parts
 }
 
-// PartsOfRaffle are the parts that a raffle is in.
+// PartsOfRaffle returns the parts that a raffle is in.
 func PartsOfRaffle(r readmodel.Raffle) []readmodel.Part {
 	if r.ID == 0 {
 		return []readmodel.Part{{}}

@@ -1,5 +1,5 @@
-// Package tables knows the published tables: their columns, found by name so that added ones are
-// ignored and missing ones are an error, and how their rows become the values of the read model (P6).
+// Package tables knows the published tables: their columns, and how their rows become the values of the read model. It
+// finds columns by name, so that added columns are ignored and missing ones are an error (P6).
 package tables
 
 import (
@@ -13,7 +13,7 @@ import (
 // Table is one of the published tables.
 type Table int
 
-// The tables. Other is any that the read model doesn't hold.
+// The tables. Other is any table that the read model does not hold.
 const (
 	Other Table = iota
 	Bids
@@ -42,10 +42,10 @@ var layout = [...]struct {
 // String is schema.table.
 func (t Table) String() string { return layout[t].name }
 
-// Kind is the table without the schema: the label of metrics.
+// Kind is the name of the table without the schema. It labels metrics.
 func (t Table) Kind() string { return strings.TrimPrefix(layout[t].name, "public.") }
 
-// Of finds a table by schema.table.
+// Of returns the table with the name schema.table.
 func Of(name string) Table {
 	for t := Bids; t <= Products; t++ {
 		if layout[t].name == name {
@@ -55,14 +55,14 @@ func Of(name string) Table {
 	return Other
 }
 
-// Plan is how the rows of one relation are read.
+// Plan says how the rows of one relation are read.
 type Plan struct {
 	Table   Table
 	columns []int
 }
 
-// NewPlan finds the columns. For a relation that the read model doesn't hold the plan's table is Other;
-// one that does not fit is a wal.ErrShape.
+// NewPlan finds the columns. If the read model does not hold the relation, the plan's table is Other. If the relation
+// does not fit, the error is a wal.ErrShape.
 func NewPlan(r *wal.Relation) (Plan, error) {
 	p := Plan{Table: Of(r.Name)}
 	if p.Table == Other {
@@ -81,7 +81,7 @@ func NewPlan(r *wal.Relation) (Plan, error) {
 	return p, nil
 }
 
-// Bid reads a row of Bids. As with the others, a value that doesn't fit is in the row's Err.
+// Bid reads a row of Bids. Here and below, the error of a value that does not fit is in the row's Err.
 func (p Plan) Bid(r *wal.Row) readmodel.Bid {
 	c := p.columns
 	b := readmodel.Bid{

@@ -17,30 +17,30 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
-// Limits of one slice of the background comparison, and its rate: the slot and the snapshot are there for
-// some seconds only, and neither server notices.
+// The limits of one slice of the background comparison, and its rate. They keep the slot and the snapshot for some
+// seconds only and load neither server noticeably.
 const (
 	sliceRaffles = 200
 	sliceBids    = 50_000
 	sliceRate    = 50_000 // rows or members a second: about a fifth of a core, so that requests find one beside it
 	sliceDetails = 20
 	sliceTime    = 5 * time.Minute
-	passTime     = time.Hour // a pass over everything takes about so long, if slices of the least size need no less
+	passTime     = time.Hour // the aim for a pass over everything; slices of the least size may need less
 	nextTime     = 10 * time.Second
 )
 
 // State is what the background comparison says about itself.
 type State struct {
-	Passes        int       `json:"passes"` // over the whole read model
+	Passes        int       `json:"passes"` // passes over the whole read model
 	LastPassAt    string    `json:"last_pass_at,omitempty"`
 	VerifiedKeys  int64     `json:"verified_keys"`
 	DivergentKeys int       `json:"divergent_keys"`
-	Findings      []Finding `json:"findings,omitempty"` // the first of them
+	Findings      []Finding `json:"findings,omitempty"` // the first findings
 	LastError     string    `json:"last_error,omitempty"`
 	LastErrorAt   string    `json:"last_error_at,omitempty"`
 }
 
-// Background compares the read model slice by slice, over and over again.
+// Background compares the read model slice by slice, again and again.
 type Background struct {
 	verifier *Verifier
 	interval time.Duration
@@ -57,15 +57,15 @@ type Background struct {
 
 	mu    sync.Mutex
 	state State
-	known map[key]known // divergent keys
+	known map[key]known // the keys that differed when they were last compared
 }
 
 type known struct {
 	epoch   readmodel.Epoch
-	finding Finding // none if there were too many
+	finding Finding // zero if the report had too many findings
 }
 
-// NewBackground makes a background comparison that begins a slice each interval while active says so.
+// NewBackground makes a background comparison, which begins a slice at each interval while active returns true.
 func NewBackground(v *Verifier, interval time.Duration, active func() bool, log *slog.Logger, reg prometheus.Registerer) *Background {
 	b := &Background{verifier: v, interval: interval, active: active, log: log, known: make(map[key]known),
 		divergent: prometheus.NewGauge(prometheus.GaugeOpts{Name: "readmodel_divergent_keys",
@@ -112,7 +112,7 @@ func (b *Background) Run(ctx context.Context) error {
 	}
 }
 
-// slice compares the next raffles, and at the end of a pass the lists over all of them.
+// slice compares the next raffles. The last slice of a pass also compares the lists over all raffles.
 func (b *Background) slice(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, sliceTime)
 	defer cancel()
@@ -142,7 +142,8 @@ func (b *Background) slice(ctx context.Context) error {
 	return nil
 }
 
-// next is the scope after the last one: so many raffles, but not many more bids, that a pass takes passTime.
+// next returns the next scope. It has as many raffles as needed for a pass in passTime, but fewer if they have too many
+// bids.
 func (b *Background) next(ctx context.Context) (Scope, error) {
 	ctx, cancel := context.WithTimeout(ctx, nextTime)
 	defer cancel()
@@ -165,13 +166,13 @@ func (b *Background) next(ctx context.Context) (Scope, error) {
 	return scope, nil
 }
 
-// share is how many of so many rows a slice takes.
+// share is how many of these rows a slice takes.
 func (b *Background) share(rows, least int64) int64 {
 	slices := max(int64(passTime/b.interval), 1)
 	return max(rows/slices+1, least)
 }
 
-// note replaces what was known of a scope.
+// note replaces what is known of a scope by a report.
 func (b *Background) note(scope Scope, r Report, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -199,7 +200,7 @@ func (b *Background) note(scope Scope, r Report, now time.Time) {
 	}
 }
 
-// first are the first known findings, in the order of their keys.
+// first returns the first known findings, ordered by key.
 func (b *Background) first() (all []Finding) {
 	for _, k := range b.known {
 		if k.finding.Key != "" {

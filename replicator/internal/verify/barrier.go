@@ -10,16 +10,15 @@ import (
 )
 
 // barrier is the wal.Handler that applies the stream to a model and stops it at a target position. There the model is
-// compared with Redis, which has the same position in its checkpoint. The model does not change until the next target
-// is set (reach).
+// compared with what Redis answered at that position. The model does not change until reach sets the next target.
 type barrier struct {
 	model *model
 	plans map[uint32]tables.Plan
 
 	mu     sync.Mutex
-	moved  sync.Cond // the target, the position, or the end
+	moved  sync.Cond // signals a change of target, at or err
 	target wal.LSN
-	at     wal.LSN // everything that was committed up to here is in the model, nothing after it
+	at     wal.LSN // the model has everything that was committed up to here and nothing after it
 	err    error   // why the stream has ended
 }
 
@@ -31,8 +30,8 @@ func newBarrier(m *model, from wal.LSN) *barrier {
 	return g
 }
 
-// reach returns once the model stands exactly at a position, which must not be before the last one: that
-// of a commit, or one with no transaction in progress around it.
+// reach returns when the model stands exactly at a position, which must not be before the last one. The position must
+// not lie within a commit record.
 func (g *barrier) reach(ctx context.Context, to wal.LSN) error {
 	defer context.AfterFunc(ctx, func() { g.end(context.Cause(ctx)) })()
 	g.mu.Lock()
@@ -45,14 +44,14 @@ func (g *barrier) reach(ctx context.Context, to wal.LSN) error {
 	return g.err
 }
 
-// waiting says whether somebody waits for the stream, and how far that has come.
+// waiting returns the position of the model, and hungry if reach waits for the stream.
 func (g *barrier) waiting() (at wal.LSN, hungry bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.at, g.at < g.target
 }
 
-// end wakes all that wait in reach and in the stream, with an error.
+// end ends the stream with an error and wakes up reach and Begin.
 func (g *barrier) end(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -62,8 +61,8 @@ func (g *barrier) end(err error) {
 	g.moved.Broadcast()
 }
 
-// Begin holds the stream before a transaction that is after the target. A position lies between records:
-// a commit record that begins before it also ends at it or before.
+// Begin holds the stream before a transaction that is after the target. A position lies between records, so a commit
+// record that begins before the target also ends at it or before.
 func (g *barrier) Begin(t wal.Transaction) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -14,9 +14,9 @@ import (
 )
 
 var (
-	// errEpoch says that another build of the read model is served now: everything begins anew.
+	// errEpoch says that another epoch is served now, so the comparison must begin anew.
 	errEpoch = errors.New("the read model was rebuilt meanwhile")
-	// errNotYet says that what was read can't be compared, but may be later.
+	// errNotYet says that an answer of Redis can't be compared, but a later one may be.
 	errNotYet = errors.New("not comparable yet")
 )
 
@@ -26,16 +26,16 @@ type comparison struct {
 	limit  *rate.Limiter
 	epoch  readmodel.Epoch
 	source *source
-	keys   int64 // compared so far
+	keys   int64 // keys compared so far
 }
 
-// patience is how long a comparison waits for Redis to hold something that can be compared: past a large
-// transaction, a replicator's restart, or a lag.
+// patience is how long a comparison waits for an answer that can be compared, because of a large transaction, a
+// replicator that restarts, or a lag.
 const patience = 20 * time.Second
 
 const retryEvery = 10 * time.Millisecond
 
-// settle moves the model to where Redis was when it gave a checkpoint. errNotYet asks for another one.
+// settle moves the model to the position of a checkpoint from Redis. On errNotYet the caller needs a later checkpoint.
 func (c *comparison) settle(ctx context.Context, stored string) error {
 	if stored == "" {
 		return fmt.Errorf("%w: Redis has no checkpoint, so it is being rebuilt or no replicator runs", errNotYet)
@@ -58,7 +58,7 @@ func (c *comparison) settle(ctx context.Context, stored string) error {
 	return c.source.reach(ctx, cp.LSN)
 }
 
-// exactly calls read until what it reads belongs to a checkpoint that the model can be moved to.
+// exactly calls read until the model can be moved to the checkpoint that came with what was read.
 func (c *comparison) exactly(ctx context.Context, read func() (checkpoint string, err error)) error {
 	deadline := time.Now().Add(patience)
 	for {
@@ -75,7 +75,7 @@ func (c *comparison) exactly(ctx context.Context, read func() (checkpoint string
 	}
 }
 
-// checkpoint reads the checkpoint; "" is a missing one.
+// checkpoint reads the checkpoint; "" if it is missing.
 func checkpoint(ctx context.Context, client redis.Cmdable) (string, error) {
 	return orEmpty(client.Get(ctx, readmodel.CheckpointKey).Result())
 }

@@ -7,11 +7,11 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// content is what a key holds: members with their scores, members alone, fields with their values, or,
-// under the empty name, a string.
+// content is what a key holds: members with their scores, members alone, fields with their values, or a string under
+// the empty name.
 type content map[string]string
 
-// change puts a field in or takes it out.
+// change adds a field, or removes it if sign is negative.
 func (c content) change(field, value string, sign int64) {
 	if sign < 0 {
 		delete(c, field)
@@ -20,10 +20,10 @@ func (c content) change(field, value string, sign int64) {
 	}
 }
 
-// difference is what is wrong with a key: the fields that it lacks, has too many, or has with another value.
+// difference is what is wrong with a key: the fields that are missing, too many, or have another value.
 type difference struct {
 	missing, extra, wrong []string
-	structure             string // not "": the key is something else altogether
+	structure             string // what the key is if it is something else altogether; otherwise ""
 }
 
 func (d *difference) none() bool {
@@ -47,11 +47,11 @@ func compare(want, got content) (d difference) {
 	return d
 }
 
-// number is a score as a whole number, which all scores of the read model are.
+// number is a score as text. All scores of the read model are whole numbers or infinite.
 func number(score float64) string { return strconv.FormatFloat(score, 'f', -1, 64) }
 
-// score is the score that a bid's member must have in one of the orders: everything that it is made of is
-// in the member. false: it is no bid's member.
+// score returns the score that a bid's member must have in one of the orders, since the member has all that the score
+// is made of. It returns false for what is no member of a bid.
 func score(k kind, member []byte) (float64, bool) {
 	b, err := readmodel.ParseMember(0, 0, member)
 	if k == highest {
@@ -68,7 +68,7 @@ func sentinelText(k kind) string {
 	return "inf"
 }
 
-// putSentinel puts the sentinel of a key into its content.
+// putSentinel adds the sentinel of a key.
 func (c content) putSentinel(k kind) {
 	switch k {
 	case products:

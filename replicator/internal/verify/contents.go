@@ -11,10 +11,10 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// contentKeys is how many keys are read whole at one moment, unless they are large.
+// contentKeys is how many keys are read in one MULTI, unless they are large.
 const contentKeys = 200
 
-// parts cuts keys into what is read at one moment.
+// parts cuts keys into groups, each of which is read in one MULTI.
 func (m *model) parts(keys []key) (all [][]key) {
 	begin, held := 0, 0
 	for i, k := range keys {
@@ -31,7 +31,7 @@ func (m *model) parts(keys []key) (all [][]key) {
 	return all
 }
 
-// weight is about how much a key holds.
+// weight estimates how many members a key holds.
 func (m *model) weight(k key) int {
 	switch k.kind {
 	case newest, highest:
@@ -49,12 +49,11 @@ func (m *model) weight(k key) int {
 // found is what Redis has under a key.
 type found struct {
 	content   content
-	structure string // not "": another one than the key must have
-	floor     string // of sizeNewest
+	structure string // what the key is if it is something else altogether; otherwise ""
+	floor     string // of a sizeNewest
 }
 
-// compareContents compares whole contents, keys by keys, and calls differs for those that are not as
-// they must be.
+// compareContents compares the contents of keys and calls differs for each key that is not as it must be.
 func (c *comparison) compareContents(ctx context.Context, keys []key, differs func(key, difference)) error {
 	for _, some := range c.source.model.parts(keys) {
 		if k := some[0]; c.source.model.weight(k) > chunkMembers {
@@ -88,7 +87,7 @@ func (c *comparison) compareContents(ctx context.Context, keys []key, differs fu
 	return nil
 }
 
-// compareOne compares a key that is too large to be read at one moment.
+// compareOne compares a key that is too large to be read in one MULTI.
 func (c *comparison) compareOne(ctx context.Context, k key) (difference, error) {
 	if k.kind == products {
 		return c.compareProducts(ctx)
@@ -104,8 +103,8 @@ func (m *model) differ(k key, got found) difference {
 	return d
 }
 
-// wanted is what a key must hold. What does not matter is taken out of it and of what was found; structure is not ""
-// if the key is something else altogether.
+// wanted returns what a key must hold. It removes what does not matter from the result and from got. structure says
+// what the key is if it is something else altogether.
 func (m *model) wanted(k key, got *found) (want content, structure string) {
 	structure = got.structure
 	switch k.kind {
@@ -123,7 +122,7 @@ func (m *model) wanted(k key, got *found) (want content, structure string) {
 	return m.content(k), structure
 }
 
-// readContents reads keys and the checkpoint at one moment.
+// readContents reads keys and the checkpoint in one MULTI.
 func readContents(ctx context.Context, client redis.Cmdable, e readmodel.Epoch, keys []key) (checkpoint string, all []found, err error) {
 	pipe := client.TxPipeline()
 	cp := pipe.Get(ctx, readmodel.CheckpointKey)
@@ -154,7 +153,7 @@ func readContents(ctx context.Context, client redis.Cmdable, e readmodel.Epoch, 
 	return checkpoint, all, nil
 }
 
-// read asks for all that a key holds.
+// read asks for everything that a key holds.
 func (k key) read(ctx context.Context, client redis.Cmdable, e readmodel.Epoch) redis.Cmder {
 	switch name := k.name(e); k.structure() {
 	case "set":
@@ -168,7 +167,7 @@ func (k key) read(ctx context.Context, client redis.Cmdable, e readmodel.Epoch) 
 	}
 }
 
-// take makes content of a reply.
+// take turns a reply into content.
 func take(reply redis.Cmder) (found, error) {
 	c := make(content)
 	switch err := reply.Err(); {

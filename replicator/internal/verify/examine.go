@@ -4,20 +4,19 @@ import (
 	"context"
 )
 
-// How many divergent keys, and how many members of them, are looked into with one snapshot: they are in
-// memory.
+// The limits of the keys and members that are examined with one snapshot, because they are held in memory.
 const (
 	examineKeys    = 500
 	examineMembers = 500_000
 )
 
-// suspect is a key that differs, and about how much it must hold.
+// suspect is a key that differs, and an estimate of how much it must hold.
 type suspect struct {
 	key
 	weight int
 }
 
-// examine looks into the first divergent keys, as many as Details says, member by member with a new snapshot.
+// examine compares the first divergent keys, as many as Details says, member by member with new snapshots.
 func (r *run) examine(ctx context.Context, suspects []suspect) error {
 	suspects = suspects[:min(len(suspects), r.Details)]
 	var some []key
@@ -53,7 +52,7 @@ func (r *run) examineSome(ctx context.Context, keys []key) error {
 	return nil
 }
 
-// exactModel keeps the members of the sets among the keys.
+// exactModel makes a model that keeps the members of the sets among the keys.
 func exactModel(keys []key) *model {
 	m := newModel(Scope{To: Everything.To}, newHasher())
 	m.only = make(map[int64]bool)

@@ -2,7 +2,7 @@ package verify
 
 import "fmt"
 
-// A digest does not depend on the order of the members, and follows what is added and removed.
+// The digest of members does not depend on their order, and it follows additions and removals.
 func Example_digest() {
 	h := newHasher()
 	var redis, primary digest

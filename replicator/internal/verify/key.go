@@ -7,7 +7,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// set is a raffle and a size: the bids of both orders.
+// set is a raffle and a size, whose bids are in two orders.
 type set struct {
 	raffle int64
 	size   int16
@@ -26,13 +26,13 @@ const (
 	sizeNewest
 )
 
-// key is a key of any epoch; which of the numbers are set depends on the kind.
+// key is a key of any epoch. Its kind says which of the numbers are set.
 type key struct {
 	kind kind
 	set
 }
 
-// name is the key in an epoch.
+// name is the name of the key in an epoch.
 func (k key) name(e readmodel.Epoch) string {
 	switch k.kind {
 	case newest:
@@ -52,7 +52,7 @@ func (k key) name(e readmodel.Epoch) string {
 	}
 }
 
-// structure is how Redis calls what the key holds.
+// structure is what Redis calls the type of the key.
 func (k key) structure() string {
 	switch k.kind {
 	case sizes:
@@ -66,7 +66,7 @@ func (k key) structure() string {
 	}
 }
 
-// parseKey takes a name apart; false for one that no key of this package has.
+// parseKey parses a name. It returns false if this package has no such key.
 func parseKey(name string) (key, readmodel.Epoch, bool) {
 	e, ours := readmodel.EpochOf(name)
 	if !ours {
@@ -89,6 +89,6 @@ func parseKey(name string) (key, readmodel.Epoch, bool) {
 	}
 	number, _ := strconv.ParseInt(size, 10, 16)
 	k.size = int16(number)
-	// Whatever was not understood above makes another name.
+	// If a part was not understood, the key has another name.
 	return k, e, k.name(e) == name
 }

@@ -10,19 +10,19 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
 
-// A large set is read in pieces, each of which is that of its own checkpoint, so that Redis serves others in between.
-// The pieces follow each other in the set's order. What is written to the part that was read already is known from
-// the stream: when the model is moved from the checkpoint of one piece to that of the next, the changes that it
-// passes at or before the place of the last member read are added to the tally. At the end the tally is that of the
-// whole set at the last checkpoint, however hot the set is.
+// following is a large set that is read in pieces, so that Redis serves others in between. Each piece belongs to the
+// checkpoint that was read with it. The pieces follow each other in the order of the set. Between two pieces the set
+// may change where it was read already, and the stream tells how: when the model moves from the checkpoint of one piece
+// to that of the next, the changes at or before the place of the last member read are added to the tally. At the end
+// the tally is that of the whole set at the last checkpoint, however often the set changes.
 type following struct {
 	key
 	tally *tally
-	score float64 // of the last member read
-	last  []byte  // its prefix, behind which PageAfter reads on; nil: none was read
+	score float64 // the score of the last member read
+	last  []byte  // the prefix of that member, after which PageAfter continues; nil: none was read
 }
 
-// change adds a change of the stream to the tally if it lies in the part that was read.
+// change adds a change of the stream to the tally if it is in the part of the set that was read.
 func (f *following) change(b readmodel.Bid, member []byte, h hasher, sign int64) {
 	if f.last == nil || f.raffle != b.RaffleID || f.size != b.Size {
 		return
@@ -62,10 +62,10 @@ func (c *comparison) compareLarge(ctx context.Context, r *setReader, k key, told
 	}
 }
 
-// ended says whether the sentinel came last: nothing is behind it, or nothing at all is in the set.
+// ended says whether the sentinel came last in a piece. Then nothing is behind it, or the set holds nothing else.
 func (t *tally) ended() bool { return string(t.last) == readmodel.Sentinel }
 
-// take adds a piece, once the model stands at its checkpoint.
+// take adds a piece to the tally. The model must stand at the piece's checkpoint.
 func (f *following) take(piece *tally) {
 	f.tally.count += piece.count
 	f.tally.sum[0] += piece.sum[0]
@@ -77,14 +77,14 @@ func (f *following) take(piece *tally) {
 		return
 	}
 	score, err := strconv.ParseFloat(string(piece.lastScore), 64)
-	if err != nil || len(piece.last) < readmodel.PrefixLen { // no bid: there is no reading on from it
+	if err != nil || len(piece.last) < readmodel.PrefixLen { // it is no bid, so no page can begin after it
 		f.tally.structure = true
 		return
 	}
 	f.score, f.last = score, bytes.Clone(piece.last[:readmodel.PrefixLen])
 }
 
-// piece reads the members after the last one, and the checkpoint at the same moment.
+// piece reads the members after the last one, and the checkpoint in the same MULTI.
 func (r *setReader) piece(t *tally, f *following) (checkpoint string, err error) {
 	name, n := f.name(r.epoch), strconv.Itoa(chunkMembers)
 	r.commands.Add("MULTI")
@@ -118,8 +118,9 @@ func (r *setReader) piece(t *tally, f *following) (checkpoint string, err error)
 	return got.checkpoint, r.members(t, f.kind)
 }
 
-// pageHead reads what PageAfter answers before the members: two parts, of which the first is an array of the first
-// member. An error of the script says that something else than bids is in the set.
+// pageHead reads what PageAfter answers before the members: the head of an array of two, and its first element, which
+// is an array of the first member. structure says that the script failed, because the set holds members that are no
+// bids.
 func (r *setReader) pageHead() (structure bool, err error) {
 	var refused resp.Error
 	if _, err := r.next(resp.Array); errors.As(err, &refused) {

@@ -9,13 +9,13 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
-// latest are the bids of one size over all raffles that were made after floor, in microseconds.
+// latest holds the bids of one size over all raffles that were made after floor (microseconds).
 type latest struct {
 	floor int64
 	bids  content
 }
 
-// latestKept bounds how many bids of a size are looked at: more than Redis keeps in a capped set.
+// latestKept bounds how many bids of a size are compared. It is more than Redis keeps in a capped set.
 const latestKept = 2 * readmodel.SizeKept
 
 func (l *latest) bid(b readmodel.Bid, sign int64) {
@@ -24,8 +24,9 @@ func (l *latest) bid(b readmodel.Bid, sign int64) {
 	}
 }
 
-// wanted is what a capped set must hold above both floors: the model knows nothing below its own, and below that of
-// Redis (decimal) the set may have holes, and nobody reads it. What was found below is taken out.
+// wanted returns what a capped set must hold above both floors. Below its own floor the model knows nothing. Below
+// Redis' floor (decimal) the set may have gaps, and nobody reads it there. So what got has at or below the floors is
+// removed.
 func (l *latest) wanted(got *found) content {
 	floor := float64(l.floor)
 	if v, err := strconv.ParseFloat(got.floor, 64); err == nil {
@@ -46,8 +47,8 @@ func (l *latest) wanted(got *found) content {
 	return want
 }
 
-// floors begins the latest bids of every size. The floor of Redis only rises, so any one from before the
-// snapshot would do; the own one needs no Redis and bounds the memory.
+// floors sets the model's floor of every size. The floor of Redis only rises, so any floor from before the snapshot
+// would do. A floor of the model's own needs no Redis and bounds the memory.
 func (l *loader) floors() error {
 	db := replicationdb.New(l.conn)
 	sizes, err := db.SizesWithBids(l.ctx)

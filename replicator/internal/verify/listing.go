@@ -11,8 +11,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// listing is the keys that Redis had of an epoch, by raffle: one SCAN serves all slices of a pass. What is made or
-// removed meanwhile may or may not be among them. A key takes about 24 bytes.
+// listing is the keys of an epoch in Redis, ordered by raffle. One SCAN serves all slices of a pass. Keys that are made
+// or removed during the SCAN may be missing or not. A key takes about 24 bytes.
 type listing struct {
 	epoch readmodel.Epoch
 	keys  []key
@@ -40,7 +40,7 @@ func (l *listing) scan(ctx context.Context, client *redis.Client, e readmodel.Ep
 	return nil
 }
 
-// in are the keys in a scope. Those of no raffle come first.
+// in returns the keys in a scope. In the listing, keys of no raffle come first.
 func (l *listing) in(s Scope) map[key]bool {
 	there := make(map[key]bool)
 	if s.Globals {

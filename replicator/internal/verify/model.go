@@ -17,7 +17,7 @@ import (
 // Scope is what a comparison covers.
 type Scope struct {
 	After, To int64 // raffles with After < id <= To
-	Globals   bool  // also the lists of raffles, products and the newest bids of each size
+	Globals   bool  // also the lists of raffles and products, and the newest bids of each size
 }
 
 // Everything is the whole read model.
@@ -33,7 +33,7 @@ func (s Scope) covers(k key) bool {
 	return s.has(k.raffle)
 }
 
-// book is a raffle's bids by size: few, so that going through them beats a map.
+// book is the digests of a raffle's bids by size. Sizes are few, so a search beats a map.
 type book []sized
 
 type sized struct {
@@ -50,9 +50,9 @@ func (b *book) of(size int16) *digest {
 	return nil
 }
 
-// digest stands for a set of members, whatever their order: their number and two sums of 64-bit hashes.
-// It can be added to and taken from, which is what lets it follow the stream. Two sets that differ have
-// the same one with a probability of about 2^-128.
+// digest stands for a set of members in any order: their number and two sums of 64-bit hashes. Members can be added and
+// removed, so a digest can follow the stream. Two different sets have the same digest with a probability of about
+// 2^-128.
 type digest struct {
 	count int64
 	sum   [2]uint64
@@ -64,7 +64,7 @@ func (d *digest) add(h [2]uint64, sign int64) {
 	d.sum[1] += h[1] * uint64(sign)
 }
 
-// hasher makes the hashes, which differ between two hashers.
+// hasher hashes members. The hashes of two hashers differ.
 type hasher [2]maphash.Seed
 
 func newHasher() hasher { return hasher{maphash.MakeSeed(), maphash.MakeSeed()} }
@@ -73,18 +73,18 @@ func (h hasher) of(member []byte) [2]uint64 {
 	return [2]uint64{maphash.Bytes(h[0], member), maphash.Bytes(h[1], member)}
 }
 
-// model is what Redis must hold: the state of the primary at one position. Of bids it keeps a digest for
-// each set, and the members only of the sets that it is told to.
+// model is what Redis must hold: the state of the primary at one position. It keeps a digest for each set of bids, and
+// the members only of the sets that are to be examined.
 type model struct {
 	scope    Scope
-	only     map[int64]bool // the raffles, if not all of the scope
+	only     map[int64]bool // nil: all raffles of the scope
 	hasher   hasher
 	books    map[int64]*book
 	members  map[set]content
 	raffles  map[int64]readmodel.Raffle
 	products map[int64]string
 	latest   map[int16]*latest
-	poisoned map[readmodel.Part]bool // parts that lack rows which the read model can't hold
+	poisoned map[readmodel.Part]bool // parts with a row that has no packing
 	followed *following              // the set that is read in pieces, if any
 	buffer   []byte
 }
@@ -100,12 +100,12 @@ func (m *model) has(raffle int64) bool {
 	return m.scope.has(raffle) && (m.only == nil || m.only[raffle])
 }
 
-// whole says whether the model is about every bid.
+// whole says whether the model covers every bid.
 func (m *model) whole() bool {
 	return m.scope.After == 0 && m.scope.To == math.MaxInt64 && m.only == nil
 }
 
-// change takes a row out and another one in, either of which may be nil.
+// change removes the old row and adds the new one. Either may be nil.
 func (m *model) change(p tables.Plan, old, now *wal.Row) error {
 	for _, c := range []struct {
 		row  *wal.Row
@@ -138,8 +138,8 @@ func (m *model) change(p tables.Plan, old, now *wal.Row) error {
 	return nil
 }
 
-// leaveOut takes a row that the read model can't hold for one that makes its parts incomparable. Any other
-// error is returned.
+// leaveOut notes the parts of a row that has no packing as poisoned, so that they are not compared. It returns any
+// other error.
 func (m *model) leaveOut(err error, parts []readmodel.Part) error {
 	if !errors.Is(err, wal.ErrValue) {
 		return err
@@ -206,7 +206,7 @@ func (m *model) truncate(t tables.Table) {
 	}
 }
 
-// digest is that of a set; of one without bids it is zero.
+// digest returns the digest of a set, which is zero for a set without bids.
 func (m *model) digest(s set) *digest {
 	b := m.books[s.raffle]
 	if b == nil {
@@ -220,7 +220,8 @@ func (m *model) digest(s set) *digest {
 	return &(*b)[len(*b)-1].digest
 }
 
-// sizeLatest are the latest bids of a size. For a size without bids in the snapshot they begin empty and lack nothing.
+// sizeLatest returns the latest bids of a size. If the snapshot has no bids of the size, they begin empty with no
+// floor.
 func (m *model) sizeLatest(size int16) *latest {
 	if m.latest[size] == nil {
 		m.latest[size] = &latest{bids: make(content)}
@@ -228,13 +229,13 @@ func (m *model) sizeLatest(size int16) *latest {
 	return m.latest[size]
 }
 
-// content is what a key must hold. Of sets of bids only those are known that the model keeps the members of.
+// content returns what a key must hold. It knows the members only of the sets of bids that the model keeps.
 func (m *model) content(k key) content {
 	c := make(content)
 	switch k.kind {
 	case newest, highest:
 		for member := range m.members[k.set] {
-			v, _ := score(k.kind, []byte(member)) // made by this package
+			v, _ := score(k.kind, []byte(member)) // the member was made by this package
 			c[member] = number(v)
 		}
 		if m.needsSentinel(k.set) {
@@ -262,14 +263,14 @@ func (m *model) content(k key) content {
 	return c
 }
 
-// needsSentinel says whether the sets of a raffle and size must be marked as whole. Those of a raffle that does
-// not exist may be, and so may those without bids, which nobody needs.
+// needsSentinel says whether the sets of a raffle and size must have their sentinels. The sets of a raffle that does
+// not exist and sets without bids may have them or not, because nobody needs these sets.
 func (m *model) needsSentinel(s set) bool {
 	_, known := m.raffles[s.raffle]
 	return known && m.digest(s).count > 0
 }
 
-// sizes are those that have bids, and the mark of the raffle itself.
+// sizes adds the sizes with bids and the raffle's own mark to c.
 func (m *model) sizes(raffle int64, c content) {
 	if _, ok := m.raffles[raffle]; ok {
 		c[readmodel.RaffleKnown] = ""
@@ -283,7 +284,7 @@ func (m *model) sizes(raffle int64, c content) {
 	}
 }
 
-// where is the SQL for the raffles that the model is about.
+// where returns the SQL condition for the raffles of the model.
 func (m *model) where(column string) string {
 	if m.only != nil {
 		ids := []string{"-1"}

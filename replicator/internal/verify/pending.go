@@ -11,7 +11,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// whole is the part that a key belongs to.
+// whole is the part to which a key belongs, without the size of a raffle.
 func (k key) whole() readmodel.Part {
 	p := k.part()
 	if p.Raffle != 0 {
@@ -20,7 +20,8 @@ func (k key) whole() readmodel.Part {
 	return p
 }
 
-// pendingParts are the parts that wait for a reload or lack a row: nobody reads them, so they may differ.
+// pendingParts returns the parts that wait for a reload or have a poisoned row. They may differ, because nobody reads
+// them.
 func pendingParts(ctx context.Context, client *redis.Client) (map[readmodel.Part]bool, error) {
 	names, err := client.SUnion(ctx, readmodel.ReloadKey, readmodel.PoisonedKey).Result()
 	if err != nil {
@@ -38,8 +39,8 @@ func pendingParts(ctx context.Context, client *redis.Client) (map[readmodel.Part
 	return parts, nil
 }
 
-// known are the parts of divergent keys that were known not to be whole at some time since the comparison began:
-// before it, after it, or in between, which their reload tells.
+// known returns the parts of divergent keys that were known to be incomplete at some time during the comparison: at its
+// beginning, at its end, or in between, which the position of their last reload shows.
 func (r *run) known(ctx context.Context, bad []key, s *source) (map[readmodel.Part]bool, error) {
 	if len(bad) == 0 {
 		return nil, nil

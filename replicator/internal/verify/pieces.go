@@ -14,14 +14,14 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// place is where a bid or a raffle stands in a sorted set. Other fields than those of the prefix may change without a
-// change of place. PageAfter reads on behind a place, so a piece must end behind one, too.
+// place is the place of a bid or a raffle in a sorted set. Fields behind the prefix may change without a change of
+// place. PageAfter continues after a place, so a piece must also end with one.
 type place struct {
 	score  float64
 	prefix string
 }
 
-// placeOf is where a member stands.
+// placeOf returns the place of a member.
 func placeOf(score float64, member string) place {
 	return place{score, member[:min(readmodel.PrefixLen, len(member))]}
 }
@@ -36,7 +36,8 @@ func (p place) compare(o place) int {
 	return strings.Compare(p.prefix, o.prefix)
 }
 
-// between is the content of a sorted set after one place and up to another; nil: from the beginning, to the end.
+// between returns the content of a sorted set after one place and up to another. nil means from the beginning, or to
+// the end.
 func (c content) between(after, to *place) content {
 	part := make(content)
 	for member, score := range c {
@@ -49,7 +50,7 @@ func (c content) between(after, to *place) content {
 	return part
 }
 
-// compareSorted compares the content of a large sorted set piece by piece, each at its own checkpoint.
+// compareSorted compares the content of a large sorted set in pieces, each at the checkpoint read with it.
 func (c *comparison) compareSorted(ctx context.Context, k key) (d difference, err error) {
 	var after *place
 	for {
@@ -81,11 +82,11 @@ func (c *comparison) compareSorted(ctx context.Context, k key) (d difference, er
 	}
 }
 
-// sortedPiece reads the members after a place, and the checkpoint at the same moment.
+// sortedPiece reads the members after a place, and the checkpoint in the same MULTI. n is how many members it read.
 func (c *comparison) sortedPiece(ctx context.Context, k key, after *place) (checkpoint string, got found, last place, n int, err error) {
 	pipe, name := c.client.TxPipeline(), k.name(c.epoch)
 	cp := pipe.Get(ctx, readmodel.CheckpointKey)
-	floor := pipe.Get(ctx, c.epoch.SizeFloor(k.size)) // of no use to other kinds
+	floor := pipe.Get(ctx, c.epoch.SizeFloor(k.size)) // used only for a sizeNewest
 	var page *redis.Cmd
 	if after == nil {
 		page = pipe.Do(ctx, "ZRANGE", name, 0, chunkMembers-1, "WITHSCORES")
@@ -122,12 +123,12 @@ func (c *comparison) sortedPiece(ctx context.Context, k key, after *place) (chec
 	return checkpoint, got, last, len(values) / 2, err
 }
 
-// add adds what is wrong with another piece.
+// add adds the difference of another piece.
 func (d *difference) add(o difference) {
 	d.missing, d.extra, d.wrong = append(d.missing, o.missing...), append(d.extra, o.extra...), append(d.wrong, o.wrong...)
 }
 
-// settle takes a member that is missing at one place and too many at another for one with a wrong score.
+// settle turns a member that is missing at one place and too many at another into a member with a wrong score.
 func (d *difference) settle() {
 	moved := slices.DeleteFunc(slices.Clone(d.missing), func(m string) bool { return !slices.Contains(d.extra, m) })
 	d.missing = slices.DeleteFunc(d.missing, func(m string) bool { return slices.Contains(moved, m) })
@@ -135,10 +136,10 @@ func (d *difference) settle() {
 	d.wrong = append(d.wrong, moved...)
 }
 
-// hashPiece is how many fields of a hash are read at one moment.
+// hashPiece is how many fields of a hash are read in one MULTI.
 const hashPiece = 500
 
-// compareProducts compares the products piece by piece, by the ids that the model has, and then their number.
+// compareProducts compares the products in pieces, by the ids in the model, and then their number.
 func (c *comparison) compareProducts(ctx context.Context) (d difference, err error) {
 	name := c.epoch.Products()
 	ids := slices.Sorted(maps.Keys(c.source.model.content(key{kind: products})))
@@ -178,7 +179,7 @@ func (c *comparison) compareProducts(ctx context.Context) (d difference, err err
 	return d, err
 }
 
-// atCheckpoint reads something and the checkpoint at the same moment; structure says that the key is of another type.
+// atCheckpoint reads something and the checkpoint in the same MULTI. structure says that the key is of another type.
 func (c *comparison) atCheckpoint(ctx context.Context, ask func(redis.Pipeliner) func() error) (structure string, err error) {
 	err = c.exactly(ctx, func() (string, error) {
 		pipe := c.client.TxPipeline()

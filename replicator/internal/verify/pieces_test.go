@@ -23,7 +23,7 @@ func pieceBid(i, quantity int) readmodel.Bid {
 	return readmodel.Bid{RaffleID: 1, ID: int64(i + 1), UserID: 1, CreatedAt: int64(i + 1), Price: 1000, Quantity: int32(quantity), Size: 270}
 }
 
-// atEnd are the bids at the end of the first piece: in the order of the highest bids the sentinel comes first.
+// atEnd are the bids around the end of the first piece. In the order of the highest bids the sentinel comes first.
 var atEnd = []int{chunkMembers - 2, chunkMembers - 1}
 
 var pieceKeys = []key{{newest, set{1, 270}}, {highest, set{1, 270}}, {sizeNewest, set{size: 270}}}
@@ -47,13 +47,13 @@ func pieceMember(k key, b readmodel.Bid) (member []byte, score float64) {
 	}
 }
 
-// stand writes the checkpoint.
+// stand writes a checkpoint at a position.
 func stand(ctx context.Context, pipe redis.Pipeliner, at wal.LSN) {
 	cp := readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "slot", LSN: at, Epoch: piecesEpoch, Token: "token", Publication: "p"}
 	pipe.Set(ctx, readmodel.CheckpointKey, cp.String(), 0)
 }
 
-// pieces fills Redis and a model with a large set in all its orders.
+// pieces fills Redis and a model with a large set, in all its orders.
 func pieces(ctx context.Context, t *testing.T, client *redis.Client) *comparison {
 	t.Helper()
 	m := newModel(Everything, newHasher())
@@ -77,11 +77,11 @@ func pieces(ctx context.Context, t *testing.T, client *redis.Client) *comparison
 		source: &source{barrier: newBarrier(m, 90), system: wal.System{ID: 1, Timeline: 1}}}
 }
 
-// changeAtEnd changes the bids at the end of the first piece between the reading of that piece and of the next: first in
-// Redis, then in the stream. They keep their places.
+// changeAtEnd changes the bids around the end of the first piece after that piece was read and before the next is:
+// first in Redis, then in the stream. The bids keep their places.
 func (c *comparison) changeAtEnd(ctx context.Context) error {
 	g := c.source.barrier
-	if err := g.Begin(wal.Transaction{Final: 95}); err != nil { // until the first piece was read
+	if err := g.Begin(wal.Transaction{Final: 95}); err != nil { // waits until the first piece was read
 		return err
 	}
 	pipe := c.client.TxPipeline()

@@ -12,13 +12,13 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
-// ErrNotReloaded is returned when the active replicator does not end a reload in time, or there is none.
+// ErrNotReloaded is returned when no active replicator ends a reload in time.
 var ErrNotReloaded = errors.New("no replicator has reloaded it")
 
-// reloadPatience is how long a reload may take without another part being done.
+// reloadPatience is how long Reload waits for the next part to be done.
 const reloadPatience = time.Minute
 
-// Request asks the active replicator to load parts anew (readmodel.ReloadKey).
+// Request asks the active replicator to reload parts (readmodel.ReloadKey).
 func Request(ctx context.Context, client *redis.Client, parts []readmodel.Part) error {
 	if len(parts) == 0 {
 		return nil
@@ -72,7 +72,7 @@ func Reload(ctx context.Context, client *redis.Client, parts []readmodel.Part, t
 	}
 }
 
-// part is what has to be reloaded to mend a key.
+// part is the part to reload in order to repair a key.
 func (k key) part() readmodel.Part {
 	switch k.kind {
 	case newest, highest:
@@ -85,7 +85,7 @@ func (k key) part() readmodel.Part {
 	return readmodel.Part{}
 }
 
-// parts are those of all divergent keys.
+// parts returns the parts of all divergent keys.
 func (r *Report) parts() (all []readmodel.Part) {
 	seen := make(map[readmodel.Part]bool)
 	for _, k := range r.divergent {
@@ -97,7 +97,7 @@ func (r *Report) parts() (all []readmodel.Part) {
 	return all
 }
 
-// repairedBut counts as repaired what differs no more in a later report.
+// repairedBut counts the keys as repaired that no longer differ in a later report.
 func (r *Report) repairedBut(again Report) {
 	still := make(map[string]bool)
 	for _, k := range again.divergent {

@@ -12,14 +12,14 @@ import (
 // Report is the outcome of a comparison.
 type Report struct {
 	Epoch     readmodel.Epoch `json:"epoch"`
-	LSN       string          `json:"lsn"` // the last one at which something was compared
+	LSN       string          `json:"lsn"` // the last position at which something was compared
 	Keys      int64           `json:"keys"`
 	Rows      int64           `json:"rows"`    // read from the primary
-	Members   int64           `json:"members"` // of sets of bids, read from Redis
+	Members   int64           `json:"members"` // of the sets of bids, read from Redis
 	Took      time.Duration   `json:"took_ns"`
 	Divergent int             `json:"divergent_keys"`
 	Repaired  int             `json:"repaired_keys"`
-	Pending   int             `json:"pending_keys"`       // not whole, and known not to be: readers don't use them
+	Pending   int             `json:"pending_keys"`       // divergent keys of parts known to be incomplete, which nobody reads
 	Findings  []Finding       `json:"findings,omitempty"` // at most Options.Details of the divergent keys
 
 	divergent []key
@@ -30,7 +30,7 @@ type Finding struct {
 	Key       string   `json:"key"`
 	Missing   int      `json:"missing"`
 	Extra     int      `json:"extra"`
-	Wrong     int      `json:"wrong"` // a score or a value that is not what it must be
+	Wrong     int      `json:"wrong"` // fields with a wrong score or value
 	Structure string   `json:"structure,omitempty"`
 	Examples  []string `json:"examples,omitempty"`
 	Repaired  bool     `json:"repaired,omitempty"`
@@ -54,7 +54,7 @@ func newFinding(e readmodel.Epoch, k key, d difference) Finding {
 	return f
 }
 
-// String is a line for an operator.
+// String describes the finding in one line for an operator.
 func (f Finding) String() string {
 	var parts []string
 	for _, p := range []struct {

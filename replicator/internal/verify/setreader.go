@@ -14,7 +14,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
 
-// setReader reads sets of bids and makes tallies of them, with no allocation for a member.
+// setReader reads sets of bids and tallies them, without an allocation for each member.
 type setReader struct {
 	conn     *resp.Conn
 	commands resp.Commands
@@ -38,7 +38,7 @@ func newSetReader(ctx context.Context, o *redis.Options, c *comparison) (*setRea
 	return &setReader{conn: conn, epoch: c.epoch, hasher: c.source.model.hasher, limit: c.limit}, nil
 }
 
-// read reads chunks in order. Redis works on the next one while the last is taken apart.
+// read reads chunks in order. Redis works on the next chunk while the last one is parsed.
 func (r *setReader) read(ctx context.Context, parts []chunk, to chan<- reading) error {
 	sent := 0
 	for i, part := range parts {
@@ -63,7 +63,7 @@ func (r *setReader) read(ctx context.Context, parts []chunk, to chan<- reading) 
 	return nil
 }
 
-// wait keeps to the rate, whose burst is a portion.
+// wait keeps to the rate limit, whose burst is a portion.
 func (r *setReader) wait(ctx context.Context, n int) error {
 	for ; n > 0; n -= portion {
 		if err := r.limit.WaitN(ctx, min(n, portion)); err != nil {
@@ -73,8 +73,8 @@ func (r *setReader) wait(ctx context.Context, n int) error {
 	return nil
 }
 
-// request asks for the checkpoint and the members in one MULTI: the answer is that of one moment. A set that has
-// grown beyond what is read of it is a large one.
+// request asks for the checkpoint and the members in one MULTI, so that they are of one moment. If a set has grown
+// beyond chunkMembers, it is compared later as a large one.
 func (r *setReader) request(c chunk) error {
 	r.commands.Add("MULTI")
 	r.commands.Add("GET", readmodel.CheckpointKey)
@@ -147,7 +147,7 @@ func (r *setReader) member(t *tally, order kind) error {
 	return nil
 }
 
-// isScore says whether Redis' text for a score is that number.
+// isScore says whether Redis' text of a score is the wanted number.
 func isScore(text []byte, want float64) bool {
 	digits := text
 	if len(text) > 0 && text[0] == '-' {
@@ -155,7 +155,7 @@ func isScore(text []byte, want float64) bool {
 	}
 	var v int64
 	for _, c := range digits {
-		if c < '0' || c > '9' || v > 1<<53 { // in scientific notation, as newer versions write some
+		if c < '0' || c > '9' || v > 1<<53 { // maybe in scientific notation, which newer versions write for some
 			got, err := strconv.ParseFloat(string(digits), 64)
 			return err == nil && got == want
 		}
@@ -164,7 +164,7 @@ func isScore(text []byte, want float64) bool {
 	return float64(v) == want
 }
 
-// send writes the commands and gives the exchange its time.
+// send writes the commands and sets the deadline of the exchange.
 func (r *setReader) send() error {
 	err := r.conn.SetDeadline(time.Now().Add(exchangeTime))
 	if err == nil {
@@ -177,7 +177,7 @@ func (r *setReader) send() error {
 	return nil
 }
 
-// next reads a reply of a kind.
+// next reads a reply, which must be of a kind.
 func (r *setReader) next(want resp.Kind) (resp.Reply, error) {
 	reply, err := r.conn.Next()
 	if err == nil {
@@ -201,7 +201,7 @@ func (r *setReader) expect(n int, want resp.Kind) error {
 	return nil
 }
 
-// checkpoint reads it; a missing one is "".
+// checkpoint reads the checkpoint; "" if it is missing.
 func (r *setReader) checkpoint(got *reading) error {
 	reply, err := r.conn.Next()
 	if err == nil {

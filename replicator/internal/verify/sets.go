@@ -11,22 +11,22 @@ import (
 // orders are the two keys of a set.
 var orders = [2]kind{newest, highest}
 
-// chunkMembers is how many members are read in one go: Redis serves nobody else meanwhile, some 0.3 us
-// for each.
+// chunkMembers is how many members are read in one MULTI. Redis serves nobody else meanwhile, for some 0.3 us per
+// member.
 const chunkMembers = 2000
 
-// chunk are sets that are read at one moment.
+// chunk is some sets that are read in one MULTI.
 type chunk struct{ sets []set }
 
-// tally is what was found in one key: its digest and how many scores are not the member's.
+// tally is what was found in one key: the digest of its members, and the number of members with a wrong score.
 type tally struct {
 	digest
 	wrong     int
-	structure bool // it is not a sorted set
-	whole     bool // it has its sentinel
+	structure bool // the key is not a sorted set of bids
+	whole     bool // the set has its sentinel
 
-	read            int    // members, the sentinel among them
-	last, lastScore []byte // the last of them, as Redis has them
+	read            int    // members read, with the sentinel
+	last, lastScore []byte // the last member read and its score
 }
 
 // reading is a chunk as Redis had it at a checkpoint.
@@ -36,8 +36,8 @@ type reading struct {
 	tallies    [][2]tally
 }
 
-// chunks parts sets, by the number of members that they should have. Sets that are too large to be read at one
-// moment are apart.
+// chunks divides sets by the number of members that they should have. It returns sets apart that are too large for one
+// MULTI.
 func (m *model) chunks(all []set) (parts []chunk, large []set) {
 	var c chunk
 	held := 0
@@ -52,7 +52,7 @@ func (m *model) chunks(all []set) (parts []chunk, large []set) {
 			c, held = chunk{}, 0
 		}
 		c.sets = append(c.sets, s)
-		held += n + 10 // what an empty one costs
+		held += n + 10 // the cost of an empty set
 	}
 	if len(c.sets) > 0 {
 		parts = append(parts, c)
@@ -77,7 +77,7 @@ func (c *comparison) compareSets(ctx context.Context, sets []set, told func(memb
 		if parts = pass.again; len(parts) == 0 {
 			break
 		}
-		// What could not be compared is read again once there is a checkpoint that can be.
+		// Chunks that could not be compared are read again once a checkpoint can be.
 		if err := c.exactly(ctx, func() (string, error) { return checkpoint(ctx, c.client) }); err != nil {
 			return nil, err
 		}
@@ -97,8 +97,8 @@ func (c *comparison) compareSets(ctx context.Context, sets []set, told func(memb
 	return bad, nil
 }
 
-// pass is what came of one look at chunks: keys that differ, chunks that could not be compared yet, and sets
-// that turned out to be large.
+// pass is the result of one look at chunks: the keys that differ, the chunks that could not be compared yet, and the
+// sets that turned out to be large.
 type pass struct {
 	bad   []key
 	again []chunk
@@ -151,7 +151,7 @@ func (c *comparison) judge(ctx context.Context, got reading, p *pass) error {
 	return nil
 }
 
-// differs compares all that was found in a set with the model, which stands at the same position.
+// differs says whether what was found in a set differs from the model, which must stand at the same position.
 func (c *comparison) differs(k key, t *tally) bool {
 	m := c.source.model
 	return t.digest != *m.digest(k.set) || t.wrong > 0 || t.structure || !t.whole && m.needsSentinel(k.set)

@@ -15,8 +15,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// source is a model of the primary that goes with the stream: a temporary slot, the rows of the snapshot
-// that it exported, and then the changes.
+// source is a model of the primary that follows the stream of a temporary slot. It begins with the rows of the snapshot
+// that the slot exported.
 type source struct {
 	*barrier
 	system  wal.System
@@ -26,7 +26,8 @@ type source struct {
 	stopped chan struct{}
 }
 
-// openSource reads the model's rows and begins to follow. told is called with the rows read so far.
+// openSource loads the model from the snapshot and begins to follow the stream. It calls told with the number of rows
+// read so far.
 func openSource(ctx context.Context, url string, m *model, limit *rate.Limiter, told func(done, total int64)) (_ *source, err error) {
 	servers, err := wal.Servers(url)
 	if err != nil {
@@ -70,7 +71,7 @@ func openSource(ctx context.Context, url string, m *model, limit *rate.Limiter, 
 	return s, nil
 }
 
-// follow receives until close is called or the context ends.
+// follow receives the stream until close is called or the context ends.
 func (s *source) follow(ctx context.Context, stream *wal.Stream) {
 	ctx, s.stop = context.WithCancel(ctx)
 	g, ctx := errgroup.WithContext(ctx)
@@ -94,12 +95,12 @@ func (s *source) close() {
 
 const (
 	statusEvery = time.Second          // well within wal_sender_timeout
-	askEvery    = 5 * time.Millisecond // while somebody waits
+	askEvery    = 5 * time.Millisecond // while reach waits
 	silentAfter = 6 * time.Second
 )
 
-// report tells the server how far the model is, which lets it remove WAL, and asks for its position as
-// long as somebody waits: WAL without a change of ours moves the stream only by a keepalive.
+// report tells the server how far the model is, so that the server can remove WAL. While reach waits, report also asks
+// for the server's position, because WAL without changes of ours moves the stream only by a keepalive.
 func (s *source) report(ctx context.Context, stream *wal.Stream) error {
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
@@ -111,7 +112,7 @@ func (s *source) report(ctx context.Context, stream *wal.Stream) error {
 			if err := stream.Status(at, hungry || stream.Waiting() > statusEvery); err != nil {
 				return err
 			}
-			// Each second asks for an answer, so that a silent server is noticed.
+			// The server is asked for an answer every second, so that a silent server is noticed.
 			if stream.Waiting() > silentAfter {
 				return fmt.Errorf("the server has sent nothing for %s", silentAfter)
 			}
@@ -155,7 +156,7 @@ type loader struct {
 	done, total int64
 }
 
-// expect takes the planner's word for the number of rows; of a part of them nothing is known.
+// expect takes the planner's estimate of the number of bids. There is none for a part of the bids.
 func (l *loader) expect() error {
 	if !l.model.whole() {
 		l.told(0, 0)
@@ -170,7 +171,8 @@ func (l *loader) expect() error {
 	return nil
 }
 
-// globals reads raffles, products, and the latest bids of each size from its floor on.
+// globals reads the raffles of the model. If the scope has globals, it also reads the products and the latest bids of
+// each size, from the size's floor on.
 func (l *loader) globals() error {
 	clauses := l.model.where("id")
 	if l.model.scope.Globals {
@@ -189,7 +191,7 @@ func (l *loader) globals() error {
 		return err
 	}
 	if l.model.whole() {
-		return nil // the latest bids come with all of them
+		return nil // the load of all bids brings the latest ones
 	}
 	for size, latest := range l.model.latest {
 		after := time.UnixMicro(latest.floor).UTC().Format("2006-01-02 15:04:05.000000Z07:00")
@@ -203,7 +205,7 @@ func (l *loader) globals() error {
 
 func (l *loader) change(p tables.Plan, r *wal.Row) error { return l.model.change(p, nil, r) }
 
-// portion is how many rows are read between two looks at the rate and the clock.
+// portion is how many rows are read between two checks of the rate limit.
 const portion = 1000
 
 func (l *loader) bids(clauses string, each func(b readmodel.Bid, sign int64)) error {

@@ -13,14 +13,13 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// Verifier compares one primary with one Redis. It may run in any process, and several at once.
+// Verifier compares one primary with one Redis. It may run in any process, and several may run at once.
 type Verifier struct {
 	primaryURL string
 	client     *redis.Client
 }
 
-// New makes a verifier; Close it. The options are changed to never retry: a retried write is one without
-// its WATCH.
+// New makes a verifier, which must be closed. It changes the options so that Redis commands are never retried.
 func New(primaryURL string, options *redis.Options) *Verifier {
 	options.MaxRetries = -1
 	options.Protocol = 2
@@ -32,13 +31,13 @@ func New(primaryURL string, options *redis.Options) *Verifier {
 // Close closes the connections to Redis.
 func (v *Verifier) Close() error { return v.client.Close() }
 
-// Options are how a comparison is made.
+// Options say how a comparison is made.
 type Options struct {
 	Scope   Scope
 	Repair  bool
-	Rate    int // rows of the primary, and members of Redis, a second; 0: as fast as it goes
-	Details int // how many divergent keys are looked into and reported one by one
-	// Told is called with how far a step has come; a step begins with 0 and ends with its total.
+	Rate    int // rows of the primary, and members of Redis, per second; 0: no limit
+	Details int // how many divergent keys are examined and reported one by one
+	// Told is called with the progress of a step. A step begins with 0 and ends with its total.
 	Told func(step string, done, total int64)
 
 	listed *listing // nil: the keys of Redis are listed for this comparison
@@ -49,8 +48,8 @@ var ErrUnstable = errors.New("the read model does not stay long enough to be com
 
 const attempts = 5
 
-// Run compares, and has the replicator repair what differs if that is wanted. An error means that the comparison
-// did not come to its end; what differs is no error.
+// Run compares. With Repair it also has the replicator reload what differs, and compares again. An error means that the
+// comparison could not be completed; a difference is no error.
 func (v *Verifier) Run(ctx context.Context, o Options) (Report, error) {
 	if o.Told == nil {
 		o.Told = func(string, int64, int64) {}
@@ -69,7 +68,7 @@ func (v *Verifier) Run(ctx context.Context, o Options) (Report, error) {
 	return report, err
 }
 
-// compare compares until the read model stays the same for long enough.
+// compare makes attempts until one sees a single epoch from beginning to end.
 func (v *Verifier) compare(ctx context.Context, o Options) (Report, error) {
 	limit := rate.NewLimiter(rate.Inf, portion)
 	if o.Rate > 0 {
@@ -93,7 +92,7 @@ type run struct {
 	Options
 	limit  *rate.Limiter
 	epoch  readmodel.Epoch
-	before map[readmodel.Part]bool // parts that were known not to be whole when the comparison began
+	before map[readmodel.Part]bool // parts that were known to be incomplete when the comparison began
 	report Report
 }
 
@@ -120,7 +119,7 @@ func (r *run) run(ctx context.Context) error {
 	return r.examine(ctx, suspects)
 }
 
-// findEpoch takes the served epoch, which may be some time in coming.
+// findEpoch reads which epoch is served. It fails if none is.
 func (r *run) findEpoch(ctx context.Context) error {
 	stored, err := checkpoint(ctx, r.client)
 	if err != nil {
@@ -134,7 +133,7 @@ func (r *run) findEpoch(ctx context.Context) error {
 	return err
 }
 
-// there are the keys of the epoch that are in the scope.
+// there returns the keys of the epoch in Redis that are in the scope.
 func (r *run) there(ctx context.Context) (map[key]bool, error) {
 	l := r.listed
 	if l == nil {
@@ -148,8 +147,8 @@ func (r *run) there(ctx context.Context) (map[key]bool, error) {
 	return l.in(r.Scope), nil
 }
 
-// survey compares everything in the scope and returns the keys that differ. there are the keys that
-// Redis is known to have: any that the primary knows nothing of must be empty.
+// survey compares everything in the scope and returns the keys that differ. there are the keys that Redis has. If the
+// primary knows nothing of such a key, the key must be empty.
 func (r *run) survey(ctx context.Context, there map[key]bool) ([]suspect, error) {
 	source, err := r.open(ctx, newModel(r.Scope, newHasher()))
 	if err != nil {
@@ -226,7 +225,7 @@ func (r *run) plan(m *model, there map[key]bool) (sets []set, others []key) {
 		for size := range m.latest {
 			others = append(others, key{sizeNewest, set{size: size}})
 		}
-		for k := range there { // of a size without bids nothing may be left
+		for k := range there { // a size without bids must have no bids in Redis
 			if k.kind == sizeNewest && m.latest[k.size] == nil {
 				others = append(others, k)
 			}

@@ -73,7 +73,7 @@ func TestCompareNamesWhatDiffers(t *testing.T) {
 	}
 }
 
-// Above both floors everything must be there; at or below one of them nothing is expected or refused.
+// Above both floors all bids must be there. At or below one of them none is expected or refused.
 func TestLatestBidsAreComparedAboveTheFloors(t *testing.T) {
 	bid := func(at int64) readmodel.Bid {
 		return readmodel.Bid{RaffleID: 1, ID: at, UserID: 1, CreatedAt: at, Price: 1, Quantity: 1}
@@ -107,7 +107,7 @@ func TestLatestBidsAreComparedAboveTheFloors(t *testing.T) {
 	}
 }
 
-// The stream is held before the first transaction that is after the target, and nothing of it is in.
+// The stream is held before the first transaction after the target, and the model has nothing of that transaction.
 func TestGateStopsExactlyAtTheTarget(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	g := newBarrier(newModel(Everything, newHasher()), 100)

@@ -15,22 +15,22 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
-// Deadlines of every connection to PostgreSQL (P13). connectTime bounds a connection's whole beginning, with
-// TLS and login: a frozen server accepts the TCP connection and then answers nothing. AnswerTime is for a
-// short statement, whose context must have it.
+// The deadlines of every connection to PostgreSQL (P13). connectTime bounds the connect with TLS and login, because a
+// frozen server accepts the TCP connection and then answers nothing. AnswerTime bounds a short statement; the caller
+// puts it into the statement's context.
 const (
 	connectTime = 2 * time.Second
 	AnswerTime  = 3 * time.Second
 )
 
-// A connection that is cut off without a word ends by itself: one that waits by its keepalives, one that
-// writes by TCP_USER_TIMEOUT, both within about 5 s (Linux manual, tcp(7)).
+// A connection that is cut off silently ends within about 5 s: by its keepalives if it waits, and by TCP_USER_TIMEOUT
+// if it writes (Linux manual, tcp(7)).
 const unacknowledged = 5 * time.Second
 
-// sessionLimits are of sessions that may hold a transaction open. If a replicator is stopped for good, they end its
-// transaction, be it between two statements or within one whose rows nobody takes. They are long, because a rebuild with a
-// slow Redis needs time: the server may have sent all rows of a COPY when ten megabytes of them, 200,000 bids, are still to
-// be written. A successor does not wait for them; it ends the copies of the stopped replicator.
+// sessionLimits end the transaction of a replicator that is stopped for good, between two statements or within a
+// statement whose rows nobody takes. They are long because a rebuild with a slow Redis needs time: when the server has
+// sent all rows of a COPY, ten megabytes of them, 200,000 bids, may still have to be written. A successor does not wait
+// for them, because it ends the copies of the stopped replicator.
 var sessionLimits = map[string]string{"idle_in_transaction_session_timeout": "5min", "tcp_user_timeout": "300000"}
 
 var dialer = net.Dialer{
@@ -41,8 +41,8 @@ var dialer = net.Dialer{
 // Server is one server that a connection string names.
 type Server struct{ config *pgx.ConnConfig }
 
-// Servers takes a connection string apart: a Server for each host and port, in order. Which of them takes
-// writes is for Find to say, so target_session_attrs is ignored.
+// Servers returns a Server for each host and port of a connection string, in order. It ignores target_session_attrs,
+// because Find decides which server is the primary.
 func Servers(url string) ([]Server, error) {
 	all, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -59,7 +59,7 @@ func Servers(url string) ([]Server, error) {
 // String is host:port.
 func (s Server) String() string { return pg.Address(s.config) }
 
-// Open opens an ordinary connection; params are settings of its session.
+// Open opens an ordinary connection. params are settings of its session.
 func (s Server) Open(ctx context.Context, params map[string]string) (*pgx.Conn, error) {
 	config := s.config.Copy()
 	maps.Copy(config.RuntimeParams, sessionLimits)
@@ -84,14 +84,14 @@ func Open(ctx context.Context, url string, params map[string]string) (*pgx.Conn,
 	return node.Open(ctx, params)
 }
 
-// Close ends a connection, and waits for a server that does not answer a second at most.
+// Close ends a connection. It waits a second at most for a server that does not answer.
 func Close(conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	return conn.Close(ctx)
 }
 
-// bound gives a configuration the deadlines, and the session no limits but those that its owner sets.
+// bound sets the deadlines of a configuration and removes the limits that the server or the role sets for its sessions.
 func bound(c *pgconn.Config) {
 	if c.ConnectTimeout <= 0 || c.ConnectTimeout > connectTime {
 		c.ConnectTimeout = connectTime
@@ -104,8 +104,8 @@ func bound(c *pgconn.Config) {
 	}
 }
 
-// liftLimits lifts a limit that older servers don't know: it would end a copy, and the transaction whose
-// snapshot is exported.
+// liftLimits removes transaction_timeout, which servers before 17 do not know. It would end a copy, and the transaction
+// whose snapshot is exported.
 func liftLimits(ctx context.Context, conn *pgconn.PgConn) error {
 	if major(conn) < 17 {
 		return nil

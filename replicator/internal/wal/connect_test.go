@@ -26,7 +26,7 @@ func TestEveryServerIsAskedByItself_P13(t *testing.T) {
 	}
 }
 
-// P10: the highest timeline wins, the preferred system before others, then the order.
+// P10: servers of the preferred system come first, then those on the highest timeline, then the first in the string.
 func TestThePrimaryIsChosenByItsTimeline_P10(t *testing.T) {
 	node := func(version int, system uint64, timeline uint32) Node {
 		return Node{Version: version, Identity: pg.Identity{System: system, Timeline: timeline}}
@@ -35,7 +35,7 @@ func TestThePrimaryIsChosenByItsTimeline_P10(t *testing.T) {
 		name      string
 		nodes     []Node
 		preferred uint64
-		want      int // the version tells them apart; 0: none
+		want      int // the version, which tells the nodes apart; 0: none
 	}{
 		{"none", nil, 0, 0},
 		{"standbys", []Node{node(1, 7, 0), node(2, 7, 0)}, 7, 0},
@@ -70,7 +70,7 @@ func TestHistoryFiles_P10(t *testing.T) {
 	}
 }
 
-// P4: failover slots are asked for where the server has them (17 and later).
+// P4: a slot is made as a failover slot where the server has these (17 and later).
 func TestSlotsOutliveAPromotionWhereTheyCan_P4(t *testing.T) {
 	for version, want := range map[int]string{
 		15: "CREATE_REPLICATION_SLOT pyramid_5 LOGICAL pgoutput (SNAPSHOT 'export')",
@@ -82,7 +82,7 @@ func TestSlotsOutliveAPromotionWhereTheyCan_P4(t *testing.T) {
 	}
 }
 
-// P11: rows of a table that was renamed, and of another one in its place, do not pass.
+// P11: rows of a renamed table, and of another table in its place, are refused.
 func TestTheStreamNamesTheTablesThatArePublished_P11(t *testing.T) {
 	p := Published{Tables: map[uint32]string{7: "public.bids"}}
 	for _, c := range []struct {

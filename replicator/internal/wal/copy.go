@@ -9,8 +9,8 @@ import (
 // copyHeader begins a binary COPY, before four bytes of flags and the length of an extension.
 const copyHeader = "PGCOPY\n\xff\r\n\x00"
 
-// CopyReader takes the bytes of a binary COPY as they come, cut anywhere, and calls Row for each row
-// with its fields (nil: null), which are valid only during the call.
+// CopyReader reads a binary COPY from bytes that may be cut anywhere. It calls Row for each row with its fields (nil:
+// null), which are valid only during the call.
 type CopyReader struct {
 	Row func(fields [][]byte) error
 

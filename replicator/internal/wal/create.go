@@ -12,20 +12,20 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
-// createPatience is how long the server waits for one open transaction until it gives a slot up. It is a limit
-// of the server, because a client that only went away would leave a walsender behind that waits on.
+// createPatience is how long the server waits for one open transaction before it gives a slot up. It is a limit of the
+// server, because if only the client gave up, the walsender would go on waiting.
 const createPatience = 10 * time.Second
 
-// CreateSlot makes the slot of an epoch and exports the snapshot of its consistent point, which lives until
-// this connection is used again or ends. It waits for all transactions that have written something, as long as
-// they take; Blockers says for which.
+// CreateSlot makes the slot of an epoch and exports the snapshot of its consistent point. The snapshot lives until this
+// connection is used again or ends. CreateSlot waits for all open transactions that have written something, however
+// long they take; Blockers lists them.
 func (s *Stream) CreateSlot(ctx context.Context, epoch uint64) (snapshot string, consistent LSN, err error) {
 	if err := s.exec(ctx, fmt.Sprintf("SET lock_timeout = %d", createPatience.Milliseconds())); err != nil {
 		return "", 0, err
 	}
 	for {
 		r, err := pglogrepl.ParseCreateReplicationSlot(s.conn.Exec(ctx, createSlot(epoch, major(s.conn))))
-		if pg.HasCode(err, pg.LockNotAvailable) && ctx.Err() == nil { // nothing was made
+		if pg.HasCode(err, pg.LockNotAvailable) && ctx.Err() == nil { // the server has made no slot
 			continue
 		}
 		if err != nil {
@@ -36,7 +36,7 @@ func (s *Stream) CreateSlot(ctx context.Context, epoch uint64) (snapshot string,
 	}
 }
 
-// createSlot is the command. From 17 on a slot can be kept in step on the standbys, so that it survives a
+// createSlot returns the command. Servers from 17 on can keep a slot in step on the standbys, so that it survives a
 // promotion (documentation of 17, chapter 47.2.3).
 func createSlot(epoch uint64, version int) string {
 	options := []string{"SNAPSHOT 'export'"}
@@ -56,7 +56,7 @@ func (s *Stream) exec(ctx context.Context, sql string) error {
 	return nil
 }
 
-// Blocker is a session whose open transaction another one waits for.
+// Blocker is a session whose open transaction holds up another session.
 type Blocker struct {
 	PID         int32
 	User        string
@@ -65,13 +65,13 @@ type Blocker struct {
 	Open        time.Duration // how long its transaction has been open
 }
 
-// String is for people.
+// String describes the session for logs.
 func (b Blocker) String() string {
 	return fmt.Sprintf("pid %d (%s, %s, %s), open for %s", b.PID, b.User, b.Application, b.State, b.Open.Round(time.Second))
 }
 
-// Blockers returns the sessions that a process of the server waits for. What another user's session does is
-// shown to members of pg_read_all_stats only.
+// Blockers returns the sessions for which a process of the server waits. Only members of pg_read_all_stats see what the
+// sessions of other users do.
 func Blockers(ctx context.Context, q Querier, pid uint32) ([]Blocker, error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()

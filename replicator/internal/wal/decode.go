@@ -7,13 +7,13 @@ import (
 	"fmt"
 )
 
-// ErrDecode is returned for a message that is not of the documented form.
+// ErrDecode is returned for a message that does not have the documented form.
 var ErrDecode = errors.New("malformed pgoutput message")
 
 // Kind is the first byte of a pgoutput message.
 type Kind byte
 
-// The kinds that Decode tells apart; Origin and Type messages carry nothing that is needed here.
+// The kinds that Decode knows. Origin and Type messages are skipped.
 const (
 	Begin    Kind = 'B'
 	Commit   Kind = 'C'
@@ -27,8 +27,8 @@ const (
 	Type     Kind = 'Y'
 )
 
-// Message is one decoded message. It and everything it points to is valid until the next Decode and
-// only as long as the decoded bytes are.
+// Message is one decoded message. The message and everything it points to are valid until the next Decode, and only as
+// long as the decoded bytes are.
 type Message struct {
 	Kind          Kind
 	Relation      *Relation   // Describe, Insert, Update, Delete
@@ -55,7 +55,7 @@ type ColumnType struct {
 	OID  uint32
 }
 
-// Decoder remembers the relations of a stream and reuses its memory: no allocation per row.
+// Decoder remembers the relations of a stream. It reuses its memory, so it allocates nothing for a row.
 type Decoder struct {
 	relations map[uint32]*Relation
 	message   Message
@@ -65,7 +65,7 @@ type Decoder struct {
 // NewDecoder makes a decoder for one START_REPLICATION.
 func NewDecoder() *Decoder { return &Decoder{relations: make(map[uint32]*Relation)} }
 
-// Decode decodes one message; what is wrong is an ErrDecode.
+// Decode decodes one message. Its errors are ErrDecode.
 func (d *Decoder) Decode(data []byte) (*Message, error) {
 	if len(data) == 0 {
 		return nil, fmt.Errorf("%w: empty", ErrDecode)
@@ -151,7 +151,7 @@ func (d *Decoder) row(m *Message, c *cursor) error {
 	return nil
 }
 
-// fillUnchanged takes the values of TOASTed columns that an update left alone from the old row.
+// fillUnchanged copies the values of TOASTed columns that an update left alone from the old row.
 func fillUnchanged(now, old []column) {
 	for i := range now {
 		if now[i].format == unchanged && i < len(old) {
@@ -174,7 +174,7 @@ func (d *Decoder) truncate(m *Message, c *cursor) error {
 	return nil
 }
 
-// cursor takes fields off a message and remembers that one was missing.
+// cursor takes fields off a message. If a field is missing, bad is set and every later field is zero.
 type cursor struct {
 	rest []byte
 	bad  bool
@@ -229,7 +229,7 @@ func (c *cursor) cstring() []byte {
 	return b
 }
 
-// tuple appends the columns of a row; want is the number that its relation has.
+// tuple appends the columns of a row; want is how many the relation has.
 func (c *cursor) tuple(dst []column, want int) []column {
 	n := int(c.uint16())
 	if n != want {

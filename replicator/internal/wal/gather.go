@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// The walsender sends each row as a packet of its own. A reader that is as fast as it wakes up for
-// each, which costs both more than the row itself. After streak small reads in a row within window the
-// reader rests, so that the next read finds many packets. Lone transactions, even one after the other, never wait.
+// The walsender sends each row as a packet of its own. A fast reader wakes up for each packet, which costs client and
+// server more than the row itself. So after streak small reads within window the reader rests, and its next read finds
+// many packets. Single transactions, even one after the other, do not wait.
 const (
 	smallRead = 4 << 10
 	streak    = 32
@@ -20,13 +20,13 @@ type gatherer struct {
 	from  io.Reader
 	small int
 	since time.Time
-	began atomic.Int64 // when the read that is under way began (as in clock); 0: none is
+	began atomic.Int64 // when the running read began, by clock; 0: none runs
 }
 
-// clock is monotonic.
+// clock is the zero of monotonic times.
 var clock = time.Now()
 
-// waiting is how long the read that is under way takes already.
+// waiting is how long the running read has taken so far.
 func (g *gatherer) waiting(now time.Time) time.Duration {
 	began := g.began.Load()
 	if began == 0 {

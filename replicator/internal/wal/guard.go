@@ -8,9 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// WhileAnswers returns a context that ends when the server has stopped to answer (P13). A long statement can't
-// have a deadline of its own: that it takes long does not mean that its server is gone. So another connection
-// asks every second. stop must be called.
+// WhileAnswers returns a context that ends when the server stops answering (P13). It asks over a second connection
+// every second, because a long statement can't have a deadline of its own: its duration does not show whether the
+// server is gone. The caller must call stop.
 func (s Server) WhileAnswers(ctx context.Context) (_ context.Context, stop func(), err error) {
 	conn, err := s.Open(ctx, map[string]string{"application_name": "replicator-guard"})
 	if err != nil {
@@ -21,7 +21,7 @@ func (s Server) WhileAnswers(ctx context.Context) (_ context.Context, stop func(
 	go func() {
 		defer close(done)
 		cancel(ask(ctx, conn))
-		_ = Close(conn) // it has failed, or is not needed any more
+		_ = Close(conn) // it has failed or is no longer needed
 	}()
 	return ctx, func() { cancel(context.Canceled); <-done }, nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
-// History asks the server how its timeline came to be.
+// History reads how the server's timeline came to be.
 func (s *Stream) History(ctx context.Context, timeline uint32) (lsn.History, error) {
 	if timeline <= 1 {
 		return lsn.NewHistory(timeline, nil), nil // the first timeline has no history file

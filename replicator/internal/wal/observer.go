@@ -11,25 +11,24 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
-// observeEvery is how often each server is asked; what it answered is believed for staleAfter.
+// observeEvery is how often each server is asked. An answer counts for staleAfter.
 const (
 	observeEvery = time.Second
 	staleAfter   = 5 * time.Second
 )
 
-// Pulse is what a primary says about its heartbeats.
+// Pulse is the state of a primary's heartbeats.
 type Pulse struct {
-	Newest int64 // the number of the newest one
-	// Behind is how long ago the first heartbeat was written that the read model lacks, by the primary's own
-	// clock; 0 if it lacks none.
+	Newest int64 // the number of the newest heartbeat
+	// Behind is the age, by the primary's clock, of the first heartbeat that the read model lacks; 0 if it lacks none.
 	Behind time.Duration
-	// Offset is how far the primary's clock is ahead of this process's, measured by a round trip.
+	// Offset is how far the primary's clock is ahead of the clock of this process, measured by a round trip.
 	Offset time.Duration
-	At     time.Time // when it was measured
+	At     time.Time // when the pulse was measured
 }
 
-// Observer watches all servers of a connection string, each over a connection of its own, so that one that
-// does not answer does not delay the others. It needs neither a lock nor Redis.
+// Observer watches all servers of a connection string. Each has a connection of its own, so that a silent server does
+// not delay the others. The observer needs neither the lock nor Redis.
 type Observer struct {
 	servers []Server
 	reached func() int64 // the number of the heartbeat that the read model holds
@@ -58,7 +57,8 @@ func (o *Observer) Run(ctx context.Context) {
 	work.Wait()
 }
 
-// Newer returns a primary of a system that is on a higher timeline than the given one, if there is one.
+// Newer returns a primary of the given system on a higher timeline than the given one, if one answered within
+// staleAfter.
 func (o *Observer) Newer(system uint64, timeline uint32, now time.Time) (Node, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -70,7 +70,7 @@ func (o *Observer) Newer(system uint64, timeline uint32, now time.Time) (Node, b
 	return Node{}, false
 }
 
-// Pulse returns the pulse of the primary on the highest timeline, false if none was felt yet.
+// Pulse returns the pulse of the primary on the highest timeline; false if no primary has answered yet.
 func (o *Observer) Pulse() (best Pulse, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -114,7 +114,7 @@ func (o *Observer) observe(ctx context.Context, s Server) {
 	}
 }
 
-// miss notes that a server does not answer, so that nobody waits for it to be the primary.
+// miss notes that a server does not answer, so that Newer no longer returns it.
 func (o *Observer) miss(s Server) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -123,7 +123,7 @@ func (o *Observer) miss(s Server) {
 	o.seen[s] = seen
 }
 
-// look notes what a server answers.
+// look asks a server and notes the answer.
 func (o *Observer) look(ctx context.Context, s Server, conn *pgx.Conn) error {
 	node, err := s.Identify(ctx, conn)
 	if err != nil {
@@ -139,7 +139,7 @@ func (o *Observer) look(ctx context.Context, s Server, conn *pgx.Conn) error {
 	return err
 }
 
-// feel takes the pulse. The primary's clock is read between two readings of the own one, and compared with
+// feel measures the pulse. The primary's clock is read between two readings of this process's clock and compared with
 // their middle.
 func feel(ctx context.Context, conn *pgx.Conn, reached int64) (p Pulse, err error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)

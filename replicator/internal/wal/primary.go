@@ -13,10 +13,10 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
-// ErrNoPrimary is returned when no server of PRIMARY_URL takes writes; the message says what each answered.
+// ErrNoPrimary is returned when no server of PRIMARY_URL takes writes. The message has the answer of each server.
 var ErrNoPrimary = errors.New("no server of PRIMARY_URL is a primary")
 
-// Node is a server as it answered.
+// Node is a server and its own answer about what it is.
 type Node struct {
 	Server
 	pg.Identity
@@ -26,10 +26,10 @@ type Node struct {
 // primary says whether the node takes writes.
 func (n Node) primary() bool { return n.Timeline != 0 }
 
-// Find asks all servers at once and returns the primary. A server that does not answer is given up after
-// connectTime and AnswerTime at most. Several servers take writes after a promotion if the old primary runs
-// on: the one on the highest timeline is the primary, because each promotion begins a higher one. Servers of
-// the preferred system come first (0: none is preferred), then the order of the connection string decides.
+// Find asks all servers at once and returns the primary. It gives up a silent server after connectTime and AnswerTime.
+// If several servers take writes, because an old primary runs on after a promotion, the one on the highest timeline is
+// the primary, because each promotion begins a higher timeline. Servers of the preferred system come first (0: none is
+// preferred). Among equal servers the order of the connection string decides.
 func Find(ctx context.Context, servers []Server, preferred uint64) (Node, error) {
 	nodes, errs := make([]Node, len(servers)), make([]error, len(servers))
 	var asked sync.WaitGroup
@@ -59,11 +59,11 @@ func choose(nodes []Node, preferred uint64) (Node, bool) {
 	if len(nodes) == 0 {
 		return Node{}, false
 	}
-	// Of equal ones MaxFunc returns the first.
+	// MaxFunc returns the first of equal nodes.
 	return slices.MaxFunc(nodes, func(a, b Node) int { return int(int64(a.Timeline) - int64(b.Timeline)) }), true
 }
 
-// ask opens a connection for one question.
+// ask identifies the server over a connection of its own.
 func (s Server) ask(ctx context.Context) (Node, error) {
 	conn, err := s.Open(ctx, map[string]string{"application_name": "replicator-find"})
 	if err != nil {
@@ -73,13 +73,13 @@ func (s Server) ask(ctx context.Context) (Node, error) {
 	return node, errors.Join(err, Close(conn))
 }
 
-// Still asks the server of a node whether it is that node.
+// Still says whether the server of a node still is that node.
 func (n Node) Still(ctx context.Context) bool {
 	now, err := n.ask(ctx)
 	return err == nil && now == n
 }
 
-// Identify asks a connection which node this is.
+// Identify asks over a connection which node the server is.
 func (s Server) Identify(ctx context.Context, conn *pgx.Conn) (Node, error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()

@@ -8,21 +8,22 @@ import (
 	"time"
 )
 
-// ErrPublicationChanged says that rows may be missing in the stream (P11).
+// ErrPublicationChanged says that the stream may lack rows (P11).
 var ErrPublicationChanged = errors.New("the publication has changed")
 
 // Published is what the primary publishes at one moment (P11).
 type Published struct {
-	// Fingerprint is another one after every change of the publication, also after one that was undone: rows
-	// are never sent that were written while their table, or their kind of change, was not published.
+	// Fingerprint differs after every change of the publication, even a change that was undone. Rows that were written
+	// while their table, or their kind of change, was not published are never sent.
 	Fingerprint string
-	// Complete: every change of the three tables is published, with the whole old row.
+	// Complete says that every change of the three tables is published, with the whole old row.
 	Complete bool
-	// Tables are the three tables by pg_class.oid. The stream names tables as they were called at each change.
+	// Tables are the names of the three tables by pg_class.oid. In the stream a table has the name that it had at each
+	// change.
 	Tables map[uint32]string
 }
 
-// ReadPublished reads what is published, as the snapshot of q shows it.
+// ReadPublished reads what is published in the snapshot of q.
 func ReadPublished(ctx context.Context, q Querier) (p Published, err error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
@@ -39,8 +40,8 @@ func ReadPublished(ctx context.Context, q Querier) (p Published, err error) {
 }
 
 // AwaitVisible waits until every new snapshot shows a transaction that the stream has sent. The stream sends what is
-// flushed, and a commit is visible only afterwards: with a synchronous standby that is away, not before it is back. The
-// server lets go of the transaction's lock last.
+// flushed, and a commit becomes visible only after that; if a synchronous standby is away, not before the standby is
+// back. The server releases the transaction's lock last, so the wait is for that lock.
 func AwaitVisible(ctx context.Context, q Querier, xid uint32) error {
 	for {
 		var held bool
@@ -59,14 +60,14 @@ func AwaitVisible(ctx context.Context, q Querier, xid uint32) error {
 	}
 }
 
-// visibleEvery is the pause between two looks at a commit, which is visible some microseconds after it is flushed.
+// visibleEvery is the pause between two looks. A commit is normally visible some microseconds after it is flushed.
 const visibleEvery = 5 * time.Millisecond
 
-// PublicationPrefix is the prefix of the logical message that the database writes in each transaction which may
-// have changed what is published (sql/migrations, schema wal).
+// PublicationPrefix is the prefix of the logical message that the database writes in each transaction that may have
+// changed the publication (sql/migrations, schema wal).
 const PublicationPrefix = "pyramid.publication"
 
-// Check returns an ErrShape if a row or a kind of change would be missing in the stream.
+// Check returns an ErrShape if the stream would lack rows or kinds of change.
 func (p Published) Check() error {
 	if !p.Complete {
 		return fmt.Errorf("%w: publication %s must carry every change of bids, raffles and products, each with REPLICA IDENTITY FULL",
@@ -75,7 +76,7 @@ func (p Published) Check() error {
 	return nil
 }
 
-// Fits says whether the stream describes a table under the name that it has: one that was renamed for a while
+// Fits says whether the stream calls a table by the name that the table has now. A table that was renamed for a while
 // was sent under another name, and rows of another table may have been sent under its own.
 func (p Published) Fits(r *Relation) bool {
 	name, ours := p.Tables[r.ID]

@@ -11,10 +11,10 @@ import (
 )
 
 var (
-	// ErrShape is returned for a table or a column that the read model has no place for. Nothing is applied
-	// from there on until the schema is put right.
+	// ErrShape is returned if a table or a column does not fit the read model. Nothing is applied after that until the
+	// schema is corrected.
 	ErrShape = errors.New("the table does not fit the read model")
-	// ErrValue is returned for a value of one row that the read model has no place for.
+	// ErrValue is returned if a value of one row does not fit the read model.
 	ErrValue = errors.New("the value does not fit the read model")
 )
 
@@ -30,7 +30,7 @@ type column struct {
 	data   []byte
 }
 
-// Class is what a column is used as; several types can serve.
+// Class is the use of a column. Several types can serve one class.
 type Class int
 
 // The classes of the columns that the read model is made of.
@@ -41,7 +41,7 @@ const (
 	Text
 )
 
-// types are the OIDs of pg_type whose binary and text forms Row understands, by class.
+// types are the OIDs in pg_type that Row can read, by class.
 var types = map[Class][]uint32{
 	Integer: {20, 21, 23},
 	Instant: {1184},
@@ -49,7 +49,8 @@ var types = map[Class][]uint32{
 	Text:    {25, 1042, 1043},
 }
 
-// Index finds a column by name, since columns may be added and dropped; an ErrShape says what is missing.
+// Index finds a column by name, because columns may be added and dropped. If the column is missing or of another type
+// it returns an ErrShape.
 func (r *Relation) Index(name string, class Class) (int, error) {
 	for i, c := range r.Columns {
 		if c.Name != name {
@@ -65,15 +66,15 @@ func (r *Relation) Index(name string, class Class) (int, error) {
 	return 0, fmt.Errorf("%w: %s has no column %s", ErrShape, r.Name, name)
 }
 
-// Row is one row. Its getters take a column's index; the first value that doesn't fit is kept as Err,
-// and a getter then returns zero.
+// Row is one row. Its getters take the index of a column. If a value does not fit, the getter returns zero and Err
+// returns the error.
 type Row struct {
 	relation *Relation
 	columns  []column
 	err      error
 }
 
-// CopyRow makes a row of the fields of a binary COPY; nil fields are null. columns is reused memory.
+// CopyRow makes reuse the row of the fields of a binary COPY. A nil field is null.
 func CopyRow(relation *Relation, fields [][]byte, reuse *Row) {
 	reuse.relation, reuse.columns, reuse.err = relation, reuse.columns[:0], nil
 	for _, f := range fields {
@@ -88,7 +89,7 @@ func CopyRow(relation *Relation, fields [][]byte, reuse *Row) {
 // Present says whether the message had this row at all.
 func (r *Row) Present() bool { return r.relation != nil }
 
-// Err is the first error of the getters.
+// Err is the first error of the getters; an ErrShape comes before any ErrValue.
 func (r *Row) Err() error { return r.err }
 
 // Null says whether a column is null.
@@ -103,7 +104,7 @@ func (r *Row) Int32(i int) int32 { return int32(r.integer(i, math.MaxInt32)) }
 // Int16 is the value of an Integer column.
 func (r *Row) Int16(i int) int16 { return int16(r.integer(i, math.MaxInt16)) }
 
-// integer refuses negative numbers too: the read model has no packing for them.
+// integer refuses negative numbers too, because the read model has no packing for them.
 func (r *Row) integer(i int, limit int64) int64 {
 	format, data := r.value(i)
 	v, ok := int64(0), format != 0
@@ -133,7 +134,7 @@ const (
 	epochDays   = 10_957
 )
 
-// lastMicros is the last microsecond of the year 9999, since 1970: later years have no RFC 3339 form.
+// lastMicros is the last microsecond of the year 9999, counted from 1970. Later years have no RFC 3339 form.
 const lastMicros = 253_402_300_799_999_999
 
 // Micros is the value of an Instant column in microseconds since 1970, up to the year 9999.
@@ -160,7 +161,7 @@ func (r *Row) Date(i int) string {
 	format, data := r.value(i)
 	var day time.Time
 	if format == text {
-		day, _ = time.Parse(time.DateOnly, view(data)) // year 1 if it is none
+		day, _ = time.Parse(time.DateOnly, view(data)) // year 1 if the text is no date
 	} else if len(data) == 4 {
 		day = time.Unix((int64(int32(binary.BigEndian.Uint32(data)))+epochDays)*86_400, 0).UTC()
 	}
@@ -171,10 +172,10 @@ func (r *Row) Date(i int) string {
 	return day.Format(time.DateOnly)
 }
 
-// Refuse keeps an ErrValue for a column whose value has a packing but no meaning.
+// Refuse notes an ErrValue for a column whose value has a packing but no meaning.
 func (r *Row) Refuse(i int, what string) { r.fail(i, ErrValue, what) }
 
-// Text is the value of a Text column; both formats are the same bytes.
+// Text is the value of a Text column. The bytes are the same in both formats.
 func (r *Row) Text(i int) string {
 	_, data := r.value(i)
 	return string(data)
@@ -197,7 +198,7 @@ func (r *Row) value(i int) (format byte, data []byte) {
 	return c.format, c.data
 }
 
-// fail keeps the first error; one of the table's form comes before those of values.
+// fail notes the first error. An ErrShape replaces an ErrValue.
 func (r *Row) fail(i int, kind error, what string) {
 	if r.err != nil && (!errors.Is(kind, ErrShape) || errors.Is(r.err, ErrShape)) {
 		return
@@ -213,5 +214,5 @@ func (r *Row) fail(i int, kind error, what string) {
 	r.err = fmt.Errorf("%w: column %s of %s %s", kind, name, r.relation.Name, what)
 }
 
-// view is the bytes as a string without a copy, for parsers that keep nothing of it.
+// view returns the bytes as a string without a copy, for parsers that do not keep it.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -13,11 +13,11 @@ import (
 // Slot is a replication slot of this service as the server shows it.
 type Slot struct {
 	Name          string
-	Lost          bool // wal_status lost: its WAL is gone
+	Lost          bool // its WAL is gone (wal_status lost), or its plugin is not pgoutput
 	Failover      bool // kept in step on the standbys (17 and later)
 	ActivePID     int32
 	ConfirmedLSN  LSN
-	RetainedBytes int64 // WAL kept for it
+	RetainedBytes int64 // WAL that the server keeps for it
 }
 
 // Querier is a connection or a transaction.
@@ -27,7 +27,7 @@ type Querier interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// Slots lists this database's slots with our prefix; slots of other databases are somebody else's.
+// Slots lists the slots of this database with our prefix. Slots of other databases belong to others.
 func Slots(ctx context.Context, q Querier) ([]Slot, error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
@@ -47,7 +47,7 @@ func Slots(ctx context.Context, q Querier) ([]Slot, error) {
 	return slots, nil
 }
 
-// KeepLimit is how many bytes of WAL the server keeps for a slot before the slot is lost; 0: without limit.
+// KeepLimit is how many bytes of WAL the server keeps for a slot before the slot is lost; 0: no limit.
 func KeepLimit(ctx context.Context, q Querier) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
@@ -59,7 +59,7 @@ func KeepLimit(ctx context.Context, q Querier) (int64, error) {
 	return limit, nil
 }
 
-// Drop removes a slot; one that is gone already is no error, one that is in use is.
+// Drop removes a slot. A slot that is missing already is no error; a slot in use is.
 func Drop(ctx context.Context, q Querier, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
@@ -70,8 +70,8 @@ func Drop(ctx context.Context, q Querier, name string) error {
 	return nil
 }
 
-// Terminate ends the walsender that holds a slot. Only the holder of the lock may ask for it: what
-// still holds the slot then is what a dead or stopped replicator of the same role left behind.
+// Terminate ends the walsender that holds a slot. Only the holder of the lock may call it, because then that walsender
+// belongs to a dead or stopped replicator.
 func Terminate(ctx context.Context, q Querier, pid int32) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*AnswerTime)
 	defer cancel()

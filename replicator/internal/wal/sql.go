@@ -19,14 +19,13 @@ const (
 
 	keepLimit = `SELECT greatest(setting::bigint, 0) * 1048576 FROM pg_settings WHERE name = 'max_slot_wal_keep_size'`
 	dropSlot  = `SELECT pg_drop_replication_slot($1)`
-	terminate = `SELECT pg_terminate_backend($1, 5000)` // and waits five seconds for its end
+	terminate = `SELECT pg_terminate_backend($1, 5000)` // waits up to five seconds for the end of the process
 
-	// listBlockers lists the sessions that a process waits for.
 	listBlockers = `SELECT a.pid, coalesce(a.usename, '?')::text, coalesce(nullif(a.application_name, ''), '?'),
 		coalesce(a.state, '?'), coalesce(extract(epoch FROM clock_timestamp() - a.xact_start) * 1000, 0)::bigint
 	FROM unnest(pg_blocking_pids($1)) b JOIN pg_stat_activity a ON a.pid = b ORDER BY a.xact_start`
 
-	// isRunning says whether a transaction still holds the lock on its own number. The server lets go of it last.
+	// isRunning says whether a transaction still holds the lock on its own number, which the server releases last.
 	isRunning = `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND granted
 		AND mode = 'ExclusiveLock' AND transactionid = $1::text::xid)`
 
@@ -35,9 +34,10 @@ const (
 	importSnapshot = `SET TRANSACTION SNAPSHOT '%s'`
 )
 
-// fingerprint is made of rows of the catalog. A row that is removed and added again has a new oid or a new
-// xmin, and one that is changed has a new xmin. Of pg_class only the oid and the replica identity count, because
-// the xmin there also changes with an added column. Sources: PostgreSQL documentation, chapters 53.40 to 53.42.
+// fingerprint is made of rows of the catalog. A row that is removed and added again has a new oid or a new xmin, and a
+// row that is changed has a new xmin. Of pg_class only the oid, the name, the replica identity and the kind count,
+// because the xmin there also changes when a column is added. Sources: PostgreSQL documentation, chapters 53.40 to
+// 53.42.
 const fingerprint = `
 WITH ours AS (
 	SELECT c.oid, n.nspname || '.' || c.relname AS name, c.relreplident, c.relkind
@@ -55,8 +55,8 @@ SELECT (SELECT left(md5(string_agg(concat_ws(' ', kind, id, version), ',' ORDER 
 		WHERE t.pubname = $1 AND o.relreplident = 'f' AND t.rowfilter IS NULL),
 	(SELECT coalesce(array_agg(oid::bigint ORDER BY oid), '{}') FROM ours), (SELECT coalesce(array_agg(name ORDER BY oid), '{}') FROM ours)`
 
-// ImportSnapshot makes the transaction that a connection is in see an exported snapshot. The name is one that the server
-// made: hexadecimal digits and hyphens.
+// ImportSnapshot makes the open transaction of a connection see an exported snapshot. The server made the name, of
+// hexadecimal digits and hyphens, so it needs no quoting.
 func ImportSnapshot(ctx context.Context, q Querier, name string) error {
 	if _, err := q.Exec(ctx, fmt.Sprintf(importSnapshot, name)); err != nil {
 		return fmt.Errorf("snapshot %s: %w", name, err)

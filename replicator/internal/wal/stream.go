@@ -15,9 +15,9 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// Stream is the replication connection. One goroutine receives; status updates may come from others.
-// No deadline is ever set while it streams, since pgconn can't be read and written with deadlines from
-// two goroutines: whoever wants to stop the receiver closes the stream.
+// Stream is the replication connection. One goroutine receives; others may send status updates. While it streams it has
+// no deadlines, because pgconn can't be read and written with deadlines by two goroutines. To stop the receiver, close
+// the stream.
 type Stream struct {
 	conn    *pgconn.PgConn
 	network *gatherer
@@ -25,14 +25,14 @@ type Stream struct {
 	closing sync.Once
 }
 
-// System is what the server says about itself.
+// System is the server's own answer about what it is.
 type System struct {
 	ID       uint64
 	Timeline uint32
 	Flushed  LSN
 }
 
-// readBuffer is the size of one read: the walsender writes message by message.
+// readBuffer is the size of one read. The walsender writes message by message, so one read can bring many.
 const readBuffer = 64 << 10
 
 // Stream opens a replication connection.
@@ -40,7 +40,7 @@ func (s Server) Stream(ctx context.Context, params map[string]string) (*Stream, 
 	config := s.config.Config.Copy()
 	for name, value := range map[string]string{
 		"application_name": "replicator", "replication": "database",
-		// A walsender of a stopped or lost replicator frees the slot within this time.
+		// The walsender of a stopped or lost replicator frees the slot within this time.
 		"wal_sender_timeout": "5s",
 		"DateStyle":          "ISO", "TimeZone": "UTC",
 	} {
@@ -62,10 +62,10 @@ func (s Server) Stream(ctx context.Context, params map[string]string) (*Stream, 
 // PID is the process id of the walsender.
 func (s *Stream) PID() uint32 { return s.conn.PID() }
 
-// Waiting is how long the receiver has been waiting for the server to send anything; 0 while it is at work.
+// Waiting is how long the receiver has been waiting for the server to send anything; 0 while it handles messages.
 func (s *Stream) Waiting() time.Duration { return s.network.waiting(time.Now()) }
 
-// Identify asks which system and timeline this is and how far its log is flushed.
+// Identify asks which system and timeline the server has, and up to where its log is flushed.
 func (s *Stream) Identify(ctx context.Context) (System, error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
@@ -80,10 +80,10 @@ func (s *Stream) Identify(ctx context.Context) (System, error) {
 	return System{ID: id, Timeline: uint32(r.Timeline), Flushed: LSN(r.XLogPos)}, nil
 }
 
-// Start begins to stream what was committed after a position. Servers older than 14 know neither
-// binary nor messages; the second is needed.
+// Start begins to stream what was committed after a position. Servers before 14 know neither of the options binary and
+// messages, and messages is needed.
 func (s *Stream) Start(ctx context.Context, slot string, from LSN) error {
-	// A slot that much WAL has to be read for takes long to begin, but not before the server has answered.
+	// If the slot must read much WAL, the first row comes late, but the server answers this command before.
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
 	if err := s.exec(ctx, "SET lock_timeout = 0"); err != nil {
@@ -101,14 +101,14 @@ func (s *Stream) Start(ctx context.Context, slot string, from LSN) error {
 	return nil
 }
 
-// Status tells the server that everything up to a position is durable here. All three positions are
-// set: the library replaces a zero by another one. With the written position behind, the server also
-// sends a keepalive by itself before it sleeps.
+// Status tells the server that everything up to a position is durable here. It sets all three positions, because the
+// library replaces a zero by another one. If the written position is behind, the server sends a keepalive before it
+// sleeps, even without a request.
 func (s *Stream) Status(durable LSN, reply bool) error {
 	p := pglogrepl.LSN(durable)
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	// The context is unused by the library.
+	// The library does not use the context.
 	err := pglogrepl.SendStandbyStatusUpdate(context.Background(), s.conn, pglogrepl.StandbyStatusUpdate{
 		WALWritePosition: p, WALFlushPosition: p, WALApplyPosition: p, ClientTime: time.Now(), ReplyRequested: reply,
 	})
@@ -125,7 +125,7 @@ type received struct {
 }
 
 func (s *Stream) receive() (received, error) {
-	// Without a deadline or cancellation: those cost allocations per message.
+	// A context that can end would cost allocations for each message.
 	raw, err := s.conn.ReceiveMessage(context.Background())
 	if err != nil {
 		return received{}, fmt.Errorf("replication stream: %w", err)
@@ -158,10 +158,10 @@ func parseCopyData(b []byte) (received, error) {
 	return received{}, fmt.Errorf("%w: replication message of %d bytes", ErrDecode, len(b))
 }
 
-// Close ends the connection at once; a receiver gets an error.
+// Close ends the connection at once. A receiver gets an error.
 func (s *Stream) Close() {
 	s.closing.Do(func() {
-		// The error says that the connection is gone already, which is what is wanted.
+		// An error means that the connection is gone already.
 		_ = s.conn.Conn().Close()
 	})
 }

@@ -13,24 +13,24 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
-// slotPatience is how long the making of a temporary slot may wait for the transactions that are open
-// when it begins. The limit is the server's lock_timeout, since what waits there is a lock on each of
-// them: a client that only went away would leave a walsender behind that waits on.
+// slotPatience is how long the server waits, when it makes a temporary slot, for each transaction that is open at that
+// time. It is set as the server's lock_timeout, because the wait is for a lock of each transaction. If only the client
+// gave up, the walsender would go on waiting.
 const slotPatience = 10 * time.Second
 
-// ErrSlot is returned when no temporary slot can be had; the message says what an operator can do.
+// ErrSlot is returned when no temporary slot can be made. The message says what an operator can do.
 var ErrSlot = errors.New("no replication slot for a comparison")
 
-// Snapshot is the state of the database at the consistent point of a slot. Name can be imported until
-// the connection that made the slot is used again or ends.
+// Snapshot is the state of the database at the consistent point of a slot. Its name can be imported until the
+// connection that made the slot is used again or ends.
 type Snapshot struct {
 	Name string
 	LSN  LSN
 	Slot string
 }
 
-// Temporary opens a replication connection with a slot of its own, which ends with the connection. The
-// stream from the snapshot's position on carries everything that was committed after the snapshot.
+// Temporary opens a replication connection to the primary and makes a slot that ends with the connection. The stream
+// from the snapshot's position on has everything that was committed after the snapshot.
 func Temporary(ctx context.Context, url string) (*Stream, Snapshot, error) {
 	servers, err := Servers(url)
 	if err != nil {
@@ -43,7 +43,7 @@ func Temporary(ctx context.Context, url string) (*Stream, Snapshot, error) {
 	return node.Temporary(ctx)
 }
 
-// Temporary is the function Temporary on a server that is known.
+// Temporary is the function Temporary for a known server.
 func (s Server) Temporary(ctx context.Context) (*Stream, Snapshot, error) {
 	stream, err := s.Stream(ctx, map[string]string{
 		"application_name": "replicator-verify", "lock_timeout": fmt.Sprint(slotPatience.Milliseconds()),

@@ -2,7 +2,7 @@ package wal
 
 import "errors"
 
-// Transaction is what the stream says of a transaction at its beginning. Final and At together identify it across
+// Transaction is what the stream says about a transaction at its beginning. Final and At together identify it in all
 // histories.
 type Transaction struct {
 	XID   uint32 // the number that it had while it ran
@@ -10,10 +10,10 @@ type Transaction struct {
 	At    int64  // the time in that record, in microseconds since the Unix epoch
 }
 
-// Handler gets what the stream carries, in order, between one Commit and the next. What it is given is
-// valid only during the call.
+// Handler gets what the stream carries, in order and one transaction after the other. Its arguments are valid only
+// during the call.
 type Handler interface {
-	// Describe announces a table's columns, before its first row and after each change of them.
+	// Describe announces the columns of a table, before the table's first row and after each change of its columns.
 	Describe(*Relation) error
 	Begin(Transaction) error
 	// Row is an Insert, Update or Delete.
@@ -24,14 +24,14 @@ type Handler interface {
 	Logical(prefix, content []byte) error
 	// Commit ends a transaction; end is the end of its commit record.
 	Commit(end LSN) error
-	// Position says that everything that was committed up to it has been handed over.
+	// Position says that everything committed up to a position has been handed over.
 	Position(LSN) error
 }
 
 var errNesting = errors.New("pgoutput message outside of its transaction")
 
-// Run receives until an error, which Close provokes. A keepalive's position is passed on only when no
-// transaction is partly received: within one, it can be past what was handed over.
+// Run receives until an error; Close causes one. It passes on the position of a keepalive only between two
+// transactions, because within a transaction the position can be past what was handed over.
 func (s *Stream) Run(h Handler) error {
 	d := NewDecoder()
 	var t transaction
@@ -58,7 +58,7 @@ func (s *Stream) Run(h Handler) error {
 	}
 }
 
-// transaction is whether one is open: protocol version 1 sends them whole and one after the other.
+// transaction notes whether a transaction is open. Protocol version 1 sends whole transactions, one after the other.
 type transaction struct{ open bool }
 
 func (t *transaction) handle(m *Message, h Handler) error {

@@ -1,6 +1,6 @@
-// Package wal reads the logical replication stream: it owns the slots named pyramid_<epoch> and the
-// replication connection, and decodes pgoutput (protocol version 1) without copying.
-// Source of the formats: PostgreSQL 15 documentation, chapters 55.4 and 55.9.
+// Package wal reads the logical replication stream. It owns the slots named pyramid_<epoch> and the replication
+// connection, and it decodes pgoutput (protocol version 1) without copying. Source of the formats: PostgreSQL 15
+// documentation, chapters 55.4 and 55.9.
 package wal
 
 import (
@@ -16,13 +16,13 @@ type LSN = lsn.LSN
 // SlotPrefix begins the name of every slot of this service.
 const SlotPrefix = "pyramid_"
 
-// Publication is the publication that the stream is made of.
+// Publication is the name of the publication that the stream sends.
 const Publication = "pyramid"
 
 // SlotName is the slot of an epoch.
 func SlotName(epoch uint64) string { return SlotPrefix + strconv.FormatUint(epoch, 10) }
 
-// SlotEpoch is the epoch in a slot's name, 0 if the name is not one of ours.
+// SlotEpoch is the epoch in the name of a slot; 0 if the name is not one of ours.
 func SlotEpoch(name string) uint64 {
 	number, ok := strings.CutPrefix(name, SlotPrefix)
 	if !ok {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// message packs fields as pgoutput does: numbers big-endian, strings as they are.
+// message packs fields as pgoutput does, with big-endian numbers and strings as they are.
 func message(fields ...any) []byte {
 	var b []byte
 	for _, f := range fields {

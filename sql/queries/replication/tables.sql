@@ -1,10 +1,10 @@
 -- name: RaffleBounds :many
--- Ids that cut the raffles into so many ranges of equal length, each from one id up to the next.
+-- Ids that cut the raffles into ranges with equal numbers of raffles, each from one id up to the next.
 SELECT min(id)::bigint AS id FROM (SELECT id, ntile(@ranges::integer) OVER (ORDER BY id) AS part FROM raffles) r
 GROUP BY part ORDER BY part;
 
 -- name: SizesWithBids :many
--- By one probe of an index each.
+-- Each size costs one probe of the index, so that the bids are not scanned.
 WITH RECURSIVE s AS (
     SELECT min(size) AS size FROM bids
     UNION ALL
@@ -12,14 +12,15 @@ WITH RECURSIVE s AS (
 SELECT size::smallint AS size FROM s WHERE size IS NOT NULL;
 
 -- name: SizeFloors :many
--- The time of the newest bid of each size that is older than so many others; the epoch if there is none.
+-- For each size, the time of its bid that has @kept newer ones; 1970 if there is none.
 SELECT s.size::smallint AS size,
        coalesce((SELECT b.created_at FROM bids b WHERE b.size = s.size ORDER BY b.created_at DESC OFFSET @kept::integer LIMIT 1),
            'epoch'::timestamptz)::timestamptz AS floor
 FROM unnest(@sizes::smallint[]) s(size);
 
 -- name: NextRaffles :one
--- The end of the next range of raffles: so many raffles, but not many more than so many bids.
+-- The end of the next range of raffles. The range has at most @raffles + 1 raffles, and ends at the raffle of its bid
+-- number @bids + 1 if that comes first.
 SELECT least(
     coalesce((SELECT id FROM raffles WHERE id > @after::bigint ORDER BY id OFFSET @raffles::bigint LIMIT 1), @none::bigint),
     coalesce((SELECT raffle_id FROM bids WHERE raffle_id > @after::bigint ORDER BY raffle_id OFFSET @bids::bigint LIMIT 1), @none::bigint)
@@ -32,34 +33,36 @@ SELECT number, nonce, (extract(epoch FROM at) * 1000000)::bigint AS at FROM hear
 SELECT number, nonce, (extract(epoch FROM at) * 1000000)::bigint AS at FROM heartbeats WHERE number > @number ORDER BY number;
 
 -- name: Pulse :one
--- The newest heartbeat, and how old the first one after a number is, in microseconds; 0 if there is none.
+-- The number of the newest heartbeat, and the age in microseconds of the first heartbeat after a number; 0 if there is
+-- none.
 SELECT coalesce(max(number), 0)::bigint AS newest,
        coalesce(extract(epoch FROM clock_timestamp() - min(at) FILTER (WHERE number > @reached)) * 1000000, 0)::bigint AS behind
 FROM heartbeats WHERE number >= @reached;
 
 -- name: Remembers :one
--- forgot: the heartbeat of a checkpoint is not in the table, though the table goes back so far. later: a heartbeat after
--- it was committed at or before the position of the checkpoint, since each begins after the commit of the one before.
+-- forgot: the table goes back as far as the heartbeat of the checkpoint but lacks this heartbeat. later: the second
+-- heartbeat after it, or a later one, begins at or before the position of the checkpoint. Each heartbeat begins after
+-- the commit of the one before, so the first heartbeat after it was committed before that position.
 SELECT (NOT EXISTS (SELECT 1 FROM heartbeats h WHERE h.number = sqlc.arg(number)::bigint AND h.nonce = sqlc.arg(nonce)::bigint)
         AND sqlc.arg(number)::bigint >= coalesce((SELECT min(h.number) FROM heartbeats h), 0))::boolean AS forgot,
        EXISTS (SELECT 1 FROM heartbeats h WHERE h.number > sqlc.arg(number)::bigint + 1 AND h.lsn <= (sqlc.arg(held)::text)::pg_lsn)::boolean AS later;
 
 -- name: HasCommit :one
--- Whether the WAL has a commit at that position and time; null if it does not go back so far.
+-- Whether the WAL has a commit at this position and time; null if the WAL does not go back that far.
 SELECT wal.committed((@begins::text)::pg_lsn, @at::timestamptz) AS committed;
 
 -- name: LastTimeline :one
 SELECT timeline::bigint AS timeline FROM heartbeats ORDER BY number DESC LIMIT 1;
 
 -- name: Timelines :many
--- Those that the table has, also on a standby.
+-- The timelines in the table, which a standby has too.
 SELECT timeline::bigint AS timeline, parent::bigint AS parent, begins::text AS begins FROM timelines;
 
 -- name: TimelineBranches :many
--- Those that lead to a timeline, by the history file of the primary.
+-- The branches that lead to a timeline, from the history file of the primary.
 SELECT b.timeline::bigint AS timeline, b.parent::bigint AS parent, b.begins::text AS begins
 FROM timeline_branches(@timeline::integer) b;
 
 -- name: FlushPosition :one
--- No standby has one.
+-- A standby has no such position, so this fails there.
 SELECT pg_current_wal_flush_lsn()::text AS lsn;
