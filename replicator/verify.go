@@ -75,7 +75,7 @@ func compare(ctx context.Context, cfg *Stores, options verify.Options, notes io.
 	}
 	v := verify.New(cfg.PrimaryURL, redis)
 	p := progress.New(notes, time.Now)
-	options.Told = p.Update
+	options.Progress = p.Update
 	report, err := v.Run(ctx, options)
 	p.End()
 	if closeErr := v.Close(); err == nil {

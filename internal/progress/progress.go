@@ -101,13 +101,17 @@ func progressLine(step string, done, total int64, elapsed time.Duration) string 
 		100*done/total, Grouped(rate), (total-done+rate-1)/rate)
 }
 
-// Grouped writes n >= 0 with commas between groups of three digits.
+// Grouped writes n with commas between groups of three digits.
 func Grouped(n int64) string {
 	s := strconv.FormatInt(n, 10)
+	sign := ""
+	if n < 0 {
+		sign, s = "-", s[1:]
+	}
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
 	}
-	return s
+	return sign + s
 }
 
 // PerSecond is n over the time it took; a time of 0 counts as a microsecond.

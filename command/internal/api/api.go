@@ -60,7 +60,7 @@ func (a *API) routes() []route {
 		{"POST", "/v1/raffles/{raffle_id}/bids", a.unlessFull(a.asUser(a.placeBid))},
 		{"DELETE", "/v1/raffles/{raffle_id}/bids/{id}", a.asUser(a.cancelBid)},
 		{"GET", "/.well-known/jwks.json", a.jwks},
-		{"GET", "/openapi/command.yaml", a.openAPI},
+		{"GET", "/openapi/command.yaml", web.OpenAPI(a.OpenAPI)},
 	}
 }
 
@@ -100,10 +100,4 @@ func (a *API) unlessFull(h web.Handler) web.Handler {
 
 func tooMany(wait time.Duration) *web.Problem {
 	return web.TooManyRequests.Problem("too many requests; slow down").Retry(wait)
-}
-
-func (a *API) openAPI(w http.ResponseWriter, _ *http.Request) error {
-	w.Header().Set("Content-Type", "application/yaml") // RFC 9512
-	_, err := w.Write(a.OpenAPI)
-	return err
 }

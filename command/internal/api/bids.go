@@ -3,9 +3,6 @@ package api
 import (
 	"fmt"
 	"net/http"
-	"strconv"
-
-	"github.com/gorilla/mux"
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
@@ -103,12 +100,10 @@ func (a *API) cancelBid(w http.ResponseWriter, r *http.Request, who auth.Identit
 
 // pathID reads an id from the path. If the text can't be an id, the answer is 404.
 func pathID(r *http.Request, name string) (int64, error) {
-	text := mux.Vars(r)[name]
-	id, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || id <= 0 || strconv.FormatInt(id, 10) != text {
-		return 0, web.NoPath.Problem("there is nothing at this path")
+	if id := web.PathID(r, name); id != 0 {
+		return id, nil
 	}
-	return id, nil
+	return 0, web.NoPath.Problem("there is nothing at this path")
 }
 
 // readKey returns the request's idempotency key, empty if it sends none.

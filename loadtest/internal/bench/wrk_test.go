@@ -19,6 +19,9 @@ const wrkConnections = 256
 // A SQL path has 16 connections and sheds lookups that would wait too long for one.
 const sqlClients = 32
 
+// The queue of heavy lookups has room for some 70 pages of 2,000 bids and refuses further ones.
+const heavyClients = 48
+
 // load is what wrk asks for: the paths at random, all with the same headers.
 type load struct {
 	addr    string

@@ -21,12 +21,12 @@ const (
 	maxRetryAfter = 10 * time.Second
 )
 
-func (w *world) bid(u *engine.User, bearer string) error { return w.bidOn(u, bearer, w.raffle(u)) }
+func (w *shared) bid(u *engine.User, bearer string) error { return w.bidOn(u, bearer, w.raffle(u)) }
 
 // bidOn places one bid under a key of its own, and sends it again with the same key until the outcome is known,
 // the patience is exhausted or the run ends. The outcome goes to the journal. If the journal fails, the run
 // ends.
-func (w *world) bidOn(u *engine.User, bearer string, raffle int64) error {
+func (w *shared) bidOn(u *engine.User, bearer string, raffle int64) error {
 	e := reconcile.Entry{Serial: w.journal.Next(), Raffle: uint32(raffle), Size: int16(size(u)), State: reconcile.Refused}
 	w.fill(u, bearer, e)
 	until, pause := time.Now().Add(w.plan.Patience), firstRetry
@@ -92,7 +92,7 @@ func retryAfter(r *fasthttp.Response) time.Duration {
 }
 
 // fill makes the request of an entry's bid, with a random price.
-func (w *world) fill(u *engine.User, bearer string, e reconcile.Entry) {
+func (w *shared) fill(u *engine.User, bearer string, e reconcile.Entry) {
 	var buffer [128]byte
 	path := strconv.AppendUint(append(buffer[:0], "/v1/raffles/"...), uint64(e.Raffle), 10)
 	r := u.Prepare(http.MethodPost, string(append(path, "/bids"...)))

@@ -117,9 +117,9 @@ func (q Request) reconcile(ctx context.Context, run *report.Run, after int64, jo
 	postgres, lsn := ledger.Postgres(ctx, q.Database, q.Compared)
 	run.Reconciliations = append(run.Reconciliations, postgres)
 	if postgres.Problem == "" {
-		door := frontdoor.New(q.Plan.base())
-		run.Reconciliations = append(run.Reconciliations, ledger.Redis(ctx, door, lsn, q.Compared))
-		door.Close()
+		client := frontdoor.New(q.Plan.base())
+		run.Reconciliations = append(run.Reconciliations, ledger.Redis(ctx, client, lsn, q.Compared))
+		client.Close()
 	}
 	if slices.ContainsFunc(run.Reconciliations, func(r report.Reconciliation) bool { return !r.Clean() }) {
 		fmt.Fprintf(q.Notes, "kept to look into it: %v\n", journals)

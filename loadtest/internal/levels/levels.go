@@ -24,7 +24,7 @@ type Level struct {
 	raffles    bool // needs the open raffles
 	dropBodies bool
 	steady     int // requests in an iteration, 0 if that differs
-	scenario   func(*world) engine.Scenario
+	scenario   func(*shared) engine.Scenario
 }
 
 // All are the levels in their order.
@@ -32,12 +32,12 @@ var All = []Level{
 	{
 		ID: "1", Title: "static page", Purpose: "The front door alone: HAProxy serves /static.html from memory, no service is asked.",
 		Defaults: Plan{VUsers: 500, Duration: 30 * time.Second}, steady: 1,
-		scenario: func(*world) engine.Scenario { return getter("GET /static.html", "/static.html") },
+		scenario: func(*shared) engine.Scenario { return getter("GET /static.html", "/static.html") },
 	},
 	{
 		ID: "2", Title: "hello world", Purpose: "What a request costs that does nothing: through HAProxy to the query service and back.",
 		Defaults: Plan{VUsers: 500, Duration: 30 * time.Second}, steady: 1,
-		scenario: func(*world) engine.Scenario { return getter("GET /hello", "/hello") },
+		scenario: func(*shared) engine.Scenario { return getter("GET /hello", "/hello") },
 	},
 	{
 		ID: "3", Title: "read only", Purpose: "The list of all raffles (up to 10,000), from the database (pgpool-II, replica) and from Redis by turns: what the read model saves.",
@@ -87,7 +87,7 @@ func getter(step, path string) engine.Scenario {
 }
 
 // lists alternates between the paths, so that both see the same moments.
-func lists(*world) engine.Scenario {
+func lists(*shared) engine.Scenario {
 	paths := [...]string{"redis", "replica"}
 	return func(u *engine.User) error {
 		path := paths[(u.Iteration+u.ID)%len(paths)]
@@ -97,13 +97,13 @@ func lists(*world) engine.Scenario {
 	}
 }
 
-func bids(w *world) engine.Scenario {
+func bids(w *shared) engine.Scenario {
 	return func(u *engine.User) error { return w.bid(u, w.bearer[u.ID-w.firstUser]) }
 }
 
 // groups gives each user one task. In the open model, in which any free user takes an arrival, it gives each
 // arrival one task.
-func groups(w *world) engine.Scenario {
+func groups(w *shared) engine.Scenario {
 	return func(u *engine.User) error {
 		n := u.ID
 		if w.plan.Rate > 0 {
@@ -123,4 +123,4 @@ func groups(w *world) engine.Scenario {
 
 const listPath = "/v1/raffles?status=open&limit=50"
 
-func (w *world) rafflePath(id int64) string { return "/v1/raffles/" + strconv.FormatInt(id, 10) }
+func (w *shared) rafflePath(id int64) string { return "/v1/raffles/" + strconv.FormatInt(id, 10) }

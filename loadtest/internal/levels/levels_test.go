@@ -131,9 +131,9 @@ func TestARefusalIsFinalAndPatienceEnds(t *testing.T) {
 
 func TestTokensAreCachedUntilTheyAreOfNoUse(t *testing.T) {
 	s := startSystem(t, nil)
-	door := frontdoor.New(s.URL)
+	client := frontdoor.New(s.URL)
 	file := filepath.Join(t.TempDir(), "below", "tokens.json")
-	cached, err := openTokens(door, file)
+	cached, err := openTokens(client, file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestTokensAreCachedUntilTheyAreOfNoUse(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file is %v, %v", info.Mode(), err)
 	}
-	again, err := openTokens(door, file)
+	again, err := openTokens(client, file)
 	if err != nil || len(again.known) != 3 {
 		t.Errorf("%v, %v", again.known, err)
 	}

@@ -37,20 +37,20 @@ type Runner struct {
 	prepared func() // is called when the load is about to begin; may be nil
 }
 
-// world is what the users of a level share.
-type world struct {
-	plan      Plan
-	firstUser int
-	raffles   []int64 // hottest first
-	heat      *dataset.Zipf
-	bearer    []string // by the user's number in this generator; empty: not logged in
-	journal   *reconcile.Journal
-	logins    int
+// shared is what the users of a level share.
+type shared struct {
+	plan       Plan
+	firstUser  int
+	raffles    []int64 // hottest first
+	popularity *dataset.Zipf
+	bearer     []string // by the user's number in this generator; empty: not logged in
+	journal    *reconcile.Journal
+	logins     int
 }
 
-func (w *world) raffle(u *engine.User) int64 { return w.raffles[w.heat.Rank(u.Rand)-1] }
+func (w *shared) raffle(u *engine.User) int64 { return w.raffles[w.popularity.Rank(u.Rand)-1] }
 
-func (w *world) login(user int) string { return fmt.Sprintf("user%d", 1+user%w.logins) }
+func (w *shared) login(user int) string { return fmt.Sprintf("user%d", 1+user%w.logins) }
 
 // Run makes the job's part of a level's load.
 func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.Progress)) (cluster.Outcome, error) {
@@ -62,9 +62,9 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 	if err = errors.Join(err, p.Check(), engine.CheckLimits(job.Share.Users)); err != nil {
 		return cluster.Outcome{}, err
 	}
-	door := frontdoor.New(p.base())
-	defer door.Close()
-	w, err := r.prepare(ctx, door, level, p, job)
+	client := frontdoor.New(p.base())
+	defer client.Close()
+	w, err := r.prepare(ctx, client, level, p, job)
 	if err != nil {
 		return cluster.Outcome{}, err
 	}
@@ -80,7 +80,7 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 		r.prepared()
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(r.Procs))
-	outcome.Run, err = w.load(ctx, level, job, door, progress)
+	outcome.Run, err = w.load(ctx, level, job, client, progress)
 	if w.journal != nil {
 		err = errors.Join(err, w.journal.Close())
 	}
@@ -95,38 +95,38 @@ func createJournal(path, prefix string) (*reconcile.Journal, error) {
 }
 
 // prepare does the work that is not part of the load: it looks for raffles and logs in.
-func (r *Runner) prepare(ctx context.Context, door *frontdoor.Client, level Level, p Plan, job cluster.Job) (w *world, err error) {
-	w = &world{plan: p, firstUser: job.Share.FirstUser}
+func (r *Runner) prepare(ctx context.Context, client *frontdoor.Client, level Level, p Plan, job cluster.Job) (w *shared, err error) {
+	w = &shared{plan: p, firstUser: job.Share.FirstUser}
 	if level.raffles {
-		if w.raffles, err = door.Raffles(ctx, "open"); err != nil {
+		if w.raffles, err = client.Raffles(ctx, "open"); err != nil {
 			return nil, err
 		}
-		w.heat = dataset.NewZipf(len(w.raffles), dataset.Skew)
+		w.popularity = dataset.NewZipf(len(w.raffles), dataset.Skew)
 	}
 	if !level.writes {
 		return w, nil
 	}
-	if w.logins, err = logins(ctx, door, p); err != nil {
+	if w.logins, err = logins(ctx, client, p); err != nil {
 		return nil, err
 	}
 	w.bearer = make([]string, job.Share.Users)
 	if level.ID == "6" { // the scenario logs in by itself
 		return w, nil
 	}
-	return w, r.logIn(ctx, door, w, job)
+	return w, r.logIn(ctx, client, w, job)
 }
 
 // logins is the number of users to log in as: the plan's number, otherwise one for each virtual user, or all
 // users if the data set has fewer.
-func logins(ctx context.Context, door *frontdoor.Client, p Plan) (int, error) {
+func logins(ctx context.Context, client *frontdoor.Client, p Plan) (int, error) {
 	n := p.Logins
 	if n == 0 {
 		n = p.VUsers
 	}
-	_, err := logIn(ctx, door, fmt.Sprintf("user%d", n))
+	_, err := logIn(ctx, client, fmt.Sprintf("user%d", n))
 	if errors.Is(err, errNoSuchLogin) && p.Logins == 0 && n > dataset.Demo.Users {
 		n = dataset.Demo.Users
-		_, err = logIn(ctx, door, fmt.Sprintf("user%d", n))
+		_, err = logIn(ctx, client, fmt.Sprintf("user%d", n))
 	}
 	if err != nil {
 		return 0, fmt.Errorf("log in as user%d: %w", n, err)
@@ -134,10 +134,10 @@ func logins(ctx context.Context, door *frontdoor.Client, p Plan) (int, error) {
 	return n, nil
 }
 
-func (r *Runner) logIn(ctx context.Context, door *frontdoor.Client, w *world, job cluster.Job) error {
+func (r *Runner) logIn(ctx context.Context, client *frontdoor.Client, w *shared, job cluster.Job) error {
 	start := time.Now()
-	name := strings.NewReplacer("/", "", ":", "_").Replace(strings.TrimPrefix(door.Base(), "http"))
-	t, err := openTokens(door, filepath.Join(r.Dir, "tokens"+name+".json"))
+	name := strings.NewReplacer("/", "", ":", "_").Replace(strings.TrimPrefix(client.Base(), "http"))
+	t, err := openTokens(client, filepath.Join(r.Dir, "tokens"+name+".json"))
 	if err != nil {
 		return err
 	}
@@ -161,9 +161,9 @@ func (r *Runner) logIn(ctx context.Context, door *frontdoor.Client, w *world, jo
 }
 
 // lag returns the read model's lag in milliseconds.
-func lag(ctx context.Context, door *frontdoor.Client, raffle int64) (float64, error) {
+func lag(ctx context.Context, client *frontdoor.Client, raffle int64) (float64, error) {
 	target := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", raffle, smallestSize)
-	a, err := door.Do(ctx, http.MethodGet, target, nil, "Read-Path", "redis")
+	a, err := client.Do(ctx, http.MethodGet, target, nil, "Read-Path", "redis")
 	if err == nil && a.Status != http.StatusOK {
 		err = fmt.Errorf("GET %s from redis: status %d", target, a.Status)
 	}
@@ -174,7 +174,7 @@ func lag(ctx context.Context, door *frontdoor.Client, raffle int64) (float64, er
 }
 
 // load waits for the start and runs the engine.
-func (w *world) load(ctx context.Context, level Level, job cluster.Job, door *frontdoor.Client, progress func(report.Progress)) (*report.Run, error) {
+func (w *shared) load(ctx context.Context, level Level, job cluster.Job, client *frontdoor.Client, progress func(report.Progress)) (*report.Run, error) {
 	addr, tls, err := w.plan.Address()
 	if err != nil {
 		return nil, err
@@ -185,7 +185,7 @@ func (w *world) load(ctx context.Context, level Level, job cluster.Job, door *fr
 		DropBodies: level.dropBodies, Steady: level.steady, Progress: progress,
 	}
 	if len(w.raffles) > 0 {
-		c.Lag = func(ctx context.Context) (float64, error) { return lag(ctx, door, w.raffles[0]) }
+		c.Lag = func(ctx context.Context) (float64, error) { return lag(ctx, client, w.raffles[0]) }
 	}
 	if c.Start, err = job.Begin(ctx); err != nil {
 		return nil, err

@@ -31,14 +31,14 @@ var errNoSuchLogin = errors.New("login refused")
 
 // tokens obtains access tokens and keeps them in a file that only the owner can read.
 type tokens struct {
-	door  *frontdoor.Client
-	file  string
-	mu    sync.Mutex
-	known map[string]string // by login
+	client *frontdoor.Client
+	file   string
+	mu     sync.Mutex
+	known  map[string]string // by login
 }
 
-func openTokens(door *frontdoor.Client, file string) (*tokens, error) {
-	t := &tokens{door: door, file: file, known: make(map[string]string)}
+func openTokens(client *frontdoor.Client, file string) (*tokens, error) {
+	t := &tokens{client: client, file: file, known: make(map[string]string)}
 	raw, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
 		return t, nil
@@ -59,7 +59,7 @@ func (t *tokens) prune(ctx context.Context, until time.Time) error {
 			Kid string `json:"kid"`
 		} `json:"keys"`
 	}
-	if err := t.door.Get(ctx, "/.well-known/jwks.json", &keys); err != nil {
+	if err := t.client.Get(ctx, "/.well-known/jwks.json", &keys); err != nil {
 		return err
 	}
 	published := make(map[string]bool)
@@ -110,7 +110,7 @@ func (t *tokens) obtain(ctx context.Context, logins []string, progress func(done
 	var done int64
 	for _, login := range missing {
 		group.Go(func() error {
-			token, err := logIn(groupContext, t.door, login)
+			token, err := logIn(groupContext, t.client, login)
 			if err != nil {
 				return fmt.Errorf("log in as %s: %w", login, err)
 			}
@@ -163,9 +163,9 @@ func parseToken(body []byte) (string, error) {
 }
 
 // logIn repeats a login that was refused because there were too many at once.
-func logIn(ctx context.Context, door *frontdoor.Client, login string) (string, error) {
+func logIn(ctx context.Context, client *frontdoor.Client, login string) (string, error) {
 	for {
-		a, err := door.Do(ctx, http.MethodPost, "/v1/login", credentials(login))
+		a, err := client.Do(ctx, http.MethodPost, "/v1/login", credentials(login))
 		switch {
 		case err != nil:
 			return "", err

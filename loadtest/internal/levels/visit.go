@@ -15,7 +15,7 @@ const bidShare = 50
 const longestThink = 5
 
 // visit is one iteration of the scenario. A user logs in before its first iteration and stays logged in.
-func visit(w *world) engine.Scenario {
+func visit(w *shared) engine.Scenario {
 	return func(u *engine.User) error {
 		local := u.ID - w.firstUser
 		if w.bearer[local] == "" && !w.logIn(u, local) {
@@ -44,7 +44,7 @@ func visit(w *world) engine.Scenario {
 }
 
 // think pauses for an exponentially distributed time, because people act at any moment and seldom after a long pause.
-func (w *world) think(u *engine.User) bool {
+func (w *shared) think(u *engine.User) bool {
 	if w.plan.Think == 0 {
 		return u.Running()
 	}
@@ -52,7 +52,7 @@ func (w *world) think(u *engine.User) bool {
 	return u.Pause(min(pause, longestThink*w.plan.Think))
 }
 
-func (w *world) logIn(u *engine.User, local int) bool {
+func (w *shared) logIn(u *engine.User, local int) bool {
 	r := u.Prepare(http.MethodPost, "/v1/login")
 	r.Header.SetContentType("application/json")
 	r.SetBody(credentials(w.login(u.ID)))

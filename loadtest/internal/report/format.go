@@ -5,20 +5,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-// Grouped writes n with commas between groups of three digits.
-func Grouped(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	sign := ""
-	if n < 0 {
-		sign, s = "-", s[1:]
-	}
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return sign + s
-}
+	"github.com/stock-pyramid/stock-pyramid/internal/progress"
+)
 
 // latency writes d with three significant digits in the unit that fits: "850 µs", "1.25 ms", "12.3 s".
 func latency(d time.Duration) string {
@@ -51,7 +40,7 @@ func significant(v float64) string {
 // tick writes an axis value without trailing zeros.
 func tick(v float64) string {
 	if math.Abs(v) >= 1e3 {
-		return Grouped(int64(math.Round(v)))
+		return progress.Grouped(int64(math.Round(v)))
 	}
 	return strconv.FormatFloat(v, 'g', 6, 64)
 }
@@ -59,7 +48,7 @@ func tick(v float64) string {
 // rate writes a number per second: whole above 100, else with three significant digits.
 func rate(v float64) string {
 	if math.Abs(v) >= 99.95 {
-		return Grouped(int64(math.Round(v)))
+		return progress.Grouped(int64(math.Round(v)))
 	}
 	return significant(v)
 }

@@ -6,6 +6,8 @@ import (
 	"html/template"
 	"io"
 	"math"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 )
 
 //go:embed report.html
@@ -15,7 +17,7 @@ var pageText string
 var styleText string
 
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
-	"latency": latency, "rate": rate, "grouped": Grouped, "percent": percent, "clock": clock, "elapsed": elapsed,
+	"latency": latency, "rate": rate, "grouped": progress.Grouped, "percent": percent, "clock": clock, "elapsed": elapsed,
 	"some": some,
 }).Parse(pageText))
 
@@ -44,8 +46,8 @@ func (v view) Headlines() []headline {
 		{rate(v.PerSecond(all.OK)), "requests per second"},
 		{cells[2], "median latency"},
 		{cells[5], "99th percentile"},
-		{Grouped(all.OK), "good requests"},
-		{Grouped(all.Failed), "failed (" + percent(part(all.Failed, all.Count())) + ")"},
+		{progress.Grouped(all.OK), "good requests"},
+		{progress.Grouped(all.Failed), "failed (" + percent(part(all.Failed, all.Count())) + ")"},
 		{elapsed(v.Elapsed), "duration"},
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/net/html"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 )
 
 // document parses the page of a run.
@@ -103,8 +105,8 @@ func TestPageSaysWhatTheRunDid(t *testing.T) {
 		t.Errorf("reconciliation %q", got)
 	}
 	steps, s := section(t, doc, "Steps"), run.Steps[0]
-	row := strings.Join(append([]string{s.Name, Grouped(s.Count()), Grouped(s.OK), "40", rate(run.PerSecond(s.OK))}, s.Total.cells()...), " ")
-	if !strings.Contains(steps, row) || !strings.Contains(steps, "all steps "+Grouped(run.All().Count())) {
+	row := strings.Join(append([]string{s.Name, progress.Grouped(s.Count()), progress.Grouped(s.OK), "40", rate(run.PerSecond(s.OK))}, s.Total.cells()...), " ")
+	if !strings.Contains(steps, row) || !strings.Contains(steps, "all steps "+progress.Grouped(run.All().Count())) {
 		t.Errorf("no %q in %q", row, steps)
 	}
 	if got := section(t, doc, "Errors"); !strings.Contains(got, `POST bid status 503 40 `+percent(40/float64(s.Count()))+` 1:05 {"status":503}`) {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 )
 
 // lineEvery is how often a line about the running load is written if there is no terminal.
@@ -51,7 +53,7 @@ func (p Progress) line(columns int) string {
 		s := p.Last.Total.Summary()
 		parts = append(parts, "p50 "+latency(s.P50), "p99 "+latency(s.P99))
 	}
-	parts = append(parts, Grouped(p.Failed)+" errors", Grouped(int64(p.ActiveUsers))+" users", Grouped(p.Done)+" done")
+	parts = append(parts, progress.Grouped(p.Failed)+" errors", progress.Grouped(int64(p.ActiveUsers))+" users", progress.Grouped(p.Done)+" done")
 	line := ""
 	if p.Limit > 0 || p.Planned > 0 {
 		line = bar(p.Fraction(), 20) + " "

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 )
 
 // WriteText writes the run for a terminal: steps, errors, reconciliation and paths. The verdict comes last,
@@ -76,7 +78,7 @@ func (r *Run) textSteps(b *strings.Builder) {
 	}
 	rows := [][]string{append([]string{"latency " + from, "OK", "KO", "req/s"}, latencyHead...)}
 	for _, s := range r.shown() {
-		rows = append(rows, append([]string{s.Name, Grouped(s.OK), Grouped(s.Failed), rate(r.PerSecond(s.OK))}, s.Total.cells()...))
+		rows = append(rows, append([]string{s.Name, progress.Grouped(s.OK), progress.Grouped(s.Failed), rate(r.PerSecond(s.OK))}, s.Total.cells()...))
 	}
 	table(b, rows)
 	if r.OpenModel() {
@@ -94,7 +96,7 @@ func (r *Run) textErrors(b *strings.Builder) {
 	}
 	rows := [][]string{{"errors", "count", "first at"}}
 	for _, e := range r.Errors {
-		rows = append(rows, []string{e.Step + ": " + e.Kind, Grouped(e.Count), clock(e.First)})
+		rows = append(rows, []string{e.Step + ": " + e.Kind, progress.Grouped(e.Count), clock(e.First)})
 	}
 	table(b, rows)
 }
@@ -107,7 +109,7 @@ func (r *Run) textReconciliations(b *strings.Builder) {
 	for _, c := range r.Reconciliations {
 		row := []string{c.Store}
 		for _, n := range []int64{c.Acknowledged, c.Stored, c.Lost, c.Doubled, c.Unexpected, c.Unknown, c.UnknownCommitted, c.Retries} {
-			row = append(row, Grouped(n))
+			row = append(row, progress.Grouped(n))
 		}
 		rows = append(rows, row)
 	}
@@ -125,13 +127,13 @@ func (r Reconciliation) Problems() (out []string) {
 		out = append(out, r.Store+": not completed: "+r.Problem)
 	}
 	if r.Lost > 0 {
-		out = append(out, fmt.Sprintf("%s: %s lost: %s", r.Store, Grouped(r.Lost), some(r.LostKeys, r.Lost)))
+		out = append(out, fmt.Sprintf("%s: %s lost: %s", r.Store, progress.Grouped(r.Lost), some(r.LostKeys, r.Lost)))
 	}
 	if r.Doubled > 0 {
-		out = append(out, fmt.Sprintf("%s: %s doubled: %s", r.Store, Grouped(r.Doubled), some(r.DoubledKeys, r.Doubled)))
+		out = append(out, fmt.Sprintf("%s: %s doubled: %s", r.Store, progress.Grouped(r.Doubled), some(r.DoubledKeys, r.Doubled)))
 	}
 	if r.Unexpected > 0 {
-		out = append(out, fmt.Sprintf("%s: %s that should not be there: refused, without a key, or in Redis alone", r.Store, Grouped(r.Unexpected)))
+		out = append(out, fmt.Sprintf("%s: %s that should not be there: refused, without a key, or in Redis alone", r.Store, progress.Grouped(r.Unexpected)))
 	}
 	return out
 }
@@ -148,7 +150,7 @@ func some(keys []string, n int64) string {
 func (c PathComparison) text(b *strings.Builder) {
 	rows := [][]string{append([]string{c.Name, "OK", "KO", "p50 ratio", "lag"}, latencyHead...)}
 	for _, p := range c.Paths {
-		rows = append(rows, append([]string{p.label(), Grouped(p.OK), Grouped(p.Failed), c.ratioText(p), latency(p.Lag)}, p.Latency.cells()...))
+		rows = append(rows, append([]string{p.label(), progress.Grouped(p.OK), progress.Grouped(p.Failed), c.ratioText(p), latency(p.Lag)}, p.Latency.cells()...))
 	}
 	table(b, rows)
 	fmt.Fprintf(b, "  %s\n", c.Bodies())
@@ -167,9 +169,9 @@ func (c PathComparison) Bodies() string {
 	case c.Compared == 0:
 		return "bodies were not compared"
 	case c.Different == 0:
-		return fmt.Sprintf("bodies identical on all paths for all %s keys", Grouped(c.Compared))
+		return fmt.Sprintf("bodies identical on all paths for all %s keys", progress.Grouped(c.Compared))
 	}
-	return fmt.Sprintf("bodies DIFFER for %s of %s keys, first: %s", Grouped(c.Different), Grouped(c.Compared), c.Sample)
+	return fmt.Sprintf("bodies DIFFER for %s of %s keys, first: %s", progress.Grouped(c.Different), progress.Grouped(c.Compared), c.Sample)
 }
 
 // ratio is p's median relative to that of the base path in the same cache state; 0 if either is missing.
@@ -201,7 +203,7 @@ func (r *Run) textCosts(b *strings.Builder) {
 	}
 	n := r.NGrinder()
 	fmt.Fprintf(b, "\nin nGrinder's words: TPS %s, peak TPS %s, mean test time %s, errors %s\n",
-		rate(n.TPS), rate(n.PeakTPS), latency(n.MeanTestTime), Grouped(n.Errors))
+		rate(n.TPS), rate(n.PeakTPS), latency(n.MeanTestTime), progress.Grouped(n.Errors))
 	fmt.Fprintf(b, "the generator used %s of processor time per request\n", latency(r.PerRequest()))
 	if r.Generator.Warning != "" {
 		fmt.Fprintf(b, "WARNING: %s\n", r.Generator.Warning)

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 )
 
 func TestTextTable(t *testing.T) {
@@ -15,7 +17,7 @@ func TestTextTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := run.Steps[0]
-	fields := strings.Join(append([]string{s.Name, Grouped(s.OK), "40", rate(run.PerSecond(s.OK))}, s.Total.cells()...), " ")
+	fields := strings.Join(append([]string{s.Name, progress.Grouped(s.OK), "40", rate(run.PerSecond(s.OK))}, s.Total.cells()...), " ")
 	for _, want := range []string{fields, "POST bid: status 503 40 1:05", "Postgres: 1 doubled: load-3", "MISSED p99 of POST bid: 23 ms, limit at most 10 ms",
 		"verdict: failed", "TPS " + rate(run.PerSecond(run.All().OK))} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
@@ -43,7 +45,7 @@ func TestFormats(t *testing.T) {
 	for got, want := range map[string]string{
 		latency(0): "0", latency(850 * time.Microsecond): "850 µs", latency(1250 * time.Microsecond): "1.25 ms", latency(9999 * time.Microsecond): "10.0 ms",
 		latency(12345 * time.Millisecond): "12.3 s", latency(999_600 * time.Microsecond): "1.00 s", latency(-3 * time.Millisecond): "-3.00 ms",
-		Grouped(0): "0", Grouped(999): "999", Grouped(-1234567): "-1,234,567",
+		progress.Grouped(0): "0", progress.Grouped(999): "999", progress.Grouped(-1234567): "-1,234,567",
 		rate(0): "0", rate(0.5): "0.500", rate(12345.6): "12,346",
 		percent(0): "0 %", percent(1): "100 %", percent(0.99999): "> 99.99 %", percent(0.00001): "< 0.01 %", percent(0.123): "12.3 %", percent(0.9987): "99.87 %",
 		clock(65 * time.Second): "1:05", clock(3725 * time.Second): "1:02:05",

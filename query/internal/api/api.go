@@ -64,7 +64,7 @@ func (a *API) routes() []route {
 		{"/v1/raffles/{id}/live", a.live, 0},
 		{"/v1/bids", a.sizeBids, 1},
 		{"/v1/me/bids", a.myBids, 5},
-		{"/openapi/query.yaml", a.openapi, 0},
+		{"/openapi/query.yaml", web.OpenAPI(a.document), 0},
 	}
 }
 
@@ -78,9 +78,3 @@ var (
 	textType   = []string{"text/plain"}
 	helloWorld = []byte("Hello World")
 )
-
-func (a *API) openapi(w http.ResponseWriter, _ *http.Request) error {
-	w.Header().Set("Content-Type", "application/yaml")
-	_, err := w.Write(a.document)
-	return err
-}

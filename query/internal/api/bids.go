@@ -2,11 +2,8 @@ package api
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
-
-	"github.com/gorilla/mux"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
@@ -142,10 +139,8 @@ func (a *API) bid(w http.ResponseWriter, r *http.Request) error {
 
 // pathID reads an id from the path. A text that can't be an id gets the error for an unknown one.
 func pathID(r *http.Request, name string, missing error) (int64, error) {
-	s := mux.Vars(r)[name]
-	id, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || id < 1 || s[0] < '1' || s[0] > '9' {
-		return 0, missing
+	if id := web.PathID(r, name); id != 0 {
+		return id, nil
 	}
-	return id, nil
+	return 0, missing
 }

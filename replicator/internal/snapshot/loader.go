@@ -107,15 +107,15 @@ func (l *Loader) load(ctx context.Context) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return l.giveOut(ctx, bounds, sizes) })
+	g.Go(func() error { return l.dispatch(ctx, bounds, sizes) })
 	for range max(2, runtime.GOMAXPROCS(0)) {
 		g.Go(func() error { return l.read(ctx, l.work) })
 	}
 	return g.Wait()
 }
 
-// giveOut hands out the jobs: the bids of each range of raffles, then the newest bids of each size.
-func (l *Loader) giveOut(ctx context.Context, bounds []int64, sizes []int16) error {
+// dispatch hands out the jobs: the bids of each range of raffles, then the newest bids of each size.
+func (l *Loader) dispatch(ctx context.Context, bounds []int64, sizes []int16) error {
 	defer close(l.jobs)
 	give := func(j job) error {
 		select {

@@ -11,8 +11,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 )
 
-// shelfMembers is how many bids a setBuilder holds at most, so that a copy needs little memory.
-const shelfMembers = 20_000
+// builderMembers is how many bids a setBuilder holds at most, so that a copy needs little memory.
+const builderMembers = 20_000
 
 // setBuilder gathers the bids of one raffle and size, which arrive in the order of their members, and writes both sets.
 type setBuilder struct {
@@ -51,7 +51,7 @@ func (s *setBuilder) add(ctx context.Context, b readmodel.Bid) error {
 		}
 		s.set, s.begun = next, false
 		s.sizes = append(s.sizes, b.Size)
-	} else if len(s.ends) == shelfMembers {
+	} else if len(s.ends) == builderMembers {
 		if err := s.write(ctx); err != nil {
 			return err
 		}

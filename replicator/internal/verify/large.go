@@ -37,7 +37,7 @@ func (f *following) change(b readmodel.Bid, member []byte, h hasher, sign int64)
 }
 
 // compareLarge compares one order of a large set.
-func (c *comparison) compareLarge(ctx context.Context, r *setReader, k key, told func(members int64)) (differs bool, err error) {
+func (c *comparison) compareLarge(ctx context.Context, r *setReader, k key, progress func(members int64)) (differs bool, err error) {
 	f := &following{key: k, tally: &tally{}}
 	c.source.model.followed = f
 	defer func() { c.source.model.followed = nil }()
@@ -51,7 +51,7 @@ func (c *comparison) compareLarge(ctx context.Context, r *setReader, k key, told
 			return false, err
 		}
 		f.take(&piece)
-		told(piece.count)
+		progress(piece.count)
 		if piece.read < chunkMembers || piece.ended() || f.tally.structure {
 			c.keys++
 			return c.differs(k, f.tally), nil

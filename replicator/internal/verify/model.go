@@ -74,7 +74,7 @@ func (h hasher) of(member []byte) [2]uint64 {
 }
 
 // model is what Redis must hold: the state of the primary at one position. It keeps a digest for each set of bids, and
-// the members only of the sets that are to be examined.
+// the members only of the sets that are to be inspected.
 type model struct {
 	scope    Scope
 	only     map[int64]bool // nil: all raffles of the scope

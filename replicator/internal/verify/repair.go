@@ -38,12 +38,12 @@ func members(parts []readmodel.Part) []any {
 }
 
 // Reload asks for a reload of parts and waits until they are done.
-func Reload(ctx context.Context, client *redis.Client, parts []readmodel.Part, told func(step string, done, total int64)) error {
+func Reload(ctx context.Context, client *redis.Client, parts []readmodel.Part, progress func(step string, done, total int64)) error {
 	const step = "reloading"
 	if err := Request(ctx, client, parts); err != nil {
 		return err
 	}
-	told(step, 0, int64(len(parts)))
+	progress(step, 0, int64(len(parts)))
 	left, deadline := len(parts), time.Now().Add(reloadPatience)
 	for {
 		waiting, err := client.SMIsMember(ctx, readmodel.ReloadKey, members(parts)...).Result()
@@ -58,7 +58,7 @@ func Reload(ctx context.Context, client *redis.Client, parts []readmodel.Part, t
 		}
 		if n < left {
 			left, deadline = n, time.Now().Add(reloadPatience)
-			told(step, int64(len(parts)-n), int64(len(parts)))
+			progress(step, int64(len(parts)-n), int64(len(parts)))
 		}
 		switch {
 		case n == 0:

@@ -61,7 +61,7 @@ func (m *model) chunks(all []set) (parts []chunk, large []set) {
 }
 
 // compareSets compares sets of bids by their digests and returns the keys that differ.
-func (c *comparison) compareSets(ctx context.Context, sets []set, told func(members int64)) (bad []key, err error) {
+func (c *comparison) compareSets(ctx context.Context, sets []set, progress func(members int64)) (bad []key, err error) {
 	r, err := newSetReader(ctx, c.client.Options(), c)
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (c *comparison) compareSets(ctx context.Context, sets []set, told func(memb
 	defer func() { err = errors.Join(err, r.conn.Close()) }()
 	parts, large := c.source.model.chunks(sets)
 	for len(parts) > 0 {
-		pass, err := c.comparePass(ctx, r, parts, told)
+		pass, err := c.comparePass(ctx, r, parts, progress)
 		bad, large = append(bad, pass.bad...), append(large, pass.large...)
 		if err != nil {
 			return bad, err
@@ -85,7 +85,7 @@ func (c *comparison) compareSets(ctx context.Context, sets []set, told func(memb
 	for _, s := range large {
 		for _, order := range orders {
 			k := key{order, s}
-			differs, err := c.compareLarge(ctx, r, k, told)
+			differs, err := c.compareLarge(ctx, r, k, progress)
 			if err != nil {
 				return bad, err
 			}
@@ -106,7 +106,7 @@ type pass struct {
 }
 
 // comparePass compares each chunk once.
-func (c *comparison) comparePass(ctx context.Context, r *setReader, parts []chunk, told func(members int64)) (p pass, err error) {
+func (c *comparison) comparePass(ctx context.Context, r *setReader, parts []chunk, progress func(members int64)) (p pass, err error) {
 	readings := make(chan reading, 2)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -123,7 +123,7 @@ func (c *comparison) comparePass(ctx context.Context, r *setReader, parts []chun
 			if err != nil {
 				return err
 			}
-			told(got.members())
+			progress(got.members())
 		}
 		return nil
 	})

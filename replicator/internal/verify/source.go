@@ -26,9 +26,9 @@ type source struct {
 	stopped chan struct{}
 }
 
-// openSource loads the model from the snapshot and begins to follow the stream. It calls told with the number of rows
+// openSource loads the model from the snapshot and begins to follow the stream. It calls progress with the number of rows
 // read so far.
-func openSource(ctx context.Context, url string, m *model, limit *rate.Limiter, told func(done, total int64)) (_ *source, err error) {
+func openSource(ctx context.Context, url string, m *model, limit *rate.Limiter, progress func(done, total int64)) (_ *source, err error) {
 	servers, err := wal.Servers(url)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func openSource(ctx context.Context, url string, m *model, limit *rate.Limiter, 
 	if err != nil {
 		return nil, err
 	}
-	s.rows, err = load(ctx, conn, snapshot, m, limit, told)
+	s.rows, err = load(ctx, conn, snapshot, m, limit, progress)
 	if err = errors.Join(err, wal.Close(conn)); err != nil {
 		return nil, err
 	}
@@ -104,11 +104,11 @@ const (
 func (s *source) report(ctx context.Context, stream *wal.Stream) error {
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
-	var told time.Time
+	var last time.Time
 	for {
 		at, hungry := s.waiting()
-		if now := time.Now(); hungry || now.Sub(told) >= statusEvery {
-			told = now
+		if now := time.Now(); hungry || now.Sub(last) >= statusEvery {
+			last = now
 			if err := stream.Status(at, hungry || stream.Waiting() > statusEvery); err != nil {
 				return err
 			}
@@ -126,14 +126,14 @@ func (s *source) report(ctx context.Context, stream *wal.Stream) error {
 }
 
 // load fills the model from the snapshot.
-func load(ctx context.Context, conn *pgx.Conn, snapshot wal.Snapshot, m *model, limit *rate.Limiter, told func(done, total int64)) (int64, error) {
+func load(ctx context.Context, conn *pgx.Conn, snapshot wal.Snapshot, m *model, limit *rate.Limiter, progress func(done, total int64)) (int64, error) {
 	if _, err := conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
 		return 0, fmt.Errorf("snapshot: %w", err)
 	}
 	if err := wal.ImportSnapshot(ctx, conn, snapshot.Name); err != nil {
 		return 0, err
 	}
-	l := &loader{ctx: ctx, conn: conn, model: m, limit: limit, told: told}
+	l := &loader{ctx: ctx, conn: conn, model: m, limit: limit, progress: progress}
 	if err := l.expect(); err != nil {
 		return 0, err
 	}
@@ -143,7 +143,7 @@ func load(ctx context.Context, conn *pgx.Conn, snapshot wal.Snapshot, m *model, 
 	if err := l.bids(m.where("raffle_id"), m.bid); err != nil {
 		return 0, err
 	}
-	told(max(l.total, 1), l.total)
+	progress(max(l.total, 1), l.total)
 	return l.done, nil
 }
 
@@ -152,14 +152,14 @@ type loader struct {
 	conn        *pgx.Conn
 	model       *model
 	limit       *rate.Limiter
-	told        func(done, total int64)
+	progress    func(done, total int64)
 	done, total int64
 }
 
 // expect takes the planner's estimate of the number of bids. There is none for a part of the bids.
 func (l *loader) expect() error {
 	if !l.model.whole() {
-		l.told(0, 0)
+		l.progress(0, 0)
 		return nil
 	}
 	rows, err := tables.Expected(l.ctx, l.conn)
@@ -167,7 +167,7 @@ func (l *loader) expect() error {
 		return err
 	}
 	l.total = rows[tables.Bids]
-	l.told(0, l.total)
+	l.progress(0, l.total)
 	return nil
 }
 
@@ -218,7 +218,7 @@ func (l *loader) bids(clauses string, each func(b readmodel.Bid, sign int64)) er
 		}
 		if l.done++; l.done%portion == 0 {
 			if l.total > 0 {
-				l.told(l.done, max(l.total, l.done+1))
+				l.progress(l.done, max(l.total, l.done+1))
 			}
 			return l.limit.WaitN(l.ctx, portion)
 		}

@@ -36,9 +36,9 @@ type Options struct {
 	Scope   Scope
 	Repair  bool
 	Rate    int // rows of the primary, and members of Redis, per second; 0: no limit
-	Details int // how many divergent keys are examined and reported one by one
-	// Told is called with the progress of a step. A step begins with 0 and ends with its total.
-	Told func(step string, done, total int64)
+	Details int // how many divergent keys are inspected and reported one by one
+	// Progress is called with the progress of a step. A step begins with 0 and ends with its total.
+	Progress func(step string, done, total int64)
 
 	listed *listing // nil: the keys of Redis are listed for this comparison
 }
@@ -51,14 +51,14 @@ const attempts = 5
 // Run compares. With Repair it also has the replicator reload what differs, and compares again. An error means that the
 // comparison could not be completed; a difference is no error.
 func (v *Verifier) Run(ctx context.Context, o Options) (Report, error) {
-	if o.Told == nil {
-		o.Told = func(string, int64, int64) {}
+	if o.Progress == nil {
+		o.Progress = func(string, int64, int64) {}
 	}
 	report, err := v.compare(ctx, o)
 	if err != nil || !o.Repair || report.Divergent == 0 {
 		return report, err
 	}
-	if err := Reload(ctx, v.client, report.parts(), o.Told); err != nil {
+	if err := Reload(ctx, v.client, report.parts(), o.Progress); err != nil {
 		return report, err
 	}
 	again, err := v.compare(ctx, o)
@@ -108,15 +108,15 @@ func (r *run) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	suspects, err := r.survey(ctx, there)
+	mismatches, err := r.survey(ctx, there)
 	if err != nil {
 		return err
 	}
-	r.report.Divergent = len(suspects)
-	for _, s := range suspects {
+	r.report.Divergent = len(mismatches)
+	for _, s := range mismatches {
 		r.report.divergent = append(r.report.divergent, s.key)
 	}
-	return r.examine(ctx, suspects)
+	return r.inspect(ctx, mismatches)
 }
 
 // findEpoch reads which epoch is served. It fails if none is.
@@ -149,7 +149,7 @@ func (r *run) there(ctx context.Context) (map[key]bool, error) {
 
 // survey compares everything in the scope and returns the keys that differ. there are the keys that Redis has. If the
 // primary knows nothing of such a key, the key must be empty.
-func (r *run) survey(ctx context.Context, there map[key]bool) ([]suspect, error) {
+func (r *run) survey(ctx context.Context, there map[key]bool) ([]mismatch, error) {
 	source, err := r.open(ctx, newModel(r.Scope, newHasher()))
 	if err != nil {
 		return nil, err
@@ -164,35 +164,35 @@ func (r *run) survey(ctx context.Context, there map[key]bool) ([]suspect, error)
 	for _, s := range sets {
 		expected += 2 * source.model.digest(s).count
 	}
-	r.Told("comparing", 0, expected)
+	r.Progress("comparing", 0, expected)
 	bad, err := c.compareSets(ctx, sets, func(n int64) {
 		r.report.Members += n
-		r.Told("comparing", max(r.report.Members, 1), max(expected, r.report.Members+1))
+		r.Progress("comparing", max(r.report.Members, 1), max(expected, r.report.Members+1))
 	})
 	if err != nil {
 		return nil, err
 	}
 	err = c.compareContents(ctx, others, func(k key, _ difference) { bad = append(bad, k) })
-	r.Told("comparing", max(expected, 1), max(expected, 1))
+	r.Progress("comparing", max(expected, 1), max(expected, 1))
 	at, _ := source.waiting()
 	r.report.LSN, r.report.Keys, r.report.Rows = at.String(), c.keys, source.rows
 	if err != nil {
 		return nil, err
 	}
 	known, err := r.known(ctx, bad, source)
-	suspects := make([]suspect, 0, len(bad))
+	mismatches := make([]mismatch, 0, len(bad))
 	for _, k := range bad {
 		if known[k.whole()] {
 			r.report.Pending++
 			continue
 		}
-		suspects = append(suspects, suspect{k, source.model.weight(k)})
+		mismatches = append(mismatches, mismatch{k, source.model.weight(k)})
 	}
-	return suspects, err
+	return mismatches, err
 }
 
 func (r *run) open(ctx context.Context, m *model) (*source, error) {
-	return openSource(ctx, r.primaryURL, m, r.limit, func(done, total int64) { r.Told("reading the primary", done, total) })
+	return openSource(ctx, r.primaryURL, m, r.limit, func(done, total int64) { r.Progress("reading the primary", done, total) })
 }
 
 // plan lists the sets of bids and the other keys to compare.

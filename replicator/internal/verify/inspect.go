@@ -4,30 +4,30 @@ import (
 	"context"
 )
 
-// The limits of the keys and members that are examined with one snapshot, because they are held in memory.
+// The limits of the keys and members that are inspected with one snapshot, because they are held in memory.
 const (
-	examineKeys    = 500
-	examineMembers = 500_000
+	inspectKeys    = 500
+	inspectMembers = 500_000
 )
 
-// suspect is a key that differs, and an estimate of how much it must hold.
-type suspect struct {
+// mismatch is a key that differs, and an estimate of how much it must hold.
+type mismatch struct {
 	key
 	weight int
 }
 
-// examine compares the first divergent keys, as many as Details says, member by member with new snapshots.
-func (r *run) examine(ctx context.Context, suspects []suspect) error {
-	suspects = suspects[:min(len(suspects), r.Details)]
+// inspect compares the first divergent keys, as many as Details says, member by member with new snapshots.
+func (r *run) inspect(ctx context.Context, mismatches []mismatch) error {
+	mismatches = mismatches[:min(len(mismatches), r.Details)]
 	var some []key
 	held := 0
-	for i, s := range suspects {
+	for i, s := range mismatches {
 		some = append(some, s.key)
 		held += s.weight
-		if i+1 < len(suspects) && len(some) < examineKeys && held+suspects[i+1].weight <= examineMembers {
+		if i+1 < len(mismatches) && len(some) < inspectKeys && held+mismatches[i+1].weight <= inspectMembers {
 			continue
 		}
-		if err := r.examineSome(ctx, some); err != nil {
+		if err := r.inspectSome(ctx, some); err != nil {
 			return err
 		}
 		some, held = nil, 0
@@ -35,7 +35,7 @@ func (r *run) examine(ctx context.Context, suspects []suspect) error {
 	return nil
 }
 
-func (r *run) examineSome(ctx context.Context, keys []key) error {
+func (r *run) inspectSome(ctx context.Context, keys []key) error {
 	source, err := r.open(ctx, exactModel(keys))
 	if err != nil {
 		return err
