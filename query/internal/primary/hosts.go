@@ -68,7 +68,11 @@ func (n node) down() bool {
 	if n.err == nil {
 		return n.Timeline == 0
 	}
-	return pg.HasCode(n.err, pg.CannotConnectNow) || errors.Is(n.err, syscall.ECONNREFUSED)
+	// With several addresses of a host, one may refuse the connection while the server behind another one answers.
+	if code := pg.Code(n.err); code != "" {
+		return code == pg.CannotConnectNow
+	}
+	return errors.Is(n.err, syscall.ECONNREFUSED)
 }
 
 // silent says that an attempt has ended without any answer: the host is frozen or cut off, or has no address.

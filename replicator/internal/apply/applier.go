@@ -35,9 +35,9 @@ var ErrSilent = errors.New("the server has sent nothing on the replication strea
 
 // Job is the stream of a server and the read model to which it is applied, from a checkpoint on.
 type Job struct {
-	Stream     *wal.Stream
-	Server     wal.Server // of the stream
-	Confirmed  lsn.LSN    // of the slot
+	Stream     *wal.Stream // started at the last commit in the checkpoint
+	Server     wal.Server  // of the stream
+	Confirmed  lsn.LSN     // of the slot
 	Checkpoint readmodel.Checkpoint
 	Writer     *sink.Writer  // guards the checkpoint
 	Redis      *redis.Client // for reading
@@ -67,9 +67,6 @@ type applier struct {
 // Run applies until an error or the end of the context.
 func Run(ctx context.Context, job Job) error {
 	cp := job.Checkpoint
-	if err := job.Stream.Start(ctx, cp.Slot, cp.Commit); err != nil {
-		return err
-	}
 	job.Board.Applied(cp)
 	job.Board.SetState(status.Streaming)
 	now := time.Now()

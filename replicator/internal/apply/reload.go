@@ -70,8 +70,9 @@ func (a *applier) wanted(ctx context.Context, names chan<- []string) error {
 			continue // the applier notices a Redis that does not answer
 		}
 		if poisoned, err := a.Redis.SCard(ctx, readmodel.PoisonedKey).Result(); err == nil {
-			a.Repairs.Waiting(len(all), poisoned)
+			a.Repairs.Spoiled(poisoned)
 		}
+		a.Repairs.Waiting(len(all))
 		if len(all) == 0 {
 			continue
 		}

@@ -60,11 +60,11 @@ func (m *Repairs) Lost(p readmodel.Part) {
 	m.log.Error("a part of the read model was lost: it is loaded anew, and SQL answers for it meanwhile", "part", p.String())
 }
 
-// Waiting sets the numbers of parts that wait for a reload and of parts that lack a row without a packing.
-func (m *Repairs) Waiting(reloads int, poisoned int64) {
-	m.waiting.Set(float64(reloads))
-	m.spoiled.Set(float64(poisoned))
-}
+// Waiting sets the number of parts that wait for a reload.
+func (m *Repairs) Waiting(parts int) { m.waiting.Set(float64(parts)) }
+
+// Spoiled sets the number of parts that lack a row without a packing.
+func (m *Repairs) Spoiled(parts int64) { m.spoiled.Set(float64(parts)) }
 
 // Reloaded counts a reload of a part that succeeded or failed.
 func (m *Repairs) Reloaded(p readmodel.Part, well bool) {
