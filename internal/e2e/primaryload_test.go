@@ -23,8 +23,7 @@ const (
 	cancelEvery    = 5    // bids
 )
 
-// ownBid is an accepted bid with the position from which a read must show it, and the times from which it may be
-// gone.
+// ownBid is an accepted bid with the position from which a read must show it, and the times from which it may be gone.
 type ownBid struct {
 	id        int64
 	committed lsn.LSN

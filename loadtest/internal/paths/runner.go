@@ -46,8 +46,7 @@ func (r *runner) compare(ctx context.Context, l lookup) error {
 	results := make(map[string]*measured)
 	for _, p := range usable {
 		if cold := l.cold[p]; len(cold) > 0 {
-			// Unrecorded, because the services open their connections now, and "cold" is to mean the data and
-			// not the connections.
+			// Not recorded, because the services open their connections now, and only the data are to be cold.
 			if err := r.block(ctx, l, newMeasured(p, unrecorded), l.warm, int64(len(l.warm))); err != nil {
 				return err
 			}
