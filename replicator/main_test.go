@@ -14,7 +14,7 @@ func TestCommandsTellAStrangerHowToUseThem(t *testing.T) {
 		{"--help", "verify   compare Redis with the primary", 0}, {"run --help", "REDIS_URL", 0},
 		{"status --help", "Exit status:", 0}, {"verify --help", "-repair", 0}, {"rebuild --help", "LISTEN_ADDR", 0},
 		{"repair", `unknown subcommand "repair"`, 2}, {"verify --all", "flag provided but not defined", 2},
-		{"status now", `unexpected argument "now"`, 2}, {"verify --raffle -1", "not negative", 2},
+		{"status now", `unexpected argument "now"`, 2}, {"verify --raffle -1", "must not be negative", 2},
 	} {
 		var out, notes bytes.Buffer
 		status := program.Status(program.Run(t.Context(), strings.Fields(c.args), &out, &notes), &notes)

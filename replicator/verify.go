@@ -46,7 +46,7 @@ func runVerify(ctx context.Context, args []string, out, notes io.Writer) error {
 		return err
 	}
 	if *raffle < 0 || options.Rate < 0 {
-		return cli.Wrong(fmt.Errorf("--raffle and --rate are not negative"))
+		return cli.Wrong(fmt.Errorf("--raffle and --rate must not be negative"))
 	}
 	if *raffle > 0 {
 		options.Scope = verify.Scope{After: *raffle - 1, To: *raffle}

@@ -47,7 +47,7 @@ func Compare(a, b *Run) (*Comparison, error) {
 	}
 	for _, r := range []*Run{a, b} {
 		if !r.Verdict.Valid() {
-			return nil, fmt.Errorf("%w: that of %s is invalid: %s", ErrIncomparable, when(r), r.Verdict.Invalid[0])
+			return nil, fmt.Errorf("%w: the run of %s is invalid: %s", ErrIncomparable, when(r), r.Verdict.Invalid[0])
 		}
 	}
 	c := &Comparison{names: [2]string{when(a), when(b)}}

@@ -60,7 +60,7 @@ var (
 	// ErrUndecided is an ErrIncomplete that concerns one raffle or size. The rest of the read model may be complete.
 	ErrUndecided = fmt.Errorf("%w: of this only", ErrIncomplete)
 	// ErrCounting is an ErrBusy: all places for counts of bids are taken.
-	ErrCounting = fmt.Errorf("%w: of those that count bids", ErrBusy)
+	ErrCounting = fmt.Errorf("%w that count bids", ErrBusy)
 	// ErrTooMuch is an ErrCounting: counting the bids of a raffle took the server too long. Other reads of the raffle
 	// may work, because they do not count.
 	ErrTooMuch = fmt.Errorf("%w: too many bids", ErrCounting)

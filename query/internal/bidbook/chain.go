@@ -222,4 +222,4 @@ func find[T any](ctx context.Context, c *Chain, w Want, look func(context.Contex
 }
 
 // errNotThere says that the forced path does not hold what is asked for.
-var errNotThere = errors.New("not among what the path holds")
+var errNotThere = errors.New("this path does not hold what was asked for")
