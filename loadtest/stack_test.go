@@ -31,7 +31,7 @@ func startStack(t *testing.T) *stack {
 	var command, commandAdmin, query, queryAdmin string
 	s.command, command, commandAdmin = startService(t, "command", "PRIMARY_URL="+s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR="+t.TempDir())
 	s.replicator, _, _ = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+redis.URL())
-	s.query, query, queryAdmin = startService(t, "query", testenv.UnlimitedReads, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
+	s.query, query, queryAdmin = startService(t, "query", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
 		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+redis.URL(), "ALLOW_READ_PATH=true")
 	door := testenv.FrontDoor{Command: command, CommandAdmin: commandAdmin, Query: query, QueryAdmin: queryAdmin}
 	_, s.url, _ = testenv.StartFrontDoor(t, door)

@@ -25,7 +25,7 @@ func startNodes(t *testing.T) (s *stack, authorization string) {
 	both := func(role string) string { return testenv.MultiHostURL(s.primary.URL(role), s.standby.URL(role)) }
 	s.command, s.commandURL, s.commandAdmin = startService(t, "command", "PRIMARY_URL="+both("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR="+t.TempDir())
 	s.replicator, _, _ = startService(t, "replicator", "PRIMARY_URL="+both("replicator"), "REDIS_URL="+s.redis.URL())
-	s.query, s.queryURL, s.queryAdmin = startService(t, "query", testenv.UnlimitedReads, "PRIMARY_URL="+both("query"), "REPLICA_URL="+s.standby.URL("query"),
+	s.query, s.queryURL, s.queryAdmin = startService(t, "query", testenv.Unlimited, "PRIMARY_URL="+both("query"), "REPLICA_URL="+s.standby.URL("query"),
 		"STANDBY_URL="+testenv.MultiHostURL(s.standby.URL("query"), s.primary.URL("query")), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true")
 	return s, s.login(t, "user1")
 }

@@ -49,7 +49,7 @@ func startStack(t testing.TB) *stack {
 // startQuery starts an instance of the read side.
 func (s *stack) startQuery(t testing.TB) (program *testenv.Program, url, admin string) {
 	t.Helper()
-	return startService(t, "query", testenv.UnlimitedReads, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
+	return startService(t, "query", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
 		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true")
 }
 

@@ -93,5 +93,6 @@ func goBuild(pkg string) (string, error) {
 	return path, nil
 }
 
-// UnlimitedReads is the environment of a query whose clients all have one address.
-const UnlimitedReads = "RATE_LIMIT=read=1000000/1000000"
+// Unlimited is the environment of a service whose clients all have one address. A rate that the list does not name has
+// no limit.
+const Unlimited = "RATE_LIMIT=read=1000000/1000000"

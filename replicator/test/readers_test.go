@@ -41,7 +41,7 @@ func (s *system) startReaders(n int, paths []string, environment ...string) *rea
 	s.t.Helper()
 	public, admin := testenv.FreePort(s.t), testenv.FreePort(s.t)
 	env := []string{fmt.Sprintf("LISTEN_ADDR=127.0.0.1:%d", public), fmt.Sprintf("ADMIN_ADDR=127.0.0.1:%d", admin),
-		"REDIS_URL=" + s.server.URL(), "ALLOW_READ_PATH=true", "LOG_LEVEL=error", testenv.UnlimitedReads}
+		"REDIS_URL=" + s.server.URL(), "ALLOW_READ_PATH=true", "LOG_LEVEL=error", testenv.Unlimited}
 	for _, name := range []string{"PRIMARY_URL=", "REPLICA_URL=", "STANDBY_URL="} {
 		env = append(env, name+s.dbs.URL("query"))
 	}

@@ -41,7 +41,7 @@ type audience struct {
 // Subscribers, database and all services share the machine.
 func BenchmarkLive(b *testing.B) {
 	s := startReplication(b, "demo")
-	query, addr := startService(b, "query", testenv.UnlimitedReads, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.primary.URL("query"),
+	query, addr := startService(b, "query", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.primary.URL("query"),
 		"STANDBY_URL="+s.primary.URL("query"), "REDIS_URL="+s.redis.URL())
 	before := residentKB(b, query.PID())
 	for b.Loop() {

@@ -40,7 +40,7 @@ func BenchmarkRebuild(b *testing.B) {
 
 	standby := s.primary.StartStandby(b, durable...)
 	pgpool := testenv.StartPgpool(b, s.primary, standby)
-	_, addr := startService(b, "query", testenv.UnlimitedReads, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+pgpool.URL("query"),
+	_, addr := startService(b, "query", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+pgpool.URL("query"),
 		"STANDBY_URL="+standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true", "LOG_LEVEL=error")
 	r := &reader{url: "http://" + addr, want: make(map[string][]byte), client: &http.Client{Timeout: 5 * time.Second}}
 	r.prepare(b, s.db)

@@ -41,7 +41,7 @@ func startStack(b *testing.B) *stack {
 	seed(b, s.primary)
 	s.standby = s.primary.StartStandby(b, durable...)
 	s.replicator, _ = startService(b, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
-	s.command, s.commandAddr = startService(b, "command", "PRIMARY_URL="+s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR="+b.TempDir(), "LOG_LEVEL=warn")
+	s.command, s.commandAddr = startService(b, "command", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR="+b.TempDir(), "LOG_LEVEL=warn")
 	return s
 }
 
