@@ -209,7 +209,7 @@ func (s *stack) resumeReplay(t testing.TB) {
 	s.standby.WaitReplay(t)
 }
 
-// maxClients makes Redis refuse more than n clients, and cuts off those that are connected.
+// maxClients makes Redis refuse more than n clients, and cuts off all connected clients.
 func (s *stack) maxClients(t testing.TB, n string) {
 	t.Helper()
 	if err := s.rdb.ConfigSet(context.Background(), "maxclients", n).Err(); err != nil {

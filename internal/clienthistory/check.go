@@ -79,7 +79,7 @@ func (r *Recorder) seenFrom(line int) (seen []operation) {
 		}
 		o.known = min(o.known, left) // positions of an earlier line beyond the fork mean nothing on this one
 		if o.kind == read && (o.at < r.forks[0].at || o.upTo > highest) {
-			continue // a read of a time before the recording, or one that can't be judged
+			continue // the read is older than the recording, or it can't be judged
 		}
 		seen = append(seen, o)
 	}

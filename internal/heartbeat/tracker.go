@@ -39,7 +39,7 @@ func (t *Tracker) Adopt(now time.Time, beats []Beat) {
 	t.add(now, beats, was)
 }
 
-// Extend takes the primary's heartbeats after those that it has shown before, ascending.
+// Extend adds the primary's new heartbeats, in ascending order.
 func (t *Tracker) Extend(now time.Time, beats []Beat) {
 	if len(beats) == 0 {
 		return

@@ -92,7 +92,7 @@ func TestLagAtFirstSightOfThePrimary_P7(t *testing.T) {
 	var back Tracker
 	back.Adopt(after(100), list)
 	back.expect(t, "with the hour between", 100, 80, 18*time.Second)
-	// Heartbeats that were seen before keep their times. Those that came during the gap get times in between.
+	// Known heartbeats keep their times. The heartbeats of the gap get times in between.
 	k.Adopt(after(130), beats(11, 130, -time.Minute))
 	k.expect(t, "came while the watch was away", 130, 110, 19*time.Second)
 	k.expect(t, "seen before", 130, 98, 31*time.Second)

@@ -23,8 +23,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// W3: in the order of commits no bid or cancellation follows the close of its raffle, whoever closes it. No bid has a
-// time at or after the raffle's end, and the closing price is the highest price before the close.
+// W3: in the order of commits, a raffle's close comes after all its bids and cancellations, also if an admin closes the
+// raffle. A bid's time is before the raffle's end. The closing price is the highest price before the close.
 func TestOrderOfCommits_W3(t *testing.T) {
 	s := newService(t)
 	const first, byAdmin, byTime = 101, 20, 10

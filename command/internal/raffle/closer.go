@@ -132,8 +132,8 @@ func (c *Closer) closeOnTime(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// closeAll closes the due raffles, except those that rest. A raffle that could not be closed rests for a moment, so
-// that it does not delay the others.
+// closeAll closes the due raffles. If a raffle can't be closed, closeAll leaves it out for a moment (resting), so that
+// it does not delay the others.
 func (c *Closer) closeAll(ctx context.Context, due []writedb.DueRafflesRow, resting map[int64]time.Time) {
 	now := time.Now()
 	maps.DeleteFunc(resting, func(_ int64, until time.Time) bool { return now.After(until) })

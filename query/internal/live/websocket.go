@@ -14,7 +14,7 @@ const socketBuffer = 64 << 10
 
 var errProtocol = errors.New("not a packet that belongs here")
 
-// websocket serves a session over a websocket: a new one, or one that has polled so far.
+// websocket serves a session over a websocket. c is nil for a new session, or a session that has polled so far.
 func (s *SocketIO) websocket(w http.ResponseWriter, r *http.Request, c *session) error {
 	fresh := c == nil
 	if fresh {

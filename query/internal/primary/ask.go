@@ -15,8 +15,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
-// ErrOlderTimeline says that the only primary is on an older timeline than one that was seen before. It is an old
-// primary that was started again. The history does not have what that server has accepted since the promotion.
+// ErrOlderTimeline says that the only primary is an old one that was started again: an earlier answer had a later
+// timeline. The history does not have what this server has accepted since the promotion.
 var ErrOlderTimeline = errors.New("it is on an older timeline than the last primary; after a deliberate step back, start query again")
 
 // adopt makes a node the primary that is watched. If there is no error, the connection belongs to the watch.

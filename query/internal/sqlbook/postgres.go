@@ -61,7 +61,7 @@ func NewPool(url string, size int32, budget time.Duration, options ...func(*pgxp
 	c.MaxConnLifetime = time.Minute
 	c.MaxConnLifetimeJitter = 15 * time.Second
 	// The reader leaves without telling the server, so the server gives up by itself. It does so before the reader,
-	// so that a server with too much to read is not taken for one that hangs.
+	// so that a server with too much to read does not look like a server that hangs.
 	c.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint((budget * 4 / 5).Milliseconds())
 	for _, option := range options {
 		option(c)

@@ -124,7 +124,7 @@ func (s *session) waiting() func() {
 
 const lookOutEvery = 100 * time.Millisecond
 
-// lookOut ends a session, even one that hangs, when another server is the primary of a later timeline.
+// lookOut ends the session when another server is the primary of a later timeline, even if the session hangs.
 func (s *session) lookOut(ctx context.Context, end context.CancelCauseFunc) {
 	node := s.control.node
 	for sleep.For(ctx, lookOutEvery) == nil {

@@ -136,7 +136,7 @@ func (w *Writer) next(what string) (resp.Reply, error) {
 	return reply, nil
 }
 
-// rearmed reads the replies of rearm. The value that GET read after the WATCH must be the one that was written last.
+// rearmed reads the replies of rearm. The value that GET read after the WATCH must be w.value.
 func (w *Writer) rearmed() error {
 	if _, err := w.next("watch"); err != nil {
 		return err

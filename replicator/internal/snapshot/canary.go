@@ -13,7 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
 )
 
-// canaries are the numbers of members in the sets that are tried: one that fits a listpack, and one that does not.
+// canaries are the numbers of members of two test sets. The first set fits into a listpack, the second does not.
 var canaries = []int{3, dumpListpack + 1}
 
 // TakesRestore says whether a server takes serialised sets and reads them as they are meant. Some servers refuse
