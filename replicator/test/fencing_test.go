@@ -69,7 +69,11 @@ func TestAStoppedReplicatorWritesNothingAfterItsSuccessor_P9(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 9))
 	w := newWorker(t, 2)
 	working, waiting := w.replicators[0], w.replicators[1]
-	testenv.Eventually(t, patience, "the second waits", func() bool { return strings.Contains(waiting.Output(), "waiting") })
+	waits := func(r *replicator) bool { return strings.Contains(r.Output(), "waiting") }
+	testenv.Eventually(t, patience, "one of them waits", func() bool { return waits(working) || waits(waiting) })
+	if waits(working) { // they were started together: either can be the first
+		working, waiting = waiting, working
+	}
 	stop := w.load()
 	for range stops {
 		w.reached()
