@@ -1,0 +1,45 @@
+package deploy
+
+// Prometheus is what Prometheus asks for figures.
+type Prometheus struct{ Jobs []Job }
+
+// Job is several targets of one kind.
+type Job struct {
+	Name    string
+	Targets []Target
+}
+
+// Target is one program. Node, if it is not empty, is the database node that the program tells about.
+type Target struct {
+	Address
+	Node string
+}
+
+// Files is the configuration of Prometheus and of the exporters.
+func (p Prometheus) Files() (Files, error) {
+	jobs := make([]Job, len(p.Jobs))
+	for i, j := range p.Jobs {
+		jobs[i].Name = j.Name
+		for _, t := range j.Targets {
+			t.Host = orLoopback(t.Host)
+			jobs[i].Targets = append(jobs[i].Targets, t)
+		}
+	}
+	files := Files{}
+	if err := files.add("prometheus.yml", "prometheus/prometheus.yml", 0o644, false, Prometheus{jobs}); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"rules.yml", "queries.yaml"} {
+		if err := files.copy(name, "prometheus/"+name); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+// copy adds a file that is not a template.
+func (f Files) copy(name, source string) error {
+	text, err := templates.ReadFile(source)
+	f[name] = File{Content: string(text), Mode: 0o644}
+	return err
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"path/filepath"
+	"strconv"
+
+	"github.com/stock-pyramid/stock-pyramid/deploy"
+)
+
+// service is one of the project's services. port is that of its first instance.
+type service struct {
+	name string
+	port int
+}
+
+func (s stack) services() []service {
+	return []service{{"command", s.CommandPort}, {"query", s.QueryPort}, {"replicator", s.ReplicatorPort}}
+}
+
+// environments are the files of the folder SECRETS, but for the passwords.
+func (s stack) environments(cores int) (deploy.Files, error) {
+	all := map[string]deploy.Environment{
+		"migrator.env": {
+			"MIGRATE_URL=" + s.writable("migrator"),
+			"SEED_URL=" + s.writable("migrator"),
+		},
+	}
+	for _, service := range s.services() {
+		for i, instance := range s.instances(service.port) {
+			environment := deploy.Environment{
+				"LISTEN_ADDR=" + instance.String(),
+				fmt.Sprintf("ADMIN_ADDR=%s:%d", deploy.Loopback, instance.AdminPort),
+				"PRIMARY_URL=" + s.writable(service.name),
+			}
+			environment = append(environment, s.special(service.name)...)
+			all[fmt.Sprintf("%s-%d.env", service.name, i+1)] = append(environment, s.given(cores)...)
+		}
+	}
+	for i, node := range s.databaseNodes() {
+		all[fmt.Sprintf("exporter-%d.env", i+1)] = deploy.Environment{
+			"PG_EXPORTER_EXTEND_QUERY_PATH=" + filepath.Join(s.Conf, "prometheus", "queries.yaml"),
+			"DATA_SOURCE_NAME=" + deploy.DatabaseURL("exporter", s.passwords["exporter"], []deploy.Address{node.Address}),
+		}
+	}
+	pgpool := deploy.Address{Port: s.PgpoolPort}
+	files := deploy.Files{"pgpass": {
+		Content: fmt.Sprintf("%s:%d:*:query:%s\n", deploy.Loopback, pgpool.Port, s.passwords["query"]), Mode: 0o600,
+	}}
+	for name, environment := range all {
+		file, err := environment.File()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		files[name] = file
+	}
+	return files, nil
+}
+
+// writable leads to the node that takes writes.
+func (s stack) writable(role string) string {
+	return deploy.DatabaseURL(role, s.passwords[role], []deploy.Address{s.address(0), s.address(1)}, "target_session_attrs", "read-write")
+}
+
+// special is what only this service needs.
+func (s stack) special(name string) deploy.Environment {
+	redis := fmt.Sprintf("REDIS_URL=redis://%s/0", deploy.Address{Port: s.RedisPort})
+	// Load levels come from one address and share logins, so the limits are wide unless the settings say otherwise.
+	limits := "RATE_LIMIT=" + cmp.Or(s.getenv("RATE_LIMIT"), "login=100/1000,login-address=1000/10000,read=1000000/1000000")
+	password := s.passwords["query"]
+	switch name {
+	case "command":
+		return deploy.Environment{"JWT_KEYS_DIR=" + filepath.Join(s.Secrets, "jwt"), limits}
+	case "query":
+		return deploy.Environment{
+			"REPLICA_URL=" + deploy.DatabaseURL("query", password, []deploy.Address{{Port: s.PgpoolPort}}),
+			"STANDBY_URL=" + deploy.DatabaseURL("query", password, []deploy.Address{s.address(1), s.address(0)}, "target_session_attrs", "prefer-standby"),
+			redis,
+			// Through the front door, so that the keys are there as long as one instance of command is.
+			fmt.Sprintf("JWKS_URL=http://%s/.well-known/jwks.json", deploy.Address{Port: s.HTTPPort}),
+			"ALLOW_READ_PATH=true", limits,
+		}
+	}
+	return deploy.Environment{redis}
+}
+
+// given are the settings of `make up` that the services know, too.
+func (s stack) given(cores int) deploy.Environment {
+	otherwise := map[string]string{
+		// All clients here have one address.
+		"LIVE_ADDRESS_MAX": cmp.Or(s.getenv("LIVE_MAX"), "10000"),
+		// Thousands of users of a load level log in before it begins.
+		"LOGIN_CORES": strconv.Itoa(cores),
+	}
+	var e deploy.Environment
+	for _, name := range []string{
+		"LOG_LEVEL", "LOGIN_CORES", "TRUSTED_PROXIES", "BID_LANES", "BID_QUEUE", "MIN_LSN_WAIT", "LIVE_MAX", "LIVE_ADDRESS_MAX", "VERIFY_INTERVAL",
+	} {
+		if value := cmp.Or(s.getenv(name), otherwise[name]); value != "" {
+			e = append(e, name+"="+value)
+		}
+	}
+	return e
+}

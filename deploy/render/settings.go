@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/stock-pyramid/stock-pyramid/deploy"
+)
+
+// settings are what deploy/local/lib.sh has settled.
+type settings struct {
+	Data        string `env:"DATA,required,notEmpty"`
+	Run         string `env:"RUN,required,notEmpty"`
+	Conf        string `env:"CONF,required,notEmpty"`
+	Secrets     string `env:"SECRETS,required,notEmpty"`
+	PGUser      string `env:"PG_USER,required,notEmpty"`
+	PGVersion   int    `env:"PG_VERSION,required,notEmpty"`
+	NodeProgram string `env:"NODE_PROGRAM,required,notEmpty"`
+	// Replicas is the number of instances of each service.
+	Replicas int    `env:"REPLICAS,required,notEmpty"`
+	Links    string `env:"LINKS"` // yes: the nodes reach each other through links
+
+	// Of several instances these are the ports of the first.
+	HTTPPort       int `env:"HTTP_PORT,required,notEmpty"`
+	StatsPort      int `env:"STATS_PORT,required,notEmpty"`
+	CommandPort    int `env:"COMMAND_PORT,required,notEmpty"`
+	QueryPort      int `env:"QUERY_PORT,required,notEmpty"`
+	ReplicatorPort int `env:"REPLICATOR_PORT,required,notEmpty"`
+	Node1Port      int `env:"NODE1_PORT,required,notEmpty"`
+	Node2Port      int `env:"NODE2_PORT,required,notEmpty"`
+	WitnessPort    int `env:"WITNESS_PORT,required,notEmpty"`
+	PgpoolPort     int `env:"PGPOOL_PORT,required,notEmpty"`
+	PCPPort        int `env:"PCP_PORT,required,notEmpty"`
+	RedisPort      int `env:"REDIS_PORT,required,notEmpty"`
+	PrometheusPort int `env:"PROMETHEUS_PORT,required,notEmpty"`
+	ExporterPort   int `env:"EXPORTER_PORT,required,notEmpty"`
+	// LinkPort is the first of six, two for each link.
+	LinkPort int `env:"LINK_PORT"`
+}
+
+// adminOffset is from a service's port to that of its admin listener, instanceOffset from one instance to the next.
+const adminOffset, instanceOffset = 1000, 10
+
+// Check looks at the ports and at what has few values. A port that is missing is 0 and already reported.
+func (s *settings) Check() []error {
+	var errs []error
+	for name, port := range map[string]int{
+		"HTTP_PORT": s.HTTPPort, "STATS_PORT": s.StatsPort, "COMMAND_PORT": s.CommandPort, "QUERY_PORT": s.QueryPort,
+		"REPLICATOR_PORT": s.ReplicatorPort, "NODE1_PORT": s.Node1Port, "NODE2_PORT": s.Node2Port, "WITNESS_PORT": s.WitnessPort,
+		"PGPOOL_PORT": s.PgpoolPort, "PCP_PORT": s.PCPPort, "REDIS_PORT": s.RedisPort, "PROMETHEUS_PORT": s.PrometheusPort,
+		"EXPORTER_PORT": s.ExporterPort, "LINK_PORT": s.LinkPort,
+	} {
+		if port < 0 || port > 65535 {
+			errs = append(errs, fmt.Errorf("%s=%d is not a port", name, port))
+		}
+	}
+	if s.Replicas < 0 || s.Replicas > 9 {
+		errs = append(errs, fmt.Errorf("REPLICAS=%d is not a number from 1 to 9", s.Replicas))
+	}
+	if s.Links != "" && s.Links != "yes" && s.Links != "no" {
+		errs = append(errs, fmt.Errorf("LINKS=%s is neither yes nor no", s.Links))
+	}
+	if s.Links == "yes" && s.LinkPort == 0 {
+		errs = append(errs, errors.New("LINK_PORT is missing, and LINKS is yes"))
+	}
+	_, err := frontDoorLimits(os.Getenv)
+	return append(errs, err)
+}
+
+// frontDoorLimits are the limits of the front door. Load levels come from one address, so here one address may use
+// the whole front door, unless the settings say otherwise.
+func frontDoorLimits(getenv func(string) string) (deploy.Limits, error) {
+	return deploy.ReadLimits(func(name string) string {
+		value := getenv(name)
+		if value == "" && strings.HasPrefix(name, "ADDRESS_") {
+			return "1000000"
+		}
+		return value
+	}, descriptors())
+}

@@ -1,0 +1,40 @@
+package deploy
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// Database is the name of the database of the system.
+const Database = "pyramid"
+
+// DatabaseURL is a connection string with one or more servers, which a client tries in this order. Parameters, such
+// as target_session_attrs, come as name and value.
+func DatabaseURL(role, password string, servers []Address, parameters ...string) string {
+	hosts := make([]string, len(servers))
+	for i, s := range servers {
+		hosts[i] = s.String()
+	}
+	q := url.Values{"sslmode": {"disable"}}
+	for i := 0; i+1 < len(parameters); i += 2 {
+		q.Set(parameters[i], parameters[i+1])
+	}
+	return fmt.Sprintf("postgres://%s@%s/%s?%s", url.UserPassword(role, password), strings.Join(hosts, ","), Database, q.Encode())
+}
+
+// Environment is that of one program, NAME=value each.
+type Environment []string
+
+// File is the environment as lines of NAME='value'. The values can't hold quotes or line breaks.
+func (e Environment) File() (File, error) {
+	var b strings.Builder
+	for _, pair := range e {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || strings.ContainsAny(value, "'\n\r\x00") {
+			return File{}, fmt.Errorf("the value of %s has a quote or a line break", name)
+		}
+		fmt.Fprintf(&b, "%s='%s'\n", name, value)
+	}
+	return File{Content: b.String(), Mode: 0o600}, nil
+}
