@@ -1,0 +1,98 @@
+package main
+
+import "time"
+
+// How long a leader bears things.
+const (
+	// lostAfter is how long the standby may be gone, or silent, before the leader goes on without it.
+	lostAfter   = time.Second
+	silentAfter = 2500 * time.Millisecond
+	// staleAfter is the age at which what the witness said counts no more.
+	staleAfter = 1500 * time.Millisecond
+	// isolatedAfter is how long a leader may reach neither witness nor standby. A promotion takes longer.
+	isolatedAfter = 2 * time.Second
+	// stuckAfter is how long a standby may receive nothing although the leader takes writes.
+	stuckAfter = 15 * time.Second
+)
+
+// Sight is all that an agent decides by.
+type Sight struct {
+	Me, Peer string
+	Local    Local
+	Record   Record
+	Fresh    bool // the witness has said Record a moment ago
+	Handover bool // a switchover has closed this node on purpose
+	// Since when the standby does not stream (of a leader), or this node receives nothing (of a standby); since when
+	// the standby has not answered; since when this leader reaches neither witness nor standby. 0: it is not so.
+	Gone, Silent, Isolated time.Duration
+	// Proven: the standby has flushed all that was flushed when commits surely waited for it.
+	Proven bool
+}
+
+// Act is what an agent does next.
+type Act string
+
+// What an agent can do.
+const (
+	Nothing  Act = ""
+	Depose   Act = "another node leads: stop, and come back as its standby"
+	Close    Act = "neither witness nor standby can be reached: take no writes"
+	Open     Act = "this node leads: take writes"
+	First    Act = "the witness knows no leader: this primary is one"
+	Distrust Act = "the standby is away: say so to the witness, then go on without it"
+	Relax    Act = "go on without the standby"
+	Restrain Act = "the standby is back: wait for it from now on"
+	Trust    Act = "the standby has everything: it may be promoted"
+	Promote  Act = "the witness says that this node leads"
+	Resync   Act = "this standby gets nothing from the leader: start anew, from the leader's data"
+)
+
+// Decide says what the agent of a database node does next.
+func (s Sight) Decide() Act {
+	switch {
+	case !s.Local.Primary:
+		return s.follow()
+	case s.Fresh && s.Record.Leader == "":
+		return First
+	case s.Fresh && s.Record.Leader != s.Me:
+		return Depose
+	case !s.Fresh && s.Isolated > isolatedAfter && !s.Local.Closed:
+		return Close
+	case !s.Fresh:
+		return Nothing
+	case s.Local.Closed && !s.Handover:
+		return Open
+	case s.Local.Closed:
+		return Nothing
+	}
+	return s.sync()
+}
+
+func (s Sight) follow() Act {
+	switch {
+	case s.Fresh && s.Record.Leader == s.Me:
+		return Promote
+	case s.Fresh && s.Record.Leader == s.Peer && s.Gone > stuckAfter:
+		return Resync
+	}
+	return Nothing
+}
+
+// sync keeps two things true: while the record says in sync, commits wait for the standby; and it says so only if the standby
+// has every commit that did not wait.
+func (s Sight) sync() Act {
+	lost := s.Gone > lostAfter || s.Silent > silentAfter
+	switch {
+	case s.Local.Waits && lost && s.Record.InSync:
+		return Distrust
+	case s.Local.Waits && lost:
+		return Relax
+	case !s.Local.Waits && s.Record.InSync:
+		return Restrain
+	case !s.Local.Waits && s.Local.Streaming && s.Silent == 0:
+		return Restrain
+	case s.Local.Waits && !s.Record.InSync && s.Proven:
+		return Trust
+	}
+	return Nothing
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const promoteTime = 60 * time.Second
+
+// promote makes this node the leader: first in the witness's record, then in fact.
+func promote(ctx context.Context, c *Config, forced bool) error {
+	w, s := newWitness(), newServer(c)
+	defer w.close()
+	record, err := w.Read(ctx)
+	if err != nil {
+		return fmt.Errorf("the witness does not answer, so nobody knows whether this node has every bid: %w", err)
+	}
+	if record.Leader != c.Node {
+		if err := w.Lead(ctx, record, c.Node, forced); err != nil {
+			return err
+		}
+	}
+	return s.Promote(ctx)
+}
+
+// Promote ends the recovery of a node that the record names as leader. It may be repeated. The checkpoint at its end is for
+// pg_rewind, which reads the new timeline from the control file.
+func (s *Server) Promote(ctx context.Context) error {
+	if err := s.SetRole(ctx, Role{Open: true}); err != nil {
+		return err
+	}
+	if l, err := s.Look(ctx); err != nil || !l.Primary {
+		err := s.in(ctx, "postgres", promoteTime, fmt.Sprintf("SELECT pg_promote(true, %d)", int(promoteTime.Seconds())))
+		if l, lookErr := s.Look(ctx); lookErr != nil || !l.Primary {
+			return errors.Join(errors.New("the promotion did not end"), err, lookErr)
+		}
+	}
+	return errors.Join(
+		s.in(ctx, "pyramid", localTimeout, "SELECT heartbeat()"),
+		s.in(ctx, "repmgr", localTimeout, s.config.becamePrimary()),
+		s.in(ctx, "postgres", promoteTime, s.config.ensureSlot(), "CHECKPOINT"))
+}
+
+// ensureSlot keeps WAL for the other node from now on.
+func (c *Config) ensureSlot() string {
+	return fmt.Sprintf(`SELECT pg_create_physical_replication_slot('%[1]s', true)
+		WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '%[1]s')`, c.Peer)
+}
+
+// switchover gives the lead to the standby without losing or refusing a bid for more than a moment: this node takes no more
+// writes, the standby gets the last ones, the witness's record changes, and the agents of both nodes do the rest.
+func switchover(ctx context.Context, c *Config) error {
+	w, s := newWitness(), newServer(c)
+	defer w.close()
+	record, err := w.Read(ctx)
+	if err != nil {
+		return err
+	}
+	local, err := s.Look(ctx)
+	if err != nil {
+		return err
+	}
+	if !local.Primary || record.Leader != c.Node || !record.InSync {
+		return fmt.Errorf("%s must lead and its standby be in sync (the leader is %s, in sync: %v)", c.Node, record.Leader, record.InSync)
+	}
+	// The checkpoints at the stop of this node and at the end of the promotion then have little to do.
+	if err := s.in(ctx, "postgres", promoteTime, "CHECKPOINT"); err != nil {
+		return err
+	}
+	flag := c.file("handover")
+	if err := os.WriteFile(flag, nil, 0o600); err != nil {
+		return err
+	}
+	defer os.Remove(flag)
+	began := time.Now()
+	if err := s.handOver(ctx, w, record); err != nil {
+		return err // the agent opens the node again if the record still says that it leads
+	}
+	if !wait(ctx, promoteTime, func() bool { return askPeer(ctx, c).Open }) {
+		return fmt.Errorf("%s was told to lead, but does not take writes: see its agent's log", c.Peer)
+	}
+	fmt.Printf("%s leads; %d ms without writes\n", c.Peer, time.Since(began).Milliseconds())
+	return nil
+}
+
+const quietTime = time.Second
+
+// handOver closes this node, waits until the standby has the last commit, and changes the record.
+func (s *Server) handOver(ctx context.Context, w *Witness, record Record) error {
+	if err := s.SetRole(ctx, Role{Waits: true}); err != nil {
+		return err
+	}
+	var local Local
+	caughtUp := wait(ctx, quietTime, func() (done bool) {
+		// Once no transaction that writes is open, none begins.
+		if !s.quiet(ctx) {
+			return false
+		}
+		var err error
+		local, err = s.Look(ctx)
+		return err == nil && local.Theirs >= local.Flushed
+	})
+	if !caughtUp {
+		return fmt.Errorf("the standby is at %s, not at %s, or a transaction does not end", local.Theirs, local.Flushed)
+	}
+	return w.Lead(ctx, record, s.config.Peer, false)
+}
+
+// quiet says whether new transactions can't write and none that has written is open.
+func (s *Server) quiet(ctx context.Context) (quiet bool) {
+	err := s.conn.use(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		return c.QueryRow(ctx, `SELECT current_setting('default_transaction_read_only') = 'on'
+			AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_xid IS NOT NULL)`).Scan(&quiet)
+	})
+	return err == nil && quiet
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
+)
+
+// Record is what the witness knows: who leads, and whether the other node has every acknowledged commit. It is one
+// row, and every change names what it expects to find. So of a promotion and a relaxation at the same time only one
+// happens, and a leader whose change hits no row knows that it leads no more.
+type Record struct {
+	Leader string // "" before the first node was made
+	Term   int64  // rises with each change of the leader
+	InSync bool   // the other node has every acknowledged commit
+}
+
+const recordTable = `CREATE SCHEMA IF NOT EXISTS pyramid AUTHORIZATION repmgr;
+CREATE TABLE IF NOT EXISTS pyramid.leadership (
+	only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+	leader   text NOT NULL,
+	term     bigint NOT NULL,
+	in_sync  boolean NOT NULL,
+	changed  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+ALTER TABLE pyramid.leadership OWNER TO repmgr`
+
+const witnessTimeout = time.Second
+
+// Witness reads and changes the record. It is not safe for concurrent use.
+type Witness struct{ conn connection }
+
+func newWitness() *Witness {
+	return &Witness{connection{url: "service=witness", timeout: witnessTimeout}}
+}
+
+// Read returns the record. A record without a leader was not made yet.
+func (w *Witness) Read(ctx context.Context) (r Record, err error) {
+	err = w.conn.use(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		err := c.QueryRow(ctx, "SELECT leader, term, in_sync FROM pyramid.leadership").Scan(&r.Leader, &r.Term, &r.InSync)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return r, err
+}
+
+// errDeposed: the record is not what the change expected.
+var errDeposed = errors.New("the witness's record has changed")
+
+// change carries out a statement that must hit the row.
+func (w *Witness) change(ctx context.Context, sql string, args ...any) error {
+	return w.conn.use(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		tag, err := c.Exec(ctx, sql, args...)
+		if err == nil && tag.RowsAffected() != 1 {
+			err = errDeposed
+		}
+		return err
+	})
+}
+
+// First makes node the leader if there is no record yet.
+func (w *Witness) First(ctx context.Context, node string) error {
+	return w.change(ctx, "INSERT INTO pyramid.leadership (leader, term, in_sync) VALUES ($1, 1, false) ON CONFLICT DO NOTHING", node)
+}
+
+// SetSync records whether the other node has every acknowledged commit. Only the leader of that term may say so.
+func (w *Witness) SetSync(ctx context.Context, r Record, inSync bool) error {
+	return w.change(ctx, `UPDATE pyramid.leadership SET in_sync = $3, changed = clock_timestamp()
+		WHERE leader = $1 AND term = $2`, r.Leader, r.Term, inSync)
+}
+
+// Lead makes node the leader after r. Unless forced, that needs a node that has every acknowledged commit.
+func (w *Witness) Lead(ctx context.Context, r Record, node string, forced bool) error {
+	err := w.change(ctx, `UPDATE pyramid.leadership SET leader = $3, term = term + 1, in_sync = false, changed = clock_timestamp()
+		WHERE leader = $1 AND term = $2 AND (in_sync OR $4)`, r.Leader, r.Term, node, forced)
+	if errors.Is(err, errDeposed) && !r.InSync && !forced {
+		return fmt.Errorf("%s lacks acknowledged bids, because %s went on without it: start %s again, or give these bids up with `node promote --force`",
+			node, r.Leader, r.Leader)
+	}
+	return err
+}
+
+func (w *Witness) close() { w.conn.close() }
+
+// connection is one connection that is made when it is needed and given up after an error.
+type connection struct {
+	url     string
+	timeout time.Duration
+	conn    *pgx.Conn
+}
+
+// use lends the connection for at most the timeout.
+func (c *connection) use(ctx context.Context, do func(context.Context, *pgx.Conn) error) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	if c.conn == nil {
+		if c.conn, err = pgx.Connect(ctx, c.url); err != nil {
+			c.conn = nil
+			return err
+		}
+	}
+	err = do(ctx, c.conn)
+	if err != nil && (pg.Code(err) == "" && !errors.Is(err, errDeposed) || c.conn.IsClosed()) {
+		c.close()
+	}
+	return err
+}
+
+// close gives the connection up without waiting for the server.
+func (c *connection) close() {
+	if c.conn != nil {
+		conn := c.conn
+		c.conn = nil
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), witnessTimeout)
+			defer cancel()
+			_ = conn.Close(ctx) // it is given up, so an error changes nothing
+		}()
+	}
+}
