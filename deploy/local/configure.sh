@@ -5,10 +5,10 @@
 ROLES=(migrator command query replicator standby repmgr pgpool exporter)
 
 make_folders() {
-    mkdir -p "$DATA" "$LOGS" "$CONF"/{node1,node2,witness,pgpool,haproxy,prometheus} "$DATA"/{redis,prometheus}
+    mkdir -p "$LOGS" "$CONF"/{node1,node2,witness,pgpool,haproxy,prometheus,links} "$DATA"/{node1,node2,witness,redis,prometheus}
     mkdir -p "$RUN" "$SECRETS/jwt"
     chmod 0700 "$RUN" "$SECRETS" "$SECRETS/jwt" "$CONF"/{node1,node2,witness,pgpool}
-    ((EUID != 0)) || chown "$PG_USER:" "$RUN" "$CONF"/{node1,node2,witness,pgpool}
+    ((EUID != 0)) || chown "$PG_USER:" "$RUN" {"$CONF","$DATA"}/{node1,node2,witness} "$CONF/pgpool"
 }
 
 secret() { cat "$SECRETS/$1.password"; }
@@ -34,7 +34,7 @@ configure() {
 configure_servers() (
     local pair
     for pair in "${SETTINGS[@]}"; do export "${pair%%=*}"; done
-    export DATA RUN CONF SECRETS PG_USER PG_VERSION NODE_PROGRAM=$ROOT/bin/node
+    export DATA RUN CONF SECRETS PG_USER PG_VERSION NODE_PROGRAM=$NODE
     "${RENDER:-$ROOT/bin/render}" || die "the configuration could not be rendered" "see the lines above"
 )
 
@@ -53,7 +53,7 @@ configure_supervisor() {
         for PROGRAM in "${PROGRAMS[@]}"; do
             PRIORITY=$((PRIORITY + 10)) STOP_SIGNAL=$(stop_signal "$PROGRAM") STOP_WAIT=15
             # A shutdown of Postgres ends with a checkpoint; supervisor would kill it in the middle.
-            [[ $PROGRAM != primary && $PROGRAM != standby ]] || STOP_WAIT=180
+            [[ $PROGRAM != postgres-? && $PROGRAM != witness ]] || STOP_WAIT=180
             render "$HERE/program.conf.tmpl"
         done
     } | put "$SUPERVISOR_CONF" 0600

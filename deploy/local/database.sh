@@ -1,38 +1,81 @@
 # shellcheck shell=bash
-# Steps that make the two database nodes. Needs lib.sh, procs.sh and configure.sh.
+# The database nodes of the local stack: their roles, how they are made, and what they hold. Needs lib.sh, procs.sh and configure.sh.
 
-# sql NODE STATEMENT: as superuser over the socket; prints bare values.
-sql() {
-    local port=$PRIMARY_PORT
-    [[ $1 == primary ]] || port=$STANDBY_PORT
-    env -i PATH="$PATH" PGCONNECT_TIMEOUT=3 \
-        psql -XAtq -v ON_ERROR_STOP=1 -h "$RUN" -p "$port" -U postgres -d "${3:-pyramid}" -c "$2"
+# node NAME VERB: one of the verbs of deploy/node, as the user and with the environment of that node.
+node() { (become "$CONF/$1/node.env" "${AS_POSTGRES[@]}" "$NODE" "${@:2}"); }
+
+# load_roles sets PRIMARY and STANDBY to programs and PRIMARY_PORT and STANDBY_PORT to their ports. Of two nodes that are both
+# no primary the first counts as one.
+load_roles() {
+    PRIMARY=postgres-1 STANDBY=postgres-2 PRIMARY_PORT=$NODE1_PORT STANDBY_PORT=$NODE2_PORT
+    if [[ $(recovers "$NODE2_PORT") == f && $(recovers "$NODE1_PORT") != f ]]; then
+        PRIMARY=postgres-2 STANDBY=postgres-1 PRIMARY_PORT=$NODE2_PORT STANDBY_PORT=$NODE1_PORT
+    fi
 }
 
-accepts() { sql "$1" "SELECT" postgres; }
+recovers() { superuser "$1" postgres "SELECT pg_is_in_recovery()" 2>/dev/null; }
 
-start_primary() {
-    if [[ ! -e $DATA/primary/PG_VERSION ]]; then
-        step "make the primary (initdb)"
-        # An attempt that was broken off may have left files, and initdb wants an empty folder.
-        rm -rf "$DATA/primary.new"
-        install -d -m 0700 -o "$PG_USER" "$DATA/primary.new"
-        "${AS_POSTGRES[@]}" initdb -D "$DATA/primary.new" -U postgres -E UTF8 --locale=C.UTF-8 --data-checksums \
-            --auth-local=peer --auth-host=scram-sha-256 >"$LOGS/initdb.log" 2>&1 ||
-            die "initdb failed" "see $LOGS/initdb.log"
-        mv -T "$DATA/primary.new" "$DATA/primary"
-    fi
-    is_running primary || step "start the primary"
-    start_program primary
-    wait_for 120 accepts primary || die "the primary does not come up" "see $LOGS/primary.log"
+# superuser PORT DATABASE STATEMENT: over the socket; prints bare values.
+superuser() {
+    env -i PATH="$PATH" PGCONNECT_TIMEOUT=3 psql -XAtq -v ON_ERROR_STOP=1 -h "$RUN" -p "$1" -U postgres -d "$2" -c "$3"
+}
+
+# sql NODE STATEMENT: NODE is a program or a role.
+sql() {
+    local database=pyramid pair
+    case $1 in
+    primary | standby) load_roles && pair=${1^^}_PORT && pair==${!pair} ;;
+    *) pair=$(ports_of "$1") ;;
+    esac
+    [[ $1 != witness ]] || database=repmgr
+    superuser "${pair#*=}" "$database" "$2"
+}
+
+# leads NAME: the node takes writes.
+leads() { [[ $(node "$1" show) == *'"writable":true'* ]]; }
+
+somebody_leads() { leads node1 || leads node2; }
+
+in_sync() { [[ $(node node1 show) == *'"in_sync":true'* ]]; }
+
+start_nodes() {
+    [[ ! -e $DATA/primary ]] || die "$DATA holds the data of an earlier version, whose nodes were made otherwise" \
+        "stop it with that version (make down), then make clean"
+    is_running postgres-1 || step "start the witness and the database nodes"
+    local program
+    for program in "${PROGRAMS[@]}"; do [[ $program != link-? ]] || start_program "$program"; done
+    start_program witness
+    start_program agent-3
+    # The agent makes what the first node's record goes into.
+    wait_for 60 node node1 init || die "the first node could not be made" \
+        "see $LOGS/witness.log and $LOGS/agent-3.log" "$(node node1 init 2>&1 | tail -n 3)"
+    start_program postgres-1
+    start_program agent-1
+    # A second node that has no data yet is copied after the load, which is faster.
+    if [[ -e $DATA/node2/data/PG_VERSION ]]; then start_second; fi
+    # After a crash the recovery comes first.
+    wait_for 120 somebody_leads || die "no node takes writes" "see $LOGS/agent-1.log and $LOGS/postgres-1.log"
+    load_roles
+}
+
+start_second() {
+    start_program postgres-2
+    start_program agent-2
+}
+
+start_standby() {
+    [[ -e $DATA/node2/data/PG_VERSION ]] || step "make the standby (pg_basebackup)"
+    start_second
+    wait_for 120 in_sync || die "the standby does not get in sync" \
+        "see $LOGS/agent-1.log, $LOGS/postgres-2.log, and 'The standby is stuck' in deploy/RUNBOOK.md"
 }
 
 prepare_database() {
     step "roles and migrations"
     env -i PATH="$PATH" HOME="$RUN" SECRETS_DIR="$SECRETS" \
         SUPERUSER_URL="postgres://postgres@/postgres?host=$RUN&port=$PRIMARY_PORT" \
-        "$ROOT/bin/sql" init || die "the roles could not be made" "see the line above and $LOGS/primary.log"
-    (become "$SECRETS/migrator.env" "$ROOT/bin/sql" migrate up) || die "the migrations failed" "see the line above and $LOGS/primary.log"
+        "$ROOT/bin/sql" init || die "the roles could not be made" "see the line above and $LOGS/$PRIMARY.log"
+    (become "$SECRETS/migrator.env" "$ROOT/bin/sql" migrate up) || die "the migrations failed" "see the line above and $LOGS/$PRIMARY.log"
 }
 
 # The name of the data set is written to a file before the load. A load is one transaction, so if there are
@@ -54,34 +97,4 @@ seed() {
     if [[ -n ${SEED:-} && $loaded != "$SEED" ]]; then
         note "the data set in place is $loaded, not $SEED: make down clean, then make up SEED=$SEED"
     fi
-}
-
-start_standby() {
-    [[ -e $DATA/standby/PG_VERSION ]] || clone_standby
-    is_running standby || step "start the standby"
-    start_program standby
-    wait_for 120 accepts standby || die "the standby does not come up" "see $LOGS/standby.log"
-    wait_for 60 is_streaming || die "the standby does not stream" \
-        "see $LOGS/standby.log, and 'The standby is stuck' in deploy/RUNBOOK.md"
-}
-
-is_streaming() {
-    [[ $(sql primary "SELECT count(*) FROM pg_stat_replication
-        WHERE application_name = 'standby' AND state = 'streaming'") == 1 ]]
-}
-
-clone_standby() {
-    step "make the standby (pg_basebackup)"
-    rm -rf "$DATA/standby.new"
-    install -d -m 0700 -o "$PG_USER" "$DATA/standby.new"
-    # A slot of an earlier clone may have lost its WAL, and nobody reads it without a standby.
-    sql primary "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
-        WHERE slot_name = 'standby' AND NOT active" >/dev/null
-    "${AS_POSTGRES[@]}" env -i PATH="$PATH" PGPASSFILE="$CONF/standby/pgpass" \
-        pg_basebackup -h 127.0.0.1 -p "$PRIMARY_PORT" -U standby -D "$DATA/standby.new" \
-        -X stream -c fast -C -S standby >"$LOGS/basebackup.log" 2>&1 ||
-        die "pg_basebackup failed" "see $LOGS/basebackup.log"
-    "${AS_POSTGRES[@]}" touch "$DATA/standby.new/standby.signal"
-    rm -rf "$DATA/standby"
-    mv -T "$DATA/standby.new" "$DATA/standby"
 }

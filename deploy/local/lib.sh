@@ -21,14 +21,15 @@ SECRETS=$LOCAL_DIR/secrets
 CONF=$LOCAL_DIR/conf
 MARK=$LOCAL_DIR/made-by-stock-pyramid
 TEMPLATES=$DEPLOY
-PROGRAMS=(primary standby redis pgpool exporter replicator command query prometheus haproxy)
+NODE=$LOCAL_DIR/bin/node # where the user postgres may run it
 
 # Each setting and its default. A value that was given to an earlier `make up` stays until `make clean`.
 SETTINGS=(
     HTTP_PORT=8080 STATS_PORT=8404
     COMMAND_PORT=8081 QUERY_PORT=8082 REPLICATOR_PORT=8083
-    PRIMARY_PORT=15432 STANDBY_PORT=15433 PGPOOL_PORT=15439 PCP_PORT=15438
-    REDIS_PORT=16379 PROMETHEUS_PORT=19090 EXPORTER_PORT=19187
+    NODE1_PORT=15432 NODE2_PORT=15433 WITNESS_PORT=15434 PGPOOL_PORT=15439 PCP_PORT=15438
+    REDIS_PORT=16379 PROMETHEUS_PORT=19090 EXPORTER_PORT=19187 LINK_PORT=15441
+    REPLICAS=2 LINKS=no
 )
 
 load_settings() {
@@ -39,24 +40,47 @@ load_settings() {
             printf -v "$name" '%s' "$(sed -n "s/^$name=//p" "$CONF/settings")"
         fi
         [[ -n ${!name:-} ]] || printf -v "$name" '%s' "${pair#*=}"
+        [[ $name == *_PORT ]] || continue
         if [[ ! ${!name} =~ ^[1-9][0-9]{0,4}$ ]] || ((${!name} > 65535)); then
             die "$name=${!name} is not a port" "give a number from 1 to 65535"
         fi
     done
-    COMMAND_ADMIN_PORT=$((COMMAND_PORT + 1000))
-    QUERY_ADMIN_PORT=$((QUERY_PORT + 1000))
-    REPLICATOR_ADMIN_PORT=$((REPLICATOR_PORT + 1000))
+    [[ $REPLICAS =~ ^[1-9]$ ]] || die "REPLICAS=$REPLICAS is not a number of instances" "give a number from 1 to 9"
+    list_programs
 }
 
-# PROGRAM -> the settings that hold its ports.
-ports_of() {
+# PROGRAMS are all, in the order in which they are started. Nodes follow their own agents, and the links come first.
+list_programs() {
+    local i
+    PROGRAMS=()
+    [[ $LINKS != yes ]] || PROGRAMS+=(link-1 link-2 link-3)
+    PROGRAMS+=(witness agent-3 postgres-1 agent-1 postgres-2 agent-2 redis pgpool exporter-1 exporter-2)
+    for ((i = 1; i <= REPLICAS; i++)); do PROGRAMS+=("replicator-$i" "command-$i" "query-$i"); done
+    PROGRAMS+=(prometheus haproxy)
+}
+
+# node_of PROGRAM: the name of the node that it belongs to.
+node_of() {
     case $1 in
-    haproxy) echo HTTP_PORT STATS_PORT ;;
-    command) echo COMMAND_PORT COMMAND_ADMIN_PORT ;;
-    query) echo QUERY_PORT QUERY_ADMIN_PORT ;;
-    replicator) echo REPLICATOR_PORT REPLICATOR_ADMIN_PORT ;;
-    pgpool) echo PGPOOL_PORT PCP_PORT ;;
-    *) echo "${1^^}_PORT" ;;
+    postgres-[12] | agent-[12]) echo "node${1#*-}" ;;
+    witness | agent-3) echo witness ;;
+    esac
+}
+
+# ports_of PROGRAM: each as SETTING=PORT, where SETTING moves it. Further instances have ports of their own.
+ports_of() {
+    local kind=${1%-*} i=0 setting
+    [[ $1 == "$kind" ]] || i=$((${1##*-} - 1))
+    setting=${kind^^}_PORT
+    case $kind in
+    haproxy) echo "HTTP_PORT=$HTTP_PORT STATS_PORT=$STATS_PORT" ;;
+    pgpool) echo "PGPOOL_PORT=$PGPOOL_PORT PCP_PORT=$PCP_PORT" ;;
+    command | query | replicator) echo "$setting=$((${!setting} + 10 * i)) $setting=$((${!setting} + 10 * i + 1000))" ;;
+    postgres) setting=NODE$((i + 1))_PORT && echo "$setting=${!setting}" ;;
+    exporter) echo "$setting=$((${!setting} + i))" ;;
+    link) echo "LINK_PORT=$((LINK_PORT + 2 * i)) LINK_PORT=$((LINK_PORT + 2 * i + 1))" ;;
+    agent) ;;
+    *) echo "$setting=${!setting}" ;;
     esac
 }
 

@@ -45,16 +45,14 @@ is_running() { pid_of "$1" >/dev/null; }
 stamp() {
     {
         case $1 in
-        primary | standby) cat "$CONF/$1"/*.conf ;;
+        postgres-? | witness) cat "$CONF/$(node_of "$1")"/{postgresql,pg_hba,pg_ident,pg_service}.conf ;;
+        agent-?) cat "$CONF/$(node_of "$1")"/{node.env,repmgr.conf,pg_service.conf} "$NODE" ;;
         pgpool) cat "$CONF/pgpool"/*.conf "$CONF/pgpool/pool_passwd" ;;
-        haproxy) cat "$CONF/haproxy"/* ;;
-        prometheus) cat "$CONF/prometheus"/* ;;
+        haproxy | prometheus) cat "$CONF/$1"/* ;;
         redis) cat "$CONF/redis.conf" ;;
-        exporter) cat "$SECRETS/exporter.env" "$CONF/prometheus/queries.yaml" ;;
-        command | query | replicator)
-            cat "$SECRETS/$1.env"
-            cat "$ROOT/bin/$1"
-            ;;
+        link-?) cat "$CONF/links/$1.cfg" ;;
+        exporter-?) cat "$SECRETS/$1.env" "$CONF/prometheus/queries.yaml" ;;
+        command-? | query-? | replicator-?) cat "$SECRETS/$1.env" "$ROOT/bin/${1%-?}" ;;
         esac
         cat "$HERE/run"
     } | cksum | tr -d ' \n'
@@ -99,30 +97,31 @@ start_program() {
     rpc startProcess "$1" 0 >/dev/null
 }
 
-stop_signal() { case $1 in primary | standby | pgpool) echo INT ;; *) echo TERM ;; esac; }
+stop_signal() { case $1 in postgres-? | witness | pgpool) echo INT ;; *) echo TERM ;; esac; }
 
-# A program is stopped before the programs that it uses. The programs of a line are stopped at once.
-STOP_ORDER=(
-    "haproxy prometheus exporter"
-    "command query replicator"
-    "pgpool redis"
-    "standby"
-    "primary"
-)
-
-# stop_all HOW: HOW PROGRAM asks a program to stop.
+# stop_all HOW: HOW PROGRAM asks a program to stop. A program is stopped before the programs that it uses, and agents
+# before their nodes, so that nobody takes over.
 stop_all() {
-    local line program
-    for line in "${STOP_ORDER[@]}"; do
-        for program in $line; do
-            ! is_running "$program" || "$1" "$program"
-        done
-        for program in $line; do
-            # A shutdown of Postgres ends with a checkpoint, which may have much to write.
-            wait_for 200 stopped "$program" ||
-                die "$program (pid $(pid_of "$program")) does not stop" "see $LOGS/$program.log"
-            sweep "$program"
-        done
+    local line programs
+    local order=('haproxy|prometheus|exporter-.' '(command|query|replicator)-.' 'pgpool|redis|agent-.')
+    load_roles
+    order+=("$STANDBY" 'postgres-.' 'witness' 'link-.')
+    for line in "${order[@]}"; do
+        mapfile -t programs < <(printf '%s\n' "${PROGRAMS[@]}" | grep -Ex "$line")
+        stop_line "$1" "${programs[@]}"
+    done
+}
+
+stop_line() {
+    local program
+    for program in "${@:2}"; do
+        ! is_running "$program" || "$1" "$program"
+    done
+    for program in "${@:2}"; do
+        # A shutdown of Postgres ends with a checkpoint, which may have much to write.
+        wait_for 200 stopped "$program" ||
+            die "$program (pid $(pid_of "$program")) does not stop" "see $LOGS/$program.log"
+        sweep "$program"
     done
 }
 
@@ -158,27 +157,43 @@ owner_of() {
 
 # Two of our programs must not share a port.
 check_distinct() {
-    local program name taken=' '
+    local program pair taken=' '
     for program in "${PROGRAMS[@]}"; do
-        for name in $(ports_of "$program"); do
-            [[ $taken != *" ${!name}="* ]] ||
-                die "${name/_ADMIN/} and $(sed "s/.* ${!name}=\([A-Z_]*\) .*/\1/; s/_ADMIN//" <<<"$taken") both need port ${!name}" \
-                    "the admin port of a service is its port + 1000"
-            taken+="${!name}=$name "
+        for pair in $(ports_of "$program"); do
+            [[ $taken != *" ${pair#*=}="* ]] ||
+                die "${pair%=*} and $(sed "s/.* ${pair#*=}=\([A-Z0-9_]*\) .*/\1/" <<<"$taken") both need port ${pair#*=}" \
+                    "the admin port of a service is its port + 1000, a further instance is at + 10"
+            taken+="${pair#*=}=${pair%=*} "
         done
     done
 }
 
 # Every port of a program that is not running must be free.
 check_ports() {
-    local program name variable
+    local program pair port setting
     for program in "${PROGRAMS[@]}"; do
         is_running "$program" && continue
-        for name in $(ports_of "$program"); do
-            [[ -n $(listeners "${!name}") ]] || continue
-            variable=${name/_ADMIN/}
-            die "port ${!name} ($program) is taken by $(owner_of "${!name}"), which this stack did not start" \
-                "stop that, or move ours: make up $variable=$((${!variable} + 10000 > 60000 ? 20000 : ${!variable} + 10000))"
+        for pair in $(ports_of "$program"); do
+            setting=${pair%=*} port=${pair#*=}
+            [[ -n $(listeners "$port") ]] || continue
+            die "port $port ($program) is taken by $(owner_of "$port"), which this stack did not start" \
+                "stop that, or move ours: make up $setting=$((${!setting} + 10000 > 60000 ? 20000 : ${!setting} + 10000))"
         done
     done
+}
+
+# A drill lets a program run with a clock that is off (ctl clock). Programs in Go ask the kernel, not the library.
+other_clock() {
+    local offset
+    offset=$(cat "$RUN/$1.clock" 2>/dev/null) || return 0
+    echo "CLOCK_OFFSET='$offset'"
+    echo "FAKETIME='$offset'"
+    echo "DONT_FAKE_MONOTONIC='1'"
+    echo "LD_PRELOAD='$(dpkg -L libfaketime | grep '/libfaketime\.so\.1$')'"
+}
+
+# tree PID: the process and all below it.
+tree() {
+    sed 's/ (.*) / /' /proc/[0-9]*/stat 2>/dev/null | awk -v root="$1" '{ parent[$1] = $3 }
+        END { for (p in parent) { for (q = p; q > 1 && q != root; q = parent[q]); if (q == root) print p } }'
 }

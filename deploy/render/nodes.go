@@ -40,7 +40,7 @@ func (s stack) seenFrom(node, other int) deploy.Address {
 func (s stack) node(i int) deploy.Node {
 	n := deploy.Node{
 		Name: names[i], ID: i + 1, Witness: i == 2, Address: s.address(i),
-		Data: filepath.Join(s.Data, names[i]), Conf: filepath.Join(s.Conf, names[i]), Sockets: s.Run,
+		Data: filepath.Join(s.Data, names[i], "data"), Conf: filepath.Join(s.Conf, names[i]), Sockets: s.Run,
 		Bin: fmt.Sprintf("/usr/lib/postgresql/%d/bin", s.PGVersion), Program: s.NodeProgram,
 		SharedBuffersMB: s.part(3, 64, 128, 768), CacheMB: s.part(1, 4, 256, 8192),
 		OSUsers:   []string{s.osUser, s.PGUser},
