@@ -74,8 +74,15 @@ func (h *HAProxy) Kill(t testing.TB) {
 func (h *HAProxy) Reload(t testing.TB) {
 	t.Helper()
 	workers := h.workers(t)
-	h.proc.must(t, h.proc.signal(syscall.SIGUSR2))
-	Eventually(t, startBudget, "a new worker has taken over", func() bool { return h.workers(t) > workers })
+	var asked time.Time
+	Eventually(t, startBudget, "a new worker has taken over", func() bool {
+		// HAProxy 2.6 sleeps on over a signal that arrives just when it has started a worker.
+		if time.Since(asked) > time.Second {
+			h.proc.must(t, h.proc.signal(syscall.SIGUSR2))
+			asked = time.Now()
+		}
+		return h.workers(t) > workers
+	})
 }
 
 // workers is how many workers have been ready so far. The first is waited for.
