@@ -33,7 +33,7 @@ func startStack(t *testing.T) *stack {
 	s.replicator, _, _ = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+redis.URL())
 	s.query, query, queryAdmin = startService(t, "query", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
 		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+redis.URL(), "ALLOW_READ_PATH=true")
-	door := testenv.FrontDoor{Command: command, CommandAdmin: commandAdmin, Query: query, QueryAdmin: queryAdmin}
+	door := testenv.FrontDoor{Command: []testenv.Instance{{Public: command, Admin: commandAdmin}}, Query: []testenv.Instance{{Public: query, Admin: queryAdmin}}}
 	_, s.url, _ = testenv.StartFrontDoor(t, door)
 	return s
 }

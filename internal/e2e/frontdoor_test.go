@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -61,6 +62,14 @@ func (s *stub) serve(t testing.TB, h http.HandlerFunc) string {
 	return l.Addr().String()
 }
 
+func instances(stubs ...*stub) []testenv.Instance {
+	var list []testenv.Instance
+	for _, s := range stubs {
+		list = append(list, testenv.Instance{Public: s.public, Admin: s.admin})
+	}
+	return list
+}
+
 func (s *stub) close(t testing.TB) {
 	t.Helper()
 	for _, server := range s.servers {
@@ -90,6 +99,9 @@ func (s *stub) answer(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 	default:
 		w.Header().Set("Service", s.name)
+		if r.URL.Path == "/socket.io/" && r.URL.Query().Get("sid") == "" {
+			w.Header().Set("X-Session-Id", fmt.Sprintf("%s-%d", s.name, s.asked.Load()))
+		}
 		w.Header().Set("Asked", r.Method+" "+r.URL.EscapedPath())
 	}
 }
@@ -104,8 +116,7 @@ type door struct {
 func openDoor(t testing.TB, limits ...string) *door {
 	t.Helper()
 	d := &door{command: startStub(t, "command"), query: startStub(t, "query")}
-	d.haproxy, d.url, _ = testenv.StartFrontDoor(t, testenv.FrontDoor{Command: d.command.public, CommandAdmin: d.command.admin,
-		Query: d.query.public, QueryAdmin: d.query.admin, Limits: limits})
+	d.haproxy, d.url, _ = testenv.StartFrontDoor(t, testenv.FrontDoor{Command: instances(d.command), Query: instances(d.query), Limits: limits})
 	return d
 }
 

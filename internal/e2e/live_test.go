@@ -237,7 +237,7 @@ func (f *flood) awaitRefusals(t *testing.T, front string) {
 // frontDoor starts the front door and returns its URL.
 func (s *stack) frontDoor(t testing.TB, limits ...string) string {
 	t.Helper()
-	_, url, _ := testenv.StartFrontDoor(t, testenv.FrontDoor{Command: s.commandURL, CommandAdmin: s.commandAdmin,
-		Query: s.queryURL, QueryAdmin: s.queryAdmin, Limits: limits})
+	_, url, _ := testenv.StartFrontDoor(t, testenv.FrontDoor{Command: []testenv.Instance{{Public: s.commandURL, Admin: s.commandAdmin}},
+		Query: []testenv.Instance{{Public: s.queryURL, Admin: s.queryAdmin}}, Limits: limits})
 	return url
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/stock-pyramid/stock-pyramid/deploy"
 )
 
 // A Unix socket's path must fit into 108 bytes (unix(7)); the folders below add at most 60.
@@ -176,4 +178,13 @@ func writeConfig(path, text string, o *owner) error {
 		return nil
 	}
 	return os.Chown(path, o.uid, o.gid)
+}
+
+// writeFiles writes rendered files, which the user o can read, if o is not nil.
+func writeFiles(files deploy.Files, dir string, o *owner) error {
+	var postgres *deploy.Owner
+	if o != nil {
+		postgres = &deploy.Owner{UID: o.uid, GID: o.gid}
+	}
+	return files.Write(dir, postgres)
 }

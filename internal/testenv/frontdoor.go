@@ -2,47 +2,85 @@ package testenv
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
+	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/stock-pyramid/stock-pyramid/deploy"
 )
 
-// FrontDoor is what a front door leads to: addresses (host:port on 127.0.0.1) of one instance of each service,
-// the public one and the admin one, which says whether the service is ready.
+// FrontDoor is what a front door leads to: the instances of each service.
 type FrontDoor struct {
-	Command, CommandAdmin, Query, QueryAdmin string
-	// Limits are of deploy/haproxy/render, NAME=value each. Without them one address may use the whole front
-	// door.
+	Command, Query []Instance
+	// Limits are those that deploy.ReadLimits knows, NAME=value each. Without them one address may use the whole
+	// front door.
 	Limits []string
 }
 
-// StartFrontDoor starts HAProxy with the configuration of deploy/haproxy, rendered as for the local stack,
-// and returns it with its URL and the URL of its metrics.
+// Instance has the addresses (host:port, or a URL of it) of one instance of a service: the public one and the admin one, which says
+// whether the instance is ready.
+type Instance struct{ Public, Admin string }
+
+// StartFrontDoor starts HAProxy as it is deployed, and returns it with its URL and the URL of its metrics.
 func StartFrontDoor(t testing.TB, f FrontDoor) (h *HAProxy, url, metrics string) {
 	t.Helper()
-	root, err := moduleRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := testFolder(t, memoryRun, "frontdoor", nil)
-	front, stats := FreePort(t), FreePort(t)
-	render := exec.CommandContext(t.Context(), filepath.Join(root, "deploy/haproxy/render"), dir, dir)
-	render.Env = append(os.Environ(), "FRONT_MAXCONN=4000", "ADDRESS_CONNS=1000000", "ADDRESS_RATE=1000000", "ADDRESS_FEEDS=1000000",
-		fmt.Sprintf("HTTP_PORT=%d", front), fmt.Sprintf("STATS_PORT=%d", stats),
-		"COMMAND_PORT="+port(f.Command), "COMMAND_ADMIN_PORT="+port(f.CommandAdmin), "QUERY_PORT="+port(f.Query), "QUERY_ADMIN_PORT="+port(f.QueryAdmin))
-	render.Env = append(render.Env, f.Limits...)
-	if out, err := render.CombinedOutput(); err != nil {
-		t.Fatalf("deploy/haproxy/render: %v\n%s", err, out)
-	}
-	config, err := os.ReadFile(filepath.Join(dir, "haproxy", "haproxy.cfg"))
+	door := deploy.FrontDoor{Address: deploy.Address{Port: FreePort(t)}, StatsPort: FreePort(t), Conf: dir, Run: dir}
+	err := f.fill(&door)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("front door: %v", err)
 	}
-	addr := fmt.Sprintf("127.0.0.1:%d", front)
-	h = StartHAProxy(t, string(config), addr)
-	return h, "http://" + addr, fmt.Sprintf("http://127.0.0.1:%d/metrics", stats)
+	files, err := door.Files()
+	if err == nil {
+		err = files.Write(dir, nil)
+	}
+	if err != nil {
+		t.Fatalf("front door: %v", err)
+	}
+	addr := door.Address.String()
+	h = startHAProxy(t, filepath.Join(dir, "haproxy.cfg"), addr, "-W")
+	return h, "http://" + addr, fmt.Sprintf("http://127.0.0.1:%d/metrics", door.StatsPort)
 }
 
-func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
+func (f FrontDoor) fill(door *deploy.FrontDoor) (err error) {
+	limits := map[string]string{"FRONT_MAXCONN": "4000", "ADDRESS_CONNS": "1000000", "ADDRESS_RATE": "1000000", "ADDRESS_FEEDS": "1000000"}
+	for _, pair := range f.Limits {
+		name, value, _ := strings.Cut(pair, "=")
+		limits[name] = value
+	}
+	if door.Limits, err = deploy.ReadLimits(func(name string) string { return limits[name] }, 0); err != nil {
+		return err
+	}
+	if door.Command, err = instances(f.Command); err != nil {
+		return err
+	}
+	door.Query, err = instances(f.Query)
+	return err
+}
+
+func instances(list []Instance) ([]deploy.Instance, error) {
+	var rendered []deploy.Instance
+	for _, i := range list {
+		host, public, err := split(i.Public)
+		if err != nil {
+			return nil, err
+		}
+		_, admin, err := split(i.Admin)
+		if err != nil {
+			return nil, err
+		}
+		rendered = append(rendered, deploy.Instance{Address: deploy.Address{Host: host, Port: public}, AdminPort: admin})
+	}
+	return rendered, nil
+}
+
+func split(addr string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(strings.TrimPrefix(addr, "http://"))
+	if err != nil {
+		return "", 0, err
+	}
+	port, err = strconv.Atoi(text)
+	return host, port, err
+}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -20,18 +21,24 @@ type HAProxy struct {
 // configuration, such as those of error files, start at the server's own, empty folder.
 func StartHAProxy(t testing.TB, config, addr string) *HAProxy {
 	t.Helper()
-	path, err := serverBinary("haproxy", "haproxy")
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := testFolder(t, memoryRun, "haproxy", nil)
 	file := filepath.Join(dir, "haproxy.cfg")
 	if err := writeConfig(file, config, nil); err != nil {
 		t.Fatal(err)
 	}
+	return startHAProxy(t, file, addr)
+}
+
+// startHAProxy starts it in a folder of its own, with the configuration in a file.
+func startHAProxy(t testing.TB, file, addr string, options ...string) *HAProxy {
+	t.Helper()
+	path, err := serverBinary("haproxy", "haproxy")
+	if err != nil {
+		t.Fatal(err)
+	}
 	h := &HAProxy{addr: addr}
-	h.proc = &process{name: "haproxy", path: path, dir: dir, env: serverEnv(), death: syscall.SIGKILL}
-	h.proc.args = []string{"-db", "-f", file} // -db: one process, in the foreground
+	h.proc = &process{name: "haproxy", path: path, dir: testFolder(t, memoryRun, "haproxy", nil), env: serverEnv(), death: syscall.SIGTERM}
+	h.proc.args = append(options, "-db", "-f", file) // -db: in the foreground
 	h.proc.runUntilEnd(t)
 	h.Start(t)
 	return h
@@ -56,10 +63,36 @@ func (h *HAProxy) Stop(t testing.TB) {
 	h.proc.must(t, h.proc.end(syscall.SIGUSR1))
 }
 
-// Kill ends HAProxy by kill -9.
+// Kill ends HAProxy and its workers, if it has any, by kill -9.
 func (h *HAProxy) Kill(t testing.TB) {
 	t.Helper()
-	h.proc.must(t, h.proc.end(syscall.SIGKILL))
+	h.proc.must(t, h.proc.killTree())
+}
+
+// Reload makes a front door start a worker with its configuration file as it is now, and waits until that has taken
+// over. The worker before it ends the requests that it has.
+func (h *HAProxy) Reload(t testing.TB) {
+	t.Helper()
+	workers := h.workers(t)
+	var asked time.Time
+	Eventually(t, startBudget, "a new worker has taken over", func() bool {
+		// HAProxy 2.6 sleeps on over a signal that arrives just when it has started a worker.
+		if time.Since(asked) > time.Second {
+			h.proc.must(t, h.proc.signal(syscall.SIGUSR2))
+			asked = time.Now()
+		}
+		return h.workers(t) > workers
+	})
+}
+
+// workers is how many workers have been ready so far. The first is waited for.
+func (h *HAProxy) workers(t testing.TB) (n int) {
+	t.Helper()
+	Eventually(t, startBudget, "a worker is ready", func() bool {
+		n = strings.Count(h.Log(t), "Loading success.")
+		return n > 0
+	})
+	return n
 }
 
 // Log is what HAProxy has written so far.

@@ -3,14 +3,12 @@ package testenv
 import (
 	"context"
 	"fmt"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stock-pyramid/stock-pyramid/deploy"
 	"github.com/stock-pyramid/stock-pyramid/sql/migrations"
 )
 
@@ -39,8 +37,7 @@ func StartPgpool(t testing.TB, primary, standby *Postgres, opts ...Option) *Pgpo
 	// -D forgets the node states of an earlier run. On SIGINT pgpool ends its children too.
 	g.proc = &process{name: "pgpool", path: path, dir: dir, env: serverEnv(), owner: user, death: syscall.SIGINT}
 	g.proc.args = []string{"-n", "-D", "-f", "pgpool.conf", "-F", "pcp.conf", "-a", "pool_hba.conf"}
-	settings := append(g.defaults(FreePort(t)), g.backends()...)
-	if err := g.configure(append(settings, apply(opts).settings...)); err != nil {
+	if err := g.configure(FreePort(t), apply(opts).settings); err != nil {
 		t.Fatal(err)
 	}
 	g.proc.runUntilEnd(t)
@@ -48,75 +45,26 @@ func StartPgpool(t testing.TB, primary, standby *Postgres, opts ...Option) *Pgpo
 	return g
 }
 
-func (g *Pgpool) defaults(pcpPort int) []setting {
-	return []setting{
-		{"listen_addresses", "127.0.0.1"},
-		{"port", strconv.Itoa(g.port)},
-		{"socket_dir", g.proc.dir},
-		{"pcp_listen_addresses", "127.0.0.1"},
-		{"pcp_port", strconv.Itoa(pcpPort)},
-		{"pcp_socket_dir", g.proc.dir},
-		{"pid_file_name", filepath.Join(g.proc.dir, "pid")},
-		{"logdir", g.proc.dir},
-		{"backend_clustering_mode", "streaming_replication"},
-		{"num_init_children", "64"},
-		{"max_pool", "2"},
-		{"enable_pool_hba", "on"},
-		{"pool_passwd", "pool_passwd"},
-		{"load_balance_mode", "on"},
-		// By role, not by node number: after a switchover reads go to the new standby.
-		{"database_redirect_preference_list", migrations.Database + ":standby"},
-		// Empty, pgpool asks the catalog whether a function is volatile.
-		{"read_only_function_list", ""},
-		{"write_function_list", ""},
-		{"sr_check_user", "pgpool"},
-		{"sr_check_password", "pgpool"},
-		{"sr_check_database", migrations.Database},
-		{"sr_check_period", "1"},
-		{"health_check_user", "pgpool"},
-		{"health_check_password", "pgpool"},
-		{"health_check_database", migrations.Database},
-		{"health_check_period", "1"},
-		{"health_check_timeout", "3"},
-		{"failover_command", ""},
-		{"auto_failback", "on"},
-		{"auto_failback_interval", "1"},
+func (g *Pgpool) configure(pcpPort int, settings []setting) error {
+	p := deploy.Pgpool{
+		Address: deploy.Address{Port: g.port}, PCPPort: pcpPort, Run: g.proc.dir, Passwords: map[string]string{}, Settings: settings,
 	}
-}
-
-func (g *Pgpool) backends() []setting {
-	var list []setting
-	for i, node := range g.nodes {
-		n := strconv.Itoa(i)
-		list = append(list, setting{"backend_hostname" + n, "127.0.0.1"},
-			setting{"backend_port" + n, strconv.Itoa(node.port)},
-			setting{"backend_weight" + n, "1"},
-			setting{"backend_flag" + n, "ALLOW_TO_FAILOVER"})
+	for _, node := range g.nodes {
+		// In tests every standby has this name.
+		p.Nodes = append(p.Nodes, deploy.Peer{Name: StandbyName, Address: deploy.Address{Port: node.port}})
 	}
-	// auto_failback looks for this name in pg_stat_replication.
-	return append(list, setting{"backend_application_name1", StandbyName})
-}
-
-func (g *Pgpool) configure(settings []setting) error {
-	var conf, passwords strings.Builder
-	for _, s := range settings {
-		fmt.Fprintf(&conf, "%s = '%s'\n", s.name, strings.ReplaceAll(s.value, "'", `\'`))
-	}
-	// SCRAM on both sides needs the clear password, because pgpool can't log in to a backend with a hash.
 	for _, r := range migrations.Roles {
-		fmt.Fprintf(&passwords, "%[1]s:TEXT%[1]s\n", r.Name)
+		p.Passwords[r.Name] = r.Name
 	}
-	for name, text := range map[string]string{
-		"pgpool.conf":   conf.String(),
-		"pool_passwd":   passwords.String(),
-		"pool_hba.conf": "host all all 127.0.0.1/32 scram-sha-256\n",
-		"pcp.conf":      "",
-	} {
-		if err := writeConfig(filepath.Join(g.proc.dir, name), text, g.proc.owner); err != nil {
-			return err
-		}
+	files, err := p.Files()
+	if err != nil {
+		return err
 	}
-	return nil
+	// Tests come as any role.
+	hba := files["pool_hba.conf"]
+	hba.Content = "host all all 127.0.0.1/32 scram-sha-256\n"
+	files["pool_hba.conf"] = hba
+	return writeFiles(files, g.proc.dir, g.proc.owner)
 }
 
 // URL is the connection string of a role of migrations.Roles to the database pyramid. The superuser

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,12 +15,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stock-pyramid/stock-pyramid/deploy"
 	"github.com/stock-pyramid/stock-pyramid/sql/migrations"
 )
 
-// Postgres is a private PostgreSQL cluster with roles, database and schema as sql/migrations makes them. Its
-// default settings include wal_level=logical, fsync=off and full_page_writes=off: even so, kill -9 of its
-// processes loses nothing, because the kernel keeps what was written. Only a test about the loss of the machine
+// Postgres is a private PostgreSQL cluster with roles, database and schema as sql/migrations makes them, and
+// configured as a database node of the stack but for defaults. It has fsync=off and full_page_writes=off. Even so,
+// kill -9 of its processes loses nothing, because the kernel keeps what was written. Only a test about the loss of the machine
 // itself needs Set("fsync", "on").
 type Postgres struct {
 	proc     *process
@@ -92,46 +94,45 @@ func (p *Postgres) configure() error {
 	// On SIGQUIT the postmaster ends its children and gives its shared memory back.
 	p.proc.death = syscall.SIGQUIT
 
-	var text strings.Builder
-	for _, s := range append(p.defaults(), p.settings...) {
-		fmt.Fprintf(&text, "%s = '%s'\n", s.name, strings.ReplaceAll(s.value, "'", "''"))
+	files, err := deploy.Node{
+		Name: "node1", ID: 1, Peer: "node2", Address: deploy.Address{Port: p.port},
+		Data: p.data(), Conf: p.dir, Sockets: p.dir,
+		SharedBuffersMB: 32, CacheMB: 1024, OSUsers: superusers(), Settings: append(p.defaults(), p.settings...),
+	}.Server()
+	if err != nil {
+		return err
 	}
-	hba := "local all postgres trust\n" +
-		"host all postgres all reject\n" +
-		"host all all 127.0.0.1/32 scram-sha-256\n" +
-		"host replication standby,replicator 127.0.0.1/32 scram-sha-256\n"
-	return errors.Join(
-		writeConfig(config, text.String(), p.proc.owner),
-		writeConfig(filepath.Join(p.dir, "pg_hba.conf"), hba, p.proc.owner))
+	return writeFiles(files, p.dir, p.proc.owner)
 }
 
+// superusers are the users of the operating system that run this process and the server.
+func superusers() []string {
+	users := []string{"postgres"}
+	if me, err := user.Current(); err == nil {
+		users = append(users, me.Username)
+	}
+	return users
+}
+
+// defaults are where a cluster for tests is not as it is deployed.
 func (p *Postgres) defaults() []setting {
 	return []setting{
-		{"listen_addresses", "127.0.0.1"},
-		{"port", strconv.Itoa(p.port)},
-		{"unix_socket_directories", p.dir},
-		{"hba_file", filepath.Join(p.dir, "pg_hba.conf")},
-		{"max_connections", "200"},
-		{"shared_buffers", "32MB"},
-		{"wal_level", "logical"},
-		{"max_wal_senders", "20"},
-		{"max_replication_slots", "20"},
-		{"fsync", "off"},
-		{"full_page_writes", "off"},
-		{"wal_init_zero", "off"},
-		{"min_wal_size", "8MB"},
-		{"max_wal_size", "512MB"},
+		{Name: "shared_preload_libraries", Value: ""},
+		// The copy of a primary says where its primary is, and needs no slot.
+		{Name: "primary_conninfo", Value: ""},
+		{Name: "primary_slot_name", Value: ""},
+		{Name: "fsync", Value: "off"},
+		{Name: "full_page_writes", Value: "off"},
+		{Name: "wal_init_zero", Value: "off"},
+		{Name: "min_wal_size", Value: "8MB"},
+		{Name: "max_wal_size", Value: "512MB"},
+		{Name: "max_slot_wal_keep_size", Value: "-1"},
 		// A standby that a test has stopped for a while still finds its WAL, even without a slot.
-		{"wal_keep_size", "256MB"},
-		{"hot_standby_feedback", "on"},
-		{"wal_retrieve_retry_interval", "100ms"},
+		{Name: "wal_keep_size", Value: "256MB"},
+		{Name: "wal_retrieve_retry_interval", Value: "100ms"},
 		// Unlike the default, this kind of memory is gone with the data folder after kill -9.
-		{"dynamic_shared_memory_type", "mmap"},
-		{"huge_pages", "off"},
-		{"jit", "off"},
-		{"timezone", "UTC"},
-		{"log_timezone", "UTC"},
-		{"log_line_prefix", "%m [%p] %q%u@%d "},
+		{Name: "dynamic_shared_memory_type", Value: "mmap"},
+		{Name: "huge_pages", Value: "off"},
 	}
 }
 

@@ -4,14 +4,15 @@ import (
 	"bufio"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/deploy"
 )
 
-// Redis is a private Redis server as the project runs it: append-only file synced every second, no
+// Redis is a private Redis server, configured as it is deployed: append-only file synced every second, no
 // snapshots, no eviction.
 type Redis struct {
 	proc *process
@@ -27,18 +28,13 @@ func StartRedis(t testing.TB, opts ...Option) *Redis {
 	}
 	dir := testFolder(t, memoryRun, "redis", nil)
 	r := &Redis{port: FreePort(t)}
-	r.proc = &process{name: "redis", path: path, dir: dir, env: serverEnv(), death: syscall.SIGKILL}
-	settings := []setting{
-		{"bind", "127.0.0.1"},
-		{"port", strconv.Itoa(r.port)},
-		{"dir", dir},
-		{"appendonly", "yes"},
-		{"appendfsync", "everysec"},
-		{"save", ""},
-		{"maxmemory-policy", "noeviction"},
+	r.proc = &process{name: "redis", path: path, args: []string{"redis.conf"}, dir: dir, env: serverEnv(), death: syscall.SIGKILL}
+	files, err := deploy.Redis{Address: deploy.Address{Port: r.port}, Data: dir, MaxMemoryMB: 16384, Settings: apply(opts).settings}.Files()
+	if err == nil {
+		err = writeFiles(files, dir, nil)
 	}
-	for _, s := range append(settings, apply(opts).settings...) {
-		r.proc.args = append(r.proc.args, "--"+s.name, s.value)
+	if err != nil {
+		t.Fatalf("redis: %v", err)
 	}
 	r.proc.runUntilEnd(t)
 	r.Start(t)

@@ -134,10 +134,10 @@ func (p *Postgres) Configure(t testing.TB, opts ...Option) {
 	p.proc.must(t, p.configure())
 	p.Exec(t, "SELECT pg_reload_conf()")
 	for _, s := range changed {
-		Eventually(t, startBudget, fmt.Sprintf("%s is %q", s.name, s.value), func() bool {
+		Eventually(t, startBudget, fmt.Sprintf("%s is %q", s.Name, s.Value), func() bool {
 			var now string
-			p.proc.must(t, queryRow(p.URL("postgres"), "SELECT current_setting($1)", []any{s.name}, &now))
-			return now == s.value
+			p.proc.must(t, queryRow(p.URL("postgres"), "SELECT current_setting($1)", []any{s.Name}, &now))
+			return now == s.Value
 		})
 	}
 }

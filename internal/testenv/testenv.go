@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/deploy"
 )
 
 // Option changes how a server is started.
@@ -24,11 +26,11 @@ type options struct {
 	disk     bool
 }
 
-type setting struct{ name, value string }
+type setting = deploy.Setting
 
 // Set sets one setting of the server's configuration. It wins over testenv's own settings.
 func Set(name, value string) Option {
-	return func(o *options) { o.settings = append(o.settings, setting{name, value}) }
+	return func(o *options) { o.settings = append(o.settings, setting{Name: name, Value: value}) }
 }
 
 // Fresh makes StartPostgres build the cluster from nothing, in a few seconds. Clusters that are

@@ -48,7 +48,8 @@ func startStack(t testing.TB) *stack {
 	s.startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
 	queryURL, queryAdmin := s.startService(t, "query", "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+pgpool.URL("query"),
 		"STANDBY_URL="+standby.URL("query"), "REDIS_URL="+s.redis.URL(), "JWKS_URL=http://"+commandURL+"/.well-known/jwks.json")
-	_, s.url, _ = testenv.StartFrontDoor(t, testenv.FrontDoor{Command: commandURL, CommandAdmin: commandAdmin, Query: queryURL, QueryAdmin: queryAdmin, Limits: limits})
+	_, s.url, _ = testenv.StartFrontDoor(t, testenv.FrontDoor{Command: []testenv.Instance{{Public: commandURL, Admin: commandAdmin}},
+		Query: []testenv.Instance{{Public: queryURL, Admin: queryAdmin}}, Limits: limits})
 	options, err := redis.ParseURL(s.redis.URL())
 	if err != nil {
 		t.Fatal(err)

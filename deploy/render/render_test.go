@@ -1,0 +1,122 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stock-pyramid/stock-pyramid/deploy"
+	"github.com/stock-pyramid/stock-pyramid/internal/env"
+)
+
+// setUp sets the whole environment, with what a test changes.
+func setUp(t *testing.T, changes ...string) {
+	t.Helper()
+	for _, pair := range append([]string{
+		"DATA=/data", "RUN=/run", "CONF=/conf", "SECRETS=/secrets", "PG_USER=postgres", "PG_VERSION=15", "NODE_PROGRAM=/bin/node",
+		"REPLICAS=2", "LINKS=", "HTTP_PORT=8080", "STATS_PORT=8404", "COMMAND_PORT=8081", "QUERY_PORT=8082", "REPLICATOR_PORT=8083",
+		"NODE1_PORT=15432", "NODE2_PORT=15433", "WITNESS_PORT=15434", "PGPOOL_PORT=15439", "PCP_PORT=15438", "REDIS_PORT=16379",
+		"PROMETHEUS_PORT=19090", "EXPORTER_PORT=19187", "LINK_PORT=15441",
+	}, changes...) {
+		name, value, _ := strings.Cut(pair, "=")
+		t.Setenv(name, value)
+	}
+}
+
+func rendered(t *testing.T) (conf, secrets deploy.Files) {
+	t.Helper()
+	s, err := env.Parse(&settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := passwords{}
+	for _, role := range []string{"migrator", "command", "query", "replicator", "standby", "repmgr", "pgpool", "exporter"} {
+		p[role] = "of-" + role
+	}
+	stack := stack{settings: s, machine: machine{memoryMB: 4096, osUser: "root"}, passwords: p, getenv: os.Getenv}
+	if conf, err = stack.configurations(); err != nil {
+		t.Fatal(err)
+	}
+	if secrets, err = stack.environments(2); err != nil {
+		t.Fatal(err)
+	}
+	return conf, secrets
+}
+
+func TestWrongSettingsAreReportedTogether(t *testing.T) {
+	setUp(t, "HTTP_PORT=eighty", "REDIS_PORT=70000", "REPLICAS=10", "LINKS=perhaps", "BODY_TIME=soon", "CONF=")
+	_, err := env.Parse(&settings{})
+	for _, name := range []string{"HTTPPort", "REDIS_PORT", "REPLICAS", "LINKS", "BODY_TIME", "CONF"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not reported: %v", name, err)
+		}
+	}
+}
+
+func TestEachInstanceHasItsPorts(t *testing.T) {
+	setUp(t)
+	conf, secrets := rendered(t)
+	for file, want := range map[string]string{
+		"command-1.env": "LISTEN_ADDR='127.0.0.1:8081'\nADMIN_ADDR='127.0.0.1:9081'\n", "command-2.env": "LISTEN_ADDR='127.0.0.1:8091'\nADMIN_ADDR='127.0.0.1:9091'\n",
+		"query-2.env":    "JWKS_URL='http://127.0.0.1:8080/.well-known/jwks.json'",
+		"exporter-2.env": "DATA_SOURCE_NAME='postgres://exporter:of-exporter@127.0.0.1:15433/pyramid?sslmode=disable'",
+		"migrator.env":   "@127.0.0.1:15432,127.0.0.1:15433/pyramid?sslmode=disable&target_session_attrs=read-write'",
+	} {
+		if got := secrets[file]; !strings.Contains(got.Content, want) || got.Mode != 0o600 {
+			t.Errorf("%s (%v) lacks %s:\n%s", file, got.Mode, want, got.Content)
+		}
+	}
+	for _, target := range []string{"9081", "9091", "9083", "9093", "19187", "19188"} {
+		if !strings.Contains(conf["prometheus/prometheus.yml"].Content, `"127.0.0.1:`+target+`"`) {
+			t.Errorf("Prometheus does not ask %s", target)
+		}
+	}
+	setUp(t, "REPLICAS=1")
+	if _, secrets = rendered(t); secrets["command-2.env"].Content != "" {
+		t.Error("a second instance with REPLICAS=1")
+	}
+}
+
+// With links no node has the address of another, and both ways of each link end at the right node.
+func TestLinksStandBetweenAllNodes(t *testing.T) {
+	setUp(t, "LINKS=yes")
+	conf, _ := rendered(t)
+	own := map[string]string{"node1": "15432", "node2": "15433", "witness": "15434"}
+	for from := range own {
+		sections := strings.Split(conf[filepath.Join(from, "pg_service.conf")].Content, "\n[")[1:]
+		for _, section := range sections {
+			to, rest, _ := strings.Cut(section, "]")
+			_, port, _ := strings.Cut(rest, "port=")
+			port, _, _ = strings.Cut(port, "\n")
+			if from == to && port != own[to] {
+				t.Errorf("%s finds itself at %s", from, port)
+			}
+			way := "    bind 127.0.0.1:" + port + "\n    server " + from + "-to-" + to + " 127.0.0.1:" + own[to] + "\n"
+			all := conf["links/link-1.cfg"].Content + conf["links/link-2.cfg"].Content + conf["links/link-3.cfg"].Content
+			if from != to && !strings.Contains(all, way) {
+				t.Errorf("no link has\n%s", way)
+			}
+		}
+		if len(sections) != 3 {
+			t.Errorf("%s knows %d nodes", from, len(sections))
+		}
+	}
+}
+
+// pgpool-II takes a node back when it finds the node's name in the primary's pg_stat_replication.
+func TestNodesHaveOneName(t *testing.T) {
+	setUp(t)
+	conf, _ := rendered(t)
+	for i, name := range []string{"node1", "node2"} {
+		pool := "backend_application_name" + string(rune('0'+i)) + " = '" + name + "'"
+		if !strings.Contains(conf["pgpool/pgpool.conf"].Content, pool) {
+			t.Errorf("pgpool.conf lacks %s", pool)
+		}
+		for _, line := range []string{"application_name=" + name + "'", "primary_slot_name = '" + name + "'"} {
+			if !strings.Contains(conf[name+"/postgresql.conf"].Content, line) {
+				t.Errorf("%s lacks %s", name, line)
+			}
+		}
+	}
+}
