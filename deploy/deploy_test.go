@@ -51,7 +51,7 @@ func node() Node {
 	return Node{
 		Name: "node1", ID: 1, Peer: "node2", Address: Address{Port: 5432}, Data: "/data", Conf: "/conf", Sockets: "/run",
 		Bin: "/usr/lib/postgresql/15/bin", Program: "/bin/node", SharedBuffersMB: 128, CacheMB: 256,
-		OSUsers: []string{"postgres"}, Passwords: NodePasswords{Repmgr: "a", Standby: "b"},
+		OSUsers: []string{"postgres"}, Passwords: NodePasswords{Repmgr: "a", Standby: "b", Pgpool: "c"}, PCP: Address{Port: 9898},
 		Peers: []Peer{{"node1", Address{Port: 5432}}, {"node2", Address{Host: "10.0.0.2", Port: 5433}}},
 	}
 }

@@ -17,7 +17,9 @@ type Node struct {
 	// OSUsers may log in as superuser over the Unix socket.
 	OSUsers []string
 	// Peers are all nodes, this one included, at the addresses where this node finds them.
-	Peers     []Peer
+	Peers []Peer
+	// PCP is where pgpool-II takes orders. A node of the database tells it there that the node is back.
+	PCP       Address
 	Passwords NodePasswords
 	Settings  []Setting
 }
@@ -28,8 +30,8 @@ type Peer struct {
 	Address
 }
 
-// NodePasswords are the passwords by which nodes log in to each other.
-type NodePasswords struct{ Repmgr, Standby string }
+// NodePasswords are the passwords by which nodes log in to each other and to pgpool-II.
+type NodePasswords struct{ Repmgr, Standby, Pgpool string }
 
 // Server is the configuration of the server alone.
 func (n Node) Server() (Files, error) {
@@ -40,11 +42,11 @@ func (n Node) Server() (Files, error) {
 // Cluster is what repmgr and the program node need to handle the server.
 func (n Node) Cluster() (Files, error) {
 	n.complete()
-	return n.files("repmgr/", "repmgr.conf", "pg_service.conf", "pgpass", "node.env")
+	return n.files("repmgr/", "repmgr.conf", "pg_service.conf", "pgpass", "pcppass", "node.env")
 }
 
 func (n *Node) complete() {
-	n.Host = orLoopback(n.Host)
+	n.Host, n.PCP.Host = orLoopback(n.Host), orLoopback(n.PCP.Host)
 	n.Clients = orLocalClients(n.Clients)
 	n.Peers = defaults(n.Peers)
 }

@@ -44,7 +44,8 @@ func (s stack) node(i int) deploy.Node {
 		Bin: fmt.Sprintf("/usr/lib/postgresql/%d/bin", s.PGVersion), Program: s.NodeProgram,
 		SharedBuffersMB: s.part(3, 64, 128, 768), CacheMB: s.part(1, 4, 256, 8192),
 		OSUsers:   []string{s.osUser, s.PGUser},
-		Passwords: deploy.NodePasswords{Repmgr: s.passwords["repmgr"], Standby: s.passwords["standby"]},
+		PCP:       deploy.Address{Port: s.PCPPort},
+		Passwords: deploy.NodePasswords{Repmgr: s.passwords["repmgr"], Standby: s.passwords["standby"], Pgpool: s.passwords["pgpool"]},
 	}
 	if n.Witness {
 		n.SharedBuffersMB, n.CacheMB = 16, 64

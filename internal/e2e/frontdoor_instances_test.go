@@ -16,14 +16,14 @@ type pair struct {
 	commands, queries [2]*stub
 }
 
-func openPair(t testing.TB, limits ...string) *pair {
+func openPair(t testing.TB) *pair {
 	t.Helper()
 	p := &pair{}
 	for i, name := range []string{"first", "second"} {
 		p.commands[i], p.queries[i] = startStub(t, name), startStub(t, name)
 	}
 	p.haproxy, p.url, _ = testenv.StartFrontDoor(t, testenv.FrontDoor{
-		Command: instances(p.commands[:]...), Query: instances(p.queries[:]...), Limits: limits})
+		Command: instances(p.commands[:]...), Query: instances(p.queries[:]...)})
 	return p
 }
 
@@ -66,7 +66,7 @@ func TestADrainingInstanceGetsNothingNew(t *testing.T) {
 	hanging := make(chan int)
 	for range 2 {
 		go func() {
-			r, err := http.NewRequest("POST", p.url+aBid, nil)
+			r, err := http.NewRequest(http.MethodPost, p.url+aBid, nil)
 			if err != nil {
 				hanging <- 0
 				return

@@ -39,7 +39,7 @@ func StartFrontDoor(t testing.TB, f FrontDoor) (h *HAProxy, url, metrics string)
 	if err != nil {
 		t.Fatalf("front door: %v", err)
 	}
-	addr := door.Address.String()
+	addr := door.String()
 	h = startHAProxy(t, filepath.Join(dir, "haproxy.cfg"), addr, "-W")
 	return h, "http://" + addr, fmt.Sprintf("http://127.0.0.1:%d/metrics", door.StatsPort)
 }

@@ -38,7 +38,7 @@ func startHAProxy(t testing.TB, file, addr string, options ...string) *HAProxy {
 	}
 	h := &HAProxy{addr: addr}
 	h.proc = &process{name: "haproxy", path: path, dir: testFolder(t, memoryRun, "haproxy", nil), env: serverEnv(), death: syscall.SIGTERM}
-	h.proc.args = append(options, "-db", "-f", file) // -db: in the foreground
+	h.proc.args = append([]string{"-db", "-f", file}, options...) // -db: in the foreground
 	h.proc.runUntilEnd(t)
 	h.Start(t)
 	return h

@@ -13,7 +13,7 @@ import (
 )
 
 // Pgpool is a private pgpool-II before a primary and a standby. Reads of the database pyramid go to the standby
-// while it is up. It neither promotes a standby nor fails over. It only follows the roles that the nodes have.
+// while it is up. It promotes nothing. It only follows the roles that the nodes have.
 type Pgpool struct {
 	proc  *process
 	port  int
