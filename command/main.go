@@ -46,7 +46,7 @@ func serve(ctx context.Context, config *Config) error {
 	bids := bid.NewBatcher(store, config.limits(), time.Now, s.Log, s.Metrics)
 	defer bids.Close() // after the listeners have stopped, so no bid can be queued
 	raffles := raffle.NewStore(server, s.Metrics)
-	heartbeat, err := writer.New(config.PrimaryURL, s.Log, s.Metrics)
+	heartbeat, err := writer.New(config.PrimaryURL, server.Timelines(), s.Log, s.Metrics)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func serve(ctx context.Context, config *Config) error {
 	a.Bids, a.Cancels, a.Raffles = bids, bid.NewCancels(store), raffles
 	s.Serve(a.Handler(s.Log, s.Metrics), primary.Writable(server))
 	s.Add(keys.Run)
-	s.Add(raffle.NewCloser(config.PrimaryURL, raffles, s.Log, s.Metrics).Run)
+	s.Add(raffle.NewCloser(server, raffles, s.Log, s.Metrics).Run)
 	s.Add(heartbeat.Run)
 	return s.Run(ctx)
 }

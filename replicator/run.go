@@ -9,6 +9,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat/writer"
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 	"github.com/stock-pyramid/stock-pyramid/internal/service"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/session"
@@ -61,7 +62,7 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 		return err
 	}
 	// The heartbeat is written even while Redis is down or another replicator works.
-	heartbeat, err := writer.New(cfg.PrimaryURL, s.Log, s.Metrics)
+	heartbeat, err := writer.New(cfg.PrimaryURL, new(pg.Timelines), s.Log, s.Metrics)
 	if err != nil {
 		return err
 	}
