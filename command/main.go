@@ -16,6 +16,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
+	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat/writer"
 	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/internal/service"
@@ -24,7 +25,9 @@ import (
 
 const loginsWaiting = 32 // 32 checks of 26 ms take about 1.7 s on a quarter of two cores
 
-func main() { service.Main("command", &Config{}, serve) }
+func main() {
+	service.Main("command", &Config{Common: env.Common{DrainDelay: env.FrontDoorDrain}}, serve)
+}
 
 // serve serves until ctx ends and the requests in flight are done.
 func serve(ctx context.Context, config *Config) error {

@@ -64,14 +64,14 @@ type running struct {
 	public, admin string
 }
 
-func start(t testing.TB, database fixture.Server) *running {
+func start(t testing.TB, database fixture.Server, environment ...string) *running {
 	t.Helper()
 	listen := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
 	admin := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
 	return &running{t: t, public: "http://" + listen, admin: "http://" + admin, Program: testenv.StartProcess(t, testenv.Process{
 		Path: testenv.Binary(t, "./command"),
-		Env: []string{"LISTEN_ADDR=" + listen, "ADMIN_ADDR=" + admin, "PRIMARY_URL=" + database.URL("command"),
-			"JWT_KEYS_DIR=" + filepath.Join(t.TempDir(), "jwt"), "LOG_LEVEL=debug"},
+		Env: append([]string{"LISTEN_ADDR=" + listen, "ADMIN_ADDR=" + admin, "PRIMARY_URL=" + database.URL("command"),
+			"JWT_KEYS_DIR=" + filepath.Join(t.TempDir(), "jwt"), "LOG_LEVEL=debug"}, environment...),
 		Ready: "http://" + admin + "/livez",
 	})}
 }

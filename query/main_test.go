@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,6 +54,34 @@ func TestStartsWithEverythingDownAndRecovers(t *testing.T) {
 	}
 	s.redis.Resume(t)
 	s.pgpool.Start(t)
+}
+
+// After SIGTERM the service says at once that it is not ready, answers until the front door knows, and ends its feeds
+// meanwhile in the usual way.
+func TestDrains(t *testing.T) {
+	s := startStack(t)
+	public, admin := testenv.FreePort(t), testenv.FreePort(t)
+	s.url = fmt.Sprintf("http://127.0.0.1:%d", public)
+	program := testenv.StartProcess(t, testenv.Process{
+		Path: testenv.Binary(t, "./query"), Env: append(processEnv(s, public, admin), "DRAIN_DELAY=1s"), Ready: fmt.Sprintf("http://127.0.0.1:%d/readyz", admin),
+	})
+	feed := s.feedOf(t)
+	program.Signal(t, syscall.SIGTERM)
+	began := time.Now()
+	testenv.Eventually(t, 900*time.Millisecond, "the service is not ready", func() bool {
+		return request(t, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)).status == http.StatusServiceUnavailable
+	})
+	if a := s.get(t, someBids); a.status != http.StatusOK {
+		t.Errorf("a read during the drain: %d %s", a.status, a.body)
+	}
+	for feed.Scan() {
+	}
+	if err := feed.Err(); err != nil { // a feed that is cut off ends with io.ErrUnexpectedEOF
+		t.Errorf("the feed: %v", err)
+	}
+	if status, took := program.Wait(t), time.Since(began); status != 0 || took > 10*time.Second || took < 900*time.Millisecond {
+		t.Errorf("exit status %d after %v", status, took)
+	}
 }
 
 func processEnv(s *stack, public, admin int) []string {

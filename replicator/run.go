@@ -29,6 +29,7 @@ SIGTERM and is configured by the environment:
   PRIMARY_URL      all servers as role replicator: the one that takes writes on the highest timeline is the primary
   REDIS_URL        redis://host:port/database
   VERIFY_INTERVAL  how often some 200 raffles are compared in the background, default 30s; 0 turns it off
+  DRAIN_DELAY      how long it goes on after SIGTERM while /readyz says 503, default 0s, at most 5s
   LOG_LEVEL        debug, info (default), warn or error
 
 Of several replicators of one database one works and the others wait. A change that does not fit the

@@ -19,7 +19,7 @@ var (
 	// ErrFull is returned if there are as many subscribers or sessions as Bounds allow, and to a new session once the
 	// hub has ended.
 	ErrFull = errors.New("too many subscribers")
-	// ErrEnded is returned when the hub ends.
+	// ErrEnded is returned when the hub ends or drains.
 	ErrEnded = errors.New("the feed ends")
 	// ErrSlow is returned to a subscriber that is too far behind.
 	ErrSlow = errors.New("subscriber too slow")
@@ -35,6 +35,7 @@ type Hub struct {
 	metrics  *metrics
 	resuming chan struct{} // a place for each subscriber that reads missed events
 	ended    chan struct{}
+	exits    *exits // all closed when the hub has ended
 
 	mu          sync.Mutex
 	now         Position // that of the last checkpoint; zero while the feed does not work
@@ -49,7 +50,7 @@ const resumes = 16
 // NewHub makes a hub; Run does its work. The client must not retry. data encodes events.
 func NewHub(client *redis.Client, data AppendData, bounds Bounds, log *slog.Logger, reg prometheus.Registerer) *Hub {
 	return &Hub{client: client, data: data, bounds: bounds, log: log, metrics: newMetrics(reg), resuming: make(chan struct{}, resumes),
-		ended: make(chan struct{}), rooms: make(map[int64]*room), subscribers: newCensus(bounds)}
+		ended: make(chan struct{}), exits: newExits(), rooms: make(map[int64]*room), subscribers: newCensus(bounds)}
 }
 
 // How the hub reads. A blocked read does not see rooms that are added meanwhile, so it is short. The pause bounds how
@@ -63,6 +64,7 @@ const (
 
 // Run reads until ctx ends; then all subscriptions end.
 func (h *Hub) Run(ctx context.Context) error {
+	defer h.exits.close(exitsInAll)
 	defer close(h.ended)
 	for ctx.Err() == nil {
 		start := time.Now()
