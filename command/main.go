@@ -64,12 +64,12 @@ func serve(ctx context.Context, config *Config) error {
 
 // routes is the API without bids and raffles.
 func routes(config *Config, keys *auth.Folder, server *primary.Server, reg prometheus.Registerer) *api.API {
-	signer := auth.NewSigner(keys, config.TokenTTL, time.Now)
+	signer := auth.NewSigner(keys, config.TokenTTL, config.Clock().Now)
 	return &api.API{
 		Limits:   limit.NewGuard(config.RateLimit, config.TrustedProxies, reg),
 		Logins:   account.NewLogins(server, signer, config.loginCores(), loginsWaiting, reg),
 		Keys:     keys,
-		Verifier: auth.NewVerifier(keys, time.Now),
+		Verifier: auth.NewVerifier(keys, config.Clock().Now),
 		OpenAPI:  document,
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,6 +82,29 @@ func TestDrains(t *testing.T) {
 	}
 	if status, took := program.Wait(t), time.Since(began); status != 0 || took > 10*time.Second || took < 900*time.Millisecond {
 		t.Errorf("exit status %d after %v", status, took)
+	}
+}
+
+// The lag does not depend on the service's clock.
+func TestAWrongClockChangesNoLag_P7(t *testing.T) {
+	s := startStack(t)
+	for _, offset := range []string{"5s", "-5s"} {
+		public, admin := testenv.FreePort(t), testenv.FreePort(t)
+		s.url = fmt.Sprintf("http://127.0.0.1:%d", public)
+		testenv.StartProcess(t, testenv.Process{Path: testenv.Binary(t, "./query"),
+			Env: append(processEnv(s, public, admin), "CLOCK_OFFSET="+offset, "ALLOW_READ_PATH=true"), Ready: fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)})
+		for _, path := range []string{"redis", "replica", "standby", "primary"} {
+			var a answer
+			testenv.Eventually(t, patience, path+" answers", func() bool {
+				s.heartbeat(t)
+				a = s.get(t, someBids, "Read-Path", path)
+				return a.path() == path
+			})
+			lag, err := strconv.Atoi(a.header.Get("Read-Lag-Ms"))
+			if path != "redis" && (err != nil || lag > 2000) { // no replicator takes the heartbeats to Redis
+				t.Errorf("clock off by %s: %s says a lag of %d ms, %v", offset, path, lag, err)
+			}
+		}
 	}
 }
 

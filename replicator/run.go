@@ -30,6 +30,7 @@ SIGTERM and is configured by the environment:
   REDIS_URL        redis://host:port/database
   VERIFY_INTERVAL  how often some 200 raffles are compared in the background, default 30s; 0 turns it off
   DRAIN_DELAY      how long it goes on after SIGTERM while /readyz says 503, default 0s, at most 5s
+  CLOCK_OFFSET     sets its clock wrong for drills, -1h to 1h, default 0s
   LOG_LEVEL        debug, info (default), warn or error
 
 Of several replicators of one database one works and the others wait. A change that does not fit the
@@ -68,6 +69,7 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 		return err
 	}
 	r := session.New(primaries, options, s.Log, s.Metrics)
+	r.SetClock(cfg.Clock())
 	background, err := verifyInBackground(s, cfg, r)
 	if err != nil {
 		return err

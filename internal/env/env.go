@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/clock"
 )
 
 // Common is what every service is configured with; embed it.
@@ -21,6 +23,8 @@ type Common struct {
 	// DrainDelay is how long the service goes on answering after a signal, while its /readyz says 503. It must be longer
 	// than the front door takes to notice. Each service sets its default before Parse.
 	DrainDelay time.Duration `env:"DRAIN_DELAY"`
+	// ClockOffset sets the service's wall clock wrong, for drills.
+	ClockOffset time.Duration `env:"CLOCK_OFFSET"`
 }
 
 // FrontDoorDrain is the default DrainDelay of a service behind HAProxy, which notices within 1.3 s.
@@ -32,8 +36,14 @@ func (c Common) Check() []error {
 	if c.DrainDelay < 0 || c.DrainDelay > 5*time.Second {
 		problems = append(problems, fmt.Errorf("DRAIN_DELAY must be from 0s to 5s, not %v", c.DrainDelay))
 	}
+	if c.ClockOffset < -time.Hour || c.ClockOffset > time.Hour {
+		problems = append(problems, fmt.Errorf("CLOCK_OFFSET must be from -1h to 1h, not %v", c.ClockOffset))
+	}
 	return problems
 }
+
+// Clock is the service's wall clock.
+func (c Common) Clock() clock.Clock { return clock.Clock{Offset: c.ClockOffset} }
 
 // Checker is a configuration that knows what values can work.
 type Checker interface {

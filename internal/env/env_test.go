@@ -37,12 +37,13 @@ func TestParseReportsEverythingWrongAtOnce(t *testing.T) {
 	t.Setenv("LISTEN_ADDR", "no-port")
 	t.Setenv("LOG_LEVEL", "loud")
 	t.Setenv("DRAIN_DELAY", "6s")
+	t.Setenv("CLOCK_OFFSET", "-2h")
 	t.Setenv("RATE_LIMIT", "-1")
 	_, err := Parse(&config{})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"LISTEN_ADDR", "ADMIN_ADDR", "LogLevel", "RATE_LIMIT", "DRAIN_DELAY"} {
+	for _, want := range []string{"LISTEN_ADDR", "ADMIN_ADDR", "LogLevel", "RATE_LIMIT", "DRAIN_DELAY", "CLOCK_OFFSET"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not name %s", err, want)
 		}

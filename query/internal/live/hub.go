@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/clock"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
@@ -28,6 +29,9 @@ var (
 // Hub reads the streams of all raffles that have subscribers, with one connection and one goroutine, and
 // hands what it reads to all of them.
 type Hub struct {
+	// Clock is compared with the times of bids. It is set before Run.
+	Clock clock.Clock
+
 	client   *redis.Client
 	data     AppendData
 	bounds   Bounds
