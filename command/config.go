@@ -17,7 +17,7 @@ type Config struct {
 	env.Common
 	// PrimaryURL may name several hosts, see primary.ParseURL.
 	PrimaryURL string `env:"PRIMARY_URL,required"`
-	// JWTKeysDir holds the signing keys. If it holds none, the service makes one.
+	// JWTKeysDir holds the signing keys, for all instances. If it holds none, the service makes one.
 	JWTKeysDir string        `env:"JWT_KEYS_DIR,required"`
 	TokenTTL   time.Duration `env:"TOKEN_TTL" envDefault:"1h"`
 	// BidLanes is bid.Limits.Lanes.
@@ -26,7 +26,7 @@ type Config struct {
 	// may exceed it by a quarter.
 	BidQueue int `env:"BID_QUEUE" envDefault:"2048"`
 	// RateLimit bounds users, client addresses and logins, see limit.Rates. A rate that the list does not name has no
-	// limit.
+	// limit. Each instance counts for itself, so with N instances a client may get N times as much.
 	RateLimit limit.Rates `env:"RATE_LIMIT" envDefault:"login=0.5/20,login-address=5/100"`
 	// LoginCores is how many cores the checks of passwords may take. 0 means a quarter of all.
 	LoginCores float64 `env:"LOGIN_CORES"`

@@ -16,6 +16,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
+	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat/writer"
 	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/internal/service"
@@ -24,7 +25,9 @@ import (
 
 const loginsWaiting = 32 // 32 checks of 26 ms take about 1.7 s on a quarter of two cores
 
-func main() { service.Main("command", &Config{}, serve) }
+func main() {
+	service.Main("command", &Config{Common: env.Common{DrainDelay: env.FrontDoorDrain}}, serve)
+}
 
 // serve serves until ctx ends and the requests in flight are done.
 func serve(ctx context.Context, config *Config) error {
@@ -46,7 +49,7 @@ func serve(ctx context.Context, config *Config) error {
 	bids := bid.NewBatcher(store, config.limits(), time.Now, s.Log, s.Metrics)
 	defer bids.Close() // after the listeners have stopped, so no bid can be queued
 	raffles := raffle.NewStore(server, s.Metrics)
-	heartbeat, err := writer.New(config.PrimaryURL, s.Log, s.Metrics)
+	heartbeat, err := writer.New(config.PrimaryURL, server.Timelines(), s.Log, s.Metrics)
 	if err != nil {
 		return err
 	}
@@ -54,19 +57,19 @@ func serve(ctx context.Context, config *Config) error {
 	a.Bids, a.Cancels, a.Raffles = bids, bid.NewCancels(store), raffles
 	s.Serve(a.Handler(s.Log, s.Metrics), primary.Writable(server))
 	s.Add(keys.Run)
-	s.Add(raffle.NewCloser(config.PrimaryURL, raffles, s.Log, s.Metrics).Run)
+	s.Add(raffle.NewCloser(server, raffles, s.Log, s.Metrics).Run)
 	s.Add(heartbeat.Run)
 	return s.Run(ctx)
 }
 
 // routes is the API without bids and raffles.
 func routes(config *Config, keys *auth.Folder, server *primary.Server, reg prometheus.Registerer) *api.API {
-	signer := auth.NewSigner(keys, config.TokenTTL, time.Now)
+	signer := auth.NewSigner(keys, config.TokenTTL, config.Clock().Now)
 	return &api.API{
 		Limits:   limit.NewGuard(config.RateLimit, config.TrustedProxies, reg),
 		Logins:   account.NewLogins(server, signer, config.loginCores(), loginsWaiting, reg),
 		Keys:     keys,
-		Verifier: auth.NewVerifier(keys, time.Now),
+		Verifier: auth.NewVerifier(keys, config.Clock().Now),
 		OpenAPI:  document,
 	}
 }

@@ -64,15 +64,26 @@ type running struct {
 	public, admin string
 }
 
-func start(t testing.TB, database fixture.Server) *running {
+// start starts the service and waits until it lives.
+func start(t testing.TB, database fixture.Server, environment ...string) *running {
+	t.Helper()
+	return launch(t, database, "/livez", environment...)
+}
+
+// launch starts the service and, if alive is a path of its admin listener, waits until that answers.
+func launch(t testing.TB, database fixture.Server, alive string, environment ...string) *running {
 	t.Helper()
 	listen := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
 	admin := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
+	ready := ""
+	if alive != "" {
+		ready = "http://" + admin + alive
+	}
 	return &running{t: t, public: "http://" + listen, admin: "http://" + admin, Program: testenv.StartProcess(t, testenv.Process{
 		Path: testenv.Binary(t, "./command"),
-		Env: []string{"LISTEN_ADDR=" + listen, "ADMIN_ADDR=" + admin, "PRIMARY_URL=" + database.URL("command"),
-			"JWT_KEYS_DIR=" + filepath.Join(t.TempDir(), "jwt"), "LOG_LEVEL=debug"},
-		Ready: "http://" + admin + "/livez",
+		Env: append([]string{"LISTEN_ADDR=" + listen, "ADMIN_ADDR=" + admin, "PRIMARY_URL=" + database.URL("command"),
+			"JWT_KEYS_DIR=" + filepath.Join(t.TempDir(), "jwt"), "LOG_LEVEL=debug"}, environment...),
+		Ready: ready,
 	})}
 }
 

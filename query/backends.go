@@ -39,12 +39,13 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 		return nil, err
 	}
 	b := &backends{redis: client, feed: live.NewHub(client, api.AppendEvent, c.liveBounds(), log, reg)}
+	b.feed.Clock = c.Clock()
 	if b.primary, err = primary.NewWatch(c.PrimaryURL, c.StandbyURL, log, reg); err != nil {
 		return nil, err
 	}
 	if c.JWKSURL != "" {
 		b.keys = auth.NewRemote(c.JWKSURL, log)
-		b.verifier = auth.NewVerifier(b.keys, time.Now)
+		b.verifier = auth.NewVerifier(b.keys, c.Clock().Now)
 	}
 	for _, p := range []struct {
 		name, url string
@@ -69,6 +70,7 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 	if b.book, err = redisbook.New(c.RedisURL, b.trust, b.primary); err != nil {
 		return nil, err
 	}
+	b.book.Clock = c.Clock()
 	b.chain = bidbook.NewChain(bidbook.Paths{
 		Redis:   b.book,
 		Replica: sqlbook.New(replica, bidbook.PathReplica, b.primary),

@@ -32,6 +32,7 @@ type config struct {
 	// LiveAddressMax is the same for one client address.
 	LiveAddressMax int `env:"LIVE_ADDRESS_MAX" envDefault:"500"`
 	// RateLimit bounds the reads of a client address, see limit.Rates and api's weights. The other limits are command's.
+	// Each instance counts for itself, so with N instances an address may get N times as much.
 	RateLimit limit.Rates `env:"RATE_LIMIT" envDefault:"read=2000/4000"`
 	// TrustedProxies are the networks whose X-Forwarded-For is believed, besides the loopback ones.
 	TrustedProxies web.Proxies `env:"TRUSTED_PROXIES"`

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/internal/service"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
@@ -18,7 +19,9 @@ import (
 //go:embed openapi.yaml
 var document []byte
 
-func main() { service.Main("query", &config{}, serve) }
+func main() {
+	service.Main("query", &config{Common: env.Common{DrainDelay: env.FrontDoorDrain}}, serve)
+}
 
 // serve serves until ctx ends and the requests in flight are done.
 func serve(ctx context.Context, c *config) error {
@@ -34,6 +37,7 @@ func serve(ctx context.Context, c *config) error {
 	}
 	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier, Limits: limit.NewGuard(c.RateLimit, c.TrustedProxies, s.Metrics)}
 	s.Serve(api.New(s.Log, s.Metrics, parts, c.AllowReadPath, document), b.chain.Ready)
+	s.OnDrain(b.feed.Drain)
 	for _, part := range []func(context.Context) error{b.primary.Run, b.trust.Watch, b.chain.Watch, b.feed.Run} {
 		s.Add(part)
 	}

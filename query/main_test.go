@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,6 +55,57 @@ func TestStartsWithEverythingDownAndRecovers(t *testing.T) {
 	}
 	s.redis.Resume(t)
 	s.pgpool.Start(t)
+}
+
+// After SIGTERM the service says at once that it is not ready, answers until the front door knows, and ends its feeds
+// meanwhile in the usual way.
+func TestDrains(t *testing.T) {
+	s := startStack(t)
+	public, admin := testenv.FreePort(t), testenv.FreePort(t)
+	s.url = fmt.Sprintf("http://127.0.0.1:%d", public)
+	program := testenv.StartProcess(t, testenv.Process{
+		Path: testenv.Binary(t, "./query"), Env: append(processEnv(s, public, admin), "DRAIN_DELAY=1s"), Ready: fmt.Sprintf("http://127.0.0.1:%d/readyz", admin),
+	})
+	feed := s.feedOf(t)
+	program.Signal(t, syscall.SIGTERM)
+	began := time.Now()
+	testenv.Eventually(t, 900*time.Millisecond, "the service is not ready", func() bool {
+		return request(t, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)).status == http.StatusServiceUnavailable
+	})
+	if a := s.get(t, someBids); a.status != http.StatusOK {
+		t.Errorf("a read during the drain: %d %s", a.status, a.body)
+	}
+	for feed.Scan() {
+	}
+	if err := feed.Err(); err != nil { // a feed that is cut off ends with io.ErrUnexpectedEOF
+		t.Errorf("the feed: %v", err)
+	}
+	if status, took := program.Wait(t), time.Since(began); status != 0 || took > 10*time.Second || took < 900*time.Millisecond {
+		t.Errorf("exit status %d after %v", status, took)
+	}
+}
+
+// The lag does not depend on the service's clock.
+func TestAWrongClockChangesNoLag_P7(t *testing.T) {
+	s := startStack(t)
+	for _, offset := range []string{"5s", "-5s"} {
+		public, admin := testenv.FreePort(t), testenv.FreePort(t)
+		s.url = fmt.Sprintf("http://127.0.0.1:%d", public)
+		testenv.StartProcess(t, testenv.Process{Path: testenv.Binary(t, "./query"),
+			Env: append(processEnv(s, public, admin), "CLOCK_OFFSET="+offset, "ALLOW_READ_PATH=true"), Ready: fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)})
+		for _, path := range []string{"redis", "replica", "standby", "primary"} {
+			var a answer
+			testenv.Eventually(t, patience, path+" answers", func() bool {
+				s.heartbeat(t)
+				a = s.get(t, someBids, "Read-Path", path)
+				return a.path() == path
+			})
+			lag, err := strconv.Atoi(a.header.Get("Read-Lag-Ms"))
+			if path != "redis" && (err != nil || lag > 2000) { // no replicator takes the heartbeats to Redis
+				t.Errorf("clock off by %s: %s says a lag of %d ms, %v", offset, path, lag, err)
+			}
+		}
+	}
 }
 
 func processEnv(s *stack, public, admin int) []string {

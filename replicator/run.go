@@ -9,6 +9,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat/writer"
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 	"github.com/stock-pyramid/stock-pyramid/internal/service"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/session"
@@ -28,6 +29,8 @@ SIGTERM and is configured by the environment:
   PRIMARY_URL      all servers as role replicator: the one that takes writes on the highest timeline is the primary
   REDIS_URL        redis://host:port/database
   VERIFY_INTERVAL  how often some 200 raffles are compared in the background, default 30s; 0 turns it off
+  DRAIN_DELAY      how long it goes on after SIGTERM while /readyz says 503, default 0s, at most 5s
+  CLOCK_OFFSET     sets its clock wrong for drills, -1h to 1h, default 0s
   LOG_LEVEL        debug, info (default), warn or error
 
 Of several replicators of one database one works and the others wait. A change that does not fit the
@@ -61,11 +64,12 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 		return err
 	}
 	// The heartbeat is written even while Redis is down or another replicator works.
-	heartbeat, err := writer.New(cfg.PrimaryURL, s.Log, s.Metrics)
+	heartbeat, err := writer.New(cfg.PrimaryURL, new(pg.Timelines), s.Log, s.Metrics)
 	if err != nil {
 		return err
 	}
 	r := session.New(primaries, options, s.Log, s.Metrics)
+	r.SetClock(cfg.Clock())
 	background, err := verifyInBackground(s, cfg, r)
 	if err != nil {
 		return err

@@ -8,8 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/clock"
 )
 
 // Common is what every service is configured with; embed it.
@@ -17,12 +20,30 @@ type Common struct {
 	ListenAddr string     `env:"LISTEN_ADDR,required"`
 	AdminAddr  string     `env:"ADMIN_ADDR,required"`
 	LogLevel   slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+	// DrainDelay is how long the service goes on answering after a signal, while its /readyz says 503. It must be longer
+	// than the front door takes to notice. Each service sets its default before Parse.
+	DrainDelay time.Duration `env:"DRAIN_DELAY"`
+	// ClockOffset sets the service's wall clock wrong, for drills.
+	ClockOffset time.Duration `env:"CLOCK_OFFSET"`
 }
+
+// FrontDoorDrain is the default DrainDelay of a service behind HAProxy, which notices within 1.3 s.
+const FrontDoorDrain = 2 * time.Second
 
 // Check returns an error for each value that can't work.
 func (c Common) Check() []error {
-	return []error{address("LISTEN_ADDR", c.ListenAddr), address("ADMIN_ADDR", c.AdminAddr)}
+	problems := []error{address("LISTEN_ADDR", c.ListenAddr), address("ADMIN_ADDR", c.AdminAddr)}
+	if c.DrainDelay < 0 || c.DrainDelay > 5*time.Second {
+		problems = append(problems, fmt.Errorf("DRAIN_DELAY must be from 0s to 5s, not %v", c.DrainDelay))
+	}
+	if c.ClockOffset < -time.Hour || c.ClockOffset > time.Hour {
+		problems = append(problems, fmt.Errorf("CLOCK_OFFSET must be from -1h to 1h, not %v", c.ClockOffset))
+	}
+	return problems
 }
+
+// Clock is the service's wall clock.
+func (c Common) Clock() clock.Clock { return clock.Clock{Offset: c.ClockOffset} }
 
 // Checker is a configuration that knows what values can work.
 type Checker interface {

@@ -24,11 +24,11 @@ func TestParseTakesValuesAndDefaults(t *testing.T) {
 	t.Setenv("LISTEN_ADDR", "127.0.0.1:1")
 	t.Setenv("ADMIN_ADDR", ":2")
 	t.Setenv("LOG_LEVEL", "warn")
-	c, err := Parse(&config{})
+	c, err := Parse(&config{Common: Common{DrainDelay: FrontDoorDrain}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.ListenAddr != "127.0.0.1:1" || c.AdminAddr != ":2" || c.LogLevel != slog.LevelWarn || c.Limit != 7 {
+	if c.ListenAddr != "127.0.0.1:1" || c.AdminAddr != ":2" || c.LogLevel != slog.LevelWarn || c.Limit != 7 || c.DrainDelay != FrontDoorDrain {
 		t.Errorf("parsed %+v", c)
 	}
 }
@@ -36,12 +36,14 @@ func TestParseTakesValuesAndDefaults(t *testing.T) {
 func TestParseReportsEverythingWrongAtOnce(t *testing.T) {
 	t.Setenv("LISTEN_ADDR", "no-port")
 	t.Setenv("LOG_LEVEL", "loud")
+	t.Setenv("DRAIN_DELAY", "6s")
+	t.Setenv("CLOCK_OFFSET", "-2h")
 	t.Setenv("RATE_LIMIT", "-1")
 	_, err := Parse(&config{})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"LISTEN_ADDR", "ADMIN_ADDR", "LogLevel", "RATE_LIMIT"} {
+	for _, want := range []string{"LISTEN_ADDR", "ADMIN_ADDR", "LogLevel", "RATE_LIMIT", "DRAIN_DELAY", "CLOCK_OFFSET"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not name %s", err, want)
 		}

@@ -37,6 +37,7 @@ type Identity struct {
 	System   uint64
 	Timeline uint32 // on which a primary writes; 0 of a standby
 	Started  int64  // when the server was started, in microseconds since the Unix epoch by its own clock
+	Closed   bool   // it takes no writes: it is a standby, or its transactions are read-only by default
 }
 
 // Identify asks a connection for its server's identity. The name of a WAL file begins with the timeline, in hexadecimal.
@@ -45,8 +46,8 @@ func Identify(ctx context.Context, conn *pgx.Conn) (Identity, error) {
 	var i Identity
 	err := conn.QueryRow(ctx, `SELECT system_identifier, CASE WHEN pg_is_in_recovery() THEN 0
 			ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint END,
-			(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint
-		FROM pg_control_system()`).Scan(&system, &i.Timeline, &i.Started)
+			(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint, current_setting('transaction_read_only') = 'on'
+		FROM pg_control_system()`).Scan(&system, &i.Timeline, &i.Started, &i.Closed)
 	if err != nil {
 		return Identity{}, err
 	}

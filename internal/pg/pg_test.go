@@ -52,8 +52,36 @@ func TestIdentityOfAPrimaryAndItsStandby(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if is[0].System == 0 || is[0].System != is[1].System || is[0].Timeline != 1 || is[1].Timeline != 0 || is[0].Started >= is[1].Started {
+	if is[0].System == 0 || is[0].System != is[1].System || is[0].Timeline != 1 || is[1].Timeline != 0 || is[0].Closed || !is[1].Closed || is[0].Started >= is[1].Started {
 		t.Errorf("primary %+v, standby %+v", is[0], is[1])
+	}
+}
+
+// P10: a server is overtaken by a higher timeline of its own system only.
+func TestTimelines_P10(t *testing.T) {
+	var seen pg.Timelines
+	first, second, other := pg.Identity{System: 1, Timeline: 1}, pg.Identity{System: 1, Timeline: 2}, pg.Identity{System: 2, Timeline: 1}
+	if seen.Overtaken(first) {
+		t.Error("overtaken by nobody")
+	}
+	for _, i := range []pg.Identity{second, first, other} {
+		seen.Note(i)
+	}
+	if !seen.Overtaken(first) || seen.Overtaken(second) || seen.Overtaken(other) {
+		t.Errorf("overtaken: %v %v %v", seen.Overtaken(first), seen.Overtaken(second), seen.Overtaken(other))
+	}
+}
+
+func TestAClosedPrimaryShows(t *testing.T) {
+	p := testenv.StartPostgres(t)
+	p.Configure(t, testenv.Set("default_transaction_read_only", "on"))
+	conn, err := pgx.Connect(t.Context(), p.URL("command"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if is, err := pg.Identify(t.Context(), conn); err != nil || !is.Closed || is.Timeline != 1 {
+		t.Errorf("%+v, %v", is, err)
 	}
 }
 

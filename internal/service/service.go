@@ -27,6 +27,7 @@ type Service struct {
 
 	servers *web.Servers
 	parts   run.Group
+	drain   drain
 }
 
 // Signals returns a context that ends with SIGINT or SIGTERM.
@@ -57,12 +58,16 @@ func New(name string, c env.Common, notes io.Writer) (*Service, error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	servers, err := web.Listen(log, c.ListenAddr, c.AdminAddr)
-	return &Service{Log: log, Metrics: reg, servers: servers}, err
+	if err != nil {
+		return nil, err
+	}
+	servers.Finish -= c.DrainDelay
+	return &Service{Log: log, Metrics: reg, servers: servers, drain: drain{delay: c.DrainDelay}}, nil
 }
 
 // Serve adds the public listener and the admin listener. The latter answers with ready whether the service can work.
 func (s *Service) Serve(public http.Handler, ready web.Ready) {
-	s.servers.AddTo(&s.parts, public, web.Admin(s.Metrics, ready))
+	s.servers.AddTo(&s.parts, s.drain.last(public), web.Admin(s.Metrics, s.drain.unready(ready)))
 }
 
 // Add adds a part, which must run until its context ends. The contexts of all parts end when the first part has
@@ -72,9 +77,21 @@ func (s *Service) Add(part func(context.Context) error) {
 	s.parts.Add(func() error { return part(ctx) }, func(error) { cancel() })
 }
 
-// Run runs all parts until ctx ends, which is no error, or the first part fails. It returns when all have ended.
+// OnDrain adds a function that is called when the drain begins. The context ends with the drain.
+func (s *Service) OnDrain(do func(context.Context)) { s.drain.tell = append(s.drain.tell, do) }
+
+// Run runs all parts until ctx ends and the service has drained, which is no error, or until the first part fails. It
+// returns when all have ended.
 func (s *Service) Run(ctx context.Context) error {
-	s.parts.Add(run.ContextHandler(ctx))
+	failed, stop := context.WithCancel(context.Background())
+	s.parts.Add(func() error {
+		select {
+		case <-ctx.Done():
+			s.drain.run(failed, s.Log)
+		case <-failed.Done():
+		}
+		return context.Cause(ctx)
+	}, func(error) { stop() })
 	err := s.parts.Run()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		s.Log.Info("stopped")

@@ -15,7 +15,7 @@ import (
 type Process struct {
 	Path string
 	Args []string
-	// Env is added to PATH, HOME and TMPDIR of the test process, NAME=value each.
+	// Env is added to PATH, HOME and TMPDIR of the test process and to DRAIN_DELAY=0, NAME=value each.
 	Env []string
 	// Ready, if not empty, is a URL that answers 200 once the program is ready.
 	Ready string
@@ -38,7 +38,7 @@ func StartProcess(t testing.TB, p Process) *Program {
 
 func newProgram(t testing.TB, p Process) *Program {
 	t.Helper()
-	env := append(serverEnv(), "HOME="+os.Getenv("HOME"), "TMPDIR="+os.TempDir())
+	env := append(serverEnv(), "HOME="+os.Getenv("HOME"), "TMPDIR="+os.TempDir(), "DRAIN_DELAY=0s")
 	g := &Program{ready: p.Ready, proc: &process{
 		name: filepath.Base(p.Path), path: p.Path, args: p.Args, env: append(env, p.Env...),
 		dir: testFolder(t, memoryRun, "program", nil), death: syscall.SIGKILL,

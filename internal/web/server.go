@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// ShutdownTime is how long requests in flight may take to finish after SIGTERM.
+// ShutdownTime is how long a service may take from SIGTERM until its requests in flight are finished.
 const ShutdownTime = 9 * time.Second
 
 // TuneGC lets the heap grow to three times the live heap before it is collected, unless GOGC is set. The services
@@ -34,6 +34,9 @@ type Ready func(context.Context) error
 
 // Servers are a service's two listeners, already bound.
 type Servers struct {
+	// Finish is how long requests in flight may take to finish once the servers stop. Listen sets ShutdownTime.
+	Finish time.Duration
+
 	public, admin net.Listener
 	log           *slog.Logger
 }
@@ -48,11 +51,11 @@ func Listen(log *slog.Logger, public, admin string) (*Servers, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("admin listener: %w", err), p.Close())
 	}
-	return &Servers{public: p, admin: a, log: log}, nil
+	return &Servers{Finish: ShutdownTime, public: p, admin: a, log: log}, nil
 }
 
 // AddTo adds both servers to the group. When the group stops they take no new connection and finish
-// what is in flight within ShutdownTime.
+// what is in flight within Finish.
 func (s *Servers) AddTo(g *run.Group, public, admin http.Handler) {
 	s.add(g, "public", s.public, public)
 	s.add(g, "admin", s.admin, admin)
@@ -79,7 +82,7 @@ func (s *Servers) add(g *run.Group, name string, l net.Listener, h http.Handler)
 
 // shutdown logs its error as well, because the group returns only the first error.
 func (s *Servers) shutdown(name string, server *http.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), ShutdownTime)
+	ctx, cancel := context.WithTimeout(context.Background(), s.Finish)
 	defer cancel()
 	err := server.Shutdown(ctx)
 	if err == nil {

@@ -74,6 +74,18 @@ func (q *Queries) CommitPosition(ctx context.Context) (string, error) {
 	return position, err
 }
 
+const ConfirmSeen = `-- name: ConfirmSeen :exec
+SELECT pg_logical_emit_message(true, 'pyramid.confirm', '')
+`
+
+// Makes the transaction write, so that its commit waits for the synchronous standby. Whatever an earlier statement has
+// seen was committed before, so the standby then holds that as well. Without this, a commit whose wait was cut off by a
+// restart could be shown and later be lost.
+func (q *Queries) ConfirmSeen(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, ConfirmSeen)
+	return err
+}
+
 const FindBid = `-- name: FindBid :one
 SELECT b.user_id, false AS cancelled FROM bids b WHERE b.raffle_id = $1 AND b.id = $2
 UNION ALL
@@ -156,18 +168,6 @@ func (q *Queries) FindKeys(ctx context.Context, arg FindKeysParams) ([]FindKeysR
 		return nil, err
 	}
 	return items, nil
-}
-
-const FlushPosition = `-- name: FlushPosition :one
-SELECT position_text(pg_current_wal_flush_lsn())::text AS position
-`
-
-// A position at or past the end of every commit that an earlier statement has seen.
-func (q *Queries) FlushPosition(ctx context.Context) (string, error) {
-	row := q.db.QueryRow(ctx, FlushPosition)
-	var position string
-	err := row.Scan(&position)
-	return position, err
 }
 
 const LimitSizes = `-- name: LimitSizes :exec

@@ -116,7 +116,7 @@ func (l *Logins) find(ctx context.Context, login string) (*writedb.User, error) 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), findLimit)
 	defer cancel()
 	var user writedb.User
-	err := l.conns.Use(ctx, func(conn *pgx.Conn) (err error) {
+	err := l.conns.Read(ctx, func(conn *pgx.Conn) (err error) {
 		user, err = writedb.New(conn).UserByLogin(ctx, login)
 		return err
 	})

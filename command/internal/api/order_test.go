@@ -33,7 +33,8 @@ func TestOrderOfCommits_W3(t *testing.T) {
 		SELECT n, 1, 1, now() - interval '1 s', now() + interval '1 day' FROM generate_series($1::int, $2::int) n`, first, first+byAdmin+byTime-1)
 	s.db.Exec(t, "SELECT pg_create_logical_replication_slot('order_of_commits', 'test_decoding')")
 	reg := prometheus.NewRegistry()
-	closer := raffle.NewCloser(s.db.URL("command"), raffle.NewStore(fixture.Primary(t, s.db), reg), slog.New(slog.DiscardHandler), reg)
+	server := fixture.Primary(t, s.db)
+	closer := raffle.NewCloser(server, raffle.NewStore(server, reg), slog.New(slog.DiscardHandler), reg)
 	ctx, stop := context.WithCancel(t.Context())
 	var closing sync.WaitGroup
 	closing.Go(func() {

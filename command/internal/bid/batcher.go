@@ -24,7 +24,9 @@ type Limits struct {
 	// Queue is how many bids may wait before further ones are refused at once. Raffles with few waiting bids may
 	// exceed it by a quarter.
 	Queue int
-	// Wait is how long a bid may wait in the queue before it is refused instead of tried.
+	// Wait is how long a bid may wait in the queue before it is refused instead of tried. It is longer than a
+	// switchover, during which nothing leaves the queue. What the queue may hold bounds the wait when the primary is
+	// slow, see pressure.
 	Wait time.Duration
 	// Try is how long a batch may take.
 	Try time.Duration
@@ -36,12 +38,14 @@ type Limits struct {
 }
 
 // DefaultLimits suit a primary on the same two cores.
-var DefaultLimits = Limits{Lanes: 4, Batch: 512, Queue: 2048, Wait: time.Second, Try: 2 * time.Second,
+var DefaultLimits = Limits{Lanes: 4, Batch: 512, Queue: 2048, Wait: 2 * time.Second, Try: 2 * time.Second,
 	Overlap: 10 * time.Millisecond}
 
 // Writer carries bids out, as Store does. A bid whose result is ErrLocked is tried again.
 type Writer interface {
 	Place(ctx context.Context, bids []Bid) ([]Result, error)
+	// Away says whether Place may have waited for a server that takes writes since a time.
+	Away(since time.Time) bool
 }
 
 // Batcher combines the bids that arrive together into one statement. It adds no delay: a lone bid is sent at once,
@@ -221,8 +225,8 @@ func (b *Batcher) inTime(bids []*waiting) []*waiting {
 
 // try places the bids and returns those whose raffle is locked. If one bid may have caused the batch to fail, the
 // batch is split in half and each half is tried, so that the other bids still succeed. A batch is not split if the
-// database can't be reached, because the halves would fail too. Nor is it split after an unknown outcome, because
-// only a client with its key may ask again.
+// database can't be reached, because the halves would fail too. After an unknown outcome the bids that have a key are
+// tried once more, because a key never gets a second bid (W2).
 func (b *Batcher) try(ctx context.Context, batch []*waiting) (refused []*waiting) {
 	bids := make([]Bid, len(batch))
 	for i, w := range batch {
@@ -231,7 +235,11 @@ func (b *Batcher) try(ctx context.Context, batch []*waiting) (refused []*waiting
 	start := b.now()
 	results, err := b.to.Place(ctx, bids)
 	end := b.now()
-	b.pressure.ended(len(bids), end.Sub(start), err != nil, b.queue.length(), end)
+	if b.to.Away(start) { // the time says nothing about how fast the primary is
+		b.pressure.paused(end)
+	} else {
+		b.pressure.ended(len(bids), end.Sub(start), err != nil, b.queue.length(), end)
+	}
 	switch {
 	case err == nil:
 		for i, w := range batch {
@@ -244,10 +252,32 @@ func (b *Batcher) try(ctx context.Context, batch []*waiting) (refused []*waiting
 	case len(batch) > 1 && ctx.Err() == nil && primary.Divisible(err):
 		refused = b.try(ctx, batch[:len(batch)/2])
 		refused = append(refused, b.try(ctx, batch[len(batch)/2:])...)
-	default:
-		for _, w := range batch {
-			w.settle(Result{Err: err})
+	case ctx.Err() == nil && errors.Is(err, ErrUnknownOutcome):
+		if again := doubtful(batch, err); len(again) > 0 {
+			refused = b.try(ctx, again)
 		}
+	default:
+		settleAll(batch, err)
 	}
 	return refused
+}
+
+// doubtful returns the bids that may be tried again after an unknown outcome, those with a key that were not tried
+// again before. The others get the error.
+func doubtful(batch []*waiting, err error) (again []*waiting) {
+	for _, w := range batch {
+		if w.bid.Key == "" || w.perhaps != nil {
+			w.settle(Result{Err: err})
+			continue
+		}
+		w.perhaps = err
+		again = append(again, w)
+	}
+	return again
+}
+
+func settleAll(batch []*waiting, err error) {
+	for _, w := range batch {
+		w.settle(Result{Err: err})
+	}
 }

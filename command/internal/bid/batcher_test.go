@@ -16,6 +16,7 @@ import (
 
 // batchWriter records the batches it is given; while hold is open it answers none.
 type batchWriter struct {
+	neverAway
 	mu      sync.Mutex
 	batches [][]Bid
 	entered chan struct{}
@@ -40,6 +41,11 @@ func (w *batchWriter) Place(_ context.Context, bids []Bid) ([]Result, error) {
 	}
 	return results, nil
 }
+
+// neverAway is the part of a Writer whose primary always takes writes.
+type neverAway struct{}
+
+func (neverAway) Away(time.Time) bool { return false }
 
 func newBatchWriter() *batchWriter {
 	return &batchWriter{entered: make(chan struct{}, 1000), hold: make(chan struct{})}

@@ -18,8 +18,10 @@
 //  3. A batch takes bids from the lines in turn, but never from a line of which another batch has bids.
 //  4. run refuses the bids that have waited longer than Limits.Wait. Store.Place places the others in one
 //     transaction.
-//  5. If one bid may have caused the batch to fail, try splits the batch in half. After an unknown outcome nothing is
-//     sent again, because only a client with its idempotency key can repeat a bid safely (W2).
+//  5. If one bid may have caused the batch to fail, try splits the batch in half. After an unknown outcome, the bids
+//     that have an idempotency key are sent once more. The key is looked up first, so it never gets a second bid (W2).
+//     If that leaves the outcome open, too, the client hears so. Nothing else is sent again.
+//     While no server takes writes, a batch waits for one (package primary).
 //  6. The bids of a locked raffle go back to the head of their line. That line then sends one bid ahead every 10 ms,
 //     and a bid that has waited for the lock for 250 ms gets ErrLocked (W6).
 //  7. pressure reduces the size of a batch when statements are slow, and the queue when the primary falls behind.

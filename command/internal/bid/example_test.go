@@ -23,6 +23,9 @@ func (s *statement) Place(_ context.Context, bids []bid.Bid) ([]bid.Result, erro
 	return results, nil
 }
 
+// Away says that the primary always took writes.
+func (s *statement) Away(time.Time) bool { return false }
+
 // A lone bid goes at once. Bids that come while a statement is under way share the next one.
 func ExampleBatcher() {
 	to := &statement{}

@@ -61,6 +61,13 @@ func (p *pressure) ended(n int, took time.Duration, failed bool, waiting int, no
 	p.admit(waiting, now)
 }
 
+// paused notes that no server took writes for a while. The limits stay, and the rate is measured anew.
+func (p *pressure) paused(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.since, p.done = now, 0
+}
+
 // admit sets the queue's limit to the number of bids that the primary completes in the time queueing.
 func (p *pressure) admit(waiting int, now time.Time) {
 	if waiting == 0 { // the primary keeps up

@@ -55,3 +55,19 @@ func TestTheQueueAdapts_W4(t *testing.T) {
 		}
 	}
 }
+
+// W4: the time in which no server took writes does not count as the primary's.
+func TestAPauseChangesNoLimit_W4(t *testing.T) {
+	p := newPressure(Limits{Batch: 100, Queue: 2048})
+	at := func(ms int) time.Time { return time.Unix(1000, 0).Add(time.Duration(ms) * time.Millisecond) }
+	p.ended(100, time.Millisecond, false, 500, at(0))
+	p.paused(at(1400))
+	p.ended(100, time.Millisecond, false, 1500, at(1450))
+	if batch, queue := p.batch.Load(), p.queue.Load(); batch != 100 || queue != 2048 {
+		t.Errorf("limits %d and %d", batch, queue)
+	}
+	p.ended(150, time.Millisecond, false, 1500, at(1500))
+	if queue := p.queue.Load(); queue != 1000 { // 250 in 100 ms
+		t.Errorf("limit %d", queue)
+	}
+}

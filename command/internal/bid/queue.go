@@ -1,6 +1,7 @@
 package bid
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -24,11 +25,23 @@ type waiting struct {
 	held    time.Time   // when its raffle was found locked
 	result  chan Result // capacity 1, so that a lane never waits for a caller
 	settled bool
+	perhaps error // not nil: an earlier try may have placed the bid
 }
 
+// settle gives a bid its result. If an earlier try may have placed it, a result that leaves open whether there is a bid
+// under its key does not count.
 func (w *waiting) settle(r Result) {
+	if w.perhaps != nil && !decided(r.Err) {
+		r = Result{Err: w.perhaps}
+	}
 	w.settled = true
 	w.result <- r
+}
+
+// decided says whether a result tells what became of a bid with a key, even if an earlier try is still under way in the
+// server. These refusals would have met the earlier try, too. Other refusals could come just before it commits.
+func decided(err error) bool {
+	return err == nil || errors.Is(err, ErrKeyReused) || errors.Is(err, ErrUnknownRaffle) || errors.Is(err, ErrUnknownUser)
 }
 
 // line holds the waiting bids of one raffle in the order of their arrival.

@@ -17,6 +17,7 @@ import (
 // orderedWriter gives out ids in the order in which it sees bids. Each statement takes a moment, and a raffle
 // is locked for its first tries.
 type orderedWriter struct {
+	neverAway
 	t      *testing.T
 	mu     sync.Mutex
 	id     int64
@@ -95,6 +96,7 @@ func TestBidsKeepTheirOrder_W5(t *testing.T) {
 
 // lockedWriter refuses all bids of raffle 1.
 type lockedWriter struct {
+	neverAway
 	mu    sync.Mutex
 	tried int // bids of raffle 1
 }
@@ -143,7 +145,10 @@ func TestLockedBidsWaitApart_W6(t *testing.T) {
 	testenv.Eventually(t, 5*time.Second, "nothing is left", b.queue.empty)
 }
 
-type panickingWriter struct{ calls chan struct{} }
+type panickingWriter struct {
+	neverAway
+	calls chan struct{}
+}
 
 func (w panickingWriter) Place(context.Context, []Bid) ([]Result, error) {
 	w.calls <- struct{}{}
@@ -152,7 +157,7 @@ func (w panickingWriter) Place(context.Context, []Bid) ([]Result, error) {
 
 // After a panic the batch ends and every caller has an answer.
 func TestAPanicLeaksNothing_W7(t *testing.T) {
-	w := panickingWriter{make(chan struct{}, 100)}
+	w := panickingWriter{calls: make(chan struct{}, 100)}
 	b := NewBatcher(w, testLimits, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	defer b.Close()
 	all := make(chan map[int32]error, 1)

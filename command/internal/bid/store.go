@@ -3,6 +3,7 @@ package bid
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -24,6 +25,7 @@ const (
 // Store places and cancels bids in the primary, over separate connections. Their sessions must have
 // synchronous_commit on, because callers take a Result as durable.
 type Store struct {
+	server   *primary.Server
 	places   *primary.Conns
 	cancels  *primary.Conns
 	sizes    sizes
@@ -32,7 +34,7 @@ type Store struct {
 
 // NewStore makes a store that places at most so many batches at once, and registers its metrics.
 func NewStore(server *primary.Server, batches int, reg prometheus.Registerer) *Store {
-	s := &Store{places: server.Conns("bids", batches, keyWait), cancels: server.Conns("cancellations", cancelConns, keyWait),
+	s := &Store{server: server, places: server.Conns("bids", batches, keyWait), cancels: server.Conns("cancellations", cancelConns, keyWait),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "bids_total", Help: "Bids by what became of them: placed, replayed, cancelled, or the reason of the refusal.",
 		}, []string{"outcome"})}
@@ -87,6 +89,9 @@ func (s *Store) place(ctx context.Context, bids []Bid) ([]Result, error) {
 	s.recall(ctx, bids, results, again)
 	return results, nil
 }
+
+// Away says whether no server took writes at some time since t, so that Place may have waited for one.
+func (s *Store) Away(t time.Time) bool { return s.server.Away(t) }
 
 // arguments lays bids out as the columns of PlaceBids. A bid without a key has no hash.
 func arguments(bids []Bid) writedb.PlaceBidsParams {
@@ -181,7 +186,13 @@ func (s *Store) recall(ctx context.Context, bids []Bid, results []Result, at []i
 	if len(at) == 0 {
 		return
 	}
-	rows, lsn, err := s.findKeys(ctx, bids, at)
+	rows, err := s.findKeys(ctx, bids, at)
+	var lsn string
+	if err == nil && len(rows) > 0 {
+		lsn, err = confirm(ctx, s.places)
+	} else if err == nil {
+		return // the results have the position of the transaction, which has found the same
+	}
 	if err != nil {
 		for _, i := range at {
 			results[i] = Result{Err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
@@ -193,17 +204,24 @@ func (s *Store) recall(ctx context.Context, bids []Bid, results []Result, at []i
 	}
 }
 
-func (s *Store) findKeys(ctx context.Context, bids []Bid, at []int) (rows []writedb.FindKeysRow, lsn string, err error) {
+func (s *Store) findKeys(ctx context.Context, bids []Bid, at []int) (rows []writedb.FindKeysRow, err error) {
 	raffles, users, keys := make([]int64, len(at)), make([]int64, len(at)), make([]string, len(at))
 	for n, i := range at {
 		raffles[n], users[n], keys[n] = bids[i].RaffleID, bids[i].UserID, bids[i].Key
 	}
-	var batch pgx.Batch
-	batch.Queue(writedb.FindKeys, raffles, users, keys).Query(primary.RowsInto(&rows, pgx.RowToStructByPos[writedb.FindKeysRow]))
-	// After the lookup, so that the position is past the commits of the bids that were found.
-	batch.Queue(writedb.FlushPosition).QueryRow(func(row pgx.Row) error { return row.Scan(&lsn) })
-	err = s.places.Use(ctx, func(c *pgx.Conn) error { return c.SendBatch(ctx, &batch).Close() })
-	return rows, lsn, err
+	err = s.places.Read(ctx, func(c *pgx.Conn) error {
+		found, err := c.Query(ctx, writedb.FindKeys, raffles, users, keys)
+		if err == nil {
+			rows, err = pgx.CollectRows(found, pgx.RowToStructByPos[writedb.FindKeysRow])
+		}
+		return err
+	})
+	return rows, err
+}
+
+// confirm makes sure that what was seen is as durable as a commit of our own (W1), and returns a position past it.
+func confirm(ctx context.Context, conns *primary.Conns) (lsn string, err error) {
+	return conns.Transact(ctx, primary.Step{SQL: writedb.ConfirmSeen})
 }
 
 // replay answers a bid whose key was found.
@@ -243,20 +261,20 @@ func (s *Store) Cancel(ctx context.Context, raffleID, id, userID int64) (lsn str
 }
 
 func (s *Store) whyNotCancelled(ctx context.Context, raffleID, id, userID int64) (lsn string, err error) {
-	var batch pgx.Batch
-	var found []writedb.FindBidRow
-	batch.Queue(writedb.FindBid, raffleID, id).Query(primary.RowsInto(&found, pgx.RowToStructByPos[writedb.FindBidRow]))
-	batch.Queue(writedb.FlushPosition).QueryRow(func(row pgx.Row) error { return row.Scan(&lsn) })
-	err = s.cancels.Use(ctx, func(c *pgx.Conn) error { return c.SendBatch(ctx, &batch).Close() })
+	var found writedb.FindBidRow
+	err = s.cancels.Read(ctx, func(c *pgx.Conn) (err error) {
+		found, err = writedb.New(c).FindBid(ctx, writedb.FindBidParams{RaffleID: raffleID, ID: id})
+		return err
+	})
 	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return "", ErrUnknownBid
 	case err != nil:
 		return "", primary.Classify(err)
-	case len(found) == 0:
-		return "", ErrUnknownBid
-	case found[0].UserID != userID:
+	case found.UserID != userID:
 		return "", ErrNotYours
-	case !found[0].Cancelled:
+	case !found.Cancelled:
 		return "", ErrNotOpen
 	}
-	return lsn, nil
+	return confirm(ctx, s.cancels)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/web"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
 const (
@@ -26,6 +26,7 @@ const (
 // and is closed in the background. A pgxpool.Pool would keep the place until pgx has closed the connection, which
 // takes up to 15 s if the server does not answer.
 type Conns struct {
+	server *Server
 	hosts  []*pgx.ConnConfig
 	places chan struct{} // one for each connection in use
 
@@ -42,8 +43,9 @@ type idleConn struct {
 	since time.Time
 }
 
-// Use lends a connection. The error is that of do, or ErrUnavailable if there is no connection. If do leaves
-// a transaction open or panics, the transaction is rolled back.
+// Use lends a connection. The error is that of do, or ErrUnavailable if there is no connection. If no server takes
+// writes, Use waits for one, but no longer than patience after the primary was lost. If do leaves a transaction open or
+// panics, the transaction is rolled back.
 func (c *Conns) Use(ctx context.Context, do func(*pgx.Conn) error) error {
 	began := time.Now()
 	select {
@@ -60,26 +62,46 @@ func (c *Conns) Use(ctx context.Context, do func(*pgx.Conn) error) error {
 	kept := false
 	defer func() { c.give(conn, kept) }()
 	err = do(conn)
-	kept = reusable(conn, err)
+	kept = reusable(conn, err) && !c.server.Overtaken(conn)
 	return err
 }
 
-// take returns an idle connection whose server still answers, or a new one.
+// Read is Use for statements that only read. If the connection is lost, do is called again with another one.
+func (c *Conns) Read(ctx context.Context, do func(*pgx.Conn) error) error {
+	for began := time.Now(); ; {
+		err := c.Use(ctx, do)
+		if !lost(err) || time.Since(began) >= patience || sleep.For(ctx, lookAgain) != nil {
+			return err
+		}
+	}
+}
+
+// take returns an idle connection whose server still answers and was not overtaken, or a new one.
 func (c *Conns) take(ctx context.Context) (*pgx.Conn, error) {
 	for {
 		idle, found := c.pop()
 		if !found {
-			conn, err := connect(ctx, c.hosts)
-			if err == nil {
-				c.open.Add(1)
-				c.made.Inc()
-			}
-			return conn, err
+			return c.connect(ctx)
 		}
-		if time.Since(idle.since) < trustedIdle || answers(ctx, idle.Conn) {
+		if !c.server.Overtaken(idle.Conn) && (time.Since(idle.since) < trustedIdle || answers(ctx, idle.Conn)) {
 			return idle.Conn, nil
 		}
 		c.give(idle.Conn, false)
+	}
+}
+
+// connect makes a connection. If no server takes writes, it waits for one.
+func (c *Conns) connect(ctx context.Context) (*pgx.Conn, error) {
+	for {
+		conn, err := c.server.connect(ctx, c.hosts)
+		if err == nil {
+			c.open.Add(1)
+			c.made.Inc()
+			return conn, nil
+		}
+		if ctx.Err() != nil || !c.server.away.wait(ctx, c.server.search) {
+			return nil, err
+		}
 	}
 }
 
@@ -105,7 +127,7 @@ func answers(ctx context.Context, conn *pgx.Conn) bool {
 func (c *Conns) give(conn *pgx.Conn, kept bool) {
 	if !kept {
 		c.open.Add(-1)
-		go closeConn(conn)
+		closeConn(conn)
 		c.drop()
 		return
 	}
@@ -120,7 +142,7 @@ func (c *Conns) drop() {
 	defer c.mu.Unlock()
 	for _, idle := range c.idle {
 		c.open.Add(-1)
-		go closeConn(idle.Conn)
+		closeConn(idle.Conn)
 	}
 	c.idle = nil
 }
@@ -174,27 +196,4 @@ func (c *Conns) watch(name string, reg prometheus.Registerer) {
 	c.waited = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "primary_wait_seconds_total", Help: "Time spent waiting for a connection to the primary.", ConstLabels: labels})
 	reg.MustRegister(c.made, c.waited)
-}
-
-// Writable returns a check that succeeds if the primary answers and takes writes. The check has its own connection,
-// so that a busy service does not count as unready.
-func Writable(s *Server) web.Ready {
-	c := s.Conns("readiness", 1, answerTimeout)
-	return func(ctx context.Context) error {
-		var ok bool
-		const sql = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'"
-		err := c.Use(ctx, func(conn *pgx.Conn) error {
-			if err := conn.QueryRow(ctx, sql).Scan(&ok); err != nil || !ok {
-				return errors.Join(err, conn.Close(ctx))
-			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("primary not reachable: %w", err)
-		}
-		if !ok {
-			return errors.New("primary is read-only")
-		}
-		return nil
-	}
 }

@@ -3,6 +3,9 @@ package primary
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -64,6 +67,31 @@ func transient(err error) bool {
 		return pg.HasCode(err, pg.SerializationFailure, pg.DeadlockDetected, pg.UniqueViolation)
 	}
 	return pgconn.SafeToRetry(err) && !errors.Is(err, ErrUnavailable)
+}
+
+// moved says that nothing was committed because the server takes no writes any more, so that the same transaction may
+// succeed on another server.
+func moved(err error) bool {
+	switch {
+	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnknownOutcome):
+		return false
+	case errors.Is(err, errNotBegun), errors.Is(err, errEnded):
+		return true
+	}
+	return pg.HasCode(err, pg.ReadOnlySQLTransaction) || pg.Code(err) == "" && pgconn.SafeToRetry(err)
+}
+
+// lost says whether a connection was lost, or its server ended it. It is false if there was no connection.
+func lost(err error) bool {
+	var reported *pgconn.PgError
+	if errors.Is(err, ErrUnavailable) {
+		return false
+	}
+	if errors.As(err, &reported) {
+		return fatal(reported)
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // conflict says whether the statement failed because of another one or took too long. The connection is still usable.

@@ -9,6 +9,30 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
+// A server that ends the connection in place of the answer to a step has not begun the commit. One that does so in place
+// of the commit's answer may have committed.
+func TestWhereAServerEndsATransaction_W2(t *testing.T) {
+	ended := fmt.Errorf("step: %w", &pgconn.PgError{Code: "57P01", SeverityUnlocalized: "FATAL"})
+	for name, c := range map[string]struct {
+		err   error
+		moved bool
+	}{
+		"before the commit": {beforeCommit(ended), true},
+		"at the commit":     {uncommitted(ended), false},
+		"read-only":         {beforeCommit(&pgconn.PgError{Code: "25006", SeverityUnlocalized: "ERROR"}), true},
+		"lost":              {beforeCommit(errors.New("unexpected EOF")), false},
+		"bad data":          {beforeCommit(&pgconn.PgError{Code: "22003", SeverityUnlocalized: "ERROR"}), false},
+		"no connection":     {fmt.Errorf("%w: %w", ErrUnavailable, ended), false},
+	} {
+		if moved(c.err) != c.moved {
+			t.Errorf("%s: tried elsewhere: %v, want %v", name, !c.moved, c.moved)
+		}
+		if name == "before the commit" && !errors.Is(Classify(c.err), ErrUnavailable) {
+			t.Errorf("%s: %v", name, Classify(c.err))
+		}
+	}
+}
+
 func TestErrorsOfATransaction(t *testing.T) {
 	pg := func(code string) error { return fmt.Errorf("step: %w", &pgconn.PgError{Code: code}) }
 	fatal := func(code string) error {

@@ -54,7 +54,7 @@ func TestSessionIsDurable_W1(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	held, err := Connect(t.Context(), db.URL("command"))
+	held, err := server.Connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package primary
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,13 +32,12 @@ var session = map[string]string{
 	"plan_cache_mode": "force_generic_plan",
 }
 
-// connectTimeout bounds one attempt to connect, which tries all hosts at the same time.
-const connectTimeout = time.Second
-
 // Server is the primary. It may run on any host of its URL.
 type Server struct {
-	hosts []*pgx.ConnConfig
-	reg   prometheus.Registerer
+	hosts     []*pgx.ConnConfig
+	reg       prometheus.Registerer
+	timelines pg.Timelines
+	away      away
 
 	mu   sync.Mutex
 	sets []*Conns
@@ -64,13 +62,16 @@ func (s *Server) Conns(name string, most int, lockWait time.Duration) *Conns {
 		h.RuntimeParams["lock_timeout"] = fmt.Sprint(lockWait.Milliseconds())
 		hosts = append(hosts, h)
 	}
-	c := &Conns{hosts: hosts, places: make(chan struct{}, most)}
+	c := &Conns{server: s, hosts: hosts, places: make(chan struct{}, most)}
 	c.watch(name, s.reg)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sets = append(s.sets, c)
 	return c
 }
+
+// Timelines are those that this process has seen. Another part that sees a server writes may note its timeline there.
+func (s *Server) Timelines() *pg.Timelines { return &s.timelines }
 
 // Warm opens all connections of the sets made so far.
 func (s *Server) Warm(ctx context.Context) error {
@@ -101,57 +102,12 @@ func hostsOf(url string, settings ...map[string]string) ([]*pgx.ConnConfig, erro
 		return nil, fmt.Errorf("primary: %w", err)
 	}
 	all := config.ConnConfig
-	all.ConnectTimeout = connectTimeout
+	all.ConnectTimeout, all.ValidateConnect = connectTimeout, nil // connect asks each server itself
 	all.OnNotice = noteWarning
 	for _, s := range settings {
 		maps.Copy(all.RuntimeParams, s)
 	}
 	return pg.Hosts(all), nil
-}
-
-// connect tries all hosts at once and returns a connection to the first that takes writes, so that a host that does
-// not answer causes no delay.
-func connect(ctx context.Context, hosts []*pgx.ConnConfig) (*pgx.Conn, error) {
-	type answer struct {
-		conn *pgx.Conn
-		err  error
-	}
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	answers := make(chan answer, len(hosts))
-	for _, h := range hosts {
-		go func() {
-			conn, err := pgx.ConnectConfig(ctx, h)
-			answers <- answer{conn, err}
-		}()
-	}
-	var errs []error
-	for n := range hosts {
-		a := <-answers
-		if a.err != nil {
-			errs = append(errs, a.err)
-			continue
-		}
-		go func() { // the others are not needed
-			cancel()
-			for range len(hosts) - n - 1 {
-				if other := <-answers; other.err == nil {
-					closeConn(other.conn)
-				}
-			}
-		}()
-		return a.conn, nil
-	}
-	cancel()
-	return nil, errors.Join(errs...)
-}
-
-// closeTimeout is how long a connection may take to say goodbye.
-const closeTimeout = 500 * time.Millisecond
-
-func closeConn(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	_ = conn.Close(ctx) // the connection is given up, so an error changes nothing
 }
 
 // warning is where a connection keeps the last warning of the server.

@@ -2,6 +2,7 @@ package primary
 
 import (
 	"context"
+	"maps"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -15,10 +16,15 @@ var heldSession = map[string]string{
 
 // Connect makes a connection that belongs to no Conns, for session locks. The caller must use it more often than
 // every 5 s, otherwise the server ends it.
-func Connect(ctx context.Context, url string) (*pgx.Conn, error) {
-	hosts, err := hostsOf(url, session, heldSession)
-	if err != nil {
-		return nil, err
+func (s *Server) Connect(ctx context.Context) (*pgx.Conn, error) {
+	hosts := make([]*pgx.ConnConfig, 0, len(s.hosts))
+	for _, h := range s.hosts {
+		h = h.Copy()
+		maps.Copy(h.RuntimeParams, heldSession)
+		hosts = append(hosts, h)
 	}
-	return connect(ctx, hosts)
+	return s.connect(ctx, hosts)
 }
+
+// Overtaken says whether another server was seen to write on a higher timeline than that of a connection of Connect.
+func (s *Server) Overtaken(conn *pgx.Conn) bool { return s.timelines.Overtaken(identityOf(conn)) }

@@ -4,17 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/pg"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
 
 const (
-	// READ COMMITTED, because each statement must see what was committed since the transaction began.
-	begin  = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+	// READ COMMITTED, because each statement must see what was committed since the transaction began. It does not say
+	// READ WRITE, which would override default_transaction_read_only, by which a deposed primary is closed.
+	begin  = "BEGIN ISOLATION LEVEL READ COMMITTED"
 	commit = "COMMIT"
 	// A deadlock takes a second to be found, so more attempts would not fit into a request.
 	attempts = 3
@@ -37,19 +40,24 @@ func RowsInto[T any](to *[]T, row pgx.RowToFunc[T]) func(pgx.Rows) error {
 
 // Transact runs the steps and the commit in one round trip, so that the transaction never holds its locks while it
 // waits for this service. It returns a position at or past the commit's end, T-X/X. Transient conflicts are tried
-// again. After ErrUnavailable or an error of the database, nothing was committed. After ErrUnknownOutcome, the
-// transaction may have been committed.
+// again, and so is a transaction that surely was not committed because its server was closed or stopped. After
+// ErrUnavailable or an error of the database, nothing was committed. After ErrUnknownOutcome, the transaction may have
+// been committed.
 func (c *Conns) Transact(ctx context.Context, steps ...Step) (position string, err error) {
-	for range attempts {
+	for began, attempt := time.Now(), 1; ; attempt++ {
 		err = c.Use(ctx, func(conn *pgx.Conn) (err error) {
 			position, err = transactOnce(ctx, conn, steps)
 			return err
 		})
-		if err == nil || !transient(err) || ctx.Err() != nil {
-			break
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return position, Classify(err)
+		case transient(err) && attempt < attempts:
+		case moved(err) && time.Since(began) < patience && sleep.For(ctx, lookAgain) == nil:
+		default:
+			return position, Classify(err)
 		}
 	}
-	return position, Classify(err)
 }
 
 func transactOnce(ctx context.Context, conn *pgx.Conn, steps []Step) (string, error) {
@@ -63,13 +71,15 @@ func transactOnce(ctx context.Context, conn *pgx.Conn, steps []Step) (string, er
 	batch.Queue(writedb.CommitPosition)
 	results := conn.SendBatch(ctx, &batch)
 	err := readSteps(results, steps)
-	if err == nil {
-		err = readCommit(conn, results)
+	if err != nil {
+		err = beforeCommit(err)
+	} else if err = readCommit(conn, results); err != nil {
+		err = uncommitted(err)
 	}
 	if err != nil {
 		// Closing reports the same error again.
 		_ = results.Close()
-		return "", uncommitted(err)
+		return "", err
 	}
 	var position string
 	err = results.QueryRow().Scan(&position)
@@ -133,13 +143,27 @@ func readCommit(conn *pgx.Conn, results pgx.BatchResults) error {
 	return nil
 }
 
+// errEnded: the server has ended the connection before the commit.
+var errEnded = errors.New("ended before the commit")
+
+// beforeCommit classifies an error that came in place of the answer to a step. The server carries out one statement
+// after the other and answers in that order. So if it reported the error, even one that ended the connection, it had
+// not begun the commit.
+func beforeCommit(err error) error {
+	var reported *pgconn.PgError
+	if errors.As(err, &reported) && fatal(reported) && !errors.Is(err, errNotBegun) {
+		return fmt.Errorf("%w: %w", errEnded, err)
+	}
+	return uncommitted(err)
+}
+
 // uncommitted classifies an error that came before the commit's answer. If the server reported the error without
 // ending the connection, nothing was committed. If the connection was lost after the request was sent, the commit may
 // have been carried out.
 func uncommitted(err error) error {
 	var reported *pgconn.PgError
 	switch {
-	case errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownOutcome) || errors.Is(err, errNotBegun) || pgconn.SafeToRetry(err):
+	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnknownOutcome), errors.Is(err, errNotBegun), pgconn.SafeToRetry(err):
 		return err
 	case errors.As(err, &reported) && !fatal(reported):
 		return err

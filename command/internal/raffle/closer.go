@@ -30,18 +30,21 @@ const (
 	closesAtMax = 64
 )
 
+// errOvertaken ends a session on a server that another one has overtaken, whose lock is the one that counts.
+var errOvertaken = errors.New("another server was promoted")
+
 // Closer closes raffles when their time is over. Any number may run, but only the one whose session holds the lock
 // works. When that session ends, another Closer takes over within seconds.
 type Closer struct {
-	url    string
+	server *primary.Server
 	store  *Store
 	log    *slog.Logger
 	active prometheus.Gauge
 }
 
-// NewCloser registers its metrics. The URL is the primary's.
-func NewCloser(url string, store *Store, log *slog.Logger, reg prometheus.Registerer) *Closer {
-	c := &Closer{url: url, store: store, log: log,
+// NewCloser registers its metrics.
+func NewCloser(server *primary.Server, store *Store, log *slog.Logger, reg prometheus.Registerer) *Closer {
+	c := &Closer{server: server, store: store, log: log,
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "closer_active", Help: "1: this instance closes raffles; 0: another one does, or none."}),
 	}
@@ -68,7 +71,7 @@ func (c *Closer) Run(ctx context.Context) error {
 
 // session waits for the lock and works as long as its connection holds it.
 func (c *Closer) session(ctx context.Context) (err error) {
-	conn, err := primary.Connect(ctx, c.url)
+	conn, err := c.server.Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -87,7 +90,10 @@ func (c *Closer) session(ctx context.Context) (err error) {
 		if err != nil {
 			return fmt.Errorf("closer's lock: %w", err)
 		}
-		if mine {
+		switch {
+		case c.server.Overtaken(conn):
+			return errOvertaken
+		case mine:
 			return c.work(ctx, conn)
 		}
 		if err := sleep.For(ctx, reconnect); err != nil {
@@ -118,6 +124,9 @@ func (c *Closer) closeOnTime(ctx context.Context, conn *pgx.Conn) error {
 		})
 		if err != nil {
 			return fmt.Errorf("due raffles: %w", err)
+		}
+		if c.server.Overtaken(conn) {
+			return errOvertaken
 		}
 		c.closeAll(ctx, due, resting)
 		if len(due) == closesAtMax {

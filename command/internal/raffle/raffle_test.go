@@ -171,7 +171,7 @@ func value(t testing.TB, reg *prometheus.Registry, name string) float64 {
 
 func newCloser(t testing.TB, db fixture.Server) (*raffle.Closer, *prometheus.Registry) {
 	reg := prometheus.NewRegistry()
-	return raffle.NewCloser(db.URL("command"), newStore(t, db, reg), slog.New(slog.DiscardHandler), reg), reg
+	return raffle.NewCloser(fixture.Primary(t, db), newStore(t, db, reg), slog.New(slog.DiscardHandler), reg), reg
 }
 
 func active(t testing.TB, reg *prometheus.Registry) bool {

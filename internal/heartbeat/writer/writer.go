@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
 const (
@@ -30,27 +32,29 @@ var session = map[string]string{
 	"statement_timeout": "1500",
 }
 
-// beat writes a heartbeat, unless the node is a standby or another writer's heartbeat is half a second old at
-// most. It returns whether the node is a standby.
-const beat = `SELECT pg_is_in_recovery(), (SELECT heartbeat()::text WHERE NOT pg_is_in_recovery() AND NOT coalesce((
+// beat writes a heartbeat, unless another writer's heartbeat is half a second old at most.
+const beat = `SELECT (SELECT heartbeat()::text WHERE NOT coalesce((
 	SELECT at BETWEEN clock_timestamp() - interval '500 ms' AND clock_timestamp() FROM heartbeats ORDER BY number DESC LIMIT 1), false))`
 
-// Writer writes a heartbeat every second on every host of a database that takes writes.
+// Writer writes a heartbeat every second on every host of a database that takes writes and was not overtaken by a
+// promotion.
 type Writer struct {
-	hosts    []*host
-	log      *slog.Logger
-	written  prometheus.Counter
-	failures *prometheus.CounterVec
+	hosts     []*host
+	timelines *pg.Timelines
+	log       *slog.Logger
+	written   prometheus.Counter
+	failures  *prometheus.CounterVec
 }
 
 // New makes a writer and registers its metrics. The URL may name several hosts; its target_session_attrs is
-// ignored, because each host has a connection of its own. No error repeats the URL, which holds a password.
-func New(url string, log *slog.Logger, reg prometheus.Registerer) (*Writer, error) {
+// ignored, because each host has a connection of its own. The writer notes every second on which timelines the hosts
+// write. No error repeats the URL, which holds a password.
+func New(url string, timelines *pg.Timelines, log *slog.Logger, reg prometheus.Registerer) (*Writer, error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("heartbeat: %w", err)
 	}
-	w := &Writer{hosts: split(config), log: log,
+	w := &Writer{hosts: split(config), timelines: timelines, log: log,
 		written: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "heartbeats_total", Help: "Seconds in which this process saw to it that a node that takes writes has a heartbeat."}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -107,12 +111,12 @@ func (w *Writer) run(ctx context.Context, h *host) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		standby, err := h.beat(ctx)
+		state, err := w.beat(ctx, h)
 		if ctx.Err() != nil {
 			h.close(ctx)
 			return
 		}
-		w.tell(ctx, h, standby, err)
+		w.tell(ctx, h, state, err)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -122,16 +126,20 @@ func (w *Writer) run(ctx context.Context, h *host) {
 	}
 }
 
+// States of a host, as they are logged.
+const (
+	written   = "written"
+	closed    = "closed" // a standby, or a primary that takes no writes
+	overtaken = "overtaken"
+	failing   = "failing"
+)
+
 // tell counts what became of a heartbeat and logs what has changed.
-func (w *Writer) tell(ctx context.Context, h *host, standby bool, err error) {
-	state := "written"
-	switch {
-	case err != nil:
-		state = "failing"
+func (w *Writer) tell(ctx context.Context, h *host, state string, err error) {
+	switch state {
+	case failing:
 		w.failures.WithLabelValues(h.name).Inc()
-	case standby:
-		state = "standby"
-	default:
+	case written:
 		w.written.Inc()
 	}
 	if state == h.state {
@@ -145,19 +153,35 @@ func (w *Writer) tell(ctx context.Context, h *host, standby bool, err error) {
 	w.log.InfoContext(ctx, "heartbeat", "host", h.name, "state", state)
 }
 
-// beat writes one heartbeat. If the last connection has failed, it makes a new one.
-func (h *host) beat(ctx context.Context) (standby bool, err error) {
+// beat writes one heartbeat where one belongs. If the last connection has failed, it makes a new one.
+func (w *Writer) beat(ctx context.Context, h *host) (state string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if h.conn == nil || h.conn.IsClosed() {
 		if h.conn, err = pgx.ConnectConfig(ctx, h.config); err != nil {
-			return false, err
+			return failing, err
 		}
 	}
+	is, err := pg.Identify(ctx, h.conn)
+	if err != nil {
+		return failing, err
+	}
+	w.timelines.Note(is)
+	switch {
+	case is.Closed:
+		return closed, nil
+	case w.timelines.Overtaken(is):
+		return overtaken, nil
+	}
 	var none *string // heartbeat() returns nothing
-	err = h.conn.QueryRow(ctx, beat).Scan(&standby, &none)
-	// After an error that is not the statement's own, pgx has closed the connection already.
-	return standby, err
+	err = h.conn.QueryRow(ctx, beat).Scan(&none)
+	switch {
+	case pg.HasCode(err, pg.ReadOnlySQLTransaction): // closed since it was asked
+		return closed, nil
+	case err != nil: // pgx has closed the connection already, unless the error is the statement's own
+		return failing, err
+	}
+	return written, nil
 }
 
 // close closes the connection. It waits only briefly, because the server may not answer.

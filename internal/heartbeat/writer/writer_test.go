@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat/writer"
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
@@ -19,7 +20,7 @@ import (
 func start(t *testing.T, url string) *prometheus.Registry {
 	t.Helper()
 	reg := prometheus.NewRegistry()
-	w, err := writer.New(url, slog.New(slog.NewTextHandler(t.Output(), nil)), reg)
+	w, err := writer.New(url, new(pg.Timelines), slog.New(slog.NewTextHandler(t.Output(), nil)), reg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,9 +98,9 @@ func TestHeartbeatGoesOn_P7(t *testing.T) {
 	standby.Resume(t)
 }
 
-// When a node freezes and another is promoted, the heartbeat follows within seconds. Each node that takes writes has
-// one, whichever is named first.
-func TestHeartbeatIsOnEachNodeThatTakesWrites_P7(t *testing.T) {
+// When a node freezes and another is promoted, the heartbeat follows within seconds, whichever is named first. A node
+// that was overtaken gets none.
+func TestHeartbeatFollowsThePromotion_P7_P10(t *testing.T) {
 	t.Parallel()
 	first := testenv.StartPostgres(t)
 	second := first.StartStandby(t)
@@ -112,8 +113,39 @@ func TestHeartbeatIsOnEachNodeThatTakesWrites_P7(t *testing.T) {
 	beats(t, second.URL("postgres"), "heartbeats of the promoted node")
 	testenv.Eventually(t, 10*time.Second, "failures are counted", func() bool { return counted(t, reg, "heartbeat_failures_total") > 0 })
 	first.Resume(t)
-	beats(t, first.URL("postgres"), "heartbeats of the thawed node")
-	beats(t, second.URL("postgres"), "heartbeats of both")
+	testenv.EventuallyNoError(t, 10*time.Second, "the thawed node answers", func() error {
+		conn, err := pgx.Connect(t.Context(), first.URL("postgres"))
+		if err != nil {
+			return err
+		}
+		return conn.Close(t.Context())
+	})
+	last := newest(t, first.URL("postgres"))
+	beats(t, second.URL("postgres"), "heartbeats of the promoted node go on")
+	if now := newest(t, first.URL("postgres")); now > last+1 { // one may have been under way when the node froze
+		t.Errorf("%d heartbeats of a node that was overtaken", now-last)
+	}
+}
+
+// A primary that was closed is no failure, and gets its heartbeat again when it is opened.
+func TestAClosedPrimaryGetsNoHeartbeat(t *testing.T) {
+	t.Parallel()
+	p := testenv.StartPostgres(t)
+	reg := start(t, p.URL("command"))
+	beats(t, p.URL("postgres"), "heartbeats")
+	p.Configure(t, testenv.Set("default_transaction_read_only", "on"))
+	was := counted(t, reg, "heartbeats_total")
+	testenv.Eventually(t, 10*time.Second, "the writer has noticed", func() bool {
+		now := counted(t, reg, "heartbeats_total")
+		quiet := now == was
+		was = now
+		return quiet
+	})
+	p.Configure(t, testenv.Set("default_transaction_read_only", "off"))
+	beats(t, p.URL("postgres"), "heartbeats again")
+	if n := counted(t, reg, "heartbeat_failures_total"); n != 0 {
+		t.Errorf("%v failures", n)
+	}
 }
 
 // Four writers write hardly more heartbeats than one.
@@ -132,7 +164,7 @@ func TestWritersShareTheHeartbeat(t *testing.T) {
 }
 
 func TestErrorsKeepThePassword(t *testing.T) {
-	_, err := writer.New("postgres://command:secret@localhost:port/pyramid", slog.Default(), prometheus.NewRegistry())
+	_, err := writer.New("postgres://command:secret@localhost:port/pyramid", new(pg.Timelines), slog.Default(), prometheus.NewRegistry())
 	if err == nil || strings.Contains(err.Error(), "secret") {
 		t.Error(err)
 	}

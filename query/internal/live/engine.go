@@ -82,6 +82,10 @@ func (s *SocketIO) Serve(w http.ResponseWriter, r *http.Request) error {
 	return engineError(w, r, 2, "Bad handshake method")
 }
 
+// SessionID is the header in which the answer that opens a session names it. The front door sends the polls of a
+// session to the instance that has it.
+const SessionID = "X-Session-Id"
+
 // begin opens a session that polls.
 func (s *SocketIO) begin(w http.ResponseWriter, r *http.Request) error {
 	c, err := s.open(r)
@@ -89,6 +93,7 @@ func (s *SocketIO) begin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	go c.run()
+	w.Header().Set(SessionID, c.id)
 	return writePolled(w, [][]byte{c.greeting(`"websocket"`)})
 }
 

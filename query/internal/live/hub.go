@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/clock"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
@@ -19,7 +20,7 @@ var (
 	// ErrFull is returned if there are as many subscribers or sessions as Bounds allow, and to a new session once the
 	// hub has ended.
 	ErrFull = errors.New("too many subscribers")
-	// ErrEnded is returned when the hub ends.
+	// ErrEnded is returned when the hub ends or drains.
 	ErrEnded = errors.New("the feed ends")
 	// ErrSlow is returned to a subscriber that is too far behind.
 	ErrSlow = errors.New("subscriber too slow")
@@ -28,6 +29,9 @@ var (
 // Hub reads the streams of all raffles that have subscribers, with one connection and one goroutine, and
 // hands what it reads to all of them.
 type Hub struct {
+	// Clock is compared with the times of bids. It is set before Run.
+	Clock clock.Clock
+
 	client   *redis.Client
 	data     AppendData
 	bounds   Bounds
@@ -35,6 +39,7 @@ type Hub struct {
 	metrics  *metrics
 	resuming chan struct{} // a place for each subscriber that reads missed events
 	ended    chan struct{}
+	exits    *exits // all closed when the hub has ended
 
 	mu          sync.Mutex
 	now         Position // that of the last checkpoint; zero while the feed does not work
@@ -49,7 +54,7 @@ const resumes = 16
 // NewHub makes a hub; Run does its work. The client must not retry. data encodes events.
 func NewHub(client *redis.Client, data AppendData, bounds Bounds, log *slog.Logger, reg prometheus.Registerer) *Hub {
 	return &Hub{client: client, data: data, bounds: bounds, log: log, metrics: newMetrics(reg), resuming: make(chan struct{}, resumes),
-		ended: make(chan struct{}), rooms: make(map[int64]*room), subscribers: newCensus(bounds)}
+		ended: make(chan struct{}), exits: newExits(), rooms: make(map[int64]*room), subscribers: newCensus(bounds)}
 }
 
 // How the hub reads. A blocked read does not see rooms that are added meanwhile, so it is short. The pause bounds how
@@ -63,6 +68,7 @@ const (
 
 // Run reads until ctx ends; then all subscriptions end.
 func (h *Hub) Run(ctx context.Context) error {
+	defer h.exits.close(exitsInAll)
 	defer close(h.ended)
 	for ctx.Err() == nil {
 		start := time.Now()

@@ -29,6 +29,7 @@ type session struct {
 	address netip.Addr
 	ctx     context.Context // ends with the session
 	end     context.CancelCauseFunc
+	ended   <-chan struct{}
 	budget  *rate.Limiter // packets of the client
 	feeding chan struct{} // held by the feed whose batch waits, so that only one batch does
 	wake    chan struct{} // packets wait, or the transport has changed
@@ -62,7 +63,7 @@ type batch struct {
 
 func newSession(s *SocketIO, id string, address netip.Addr) *session {
 	ctx, end := context.WithCancelCause(context.Background())
-	return &session{io: s, id: id, address: address, ctx: ctx, end: end, budget: rate.NewLimiter(packetRate, packetBurst),
+	return &session{io: s, id: id, address: address, ctx: ctx, end: end, ended: s.hub.exits.pick(), budget: rate.NewLimiter(packetRate, packetBurst),
 		feeding: make(chan struct{}, 1), wake: make(chan struct{}, 1), ponged: true}
 }
 
@@ -84,7 +85,7 @@ func (c *session) run() {
 		case <-c.ctx.Done():
 			c.leave()
 			return
-		case <-c.io.hub.ended:
+		case <-c.ended:
 			c.end(ErrEnded)
 		}
 	}

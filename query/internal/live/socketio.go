@@ -156,6 +156,7 @@ func (m *member) join(ack string, args []any) {
 		m.refuse(ack, "there are as many live feeds as there may be; try again later")
 		return
 	}
+	sub.ended = m.session.ended // together
 	ok := map[string]any{"raffle_id": request.raffle}
 	if sub.at != (Position{}) {
 		ok["last_event_id"] = sub.at.String()

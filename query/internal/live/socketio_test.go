@@ -74,6 +74,20 @@ func (p *poller) expect(t testing.TB, want string) {
 	}
 }
 
+// The answer that opens a session names it in a header, so that the front door can send its polls to this instance.
+func TestASessionIsNamedInAHeader(t *testing.T) {
+	f := startFeed(t)
+	response, err := http.Get(f.url + "/socket.io/?EIO=4&transport=polling")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if id := response.Header.Get("X-Session-Id"); err != nil || id == "" || !strings.Contains(string(body), `"sid":"`+id+`"`) {
+		t.Errorf("session %q, %s, %v", id, body, err)
+	}
+}
+
 func TestSocketIOGetsBidLists(t *testing.T) {
 	f := startFeed(t)
 	p := f.poll(t)

@@ -124,7 +124,7 @@ func (o *sse) write(c *chunk) error {
 	}
 	err := o.control.Flush()
 	if first != 0 && err == nil {
-		o.s.hub.metrics.lag.Observe(time.Since(time.UnixMicro(first)).Seconds())
+		o.s.hub.metrics.lag.Observe(o.s.hub.Clock.Now().Sub(time.UnixMicro(first)).Seconds())
 	}
 	return err
 }

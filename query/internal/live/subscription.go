@@ -15,6 +15,7 @@ type Subscription struct {
 	transport string
 	client    netip.Addr
 	size      int16
+	ended     <-chan struct{}
 	at        Position // the subscriber has had everything up to here
 	node      *chunk   // the chunk taken last; nil while missed events are read from Redis
 }
@@ -38,7 +39,7 @@ func (h *Hub) subscribe(transport string, client netip.Addr, raffleID int64, siz
 	}
 	r.subscribers++
 	h.metrics.subscribers.WithLabelValues(transport).Inc()
-	s := &Subscription{hub: h, room: r, transport: transport, client: client, size: size, at: from}
+	s := &Subscription{hub: h, room: r, transport: transport, client: client, size: size, ended: h.exits.pick(), at: from}
 	if (from == Position{}) {
 		s.node, s.at = r.tail, r.tail.last
 		if h.now.Epoch == s.at.Epoch && h.now.after(s.at) {
@@ -79,7 +80,7 @@ func (s *Subscription) next(ctx context.Context, beat <-chan time.Time) (*chunk,
 		return nil, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
-	case <-s.hub.ended:
+	case <-s.ended:
 		return nil, ErrEnded
 	}
 }
@@ -167,7 +168,7 @@ func (s *Subscription) page(ctx context.Context, list []entry, oldest Position, 
 // pause waits a moment for the hub or Redis to have what the subscriber needs.
 func (s *Subscription) pause(ctx context.Context) error {
 	select {
-	case <-s.hub.ended:
+	case <-s.ended:
 		return ErrEnded
 	case <-time.After(longestBlock):
 		return nil

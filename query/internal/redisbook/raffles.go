@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
@@ -30,7 +29,7 @@ func (r *Redis) Raffles(ctx context.Context, q bidbook.RafflesQuery, minLSN lsn.
 		return bidbook.RafflePage{}, at, err
 	}
 	if c != nil {
-		if page, whole := c.page(q, time.Now().UnixMicro()); whole {
+		if page, whole := c.page(q, r.Clock.Now().UnixMicro()); whole {
 			return page, at, nil
 		}
 	}
@@ -48,7 +47,7 @@ func (r *Redis) readRaffles(ctx context.Context, ask *request, q bidbook.Raffles
 		writePage(ask, e.Raffles(), backwards, after, n)
 		ask.Add("GET", e.RafflesVersion())
 	}
-	list := raffleList{status: q.Status, now: time.Now().UnixMicro()}
+	list := raffleList{status: q.Status, now: r.Clock.Now().UnixMicro()}
 	p, err := r.ask(ctx, ask, minLSN, write)
 	for round := 1; err == nil; round++ {
 		if after, err = list.add(ask, p, after, n); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/clock"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
@@ -24,6 +25,9 @@ import (
 // Redis reads the read model that the replicator keeps. Lookups share pipelines, each of which lies between two reads
 // of the checkpoint.
 type Redis struct {
+	// Clock says which raffles are open now. It is set before the first read.
+	Clock clock.Clock
+
 	trust   *Trust
 	primary *primary.Watch
 	client  *autopipe.Client[*snapshot]

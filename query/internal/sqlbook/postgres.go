@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/time/rate"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
@@ -27,6 +28,8 @@ type Postgres struct {
 	shared  sharing
 	// known is the newest position that a primary has proven; nil if none has.
 	known atomic.Pointer[known]
+	// astray bounds how many connections a second are given up because they lead to a primary.
+	astray *rate.Limiter
 }
 
 // known is a position that a primary has proven. Only the same run of the same server relies on it.
@@ -37,7 +40,7 @@ type known struct {
 
 // New makes a reader; path is PathReplica, PathStandby, PathPrimary or PathScan.
 func New(pool *pgxpool.Pool, path bidbook.Path, primary *primary.Watch) *Postgres {
-	p := &Postgres{pool: pool, path: path, primary: primary}
+	p := &Postgres{pool: pool, path: path, primary: primary, astray: rate.NewLimiter(astrayRate, 1)}
 	p.shared.run = p.transact
 	return p
 }
@@ -55,9 +58,10 @@ func NewPool(url string, size int32, budget time.Duration, options ...func(*pgxp
 	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		ctx, cancel := context.WithTimeout(ctx, c.ConnConfig.ConnectTimeout)
 		defer cancel()
+		conn.PgConn().CustomData()[madeAt] = time.Now()
 		return prepareUsual(ctx, conn)
 	}
-	// A preferred standby that was away is taken back within this time.
+	// astrayAge is the time for a standby that was away.
 	c.MaxConnLifetime = time.Minute
 	c.MaxConnLifetimeJitter = 15 * time.Second
 	// The reader leaves without telling the server, so the server gives up by itself. It does so before the reader,

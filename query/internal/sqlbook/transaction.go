@@ -37,7 +37,8 @@ func (p *Postgres) transact(ctx context.Context, statements []statement) (o outc
 	if p.path == bidbook.PathReplica {
 		all = append(all, func(q *readdb.Queries) (err error) { started, err = q.NodeStarted(ctx); return })
 	}
-	if o.err = p.send(ctx, all); o.err != nil {
+	astray := func() bool { return p.path != bidbook.PathPrimary && !o.node.Standby }
+	if o.err = p.send(ctx, all, astray); o.err != nil {
 		o.err = fmt.Errorf("%s: %w", p.path, o.err)
 		return o
 	}
@@ -52,16 +53,17 @@ func (p *Postgres) transact(ctx context.Context, statements []statement) (o outc
 }
 
 // send runs a transaction. A server that was restarted has closed all connections of the pool, which shows only when
-// one is used. Then send drops all connections and sends the transaction, which only reads, once more.
-func (p *Postgres) send(ctx context.Context, statements []statement) error {
+// one is used. Then send drops all connections and sends the transaction, which only reads, once more. After a success,
+// astray says whether the connection leads to another server than it should.
+func (p *Postgres) send(ctx context.Context, statements []statement, astray func() bool) error {
 	batch, err := record(statements)
 	if err != nil {
 		return err
 	}
-	err = p.exchange(ctx, batch, statements)
+	err = p.exchange(ctx, batch, statements, astray)
 	if closed(err) && ctx.Err() == nil {
 		p.pool.Reset()
-		err = p.exchange(ctx, batch, statements)
+		err = p.exchange(ctx, batch, statements, astray)
 	}
 	return err
 }
@@ -73,12 +75,18 @@ func closed(err error) bool {
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-func (p *Postgres) exchange(ctx context.Context, batch *pgx.Batch, statements []statement) (err error) {
+func (p *Postgres) exchange(ctx context.Context, batch *pgx.Batch, statements []statement, astray func() bool) (err error) {
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
+	defer func() {
+		if err == nil && astray() && p.goesBack(conn.Conn()) {
+			giveUp(conn)
+			return
+		}
+		conn.Release()
+	}()
 	if err := prepare(ctx, conn.Conn(), batch); err != nil {
 		return err
 	}

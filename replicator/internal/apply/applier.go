@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/clock"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
@@ -48,6 +49,7 @@ type Job struct {
 	Altered func(ctx context.Context, xid uint32) error
 	Board   *status.Board
 	Repairs *status.Repairs
+	Clock   clock.Clock
 	Log     *slog.Logger
 }
 
@@ -137,7 +139,7 @@ func (a *applier) run(ctx context.Context, names <-chan []string) error {
 // apply writes a batch with the checkpoint that it leads to. If the batch ends within a transaction, the checkpoint
 // keeps its position and says that a transaction is half applied (P2).
 func (a *applier) apply(b *projection.Batch) error {
-	err := a.write(b.Checkpoint(a.Checkpoint, a.Board.PrimaryNow(time.Now())), func(c *resp.Commands) {
+	err := a.write(b.Checkpoint(a.Checkpoint, a.Board.PrimaryNow(a.Clock.Now())), func(c *resp.Commands) {
 		b.Append(c)
 		if at, keys := b.Probe(); keys > 0 {
 			a.Writer.Probe = at - 1 // EXEC has no answer for the MULTI

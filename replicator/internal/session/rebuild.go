@@ -32,7 +32,7 @@ func (s *session) rebuild(ctx context.Context, old *sink.Writer) (*sink.Writer, 
 	}
 	b := &snapshot.Builder{Redis: s.redis, Node: s.control.node, Published: s.state.published, Token: s.token, Plain: s.plain,
 		Board: s.board, Repairs: s.repairs, Log: s.log,
-		Epoch: snapshot.NextEpoch(s.state.checkpoint(), s.state.slots, s.state.mark, begun)}
+		Epoch: snapshot.NextEpoch(s.state.checkpoint(), s.state.slots, s.state.mark, s.observer.Clock.Now())}
 	defer s.closeQuietly(b.Close)
 	before, err := s.beginBuild(ctx, b, old.Value() != "")
 	if err != nil {

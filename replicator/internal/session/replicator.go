@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/clock"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/apply"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
@@ -51,6 +52,9 @@ func New(servers []wal.Server, options *redis.Options, log *slog.Logger, reg pro
 	r.repairs = status.NewRepairs(log, reg)
 	return r
 }
+
+// SetClock sets the wall clock, before Run.
+func (r *Replicator) SetClock(c clock.Clock) { r.observer.Clock = c }
 
 // Status is what the replicator says about itself.
 func (r *Replicator) Status(now time.Time) status.Status { return r.board.Read(now) }

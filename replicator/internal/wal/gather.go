@@ -20,11 +20,11 @@ type gatherer struct {
 	from  io.Reader
 	small int
 	since time.Time
-	began atomic.Int64 // when the running read began, by clock; 0: none runs
+	began atomic.Int64 // when the running read began, since zero; 0: none runs
 }
 
-// clock is the zero of monotonic times.
-var clock = time.Now()
+// zero is the zero of monotonic times.
+var zero = time.Now()
 
 // waiting is how long the running read has taken so far.
 func (g *gatherer) waiting(now time.Time) time.Duration {
@@ -32,7 +32,7 @@ func (g *gatherer) waiting(now time.Time) time.Duration {
 	if began == 0 {
 		return 0
 	}
-	return now.Sub(clock) - time.Duration(began)
+	return now.Sub(zero) - time.Duration(began)
 }
 
 func (g *gatherer) Read(p []byte) (int, error) {
@@ -42,7 +42,7 @@ func (g *gatherer) Read(p []byte) (int, error) {
 			<-time.After(rest)
 		}
 	}
-	g.began.Store(max(int64(time.Since(clock)), 1))
+	g.began.Store(max(int64(time.Since(zero)), 1))
 	n, err := g.from.Read(p)
 	g.began.Store(0)
 	switch {

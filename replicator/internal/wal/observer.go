@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/clock"
 	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
@@ -30,6 +31,9 @@ type Pulse struct {
 // Observer watches all servers of a connection string. Each has a connection of its own, so that a silent server does
 // not delay the others. The observer needs neither the lock nor Redis.
 type Observer struct {
+	// Clock is compared with the primaries' clocks. It is set before Run.
+	Clock clock.Clock
+
 	servers []Server
 	reached func() int64 // the number of the heartbeat that the read model holds
 
@@ -131,7 +135,7 @@ func (o *Observer) look(ctx context.Context, s Server, conn *pgx.Conn) error {
 	}
 	seen := observation{node: node, at: time.Now()}
 	if node.primary() {
-		seen.pulse, err = feel(ctx, conn, o.reached())
+		seen.pulse, err = feel(ctx, conn, o.Clock, o.reached())
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -141,17 +145,18 @@ func (o *Observer) look(ctx context.Context, s Server, conn *pgx.Conn) error {
 
 // feel measures the pulse. The primary's clock is read between two readings of this process's clock and compared with
 // their middle.
-func feel(ctx context.Context, conn *pgx.Conn, reached int64) (p Pulse, err error) {
+func feel(ctx context.Context, conn *pgx.Conn, wall clock.Clock, reached int64) (p Pulse, err error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
-	var clock int64
+	var theirs int64
 	before := time.Now()
-	err = conn.QueryRow(ctx, readClock).Scan(&clock)
+	err = conn.QueryRow(ctx, readClock).Scan(&theirs)
+	ours := wall.Now()
 	p.At = time.Now()
 	if err != nil {
 		return Pulse{}, fmt.Errorf("primary's clock: %w", err)
 	}
-	p.Offset = time.UnixMicro(clock).Sub(before.Add(p.At.Sub(before) / 2))
+	p.Offset = time.UnixMicro(theirs).Sub(ours.Add(-p.At.Sub(before) / 2))
 	beats, err := replicationdb.New(conn).Pulse(ctx, reached)
 	if err != nil {
 		return Pulse{}, fmt.Errorf("heartbeats: %w", err)

@@ -145,6 +145,8 @@ SELECT before_commit();
 -- commits of others wait for a standby.
 SELECT commit_position()::text AS position;
 
--- name: FlushPosition :one
--- A position at or past the end of every commit that an earlier statement has seen.
-SELECT position_text(pg_current_wal_flush_lsn())::text AS position;
+-- name: ConfirmSeen :exec
+-- Makes the transaction write, so that its commit waits for the synchronous standby. Whatever an earlier statement has
+-- seen was committed before, so the standby then holds that as well. Without this, a commit whose wait was cut off by a
+-- restart could be shown and later be lost.
+SELECT pg_logical_emit_message(true, 'pyramid.confirm', '');
