@@ -1,6 +1,9 @@
 package drill
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Drill is a failure and what must hold meanwhile.
 type Drill struct {
@@ -19,110 +22,131 @@ type Drill struct {
 }
 
 const (
-	second = time.Second
 	// During a single kill -9 reads go on, because every path has a second one.
-	killReads = second
+	killReads = time.Second
 	// A front door that was killed is back within this time.
-	doorTime = 3 * second
+	doorTime = 3 * time.Second
 	// After the primary was killed the standby takes bids within this time.
-	failover = 5 * second
+	failover = 5 * time.Second
 	// A frozen part answers nothing and refuses nothing, so that it takes longer to be noticed.
-	freezeTime = 5 * second
-	// frozenWrites is for a frozen primary or witness, and for whatever needs more than one decision.
-	frozenWrites = 15 * second
+	freezeReads = 5 * time.Second
+	// decisions is for what needs more than one decision: first that a node is silent, then that another leads or goes on
+	// alone.
+	decisions = 15 * time.Second
+	// outage is for what takes writes away until it ends.
+	outage = 30 * time.Second
 )
 
 // first makes the first replicator the one that works, because the other one was away for a moment.
 var first = []string{"stop replicator-2", "wait 1s", "start replicator-2", "wait 1s"}
 
 // kill is a drill that kills a program, which is started again by whoever keeps it.
-func kill(program string, writes, reads time.Duration) Drill {
-	return Drill{Name: "kill " + program, Steps: []string{"kill " + program, "wait 4s"}, Writes: writes, Reads: reads}
+func kill(program string) Drill {
+	return Drill{Name: "kill " + bare.Replace(program), Steps: []string{"kill " + program, "wait 4s"}, Writes: failover, Reads: killReads}
 }
 
 // freeze is a drill that freezes a program and thaws it.
-func freeze(program, wait string, writes, reads time.Duration) Drill {
-	return Drill{Name: "freeze " + program, Steps: []string{"freeze " + program, "wait " + wait, "thaw " + program, "wait 3s"},
-		Undo: []string{"thaw " + program}, Writes: writes, Reads: reads}
+func freeze(program, wait string) Drill {
+	return failure("freeze "+bare.Replace(program), "freeze "+program, "wait "+wait, "thaw "+program, "wait 3s").undo("thaw " + program)
 }
 
-func (d Drill) named(name string) Drill      { d.Name = name; return d }
-func (d Drill) before(steps ...string) Drill { d.Before = steps; return d }
-func (d Drill) inShort() Drill               { d.Short = true; return d }
-func (d Drill) undo(steps ...string) Drill   { d.Undo = steps; return d }
-func failure(name string, s ...string) Drill {
-	return Drill{Name: name, Steps: s, Writes: failover, Reads: freezeTime}
+// failure is a drill of any steps.
+func failure(name string, steps ...string) Drill {
+	return Drill{Name: name, Steps: steps, Writes: failover, Reads: freezeReads}
 }
-func (d Drill) bounds(w, r time.Duration) Drill { d.Writes, d.Reads = w, r; return d }
+
+// clock is a drill that lets a program's clock go wrong.
+func clock(name, program string) Drill {
+	return failure(name+"'s clock 5 s ahead", "clock "+program+" +5s", "wait 6s", "clock "+program+" 0", "wait 3s").undo("clock " + program + " 0")
+}
+
+// full is a drill that fills the disk of a program.
+func full(name, program string) Drill {
+	return failure(name+" disk full", "fill "+program, "wait 8s", "unfill "+program, "wait 5s").undo("unfill " + program)
+}
+
+// partition is a drill that lets a node reach neither the other one nor the witness.
+func partition(role string) Drill {
+	links := "link-1 {" + role + "-link}"
+	return failure("partition: "+role+" alone", "freeze "+links, "wait 12s", "thaw "+links, "wait 3s").undo("thaw " + links)
+}
+
+var bare = strings.NewReplacer("{", "", "}", "")
+
+func (d Drill) named(name string) Drill         { d.Name = name; return d }
+func (d Drill) before(steps ...string) Drill    { d.Before = steps; return d }
+func (d Drill) undo(steps ...string) Drill      { d.Undo = steps; return d }
+func (d Drill) writes(most time.Duration) Drill { d.Writes = most; return d }
+func (d Drill) reads(most time.Duration) Drill  { d.Reads = most; return d }
+func (d Drill) inShort() Drill                  { d.Short = true; return d }
 
 // All are the drills in their order.
 var All = []Drill{
-	kill("{primary}", failover, killReads).named("kill primary"),
-	kill("{standby}", failover, killReads).named("kill standby"),
-	kill("witness", failover, killReads),
-	kill("pgpool", failover, killReads),
-	kill("redis", failover, killReads).inShort(),
-	kill("command-1", failover, killReads).inShort(),
-	kill("query-1", failover, killReads).inShort(),
-	kill("replicator-1", failover, killReads).named("kill the working replicator").before(first...),
-	kill("haproxy", doorTime, doorTime),
-	kill("{primary} {primary-agent}", 2*failover, killReads).named("kill the primary's whole node"),
-	failure("two failovers, there and back", "kill {primary}", "wait 7s", "whole", "kill {standby}", "wait 7s").
-		bounds(failover, killReads).inShort(),
+	kill("{primary}"),
+	kill("{standby}"),
+	kill("witness"),
+	kill("pgpool"),
+	kill("redis").inShort(),
+	kill("command-1").inShort(),
+	kill("query-1").inShort(),
+	kill("replicator-1").named("kill the working replicator").before(first...),
+	kill("haproxy").writes(doorTime).reads(doorTime),
+	kill("{primary} {primary-agent}").named("kill the primary's whole node").writes(decisions),
+	failure("two failovers, there and back", "kill {primary}", "wait 7s", "whole", "kill {standby}", "wait 7s").reads(killReads).inShort(),
 
-	freeze("{primary}", "12s", frozenWrites, freezeTime).named("freeze primary").inShort(),
-	freeze("{standby}", "8s", frozenWrites, freezeTime).named("freeze standby"),
-	freeze("witness", "8s", failover, freezeTime),
-	freeze("pgpool", "8s", failover, freezeTime),
-	freeze("redis", "8s", failover, freezeTime),
-	freeze("command-1", "8s", freezeTime, freezeTime),
-	freeze("query-1", "8s", failover, freezeTime),
-	freeze("replicator-1", "12s", failover, freezeTime).named("freeze the working replicator").before(first...),
-	freeze("replicator-2", "8s", failover, freezeTime).named("freeze the waiting replicator").before(first...),
-	freeze("haproxy", "3s", freezeTime, freezeTime),
+	freeze("{primary}", "12s").writes(decisions).inShort(),
+	freeze("{standby}", "8s").writes(decisions),
+	freeze("witness", "8s"),
+	freeze("pgpool", "8s"),
+	freeze("redis", "8s"),
+	freeze("command-1", "8s"),
+	freeze("query-1", "8s"),
+	freeze("replicator-1", "12s").named("freeze the working replicator").before(first...),
+	freeze("replicator-2", "8s").named("freeze the waiting replicator").before(first...),
+	freeze("haproxy", "3s"),
 
 	failure("old primary started by hand", "stop {primary}", "wait 7s", "start {primary}", "wait 5s").
-		undo("start {primary}").bounds(frozenWrites, killReads),
-	failure("walreceiver frozen before the kill", "freeze {standby}:walreceiver", "wait 2s", "kill {primary}", "wait 8s", "thaw {standby}:walreceiver", "wait 4s").
-		undo("thaw {standby}:walreceiver").bounds(2*frozenWrites, freezeTime),
+		undo("start {primary}").writes(decisions).reads(killReads),
+	failure("walreceiver frozen before the kill", "freeze {standby}:walreceiver", "wait 2s", "kill {primary}", "wait 8s",
+		"thaw {standby}:walreceiver", "wait 4s").undo("thaw {standby}:walreceiver").writes(outage),
 	failure("standby lags before the kill", "sql {standby} SELECT pg_wal_replay_pause()", "wait 4s", "kill {primary}", "wait 6s",
-		"sql {standby} SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()", "wait 3s").
-		undo("sql {standby} SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()").bounds(frozenWrites, freezeTime),
+		"sql {standby} "+resume, "wait 3s").undo("sql {standby} " + resume).writes(decisions),
 	failure("switchover and back", "switchover", "whole", "switchover", "whole"),
-	failure("partition: primary alone", "freeze link-1 {primary-link}", "wait 12s", "thaw link-1 {primary-link}", "wait 3s").
-		undo("thaw link-1 {primary-link}").bounds(frozenWrites, freezeTime).inShort(),
-	failure("partition: standby alone", "freeze link-1 {standby-link}", "wait 10s", "thaw link-1 {standby-link}", "wait 3s").
-		undo("thaw link-1 {standby-link}").bounds(frozenWrites, freezeTime),
+	partition("primary").writes(decisions).inShort(),
+	partition("standby").writes(decisions),
 
-	failure("standby's disk full", "fill {standby}", "wait 8s", "unfill {standby}", "wait 5s").
-		undo("unfill {standby}").bounds(frozenWrites, freezeTime),
-	failure("primary's disk full", "fill {primary}", "wait 8s", "unfill {primary}", "wait 5s").
-		undo("unfill {primary}").bounds(2*frozenWrites, freezeTime),
-	failure("Redis' disk full", "fill redis", "wait 8s", "unfill redis", "wait 3s").undo("unfill redis"),
+	full("standby's", "{standby}").writes(decisions),
+	full("primary's", "{primary}").writes(outage),
+	full("Redis'", "redis"),
 	failure("slot dropped", "sql primary "+dropSlots, "wait 5s"),
-	failure("slot invalidated", "freeze replicator-1 replicator-2", "wait 3s", "sql primary ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'", "sql primary SELECT pg_reload_conf()",
-		"sql primary "+switchWAL, "wait 1s", "sql primary "+switchWAL, "sql primary CHECKPOINT", "sql primary "+terminateSenders, "sql primary CHECKPOINT",
-		"sql primary SELECT slot_name, wal_status FROM pg_replication_slots", "thaw replicator-1 replicator-2", "sql primary ALTER SYSTEM RESET max_slot_wal_keep_size", "sql primary SELECT pg_reload_conf()", "wait 5s").
-		undo("thaw replicator-1 replicator-2", "sql primary ALTER SYSTEM RESET max_slot_wal_keep_size", "sql primary SELECT pg_reload_conf()"),
-	failure("publication altered and put back", "sql primary ALTER PUBLICATION pyramid DROP TABLE bids", "wait 3s", "sql primary ALTER PUBLICATION pyramid ADD TABLE bids", "wait 5s").
-		undo("sql primary ALTER PUBLICATION pyramid ADD TABLE bids"),
+	failure("slot invalidated", "freeze replicator-1 replicator-2", "wait 2s", "sql primary "+keepLittle, "sql primary "+reload,
+		"sql primary "+switchWAL, "sql primary "+switchWAL, "sql primary CHECKPOINT", "sql primary "+showSlots,
+		"thaw replicator-1 replicator-2", "sql primary "+keepAgain, "sql primary "+reload, "wait 5s").
+		undo("thaw replicator-1 replicator-2", "sql primary "+keepAgain, "sql primary "+reload),
+	failure("publication altered and put back", "sql primary "+dropTable, "wait 3s", "sql primary "+addTable, "wait 5s").undo("sql primary " + addTable),
 	failure("FLUSHALL", "flush", "wait 5s"),
 
-	failure("standby's clock 5 s ahead", "clock {standby} +5s", "wait 6s", "clock {standby} 0", "wait 3s").
-		undo("clock {standby} 0").bounds(frozenWrites, freezeTime),
-	failure("primary's clock 5 s ahead", "clock {primary} +5s", "wait 8s", "clock {primary} 0", "wait 5s").
-		undo("clock {primary} 0").bounds(frozenWrites, freezeTime),
-	failure("a command's clock 5 s ahead", "clock command-1 +5s", "wait 6s", "clock command-1 0", "wait 3s").undo("clock command-1 0"),
-	failure("a query's clock 5 s ahead", "clock query-1 +5s", "wait 6s", "clock query-1 0", "wait 3s").undo("clock query-1 0"),
+	clock("standby", "{standby}").writes(decisions),
+	clock("primary", "{primary}").writes(decisions),
+	clock("command-1", "command-1"),
+	clock("query-1", "query-1"),
 
 	{Name: "rolling restart of everything", Steps: []string{"rolling"}, Writes: failover, Reads: killReads, Rates: Rates{300, 1500}, Strict: true},
-	failure("everything killed at once", "kill *", "wait 10s").bounds(time.Minute, time.Minute).inShort(),
+	failure("everything killed at once", "kill *", "wait 8s").writes(time.Minute).reads(time.Minute).inShort(),
 }
 
 // Statements of drills. The slots of the replicators are the logical ones.
 const (
-	terminateSenders = `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_type = 'logical' AND active`
-	dropSlots        = `DO $$ DECLARE s record; BEGIN FOR s IN SELECT slot_name, active_pid FROM pg_replication_slots WHERE slot_type = 'logical' LOOP
-		PERFORM pg_terminate_backend(s.active_pid, 2000); PERFORM pg_drop_replication_slot(s.slot_name); END LOOP; END $$`
-	switchWAL = `SELECT pg_switch_wal() FROM (SELECT pg_logical_emit_message(true, 'drill', repeat('x', 100000))) x`
+	resume    = `SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()`
+	dropSlots = `DO $$ DECLARE s record; BEGIN
+		FOR s IN SELECT slot_name, active_pid FROM pg_replication_slots WHERE slot_type = 'logical' AND NOT temporary LOOP
+			PERFORM pg_terminate_backend(s.active_pid, 2000); PERFORM pg_drop_replication_slot(s.slot_name);
+		END LOOP; END $$`
+	showSlots  = `SELECT slot_name, wal_status FROM pg_replication_slots`
+	keepLittle = `ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'`
+	keepAgain  = `ALTER SYSTEM RESET max_slot_wal_keep_size`
+	reload     = `SELECT pg_reload_conf()`
+	switchWAL  = `SELECT pg_switch_wal() FROM (SELECT pg_logical_emit_message(true, 'drill', 'x')) x`
+	dropTable  = `ALTER PUBLICATION pyramid DROP TABLE bids`
+	addTable   = `ALTER PUBLICATION pyramid ADD TABLE bids`
 )

@@ -30,7 +30,6 @@ type feed struct {
 	last    string // the id to come back at
 	started bool   // the feed has told where it begins
 	opened  int
-	refused int
 }
 
 // run follows until ctx ends.

@@ -2,8 +2,10 @@ package drill
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 )
@@ -66,7 +68,7 @@ const (
 func judgeRead(a frontdoor.Answer, err error, want *Bid, limit int) (verdict read, shown []Bid, why string) {
 	switch {
 	case err != nil:
-		return readFailed, nil, err.Error()
+		return readFailed, nil, reason(err)
 	case want != nil && a.Status == http.StatusNotFound:
 		return readWrong, nil, fmt.Sprintf("%s: 404 for %+v", path(a), *want)
 	case a.Status != http.StatusOK && problemType(a) == typePositionLost:
@@ -104,3 +106,11 @@ func holds(shown []Bid, want Bid, limit int) bool {
 }
 
 func path(a frontdoor.Answer) string { return a.Header.Get("Read-Path") }
+
+// reason is why there was no answer, without the URL.
+func reason(err error) string {
+	if of := (*url.Error)(nil); errors.As(err, &of) {
+		err = of.Err
+	}
+	return err.Error()
+}

@@ -116,7 +116,7 @@ func (l *load) settle(e *Entry, verdict attempt, a frontdoor.Answer, err error) 
 	case inDoubt:
 		l.book.doubt(e)
 		if err != nil {
-			l.story.count("bid without an answer", err.Error())
+			l.story.count("bid without an answer", reason(err))
 			return false
 		}
 		l.story.count("bid perhaps done", fmt.Sprintf("%d %s", a.Status, problemType(a)))

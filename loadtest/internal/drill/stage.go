@@ -78,6 +78,11 @@ func (s *set) stage(ctx context.Context, number int, d Drill, r *Result) (*stage
 
 // play goes through the phases of a drill.
 func (s *stage) play(ctx context.Context) {
+	if err := s.whole(ctx); err != nil {
+		s.result.fault("could not begin: %v", err)
+		s.result.broken = true
+		return
+	}
 	if err := s.steps(ctx, s.drill.Before); err != nil {
 		s.result.fault("%v", err)
 		return
@@ -106,7 +111,7 @@ func (s *stage) underLoad(ctx context.Context) {
 	loaded := make(chan struct{})
 	go func() {
 		defer close(loaded)
-		s.load.run(patience, stop)
+		s.run(patience, stop)
 	}()
 	err := sleep.For(ctx, warmTime)
 	s.story.countPaths(true)
