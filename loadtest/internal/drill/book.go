@@ -40,6 +40,7 @@ type Entry struct {
 	Doubt, Replayed bool
 	Tries           int
 	Reason          string // of the refusal
+	lost            bool
 }
 
 // seen is a bid with an id that some answer showed.
@@ -143,12 +144,12 @@ func (b *Book) complain(what string) {
 	}
 }
 
-// of returns the acknowledged ids of a raffle.
+// of returns the acknowledged ids of a raffle, but not those known to be lost.
 func (b *Book) of(raffle int64) (ids []int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, e := range b.acked {
-		if e.Raffle == raffle {
+		if e.Raffle == raffle && !e.lost {
 			ids = append(ids, e.ID)
 		}
 	}

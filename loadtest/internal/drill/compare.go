@@ -74,6 +74,7 @@ func (c *Count) entry(e *Entry, rows []row) {
 		c.Acknowledged++
 		if !slices.ContainsFunc(rows, func(r row) bool { return r.Bid == e.Bid }) {
 			c.Lost++
+			e.lost = true
 			c.example("lost: %+v was acknowledged at %s, there is %v", e.Bid, e.LSN, rows)
 		}
 	case Refused:

@@ -7,8 +7,8 @@
 //  2. The steps of the drill cause the failure, through ctl, and end it.
 //  3. The load goes on until bids and reads have been answered again for a while.
 //  4. New bids stop. Each bid under way is sent again with its key until its outcome is known.
-//  5. Each feed must have got each acknowledged bid of its raffle once.
-//  6. The rows of the primary are compared with what was acknowledged and with every bid that any answer showed.
+//  5. The rows of the primary are compared with what was acknowledged and with every bid that any answer showed.
+//  6. Each feed must have got each acknowledged bid of its raffle once.
 //  7. The deployment must be whole again, and the read model equal to the primary.
 //
 // All that a drill knows of the deployment are the URLs of the front door and of the database, and ctl.

@@ -36,7 +36,7 @@ type feed struct {
 func (f *feed) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := f.follow(ctx); err != nil && ctx.Err() == nil {
-			f.load.story.say("feed of raffle %d: %v", f.raffle, err)
+			f.load.story.count("feed cut off", reason(err))
 		}
 		if sleep.For(ctx, feedPause) != nil {
 			return
@@ -94,7 +94,7 @@ func (f *feed) take(ctx context.Context, m message) error {
 	}
 	var again []int64
 	if m.name == "reset" {
-		f.load.story.say("feed of raffle %d: reset", f.raffle)
+		f.load.story.count("feed reset", "")
 		var err error
 		if again, err = f.load.reread(ctx, f.raffle, data.MinLSN); err != nil {
 			return err

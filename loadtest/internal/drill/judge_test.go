@@ -73,9 +73,9 @@ func TestJudgeReadFindsEachWrongRead_R2(t *testing.T) {
 }
 
 func TestLeadersAndWhatAilsTheNodes(t *testing.T) {
-	leads := Node{Node: "node1", Running: true, Primary: true, Writable: true, Leader: "node1", InSync: true, Streaming: true}
-	standby := Node{Node: "node2", Running: true, Leader: "node1", InSync: true, Streaming: true}
-	witness := Node{Node: Witness, Running: true, Leader: "node1", InSync: true}
+	leads := Node{Node: "node1", Role: "primary", Writable: true, Waits: true, Following: true, Witness: true, Leader: "node1", InSync: true}
+	standby := Node{Node: "node2", Role: "standby", Following: true, Witness: true, Leader: "node1", InSync: true}
+	witness := Node{Node: "witness", Role: "witness", Witness: true, Leader: "node1", InSync: true}
 	change := func(n Node, how func(*Node)) Node { how(&n); return n }
 	second := change(leads, func(n *Node) { n.Node, n.Leader = "node2", "node2" })
 	for _, c := range []struct {
@@ -86,19 +86,21 @@ func TestLeadersAndWhatAilsTheNodes(t *testing.T) {
 	}{
 		{"whole", []Node{leads, standby, witness}, 1, true},
 		{"split", []Node{leads, second, witness}, 2, false},
+		{"split, one without the witness", []Node{leads, change(second, func(n *Node) { n.Witness, n.Leader = false, "" })}, 2, false},
 		{"an open primary that does not lead", []Node{leads, change(second, func(n *Node) { n.Leader = "node1" }), witness}, 1, false},
 		{"a closed primary", []Node{leads, change(second, func(n *Node) { n.Writable = false })}, 1, false},
 		{"nobody leads", []Node{standby, witness}, 0, false},
-		{"the standby is down", []Node{leads, {Node: "node2"}}, 1, false},
-		{"the standby does not stream", []Node{leads, change(standby, func(n *Node) { n.Streaming = false })}, 1, false},
+		{"the standby is down", []Node{leads, {Node: "node2", Role: "down", Witness: true}}, 1, false},
+		{"the standby does not stream", []Node{leads, change(standby, func(n *Node) { n.Following = false })}, 1, false},
 		{"out of sync", []Node{change(leads, func(n *Node) { n.InSync = false }), standby}, 1, false},
-		{"the witness is down", []Node{leads, standby, {Node: Witness}}, 1, false},
+		{"relaxed", []Node{change(leads, func(n *Node) { n.Waits = false }), standby}, 1, false},
+		{"the witness is down", []Node{leads, standby, {Node: "witness", Role: "down"}}, 1, false},
 	} {
 		if n, what := len(leaders(c.list)), ailing(c.list); n != c.leaders || (what == "") != c.whole {
 			t.Errorf("%s: %d leaders, %q", c.name, n, what)
 		}
 	}
-	if list, err := parseNodes(`{"node":"node1","running":true}` + "\n" + `{"node":"witness","other":1}`); err != nil || len(list) != 2 || !list[0].Running {
+	if list, err := parseNodes(`{"node":"node1","role":"primary"}` + "\n" + `{"node":"witness","other":1}`); err != nil || len(list) != 2 || list[0].Role != "primary" {
 		t.Errorf("%+v, %v", list, err)
 	}
 }

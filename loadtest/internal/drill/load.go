@@ -49,11 +49,11 @@ func (l *load) run(ctx, stop context.Context) {
 	l.bidding.mark(now)
 	l.reading.mark(now)
 	work.Go(func() {
-		pace(stop, l.rates.Bids, mostBids, func() { l.bid(ctx) })
+		l.pace(ctx, stop, "bid", l.rates.Bids, mostBids, l.bid)
 		l.bidding.mark(time.Now())
 	})
 	work.Go(func() {
-		pace(stop, l.rates.Reads, mostReads, func() { l.read(ctx) })
+		l.pace(ctx, stop, "read", l.rates.Reads, mostReads, l.read)
 		l.reading.mark(time.Now())
 	})
 	work.Wait()
@@ -61,7 +61,7 @@ func (l *load) run(ctx, stop context.Context) {
 
 // pace calls one in a goroutine of its own, so often a second, until stop ends, and waits for all of them. A call is
 // left out while there are most of them.
-func pace(stop context.Context, perSecond, most int, one func()) {
+func (l *load) pace(ctx, stop context.Context, kind string, perSecond, most int, one func(context.Context)) {
 	var work sync.WaitGroup
 	places := make(chan struct{}, most)
 	every := time.Second / time.Duration(perSecond)
@@ -70,9 +70,10 @@ func pace(stop context.Context, perSecond, most int, one func()) {
 		case places <- struct{}{}:
 			work.Go(func() {
 				defer func() { <-places }()
-				one()
+				one(ctx)
 			})
 		default:
+			l.story.fail(kind+" left out", "as many as may be were under way")
 		}
 	}
 	work.Wait()
@@ -110,18 +111,18 @@ func (l *load) settle(e *Entry, verdict attempt, a frontdoor.Answer, err error) 
 		l.placed(e, a)
 		return true
 	case refused:
-		l.story.count(fmt.Sprintf("bid %d", a.Status), problemType(a))
+		l.story.fail(fmt.Sprintf("bid %d", a.Status), problemType(a))
 		l.book.refuse(e, fmt.Sprintf("%d %s", a.Status, problemType(a)))
 		return true
 	case inDoubt:
 		l.book.doubt(e)
 		if err != nil {
-			l.story.count("bid without an answer", reason(err))
+			l.story.fail("bid without an answer", reason(err))
 			return false
 		}
-		l.story.count("bid perhaps done", fmt.Sprintf("%d %s", a.Status, problemType(a)))
+		l.story.fail("bid perhaps done", fmt.Sprintf("%d %s", a.Status, problemType(a)))
 	case notDone:
-		l.story.count("bid not done", fmt.Sprintf("%d %s", a.Status, problemType(a)))
+		l.story.fail("bid not done", fmt.Sprintf("%d %s", a.Status, problemType(a)))
 	}
 	return false
 }
@@ -196,11 +197,11 @@ func (l *load) judge(ctx context.Context, kind string, sent time.Time, a frontdo
 	case readOK:
 		l.story.count(kind+" 200", "")
 	case readFailed:
-		l.story.count(kind+" without an answer", why)
+		l.story.fail(kind+" without an answer", why)
 	case readRefused:
-		l.story.count(fmt.Sprintf("%s %d", kind, a.Status), why)
+		l.story.fail(fmt.Sprintf("%s %d", kind, a.Status), why)
 	case readLost, readWrong:
-		l.story.count(kind+" wrong", why)
+		l.story.fail(kind+" wrong", why)
 		l.book.fault(kind + ": " + why)
 	}
 	return verdict == readOK

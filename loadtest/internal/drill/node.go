@@ -8,22 +8,27 @@ import (
 	"strings"
 )
 
-// Witness is the name of the node that only votes.
-const Witness = "witness"
+// The roles of a node.
+const (
+	rolePrimary = "primary"
+	roleWitness = "witness"
+	roleDown    = "down"
+)
 
-// Node is what a database node says of itself.
+// Node is what a database node says of itself (`node show`).
 type Node struct {
 	Node     string `json:"node"`
-	Running  bool   `json:"running"`
-	Primary  bool   `json:"primary"`
+	Role     string `json:"role"` // primary, standby, witness, or down
 	Writable bool   `json:"writable"`
 	Timeline int64  `json:"timeline"`
-	// Leader, Term and InSync are the witness's record as this node sees it; empty if it can't reach the witness.
-	Leader string `json:"leader"`
-	Term   int64  `json:"term"`
-	InSync bool   `json:"in_sync"`
-	// Streaming: a standby receives WAL, or a primary's standby does.
-	Streaming bool `json:"streaming"`
+	Waits    bool   `json:"waits"` // commits wait for the standby
+	// Following: a standby receives WAL, or a primary's standby streams.
+	Following bool `json:"following"`
+	// Witness: the node reaches the witness. Only then the rest is known.
+	Witness bool   `json:"witness"`
+	Leader  string `json:"leader"`
+	Term    int64  `json:"term"`
+	InSync  bool   `json:"in_sync"`
 }
 
 // parseNodes reads JSON objects, one after the other.
@@ -40,8 +45,10 @@ func parseNodes(text string) (list []Node, err error) {
 	}
 }
 
-// leads says whether the services would write to the node.
-func (n Node) leads() bool { return n.Running && n.Primary && n.Writable && n.Leader == n.Node }
+// leads says whether the services would write to the node: it takes writes and does not know that another node leads.
+func (n Node) leads() bool {
+	return n.Role == rolePrimary && n.Writable && (n.Leader == n.Node || !n.Witness)
+}
 
 // leaders are the nodes that the services would write to. More than one is a split brain.
 func leaders(list []Node) (names []string) {
@@ -60,17 +67,29 @@ func ailing(list []Node) string {
 		return fmt.Sprintf("%d nodes lead: %s", len(leading), describe(list))
 	}
 	for _, n := range list {
-		switch {
-		case !n.Running:
-			return n.Node + " does not run"
-		case n.Node == Witness:
-		case n.Node != leading[0] && n.Primary:
-			return n.Node + " is no standby"
-		case !n.Streaming:
-			return n.Node + " does not stream"
-		case n.Node == leading[0] && !n.InSync:
-			return "the standby is out of sync"
+		if what := n.ailing(n.Node == leading[0]); what != "" {
+			return n.Node + " " + what
 		}
+	}
+	return ""
+}
+
+func (n Node) ailing(leads bool) string {
+	switch {
+	case n.Role == roleDown:
+		return "is down"
+	case !n.Witness:
+		return "does not reach the witness"
+	case n.Role == roleWitness:
+		return ""
+	case n.Role == rolePrimary && !leads:
+		return "is a second primary"
+	case !n.Following:
+		return "does not stream"
+	case leads && !n.InSync:
+		return "has a standby that is out of sync"
+	case leads && !n.Waits:
+		return "does not wait for its standby"
 	}
 	return ""
 }
@@ -81,20 +100,20 @@ func describe(list []Node) string {
 	for _, n := range list {
 		parts = append(parts, n.String())
 	}
-	return strings.Join(parts, ", ")
+	return strings.Join(parts, "; ")
 }
 
 // String is a few words for the story of a drill.
 func (n Node) String() string {
-	switch {
-	case !n.Running:
-		return n.Node + " down"
-	case n.Node == Witness:
-		return fmt.Sprintf("witness: %s leads (term %d, in sync: %t)", n.Leader, n.Term, n.InSync)
-	case !n.Primary:
-		return fmt.Sprintf("%s standby (timeline %d, streams: %t)", n.Node, n.Timeline, n.Streaming)
-	case n.Writable:
-		return fmt.Sprintf("%s open primary (timeline %d, streams: %t, in sync: %t)", n.Node, n.Timeline, n.Streaming, n.InSync)
+	known := "does not reach the witness"
+	if n.Witness {
+		known = fmt.Sprintf("says %s leads in term %d, in sync %t", n.Leader, n.Term, n.InSync)
 	}
-	return fmt.Sprintf("%s closed primary (timeline %d)", n.Node, n.Timeline)
+	switch {
+	case n.Role == roleDown, n.Role == roleWitness:
+		return fmt.Sprintf("%s: %s, %s", n.Node, n.Role, known)
+	case n.Writable:
+		return fmt.Sprintf("%s: open %s of timeline %d, streams %t, waits %t, %s", n.Node, n.Role, n.Timeline, n.Following, n.Waits, known)
+	}
+	return fmt.Sprintf("%s: closed %s of timeline %d, streams %t, %s", n.Node, n.Role, n.Timeline, n.Following, known)
 }

@@ -97,8 +97,13 @@ func (s *stage) play(ctx context.Context) {
 		return
 	}
 	s.underLoad(ctx)
-	s.countFeeds(ctx)
-	s.count(ctx)
+	if rows, err := readRows(ctx, s.Database, s.book.base); err != nil {
+		s.result.fault("could not compare: %v", err)
+	} else {
+		compare(s.book, rows) // so that no feed is asked for a bid that is lost
+		s.countFeeds(ctx)
+		s.count(rows)
+	}
 	s.recover(ctx)
 }
 
@@ -238,12 +243,7 @@ func first10(ids []int64) string {
 }
 
 // count compares the book with the rows of the primary.
-func (s *stage) count(ctx context.Context) {
-	rows, err := readRows(ctx, s.Database, s.book.base)
-	if err != nil {
-		s.result.fault("could not compare: %v", err)
-		return
-	}
+func (s *stage) count(rows []row) {
 	r := s.result
 	r.Count = compare(s.book, rows)
 	for _, c := range []struct {

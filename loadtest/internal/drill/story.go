@@ -17,10 +17,10 @@ type story struct {
 	mu      sync.Mutex
 	seconds map[int]map[string]int // counts of answers by second
 	lines   []storyLine
-	paths   map[string]int // plain reads by path, while counting
-	paths1  bool           // counting
-	failed  int            // requests that did not succeed
-	samples map[string]bool
+	paths   map[string]int  // plain reads by path, while counting
+	onPaths bool            // counting
+	failed  int             // requests that did not succeed
+	told    map[string]bool // first reasons
 }
 
 type storyLine struct {
@@ -32,7 +32,7 @@ type storyLine struct {
 const maxLines = 400
 
 func newStory(start time.Time) *story {
-	return &story{start: start, seconds: make(map[int]map[string]int), paths: make(map[string]int), samples: make(map[string]bool)}
+	return &story{start: start, seconds: make(map[int]map[string]int), paths: make(map[string]int), told: make(map[string]bool)}
 }
 
 // say adds a line.
@@ -48,9 +48,8 @@ func (s *story) add(text string) {
 	}
 }
 
-// count counts an answer of a kind ("bid 201"). failed is why it is not a success, "" if it is one; the first of each
-// reason is told.
-func (s *story) count(kind, failed string) {
+// count counts an event of a kind ("bid 201") and tells the first of each reason.
+func (s *story) count(kind, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := int(time.Since(s.start).Seconds())
@@ -58,14 +57,18 @@ func (s *story) count(kind, failed string) {
 		s.seconds[at] = make(map[string]int)
 	}
 	s.seconds[at][kind]++
-	if failed == "" {
-		return
-	}
-	s.failed++
-	if first := kind + ": " + failed; !s.samples[first] && len(s.samples) < 5*kept {
-		s.samples[first] = true
+	if first := kind + ": " + reason; reason != "" && !s.told[first] && len(s.told) < 5*kept {
+		s.told[first] = true
 		s.add("first " + first)
 	}
+}
+
+// fail counts a request that did not succeed.
+func (s *story) fail(kind, reason string) {
+	s.mu.Lock()
+	s.failed++
+	s.mu.Unlock()
+	s.count(kind, reason)
 }
 
 // failures is the number of requests that did not succeed.
@@ -79,7 +82,7 @@ func (s *story) failures() int {
 func (s *story) path(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.paths1 {
+	if s.onPaths {
 		s.paths[name]++
 	}
 }
@@ -87,7 +90,7 @@ func (s *story) path(name string) {
 func (s *story) countPaths(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.paths1 = on
+	s.onPaths = on
 }
 
 // served is the count of plain reads by path during the failure.
