@@ -33,6 +33,7 @@ func runDrill(ctx context.Context, args []string, out, notes io.Writer) error {
 	short := flags.Bool("short", false, "only the most telling drills")
 	list := flags.Bool("list", false, "list the drills")
 	strict := flags.Bool("no-skips", false, "fail if a drill can't run on this deployment")
+	flags.BoolVar(&c.Stories, "stories", false, "tell what happened, second by second, also if a drill passed")
 	flags.IntVar(&c.Rates.Bids, "bids", 100, "bids per second")
 	flags.IntVar(&c.Rates.Reads, "reads", 200, "reads per second")
 	if err := cli.Parse(flags, args, len(args), out); err != nil {

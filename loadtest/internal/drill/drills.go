@@ -120,7 +120,7 @@ var All = []Drill{
 	full("Redis'", "redis"),
 	failure("slot dropped", "sql primary "+dropSlots, "wait 5s"),
 	failure("slot invalidated", "freeze replicator-1 replicator-2", "wait 2s", "sql primary "+keepLittle, "sql primary "+reload,
-		"sql primary "+switchWAL, "sql primary "+switchWAL, "sql primary CHECKPOINT", "sql primary "+showSlots,
+		"sql primary "+switchWAL, "sql primary "+switchWAL, "sql primary CHECKPOINT", "sql primary "+mustBeLost,
 		"thaw replicator-1 replicator-2", "sql primary "+keepAgain, "sql primary "+reload, "wait 5s").
 		undo("thaw replicator-1 replicator-2", "sql primary "+keepAgain, "sql primary "+reload),
 	failure("publication altered and put back", "sql primary "+dropTable, "wait 3s", "sql primary "+addTable, "wait 5s").undo("sql primary " + addTable),
@@ -142,7 +142,7 @@ const (
 		FOR s IN SELECT slot_name, active_pid FROM pg_replication_slots WHERE slot_type = 'logical' AND NOT temporary LOOP
 			PERFORM pg_terminate_backend(s.active_pid, 2000); PERFORM pg_drop_replication_slot(s.slot_name);
 		END LOOP; END $$`
-	showSlots  = `SELECT slot_name, wal_status FROM pg_replication_slots`
+	mustBeLost = `SELECT slot_name, 1 / (wal_status = 'lost')::int FROM pg_replication_slots WHERE slot_type = 'logical' AND NOT temporary`
 	keepLittle = `ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'`
 	keepAgain  = `ALTER SYSTEM RESET max_slot_wal_keep_size`
 	reload     = `SELECT pg_reload_conf()`

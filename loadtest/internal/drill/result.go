@@ -50,8 +50,8 @@ func head(w io.Writer) error {
 	return err
 }
 
-// write writes the row of a drill and, if it did not pass, its faults and its story.
-func (r *Result) write(w io.Writer) error {
+// write writes the row of a drill and, if it did not pass or always is set, its faults and its story.
+func (r *Result) write(w io.Writer, always bool) error {
 	if r.Skipped != "" {
 		_, err := fmt.Fprintf(w, "%-36s skipped: %s\n", r.Name, r.Skipped)
 		return err
@@ -62,7 +62,7 @@ func (r *Result) write(w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, rowFormat, r.Name, fmt.Sprint(r.Acknowledged), fmt.Sprint(r.Lost), fmt.Sprint(r.Doubled), fmt.Sprint(r.Late), fmt.Sprint(r.Wrong),
 		seconds(r.NoWrites), seconds(r.NoReads), seconds(r.Whole), fmt.Sprint(r.Leaders), seconds(r.Took), word, served(r.Paths))
-	if err != nil || r.Passed() {
+	if err != nil || r.Passed() && !always {
 		return err
 	}
 	for _, f := range append(slices.Clone(r.Faults), r.Examples...) {

@@ -29,10 +29,9 @@ type Config struct {
 	Rates Rates
 	// Drills are those to run, in their order.
 	Drills []Drill
-	// Out gets the table.
-	Out io.Writer
-	// Ended is told of each drill.
-	Ended func(Result)
+	// Out gets the table, and the stories of drills that failed; with Stories those of all.
+	Out     io.Writer
+	Stories bool
 }
 
 const (
@@ -81,11 +80,8 @@ func Run(ctx context.Context, c Config) (*Set, error) {
 	for i, d := range c.Drills {
 		r := s.drill(ctx, i, d)
 		outcome.Results = append(outcome.Results, r)
-		if err := r.write(c.Out); err != nil {
+		if err := r.write(c.Out, c.Stories); err != nil {
 			return nil, err
-		}
-		if c.Ended != nil {
-			c.Ended(r)
 		}
 		if ctx.Err() != nil || r.broken {
 			break

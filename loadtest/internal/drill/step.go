@@ -109,14 +109,13 @@ func (s *stage) each(ctx context.Context, verb string, programs []string) error 
 }
 
 // rollingPause is between two restarts, more than a health check of the front door needs.
-const rollingPause = time.Second
+const rollingPause = 2 * time.Second
 
 // rolling restarts everything: first what has no role among the database nodes, then the standby, then, after a
-// switchover, the former primary.
+// switchover, the former primary. The links between the nodes stay, because only drills have them.
 func (s *stage) rolling(ctx context.Context) error {
-	isNode := func(p string) bool { return strings.HasPrefix(p, "postgres-") }
 	for _, program := range s.programs {
-		if isNode(program) {
+		if strings.HasPrefix(program, "postgres-") || strings.HasPrefix(program, "link-") {
 			continue
 		}
 		if err := s.do(ctx, "restart "+program); err != nil {

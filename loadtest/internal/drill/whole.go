@@ -41,13 +41,6 @@ func await(ctx context.Context, within time.Duration, what string, ailment func(
 func (s *stage) whole(ctx context.Context) error {
 	start := time.Now()
 	err := await(ctx, recoverTime, "the deployment to be whole", func() string {
-		nodes, err := s.ctl.Nodes(ctx)
-		if err != nil {
-			return err.Error()
-		}
-		if what := ailing(nodes); what != "" {
-			return what
-		}
 		if what := s.unready(ctx); what != "" {
 			return what
 		}
@@ -59,13 +52,20 @@ func (s *stage) whole(ctx context.Context) error {
 	return err
 }
 
-// ready waits until all programs are ready.
+// ready waits until the nodes have their roles and all programs are ready.
 func (s *stage) ready(ctx context.Context) error {
 	return await(ctx, recoverTime, "the programs to be ready", func() string { return s.unready(ctx) })
 }
 
-// unready names a program that is not ready; "" if all are.
+// unready names a node or program that is not ready; "" if all are.
 func (s *stage) unready(ctx context.Context) string {
+	nodes, err := s.ctl.Nodes(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	if what := ailing(nodes); what != "" {
+		return what
+	}
 	for _, url := range append([]string{s.door.Base() + "/hello", s.door.Base() + "/.well-known/jwks.json"}, s.Ready...) {
 		if err := s.ask(ctx, url); err != nil {
 			return err.Error()
