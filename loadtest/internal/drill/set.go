@@ -148,7 +148,7 @@ func (s *set) applicable(ctx context.Context, steps []string) string {
 		}
 		if words := strings.Fields(step); words[0] == "fill" {
 			if _, err := s.ctl.Do(ctx, "unfill", words[1]); err != nil {
-				return words[1] + "'s disk can't be filled"
+				return fmt.Sprintf("the disk of %s can't be filled: %v", words[1], err)
 			}
 		}
 		if step == "flush" && s.Redis == "" {
