@@ -25,6 +25,8 @@ func TestAgainstTheWholeSystem(t *testing.T) {
 	t.Run("an interrupted level is judged", s.interrupted)
 	t.Run("two agents write what one would: W1, W2", s.twoAgents)
 	t.Run("planted faults are caught: W1, W2", s.plantedFaults)
+	t.Run("a drill counts what became of the load: W1, W2, R2", s.drills)
+	t.Run("faults planted in a drill are caught: W1", s.plantedInDrill)
 	t.Run("the paths give the same bytes: R5", s.samePaths)
 }
 

@@ -18,6 +18,7 @@ var program = cli.Program{
 		{Name: "all", Summary: "run the six levels and the comparison of paths", Run: runAll},
 		{Name: "run", Summary: "the same as level, from several machines", Run: runRun},
 		{Name: "agent", Summary: "make load for a controller on another machine", Run: runAgent},
+		{Name: "drill", Summary: "cause failures under load and count what was lost", Run: runDrill},
 		{Name: "compare", Summary: "show what changed between two runs beyond noise", Run: runCompare},
 	},
 }

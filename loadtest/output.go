@@ -48,21 +48,30 @@ func (l *live) end() {
 	l.steps.End()
 }
 
-// emit shows the result and writes it to two files: JSON, to be compared, and HTML.
+// emit shows the result and keeps it.
 func emit(run *report.Run, dir string, out io.Writer) error {
-	name := filepath.Join(dir, run.Started.UTC().Format("20060102-150405-")+run.Level)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	name, err := keep(run, dir)
+	if err != nil {
 		return err
-	}
-	for ext, write := range map[string]func(io.Writer) error{".json": run.WriteJSON, ".html": run.WriteHTML} {
-		var file bytes.Buffer
-		if err := errors.Join(write(&file), os.WriteFile(name+ext, file.Bytes(), 0o644)); err != nil {
-			return fmt.Errorf("report: %w", err)
-		}
 	}
 	if err := run.WriteText(out); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "\nreport: %s.html\n\n", name)
+	_, err = fmt.Fprintf(out, "\nreport: %s.html\n\n", name)
 	return err
+}
+
+// keep writes the result to two files: JSON, to be compared, and HTML. It returns their name without the ending.
+func keep(run *report.Run, dir string) (name string, err error) {
+	name = filepath.Join(dir, run.Started.UTC().Format("20060102-150405-")+run.Level)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return name, err
+	}
+	for ext, write := range map[string]func(io.Writer) error{".json": run.WriteJSON, ".html": run.WriteHTML} {
+		var file bytes.Buffer
+		if err := errors.Join(write(&file), os.WriteFile(name+ext, file.Bytes(), 0o644)); err != nil {
+			return name, fmt.Errorf("report: %w", err)
+		}
+	}
+	return name, nil
 }

@@ -13,14 +13,14 @@ import (
 type stack struct {
 	primary, standby           *testenv.Postgres
 	pgpool                     *testenv.Pgpool
+	redis                      *testenv.Redis
 	command, query, replicator *testenv.Program
 	url                        string
 }
 
 func startStack(t *testing.T) *stack {
 	t.Helper()
-	s := &stack{primary: testenv.StartPostgres(t)}
-	redis := testenv.StartRedis(t)
+	s := &stack{primary: testenv.StartPostgres(t), redis: testenv.StartRedis(t)}
 	t.Setenv("SEED_URL", s.primary.URL("migrator"))
 	var out, notes bytes.Buffer
 	if err := program.Run(t.Context(), strings.Fields("seed --scale demo --bids 5000"), &out, &notes); err != nil {
@@ -30,9 +30,9 @@ func startStack(t *testing.T) *stack {
 	s.pgpool = testenv.StartPgpool(t, s.primary, s.standby)
 	var command, commandAdmin, query, queryAdmin string
 	s.command, command, commandAdmin = startService(t, "command", "PRIMARY_URL="+s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR="+t.TempDir())
-	s.replicator, _, _ = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+redis.URL())
+	s.replicator, _, _ = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
 	s.query, query, queryAdmin = startService(t, "query", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
-		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+redis.URL(), "ALLOW_READ_PATH=true")
+		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true", "JWKS_URL=http://"+command+"/.well-known/jwks.json")
 	door := testenv.FrontDoor{Command: []testenv.Instance{{Public: command, Admin: commandAdmin}}, Query: []testenv.Instance{{Public: query, Admin: queryAdmin}}}
 	_, s.url, _ = testenv.StartFrontDoor(t, door)
 	return s

@@ -72,7 +72,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.note(act, a.carryOut(ctx, act, s))
 		}
 		if err := a.maintain(ctx, s); err != nil {
-			a.log.Warn("slots", "error", err.Error())
+			a.log.Warn("pgpool-II and slots", "error", err.Error())
 		}
 		registrar.keep(ctx, a.server, s)
 	}

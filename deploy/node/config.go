@@ -31,6 +31,10 @@ type Config struct {
 	Bin string `env:"PG_BIN,required"`
 	// PassFile has the password of the role repmgr.
 	PassFile string `env:"PGPASSFILE,required"`
+	// PCPHost and PCPPort are where pgpool-II takes orders, with the password in PCPPASSFILE. Without them nobody tells
+	// pgpool-II that the node is back.
+	PCPHost string `env:"PCP_HOST"`
+	PCPPort int    `env:"PCP_PORT"`
 }
 
 // Check implements env.Checker.

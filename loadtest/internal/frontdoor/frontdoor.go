@@ -20,7 +20,7 @@ type Client struct {
 
 // New makes a client; base is scheme and authority.
 func New(base string) *Client {
-	return &Client{base: base, http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
+	return &Client{base: base, http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
 }
 
 // Close ends the connections that are kept open.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
@@ -20,19 +21,31 @@ const progressEvery = 100_000
 // LastID returns the highest id of a bid, or 0: one probe of the primary key per raffle, since no index
 // leads with the id.
 func LastID(ctx context.Context, url string) (id int64, err error) {
-	err = connected(ctx, url, func(conn *pgx.Conn) error {
+	err = OnPrimary(ctx, url, func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, `SELECT coalesce(max(m.id), 0) FROM raffles r
 			CROSS JOIN LATERAL (SELECT max(b.id) AS id FROM bids b WHERE b.raffle_id = r.id) m`).Scan(&id)
 	})
 	return id, err
 }
 
-func connected(ctx context.Context, url string, do func(*pgx.Conn) error) error {
-	conn, err := pgx.Connect(ctx, url)
+// connectTime bounds the attempt to reach one of the URL's hosts.
+const connectTime = 5 * time.Second
+
+// OnPrimary uses a connection to the node that takes writes, of those that the URL names.
+func OnPrimary(ctx context.Context, url string, do func(*pgx.Conn) error) error {
+	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
-	return errors.Join(do(conn), conn.Close(context.WithoutCancel(ctx)))
+	config.ConnectTimeout = connectTime
+	config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectTime)
+	defer cancel()
+	return errors.Join(do(conn), conn.Close(closing))
 }
 
 // Postgres compares the ledger with every row of the time of the run, at the primary. It also returns the
@@ -40,7 +53,7 @@ func connected(ctx context.Context, url string, do func(*pgx.Conn) error) error 
 func (l *Ledger) Postgres(ctx context.Context, url string, progress Progress) (r report.Reconciliation, lsn string) {
 	start := time.Now()
 	r = l.start("Postgres")
-	err := connected(ctx, url, func(conn *pgx.Conn) error {
+	err := OnPrimary(ctx, url, func(conn *pgx.Conn) error {
 		if err := l.readRows(ctx, conn, &r, progress); err != nil {
 			return err
 		}

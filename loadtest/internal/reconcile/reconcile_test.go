@@ -154,6 +154,23 @@ func TestPostgresIsHeldAgainstTheJournal_W1_W2(t *testing.T) {
 	}
 }
 
+// The rows are read from the node that takes writes, wherever it stands in the URL.
+func TestThePrimaryIsFoundAmongTheHosts(t *testing.T) {
+	primary := testenv.StartPostgres(t)
+	standby := primary.StartStandby(t)
+	config, err := pgx.ParseConfig(standby.URL("replicator"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := fmt.Sprintf("@%s:%d,", config.Host, config.Port)
+	if id, err := LastID(t.Context(), strings.Replace(primary.URL("replicator"), "@", first, 1)); err != nil || id != 0 {
+		t.Errorf("%d, %v", id, err)
+	}
+	if _, err := LastID(t.Context(), standby.URL("replicator")); err == nil {
+		t.Error("the standby was taken for the primary")
+	}
+}
+
 func TestAProblemHoldsNothing(t *testing.T) {
 	l, err := Load(0, written(t, "k", acknowledged(0, 1)))
 	if err != nil {

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/cli"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/drill"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/levels"
+)
+
+const drillUsage = `usage: loadtest drill [FLAGS] [WORD...]
+
+Causes failures of a running deployment for real, one after the other, under a steady load, and counts what became
+of the bids and reads. With words only the drills run whose names hold one of them.
+
+Environment, beside that of all load commands:
+  LOADTEST_CTL        the program that handles the parts of the deployment
+  LOADTEST_REDIS_URL  the Redis server that a drill empties
+  LOADTEST_READY      the URLs of /readyz of programs, separated by commas, which are awaited after each drill
+
+Exit status: 1 if a bid was lost or doubled, a read was wrong, a bound was missed, or a drill could not run to its end.
+`
+
+func runDrill(ctx context.Context, args []string, out, notes io.Writer) error {
+	c := drill.Config{Ctl: drill.Ctl{Path: os.Getenv("LOADTEST_CTL")}, Redis: os.Getenv("LOADTEST_REDIS_URL"), Out: out}
+	flags := cli.NewFlags("loadtest drill", drillUsage)
+	p := addPlace(flags)
+	short := flags.Bool("short", false, "only the most telling drills")
+	list := flags.Bool("list", false, "list the drills")
+	strict := flags.Bool("no-skips", false, "fail if a drill can't run on this deployment")
+	flags.BoolVar(&c.Stories, "stories", false, "tell what happened, second by second, also if a drill passed")
+	flags.IntVar(&c.Rates.Bids, "bids", 100, "bids per second")
+	flags.IntVar(&c.Rates.Reads, "reads", 200, "reads per second")
+	if err := cli.Parse(flags, args, len(args), out); err != nil {
+		return err
+	}
+	c.Drills = drill.Select(*short, flags.Args()...)
+	c.URL, c.Database = strings.TrimSuffix(p.url, "/"), p.database
+	if urls := os.Getenv("LOADTEST_READY"); urls != "" {
+		c.Ready = strings.Split(urls, ",")
+	}
+	if *list {
+		return listDrills(out, c.Drills)
+	}
+	if err := checkDrill(c); err != nil {
+		return cli.Wrong(err)
+	}
+	s, err := drill.Run(ctx, c)
+	if err != nil {
+		return err
+	}
+	return endDrill(s, p, *strict, out)
+}
+
+func checkDrill(c drill.Config) error {
+	var errs []error
+	if c.Ctl.Path == "" {
+		errs = append(errs, errors.New("LOADTEST_CTL is not set"))
+	}
+	if c.Database == "" {
+		errs = append(errs, errors.New("LOADTEST_DATABASE_URL is not set"))
+	}
+	if len(c.Drills) == 0 {
+		errs = append(errs, errors.New("no drill has such a name: --list shows them"))
+	}
+	if c.Rates.Bids < 1 || c.Rates.Reads < 1 {
+		errs = append(errs, errors.New("the rates must be at least 1"))
+	}
+	return errors.Join(errs...)
+}
+
+func listDrills(out io.Writer, drills []drill.Drill) error {
+	for _, d := range drills {
+		if _, err := fmt.Fprintf(out, "%-36s %s\n", d.Name, strings.Join(append(d.Before, d.Steps...), "; ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endDrill shows the summary and writes the report.
+func endDrill(s *drill.Set, p *place, noSkips bool, out io.Writer) error {
+	if _, err := io.WriteString(out, s.Summary()); err != nil {
+		return err
+	}
+	run := s.Report()
+	if noSkips {
+		run.Verdict.Failed = append(run.Verdict.Failed, s.Skipped()...)
+	}
+	levels.Describe(run)
+	name, err := keep(run, p.out)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(out, "report: %s.html\n", name); err != nil {
+		return err
+	}
+	if !run.Verdict.Passed() {
+		return levels.ErrFailed
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package drill
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
+)
+
+// Config says where the deployment is and what to do with it.
+type Config struct {
+	// URL is the front door, Database leads to every database node as a role that reads bids with their keys, Redis to
+	// the server that a drill empties.
+	URL, Database, Redis string
+	// Ready are the /readyz of programs, which all must answer 200 for the deployment to be whole.
+	Ready []string
+	Ctl   Ctl
+	Rates Rates
+	// Drills are those to run, in their order.
+	Drills []Drill
+	// Out gets the table, and the stories of drills that failed; with Stories those of all.
+	Out     io.Writer
+	Stories bool
+}
+
+const (
+	users       = 16
+	raffleCount = 50
+	feedCount   = 20
+	// loginTime bounds the logins before the first drill.
+	loginTime = time.Minute
+)
+
+// set is what the drills share.
+type set struct {
+	Config
+	ctl      Ctl
+	id       string // makes keys differ from those of any other set
+	door     *frontdoor.Client
+	feeds    *http.Client
+	raffles  []int64
+	bearers  []string
+	programs []string
+	meters   *meters
+}
+
+// Set is the outcome of several drills.
+type Set struct {
+	Started time.Time
+	Elapsed time.Duration
+	Results []Result
+	meters  *meters
+}
+
+// Run carries out the drills one after the other. The error is about the whole set; what a drill has found is in its
+// result.
+func Run(ctx context.Context, c Config) (*Set, error) {
+	s := &set{Config: c, ctl: c.Ctl, id: newID(), door: frontdoor.New(c.URL), feeds: &http.Client{Transport: &http.Transport{DisableCompression: true}}}
+	defer s.door.Close()
+	defer s.feeds.CloseIdleConnections()
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
+	outcome := &Set{Started: time.Now(), meters: newMeters(time.Now())}
+	s.meters = outcome.meters
+	if err := head(c.Out); err != nil {
+		return nil, err
+	}
+	for i, d := range c.Drills {
+		r := s.drill(ctx, i, d)
+		outcome.Results = append(outcome.Results, r)
+		if err := r.write(c.Out, c.Stories); err != nil {
+			return nil, err
+		}
+		if ctx.Err() != nil || r.broken {
+			break
+		}
+	}
+	outcome.Elapsed = time.Since(outcome.Started)
+	return outcome, nil
+}
+
+func newID() string {
+	var raw [5]byte
+	_, _ = rand.Read(raw[:]) // never fails
+	return hex.EncodeToString(raw[:])
+}
+
+// prepare finds raffles to bid on, and logs in.
+func (s *set) prepare(ctx context.Context) (err error) {
+	if s.programs, err = s.ctl.Programs(ctx); err != nil {
+		return err
+	}
+	open, err := s.door.Raffles(ctx, "open")
+	if err != nil {
+		return err
+	}
+	s.raffles = open[:min(raffleCount, len(open))]
+	ctx, cancel := context.WithTimeout(ctx, loginTime)
+	defer cancel()
+	for i := range users {
+		bearer, err := s.logIn(ctx, fmt.Sprintf("user%d", i+1))
+		if err != nil {
+			return err
+		}
+		s.bearers = append(s.bearers, bearer)
+	}
+	return nil
+}
+
+// logIn asks until it is answered, because a login may be refused for a moment.
+func (s *set) logIn(ctx context.Context, login string) (string, error) {
+	body := fmt.Appendf(nil, `{"login":%q,"password":%q}`, login, dataset.Password)
+	for {
+		var doc struct {
+			Token string `json:"access_token"`
+		}
+		a, err := s.door.Do(ctx, http.MethodPost, "/v1/login", body)
+		if err == nil && a.Status == http.StatusOK {
+			err = json.Unmarshal(a.Body, &doc)
+			return "Bearer " + doc.Token, err
+		}
+		if e := sleep.For(ctx, time.Second); e != nil || a.Status == http.StatusUnauthorized {
+			return "", errors.Join(fmt.Errorf("log in as %s: status %d %s", login, a.Status, a.Body), err, e)
+		}
+	}
+}
+
+// applicable returns why a drill can't run here; "" if it can.
+func (s *set) applicable(ctx context.Context, steps []string) string {
+	for _, step := range steps {
+		if err := check(step); err != nil {
+			return err.Error()
+		}
+		if name := missing(step, s.programs); name != "" {
+			return "there is no " + name
+		}
+		if words := strings.Fields(step); words[0] == "fill" {
+			if _, err := s.ctl.Do(ctx, "unfill", words[1]); err != nil {
+				return fmt.Sprintf("the disk of %s can't be filled: %v", words[1], err)
+			}
+		}
+		if step == "flush" && s.Redis == "" {
+			return "LOADTEST_REDIS_URL is not set"
+		}
+	}
+	return ""
+}
+
+// Faults are those of all drills, with the drills' names.
+func (s *Set) Faults() (list []string) {
+	for _, r := range s.Results {
+		for _, f := range r.Faults {
+			list = append(list, r.Name+": "+f)
+		}
+	}
+	return list
+}
+
+// Skipped are the drills that did not run.
+func (s *Set) Skipped() (list []string) {
+	for _, r := range s.Results {
+		if r.Skipped != "" {
+			list = append(list, r.Name+": "+r.Skipped)
+		}
+	}
+	return list
+}
+
+// Select returns the drills of the short set or all, and of those only the ones whose names hold one of the words.
+func Select(short bool, words ...string) (list []Drill) {
+	for _, d := range All {
+		wanted := len(words) == 0 || slices.ContainsFunc(words, func(w string) bool { return strings.Contains(strings.ToLower(d.Name), strings.ToLower(w)) })
+		if wanted && (d.Short || !short) {
+			list = append(list, d)
+		}
+	}
+	return list
+}
