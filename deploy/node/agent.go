@@ -25,11 +25,11 @@ type Agent struct {
 	log     *slog.Logger
 	heard   atomic.Pointer[heard]
 
-	gone, silent, isolated span
-	reply                  string
-	goal                   lsn.LSN // what the standby must flush to be trusted; 0: unknown
-	last                   Act
-	maintained             time.Time
+	gone, silent, isolated     span
+	reply                      string
+	goal                       lsn.LSN // what the standby must flush to be trusted; 0: unknown
+	last                       Act
+	started, maintained, asked time.Time
 }
 
 // heard is the record and when the witness said it.
@@ -64,7 +64,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	for pause(ctx, tick) {
 		local, err := a.server.Look(ctx)
 		if err != nil {
-			a.gone, a.silent, a.goal = span{}, span{}, 0
+			a.gone, a.silent, a.goal, a.started = span{}, span{}, 0, time.Time{}
 			continue
 		}
 		s := a.see(local, time.Now())
@@ -167,6 +167,8 @@ func (a *Agent) carryOut(ctx context.Context, act Act, s Sight) error {
 		return a.server.SetRole(ctx, Role{Open: true, Waits: true})
 	case Trust:
 		return a.witness.SetSync(ctx, s.Record, true)
+	case Unlock:
+		return a.server.SetRole(ctx, Role{Open: true, Waits: true})
 	case Promote:
 		return a.server.Promote(ctx)
 	case Resync:

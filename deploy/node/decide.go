@@ -44,7 +44,9 @@ const (
 	Restrain Act = "the standby is back: wait for it from now on"
 	Trust    Act = "the standby has everything: it may be promoted"
 	Promote  Act = "the witness says that this node leads"
-	Resync   Act = "this standby gets nothing from the leader: start anew, from the leader's data"
+	// pgpool-II wants the same settings on both nodes. A standby can't write anyway.
+	Unlock Act = "it follows the leader: no lock but that of a standby"
+	Resync Act = "this standby gets nothing from the leader: start anew, from the leader's data"
 )
 
 // Decide says what the agent of a database node does next.
@@ -74,6 +76,8 @@ func (s Sight) follow() Act {
 		return Promote
 	case s.Fresh && s.Record.Leader == s.Peer && s.Gone > stuckAfter:
 		return Resync
+	case s.Fresh && s.Record.Leader == s.Peer && s.Local.Follows && s.Local.Closed:
+		return Unlock
 	}
 	return Nothing
 }

@@ -42,6 +42,9 @@ func TestWhatAnAgentDoes(t *testing.T) {
 		{"the standby catches up", func(s *Sight) { s.Record.InSync = false }, Nothing},
 		{"the standby has everything", func(s *Sight) { s.Record.InSync, s.Proven = false, true }, Trust},
 		{"standby", func(s *Sight) { s.Local.Primary, s.Record.Leader = false, "node2" }, Nothing},
+		{"standby that has just begun to follow", func(s *Sight) {
+			s.Local.Primary, s.Record.Leader, s.Local.Closed, s.Local.Follows = false, "node2", true, true
+		}, Unlock},
 		{"standby that leads", func(s *Sight) { s.Local.Primary = false }, Promote},
 		{"standby that led when the witness was last heard", func(s *Sight) { s.Local.Primary, s.Fresh = false, false }, Nothing},
 		{"standby that gets nothing", func(s *Sight) { s.Local.Primary, s.Record.Leader, s.Gone = false, "node2", stuckAfter+1 }, Resync},

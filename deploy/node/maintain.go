@@ -20,7 +20,7 @@ func (a *Agent) maintain(ctx context.Context, s Sight) error {
 	}
 	a.maintained = now
 	if s.Fresh && (s.Record.Leader == s.Me) == s.Local.Primary {
-		if err := a.config.attach(ctx); err != nil {
+		if err := a.attach(ctx, now); err != nil {
 			return err
 		}
 	}
@@ -31,6 +31,24 @@ func (a *Agent) maintain(ctx context.Context, s Sight) error {
 		return a.server.exec(ctx, a.config.ensureSlot())
 	}
 	return nil
+}
+
+// pgpool-II is asked often while the node is young, because that is when it was down, and seldom later, because it logs each
+// question.
+const (
+	young      = time.Minute
+	attachSlow = 30 * time.Second
+)
+
+func (a *Agent) attach(ctx context.Context, now time.Time) error {
+	if a.started.IsZero() {
+		a.started = now
+	}
+	if now.Sub(a.started) > young && now.Sub(a.asked) < attachSlow {
+		return nil
+	}
+	a.asked = now
+	return a.config.attach(ctx)
 }
 
 // attach tells pgpool-II to use this node again. pgpool-II detaches a node that was down and never takes back a primary,

@@ -92,7 +92,8 @@ var All = []Drill{
 	kill("replicator-1").named("kill the working replicator").before(first...),
 	kill("haproxy").writes(doorTime).reads(doorTime),
 	kill("{primary} {primary-agent}").named("kill the primary's whole node").writes(decisions),
-	failure("two failovers, there and back", "kill {primary}", "wait 7s", "whole", "kill {standby}", "wait 7s").reads(killReads).inShort(),
+	failure("failover, and back by another one", "crash {primary}", "wait 6s", "start {primary}", "whole", "crash {standby}", "wait 6s", "start {standby}",
+		"wait 3s").undo("start {primary} {standby}").reads(killReads).inShort(),
 
 	freeze("{primary}", "12s").writes(decisions).inShort(),
 	freeze("{standby}", "8s").writes(decisions),
@@ -107,10 +108,10 @@ var All = []Drill{
 
 	failure("old primary started by hand", "stop {primary}", "wait 7s", "start {primary}", "wait 5s").
 		undo("start {primary}").writes(decisions).reads(killReads),
-	failure("walreceiver frozen before the kill", "freeze {standby}:walreceiver", "wait 2s", "kill {primary}", "wait 8s",
-		"thaw {standby}:walreceiver", "wait 4s").undo("thaw {standby}:walreceiver").writes(outage),
-	failure("standby lags before the kill", "sql {standby} SELECT pg_wal_replay_pause()", "wait 4s", "kill {primary}", "wait 6s",
-		"sql {standby} "+resume, "wait 3s").undo("sql {standby} " + resume).writes(decisions),
+	failure("walreceiver frozen before the kill", "freeze {standby}:walreceiver", "wait 2s", "crash {primary}", "wait 8s",
+		"thaw {standby}:walreceiver", "wait 2s", "start {primary}", "wait 4s").undo("thaw {standby}:walreceiver", "start {primary}").writes(outage),
+	failure("standby lags before the kill", "sql {standby} SELECT pg_wal_replay_pause()", "wait 4s", "crash {primary}", "wait 6s",
+		"sql {standby} "+resume, "start {primary}", "wait 3s").undo("sql {standby} "+resume, "start {primary}").writes(decisions),
 	failure("switchover and back", "switchover", "whole", "switchover", "whole"),
 	partition("primary").writes(decisions).inShort(),
 	partition("standby").writes(decisions),
