@@ -187,16 +187,18 @@ func (s *Store) recall(ctx context.Context, bids []Bid, results []Result, at []i
 		return
 	}
 	rows, err := s.findKeys(ctx, bids, at)
+	if err == nil && len(rows) == 0 {
+		return // the refusals and the position of the transaction count
+	}
 	var lsn string
-	if err == nil && len(rows) > 0 {
+	if err == nil {
 		lsn, err = confirm(ctx, s.places)
-	} else if err == nil {
-		return // the results have the position of the transaction, which has found the same
 	}
 	if err != nil {
 		for _, i := range at {
 			results[i] = Result{Err: fmt.Errorf("%w: %w", ErrUnavailable, err)}
 		}
+		return
 	}
 	for _, row := range rows {
 		i := at[row.Ord-1]
