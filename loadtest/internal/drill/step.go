@@ -41,7 +41,7 @@ func names(primary, standby string) *strings.Replacer {
 }
 
 // verbs are those of ctl whose words are programs alone.
-var verbs = []string{"start", "stop", "restart", "kill", "freeze", "thaw", "fill", "unfill"}
+var verbs = []string{"start", "stop", "restart", "kill", "crash", "freeze", "thaw", "fill", "unfill"}
 
 // missing returns a program that a step handles and the deployment has not; "" if there is none.
 func missing(step string, programs []string) string {
