@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse generate fuzz build
+.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill generate fuzz build
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,9 @@ loadtest: ## Run the six load levels and compare the read paths against the runn
 abuse: ## Run every abuse beside a steady load and show what became of it (10 minutes; ABUSE=feed: only those named so)
 	@deploy/local/install
 	ABUSE_TIME=$(or $(ABUSE_TIME),10s) $(GO) test -run '^TestAbuses' -count 1 -timeout 60m -v ./internal/e2e/abuse
+
+drill: ## Cause every failure for real under load and show what was lost (15 minutes; takes root; DRILL=freeze: only those)
+	@deploy/local/drill --no-skips $(DRILL)
 
 generate: ## Make the database code from sql/queries
 	$(GO) tool sqlc generate
