@@ -34,12 +34,13 @@ func runDrill(ctx context.Context, args []string, out, notes io.Writer) error {
 	list := flags.Bool("list", false, "list the drills")
 	strict := flags.Bool("no-skips", false, "fail if a drill can't run on this deployment")
 	flags.BoolVar(&c.Stories, "stories", false, "tell what happened, second by second, also if a drill passed")
+	slack := flags.Int("slack", 1, "how many times as long as they should bids and reads may be out, for a slow machine")
 	flags.IntVar(&c.Rates.Bids, "bids", 100, "bids per second")
 	flags.IntVar(&c.Rates.Reads, "reads", 200, "reads per second")
 	if err := cli.Parse(flags, args, len(args), out); err != nil {
 		return err
 	}
-	c.Drills = drill.Select(*short, flags.Args()...)
+	c.Drills = drill.Select(*short, max(*slack, 1), flags.Args()...)
 	c.URL, c.Database = strings.TrimSuffix(p.url, "/"), p.database
 	if urls := os.Getenv("LOADTEST_READY"); urls != "" {
 		c.Ready = strings.Split(urls, ",")

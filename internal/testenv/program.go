@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"os"
@@ -17,6 +18,8 @@ type Process struct {
 	Args []string
 	// Env is added to PATH, HOME and TMPDIR of the test process and to DRAIN_DELAY=0, NAME=value each.
 	Env []string
+	// Death is what the kernel sends to the program when the test process dies; 0 is SIGKILL.
+	Death syscall.Signal
 	// Ready, if not empty, is a URL that answers 200 once the program is ready.
 	Ready string
 }
@@ -41,7 +44,7 @@ func newProgram(t testing.TB, p Process) *Program {
 	env := append(serverEnv(), "HOME="+os.Getenv("HOME"), "TMPDIR="+os.TempDir(), "DRAIN_DELAY=0s")
 	g := &Program{ready: p.Ready, proc: &process{
 		name: filepath.Base(p.Path), path: p.Path, args: p.Args, env: append(env, p.Env...),
-		dir: testFolder(t, memoryRun, "program", nil), death: syscall.SIGKILL,
+		dir: testFolder(t, memoryRun, "program", nil), death: cmp.Or(p.Death, syscall.SIGKILL),
 	}}
 	g.proc.logOnFailure(t)
 	t.Cleanup(func() {
