@@ -41,7 +41,8 @@ lint: ## Run the linters and the import rules
 sqlc-diff: ## Fail if the generated database code is not what sqlc makes of sql/queries
 	$(GO) tool sqlc diff
 
-config-check: ## Validate the HAProxy, Prometheus and shell files
+config-check: ## Let each server check its configuration, and check the scripts
+	$(GO) test -count 1 ./deploy/...
 	@deploy/local/validate
 
 # Tests of whole services are left out, because they take minutes; the histories run the programs with the detector.

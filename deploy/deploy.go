@@ -14,7 +14,7 @@ import (
 	"text/template"
 )
 
-//go:embed haproxy pgpool postgres prometheus redis repmgr
+//go:embed haproxy pgpool postgres prometheus redis repmgr supervisor
 var templates embed.FS
 
 // Loopback is the default of every field Host.
@@ -65,7 +65,7 @@ func execute(name, text string, data any) (string, error) {
 }
 
 var functions = template.FuncMap{
-	"word": word, "port": checkPort, "megabytes": atLeastOne, "quote": quote, "share": share,
+	"word": word, "port": checkPort, "megabytes": atLeastOne, "quote": quote, "share": share, "argument": argument,
 	"inc": func(i int) int { return i + 1 },
 }
 

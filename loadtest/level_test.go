@@ -21,6 +21,7 @@ func TestAgainstTheWholeSystem(t *testing.T) {
 	s := startStack(t)
 	t.Setenv("LOADTEST_URL", s.url)
 	t.Setenv("LOADTEST_DATABASE_URL", s.primary.URL("replicator"))
+	t.Run("a bid is read back: R2", s.tryABid)
 	t.Run("every level runs, and what it wrote is in Postgres and Redis once: W1, W2, P1", s.everyLevel)
 	t.Run("an interrupted level is judged", s.interrupted)
 	t.Run("two agents write what one would: W1, W2", s.twoAgents)

@@ -13,6 +13,7 @@ var program = cli.Program{
 	About: "Fills the database with the data set and puts the system under load.",
 	Commands: []cli.Command{
 		{Name: "seed", Summary: "fill an empty database with the data set", Run: runSeed},
+		{Name: "try", Summary: "log in, bid, and read the bid back", Run: runTry},
 		{Name: "level", Summary: "put the system under the load of one of the six levels", Run: runLevel},
 		{Name: "paths", Summary: "compare the read paths", Run: runPaths},
 		{Name: "all", Summary: "run the six levels and the comparison of paths", Run: runAll},

@@ -80,6 +80,8 @@ func TestUsage(t *testing.T) {
 		{"level 1 --vusers 0", 2, "", "at least one virtual user"},
 		{"level 1 --url nowhere", 2, "", "http://host:port"},
 		{"level 1 --client curl", 2, "", "want fasthttp or nethttp"},
+		{"try -h", 0, "usage: loadtest try", ""},
+		{"try --url nowhere", 2, "", "http://host:port"},
 		{"paths -h", 0, "usage: loadtest paths", ""},
 		{"paths --paths redis,nowhere", 2, "", `no path "nowhere"`},
 		{"paths --blocks 0", 2, "", "at least one block"},

@@ -1,6 +1,5 @@
 # shellcheck shell=bash
 # Writes the configuration and the secrets of the local stack. Needs lib.sh and load_settings.
-# shellcheck disable=SC2034 # variables in capitals are what `render` puts into the templates
 
 ROLES=(migrator command query replicator standby repmgr pgpool exporter)
 
@@ -27,34 +26,17 @@ configure() {
         echo "$name=${!name}"
     done | put "$CONF/settings" 0644
     configure_servers
-    configure_supervisor
 }
 
 # The servers' configurations and the services' environments. The program has a list of what is wrong.
 configure_servers() (
     local pair
     for pair in "${SETTINGS[@]}"; do export "${pair%%=*}"; done
-    export DATA RUN CONF SECRETS PG_USER PG_VERSION NODE_PROGRAM=$NODE
-    "${RENDER:-$ROOT/bin/render}" || die "the configuration could not be rendered" "see the lines above"
+    export LOCAL_DIR DATA LOGS RUN CONF SECRETS PG_USER PG_VERSION NODE_PROGRAM=$NODE STARTER=$HERE/run
+    env PROGRAMS="${PROGRAMS[*]}" "$ROOT/bin/render" || die "the configuration could not be rendered" "see the lines above"
 )
 
 # database_url ROLE PORT[,PORT] PARAMETERS
 database_url() {
     echo "postgres://$1:$(secret "$1")@127.0.0.1:${2//,/,127.0.0.1:}/pyramid?sslmode=disable${3:+&$3}"
-}
-
-configure_supervisor() {
-    local NOFILE SUPERVISOR_USER='' PROGRAM PRIORITY=0 STOP_SIGNAL STOP_WAIT RUN_QUOTED=${HERE//%/%%}/run
-    NOFILE=$(nofile)
-    ((EUID != 0)) || SUPERVISOR_USER=user=root
-    {
-        render "$HERE/supervisord.conf.tmpl"
-        # It stops them one by one in the reverse order of their priority.
-        for PROGRAM in "${PROGRAMS[@]}"; do
-            PRIORITY=$((PRIORITY + 10)) STOP_SIGNAL=$(stop_signal "$PROGRAM") STOP_WAIT=15
-            # A shutdown of Postgres ends with a checkpoint; supervisor would kill it in the middle.
-            [[ $PROGRAM != postgres-? && $PROGRAM != witness ]] || STOP_WAIT=180
-            render "$HERE/program.conf.tmpl"
-        done
-    } | put "$SUPERVISOR_CONF" 0600
 }

@@ -7,7 +7,6 @@ umask 022
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
-DEPLOY=$ROOT/deploy
 PG_VERSION=${PG_VERSION:-15}
 # /usr/sbin holds haproxy and pgpool and is not in everybody's PATH.
 PATH=/usr/lib/postgresql/$PG_VERSION/bin:$PATH:/usr/sbin:/sbin
@@ -20,7 +19,6 @@ LOGS=$LOCAL_DIR/log
 SECRETS=$LOCAL_DIR/secrets
 CONF=$LOCAL_DIR/conf
 MARK=$LOCAL_DIR/made-by-stock-pyramid
-TEMPLATES=$DEPLOY
 NODE=$LOCAL_DIR/bin/node # where the user postgres may run it
 
 # Each setting and its default. A value that was given to an earlier `make up` stays until `make clean`.
@@ -112,39 +110,13 @@ wait_for() {
     done
 }
 
-# render TEMPLATE: the template with every @NAME@ replaced by the variable of that name.
-render() {
-    local text name
-    text=$(<"$1")
-    while [[ $text =~ @([A-Z][A-Z0-9_]*)@ ]]; do
-        name=${BASH_REMATCH[1]}
-        [[ -v $name ]] || die "$1 uses @$name@, which is not set"
-        text=${text//"@$name@"/"${!name}"}
-    done
-    printf '%s\n' "$text"
-}
-
-# put FILE MODE [OWNER] <content: writes the file only when it differs, never half.
+# put FILE MODE <content: writes the file only when it differs, never half.
 put() {
-    local file=$1 mode=$2 owner=${3:-} tmp
+    local file=$1 mode=$2 tmp
     tmp=$(mktemp "$file.XXXXXX")
     cat >"$tmp"
     chmod "$mode" "$tmp"
-    [[ -z $owner ]] || chown "$owner:" "$tmp"
     if cmp -s "$tmp" "$file"; then rm -f "$tmp"; else mv -f "$tmp" "$file"; fi
-}
-
-memory_mb() { awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo; }
-
-# clamp VALUE LOW HIGH
-clamp() { echo $(($1 < $2 ? $2 : $1 > $3 ? $3 : $1)); }
-
-# How many descriptors a program may have.
-nofile() {
-    local limit
-    limit=$(ulimit -Hn)
-    [[ $limit == unlimited ]] && limit=65536
-    clamp "$limit" 1024 65536
 }
 
 # Postgres refuses to run as root, so root runs it (and pgpool) as the user postgres.

@@ -11,13 +11,18 @@ import (
 
 // settings are what deploy/local/lib.sh has settled.
 type settings struct {
+	LocalDir    string `env:"LOCAL_DIR,required,notEmpty"`
 	Data        string `env:"DATA,required,notEmpty"`
+	Logs        string `env:"LOGS,required,notEmpty"`
 	Run         string `env:"RUN,required,notEmpty"`
 	Conf        string `env:"CONF,required,notEmpty"`
 	Secrets     string `env:"SECRETS,required,notEmpty"`
 	PGUser      string `env:"PG_USER,required,notEmpty"`
 	PGVersion   int    `env:"PG_VERSION,required,notEmpty"`
 	NodeProgram string `env:"NODE_PROGRAM,required,notEmpty"`
+	// Starter is what supervisor starts each of the programs with.
+	Starter  string   `env:"STARTER,required,notEmpty"`
+	Programs []string `env:"PROGRAMS,required,notEmpty" envSeparator:" "`
 	// Replicas is the number of instances of each service.
 	Replicas int    `env:"REPLICAS,required,notEmpty"`
 	Links    string `env:"LINKS"` // yes: the nodes reach each other through links

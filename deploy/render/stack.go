@@ -40,6 +40,12 @@ func (s stack) configurations() (deploy.Files, error) {
 	redis := deploy.Redis{
 		Address: deploy.Address{Port: s.RedisPort}, Data: filepath.Join(s.Data, "redis"), MaxMemoryMB: s.part(1, 3, 512, 16384),
 	}
+	supervisor := deploy.Supervisor{
+		LocalDir: s.LocalDir, Logs: s.Logs, Run: s.Run, Descriptors: descriptors(), PGVersion: s.PGVersion, Starter: s.Starter, Programs: s.Programs,
+	}
+	if s.osUser == "root" {
+		supervisor.User = s.osUser
+	}
 	conf := deploy.Files{}
 	if err := s.addNodes(conf); err != nil {
 		return nil, err
@@ -48,6 +54,9 @@ func (s stack) configurations() (deploy.Files, error) {
 		return nil, err
 	}
 	if err := add(conf, "")(redis.Files()); err != nil {
+		return nil, err
+	}
+	if err := add(conf, "")(supervisor.Files()); err != nil {
 		return nil, err
 	}
 	if err := add(conf, "haproxy")(door.Files()); err != nil {

@@ -34,6 +34,19 @@ func postgresBinary(name string) (string, error) {
 	return serverBinary(name, postgresPackage)
 }
 
+// Tool finds a program of a server's package, as the servers of this package are found.
+func Tool(t testing.TB, name, pkg string) string {
+	t.Helper()
+	path, err := serverBinary(name, pkg)
+	if pkg == postgresPackage {
+		path, err = postgresBinary(name)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 var moduleRoot = sync.OnceValues(func() (string, error) {
 	dir, err := os.Getwd() // go test runs a package's tests in its folder
 	if err != nil {
