@@ -182,14 +182,11 @@ check_ports() {
     done
 }
 
-# A drill lets a program run with a clock that is off (ctl clock). Programs in Go ask the kernel, not the library.
-other_clock() {
-    local offset
-    offset=$(cat "$RUN/$1.clock" 2>/dev/null) || return 0
-    echo "CLOCK_OFFSET='$offset'"
-    echo "FAKETIME='$offset'"
-    echo "DONT_FAKE_MONOTONIC='1'"
-    echo "LD_PRELOAD='$(dpkg -L libfaketime | grep '/libfaketime\.so\.1$')'"
+# A drill lets a program run with a clock that is off (ctl clock), which sets CLOCK and, for programs that ask the C library
+# for the time, FAKE. The library must be loaded by the user who runs the server, because its semaphore belongs to the first.
+load_clock() {
+    CLOCK=$(cat "$RUN/$1.clock" 2>/dev/null) || CLOCK= FAKE=()
+    [[ -z $CLOCK ]] || FAKE=(env "LD_PRELOAD=$(dpkg -L libfaketime | grep '/libfaketime\.so\.1$')" "FAKETIME=$CLOCK" DONT_FAKE_MONOTONIC=1)
 }
 
 # tree PID: the process and all below it.
