@@ -69,19 +69,21 @@ func (g *gated) size() (members int64) {
 	return members
 }
 
-// holds waits until the replicator says that it waits. It fails if Redis shows a commit after a position, or a part of
-// one.
+// holds waits until the replicator says that it waits. Meanwhile Redis must not show anything after a position.
 func (g *gated) holds(members int64, before lsn.LSN) {
 	g.t.Helper()
 	testenv.EventuallyNoError(g.t, patience, "the replicator waits for the standby, and says so", func() error {
+		if g.shows(members, before); g.t.Failed() {
+			g.t.FailNow()
+		}
 		if s := g.report(); !s.Waits() || s.State != status.Streaming {
 			return fmt.Errorf("%s, held for %d ms", s.State, s.HeldMillis)
 		}
 		return nil
 	})
-	g.shows(members, before)
 }
 
+// shows fails if Redis shows a commit after a position, or a part of one.
 func (g *gated) shows(members int64, before lsn.LSN) {
 	g.t.Helper()
 	if now := g.size(); now != members {
