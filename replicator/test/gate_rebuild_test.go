@@ -44,6 +44,7 @@ func TestARebuildShowsNoCommitThatWaits_P14(t *testing.T) {
 	waitsFor(one)
 	_, done := g.hang(g.standby.Pause, 3)
 	second()
+	g.exec("CHECKPOINT") // logs the open transactions, for which the slot waits up to 15 s otherwise
 	testenv.Eventually(t, patience, "the rebuild waits for the standby", func() bool {
 		if c, err := g.checkpoint(); err == nil {
 			t.Fatalf("P14: the checkpoint is %s", c)
