@@ -88,7 +88,7 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 	return s.Run(ctx)
 }
 
-// verifyInBackground adds the background comparison, which runs while the replicator streams. It returns nil if the
+// verifyInBackground adds the background comparison, which runs while the replicator streams and Redis follows. It returns nil if the
 // comparison is off.
 func verifyInBackground(s *service.Service, cfg *config, r *session.Replicator) (*verify.Background, error) {
 	if cfg.VerifyInterval == 0 {
@@ -99,8 +99,11 @@ func verifyInBackground(s *service.Service, cfg *config, r *session.Replicator) 
 		return nil, err
 	}
 	v := verify.New(cfg.PrimaryURL, options)
-	streaming := func() bool { return r.Status(time.Now()).State == status.Streaming }
-	b := verify.NewBackground(v, cfg.VerifyInterval, streaming, s.Log, s.Metrics)
+	follows := func() bool {
+		now := r.Status(time.Now())
+		return now.State == status.Streaming && !now.Waits()
+	}
+	b := verify.NewBackground(v, cfg.VerifyInterval, follows, s.Log, s.Metrics)
 	s.Add(func(ctx context.Context) error { return errors.Join(b.Run(ctx), v.Close()) })
 	return b, nil
 }

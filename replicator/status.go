@@ -62,6 +62,9 @@ func printStatus(out io.Writer, s ops.Status) error {
 	if s.State == status.Waiting {
 		line("", "another replicator works; the position is the one in Redis")
 	}
+	if s.Waits() {
+		line("waits for", "the synchronous standby, since %.1f s", float64(s.HeldMillis)/1000)
+	}
 	if s.Rebuild != nil {
 		line("rebuild", "%s", rebuildLine(*s.Rebuild))
 		for _, transaction := range s.Rebuild.WaitsFor {

@@ -76,11 +76,11 @@ func (p *forked) follows(timeline uint32, since time.Time) {
 }
 
 // begins returns where the second timeline begins.
-func (p *forked) begins() (at lsn.LSN) {
-	p.t.Helper()
-	testenv.EventuallyNoError(p.t, patience, "the switch point", func() error {
+func (s *system) begins() (at lsn.LSN) {
+	s.t.Helper()
+	testenv.EventuallyNoError(s.t, patience, "the switch point", func() error {
 		var text string
-		if err := p.db.QueryRow(p.ctx, "SELECT begins::text FROM timelines WHERE timeline = 2").Scan(&text); err != nil {
+		if err := s.db.QueryRow(s.ctx, "SELECT begins::text FROM timelines WHERE timeline = 2").Scan(&text); err != nil {
 			return err
 		}
 		var err error

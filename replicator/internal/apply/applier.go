@@ -24,8 +24,6 @@ import (
 const (
 	ackEvery  = time.Second
 	idleCheck = 250 * time.Millisecond // how often the guard is read while nothing is written (P3)
-	firstAsk  = 4 * time.Millisecond
-	lastAsk   = time.Second
 	// If a server sends nothing for askAfter, it is asked to answer. After silentAfter the session ends (P13).
 	askAfter    = 3 * time.Second
 	silentAfter = 6 * time.Second
@@ -41,6 +39,7 @@ type Job struct {
 	Confirmed  lsn.LSN     // of the slot
 	Checkpoint readmodel.Checkpoint
 	Writer     *sink.Writer  // guards the checkpoint
+	Gate       *Gate         // of the same server
 	Redis      *redis.Client // for reading
 	Plain      bool          // a reload writes sets by ZADD, because Redis does not take RESTORE
 	Published  wal.Published // at the beginning
@@ -62,6 +61,9 @@ type applier struct {
 	pending   map[readmodel.Part]bool      // parts whose loss is noted or whose reload runs
 	tried     map[readmodel.Part]time.Time // when a part may be tried again
 	reload    *reload                      // nil: there is none
+	held      *projection.Batch            // what the gate has not let through yet; nil: nothing
+	again     *time.Timer                  // when the gate is to be asked again
+	ask       asking
 	lastFlush time.Time
 	stopped   chan struct{}
 }
@@ -73,7 +75,8 @@ func Run(ctx context.Context, job Job) error {
 	job.Board.SetState(status.Streaming)
 	now := time.Now()
 	a := &applier{Job: job, queue: newQueue(cp.Epoch), durable: &durable{confirmed: job.Confirmed}, lastFlush: now,
-		pending: make(map[readmodel.Part]bool), tried: make(map[readmodel.Part]time.Time), stopped: make(chan struct{})}
+		pending: make(map[readmodel.Part]bool), tried: make(map[readmodel.Part]time.Time), stopped: make(chan struct{}),
+		again: time.NewTimer(0), ask: asking{time.NewTimer(firstAsk), firstAsk}}
 	a.durable.wrote(cp.Commit, now)
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -89,13 +92,12 @@ func Run(ctx context.Context, job Job) error {
 	return g.Wait()
 }
 
-// run writes batches, and the steps of a reload. When no batch waits, it asks the server for its position, at growing
-// intervals after the last transaction. The answer moves the checkpoint past WAL that has no rows of ours.
+// run writes batches, and the steps of a reload. When no batch waits, it asks the server for its position. It goes on
+// with everything else while the gate holds a batch.
 func (a *applier) run(ctx context.Context, names <-chan []string) error {
 	defer close(a.stopped)
-	ask := time.NewTimer(firstAsk)
-	defer ask.Stop()
-	pause := firstAsk
+	defer a.ask.Stop()
+	defer a.again.Stop()
 	idle := time.NewTicker(idleCheck)
 	defer idle.Stop()
 	for {
@@ -107,24 +109,21 @@ func (a *applier) run(ctx context.Context, names <-chan []string) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case b := <-a.queue.waiting:
-			if b.Commits > 0 {
-				pause = firstAsk
-				ask.Reset(pause)
-			}
-			err = a.apply(b)
+		case a.held = <-a.next():
+			err = a.pass(ctx)
+		case <-a.again.C:
+			err = a.pass(ctx)
 		case all := <-names:
 			err = a.begin(ctx, all)
 		case p := <-a.chunks():
 			err = a.chunk(p)
 		case <-a.replayable():
 			err = a.replay()
-		case <-ask.C:
-			if len(a.queue.waiting) == 0 {
+		case <-a.ask.C:
+			if len(a.queue.waiting) == 0 && a.held == nil {
 				err = a.Stream.Status(a.durable.confirm(time.Now()), true)
-				pause = min(2*pause, lastAsk)
 			}
-			ask.Reset(pause)
+			a.ask.later()
 		case now := <-idle.C:
 			if now.Sub(a.lastFlush) >= idleCheck {
 				err = a.Writer.Verify()
@@ -134,6 +133,37 @@ func (a *applier) run(ctx context.Context, names <-chan []string) error {
 			return err
 		}
 	}
+}
+
+// next returns the channel of the next batch; nil while the gate holds one. So a batch that is held takes no more
+// transactions, whose ends would be ever later, and the memory stays bounded.
+func (a *applier) next() <-chan *projection.Batch {
+	if a.held != nil {
+		return nil
+	}
+	return a.queue.waiting
+}
+
+// pass writes the held batch if the gate lets it through (P14).
+func (a *applier) pass(ctx context.Context) error {
+	b := a.held
+	if b == nil {
+		return nil
+	}
+	at, unfinished := b.Ends()
+	passed, err := a.Gate.lets(ctx, at, unfinished)
+	if err != nil {
+		return err
+	}
+	if !passed {
+		a.again.Reset(a.Gate.pause())
+		return nil
+	}
+	a.held = nil
+	if b.Commits > 0 {
+		a.ask.soon()
+	}
+	return a.apply(b)
 }
 
 // apply writes a batch with the checkpoint that it leads to. If the batch ends within a transaction, the checkpoint

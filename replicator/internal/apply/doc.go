@@ -11,13 +11,14 @@
 //
 //  1. The handler turns rows into a batch. While one batch is written, the transactions that arrive share the next
 //     one, up to the limits of a batch.
-//  2. The applier writes a batch and the checkpoint that it leads to in one MULTI (P2). So Redis itself says where it
+//  2. The gate holds a batch back until the synchronous standbys have flushed the log up to its end (P14, gate.go).
+//  3. The applier writes a batch and the checkpoint that it leads to in one MULTI (P2). So Redis itself says where it
 //     stands. A row that comes twice writes the same again, and Redis refuses an event that it has.
-//  3. A large transaction takes several batches. Between them the checkpoint says that the transaction is half
+//  4. A large transaction takes several batches. Between them the checkpoint says that the transaction is half
 //     applied, and readers leave Redis for SQL until its commit.
-//  4. The commit record of the last transaction in a checkpoint is confirmed three seconds after the checkpoint was
+//  5. The commit record of the last transaction in a checkpoint is confirmed three seconds after the checkpoint was
 //     written, because Redis has it on disk by then (P1). What is confirmed is where that record begins.
-//  5. A new session starts the stream there, at the last commit in Redis. The first transaction that the server sends
+//  6. A new session starts the stream there, at the last commit in Redis. The first transaction that the server sends
 //     must be that one, otherwise the server has another history (P10). It is skipped. Only a read model without any
 //     commit since its rebuild starts where its slot was made.
 //

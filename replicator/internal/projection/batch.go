@@ -48,6 +48,7 @@ type Batch struct {
 	lsn  lsn.LSN        // 0: no transaction ends in this batch, and no position was noted
 	last Commit         // of the last transaction that ends in this batch
 	open bool           // the last transaction continues in the next batch
+	tail lsn.LSN        // where the commit record of the last transaction begins, if it is open
 	beat heartbeat.Beat // the last heartbeat in the batch
 	// settled says that a transaction ends in this batch that began in another one. Nothing more is added, so that the
 	// read model is whole for a moment after each large transaction, however many of them wait.
@@ -138,6 +139,10 @@ func (l Load) Since(before Load) Load {
 
 // TakesMore says whether further transactions may be added.
 func (b *Batch) TakesMore() bool { return !b.IsFull() && !b.open && !b.settled }
+
+// Ends returns the position up to which the batch leads; 0: none. unfinished is where the commit record begins of the
+// transaction that continues in the next batch; 0: none does.
+func (b *Batch) Ends() (at, unfinished lsn.LSN) { return b.lsn, b.tail }
 
 // Reach notes a position before which nothing remains to be applied.
 func (b *Batch) Reach(at lsn.LSN) { b.lsn = at }

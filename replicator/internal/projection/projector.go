@@ -57,7 +57,7 @@ func (p *Projector) Begin(commit lsn.LSN) {
 
 // Cut ends a batch within the transaction.
 func (p *Projector) Cut(b *Batch) {
-	b.open = true
+	b.open, b.tail = true, p.commit
 	p.part++
 }
 

@@ -30,10 +30,9 @@ type control struct {
 	node wal.Node
 }
 
-// openControl connects to a primary. The connection itself is asked which server it leads to, because a standby gives
-// out locks, too, and an address can lead to another server than a moment ago.
+// openControl connects to a primary.
 func openControl(ctx context.Context, node wal.Node) (*control, error) {
-	conn, err := node.Open(ctx, map[string]string{
+	conn, err := openSame(ctx, node, map[string]string{
 		"application_name": "replicator-control",
 		// The session is used every second. A session that is not belongs to a stopped replicator, and the server ends
 		// it, so that the lock is free (P9).
@@ -44,16 +43,25 @@ func openControl(ctx context.Context, node wal.Node) (*control, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control connection: %w", err)
 	}
-	c := &control{conn, node}
+	return &control{conn, node}, nil
+}
+
+// openSame opens a connection to a node. The connection itself is asked which server it leads to, because a standby
+// gives out locks, too, and an address can lead to another server than a moment ago.
+func openSame(ctx context.Context, node wal.Node, params map[string]string) (*pgx.Conn, error) {
+	conn, err := node.Open(ctx, params)
+	if err != nil {
+		return nil, err
+	}
 	is, err := node.Identify(ctx, conn)
 	if err == nil && (is.System != node.System || is.Timeline != node.Timeline || is.Started != node.Started) {
 		err = fmt.Errorf("%w: %s is another one than a moment ago", errServer, node)
 	}
 	if err != nil {
-		c.close()
+		_ = wal.Close(conn) // err says what is wrong
 		return nil, err
 	}
-	return c, nil
+	return conn, nil
 }
 
 // close ends the session, and the lock with it.

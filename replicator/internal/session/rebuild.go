@@ -44,6 +44,9 @@ func (s *session) rebuild(ctx context.Context, old *sink.Writer) (*sink.Writer, 
 	if err != nil {
 		return nil, cp, err
 	}
+	if err := s.await(ctx, cp.LSN); err != nil {
+		return nil, cp, err
+	}
 	guard, err := b.Finish(old.Value(), cp, s.evictions)
 	if err != nil {
 		return nil, cp, err

@@ -214,10 +214,15 @@ func (s *session) claim(ctx context.Context) (*sink.Writer, readmodel.Checkpoint
 // apply streams from a checkpoint, which the writer guards, and cleans up meanwhile.
 func (s *session) apply(ctx context.Context, guard *sink.Writer, cp readmodel.Checkpoint) (err error) {
 	defer func() { err = errors.Join(err, guard.Close()) }()
+	gate, err := s.gate(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, gate.Close()) }()
 	if err := s.stream.Start(ctx, cp.Slot, cp.Commit); err != nil {
 		return err
 	}
-	job := apply.Job{Stream: s.stream, Server: s.control.node.Server, Checkpoint: cp, Writer: guard, Redis: s.redis, Plain: s.plain,
+	job := apply.Job{Stream: s.stream, Server: s.control.node.Server, Checkpoint: cp, Writer: guard, Gate: gate, Redis: s.redis, Plain: s.plain,
 		Published: s.state.published, Altered: s.state.altered, Board: s.board, Repairs: s.repairs, Clock: s.observer.Clock, Log: s.log}
 	if slot := s.state.slot(cp.Slot); slot != nil {
 		job.Confirmed = slot.ConfirmedLSN

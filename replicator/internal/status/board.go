@@ -26,6 +26,7 @@ type Board struct {
 	changes    int       // how often the checkpoint was set
 	absent     time.Time // when the checkpoint was removed last
 	flushed    lsn.LSN   // the primary's flush position when it was last seen
+	held       time.Time // since when something is held back; zero: nothing is
 	moved      bool      // a transaction from the stream was applied since HasMoved was called
 	warned     bool      // WarnOnce was called in this rebuild
 }
@@ -159,6 +160,16 @@ func (b *Board) lag(now time.Time) time.Duration {
 	return p.Behind + min(max(now.Sub(p.At), 0), pulseIsOld)
 }
 
+// Holds notes since when something is held back from Redis; zero: nothing is.
+func (b *Board) Holds(since time.Time) { b.update(func() { b.held = since }) }
+
+func (b *Board) holding(now time.Time) time.Duration {
+	if b.held.IsZero() {
+		return 0
+	}
+	return max(now.Sub(b.held), 0)
+}
+
 // PrimaryNow is the time on the primary's clock. If that is not known, it is the given time.
 func (b *Board) PrimaryNow(now time.Time) time.Time {
 	if p, ok := b.pulse(); ok {
@@ -176,7 +187,7 @@ func (b *Board) Read(now time.Time) Status {
 		p := *s.Rebuild
 		s.Rebuild = &p
 	}
-	s.LagMillis = b.lag(now).Milliseconds()
+	s.LagMillis, s.HeldMillis = b.lag(now).Milliseconds(), b.holding(now).Milliseconds()
 	if c := b.checkpoint; c.Slot != "" {
 		s.LSN, s.Slot, s.Epoch = c.Position().String(), c.Slot, uint64(c.Epoch)
 		s.LagBytes = max(int64(b.flushed)-int64(c.LSN), 0)

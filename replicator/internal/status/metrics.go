@@ -53,6 +53,9 @@ func newMetrics(reg prometheus.Registerer, b *Board) *Metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "replicator_lag_bytes",
 			Help: "WAL of the primary that the read model does not cover yet."},
 			func() float64 { return float64(b.Read(time.Now()).LagBytes) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "replicator_held_seconds",
+			Help: "How long the oldest transaction that is not in Redis yet has waited for the synchronous standby."},
+			func() float64 { return float64(b.Read(time.Now()).HeldMillis) / 1000 }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "replicator_serving",
 			Help: "1 while Redis has a checkpoint, so that reads can be answered from it."}, b.serving))
 	return m

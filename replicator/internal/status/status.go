@@ -2,6 +2,8 @@
 // rebuilds.
 package status
 
+import "time"
+
 // State is what a replicator is doing.
 type State string
 
@@ -16,6 +18,13 @@ const (
 
 var states = []State{Starting, Waiting, Rebuilding, Streaming, Retrying}
 
+// LongHeld is how long something is held back before that is worth telling. A commit normally takes some milliseconds to
+// the standby.
+const LongHeld = time.Second
+
+// Waits says whether the synchronous standby is waited for unusually long.
+func (s Status) Waits() bool { return s.HeldMillis >= LongHeld.Milliseconds() }
+
 // Status is what a replicator says about itself at GET /v1/status.
 type Status struct {
 	State         State     `json:"state"`
@@ -25,6 +34,7 @@ type Status struct {
 	Epoch         uint64    `json:"epoch,omitempty"`
 	Slot          string    `json:"slot,omitempty"`
 	RetainedBytes int64     `json:"slot_retained_bytes"`
+	HeldMillis    int64     `json:"held_ms"` // how long what comes next has waited for the synchronous standby (P14)
 	Rebuild       *Progress `json:"rebuild,omitempty"`
 	Rebuilds      int       `json:"rebuilds"`
 	// The error that ended the last session; absent once a session streams again.

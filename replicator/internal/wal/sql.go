@@ -31,6 +31,15 @@ const (
 
 	readClock = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
 
+	// askFlushed counts the standbys as commits do: if the setting names a number, that many standbys must have flushed a
+	// commit, otherwise one. Those that may count are 'sync' or 'quorum' (src/backend/replication/syncrep.c). The view
+	// pg_stat_replication reads this function and much more.
+	askFlushed = `WITH setting AS (SELECT names, coalesce(substring(names FROM '(?i)^\s*(?:(?:any|first)\s+)?(\d+)\s*\(')::int, 1) AS wanted
+		FROM current_setting('synchronous_standby_names') AS names)
+	SELECT names <> '', coalesce((SELECT flush_lsn - '0/0' FROM pg_stat_get_wal_senders() WHERE sync_state IN ('sync', 'quorum')
+			ORDER BY flush_lsn DESC OFFSET wanted - 1 LIMIT 1), 0)::bigint, (pg_current_wal_flush_lsn() - '0/0')::bigint
+	FROM setting`
+
 	importSnapshot = `SET TRANSACTION SNAPSHOT '%s'`
 )
 
