@@ -13,8 +13,8 @@ import (
 
 const (
 	// If no commit waits for a standby, the primary is asked again after freeFor. A standby that becomes synchronous
-	// counts from then on.
-	freeFor = 100 * time.Millisecond
+	// counts from then on. A node's agent lets it be promoted only later, after its next look at the server.
+	freeFor = 50 * time.Millisecond
 	// The pauses between two questions grow with the time that something is held.
 	leastPause = time.Millisecond
 	mostPause  = 20 * time.Millisecond

@@ -20,7 +20,8 @@
 //     and Redis every second.
 //  5. claim writes the session's token into the checkpoint, or removes a checkpoint that must not be served. If a
 //     former replicator wakes up, the WATCH of its next write fails (package sink).
-//  6. rebuild, if there is a reason, fills a new epoch (package snapshot).
+//  6. rebuild, if there is a reason, fills a new epoch (package snapshot). It serves the epoch once the synchronous
+//     standbys have flushed the log up to its position (P14).
 //  7. apply streams (package apply), while cleanUp removes former epochs.
 //  8. The first error ends all of them. Before the lock is given up, follow removes the checkpoint if the error says
 //     that it is not true. The error then decides what the next session must do and how long the pause before it is.
