@@ -1,4 +1,5 @@
-# shellcheck shell=bash Processes of the local stack: supervisor, the running programs, and processes that
+# shellcheck shell=bash
+# Processes of the local stack: supervisor, the running programs, and processes that
 # were left behind. Needs lib.sh.
 
 SUPERVISOR_CONF=$CONF/supervisord.conf

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync/atomic"
@@ -24,12 +25,14 @@ type Agent struct {
 	witness *Witness
 	log     *slog.Logger
 	heard   atomic.Pointer[heard]
+	seen    atomic.Pointer[Sight] // nil while the server does not answer
 
-	gone, silent, isolated     span
-	reply                      string
-	goal                       lsn.LSN // what the standby must flush to be trusted; 0: unknown
-	last                       Act
-	started, maintained, asked time.Time
+	gone, silent    span
+	reply, replayed string
+	restrained      bool    // this agent has made commits wait
+	settled         int     // looks since then at which the checkpointer rested
+	goal            lsn.LSN // what the standby must flush to be trusted; 0: unknown
+	last, told      string  // what the log says
 }
 
 // heard is the record and when the witness said it.
@@ -59,21 +62,23 @@ func newAgent(c *Config, log *slog.Logger) *Agent {
 // Run keeps the node until ctx ends.
 func (a *Agent) Run(ctx context.Context) error {
 	go a.listen(ctx)
+	go a.maintain(ctx)
 	registrar := &registrar{config: a.config, log: a.log}
 	defer registrar.stop()
 	for pause(ctx, tick) {
 		local, err := a.server.Look(ctx)
+		a.tell("the server does not answer", err)
 		if err != nil {
-			a.gone, a.silent, a.goal, a.started = span{}, span{}, 0, time.Time{}
+			a.gone, a.silent = span{}, span{}
+			a.seen.Store(nil)
+			a.forget()
 			continue
 		}
 		s := a.see(local, time.Now())
 		if act := s.Decide(); act != Nothing {
 			a.note(act, a.carryOut(ctx, act, s))
 		}
-		if err := a.maintain(ctx, s); err != nil {
-			a.log.Warn("pgpool-II and slots", "error", err.Error())
-		}
+		a.seen.Store(&s)
 		registrar.keep(ctx, a.server, s)
 	}
 	return ctx.Err()
@@ -83,9 +88,15 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) listen(ctx context.Context) {
 	w := newWitness()
 	defer w.close()
+	silent := false
 	for {
-		if r, err := w.Read(ctx); err == nil {
+		r, err := w.Read(ctx)
+		if err == nil {
 			a.heard.Store(&heard{r, time.Now()})
+		}
+		if failed := err != nil; failed != silent {
+			silent = failed
+			a.log.Info("the witness", "answers", !failed, "error", fmt.Sprint(err))
 		}
 		if !pause(ctx, tick) {
 			return
@@ -99,7 +110,8 @@ func (a *Agent) see(l Local, now time.Time) Sight {
 	if h := a.heard.Load(); h != nil {
 		s.Record, s.Fresh = h.Record, now.Sub(h.at) < staleAfter
 	}
-	away := l.Primary && !l.Streaming || !l.Primary && !l.Follows
+	away := l.Primary && !l.Streaming || !l.Primary && !l.Follows && l.Replayed == a.replayed
+	a.replayed = l.Replayed
 	s.Gone = a.gone.of(away, now)
 	if l.Reply != a.reply {
 		a.silent, a.reply = span{}, l.Reply
@@ -107,72 +119,130 @@ func (a *Agent) see(l Local, now time.Time) Sight {
 	if s.Silent = a.silent.of(l.Streaming, now); s.Silent < silentAfter/2 {
 		s.Silent = 0
 	}
-	s.Isolated = a.isolated.of(!s.Fresh && (away || s.Silent > 0), now)
-	s.Proven = a.proven(l)
+	if h := a.heard.Load(); h != nil && !s.Fresh && (away || s.Silent > 0) {
+		s.Isolated = now.Sub(h.at)
+	}
+	s.Restrained, s.Proven = a.restrained, a.proven(l)
 	return s
 }
 
 // proven says whether the standby has flushed all that was flushed at a moment when every commit waited for it.
 func (a *Agent) proven(l Local) bool {
-	if !l.Waits || !l.Streaming || !l.Sync {
-		a.goal = 0
+	if !a.restrained || !l.Waits || !l.Streaming || !l.Sync {
+		a.goal, a.settled = 0, 0
 		return false
 	}
-	if a.goal == 0 && l.Settled {
+	if l.Settled {
+		a.settled++
+	}
+	// The checkpointer may just have been told of the setting when it is seen to rest for the first time.
+	if a.goal == 0 && a.settled > 1 {
 		a.goal = l.Flushed
 	}
 	return a.goal != 0 && l.Theirs >= a.goal
 }
 
+// forget gives up what is known of the waiting of commits.
+func (a *Agent) forget() { a.restrained, a.settled, a.goal = false, 0, 0 }
+
+// tell logs an error when it changes.
+func (a *Agent) tell(what string, err error) {
+	now := ""
+	if err != nil {
+		now = err.Error()
+	}
+	if now != a.told && now != "" {
+		a.log.Info(what, "error", now)
+	}
+	a.told = now
+}
+
 func (a *Agent) handover() bool {
 	info, err := os.Stat(a.config.file("handover"))
-	return err == nil && time.Since(info.ModTime()) < handoverTime
-}
-
-// note logs an act once.
-func (a *Agent) note(act Act, err error) {
-	switch {
-	case err != nil:
-		a.log.Warn(string(act), "error", err.Error())
-	case act != a.last:
-		a.log.Info(string(act))
+	if err != nil {
+		return false
 	}
-	a.last = act
+	age := time.Since(info.ModTime())
+	return age >= 0 && age < handoverTime
 }
 
-// carryOut does one step. What did not work is decided anew at the next tick.
+// note logs an act, and an error that it meets again and again only once.
+func (a *Agent) note(act Act, err error) {
+	line := string(act)
+	if err != nil {
+		line += ": " + err.Error()
+	}
+	if line == a.last {
+		return
+	}
+	a.last = line
+	if err != nil {
+		a.log.Warn(string(act), "error", err.Error())
+		return
+	}
+	a.log.Info(string(act))
+}
+
+// errGone: what the agent has decided by is no longer so.
+var errGone = errors.New("no longer so")
+
+// carryOut does one step. What did not work is decided anew at the next tick. The witness is asked again before a step that
+// can't be taken back, because what the agent has heard is up to a second old.
 func (a *Agent) carryOut(ctx context.Context, act Act, s Sight) error {
-	l := s.Local
+	record, err := a.witness.Read(ctx)
+	if same := record.Leader == s.Record.Leader && record.Term == s.Record.Term; act != Close && (err != nil || !same) {
+		return errors.Join(errGone, err)
+	}
 	switch act {
-	case First:
-		if p := askPeer(ctx, a.config); !p.Answers || p.Primary || p.Timeline > l.Timeline {
+	case Close, Open, Restrain, Distrust, Trust:
+		return a.lead(ctx, act, s.Local, record)
+	case Enter:
+		if p := askPeer(ctx, a.config); !p.Answers || p.Primary || p.Timeline > s.Local.Timeline {
 			return errors.New("the other node does not say that it is a standby; if this node has all bids: `node lead`")
 		}
-		return a.witness.First(ctx, s.Me)
+		return a.witness.Enter(ctx, s.Me)
 	case Depose:
 		return errors.Join(a.server.SetRole(ctx, Role{Waits: true}), a.server.Stop(ctx))
-	case Close:
-		return a.server.SetRole(ctx, Role{Waits: l.Waits})
-	case Open:
-		return a.server.SetRole(ctx, Role{Open: true, Waits: s.Record.InSync || l.Streaming})
-	case Distrust:
-		if err := a.witness.SetSync(ctx, s.Record, false); err != nil {
-			return err
-		}
-		return a.server.SetRole(ctx, Role{Open: true})
-	case Relax:
-		return a.server.SetRole(ctx, Role{Open: true})
-	case Restrain:
-		a.goal = 0
-		return a.server.SetRole(ctx, Role{Open: true, Waits: true})
-	case Trust:
-		return a.witness.SetSync(ctx, s.Record, true)
 	case Unlock:
 		return a.server.SetRole(ctx, Role{Open: true, Waits: true})
 	case Promote:
 		return a.server.Promote(ctx)
+	case TakeOver:
+		if askPeer(ctx, a.config).Answers {
+			return errors.New("it answers, although nothing is received from it")
+		}
+		return a.witness.Lead(ctx, record, s.Me, false)
 	case Resync:
+		if !askPeer(ctx, a.config).Open {
+			return errors.New("the leader takes no writes")
+		}
 		return errors.Join(os.WriteFile(a.config.file("resync"), nil, 0o600), a.server.Stop(ctx))
+	}
+	return nil
+}
+
+// lead does the steps of a leader. Commits stop waiting only after the record says so, and it says in sync only after they wait.
+func (a *Agent) lead(ctx context.Context, act Act, l Local, record Record) error {
+	switch act {
+	case Restrain:
+		a.forget()
+		err := a.server.SetRole(ctx, Role{Open: true, Waits: true})
+		a.restrained = err == nil
+		return err
+	case Trust:
+		return a.witness.SetSync(ctx, record, true)
+	}
+	a.forget()
+	switch act {
+	case Close:
+		return a.server.SetRole(ctx, Role{Waits: l.Waits})
+	case Open:
+		return a.server.SetRole(ctx, Role{Open: true, Waits: record.InSync || l.Streaming})
+	case Distrust:
+		if err := a.witness.SetSync(ctx, record, false); err != nil {
+			return err
+		}
+		return a.server.SetRole(ctx, Role{Open: true})
 	}
 	return nil
 }

@@ -2,15 +2,18 @@ package main
 
 import "time"
 
-// How long a leader bears things.
+// How long a node waits before it acts.
 const (
 	// lostAfter is how long the standby may be gone, or silent, before the leader goes on without it.
 	lostAfter   = time.Second
 	silentAfter = 2500 * time.Millisecond
 	// staleAfter is the age at which what the witness said counts no more.
 	staleAfter = 1500 * time.Millisecond
-	// isolatedAfter is how long a leader may reach neither witness nor standby. A promotion takes longer.
+	// isolatedAfter is how long a leader may reach neither witness nor standby. Its commits wait meanwhile.
 	isolatedAfter = 2 * time.Second
+	// orphanedAfter is how long a standby may receive nothing from a leader that does not answer, before it takes over
+	// itself: repmgrd tries once, and not at all if it was started after the leader was lost.
+	orphanedAfter = 3 * time.Second
 	// stuckAfter is how long a standby may receive nothing although the leader takes writes.
 	stuckAfter = 15 * time.Second
 )
@@ -25,8 +28,8 @@ type Sight struct {
 	// Since when the standby does not stream (of a leader), or this node receives nothing (of a standby); since when
 	// the standby has not answered; since when this leader reaches neither witness nor standby. 0: it is not so.
 	Gone, Silent, Isolated time.Duration
-	// Proven: the standby has flushed all that was flushed when commits surely waited for it.
-	Proven bool
+	// Restrained: this agent has made commits wait. Proven: the standby has flushed all that was flushed when they surely did.
+	Restrained, Proven bool
 }
 
 // Act is what an agent does next.
@@ -38,12 +41,12 @@ const (
 	Depose   Act = "another node leads: stop, and come back as its standby"
 	Close    Act = "neither witness nor standby can be reached: take no writes"
 	Open     Act = "this node leads: take writes"
-	First    Act = "the witness knows no leader: this primary is one"
-	Distrust Act = "the standby is away: say so to the witness, then go on without it"
-	Relax    Act = "go on without the standby"
+	Enter    Act = "the witness knows no leader: this primary is one"
+	Distrust Act = "the standby lacks commits or is away: say so to the witness, then go on without it"
 	Restrain Act = "the standby is back: wait for it from now on"
 	Trust    Act = "the standby has everything: it may be promoted"
 	Promote  Act = "the witness says that this node leads"
+	TakeOver Act = "the leader is gone, and this node has every bid: tell the witness that it leads"
 	// pgpool-II wants the same settings on both nodes. A standby can't write anyway.
 	Unlock Act = "it follows the leader: no lock but that of a standby"
 	Resync Act = "this standby gets nothing from the leader: start anew, from the leader's data"
@@ -55,7 +58,7 @@ func (s Sight) Decide() Act {
 	case !s.Local.Primary:
 		return s.follow()
 	case s.Fresh && s.Record.Leader == "":
-		return First
+		return Enter
 	case s.Fresh && s.Record.Leader != s.Me:
 		return Depose
 	case !s.Fresh && s.Isolated > isolatedAfter && !s.Local.Closed:
@@ -76,6 +79,8 @@ func (s Sight) follow() Act {
 		return Promote
 	case s.Fresh && s.Record.Leader == s.Peer && s.Gone > stuckAfter:
 		return Resync
+	case s.Fresh && s.Record.Leader == s.Peer && s.Record.InSync && s.Gone > orphanedAfter:
+		return TakeOver
 	case s.Fresh && s.Record.Leader == s.Peer && s.Local.Follows && s.Local.Closed:
 		return Unlock
 	}
@@ -86,16 +91,13 @@ func (s Sight) follow() Act {
 // has every commit that did not wait.
 func (s Sight) sync() Act {
 	lost := s.Gone > lostAfter || s.Silent > silentAfter
+	here := s.Local.Streaming && s.Silent == 0
 	switch {
-	case s.Local.Waits && lost && s.Record.InSync:
+	case s.Local.Waits && lost, !s.Local.Waits && s.Record.InSync:
 		return Distrust
-	case s.Local.Waits && lost:
-		return Relax
-	case !s.Local.Waits && s.Record.InSync:
+	case here && !s.Record.InSync && (!s.Local.Waits || !s.Restrained):
 		return Restrain
-	case !s.Local.Waits && s.Local.Streaming && s.Silent == 0:
-		return Restrain
-	case s.Local.Waits && !s.Record.InSync && s.Proven:
+	case here && !s.Record.InSync && s.Proven:
 		return Trust
 	}
 	return Nothing

@@ -24,7 +24,7 @@ func TestWhatAnAgentDoes(t *testing.T) {
 		{"another leads", func(s *Sight) { s.Record.Leader = "node2" }, Depose},
 		{"another leads, closed", func(s *Sight) { s.Record.Leader, s.Local.Closed = "node2", true }, Depose},
 		{"another led when the witness was last heard", func(s *Sight) { s.Record.Leader, s.Fresh = "node2", false }, Nothing},
-		{"the witness has lost its record", func(s *Sight) { s.Record = Record{} }, First},
+		{"the witness has lost its record", func(s *Sight) { s.Record = Record{} }, Enter},
 		{"witness away", func(s *Sight) { s.Fresh = false }, Nothing},
 		{"witness and standby away", func(s *Sight) { s.Fresh, s.Gone, s.Isolated = false, time.Minute, isolatedAfter+1 }, Close},
 		{"witness away, standby silent for a moment", func(s *Sight) { s.Fresh, s.Isolated = false, isolatedAfter/2 }, Nothing},
@@ -32,21 +32,29 @@ func TestWhatAnAgentDoes(t *testing.T) {
 		{"standby away for a moment", func(s *Sight) { s.Gone = lostAfter / 2 }, Nothing},
 		{"standby frozen", func(s *Sight) { s.Silent = silentAfter + 1 }, Distrust},
 		{"standby away, witness away", func(s *Sight) { s.Gone, s.Fresh = time.Hour, false }, Nothing},
-		{"the witness knows that the standby is away", func(s *Sight) { s.Gone, s.Record.InSync = time.Minute, false }, Relax},
+		{"the witness knows that the standby is away", func(s *Sight) { s.Gone, s.Record.InSync = time.Minute, false }, Distrust},
 		{"alone", func(s *Sight) {
 			s.Gone, s.Record.InSync, s.Local.Waits, s.Local.Streaming = time.Minute, false, false, false
 		}, Nothing},
 		{"the standby is back", func(s *Sight) { s.Record.InSync, s.Local.Waits = false, false }, Restrain},
 		{"the standby is back and silent", func(s *Sight) { s.Record.InSync, s.Local.Waits, s.Silent = false, false, silentAfter }, Nothing},
-		{"commits do not wait although the record says so", func(s *Sight) { s.Local.Waits = false }, Restrain},
-		{"the standby catches up", func(s *Sight) { s.Record.InSync = false }, Nothing},
-		{"the standby has everything", func(s *Sight) { s.Record.InSync, s.Proven = false, true }, Trust},
+		{"commits do not wait although the record says so", func(s *Sight) { s.Local.Waits = false }, Distrust},
+		{"commits wait, and nobody knows since when", func(s *Sight) { s.Record.InSync, s.Proven = false, true }, Restrain},
+		{"the standby catches up", func(s *Sight) { s.Record.InSync, s.Restrained = false, true }, Nothing},
+		{"the standby has everything", func(s *Sight) { s.Record.InSync, s.Restrained, s.Proven = false, true, true }, Trust},
+		{"the standby had everything and is silent", func(s *Sight) {
+			s.Record.InSync, s.Restrained, s.Proven, s.Silent = false, true, true, silentAfter
+		}, Nothing},
 		{"standby", func(s *Sight) { s.Local.Primary, s.Record.Leader = false, "node2" }, Nothing},
 		{"standby that has just begun to follow", func(s *Sight) {
 			s.Local.Primary, s.Record.Leader, s.Local.Closed, s.Local.Follows = false, "node2", true, true
 		}, Unlock},
 		{"standby that leads", func(s *Sight) { s.Local.Primary = false }, Promote},
 		{"standby that led when the witness was last heard", func(s *Sight) { s.Local.Primary, s.Fresh = false, false }, Nothing},
+		{"standby whose leader is gone", func(s *Sight) { s.Local.Primary, s.Record.Leader, s.Gone = false, "node2", orphanedAfter+1 }, TakeOver},
+		{"standby out of sync whose leader is gone", func(s *Sight) {
+			s.Local.Primary, s.Record, s.Gone = false, Record{Leader: "node2"}, orphanedAfter+1
+		}, Nothing},
 		{"standby that gets nothing", func(s *Sight) { s.Local.Primary, s.Record.Leader, s.Gone = false, "node2", stuckAfter+1 }, Resync},
 	} {
 		s := leader()
@@ -70,7 +78,10 @@ func TestHowANodeStarts(t *testing.T) {
 		{"nothing, the other one leads", Start{Record: theirs, Other: open}, CloneNew},
 		{"a standby", Start{HasData: true, Record: theirs, Other: open}, AsIs},
 		{"a standby, alone", Start{HasData: true}, AsIs},
-		{"a standby that gets nothing", Start{HasData: true, Resync: true, Record: theirs, Other: open}, Rewind},
+		{"a standby that gets nothing from a new leader", Start{HasData: true, Resync: true, Record: theirs, Other: open}, Rewind},
+		{"a standby that gets nothing", Start{HasData: true, Resync: true, Record: theirs, Other: Peer{Answers: true, Primary: true, Timeline: 1}}, CloneNew},
+		{"a node whose rewind was broken off", Start{HasData: true, WasLeader: true, Broken: true, Record: theirs, Other: open}, CloneNew},
+		{"a node whose rewind was broken off, alone", Start{HasData: true, WasLeader: true, Broken: true, Record: mine, Other: standby}, Wait},
 		{"a standby that gets nothing from nobody", Start{HasData: true, Resync: true, Record: theirs}, AsIs},
 		{"the leader", Start{HasData: true, WasLeader: true, Record: mine, Other: standby}, AsIs},
 		{"the leader, alone with the witness", Start{HasData: true, WasLeader: true, Record: mine}, AsIs},
@@ -80,7 +91,7 @@ func TestHowANodeStarts(t *testing.T) {
 		{"a former leader, alone with the witness", Start{HasData: true, WasLeader: true, Record: theirs}, Wait},
 		{"a leader without witness, of a standby", Start{HasData: true, WasLeader: true, Other: standby}, AsIs},
 		{"a leader without witness, of a standby on a newer timeline", Start{HasData: true, WasLeader: true, Other: Peer{Answers: true, Timeline: 2}}, Wait},
-		{"a leader without witness, overtaken", Start{HasData: true, WasLeader: true, Other: open}, Rewind},
+		{"a leader without witness, overtaken", Start{HasData: true, WasLeader: true, Other: open}, Wait},
 		{"a leader without witness, alone", Start{HasData: true, WasLeader: true}, Wait},
 	} {
 		c.s.Me, c.s.Peer, c.s.Timeline = "node1", "node2", 1

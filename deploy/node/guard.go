@@ -18,6 +18,7 @@ type Start struct {
 	HasData   bool
 	WasLeader bool // the data is that of a primary: it has no standby.signal
 	Resync    bool // the agent asks for the leader's data
+	Broken    bool // a rewind was broken off, so the data are of no use
 	Timeline  int64
 	Other     Peer
 	Record    Record // zero if the witness does not answer
@@ -37,8 +38,14 @@ const (
 // Decide says how the node starts, and why. A node that led starts only if nobody else leads now.
 func (s Start) Decide() (Way, string) {
 	leader := s.Record.Leader // "" if the witness does not answer or has lost its record
-	peerLeads := s.Other.Primary && (leader == s.Peer || leader == "" && s.Other.Timeline > s.Timeline)
+	peerLeads := s.Other.Primary && leader == s.Peer
 	switch {
+	case s.Broken && peerLeads:
+		return CloneNew, "a rewind was broken off"
+	case s.Broken:
+		return Wait, "a rewind was broken off, so the data must be copied, and " + s.Peer + " does not lead"
+	case s.Resync && peerLeads && s.Timeline >= s.Other.Timeline:
+		return CloneNew, "the leader no longer has the WAL that it needs" // a rewind changes nothing on the same timeline
 	case !s.HasData && peerLeads:
 		return CloneNew, "there is no data yet"
 	case !s.HasData:
@@ -48,7 +55,7 @@ func (s Start) Decide() (Way, string) {
 	case !s.WasLeader:
 		return AsIs, "it was a standby"
 	case leader == s.Me && s.Other.Primary && s.Other.Open:
-		return Wait, s.Peer + " takes writes although the witness says that " + s.Me + " leads: stop one of them"
+		return Wait, s.Peer + " takes writes although the witness says that " + s.Me + " leads: stop " + s.Peer
 	case leader == s.Me:
 		return AsIs, "the witness says that it leads"
 	case leader == s.Peer:
@@ -56,11 +63,20 @@ func (s Start) Decide() (Way, string) {
 	case s.Other.Answers && !s.Other.Primary && s.Other.Timeline <= s.Timeline:
 		return AsIs, s.Peer + " is a standby" // it starts closed, and only the witness's word opens it
 	}
-	return Wait, "neither the witness nor " + s.Peer + " says who leads"
+	return Wait, "neither the witness nor " + s.Peer + " says who leads: start one of them, or `node lead` on the node that has all bids"
 }
+
+// The guard asks again after guardPause, and after guardRest if something failed, because a copy is dear.
+const (
+	guardPause = 500 * time.Millisecond
+	guardRest  = 5 * time.Second
+)
 
 // guard prepares the data and becomes the server. It returns only with an error.
 func guard(ctx context.Context, c *Config, log *slog.Logger) error {
+	if pid := c.PID(); pid != 0 {
+		return fmt.Errorf("it runs already (pid %d)", pid)
+	}
 	if c.isWitness() {
 		if err := initialise(ctx, c); err != nil {
 			return err
@@ -79,12 +95,16 @@ func guard(ctx context.Context, c *Config, log *slog.Logger) error {
 		}
 		err := prepare(ctx, c, way, log)
 		if err == nil && way != Wait {
-			return errors.Join(c.WriteRole(Role{Waits: true}), c.become())
+			if err = c.WriteRole(Role{Waits: true}); err == nil {
+				err = c.become()
+			}
 		}
+		rest := guardPause
 		if err != nil {
 			log.Warn("not prepared", "error", err.Error())
+			rest = guardRest
 		}
-		if !pause(ctx, 500*time.Millisecond) {
+		if !pause(ctx, rest) {
 			return ctx.Err()
 		}
 	}
@@ -92,7 +112,7 @@ func guard(ctx context.Context, c *Config, log *slog.Logger) error {
 
 // look asks everybody.
 func look(ctx context.Context, c *Config, w *Witness) Start {
-	s := Start{Me: c.Node, Peer: c.Peer, HasData: exists(c.Data + "/PG_VERSION"), Resync: exists(c.file("resync"))}
+	s := Start{Me: c.Node, Peer: c.Peer, HasData: exists(c.Data + "/PG_VERSION"), Resync: exists(c.file("resync")), Broken: exists(c.file("rewinding"))}
 	s.WasLeader = s.HasData && !exists(c.Data+"/standby.signal")
 	if s.HasData {
 		s.Timeline = c.controlTimeline(ctx)
@@ -130,9 +150,19 @@ func (c *Config) rewind(ctx context.Context) error {
 	if err := c.prepareLeader(ctx); err != nil {
 		return err
 	}
+	if err := removeStale(c); err != nil {
+		return err
+	}
 	// pg_rewind ends a crash recovery first, for which the server must not wait for anybody.
-	err := errors.Join(c.WriteRole(Role{}), removeStale(c), run(ctx, c.bin("pg_rewind"), "--target-pgdata", c.Data,
-		"--source-server", "service="+c.Peer, "--config-file", c.file("postgresql.conf")))
+	if err := c.WriteRole(Role{}); err != nil {
+		return err
+	}
+	// Data that are half rewound look like a leader's.
+	if err := os.WriteFile(c.file("rewinding"), nil, 0o600); err != nil {
+		return err
+	}
+	err := run(ctx, c.bin("pg_rewind"), "--target-pgdata", c.Data,
+		"--source-server", "service="+c.Peer, "--config-file", c.file("postgresql.conf"))
 	if err != nil {
 		return err
 	}
@@ -160,31 +190,41 @@ func (c *Config) clone(ctx context.Context) error {
 		return err
 	}
 	fresh, old := c.Data+".new", c.Data+".old"
-	if err := os.RemoveAll(fresh); err != nil {
+	// Only one older copy is kept, and not while there must be room for a new one.
+	if err := errors.Join(os.RemoveAll(fresh), os.RemoveAll(old)); err != nil {
 		return err
 	}
 	err := run(ctx, c.bin("pg_basebackup"), "-D", fresh, "-d", "service="+c.Peer+" user=standby", "-X", "stream", "-c", "fast", "-S", c.Node)
 	if err != nil {
 		return err
 	}
-	if err := c.becomeStandby(fresh); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(old); err != nil {
+	if err := os.WriteFile(filepath.Join(fresh, "standby.signal"), nil, 0o600); err != nil {
 		return err
 	}
 	if err := os.Rename(c.Data, old); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return os.Rename(fresh, c.Data)
+	if err := os.Rename(fresh, c.Data); err != nil {
+		return err
+	}
+	return c.becomeStandby(c.Data)
 }
 
 func (c *Config) becomeStandby(data string) error {
-	err := os.WriteFile(filepath.Join(data, "standby.signal"), nil, 0o600)
-	if rmErr := os.Remove(c.file("resync")); !errors.Is(rmErr, os.ErrNotExist) {
-		err = errors.Join(err, rmErr)
+	if err := os.WriteFile(filepath.Join(data, "standby.signal"), nil, 0o600); err != nil {
+		return err
 	}
-	return err
+	return c.remove("resync", "rewinding")
+}
+
+// remove removes files of the configuration that may be there.
+func (c *Config) remove(names ...string) error {
+	for _, name := range names {
+		if err := os.Remove(c.file(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // initialise makes an empty cluster in an empty data folder. An attempt that was broken off may have left files.
@@ -229,7 +269,11 @@ func (c *Config) become() error {
 func run(ctx context.Context, path string, args ...string) error {
 	out, err := exec.CommandContext(ctx, path, args...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s: %w\n%s", filepath.Base(path), err, out)
+		return failed(path, err, out)
 	}
 	return nil
+}
+
+func failed(path string, err error, out []byte) error {
+	return fmt.Errorf("%s: %w\n%s", filepath.Base(path), err, out)
 }

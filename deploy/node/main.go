@@ -12,14 +12,15 @@
 //  1. Commits wait for the standby. A leader whose standby is away first records that at the witness, then goes on
 //     alone. If the witness does not answer, its commits wait (Sight.sync).
 //  2. A node leads once the record names it, which needs a standby in sync. repmgrd calls `node promote` when it has
-//     lost the leader and the witness has lost it, too. A switchover changes the record on purpose.
-//  3. A node starts closed: its sessions can't write. Only its agent opens it, after the witness has said that it leads. A
-//     leader that reaches neither witness nor standby closes itself.
+//     lost the leader and the witness has lost it, too; the agent does the same for a leader that refuses connections. A
+//     switchover changes the record on purpose.
+//  3. A node starts closed: its sessions can't write. Its agent opens it after the witness has said that it leads, or once it
+//     follows the leader as a standby. A leader that reaches neither witness nor standby closes itself.
 //  4. A leader that reads another name in the record stops. The guard then makes its data the new leader's past, and
 //     it starts as a standby.
 //
-// Invariant: a commit is acknowledged only by a node that the record names, and it is on both nodes unless the record
-// says that they are not in sync, in which case only the same node can lead.
+// Invariant: a commit is acknowledged only by the node that the record names. It is on both nodes, unless the record says
+// that they are not in sync; then no other node can lead.
 package main
 
 import (
@@ -32,7 +33,9 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 )
@@ -60,7 +63,7 @@ func main() {
 
 func do(ctx context.Context, verb string) error {
 	verbs := map[string]func(context.Context, *Config, *slog.Logger) error{
-		"init":            func(ctx context.Context, c *Config, _ *slog.Logger) error { return first(ctx, c) },
+		"init":            func(ctx context.Context, c *Config, _ *slog.Logger) error { return initNode(ctx, c) },
 		"start":           guard,
 		"agent":           agent,
 		"promote":         func(ctx context.Context, c *Config, _ *slog.Logger) error { return promote(ctx, c, false) },
@@ -97,33 +100,46 @@ func agent(ctx context.Context, c *Config, log *slog.Logger) error {
 	return nil
 }
 
-// first makes the first node. The record is made last, so that an attempt that was broken off can be repeated.
-func first(ctx context.Context, c *Config) error {
+// initNode makes the first node and the record. Only a node that was made here and now enters itself: if there are data but no
+// record, the witness has lost it, and somebody must say which node has all bids.
+func initNode(ctx context.Context, c *Config) error {
 	w := newWitness()
 	defer w.close()
 	record, err := w.Read(ctx)
 	if err != nil {
 		return fmt.Errorf("ask the witness: %w", err)
 	}
-	if record.Leader != "" {
-		return nil
+	made := c.file("initialising")
+	switch {
+	case record.Leader != "":
+		return c.remove("initialising")
+	case exists(c.Data+"/PG_VERSION") && !exists(made):
+		return errors.New("the witness has no record: run `node lead` on the node that has all bids")
+	}
+	if err := os.WriteFile(made, nil, 0o600); err != nil {
+		return err
 	}
 	if err := initialise(ctx, c); err != nil {
 		return err
 	}
-	return w.First(ctx, c.Node)
+	if err := w.Enter(ctx, c.Node); err != nil {
+		return err
+	}
+	return c.remove("initialising")
 }
 
 // lead is for the operator who knows that this node has all bids, after the witness has lost its record.
 func lead(ctx context.Context, c *Config, _ *slog.Logger) error {
 	w := newWitness()
 	defer w.close()
-	if err := w.First(ctx, c.Node); errors.Is(err, errDeposed) {
-		return errors.New("the witness has a record; use `node promote` or `node switchover`")
-	} else if err != nil {
-		return err
+	if p := askPeer(ctx, c); p.Open || p.Timeline > max(c.controlTimeline(ctx), 1) {
+		return fmt.Errorf("%s takes writes or is on a newer timeline: run `node lead` there, or stop it and take its data away", c.Peer)
 	}
-	return nil
+	err := w.Enter(ctx, c.Node)
+	if errors.Is(err, errDeposed) {
+		return errors.New("the witness has a record; use `node promote` or `node switchover`")
+	}
+	return err
 }
 
 // Shown is what `node show` prints. Times and positions are as PostgreSQL writes them.
@@ -141,17 +157,28 @@ type Shown struct {
 	InSync    bool   `json:"in_sync"`
 }
 
+// showTime bounds each question of show, which is asked again and again.
+const showTime = 800 * time.Millisecond
+
 func show(ctx context.Context, c *Config, _ *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, showTime)
+	defer cancel()
 	out := Shown{Node: c.Node, Role: "down"}
-	if l, err := newServer(c).Look(ctx); err == nil {
+	var asked sync.WaitGroup
+	asked.Go(func() {
+		if r, err := newWitness().Read(ctx); err == nil {
+			out.Witness, out.Leader, out.Term, out.InSync = true, r.Leader, r.Term, r.InSync
+		}
+	})
+	l, err := newServer(c).Look(ctx)
+	asked.Wait()
+	switch {
+	case err != nil:
+	case c.isWitness():
+		out.Role, out.Timeline = "witness", l.Timeline
+	default:
 		out.Role = map[bool]string{true: "primary", false: "standby"}[l.Primary]
 		out.Writable, out.Timeline, out.Waits, out.Following = l.Primary && !l.Closed, l.Timeline, l.Waits, l.Streaming || l.Follows
-		if c.isWitness() {
-			out.Role, out.Writable = "witness", false
-		}
-	}
-	if r, err := newWitness().Read(ctx); err == nil {
-		out.Witness, out.Leader, out.Term, out.InSync = true, r.Leader, r.Term, r.InSync
 	}
 	return json.NewEncoder(os.Stdout).Encode(out)
 }

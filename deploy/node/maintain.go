@@ -8,51 +8,60 @@ import (
 	"time"
 )
 
-// maintainEvery is the pause between looks at the node's surroundings.
-const maintainEvery = 2 * time.Second
+// A node's surroundings are looked at every maintainEvery. pgpool-II is asked as often while the node is young, because that is
+// when it was down, and seldom later, because it logs each question.
+const (
+	maintainEvery = 2 * time.Second
+	young         = time.Minute
+	attachSlow    = 30 * time.Second
+)
 
-// maintain sees to pgpool-II and to the slots. A leader keeps WAL for the other node. A standby has slots of the time when it led, which
-// nobody reads and which hold its WAL back.
-func (a *Agent) maintain(ctx context.Context, s Sight) error {
-	now := time.Now()
-	if now.Sub(a.maintained) < maintainEvery {
-		return nil
-	}
-	a.maintained = now
-	if s.Fresh && (s.Record.Leader == s.Me) == s.Local.Primary {
-		if err := a.attach(ctx, now); err != nil {
-			return err
+// maintain sees to pgpool-II and to the slots until ctx ends. It has a server and a pace of its own, because pgpool-II may hang.
+func (a *Agent) maintain(ctx context.Context) {
+	server := newServer(a.config)
+	var since, asked time.Time // the node runs; pgpool-II was asked
+	told := ""
+	for pause(ctx, maintainEvery) {
+		s := a.seen.Load()
+		if s == nil {
+			since = time.Time{}
+			continue
 		}
+		now := time.Now()
+		if since.IsZero() {
+			since = now
+		}
+		err := a.keepSlots(ctx, server, s)
+		if inRole := s.Fresh && (s.Record.Leader == s.Me) == s.Local.Primary; err == nil && inRole &&
+			(now.Sub(since) < young || now.Sub(asked) > attachSlow) {
+			asked = now
+			err = a.config.attach(ctx)
+		}
+		line := ""
+		if err != nil {
+			line = err.Error()
+		}
+		if line != told && line != "" {
+			a.log.Warn("a slot or pgpool-II can't be put right", "error", line)
+		}
+		told = line
 	}
+}
+
+// keepSlots keeps WAL for the other node while this one leads. A standby has slots of the time when it led, which nobody
+// reads and which hold its WAL back; it may have been promoted since the last look.
+func (a *Agent) keepSlots(ctx context.Context, server *Server, s *Sight) error {
 	switch {
 	case !s.Local.Primary:
-		return a.server.exec(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active")
+		return server.exec(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND pg_is_in_recovery()")
 	case s.Fresh && s.Record.Leader == s.Me:
-		return a.server.exec(ctx, a.config.ensureSlot())
+		return server.exec(ctx, a.config.ensureSlot())
 	}
 	return nil
 }
 
-// pgpool-II is asked often while the node is young, because that is when it was down, and seldom later, because it logs each
-// question.
-const (
-	young      = time.Minute
-	attachSlow = 30 * time.Second
-)
-
-func (a *Agent) attach(ctx context.Context, now time.Time) error {
-	if a.started.IsZero() {
-		a.started = now
-	}
-	if now.Sub(a.started) > young && now.Sub(a.asked) < attachSlow {
-		return nil
-	}
-	a.asked = now
-	return a.config.attach(ctx)
-}
-
 // attach tells pgpool-II to use this node again. pgpool-II detaches a node that was down and never takes back a primary,
-// nor any node once all were down. It numbers the nodes from 0.
+// nor any node once all were down. It numbers the nodes from 0. A pgpool-II that is away attaches all nodes when it starts.
 func (c *Config) attach(ctx context.Context) error {
 	if c.PCPHost == "" {
 		return nil
@@ -60,9 +69,12 @@ func (c *Config) attach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, localTimeout)
 	defer cancel()
 	args := []string{"-h", c.PCPHost, "-p", strconv.Itoa(c.PCPPort), "-U", "pgpool", "-w", "-n", strconv.Itoa(c.ID - 1)}
-	out, err := exec.CommandContext(ctx, "pcp_node_info", args...).Output()
-	if err != nil {
-		return nil // pgpool-II is away, and attaches all nodes when it starts
+	out, err := exec.CommandContext(ctx, "pcp_node_info", args...).CombinedOutput()
+	switch {
+	case ctx.Err() != nil, strings.Contains(string(out), "could not connect"), strings.Contains(string(out), "Connection refused"):
+		return nil
+	case err != nil:
+		return failed("pcp_node_info", err, out)
 	}
 	// HOST PORT STATUS ...
 	const down = "3"

@@ -16,8 +16,16 @@ const promoteTime = 60 * time.Second
 func promote(ctx context.Context, c *Config, forced bool) error {
 	w, s := newWitness(), newServer(c)
 	defer w.close()
-	record, err := w.Read(ctx)
-	if err != nil {
+	if _, err := s.Look(ctx); err != nil {
+		return fmt.Errorf("%s does not answer; start it first: %w", c.Node, err)
+	}
+	if forced && askPeer(ctx, c).Open {
+		return fmt.Errorf("%s takes writes; stop it first, or use `node switchover`", c.Peer)
+	}
+	var record Record
+	var err error
+	// repmgrd calls once.
+	if !wait(ctx, promoteTime/3, func() bool { record, err = w.Read(ctx); return err == nil }) {
 		return fmt.Errorf("the witness does not answer, so nobody knows whether this node has every bid: %w", err)
 	}
 	if record.Leader != c.Node {
@@ -31,10 +39,14 @@ func promote(ctx context.Context, c *Config, forced bool) error {
 // Promote ends the recovery of a node that the record names as leader. It may be repeated. The checkpoint at its end is for
 // pg_rewind, which reads the new timeline from the control file.
 func (s *Server) Promote(ctx context.Context) error {
-	if err := s.SetRole(ctx, Role{Open: true}); err != nil {
+	l, err := s.Look(ctx)
+	if err != nil {
 		return err
 	}
-	if l, err := s.Look(ctx); err != nil || !l.Primary {
+	if !l.Primary {
+		if err := s.SetRole(ctx, Role{Open: true}); err != nil {
+			return err
+		}
 		err := s.in(ctx, "postgres", promoteTime, fmt.Sprintf("SELECT pg_promote(true, %d)", int(promoteTime.Seconds())))
 		if l, lookErr := s.Look(ctx); lookErr != nil || !l.Primary {
 			return errors.Join(errors.New("the promotion did not end"), err, lookErr)
@@ -97,7 +109,7 @@ func (s *Server) handOver(ctx context.Context, w *Witness, record Record) error 
 	}
 	var local Local
 	caughtUp := wait(ctx, quietTime, func() (done bool) {
-		// Once no transaction that writes is open, none begins.
+		// No transaction that writes begins any more. A commit that comes all the same waits for the standby.
 		if !s.quiet(ctx) {
 			return false
 		}
@@ -106,7 +118,8 @@ func (s *Server) handOver(ctx context.Context, w *Witness, record Record) error 
 		return err == nil && local.Theirs >= local.Flushed
 	})
 	if !caughtUp {
-		return fmt.Errorf("the standby is at %s, not at %s, or a transaction does not end", local.Theirs, local.Flushed)
+		return fmt.Errorf("the standby did not get everything within %v: it is at %s of %s, or a transaction that writes does not end (pg_stat_activity, backend_xid); try again",
+			quietTime, local.Theirs, local.Flushed)
 	}
 	return w.Lead(ctx, record, s.config.Peer, false)
 }

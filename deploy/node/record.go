@@ -15,9 +15,10 @@ import (
 // row, and every change names what it expects to find. So of a promotion and a relaxation at the same time only one
 // happens, and a leader whose change hits no row knows that it leads no more.
 type Record struct {
-	Leader string // "" before the first node was made
-	Term   int64  // rises with each change of the leader
-	InSync bool   // the other node has every acknowledged commit
+	Leader  string // "" before the first node was made
+	Term    int64  // rises with each change of the leader
+	InSync  bool   // the other node has every acknowledged commit
+	version int64  // rises with each change, so that a change that arrives late hits no row
 }
 
 const recordTable = `CREATE SCHEMA IF NOT EXISTS pyramid AUTHORIZATION repmgr;
@@ -26,6 +27,7 @@ CREATE TABLE IF NOT EXISTS pyramid.leadership (
 	leader   text NOT NULL,
 	term     bigint NOT NULL,
 	in_sync  boolean NOT NULL,
+	version  bigint NOT NULL DEFAULT 1,
 	changed  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 ALTER TABLE pyramid.leadership OWNER TO repmgr`
@@ -42,7 +44,7 @@ func newWitness() *Witness {
 // Read returns the record. A record without a leader was not made yet.
 func (w *Witness) Read(ctx context.Context) (r Record, err error) {
 	err = w.conn.use(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		err := c.QueryRow(ctx, "SELECT leader, term, in_sync FROM pyramid.leadership").Scan(&r.Leader, &r.Term, &r.InSync)
+		err := c.QueryRow(ctx, "SELECT leader, term, in_sync, version FROM pyramid.leadership").Scan(&r.Leader, &r.Term, &r.InSync, &r.version)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -52,7 +54,7 @@ func (w *Witness) Read(ctx context.Context) (r Record, err error) {
 }
 
 // errDeposed: the record is not what the change expected.
-var errDeposed = errors.New("the witness's record has changed")
+var errDeposed = errors.New("the witness's record has changed meanwhile: see `node show`")
 
 // change carries out a statement that must hit the row.
 func (w *Witness) change(ctx context.Context, sql string, args ...any) error {
@@ -65,23 +67,26 @@ func (w *Witness) change(ctx context.Context, sql string, args ...any) error {
 	})
 }
 
-// First makes node the leader if there is no record yet.
-func (w *Witness) First(ctx context.Context, node string) error {
+// Enter makes node the leader if there is no record yet.
+func (w *Witness) Enter(ctx context.Context, node string) error {
 	return w.change(ctx, "INSERT INTO pyramid.leadership (leader, term, in_sync) VALUES ($1, 1, false) ON CONFLICT DO NOTHING", node)
 }
 
-// SetSync records whether the other node has every acknowledged commit. Only the leader of that term may say so.
+// SetSync records whether the other node has every acknowledged commit. Only the leader may say so.
 func (w *Witness) SetSync(ctx context.Context, r Record, inSync bool) error {
-	return w.change(ctx, `UPDATE pyramid.leadership SET in_sync = $3, changed = clock_timestamp()
-		WHERE leader = $1 AND term = $2`, r.Leader, r.Term, inSync)
+	return w.change(ctx, `UPDATE pyramid.leadership SET in_sync = $3, version = version + 1, changed = clock_timestamp()
+		WHERE leader = $1 AND version = $2`, r.Leader, r.version, inSync)
 }
 
 // Lead makes node the leader after r. Unless forced, that needs a node that has every acknowledged commit.
 func (w *Witness) Lead(ctx context.Context, r Record, node string, forced bool) error {
-	err := w.change(ctx, `UPDATE pyramid.leadership SET leader = $3, term = term + 1, in_sync = false, changed = clock_timestamp()
-		WHERE leader = $1 AND term = $2 AND (in_sync OR $4)`, r.Leader, r.Term, node, forced)
-	if errors.Is(err, errDeposed) && !r.InSync && !forced {
-		return fmt.Errorf("%s lacks acknowledged bids, because %s went on without it: start %s again, or give these bids up with `node promote --force`",
+	err := w.change(ctx, `UPDATE pyramid.leadership SET leader = $3, term = term + 1, version = version + 1, in_sync = false, changed = clock_timestamp()
+		WHERE leader = $1 AND version = $2 AND (in_sync OR $4)`, r.Leader, r.version, node, forced)
+	switch {
+	case errors.Is(err, errDeposed) && r.Leader == "":
+		return errors.New("the witness has no record: run `node lead` on the node that has all bids")
+	case errors.Is(err, errDeposed) && !r.InSync && !forced:
+		return fmt.Errorf("%s may lack acknowledged bids, because it was not in sync with %s: start %s again, or give these bids up with `node promote --force`",
 			node, r.Leader, r.Leader)
 	}
 	return err

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,7 +25,7 @@ type Server struct {
 const localTimeout = 2 * time.Second
 
 func newServer(c *Config) *Server {
-	url := fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres sslmode=disable application_name=node", c.Socket, c.Port)
+	url := fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres sslmode=disable application_name=node synchronous_commit=local", c.Socket, c.Port)
 	return &Server{c, connection{url: url, timeout: localTimeout}}
 }
 
@@ -39,8 +41,9 @@ type Local struct {
 	Streaming, Sync bool
 	Theirs          lsn.LSN
 	Reply           string
-	// Follows says whether a standby receives WAL.
-	Follows bool
+	// Follows says whether a standby receives WAL; Replayed changes whenever it has applied some.
+	Follows  bool
+	Replayed string
 }
 
 // The timeline of a primary is in the names of its WAL files; its control file changes with the next checkpoint only.
@@ -51,7 +54,7 @@ const lookLocal = `SELECT NOT r, CASE WHEN r THEN coalesce((SELECT received_tli 
 	EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'checkpointer' AND wait_event IN ('CheckpointerMain', 'CheckpointWriteDelay')),
 	(CASE WHEN r THEN '0/0' ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint,
 	coalesce(s.state = 'streaming', false), coalesce(s.sync_state IN ('sync', 'quorum'), false), coalesce(s.flush_lsn - '0/0', 0)::bigint,
-	coalesce(s.reply_time::text || s.pid, ''), EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')
+	coalesce(s.reply_time::text || s.pid, ''), EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'), coalesce(pg_last_wal_replay_lsn()::text, '')
 FROM pg_is_in_recovery() r LEFT JOIN LATERAL (SELECT * FROM pg_stat_replication
 	WHERE application_name = $1 ORDER BY backend_start DESC LIMIT 1) s ON true`
 
@@ -60,7 +63,7 @@ func (s *Server) Look(ctx context.Context) (l Local, err error) {
 	var flushed, theirs int64
 	err = s.conn.use(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		return c.QueryRow(ctx, lookLocal, s.config.Peer).Scan(&l.Primary, &l.Timeline, &l.Closed, &l.Waits, &l.Settled, &flushed,
-			&l.Streaming, &l.Sync, &theirs, &l.Reply, &l.Follows)
+			&l.Streaming, &l.Sync, &theirs, &l.Reply, &l.Follows, &l.Replayed)
 	})
 	l.Flushed, l.Theirs = lsn.LSN(flushed), lsn.LSN(theirs)
 	return l, err
@@ -81,11 +84,16 @@ func (c *Config) WriteRole(r Role) error {
 	}
 	text := fmt.Sprintf("# Written by the node's agent.\ndefault_transaction_read_only = %s\nsynchronous_standby_names = '%s'\n",
 		map[bool]string{true: "off", false: "on"}[r.Open], names)
-	file := c.file("role.conf")
-	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+	// Several programs write it, so each has a file of its own until it is whole.
+	fresh, err := os.CreateTemp(c.Conf, "role.conf.")
+	if err != nil {
 		return err
 	}
-	return os.Rename(file+".new", file)
+	_, err = fresh.WriteString(text)
+	if err = errors.Join(err, fresh.Sync(), fresh.Close()); err != nil {
+		return errors.Join(err, os.Remove(fresh.Name()))
+	}
+	return os.Rename(fresh.Name(), c.file("role.conf"))
 }
 
 // SetRole writes the role and makes the running server read it. The server does so within some milliseconds; Look shows it.
@@ -128,9 +136,12 @@ func (c *Config) PID() int {
 	if err != nil {
 		return 0
 	}
-	// After a reboot the pid may be another program's.
-	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	if err != nil || !strings.HasSuffix(exe, "/postgres") {
+	// After a reboot the pid may be another program's. PostgreSQL works in its data folder.
+	place, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+	if err != nil {
+		return 0
+	}
+	if data, err := filepath.EvalSymlinks(c.Data); err != nil || place != data {
 		return 0
 	}
 	return pid
@@ -151,11 +162,11 @@ func (s *Server) Stop(ctx context.Context) error {
 			return fmt.Errorf("stop postgres: %w", err)
 		}
 		gone := func() bool { return s.config.PID() != pid }
-		if wait(ctx, step.wait, gone) {
-			return nil
+		if wait(ctx, step.wait, gone) || ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
-	return fmt.Errorf("postgres does not end")
+	return fmt.Errorf("postgres (pid %d) does not end, not even by kill -9: its disk may hang", s.config.PID())
 }
 
 // wait polls until the condition holds, and says whether it does in time.

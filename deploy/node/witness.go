@@ -26,7 +26,11 @@ func keepWitness(ctx context.Context, c *Config, log *slog.Logger) error {
 			log.Info("the witness is ready")
 		}
 		record, err := w.Read(ctx)
-		if err != nil || record.Leader == "" {
+		if err != nil {
+			made = false // the witness may have been made anew
+			continue
+		}
+		if record.Leader == "" {
 			continue
 		}
 		r.follow("witness of "+record.Leader, func() error { return c.registerWitness(ctx, record.Leader) })
