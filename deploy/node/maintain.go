@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -19,8 +20,8 @@ const (
 // maintain sees to pgpool-II and to the slots until ctx ends. It has a server and a pace of its own, because pgpool-II may hang.
 func (a *Agent) maintain(ctx context.Context) {
 	server := newServer(a.config)
-	var since, asked time.Time // the node runs; pgpool-II was asked
-	told := ""
+	var since, asked time.Time // the node has its role; pgpool-II was asked
+	told, primary := "", false
 	for pause(ctx, maintainEvery) {
 		s := a.seen.Load()
 		if s == nil {
@@ -28,14 +29,14 @@ func (a *Agent) maintain(ctx context.Context) {
 			continue
 		}
 		now := time.Now()
-		if since.IsZero() {
-			since = now
+		if since.IsZero() || primary != s.Local.Primary {
+			since, primary = now, s.Local.Primary
 		}
 		err := a.keepSlots(ctx, server, s)
 		if inRole := s.Fresh && (s.Record.Leader == s.Me) == s.Local.Primary; err == nil && inRole &&
 			(now.Sub(since) < young || now.Sub(asked) > attachSlow) {
 			asked = now
-			err = a.config.attach(ctx)
+			err = a.config.attach(ctx, primary)
 		}
 		line := ""
 		if err != nil {
@@ -61,8 +62,9 @@ func (a *Agent) keepSlots(ctx context.Context, server *Server, s *Sight) error {
 }
 
 // attach tells pgpool-II to use this node again. pgpool-II detaches a node that was down and never takes back a primary,
-// nor any node once all were down. It numbers the nodes from 0. A pgpool-II that is away attaches all nodes when it starts.
-func (c *Config) attach(ctx context.Context) error {
+// nor any node once all were down. It looks which node is the primary only when a node goes or comes, so a primary that it takes
+// for a standby goes and comes. It numbers the nodes from 0. A pgpool-II that is away attaches all nodes when it starts.
+func (c *Config) attach(ctx context.Context, primary bool) error {
 	if c.PCPHost == "" {
 		return nil
 	}
@@ -76,9 +78,18 @@ func (c *Config) attach(ctx context.Context) error {
 	case err != nil:
 		return failed("pcp_node_info", err, out)
 	}
-	// HOST PORT STATUS ...
+	// HOST PORT STATUS WEIGHT STATUS-NAME ITS-STATUS ROLE ITS-ROLE ...
 	const down = "3"
-	if f := strings.Fields(string(out)); len(f) < 3 || f[2] != down {
+	f := strings.Fields(string(out))
+	switch {
+	case len(f) < 8:
+		return fmt.Errorf("pcp_node_info says %q", out)
+	case f[2] == down:
+	case primary && f[6] != "primary":
+		if err := run(ctx, "pcp_detach_node", args...); err != nil {
+			return err
+		}
+	default:
 		return nil
 	}
 	return run(ctx, "pcp_attach_node", args...)
