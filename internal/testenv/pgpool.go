@@ -3,6 +3,7 @@ package testenv
 import (
 	"context"
 	"fmt"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -37,12 +38,17 @@ func StartPgpool(t testing.TB, primary, standby *Postgres, opts ...Option) *Pgpo
 	// -D forgets the node states of an earlier run. On SIGINT pgpool ends its children too.
 	g.proc = &process{name: "pgpool", path: path, dir: dir, env: serverEnv(), owner: user, death: syscall.SIGINT}
 	g.proc.args = []string{"-n", "-D", "-f", "pgpool.conf", "-F", "pcp.conf", "-a", "pool_hba.conf"}
-	if err := g.configure(FreePort(t), apply(opts).settings); err != nil {
+	if err := g.configure(FreePort(t), append(slices.Clone(followAlone), apply(opts).settings...)); err != nil {
 		t.Fatal(err)
 	}
 	g.proc.runUntilEnd(t)
 	g.Start(t)
 	return g
+}
+
+// followAlone makes pgpool-II follow the roles by itself, because in tests the nodes have no agents.
+var followAlone = []setting{
+	{Name: "auto_failback", Value: "on"}, {Name: "auto_failback_interval", Value: "1"}, {Name: "search_primary_node_timeout", Value: "10"},
 }
 
 func (g *Pgpool) configure(pcpPort int, settings []setting) error {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,7 +63,7 @@ type answer struct {
 
 // ask connects to a host and asks what it is.
 func (s *Server) ask(ctx context.Context, host *pgx.ConnConfig) answer {
-	conn, err := pgx.ConnectConfig(ctx, host)
+	conn, err := connectWithoutCancel(ctx, host)
 	if err != nil {
 		return answer{nil, err}
 	}
@@ -76,6 +78,24 @@ func (s *Server) ask(ctx context.Context, host *pgx.ConnConfig) answer {
 		return answer{nil, fmt.Errorf("%s: %w", pg.Address(host), err)}
 	}
 	return answer{conn, nil}
+}
+
+var errNoCancel = errors.New("a commit that waits for a standby must not be cancelled")
+
+// connectWithoutCancel makes a connection that is given up without a cancel request, for which pgx would dial again. A cancelled
+// commit stops waiting for the standby: readers of the primary see it, although a promotion may lose it. Statements end
+// by their own timeout, which the wait of a commit does not have.
+func connectWithoutCancel(ctx context.Context, host *pgx.ConnConfig) (*pgx.Conn, error) {
+	var made atomic.Bool
+	one, dial := host.Copy(), host.DialFunc
+	one.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if made.Load() {
+			return nil, errNoCancel
+		}
+		return dial(ctx, network, address)
+	}
+	defer made.Store(true)
+	return pgx.ConnectConfig(ctx, one)
 }
 
 // refuse says why a server must not be used, if so.
