@@ -153,6 +153,7 @@ func (c *Config) rewind(ctx context.Context) error {
 	if err := removeStale(c); err != nil {
 		return err
 	}
+	c.killLeftovers()
 	// pg_rewind ends a crash recovery first, for which the server must not wait for anybody.
 	if err := c.WriteRole(Role{}); err != nil {
 		return err
@@ -261,6 +262,7 @@ func (c *Config) become() error {
 	if err := removeStale(c); err != nil {
 		return err
 	}
+	c.killLeftovers()
 	postgres := c.bin("postgres")
 	return syscall.Exec(postgres, []string{"postgres", "-c", "config_file=" + c.file("postgresql.conf")}, os.Environ())
 }
