@@ -47,7 +47,7 @@ config-check: ## Let each server check its configuration, and check the scripts
 
 # Tests of whole services are left out, because they take minutes; the histories run the programs with the detector.
 race: ## Run the packages with the race detector, and histories against programs that have it (HISTORIES=20)
-	$(GO) test -p 1 -race -timeout 30m $$($(GO) list ./... | grep -vE '/(replicator/test|query|loadtest|internal/e2e(/abuse)?)$$')
+	$(GO) test -p 1 -race -timeout 30m $$($(GO) list ./... | grep -vE '/(replicator/test|query|loadtest|internal/e2e(/(abuse|drill))?)$$')
 	HISTORIES=$(or $(HISTORIES),20) $(GO) test -race -timeout 30m -run NoHistory ./replicator/test
 
 bench: ## Measure both sides beside their baselines in the same run (BENCH=Read: only the benchmarks of that name)
