@@ -18,7 +18,7 @@ type Start struct {
 	HasData   bool
 	WasLeader bool // the data is that of a primary: it has no standby.signal
 	Resync    bool // the agent asks for the leader's data
-	Broken    bool // a rewind was broken off, so the data are of no use
+	Broken    bool // pg_rewind was broken off: the data are useless
 	Timeline  int64
 	Other     Peer
 	Record    Record // zero if the witness does not answer

@@ -1,8 +1,8 @@
 // Command node keeps one database node of a cluster of two and a witness: it decides how PostgreSQL starts (start),
 // keeps the node in its role (agent), and changes roles (promote, switchover).
 //
-// The problem: of two nodes exactly one may take writes, whatever fails and whoever starts what, and the node that
-// takes over must have every acknowledged bid. The obvious ways fail: a node that only asks its peer takes a cut link
+// The problem: exactly one of two nodes may take writes, whatever fails. The node that takes over must have every
+// acknowledged bid. The obvious ways fail: a node that only asks its peer takes a cut link
 // for a dead peer; a failover without a record of what the standby lacks loses bids; an old primary that is started by
 // hand comes back writable.
 //

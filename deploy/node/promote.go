@@ -109,7 +109,7 @@ func (s *Server) handOver(ctx context.Context, w *Witness, record Record) error 
 	}
 	var local Local
 	caughtUp := wait(ctx, quietTime, func() (done bool) {
-		// No transaction that writes begins any more. A commit that comes all the same waits for the standby.
+		// From now on new transactions are read-only, and every commit waits for the standby.
 		if !s.quiet(ctx) {
 			return false
 		}

@@ -15,8 +15,8 @@ import (
 
 type pgxConn = pgx.Conn
 
-// registerEvery is the pause between attempts to register a node; replaceAfter is how long a role must last
-// before repmgrd is started anew for it, because the one that has carried out the promotion is still at work.
+// registerEvery is the pause between attempts to register a node. A role must last for replaceAfter before repmgrd is
+// restarted for it: the old repmgrd may still be carrying out the promotion.
 const (
 	registerEvery = 2 * time.Second
 	replaceAfter  = 3 * time.Second

@@ -147,8 +147,8 @@ func (c *Config) PID() int {
 	return pid
 }
 
-// Stop ends the local server in its fast mode, or without ceremony if that takes long. Whoever keeps the programs
-// starts it again, through the guard.
+// Stop shuts the local server down in fast mode, then in immediate mode, then by kill -9. The supervisor starts it again
+// through the guard.
 func (s *Server) Stop(ctx context.Context) error {
 	for _, step := range []struct {
 		signal syscall.Signal

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// keepWitness makes the record's table, registers the witness with whoever leads, and keeps repmgrd running.
+// keepWitness makes the record's table, registers the witness with the leader, and keeps repmgrd running.
 func keepWitness(ctx context.Context, c *Config, log *slog.Logger) error {
 	server, w := newServer(c), newWitness()
 	r := &registrar{config: c, log: log}
