@@ -69,8 +69,8 @@ func transient(err error) bool {
 	return pgconn.SafeToRetry(err) && !errors.Is(err, ErrUnavailable)
 }
 
-// moved says that nothing was committed because the server takes no writes any more, so that the same transaction may
-// succeed on another server.
+// moved says that the server takes no writes any more and has committed nothing. The transaction may succeed on another
+// server.
 func moved(err error) bool {
 	switch {
 	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnknownOutcome):

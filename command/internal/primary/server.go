@@ -70,7 +70,7 @@ func (s *Server) Conns(name string, most int, lockWait time.Duration) *Conns {
 	return c
 }
 
-// Timelines are those that this process has seen. Another part that sees a server writes may note its timeline there.
+// Timelines are those that this process has seen. Other parts of the process may note the timelines that they see.
 func (s *Server) Timelines() *pg.Timelines { return &s.timelines }
 
 // Warm opens all connections of the sets made so far.

@@ -30,7 +30,7 @@ const (
 	closesAtMax = 64
 )
 
-// errOvertaken ends a session on a server that another one has overtaken, whose lock is the one that counts.
+// errOvertaken ends a session on a server after another one was promoted: only the new primary's lock counts.
 var errOvertaken = errors.New("another server was promoted")
 
 // Closer closes raffles when their time is over. Any number may run, but only the one whose session holds the lock
