@@ -28,16 +28,23 @@ rpc() {
 # pid, start time in ticks, boot id and the stamp of what it was started from.
 record_of() { echo "$RUN/$1.record"; }
 
-start_ticks() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+# stat_of PID: sets STAT to the fields of /proc/PID/stat after the name; 0 is the state, 19 the start time in ticks.
+stat_of() {
+    local line
+    { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
+    read -ra STAT <<<"${line##*) }"
+}
+
+start_ticks() { ! stat_of "$1" || echo "${STAT[19]}"; }
 
 boot_id() { cat /proc/sys/kernel/random/boot_id; }
 
 # The pid of the program's main process; fails when it is not alive (or the pid is another's now).
 pid_of() {
-    local pid ticks boot
-    read -r pid ticks boot _ 2>/dev/null <"$(record_of "$1")" || return 1
-    [[ $boot == "$(boot_id)" && $ticks == "$(start_ticks "$pid")" ]] || return 1
-    [[ $(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -c1) != Z ]] && echo "$pid"
+    local pid ticks boot now STAT
+    { read -r pid ticks boot _ <"$(record_of "$1")"; } 2>/dev/null && stat_of "$pid" || return 1
+    read -r now </proc/sys/kernel/random/boot_id
+    [[ $boot == "$now" && ${STAT[19]} == "$ticks" && ${STAT[0]} != Z ]] && echo "$pid"
 }
 
 is_running() { pid_of "$1" >/dev/null; }

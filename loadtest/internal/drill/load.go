@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
@@ -27,8 +28,10 @@ const (
 	// A bid that was not placed is sent again after a pause, which doubles.
 	firstPause = 100 * time.Millisecond
 	lastPause  = 2 * time.Second
+	// mostLeftOut is the part of the load that a strict drill may leave out. More says that the machine is too slow for the load.
+	mostLeftOut = 0.1
 	// listLimit is the number of bids that a reader asks for.
-	listLimit = 20
+	listLimit = 10
 )
 
 // load is the steady load of one drill.
@@ -40,6 +43,7 @@ type load struct {
 
 	bidding, reading gap // accepted bids, and plain reads
 	followers        []*feed
+	due, leftOut     atomic.Int64 // bids and reads; those that were due and not sent
 }
 
 // run bids and reads until stop ends, and then until the outcome of each bid is known or ctx ends.
@@ -66,6 +70,7 @@ func (l *load) pace(ctx, stop context.Context, kind string, perSecond, most int,
 	places := make(chan struct{}, most)
 	every := time.Second / time.Duration(perSecond)
 	for next := time.Now(); sleep.Until(stop, next) == nil; next = next.Add(every) {
+		l.due.Add(1)
 		select {
 		case places <- struct{}{}:
 			work.Go(func() {
@@ -73,7 +78,8 @@ func (l *load) pace(ctx, stop context.Context, kind string, perSecond, most int,
 				one(ctx)
 			})
 		default:
-			l.story.fail(kind+" left out", "as many as may be were under way")
+			l.leftOut.Add(1)
+			l.story.count(kind+" left out", "as many as may be were under way")
 		}
 	}
 	work.Wait()
@@ -157,16 +163,17 @@ func (l *load) placed(e *Entry, a frontdoor.Answer) {
 	l.bidding.mark(time.Now())
 }
 
-// read does one read. Of four, two are plain, and two ask for a bid that was just acknowledged: in a list and alone.
+// read does one read. Of ten, six are plain lists. Four ask for a bid that was just acknowledged: three in a list, one
+// alone, which only SQL answers.
 func (l *load) read(ctx context.Context) {
-	kind := rand.IntN(4)
+	kind := rand.IntN(10)
 	own, ok := l.book.pick()
-	if kind < 2 || !ok {
+	if kind < 6 || !ok {
 		l.plain(ctx)
 		return
 	}
 	target, limit := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=%d", own.Raffle, own.Size, listLimit), listLimit
-	if kind == 3 {
+	if kind == 9 {
 		target, limit = fmt.Sprintf("/v1/raffles/%d/bids/%d", own.Raffle, own.ID), 1
 	}
 	sent := time.Now()

@@ -27,9 +27,11 @@ type Result struct {
 	Leaders                       int `json:"leaders"`
 	FeedLost, FeedDoubled, Resets int
 	// Failures is the number of requests that did not succeed at once.
-	Failures int      `json:"failures"`
-	Faults   []string `json:"faults,omitempty"`
-	Skipped  string   `json:"skipped,omitempty"` // why the drill did not run
+	Failures int `json:"failures"`
+	// LeftOut is the number of requests that were due and not sent, because as many as may be were under way.
+	LeftOut int64    `json:"left_out"`
+	Faults  []string `json:"faults,omitempty"`
+	Skipped string   `json:"skipped,omitempty"` // why the drill did not run
 
 	story  *story
 	broken bool // further drills would begin with a broken deployment

@@ -187,8 +187,12 @@ func (s *stage) judgeGaps() {
 	r.WritesBound, r.ReadsBound = s.drill.Writes, s.drill.Reads
 	r.Paths = s.story.served()
 	r.Failures = s.story.failures()
+	r.LeftOut = s.leftOut.Load()
 	if s.drill.Strict && r.Failures > 0 {
 		r.fault("%d requests failed", r.Failures)
+	}
+	if s.drill.Strict && float64(r.LeftOut) > mostLeftOut*float64(s.due.Load()) {
+		r.fault("%d of %d requests were left out, because as many as may be were under way", r.LeftOut, s.due.Load())
 	}
 	if r.Leaders = s.split.most(); r.Leaders > 1 {
 		r.fault("%d nodes took writes at once", r.Leaders)

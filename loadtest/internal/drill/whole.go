@@ -14,8 +14,8 @@ import (
 
 const (
 	// lookEvery is the pause between two looks at the nodes.
-	lookEvery  = 300 * time.Millisecond
-	awaitEvery = 200 * time.Millisecond
+	lookEvery  = 500 * time.Millisecond
+	awaitEvery = 500 * time.Millisecond
 	// sqlAsks is how often in a row a read that only SQL answers must come from a standby, because a service keeps
 	// several connections.
 	sqlAsks = 8

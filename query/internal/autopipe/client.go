@@ -29,8 +29,8 @@ type Options struct {
 	VersionKey string
 	// Budget is the time that a request may take, including the time that it waits. A request that has waited for
 	// more than half of the budget is not sent, because Redis is slow. If the last pipeline was quick, this process
-	// was held up and not Redis, so a request is sent as long as any of its budget is left.
-	Budget time.Duration
+	// was held up and not Redis, so a request is sent if it has waited no longer than HeldUp.
+	Budget, HeldUp time.Duration
 	// MaxLight is the weight up to which a request is light.
 	MaxLight     int
 	Light, Heavy Limits
@@ -121,7 +121,7 @@ func (c *Client[S]) work(q *queue[S], link *conn) {
 func (c *Client[S]) dropExpired(q *queue[S], batch []*Request[S]) []*Request[S] {
 	now, most, late := time.Now(), c.o.Budget/2, ErrExpired
 	if q.quick.Load() {
-		most = c.o.Budget
+		most = c.o.HeldUp
 	}
 	if q.failed.Load() {
 		late = ErrUnanswered

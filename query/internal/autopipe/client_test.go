@@ -23,7 +23,7 @@ func start(t testing.TB, change func(*Options)) (*Client[string], *testenv.Redis
 	proxy := testenv.StartProxy(t, redis.Addr())
 	o := Options{
 		Server:     resp.Options{Network: "tcp", Addr: proxy.Addr(), DialTimeout: 500 * time.Millisecond},
-		VersionKey: "version", Budget: patience, MaxLight: 1000,
+		VersionKey: "version", Budget: patience, HeldUp: patience, MaxLight: 1000,
 		Light: Limits{Connections: 2, Pipeline: 400, Waiting: 50_000}, Heavy: Limits{Connections: 1, Pipeline: 2000, Waiting: 5000},
 	}
 	if change != nil {

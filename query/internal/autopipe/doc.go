@@ -27,7 +27,7 @@
 //
 // Invariants: a pipeline is as heavy as Limits.Pipeline at most, or a single request. Heavy requests have connections
 // of their own, so a heavy request delays a light one by one pipeline's work at most. A request's wait is a part of its
-// budget.
+// budget unless this process was held up.
 //
 // Any goroutine may make requests. Each Request belongs to one goroutine, which must release it.
 package autopipe

@@ -50,7 +50,7 @@ func (r *Request[S]) Rows(n int) { r.rows += n }
 func (r *Request[S]) Weight() int { return r.rows + 10*r.N + len(r.Wire)/16 }
 
 // Do sends the commands and waits for the replies, which are then read from r in their order. It takes at most the
-// client's budget, and half a budget more if this process was held up. The end of ctx is noticed only until the
+// client's budget, and HeldUp and half a budget if this process was held up. The end of ctx is noticed only until the
 // request is sent. The error is the connection's, ErrFull, ErrExpired, ErrUnanswered, ErrClosed or that of ctx. An
 // error that Redis answered to one of the commands comes when its reply is read.
 func (r *Request[S]) Do(ctx context.Context) (S, error) {

@@ -17,6 +17,9 @@ import (
 // The budgets bound the time that a path may cost a read, apart from waiting for a turn or for a Min-LSN.
 const (
 	RedisBudget = 50 * time.Millisecond
+	// RedisHeldUp is how long a lookup may wait while Redis is quick and this process lacks a processor. The SQL paths would
+	// lack it as well.
+	RedisHeldUp = 250 * time.Millisecond
 	SQLBudget   = 250 * time.Millisecond
 	ScanBudget  = 10 * time.Second
 )
@@ -91,13 +94,16 @@ type Chain struct {
 	counting *gate
 	// last admits reads with a Min-LSN to the primary.
 	last *gate
+	// changes admits reads that wait while the primary changes.
+	changes  *gate
+	changing func() bool
 }
 
 // NewChain makes a chain.
 func NewChain(p Paths, primary *primary.Watch, staleness Staleness, log *slog.Logger, reg prometheus.Registerer) *Chain {
 	c := &Chain{primary: primary, staleness: staleness, log: log, metrics: newMetrics(reg),
 		undecided: newGate(undecidedPlaces, sqlQueue, sqlWaiting), counting: newGate(countingPlaces, sqlQueue, countingWaiting),
-		last: newGate(lastPlaces, sqlQueue, lastWaiting)}
+		last: newGate(lastPlaces, sqlQueue, lastWaiting), changes: newGate(changeWaiting, 0, 0), changing: primary.Changing}
 	for _, one := range []struct {
 		name   Path
 		reader Reader

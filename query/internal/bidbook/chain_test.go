@@ -123,3 +123,47 @@ func TestLagHasHysteresis_R3(t *testing.T) {
 		}
 	}
 }
+
+// R8: a read that no path has answered asks again only while the primary changes, if no path is forced, and if not too many
+// reads do so already.
+func TestAReadWaitsOutAChangeOfThePrimary_R8(t *testing.T) {
+	gone := errors.New("the server has stopped")
+	for _, c := range []struct {
+		name    string
+		change  bool
+		want    Want
+		waiting int // other reads
+		fails   int // how often all paths fail
+		tries   int
+		found   bool
+	}{
+		{"a change", true, Want{}, 0, 2, 3, true},
+		{"no change", false, Want{}, 0, 2, 1, false},
+		{"a forced path", true, Want{Force: PathReplica}, 0, 2, 1, false},
+		{"too many reads wait", true, Want{}, 1, 2, 1, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			chain := chainOf(pathOf(PathRedis), pathOf(PathReplica), pathOf(PathStandby), pathOf(PathPrimary))
+			chain.changing = func() bool { return c.change }
+			for range c.waiting {
+				chain.changes.slots <- struct{}{}
+			}
+			tries := 0
+			_, _, err := run(t.Context(), chain, c.want, func(_ context.Context, r Reader, _ lsn.Position) (int, Position, error) {
+				if r.(*named).name == PathReplica {
+					tries++
+				}
+				if tries <= c.fails {
+					return 0, Position{}, gone
+				}
+				return 0, Position{}, nil
+			})
+			if tries != c.tries || (err == nil) != c.found || err != nil && !errors.Is(err, gone) {
+				t.Errorf("R8: %d tries, %v; want %d, found %v", tries, err, c.tries, c.found)
+			}
+			if n := len(chain.changes.slots); n != c.waiting {
+				t.Errorf("R8: %d places are taken", n)
+			}
+		})
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
@@ -42,8 +43,38 @@ func (c *Chain) steps(w Want) []step {
 	return append([]step{{path: redis}}, sql...)
 }
 
-// run asks one path after the other. An answer that is too stale is kept in case no other path has a better one.
+// When the primary changes, every path to the database may fail for a moment: the old primary has stopped, the standby
+// becomes the new one, and pgpool-II drops its sessions. A read that no path has answered then asks all paths again, so that
+// a planned switchover fails no read.
+const (
+	changePause = 100 * time.Millisecond
+	// changePatience is as long as command waits for a server that takes writes.
+	changePatience = 1600 * time.Millisecond
+	// changeWaiting is how many reads wait. Further reads fail at once (W4).
+	changeWaiting = 1000
+)
+
+// run answers a read.
 func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, at Position, err error) {
+	began := time.Now()
+	data, at, err = ask(ctx, c, w, look)
+	if !c.mayChange(w, err) || c.changes.enter(ctx, false) != nil {
+		return data, at, err
+	}
+	defer c.changes.leave()
+	for c.mayChange(w, err) && time.Since(began) < changePatience && sleep.For(ctx, changePause) == nil {
+		data, at, err = ask(ctx, c, w, look)
+	}
+	return data, at, err
+}
+
+// mayChange says whether another try may help: no path has answered, and the primary changes.
+func (c *Chain) mayChange(w Want, err error) bool {
+	return (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBusy)) && w.Force == "" && c.changing()
+}
+
+// ask asks one path after the other. An answer that is too stale is kept in case no other path has a better one.
+func ask[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, at Position, err error) {
 	if w, err = c.settle(ctx, w); err != nil {
 		return data, Position{}, err
 	}

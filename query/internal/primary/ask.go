@@ -38,7 +38,7 @@ func (w *Watch) adopt(ctx context.Context, n node) error {
 	}
 	if !s.of(n) || at < s.Flushed || !w.has(beats) {
 		s.Generation++
-		s.mark, s.proven, s.denied = newest(beats), Commit{}, Commit{}
+		s.mark, s.proven, s.denied, s.turned = newest(beats), Commit{}, Commit{}, time.Now()
 		w.log.InfoContext(ctx, "primary", "host", n.host.String(), "system_id", n.System, "timeline", n.Timeline, "generation", s.Generation)
 	}
 	s.Connected, s.SystemID, s.History, s.Flushed = true, n.System, lsn.NewHistory(n.Timeline, line), at

@@ -47,6 +47,7 @@ type State struct {
 	denied  Commit    // the last commit that the primary could not show
 	asked   time.Time // when the last question that was answered began
 	link    *link     // of the connection
+	turned  time.Time // when the primary was lost or found last
 }
 
 // Commit names a transaction by where its commit record begins and the time in that record, in microseconds. The
@@ -64,6 +65,16 @@ func (s *State) At() lsn.Position {
 // AskedSince says whether the state is the answer to a question that was asked at a time or later. Flushed then
 // covers everything that was flushed at that time.
 func (s *State) AskedSince(t time.Time) bool { return !s.asked.Before(t) }
+
+// turnTime is how long after the loss of the primary, and after it was found again, its paths may fail. pgpool-II and the
+// pools follow a new primary within this time. A longer outage is no change, so that reads do not queue up.
+const turnTime = 2 * time.Second
+
+// Changing says whether the primary was lost or found a moment ago, or is lost and that was not noticed yet.
+func (w *Watch) Changing() bool {
+	s := w.State()
+	return s.Connected && s.link.severed() || !s.turned.IsZero() && time.Since(s.turned) < turnTime
+}
 
 // Watch keeps the state. It is made by NewWatch and works while Run does. The zero Watch knows nothing.
 type Watch struct {
@@ -219,6 +230,9 @@ func (w *Watch) seek(ctx context.Context) {
 // lose notes that the primary does not answer, or is no longer the primary, and closes the connection.
 func (w *Watch) lose(err error) {
 	s := *w.State()
+	if s.Connected {
+		s.turned = time.Now()
+	}
 	s.Connected, s.link = false, nil
 	w.publish(&s)
 	w.search.lost(s.Host, s.Port, err)

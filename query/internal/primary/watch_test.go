@@ -67,6 +67,21 @@ func TestTheNewerPrimaryIsWatched_R7(t *testing.T) {
 	w.await(t, "the newer one is watched again", func(s *State) bool { return s.Connected && s.History.Present() == 2 })
 }
 
+// R8: the loss of the primary is a change at once, before the watch has noticed it, and no more when it lasts.
+func TestALostPrimaryChangesForAMoment_R8(t *testing.T) {
+	n := startNodes(t)
+	testenv.Eventually(t, patience, "the first primary is no change any more", func() bool { return !n.watch.Changing() })
+	n.primary.Stop(t)
+	if !n.watch.Changing() {
+		t.Error("R8: the loss is no change")
+	}
+	n.watch.await(t, "the loss is noticed", func(s *State) bool { return !s.Connected })
+	if !n.watch.Changing() {
+		t.Error("R8: a loss that was just noticed is no change")
+	}
+	testenv.Eventually(t, patience, "a long outage is no change", func() bool { return !n.watch.Changing() })
+}
+
 // nodes are a primary and its standby, with a watch of the primary.
 type nodes struct {
 	primary, standby *testenv.Postgres

@@ -75,7 +75,7 @@ func New(url string, trust *Trust, primary *primary.Watch) (*Redis, error) {
 	server.DialTimeout = redisDialTime
 	r := &Redis{trust: trust, primary: primary}
 	r.client = autopipe.New(autopipe.Options{
-		Server: server, VersionKey: readmodel.CheckpointKey, Budget: bidbook.RedisBudget,
+		Server: server, VersionKey: readmodel.CheckpointKey, Budget: bidbook.RedisBudget, HeldUp: bidbook.RedisHeldUp,
 		MaxLight: maxLight, Light: lightLimits, Heavy: heavyLimits, Ended: r.pipelineEnded,
 	}, r.validate)
 	return r, nil

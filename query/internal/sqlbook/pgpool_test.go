@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
@@ -44,4 +45,30 @@ func TestTheFirstReadsThroughPgpoolAreAnswered_R6(t *testing.T) {
 			t.Errorf("R6: %v", err)
 		}
 	}
+}
+
+// R6: node 0 is the standby and is away for less time than the health check needs to notice it. Whatever pgpool-II makes of
+// the connections in between, it serves new ones once the node is back.
+func TestPgpoolServesAfterAShortAbsenceOfTheStandby_R6(t *testing.T) {
+	db := testenv.StartPostgres(t)
+	standby := db.StartStandby(t)
+	pgpool := testenv.StartPgpool(t, standby, db)
+	answers := func() bool {
+		conn, err := pgx.Connect(t.Context(), pgpool.URL("query"))
+		if err != nil {
+			t.Log(err)
+			return false
+		}
+		return errors.Join(conn.Ping(t.Context()), conn.Close(t.Context())) == nil
+	}
+	standby.Stop(t)
+	testenv.Eventually(t, 30*time.Second, "a child has noticed that the standby is away", func() bool { answers(); return answers() })
+	standby.Start(t)
+	good := 0
+	testenv.Eventually(t, 30*time.Second, "each new connection is served", func() bool {
+		if good++; !answers() {
+			good = 0
+		}
+		return good == 20
+	})
 }
