@@ -71,11 +71,11 @@ func switchover(ctx context.Context, c *Config) error {
 	defer w.close()
 	record, err := w.Read(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("the witness does not answer, and only it can change who leads: %w", err)
 	}
 	local, err := s.Look(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s does not answer, so the lead can't be handed over; if it stays away, its standby takes over by itself: %w", c.Node, err)
 	}
 	if !local.Primary || record.Leader != c.Node || !record.InSync {
 		return fmt.Errorf("%s must lead and its standby be in sync (the leader is %s, in sync: %v)", c.Node, record.Leader, record.InSync)

@@ -138,10 +138,15 @@ var All = []Drill{
 
 // Statements of drills. The slots of the replicators are the logical ones.
 const (
-	resume    = `SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()`
+	resume = `SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()`
+	// The replicator may be back before its slot is dropped.
 	dropSlots = `DO $$ DECLARE s record; BEGIN
-		FOR s IN SELECT slot_name, active_pid FROM pg_replication_slots WHERE slot_type = 'logical' AND NOT temporary LOOP
-			PERFORM pg_terminate_backend(s.active_pid, 2000); PERFORM pg_drop_replication_slot(s.slot_name);
+		FOR s IN SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' AND NOT temporary LOOP
+			FOR try IN 1..50 LOOP BEGIN
+				PERFORM pg_terminate_backend(active_pid, 2000) FROM pg_replication_slots p WHERE p.slot_name = s.slot_name AND active_pid > 0;
+				PERFORM pg_drop_replication_slot(s.slot_name);
+				EXIT;
+			EXCEPTION WHEN object_in_use THEN IF try = 50 THEN RAISE; END IF; END; END LOOP;
 		END LOOP; END $$`
 	mustBeLost = `SELECT slot_name, 1 / (wal_status = 'lost')::int FROM pg_replication_slots WHERE slot_type = 'logical' AND NOT temporary`
 	keepLittle = `ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'`
