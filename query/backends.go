@@ -47,23 +47,8 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 		b.keys = auth.NewRemote(c.JWKSURL, log)
 		b.verifier = auth.NewVerifier(b.keys, c.Clock().Now)
 	}
-	for _, p := range []struct {
-		name, url string
-		size      int32
-		budget    time.Duration
-	}{
-		{"replica", c.ReplicaURL, bidbook.ReplicaConns, bidbook.SQLBudget}, {"standby", c.StandbyURL, bidbook.StandbyConns, bidbook.SQLBudget},
-		{"primary", c.PrimaryURL, bidbook.PrimaryConns, bidbook.SQLBudget}, {"scan", c.StandbyURL, bidbook.ScanConns, bidbook.ScanBudget},
-	} {
-		var options []func(*pgxpool.Config)
-		if p.name == "primary" {
-			options = append(options, b.primary.Lead)
-		}
-		pool, err := sqlbook.NewPool(p.url, p.size, p.budget, options...)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", p.name, err)
-		}
-		b.pools = append(b.pools, pool)
+	if b.pools, err = openPools(c, b.primary); err != nil {
+		return nil, err
 	}
 	replica, standby, first := b.pools[0], b.pools[1], b.pools[2]
 	b.trust = redisbook.NewTrust(client, b.primary, log)
@@ -79,6 +64,29 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 		Scan:    sqlbook.New(b.pools[3], bidbook.PathScan, b.primary),
 	}, b.primary, bidbook.Staleness{MinLSN: c.MinLSNWait, RedisLag: c.RedisMaxLag, StandbyLag: c.StandbyMaxLag}, log, reg)
 	return b, nil
+}
+
+// openPools makes the pools of the paths replica, standby, primary and scan, in this order.
+func openPools(c *config, w *primary.Watch) (pools []*pgxpool.Pool, err error) {
+	for _, p := range []struct {
+		name, url string
+		size      int32
+		budget    time.Duration
+	}{
+		{"replica", c.ReplicaURL, bidbook.ReplicaConns, bidbook.SQLBudget}, {"standby", c.StandbyURL, bidbook.StandbyConns, bidbook.SQLBudget},
+		{"primary", c.PrimaryURL, bidbook.PrimaryConns, bidbook.SQLBudget}, {"scan", c.StandbyURL, bidbook.ScanConns, bidbook.ScanBudget},
+	} {
+		var options []func(*pgxpool.Config)
+		if p.name == "primary" {
+			options = append(options, w.Lead)
+		}
+		pool, err := sqlbook.NewPool(p.url, p.size, p.budget, options...)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.name, err)
+		}
+		pools = append(pools, pool)
+	}
+	return pools, nil
 }
 
 // closeTime bounds the closing of the pools, because a connection whose server hangs takes 15 s to close (pgx waits

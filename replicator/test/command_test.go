@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/redisinfo"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
@@ -100,6 +101,11 @@ func TestCommandsRebuildServesTheOldEpochMeanwhile(t *testing.T) {
 	if st := s.report(); st.Rebuilds != 2 || st.LastError != "" {
 		t.Errorf("%+v", st)
 	}
+	// The first time was at the start of the replicator. The old file holds both epochs.
+	testenv.Eventually(t, patience, "Redis writes a new append-only file", func() bool {
+		info, err := redisinfo.Read(s.ctx, s.redis)
+		return err == nil && info["aof_rewrites"] == "2"
+	})
 }
 
 func TestCommandsRebuildIsRefused(t *testing.T) {

@@ -23,16 +23,15 @@ var errRecorded = errors.New("recorded")
 
 func (r *recorder) add(sql string, args []any) { r.batch.Queue(withoutComment(sql), args...) }
 
-// record makes one transaction of the statements.
+// record makes one batch of the statements. PostgreSQL runs it in one implicit transaction, which ends with the batch. An
+// explicit BEGIN and COMMIT would cost as much as the lookup, because pgpool-II sends them to the primary as well.
 func record(statements []statement) (*pgx.Batch, error) {
 	var r recorder
-	r.batch.Queue("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
 	for _, s := range statements {
 		if err := s(readdb.New(&r)); !errors.Is(err, errRecorded) {
 			return nil, fmt.Errorf("statement not recorded: %w", err)
 		}
 	}
-	r.batch.Queue("COMMIT")
 	return &r.batch, nil
 }
 

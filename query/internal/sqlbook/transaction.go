@@ -92,17 +92,13 @@ func (p *Postgres) exchange(ctx context.Context, batch *pgx.Batch, statements []
 	}
 	results := conn.SendBatch(ctx, batch)
 	defer func() { err = errors.Join(err, results.Close()) }()
-	if _, err := results.Exec(); err != nil {
-		return err
-	}
 	q := readdb.New(player{results})
 	for _, s := range statements {
 		if err := s(q); err != nil {
 			return err
 		}
 	}
-	_, err = results.Exec()
-	return err
+	return nil
 }
 
 // prepareUsual prepares the statements that lists of bids need, so that the first list on a connection costs no more

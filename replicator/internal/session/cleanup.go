@@ -93,5 +93,8 @@ func (r *Replicator) cleanUpKeys(ctx context.Context, cp readmodel.Checkpoint) b
 	if n > 0 {
 		r.log.Info("removed the keys of other epochs", "keys", n)
 	}
+	if n > 0 && err == nil {
+		r.shorten(ctx)
+	}
 	return err == nil
 }

@@ -24,3 +24,11 @@ func (r *Replicator) rewrite(ctx context.Context) error {
 	}
 	return nil
 }
+
+// shorten makes Redis write a new append-only file, because the old one holds the removed epochs as well. Otherwise a restart
+// of Redis would read all of them, and SQL would answer all reads meanwhile.
+func (r *Replicator) shorten(ctx context.Context) {
+	if err := r.redis.BgRewriteAOF(ctx).Err(); err != nil && ctx.Err() == nil {
+		r.log.Info("Redis does not rewrite its append-only file now", "error", err)
+	}
+}
