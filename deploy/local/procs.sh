@@ -143,51 +143,12 @@ ask_orphan() {
 
 stopped() { ! is_running "$1"; }
 
-# listeners PORT: inodes of the sockets that listen where 127.0.0.1:PORT would.
-listeners() {
-    local hex
-    printf -v hex '%04X' "$1"
-    # Addresses: 127.0.0.1, any, any of IPv6, and 127.0.0.1 mapped into IPv6.
-    awk -v p="$hex" '$4 == "0A" { split($2, a, ":")
-        if (a[2] == p && (a[1] ~ /^(0100007F|0000000000000000FFFF00000100007F)$/ || a[1] ~ /^0+$/)) print $10 }' \
-        /proc/net/tcp /proc/net/tcp6 2>/dev/null || true
-}
-
-# owner_of PORT: "pid 12 (name)" as far as the caller may see it.
-owner_of() {
-    local inode pid
-    for inode in $(listeners "$1"); do
-        pid=$(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" 2>/dev/null | head -1 | cut -d/ -f3) || true
-        [[ -z $pid ]] || { echo "pid $pid ($(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-60))" && return; }
-    done
-    echo "a process of another user"
-}
-
-# Two of our programs must not share a port.
-check_distinct() {
-    local program pair taken=' '
-    for program in "${PROGRAMS[@]}"; do
-        for pair in $(ports_of "$program"); do
-            [[ $taken != *" ${pair#*=}="* ]] ||
-                die "${pair%=*} and $(sed "s/.* ${pair#*=}=\([A-Z0-9_]*\) .*/\1/" <<<"$taken") both need port ${pair#*=}" \
-                    "the admin port of a service is its port + 1000, a further instance is at + 10"
-            taken+="${pair#*=}=${pair%=*} "
-        done
-    done
-}
-
-# Every port of a program that is not running must be free.
+# Each port must be that of one program, and free unless this program runs.
 check_ports() {
-    local program pair port setting
+    local program pair
     for program in "${PROGRAMS[@]}"; do
-        is_running "$program" && continue
-        for pair in $(ports_of "$program"); do
-            setting=${pair%=*} port=${pair#*=}
-            [[ -n $(listeners "$port") ]] || continue
-            die "port $port ($program) is taken by $(owner_of "$port"), which this stack did not start" \
-                "stop that, or move ours: make up $setting=$((${!setting} + 10000 > 60000 ? 20000 : ${!setting} + 10000))"
-        done
-    done
+        for pair in $(ports_of "$program"); do echo "$program $pair $(pid_of "$program")"; done
+    done | "$ROOT/bin/render" ports || die "the stack can't have its ports" "see the lines above; one is moved so: make up HTTP_PORT=18080"
 }
 
 # A drill lets a program run with a clock that is off (ctl clock), which sets CLOCK and, for programs that ask the C library

@@ -1,5 +1,5 @@
 // Command render writes the configurations of the local stack's servers and the environments of its services. The
-// scripts in deploy/local give it folders and settings by the environment, and the passwords as files.
+// scripts in deploy/local give it folders and settings by the environment, and the passwords as files. `render ports` checks the ports instead.
 package main
 
 import (
@@ -18,6 +18,13 @@ func main() {
 }
 
 func run() error {
+	if len(os.Args) == 2 && os.Args[1] == "ports" {
+		list, err := readClaims(os.Stdin)
+		if err != nil {
+			return err
+		}
+		return checkPorts(list)
+	}
 	s, err := env.Parse(&settings{})
 	if err != nil {
 		return err
