@@ -31,9 +31,8 @@ func Last(ctx context.Context) (r Release, err error) {
 	if tag, err := git(ctx, "describe", "--tags", "--abbrev=0", "--match", "v[0-9]*", "HEAD~1"); err == nil {
 		r.Name = tag
 	}
-	if r.Commit, err = git(ctx, "rev-parse", "--verify", "--quiet", r.Name+"^{commit}"); err != nil {
-		return r, fmt.Errorf("the last release, %s, is not in this clone: fetch it with `git fetch --tags --unshallow`, or with "+
-			"`git fetch --tags` in a clone that has its history (%w)", r.Name, err)
+	if r.Commit, err = git(ctx, "rev-parse", "--verify", r.Name+"^{commit}"); err != nil {
+		return r, fmt.Errorf("the last release, %s, is not in this clone: fetch the history with `git fetch --tags --unshallow` (%w)", r.Name, err)
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 )
 
 // because fails unless the read model is rebuilt for the reason.
@@ -76,6 +77,9 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		s, c := stopped(t)
 		c.Format++
 		s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, c.String()+" and further fields", 0).Err())
+		if r, err := s.tryVerify(verify.Options{}); err == nil || !strings.Contains(err.Error(), "another release") {
+			t.Errorf("verify of another format: %+v, %v", r, err)
+		}
 		s.Start(t)
 		s.because(status.OtherFormat)
 		if after := s.equal(); after.Epoch == c.Epoch || after.Format != readmodel.Format {

@@ -40,8 +40,9 @@ func TestTwoReleasesServeTheSame_W2_R2_R4_R5_P9(t *testing.T) {
 	s.handOver(t, s.old)
 	round("after the migrations, the replicator of the working tree", s.new)
 	s.count(t, l)
-	s.verify(t, s.old)
 	s.verify(t, s.new)
+	s.handOver(t, s.new)
+	s.verify(t, s.old)
 }
 
 // rounds is how often both replicators take over from each other before the migrations.
