@@ -1,4 +1,5 @@
-// Command release builds the programs of the last release and prints their folder. `make upgrade-drill` uses it.
+// Command release builds programs of the last release and prints their folder: the packages of its arguments, such as
+// ./query, or all that `ctl build` needs.
 package main
 
 import (
@@ -25,7 +26,11 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	dir, err := last.Build(ctx, "./command", "./query", "./replicator", "./sql", "./deploy/node", "./deploy/render")
+	packages := os.Args[1:]
+	if len(packages) == 0 {
+		packages = []string{"./command", "./query", "./replicator", "./sql", "./deploy/node", "./deploy/render"}
+	}
+	dir, err := last.Build(ctx, packages...)
 	if err != nil {
 		return err
 	}

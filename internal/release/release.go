@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -50,21 +51,38 @@ func (r Release) Tree() string { return filepath.Join(r.dir, "tree") }
 func (r Release) Build(ctx context.Context, packages ...string) (dir string, err error) {
 	dir = filepath.Join(r.dir, "bin")
 	return dir, r.locked(func() error {
-		for _, pkg := range packages {
-			program := filepath.Join(dir, filepath.Base(pkg))
-			if _, err := os.Stat(program); err == nil {
-				continue
-			}
-			// A build that is broken off leaves nothing under the program's name.
-			if _, err := run(ctx, r.Tree(), "go", "build", "-buildvcs=false", "-o", program+".new", pkg); err != nil {
-				return err
-			}
-			if err := os.Rename(program+".new", program); err != nil {
-				return err
-			}
+		packages = slices.DeleteFunc(slices.Clone(packages), func(pkg string) bool {
+			_, err := os.Stat(filepath.Join(dir, filepath.Base(pkg)))
+			return err == nil
+		})
+		if len(packages) == 0 {
+			return nil
 		}
-		return nil
+		return r.build(ctx, dir, packages)
 	})
+}
+
+// build builds in a folder of its own, so that a build that is broken off leaves nothing in dir.
+func (r Release) build(ctx context.Context, dir string, packages []string) error {
+	work, err := os.MkdirTemp(r.dir, "new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	args := append([]string{"build", "-buildvcs=false", "-o", work + "/"}, packages...)
+	if _, err := run(ctx, r.Tree(), "go", args...); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, pkg := range packages {
+		name := filepath.Base(pkg)
+		if err := os.Rename(filepath.Join(work, name), filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r Release) unpack(ctx context.Context) error {

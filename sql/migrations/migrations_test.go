@@ -123,7 +123,7 @@ func TestRolesHaveTheLeastPrivileges(t *testing.T) {
 func TestUpLeavesALaterSchemaAlone(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	db.Exec(t, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)")
-	if applied, err := Up(t.Context(), db.URL("migrator")); err != nil || len(applied) != 0 {
+	if applied, err := migrations.Up(t.Context(), db.URL("migrator")); err != nil || len(applied) != 0 {
 		t.Errorf("applied %v, %v", applied, err)
 	}
 }
