@@ -74,7 +74,7 @@ func (s *stack) startReaders(t *testing.T, on *side, keys string) {
 	t.Helper()
 	on.replicator, _ = start(t, on.bin("replicator"), "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
 	on.query, on.queryURL = start(t, on.bin("query"), testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
-		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true", "JWKS_URL="+keys+"/.well-known/jwks.json")
+		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true", "REDIS_MAX_LAG=1h", "JWKS_URL="+keys+"/.well-known/jwks.json")
 }
 
 func start(t *testing.T, path string, environment ...string) (program *testenv.Program, url string) {
