@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-func must(t *testing.T, dir, name string, args ...string) {
+func mustGit(t *testing.T, dir string, args ...string) {
 	t.Helper()
-	if _, err := run(t.Context(), dir, name, args...); err != nil {
+	if _, err := run(t.Context(), dir, "git", args...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -18,14 +18,14 @@ func must(t *testing.T, dir, name string, args ...string) {
 func TestTheLastReleaseIsTheTagBefore(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	origin := t.TempDir()
-	must(t, origin, "git", "init", "-q")
+	mustGit(t, origin, "init", "-q")
 	for _, version := range []string{"v0.9.0", "v0.10.0", "v1.0.0"} {
 		if err := os.WriteFile(filepath.Join(origin, "version"), []byte(version), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		must(t, origin, "git", "add", "version")
-		must(t, origin, "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", version)
-		must(t, origin, "git", "tag", version)
+		mustGit(t, origin, "add", "version")
+		mustGit(t, origin, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", version)
+		mustGit(t, origin, "tag", version)
 	}
 	t.Chdir(origin)
 	r, err := Last(t.Context())
@@ -36,7 +36,7 @@ func TestTheLastReleaseIsTheTagBefore(t *testing.T) {
 		t.Errorf("its tree has %q, %v", text, err)
 	}
 	shallow := t.TempDir()
-	must(t, shallow, "git", "clone", "-q", "--depth", "1", "file://"+origin, ".")
+	mustGit(t, shallow, "clone", "-q", "--depth", "1", "file://"+origin, ".")
 	t.Chdir(shallow)
 	if r, err := Last(t.Context()); err == nil || !strings.Contains(err.Error(), "git fetch --tags --unshallow") {
 		t.Errorf("in a clone of depth 1: %+v, %v", r, err)
