@@ -97,7 +97,7 @@ func (s *stack) writeLater(t *testing.T, cp readmodel.Checkpoint) {
 	pipe.Append(t.Context(), e.Raffle(openRaffle), added)
 	pipe.Set(t.Context(), e.RafflesVersion(), "later", 0)
 	bid := readmodel.Event{Kind: readmodel.EventBid, Bid: readmodel.Bid{ID: laterBid, Size: 270}}
-	pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: e.Live(openRaffle), ID: readmodel.EventID{LSN: cp.LSN - 1, N: 2}.String(),
+	pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: e.Live(openRaffle), ID: readmodel.EventID{LSN: cp.LSN, N: 2}.String(),
 		Values: []string{readmodel.LiveField, string(bid.AppendEvent([]byte("n\x03new"))), "further", "field"}})
 	cp.Format++
 	pipe.Set(t.Context(), readmodel.CheckpointKey, cp.String()+" further 7", 0)
