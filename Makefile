@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill generate fuzz build
+.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill upgrade-drill generate fuzz build
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,8 +26,9 @@ build: ## Build every program into bin/
 	$(GO) build -o bin/ ./command ./query ./replicator ./sql ./loadtest
 
 # One package after the other: their servers need all cores, and reads have budgets of milliseconds.
+# Some tests need the services of the last release, which are built while the installation waits for the network.
 test: ## Run every test against real servers on free ports; installs what is missing
-	@deploy/local/install
+	@$(GO) run ./deploy/release ./command ./query ./replicator >/dev/null & build=$$!; deploy/local/install && wait $$build
 	$(GO) vet ./...
 	$(GO) test -p 1 -timeout 30m ./...
 
@@ -47,7 +48,7 @@ config-check: ## Let each server check its configuration, and check the scripts
 
 # Tests of whole services are left out, because they take minutes; the histories run the programs with the detector.
 race: ## Run the packages with the race detector, and histories against programs that have it (HISTORIES=20)
-	$(GO) test -p 1 -race -timeout 30m $$($(GO) list ./... | grep -vE '/(replicator/test|query|loadtest|internal/e2e(/(abuse|drill))?)$$')
+	$(GO) test -p 1 -race -timeout 30m $$($(GO) list ./... | grep -vE '/(replicator/test|query|loadtest|internal/e2e(/(abuse|drill|upgrade))?)$$')
 	HISTORIES=$(or $(HISTORIES),20) $(GO) test -race -timeout 30m -run NoHistory ./replicator/test
 
 bench: ## Measure both sides beside their baselines in the same run (BENCH=Read: only the benchmarks of that name)
@@ -64,6 +65,11 @@ abuse: ## Run every abuse beside a steady load and show what became of it (10 mi
 
 drill: ## Cause every failure for real under load and show what was lost (15 minutes; takes root; DRILL=freeze: only those)
 	@deploy/local/drill --no-skips $(DRILL)
+
+upgrade-drill: ## Start the last release, upgrade it and go back under load, and judge that (10 minutes)
+	@deploy/local/install
+	UPGRADE_ROUNDS=$(or $(UPGRADE_ROUNDS),10) $(GO) test -run '^TestTwoReleasesServeTheSame' -count 1 -timeout 30m -v ./internal/e2e/upgrade
+	@OLD_BIN=$$($(GO) run ./deploy/release) && export OLD_BIN && deploy/local/drill upgrade
 
 generate: ## Make the database code from sql/queries
 	$(GO) tool sqlc generate

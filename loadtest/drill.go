@@ -22,6 +22,9 @@ Environment, beside that of all load commands:
   LOADTEST_CTL        the program that handles the parts of the deployment
   LOADTEST_REDIS_URL  the Redis server that a drill empties
   LOADTEST_READY      the URLs of /readyz of programs, separated by commas, which are awaited after each drill
+  LOADTEST_OLD_BUILD, LOADTEST_NEW_BUILD
+                      the folders of the programs of two releases. The deployment runs the old one; the only drill is then
+                      the rolling upgrade and downgrade
 
 Exit status: 1 if a bid was lost or doubled, a read was wrong, a bound was missed, or a drill could not run to its end.
 `
@@ -41,6 +44,10 @@ func runDrill(ctx context.Context, args []string, out, notes io.Writer) error {
 		return err
 	}
 	c.Drills = drill.Select(*short, max(*slack, 1), flags.Args()...)
+	c.OldBuild, c.NewBuild = os.Getenv("LOADTEST_OLD_BUILD"), os.Getenv("LOADTEST_NEW_BUILD")
+	if c.OldBuild != "" && c.NewBuild != "" {
+		c.Drills = drill.Upgrading(max(*slack, 1))
+	}
 	c.URL, c.Database = strings.TrimSuffix(p.url, "/"), p.database
 	if urls := os.Getenv("LOADTEST_READY"); urls != "" {
 		c.Ready = strings.Split(urls, ",")

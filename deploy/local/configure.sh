@@ -25,6 +25,7 @@ configure() {
         name=${pair%%=*}
         echo "$name=${!name}"
     done | put "$CONF/settings" 0644
+    echo "$BIN" | put "$CONF/build" 0644
     configure_servers
 }
 
@@ -33,7 +34,7 @@ configure_servers() (
     local pair
     for pair in "${SETTINGS[@]}"; do export "${pair%%=*}"; done
     export LOCAL_DIR DATA LOGS RUN CONF SECRETS PG_USER PG_VERSION NODE_PROGRAM=$NODE STARTER=$HERE/run
-    env PROGRAMS="${PROGRAMS[*]}" "$ROOT/bin/render" || die "the configuration could not be rendered" "see the lines above"
+    env PROGRAMS="${PROGRAMS[*]}" "$BIN/render" || die "the configuration could not be rendered" "see the lines above"
 )
 
 # database_url ROLE PORT[,PORT] PARAMETERS

@@ -74,8 +74,8 @@ prepare_database() {
     step "roles and migrations"
     env -i PATH="$PATH" HOME="$RUN" SECRETS_DIR="$SECRETS" \
         SUPERUSER_URL="postgres://postgres@/postgres?host=$RUN&port=$PRIMARY_PORT" \
-        "$ROOT/bin/sql" init || die "the roles could not be made" "see the line above and $LOGS/$PRIMARY.log"
-    (become "$SECRETS/migrator.env" "$ROOT/bin/sql" migrate up) || die "the migrations failed" "see the line above and $LOGS/$PRIMARY.log"
+        "$BIN/sql" init || die "the roles could not be made" "see the line above and $LOGS/$PRIMARY.log"
+    (become "$SECRETS/migrator.env" "$BIN/sql" migrate up) || die "the migrations failed" "see the line above and $LOGS/$PRIMARY.log"
 }
 
 # The name of the data set is written to a file before the load. A load is one transaction, so if there are

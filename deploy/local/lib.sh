@@ -43,6 +43,8 @@ load_settings() {
             die "$name=${!name} is not a port" "give a number from 1 to 65535"
         fi
     done
+    # The folder of the programs: that of the last `make up` or `ctl build`.
+    BIN=$(cat "$CONF/build" 2>/dev/null) || BIN=$ROOT/bin
     [[ $REPLICAS =~ ^[1-9]$ ]] || die "REPLICAS=$REPLICAS is not a number of instances" "give a number from 1 to 9"
     list_programs
 }

@@ -60,7 +60,7 @@ stamp() {
         redis) cat "$CONF/redis.conf" ;;
         link-?) cat "$CONF/links/$1.cfg" ;;
         exporter-?) cat "$SECRETS/$1.env" "$CONF/prometheus/queries.yaml" ;;
-        command-? | query-? | replicator-?) cat "$SECRETS/$1.env" "$ROOT/bin/${1%-?}" ;;
+        command-? | query-? | replicator-?) cat "$SECRETS/$1.env" "$BIN/${1%-?}" ;;
         esac
         cat "$HERE/run"
     } | cksum | tr -d ' \n'

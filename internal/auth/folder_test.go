@@ -20,7 +20,9 @@ func TestParseJWKS(t *testing.T) {
 		{"kty":"RSA","kid":"r","n":"AQAB","e":"AQAB"},
 		{"kty":"OKP","crv":"X25519","kid":"x","x":"` + x + `"},
 		{"kty":"OKP","crv":"Ed25519","kid":"enc","use":"enc","x":"` + x + `"},
-		{"kty":"OKP","crv":"Ed25519","kid":"a","x":"` + x + `"}]}`))
+		{"kty":"OKP","crv":"Ed25519","kid":"urn:of a later release","x":"` + x + `"},
+		{"kty":"AKP","alg":"ML-DSA-65","kid":"later","pub":"AAAA","new":[1]},
+		{"kty":"OKP","crv":"Ed25519","kid":"a","x":"` + x + `","new":{"of":"a later release"}}],"new":7}`))
 	if err != nil || len(keys) != 1 || keys["a"][0] != 0xd7 || keys["a"][31] != 0x1a {
 		t.Errorf("got %x, %v", keys, err)
 	}

@@ -37,7 +37,7 @@ func marshalJWKS(private map[string]ed25519.PrivateKey) ([]byte, error) {
 }
 
 // ParseJWKS returns the Ed25519 signature keys of a JWKS document by key id. Keys of other kinds are ignored, as RFC
-// 7517, section 5 says. A malformed Ed25519 key is an error.
+// 7517, section 5 says, and keys whose ids no release up to this one makes. A malformed Ed25519 key is an error.
 func ParseJWKS(doc []byte) (map[string]ed25519.PublicKey, error) {
 	var set jwkSet
 	if err := json.Unmarshal(doc, &set); err != nil {
@@ -45,13 +45,13 @@ func ParseJWKS(doc []byte) (map[string]ed25519.PublicKey, error) {
 	}
 	keys := make(map[string]ed25519.PublicKey, len(set.Keys))
 	for _, k := range set.Keys {
-		forUs := k.KeyType == "OKP" && k.Curve == "Ed25519" &&
+		forUs := (k.KeyID == "" || validKeyID(k.KeyID)) && k.KeyType == "OKP" && k.Curve == "Ed25519" &&
 			(k.Use == "" || k.Use == "sig") && (k.Algorithm == "" || k.Algorithm == "EdDSA")
 		if !forUs {
 			continue
 		}
 		x, err := base64.RawURLEncoding.Strict().DecodeString(k.X)
-		if err != nil || len(x) != ed25519.PublicKeySize || !validKeyID(k.KeyID) {
+		if err != nil || len(x) != ed25519.PublicKeySize || k.KeyID == "" {
 			return nil, fmt.Errorf("jwks: key %q is malformed", k.KeyID)
 		}
 		if _, twice := keys[k.KeyID]; twice {

@@ -26,10 +26,11 @@ func (b Beat) String() string {
 	return strconv.FormatInt(b.Number, 10) + "," + strconv.FormatInt(b.Nonce, 10) + "," + strconv.FormatInt(b.At, 10)
 }
 
-// Parse reads what String or heartbeat() wrote.
+// Parse reads what String or heartbeat() wrote, even with further fields at the end.
 func Parse(s string) (Beat, error) {
 	number, rest, _ := strings.Cut(s, ",")
-	nonce, at, _ := strings.Cut(rest, ",")
+	nonce, rest, _ := strings.Cut(rest, ",")
+	at, _, _ := strings.Cut(rest, ",")
 	n, err1 := strconv.ParseInt(number, 10, 64)
 	r, err2 := strconv.ParseInt(nonce, 10, 64)
 	t, err3 := strconv.ParseInt(at, 10, 64)

@@ -16,8 +16,16 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+func TestParseSkipsFieldsOfALaterRelease(t *testing.T) {
+	for _, text := range []string{"12,-5,17", "12,-5,17,new", "12,-5,17,new,4"} {
+		if b, err := Parse(text); err != nil || b != (Beat{12, -5, 17}) {
+			t.Errorf("%q was read as %v, %v", text, b, err)
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
-	for _, text := range []string{"", "1", "1,2", "a,1,1", "1,b,1", "1,1,c", "-1,1,1", "1,1,1,1"} {
+	for _, text := range []string{"", "1", "1,2", "a,1,1", "1,b,1", "1,1,c", "-1,1,1"} {
 		if b, err := Parse(text); err == nil {
 			t.Errorf("%q was read as %v", text, b)
 		}

@@ -43,7 +43,7 @@ func AppendPrefix(dst []byte, at, id int64) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(id))
 }
 
-// ParseMember reads what AppendMember wrote; anything else is ErrCorrupt.
+// ParseMember reads what AppendMember wrote, even with further fields at the end; anything else is ErrCorrupt.
 func ParseMember(raffleID int64, size int16, member []byte) (Bid, error) {
 	r := reader{rest: member}
 	b := Bid{
@@ -67,7 +67,7 @@ func (b Bid) AppendSizeMember(dst []byte) []byte {
 	return binary.AppendUvarint(dst, uint64(b.Quantity))
 }
 
-// ParseSizeMember reads what AppendSizeMember wrote; anything else is ErrCorrupt.
+// ParseSizeMember reads what AppendSizeMember wrote, even with further fields at the end; anything else is ErrCorrupt.
 func ParseSizeMember(size int16, member []byte) (Bid, error) {
 	r := reader{rest: member}
 	b := Bid{
@@ -88,7 +88,8 @@ func (b Bid) NewestScore() float64 { return float64(b.CreatedAt) }
 // highest price first and the earliest bid among equals.
 func (b Bid) HighestScore() float64 { return -float64(b.Price) }
 
-// reader takes fields off a packed value and remembers in bad whether a field was malformed.
+// reader takes fields off a packed value and remembers in bad whether a field was malformed. The fields that a later
+// release adds at the end stay unread.
 type reader struct {
 	rest []byte
 	bad  bool
@@ -129,7 +130,7 @@ func (r *reader) uvarint(limit uint64) int64 {
 func (r *reader) string() string { return string(r.take(uint64(r.uvarint(math.MaxInt32)))) }
 
 func (r *reader) end() error {
-	if r.bad || len(r.rest) > 0 {
+	if r.bad {
 		return ErrCorrupt
 	}
 	return nil

@@ -36,14 +36,24 @@ type Checkpoint struct {
 	// Server is the start time of the PostgreSQL server from which the replicator has its rows, in microseconds since
 	// the Unix epoch by that server's clock. That server has all that the read model holds. Zero: not known.
 	Server int64
+	// Format is the Format of the replicator that built the epoch.
+	Format uint64
 }
 
 // Position is the position up to which the read model holds everything.
 func (c Checkpoint) Position() lsn.Position { return lsn.Position{Timeline: c.Timeline, LSN: c.LSN} }
 
-// checkpointVersion is the version of the checkpoint's form and of all keys and packings of the read model. A
-// replicator that finds another version rebuilds the read model.
+// checkpointVersion changes only with what an older reader can't read. A reader that finds another version takes another
+// path, and a replicator rebuilds the read model.
 const checkpointVersion = "3"
+
+// Format numbers what a replicator writes: the keys and the packings. It rises with each of their changes, because a
+// replicator finds no member that has another packing, and keeps no key that it does not know. A replicator that finds an
+// epoch of another format rebuilds it. A reader reads each format, because it skips the fields that it does not know.
+const Format = 0
+
+// ErrVersion is returned for a checkpoint of another version. It is an ErrCorrupt.
+var ErrVersion = fmt.Errorf("another version: %w", ErrCorrupt)
 
 // String packs the checkpoint as the value of CheckpointKey: space-separated, readable in redis-cli.
 func (c Checkpoint) String() string {
@@ -55,16 +65,19 @@ func (c Checkpoint) String() string {
 		checkpointVersion, strconv.FormatUint(c.SystemID, 10), strconv.FormatUint(uint64(c.Timeline), 10),
 		c.Slot, c.LSN.String(), strconv.FormatUint(uint64(c.Epoch), 10), c.Token, applying,
 		c.Publication, c.Commit.String(), strconv.FormatInt(c.CommitAt, 10), c.Beat.String(), strconv.FormatInt(c.Delay, 10),
-		strconv.FormatUint(c.Phase, 10), strconv.FormatInt(c.Server, 10),
+		strconv.FormatUint(c.Phase, 10), strconv.FormatInt(c.Server, 10), strconv.FormatUint(c.Format, 10),
 	}, " ")
 }
 
-// checkpointFields is the least number of fields. Later releases may add fields at the end, as Server was added.
+// checkpointFields is the least number of fields. Later releases may add fields at the end, as Server and Format were added.
 const checkpointFields = 14
 
 // ParseCheckpoint reads what String wrote, even with further fields at the end; anything else is ErrCorrupt.
 func ParseCheckpoint(s string) (Checkpoint, error) {
 	f := strings.Split(s, " ")
+	if _, err := strconv.ParseUint(f[0], 10, 64); err == nil && f[0] != checkpointVersion {
+		return Checkpoint{}, fmt.Errorf("checkpoint: %w", ErrVersion)
+	}
 	if len(f) < checkpointFields || f[0] != checkpointVersion || f[3] == "" || f[6] == "" || (f[7] != "whole" && f[7] != "applying") {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w", ErrCorrupt)
 	}
@@ -77,12 +90,9 @@ func ParseCheckpoint(s string) (Checkpoint, error) {
 	beat, err7 := heartbeat.Parse(f[11])
 	delay, err8 := strconv.ParseInt(f[12], 10, 64)
 	phase, err9 := strconv.ParseUint(f[13], 10, 64)
-	var server int64
-	var err10 error
-	if len(f) > checkpointFields {
-		server, err10 = strconv.ParseInt(f[14], 10, 64)
-	}
-	for _, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8, err9, err10} {
+	server, err10 := strconv.ParseInt(added(f, 14), 10, 64)
+	format, err11 := strconv.ParseUint(added(f, 15), 10, 64)
+	for _, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11} {
 		if err != nil {
 			return Checkpoint{}, fmt.Errorf("checkpoint: %w", ErrCorrupt)
 		}
@@ -90,8 +100,16 @@ func ParseCheckpoint(s string) (Checkpoint, error) {
 	return Checkpoint{
 		SystemID: system, Timeline: uint32(timeline), Slot: f[3], LSN: at, Epoch: Epoch(epoch),
 		Token: f[6], Applying: f[7] == "applying", Publication: f[8], Commit: commit, CommitAt: commitAt, Beat: beat, Delay: delay, Phase: phase,
-		Server: server,
+		Server: server, Format: format,
 	}, nil
+}
+
+// added is a field that older releases do not write. It is then zero.
+func added(fields []string, i int) string {
+	if i < len(fields) {
+		return fields[i]
+	}
+	return "0"
 }
 
 // LagMillis is how far the read model is behind, in milliseconds, at the time now (microseconds): max(delay of the

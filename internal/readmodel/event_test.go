@@ -62,7 +62,7 @@ func FuzzParseSizeMember(f *testing.F) {
 	f.Add(Bid{RaffleID: 4, ID: 1, UserID: 1, CreatedAt: 1, Price: 1, Quantity: 1}.AppendSizeMember(nil))
 	f.Fuzz(func(t *testing.T, member []byte) {
 		b, err := ParseSizeMember(270, member)
-		if err == nil && !bytes.Equal(b.AppendSizeMember(nil), member) {
+		if err == nil && !bytes.HasPrefix(member, b.AppendSizeMember(nil)) {
 			t.Fatalf("%x parsed to %+v, which packs differently", member, b)
 		}
 	})

@@ -24,7 +24,7 @@ func (r Raffle) AppendMember(dst []byte) []byte {
 	return dst
 }
 
-// ParseRaffle reads what Raffle.AppendMember wrote; anything else is ErrCorrupt.
+// ParseRaffle reads what Raffle.AppendMember wrote, even with further fields at the end; anything else is ErrCorrupt.
 func ParseRaffle(member []byte) (Raffle, error) {
 	r := reader{rest: member}
 	v := Raffle{
@@ -64,7 +64,7 @@ func (p Product) AppendEntry(dst []byte) []byte {
 	return dst
 }
 
-// ParseProduct reads what Product.AppendEntry wrote; anything else is ErrCorrupt.
+// ParseProduct reads what Product.AppendEntry wrote, even with further fields at the end; anything else is ErrCorrupt.
 func ParseProduct(entry []byte) (Product, error) {
 	r := reader{rest: entry}
 	p := Product{

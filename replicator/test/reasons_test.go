@@ -11,6 +11,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 )
 
 // because fails unless the read model is rebuilt for the reason.
@@ -64,6 +65,26 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		s.Start(t)
 		s.equal()
 		s.because(status.CheckpointCorrupt)
+	})
+	t.Run("other_version", func(t *testing.T) {
+		s, _ := stopped(t)
+		s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, "4 of a later release", 0).Err())
+		s.Start(t)
+		s.equal()
+		s.because(status.OtherVersion)
+	})
+	t.Run("other_format", func(t *testing.T) {
+		s, c := stopped(t)
+		c.Format++
+		s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, c.String()+" and further fields", 0).Err())
+		if r, err := s.tryVerify(verify.Options{}); err == nil || !strings.Contains(err.Error(), "another release") {
+			t.Errorf("verify of another format: %+v, %v", r, err)
+		}
+		s.Start(t)
+		s.because(status.OtherFormat)
+		if after := s.equal(); after.Epoch == c.Epoch || after.Format != readmodel.Format {
+			t.Errorf("after %s came %s", c, after)
+		}
 	})
 	t.Run("other_system", func(t *testing.T) {
 		s, c := stopped(t)

@@ -118,3 +118,12 @@ func TestRolesHaveTheLeastPrivileges(t *testing.T) {
 		}
 	}
 }
+
+// A downgrade leaves the schema as it is: programs of an older release find it up to date.
+func TestUpLeavesALaterSchemaAlone(t *testing.T) {
+	db := testenv.NewDatabase(t)
+	db.Exec(t, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)")
+	if applied, err := migrations.Up(t.Context(), db.URL("migrator")); err != nil || len(applied) != 0 {
+		t.Errorf("applied %v, %v", applied, err)
+	}
+}

@@ -136,6 +136,10 @@ var All = []Drill{
 	failure("everything killed at once", "kill *", "wait 8s").writes(time.Minute).reads(time.Minute).inShort(),
 }
 
+// Upgrade takes a deployment of the old build to the new one and back. It needs both builds, so it is not one of All.
+var Upgrade = Drill{Name: "rolling upgrade and downgrade", Steps: []string{"built", "build {new}", "rolling", "built", "verify", "build {old}", "rolling", "built"},
+	Writes: failover, Reads: killReads, Rates: Rates{300, 1500}, Strict: true}
+
 // Statements of drills. The slots of the replicators are the logical ones.
 const (
 	resume = `SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()`

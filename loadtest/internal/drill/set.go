@@ -27,6 +27,8 @@ type Config struct {
 	Ready []string
 	Ctl   Ctl
 	Rates Rates
+	// OldBuild and NewBuild are the folders of the programs between which Upgrade changes.
+	OldBuild, NewBuild string
 	// Drills are those to run, in their order.
 	Drills []Drill
 	// Out gets the table, and the stories of drills that failed; with Stories those of all.
@@ -178,15 +180,22 @@ func (s *Set) Skipped() (list []string) {
 	return list
 }
 
+// Upgrading returns Upgrade, in which bids and reads may be out slack times as long as they should.
+func Upgrading(slack int) []Drill { return []Drill{Upgrade.slower(slack)} }
+
 // Select returns the drills of the short set or all, and of those only the ones whose names hold one of the words.
 // Bids and reads may be out slack times as long as they should.
 func Select(short bool, slack int, words ...string) (list []Drill) {
 	for _, d := range All {
 		wanted := len(words) == 0 || slices.ContainsFunc(words, func(w string) bool { return strings.Contains(strings.ToLower(d.Name), strings.ToLower(w)) })
 		if wanted && (d.Short || !short) {
-			d.Writes, d.Reads = d.Writes*time.Duration(slack), d.Reads*time.Duration(slack)
-			list = append(list, d)
+			list = append(list, d.slower(slack))
 		}
 	}
 	return list
+}
+
+func (d Drill) slower(slack int) Drill {
+	d.Writes, d.Reads = d.Writes*time.Duration(slack), d.Reads*time.Duration(slack)
+	return d
 }

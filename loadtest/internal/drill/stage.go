@@ -60,7 +60,7 @@ func (s *set) stage(ctx context.Context, number int, d Drill, r *Result) (*stage
 	for _, list := range []*[]string{&d.Before, &d.Steps, &d.Undo} {
 		steps := make([]string, len(*list))
 		for i, step := range *list {
-			steps[i] = named.Replace(step)
+			steps[i] = strings.NewReplacer("{old}", s.OldBuild, "{new}", s.NewBuild).Replace(named.Replace(step))
 		}
 		*list = steps
 	}

@@ -19,11 +19,14 @@ import (
 //	rolling              restarts every program in turn, the primary after a switchover
 //	sql NODE STATEMENT   runs a statement as superuser
 //	flush                empties Redis
+//	build FOLDER         lets every program that starts from now on be that of another build
+//	built                fails unless the programs run from that build
+//	verify               compares Redis with the primary
 //	VERB PROGRAM...      runs a verb of ctl on each program at once; * stands for all programs
 //
 // Names in braces stand for the programs that have the role when the drill begins, whatever role they get later:
 // {primary}, {standby}, {primary-agent}, {standby-agent}, and {primary-link} and {standby-link}, the link between that
-// node and the witness. Without braces, primary and standby are those of the moment of the step.
+// node and the witness. {old} and {new} are the folders of the two builds of an upgrade. Without braces, primary and standby are those of the moment of the step.
 
 // names are the replacements for names in braces. Node N has the programs postgres-N and agent-N. link-1 is between the
 // database nodes, link-2 leads from node 1 to the witness, link-3 from node 2.
@@ -139,7 +142,7 @@ func (s *stage) rolling(ctx context.Context) error {
 // check refuses steps that can't be understood.
 func check(step string) error {
 	words := strings.Fields(step)
-	least := map[string]int{"wait": 2, "whole": 1, "rolling": 1, "sql": 3, "switchover": 1, "flush": 1, "clock": 3}
+	least := map[string]int{"build": 2, "built": 1, "verify": 1, "wait": 2, "whole": 1, "rolling": 1, "sql": 3, "switchover": 1, "flush": 1, "clock": 3}
 	for _, v := range verbs {
 		least[v] = 2
 	}

@@ -36,3 +36,21 @@ func TestClaimTakesAWrongEpochAway_P4(t *testing.T) {
 		_ = f.Close()
 	}
 }
+
+// P4: a checkpoint that another release wrote, and that this one can't read, is taken away before its keys are.
+func TestClaimTakesACheckpointOfAnotherVersionAway_P4(t *testing.T) {
+	ctx := context.Background()
+	server := testenv.StartRedis(t)
+	r := New(nil, &redis.Options{Addr: server.Addr()}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	defer r.redis.Close()
+	found := state{stored: "4 of a later release"}
+	r.redis.Set(ctx, readmodel.CheckpointKey, found.stored, 0)
+	guard, _, err := (&session{Replicator: r, state: found, reason: decide(found), token: "new"}).claim(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer guard.Close()
+	if got := r.redis.Get(ctx, readmodel.CheckpointKey).Val(); got != "" || guard.Value() != "" {
+		t.Errorf("the checkpoint is %q, the guard %q", got, guard.Value())
+	}
+}

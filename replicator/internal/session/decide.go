@@ -36,6 +36,18 @@ func (s state) checkpoint() *readmodel.Checkpoint {
 	return &c
 }
 
+// unreadable is the reason for a rebuild if the checkpoint can't be read.
+func (s state) unreadable() status.Reason {
+	_, err := readmodel.ParseCheckpoint(s.stored)
+	switch {
+	case s.stored == "":
+		return status.CheckpointMissing
+	case errors.Is(err, readmodel.ErrVersion):
+		return status.OtherVersion
+	}
+	return status.CheckpointCorrupt
+}
+
 func (s state) slot(name string) *wal.Slot {
 	for i := range s.slots {
 		if s.slots[i].Name == name {
@@ -64,10 +76,8 @@ func decide(s state) status.Reason {
 	}
 	c := s.checkpoint()
 	switch {
-	case s.stored == "":
-		return status.CheckpointMissing
 	case c == nil:
-		return status.CheckpointCorrupt
+		return s.unreadable()
 	case c.SystemID != s.system.ID:
 		return status.OtherSystem
 	case s.history.Judge(c.Position()) != lsn.Held:
@@ -81,7 +91,7 @@ func decide(s state) status.Reason {
 	}
 	reason := resumes(s, *c)
 	switch reason {
-	case status.Failover, status.SlotMissing, status.SlotLost, status.CheckpointBehind:
+	case status.OtherFormat, status.Failover, status.SlotMissing, status.SlotLost, status.CheckpointBehind:
 		// There will be no stream from the checkpoint on that could prove that the primary has the same history.
 		if s.memory.later {
 			return status.PrimaryForgot
@@ -105,6 +115,8 @@ func decide(s state) status.Reason {
 func resumes(s state, c readmodel.Checkpoint) status.Reason {
 	slot := s.slot(c.Slot)
 	switch {
+	case c.Format != readmodel.Format:
+		return status.OtherFormat
 	case c.Timeline != s.system.Timeline && !survives(slot):
 		return status.Failover
 	case slot == nil:

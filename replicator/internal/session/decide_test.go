@@ -36,6 +36,7 @@ func TestDecide_P3_P4(t *testing.T) {
 	proven := func(s *state) { s.memory.proven = true }
 	altered := func(s *state) { s.published.Fingerprint = "q" }
 	older := stored(func(c *readmodel.Checkpoint) { c.LSN, c.Commit = 89, 85 })
+	otherFormat := stored(func(c *readmodel.Checkpoint) { c.Format++ })
 	backup := stored(func(c *readmodel.Checkpoint) { c.Slot, c.Epoch, c.LSN, c.Commit = "pyramid_3", 3, 50, 45 })
 	forced := func(r status.Reason) func(*state) { return func(s *state) { s.forced = r } }
 	for _, c := range []struct {
@@ -56,7 +57,14 @@ func TestDecide_P3_P4(t *testing.T) {
 		{"redis is empty", []func(*state){empty}, status.CheckpointMissing, true},
 		{"redis is empty, the slot is gone, too", []func(*state){empty, noSlot}, status.CheckpointMissing, true},
 		{"redis is empty after a failover", []func(*state){empty, noSlot, otherTimeline}, status.CheckpointMissing, true},
-		{"the checkpoint can't be read", []func(*state){func(s *state) { s.stored = "1 x" }}, status.CheckpointCorrupt, true},
+		{"the checkpoint can't be read", []func(*state){func(s *state) { s.stored = "x" }}, status.CheckpointCorrupt, true},
+		{"an older release wrote another version", []func(*state){func(s *state) { s.stored = "2 x" }}, status.OtherVersion, false},
+		{"a later release wrote another version", []func(*state){func(s *state) { s.stored = "4 x y" }}, status.OtherVersion, false},
+		{"a later release has written further fields", []func(*state){func(s *state) { s.stored += " new 7" }}, status.Resume, true},
+		{"a later release has built the epoch in another format", []func(*state){otherFormat}, status.OtherFormat, true},
+		{"another format, the slot is gone", []func(*state){otherFormat, noSlot}, status.OtherFormat, true},
+		{"another format, a later heartbeat where Redis is", []func(*state){otherFormat, later}, status.PrimaryForgot, false},
+		{"another format, the server was started again, nothing can tell", []func(*state){otherFormat, restarted}, status.PrimaryForgot, false},
 		{"redis is older than the slot", []func(*state){older}, status.CheckpointBehind, true},
 		{"redis is older than the slot, within a transaction",
 			[]func(*state){stored(func(c *readmodel.Checkpoint) { c.LSN, c.Commit, c.Applying = 89, 85, true })}, status.CheckpointBehind, true},

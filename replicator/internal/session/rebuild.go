@@ -97,7 +97,7 @@ func (s *session) build(ctx context.Context, b *snapshot.Builder) (cp readmodel.
 	}
 	return readmodel.Checkpoint{
 		SystemID: s.state.system.ID, Timeline: s.state.system.Timeline, Slot: slot, LSN: consistent, Epoch: b.Epoch,
-		Token: s.token, Publication: s.state.published.Fingerprint, Beat: b.Beat, Server: s.state.node.Started,
+		Token: s.token, Publication: s.state.published.Fingerprint, Beat: b.Beat, Server: s.state.node.Started, Format: readmodel.Format,
 	}, rows, nil
 }
 

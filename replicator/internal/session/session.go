@@ -185,8 +185,8 @@ func (s *session) replicate(ctx context.Context) error {
 }
 
 // claim writes this session's token into the checkpoint. If the old epoch must not be served during the rebuild, claim
-// removes the checkpoint instead. Both fence off the session that wrote it. If there is no checkpoint that can be read,
-// claim writes nothing. The returned writer guards the checkpoint, missing or not.
+// removes the checkpoint instead. Both fence off the session that wrote it. If the checkpoint is missing or corrupt, claim
+// writes nothing. The returned writer guards the checkpoint, missing or not.
 func (s *session) claim(ctx context.Context) (*sink.Writer, readmodel.Checkpoint, error) {
 	guard, err := sink.Arm(ctx, s.redis, readmodel.CheckpointKey, s.state.stored)
 	if err != nil {
@@ -194,7 +194,7 @@ func (s *session) claim(ctx context.Context) (*sink.Writer, readmodel.Checkpoint
 	}
 	cp := s.state.checkpoint()
 	if cp == nil {
-		return guard, readmodel.Checkpoint{}, nil
+		return guard, readmodel.Checkpoint{}, s.takeAway(guard)
 	}
 	cp.Token, cp.Server = s.token, s.state.node.Started // decide has found nothing in the epoch that this server lacks
 	if s.reason == status.Resume {
@@ -209,6 +209,17 @@ func (s *session) claim(ctx context.Context) (*sink.Writer, readmodel.Checkpoint
 	}
 	s.board.Applied(*cp)
 	return guard, *cp, nil
+}
+
+// takeAway removes a checkpoint of another version, because its own readers can read it and the rebuild removes its keys.
+func (s *session) takeAway(guard *sink.Writer) error {
+	if s.reason != status.OtherVersion {
+		return nil
+	}
+	if err := guard.Write("", func(*resp.Commands) {}); err != nil {
+		return errors.Join(err, guard.Close())
+	}
+	return nil
 }
 
 // apply streams from a checkpoint, which the writer guards, and cleans up meanwhile.

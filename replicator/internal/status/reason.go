@@ -8,6 +8,8 @@ const (
 	Resume             Reason = ""
 	CheckpointMissing  Reason = "checkpoint_missing"
 	CheckpointCorrupt  Reason = "checkpoint_corrupt"
+	OtherVersion       Reason = "other_version" // of the read model: an older or newer release wrote it
+	OtherFormat        Reason = "other_format"  // readers of every release can read it
 	OtherSystem        Reason = "other_system"
 	OtherTimeline      Reason = "other_timeline" // Redis holds more of the old timeline than the new one continues from
 	Failover           Reason = "failover"       // the new timeline continues all that Redis holds
@@ -27,7 +29,7 @@ const (
 // merely behind. Otherwise the old epoch holds what the primary does not have, or lacks something.
 func (r Reason) KeepsServing() bool {
 	switch r {
-	case OtherSystem, OtherTimeline, PrimaryBehind, PrimaryForgot, PublicationChanged, Evicted, Torn:
+	case OtherVersion, OtherSystem, OtherTimeline, PrimaryBehind, PrimaryForgot, PublicationChanged, Evicted, Torn:
 		return false
 	}
 	return true

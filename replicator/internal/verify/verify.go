@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -130,6 +131,9 @@ func (r *run) findEpoch(ctx context.Context) error {
 	}
 	cp, err := readmodel.ParseCheckpoint(stored)
 	r.epoch, r.report.Epoch = cp.Epoch, cp.Epoch
+	if err == nil && cp.Format != readmodel.Format {
+		err = fmt.Errorf("the replicator of another release has written Redis (format %d, here %d): compare with its program", cp.Format, readmodel.Format)
+	}
 	return err
 }
 
