@@ -18,7 +18,7 @@ status: ## Show the programs, their ports and the replication lag
 down: ## Stop the whole system; the data stays
 	@deploy/local/down
 
-clean: ## Remove the data and the built programs (after `make down`)
+clean: ## Remove the data, the backups and the built programs (after `make down`)
 	@deploy/local/clean
 	@rm -rf bin
 

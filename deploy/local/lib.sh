@@ -18,6 +18,7 @@ RUN=$LOCAL_DIR/run
 LOGS=$LOCAL_DIR/log
 SECRETS=$LOCAL_DIR/secrets
 CONF=$LOCAL_DIR/conf
+BACKUPS=$LOCAL_DIR/backup
 MARK=$LOCAL_DIR/made-by-stock-pyramid
 NODE=$LOCAL_DIR/bin/node # where the user postgres may run it
 
