@@ -72,21 +72,23 @@ knows_record() { [[ $(node node1 show) == *'"witness":true'* ]]; }
 
 # restore ARGUMENT...: the system goes back to a moment. The second node copies the first one when it is started.
 restore() {
-    local leader program
+    local leader program failed=
     leader=$(node node1 show | jq -r '.leader // empty')
     [[ -n $leader ]] || die "the witness does not say who led" "start it: deploy/local/ctl start witness agent-3"
+    node "$leader" restore --check "$@" || exit
     step "stop the nodes"
     for program in agent-1 agent-2 postgres-1 postgres-2; do
         ask_supervisor "$program"
         wait_for 200 stopped "$program" || die "$program does not stop" "see $LOGS/$program.log"
     done
     step "restore $leader"
-    node "$leader" restore "$@" || step "FAILED: the nodes start with the data that they have"
+    node "$leader" restore "$@" || failed=yes # the nodes then start with the data that they have
     for program in "${leader/node/postgres-}" "${leader/node/agent-}"; do start_program "$program"; done
     wait_for 120 leads "$leader" || die "$leader does not take writes" "see $LOGS/${leader/node/agent-}.log and $LOGS/${leader/node/postgres-}.log"
     start_program "postgres-$((3 - ${leader#node}))" && start_program "agent-$((3 - ${leader#node}))"
     step "wait until the other node has a copy"
     wait_for 600 in_sync || die "the standby does not get in sync" "see the logs of the nodes in $LOGS"
+    [[ -z $failed ]] || die "the restore failed; the system is as before" "see the lines above"
     step "done"
 }
 

@@ -35,6 +35,7 @@ type Target struct {
 	Timeline string // the history to follow; "": the newest
 	Set      string // a base backup; "": the last one before the moment
 	From     string // another repository
+	Check    bool   // nothing but the arguments is looked at
 }
 
 func parseTarget(args []string, now time.Time) (t Target, err error) {
@@ -45,6 +46,7 @@ func parseTarget(args []string, now time.Time) (t Target, err error) {
 	flags.StringVar(&t.Timeline, "timeline", "", "the `number` of the timeline to follow, if an earlier restore was a mistake")
 	flags.StringVar(&t.Set, "set", "", "the base `backup` to begin with, as `node backup` lists it")
 	flags.StringVar(&t.From, "from", "", "`folder` of another system's repository")
+	flags.BoolVar(&t.Check, "check", false, "check the arguments, and do nothing")
 	if err := cli.Parse(flags, args, 0, os.Stdout); err != nil {
 		return t, err
 	}
@@ -99,7 +101,7 @@ func (t Target) options() []string {
 // are of an earlier generation, and the restore has to be done again.
 func restore(ctx context.Context, c *Config, args []string, log *slog.Logger) error {
 	target, err := parseTarget(args, time.Now())
-	if err != nil {
+	if err != nil || target.Check {
 		return helped(err)
 	}
 	lock, err := c.lockRestore()
