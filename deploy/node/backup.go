@@ -20,7 +20,7 @@ import (
 // stanza is pgBackRest's name of the system. Base backups and the archived WAL of both nodes are in one repository.
 const stanza = "pyramid"
 
-const backupUsage = `usage: node backup [full | diff | incr]
+const backupUsage = `usage: node backup [--if-leading] [full | diff | incr]
 
 Makes a base backup of this node, which must lead. The default is incr, and the first backup is full. It ends with the list of
 the backups that are there.
@@ -47,6 +47,7 @@ func (c *Config) pgbackrest(ctx context.Context, data string, args ...string) (s
 
 func backup(ctx context.Context, c *Config, args []string) error {
 	flags := cli.NewFlags("node backup", backupUsage)
+	lenient := flags.Bool("if-leading", false, "do nothing if the other node leads, for a timer on both nodes")
 	if err := cli.Parse(flags, args, 1, os.Stdout); err != nil {
 		return helped(err)
 	}
@@ -57,8 +58,12 @@ func backup(ctx context.Context, c *Config, args []string) error {
 	if !slices.Contains([]string{"full", "diff", "incr"}, kind) {
 		return fmt.Errorf("%q is no kind of backup\n%s", kind, backupUsage)
 	}
-	if err := c.mayBackUp(ctx); err != nil {
+	if leader, err := c.mayBackUp(ctx); err != nil {
 		return err
+	} else if leader != c.Node && *lenient {
+		return nil
+	} else if leader != c.Node {
+		return fmt.Errorf("%s leads: run `node backup` there", leader)
 	}
 	// Neither changes anything if all is well.
 	if err := c.createStanza(ctx, c.Data); err != nil {
@@ -88,21 +93,18 @@ func helped(err error) error {
 	return err
 }
 
-// mayBackUp refuses a node that does not lead: its WAL archive might not go on.
-func (c *Config) mayBackUp(ctx context.Context) error {
+// mayBackUp names the node that leads, which is the one to back up: the archive of the other one does not go on.
+func (c *Config) mayBackUp(ctx context.Context) (leader string, err error) {
 	if c.isWitness() || !c.hasBackups() {
-		return fmt.Errorf("%s has no backups: %s is missing", c.Node, c.file("pgbackrest.conf"))
+		return "", fmt.Errorf("%s has no backups: %s is missing", c.Node, c.file("pgbackrest.conf"))
 	}
 	w := newWitness()
 	defer w.close()
 	record, err := w.Read(ctx)
 	if err != nil {
-		return fmt.Errorf("ask the witness: %w", err)
+		return "", fmt.Errorf("ask the witness: %w", err)
 	}
-	if record.Leader != c.Node {
-		return fmt.Errorf("%s leads: run `node backup` there", record.Leader)
-	}
-	return nil
+	return record.Leader, nil
 }
 
 // createStanza makes the repository's part for this system. If the part is another system's, pgBackRest refuses.

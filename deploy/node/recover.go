@@ -31,7 +31,9 @@ func (c *Config) keepUnarchived(fresh string) error {
 	if err != nil {
 		return err
 	}
-	status := func(file fs.DirEntry, is string) bool { return exists(filepath.Join(from, "archive_status", file.Name()+is)) }
+	status := func(file fs.DirEntry, is string) bool {
+		return exists(filepath.Join(from, "archive_status", file.Name()+is))
+	}
 	var archived time.Time
 	for _, file := range files {
 		if info, err := file.Info(); err == nil && status(file, ".done") && info.ModTime().After(archived) {
