@@ -108,8 +108,8 @@ var errEnded = errors.New("PostgreSQL has ended in recovery")
 func finish(ctx context.Context, conn *connection, ended <-chan error) (reached string, err error) {
 	for {
 		select {
-		case <-ended:
-			return "", errEnded
+		case err := <-ended:
+			return "", errors.Join(errEnded, err)
 		case <-ctx.Done():
 			return "", ctx.Err()
 		case <-time.After(100 * time.Millisecond):
