@@ -31,7 +31,11 @@ func (c *Config) hasBackups() bool { return exists(c.file("pgbackrest.conf")) }
 
 // pgbackrest runs pgBackRest for this node's data, or for a copy of them, and returns what it has printed.
 func (c *Config) pgbackrest(ctx context.Context, data string, args ...string) (string, error) {
-	args = append([]string{"--config=" + c.file("pgbackrest.conf"), "--stanza=" + stanza, "--pg1-path=" + data}, args...)
+	name := args[0]
+	if name != "info" { // which asks the repository alone
+		args = append(args, "--pg1-path="+data)
+	}
+	args = append([]string{"--config=" + c.file("pgbackrest.conf"), "--stanza=" + stanza}, args...)
 	command := exec.CommandContext(ctx, "pgbackrest", args...)
 	// On SIGTERM it ends in order; a backup that was broken off is gone on with.
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
@@ -40,7 +44,7 @@ func (c *Config) pgbackrest(ctx context.Context, data string, args ...string) (s
 	}
 	out, err := command.CombinedOutput()
 	if err != nil {
-		return string(out), failed("pgbackrest "+args[3], err, out)
+		return string(out), failed("pgbackrest "+name, err, out)
 	}
 	return string(out), nil
 }

@@ -212,7 +212,10 @@ func (c *cluster) line(args ...string) []string {
 func (c *cluster) start(t *testing.T, name, verb string) *testenv.Program {
 	t.Helper()
 	line := c.line(verb)
-	return testenv.StartProcess(t, testenv.Process{Path: testenv.Tool(t, line[0], "util-linux"), Args: line[1:], Env: c.environment(t, name), Death: syscall.SIGQUIT})
+	p := testenv.StartProcess(t, testenv.Process{Path: testenv.Tool(t, line[0], "util-linux"), Args: line[1:], Env: c.environment(t, name), Death: syscall.SIGQUIT})
+	// PostgreSQL waits for its clients after SIGTERM.
+	t.Cleanup(func() { p.Interrupt(t) })
+	return p
 }
 
 // run runs a verb of node1 to its end.
