@@ -119,12 +119,15 @@ func (c *Config) createStanza(ctx context.Context, data string) error {
 
 var wholeSegment = regexp.MustCompile("^[0-9A-F]{24}$")
 
-// fillArchive archives what the former leader had no time to. A standby takes no part in archiving, so after a promotion the
+// fillArchive makes the repository's part of a new system, and archives what the former leader had no time to. A standby takes no part in archiving, so after a promotion the
 // last segments of the former timeline may be nowhere else. The former leader has archived them in their order, so the newest
 // that is in the repository ends the gap.
 func (c *Config) fillArchive(ctx context.Context, timeline int64) error {
 	if !c.hasBackups() {
 		return nil
+	}
+	if err := c.createStanza(ctx, c.Data); err != nil {
+		return err
 	}
 	files, err := os.ReadDir(filepath.Join(c.Data, "pg_wal"))
 	if err != nil {

@@ -130,11 +130,6 @@ func initNode(ctx context.Context, c *Config) error {
 	if err := initialise(ctx, c); err != nil {
 		return err
 	}
-	if c.hasBackups() {
-		if err := c.createStanza(ctx, c.Data); err != nil {
-			return err
-		}
-	}
 	if err := w.Enter(ctx, c.Node, 0); err != nil {
 		return err
 	}
