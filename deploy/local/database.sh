@@ -73,6 +73,7 @@ knows_record() { [[ $(node node1 show) == *'"witness":true'* ]]; }
 # restore ARGUMENT...: the system goes back to a moment. The second node copies the first one when it is started.
 restore() {
     local leader program failed=
+    [[ $* != *-h* ]] || { node node1 restore --help && return; }
     leader=$(node node1 show | jq -r '.leader // empty')
     [[ -n $leader ]] || die "the witness does not say who led" "start it: deploy/local/ctl start witness agent-3"
     node "$leader" restore --check "$@" || exit
