@@ -122,21 +122,28 @@ var wholeSegment = regexp.MustCompile("^[0-9A-F]{24}$")
 // fillArchive makes the repository's part of a new system, and archives what the former leader had no time to. A standby takes no part in archiving, so after a promotion the
 // last segments of the former timeline may be nowhere else. The former leader has archived them in their order, so the newest
 // that is in the repository ends the gap.
-func (c *Config) fillArchive(ctx context.Context, timeline int64) error {
+func (c *Config) fillArchive(ctx context.Context) error {
 	if !c.hasBackups() {
 		return nil
 	}
-	if err := c.createStanza(ctx, c.Data); err != nil {
+	// A backup that is at work has the lock, and the repository's part.
+	if err := c.createStanza(ctx, c.Data); err != nil && !strings.Contains(err.Error(), "unable to acquire lock") {
 		return err
 	}
 	files, err := os.ReadDir(filepath.Join(c.Data, "pg_wal"))
 	if err != nil {
 		return err
 	}
-	own := fmt.Sprintf("%08X", timeline)
+	own := "" // the present timeline, which goes to the archive by itself
 	for _, file := range slices.Backward(files) {
 		name := file.Name()
-		if !wholeSegment.MatchString(name) || name[:8] >= own {
+		if !wholeSegment.MatchString(name) {
+			continue
+		}
+		if own == "" {
+			own = name[:8]
+		}
+		if name[:8] == own {
 			continue
 		}
 		out, err := c.pgbackrest(ctx, c.Data, "archive-push", "pg_wal/"+name)

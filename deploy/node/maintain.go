@@ -40,7 +40,7 @@ func (a *Agent) maintain(ctx context.Context) {
 			err = a.config.attach(ctx, primary)
 		}
 		if leads := s.Fresh && s.Record.Leader == s.Me && s.Local.Primary && !s.Local.Closed; err == nil && leads && archived != s.Local.Timeline {
-			if err = a.config.fillArchive(ctx, s.Local.Timeline); err == nil {
+			if err = a.config.fillArchive(ctx); err == nil {
 				archived = s.Local.Timeline
 			}
 		}

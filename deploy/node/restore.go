@@ -114,6 +114,12 @@ func restore(ctx context.Context, c *Config, args []string, log *slog.Logger) er
 	if _, err := c.mayRestore(ctx, w); err != nil {
 		return err
 	}
+	// Its agent may not have come to it.
+	if exists(c.Data) {
+		if err := c.fillArchive(ctx); err != nil {
+			log.Warn("the last WAL of this node is not archived", "error", err.Error())
+		}
+	}
 	fresh := c.Data + ".restored"
 	if err := os.RemoveAll(fresh); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -80,7 +81,7 @@ func (c *client) login(ctx context.Context) error {
 		a, err = c.do(ctx, "GET", "/v1/raffles?status=open&limit=1", nil, &list)
 	}
 	if err != nil || a.status != http.StatusOK || len(list.Raffles) == 0 {
-		return fmt.Errorf("login: %w, %d %s", err, a.status, a.body)
+		return errors.Join(fmt.Errorf("login: %d %.200s", a.status, a.body), err)
 	}
 	c.raffle = list.Raffles[0].ID
 	return nil
@@ -95,7 +96,7 @@ func (c *client) bid(ctx context.Context, price int64) (id int64, at string, err
 	err = until(ctx, func() error {
 		a, err := c.do(ctx, "POST", c.bids(), map[string]int64{"size": size, "price": price}, &bid, "Idempotency-Key", key)
 		if err == nil && a.status != http.StatusCreated {
-			err = fmt.Errorf("a bid: %d %s", a.status, a.body)
+			err = fmt.Errorf("a bid: %d %.200s", a.status, a.body)
 		}
 		at = a.header.Get("Commit-LSN")
 		return err

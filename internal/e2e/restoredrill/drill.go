@@ -79,7 +79,7 @@ func (d *drill) everyPath(ctx context.Context) error {
 		err := until(ctx, func() error {
 			a, err := d.read(ctx, path, d.position)
 			if err == nil && a.status != http.StatusOK {
-				err = fmt.Errorf("%s: %d %s", path, a.status, a.body)
+				err = fmt.Errorf("%s: %d %.200s", path, a.status, a.body)
 			}
 			if err != nil {
 				return err
@@ -172,11 +172,14 @@ func (d *drill) sameSystem(ctx context.Context) error {
 	lostAt := d.position
 	a, err := d.read(ctx, "redis", lostAt)
 	if err != nil || len(a.ids) != len(d.kept)+len(d.lost) {
-		return fmt.Errorf("before the restore Redis has %d of %d bids: %w", len(a.ids), len(d.kept)+len(d.lost), err)
+		return errors.Join(fmt.Errorf("before the restore Redis has %d of %d bids", len(a.ids), len(d.kept)+len(d.lost)), err)
 	}
 	watched := d.watch(ctx, a.at.Timeline)
 	err = d.script(ctx, "ctl", "restore", "--to", moment)
-	if err = errors.Join(err, d.positions(ctx, keptAt, lostAt), watched()); err != nil {
+	if err == nil {
+		err = d.positions(ctx, keptAt, lostAt)
+	}
+	if err = errors.Join(err, watched()); err != nil {
 		return err
 	}
 	d.position = keptAt
@@ -194,10 +197,10 @@ func (d *drill) positions(ctx context.Context, kept, lost string) error {
 	return until(ctx, func() error {
 		a, err := d.read(ctx, "", lost)
 		if err != nil || a.status != http.StatusConflict || !strings.Contains(string(a.body), "position-lost") {
-			return fmt.Errorf("a position of the history that was given up: %d %s, %w", a.status, a.body, err)
+			return errors.Join(fmt.Errorf("a position of the history that was given up: %d %.200s", a.status, a.body), err)
 		}
 		if a, err = d.read(ctx, "", kept); err != nil || a.status != http.StatusOK {
-			return fmt.Errorf("a position of before: %d %s, %w", a.status, a.body, err)
+			return errors.Join(fmt.Errorf("a position of before: %d %.200s", a.status, a.body), err)
 		}
 		d.say("the position %s is refused (position-lost), %s is good", lost, kept)
 		return d.holds(a)
