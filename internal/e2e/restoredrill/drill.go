@@ -105,48 +105,6 @@ func (d *drill) whole(ctx context.Context) error {
 	return d.script(ctx, "ctl", "verify")
 }
 
-// archiveGap lets the primary die before it has archived its last segments of WAL. The new leader has to archive them.
-func (d *drill) archiveGap(ctx context.Context) error {
-	away := d.file("backup.away")
-	if err := os.Rename(d.file("backup"), away); err != nil {
-		return err
-	}
-	for range 3 {
-		if err := d.bid(ctx, 10, d.kept); err != nil {
-			return err
-		}
-		if _, err := d.ask(ctx, "sql", "primary", "SELECT pg_switch_wal()"); err != nil {
-			return err
-		}
-	}
-	d.say("the archive fails, and bids are taken all the same")
-	roles, err := d.ask(ctx, "roles")
-	if err != nil {
-		return err
-	}
-	old := strings.Fields(roles)[1]
-	if _, err := d.ask(ctx, "crash", old); err != nil {
-		return err
-	}
-	if err := d.bid(ctx, 10, d.kept); err != nil {
-		return err
-	}
-	d.say("%s was killed, and the other node leads", old)
-	if err := os.Rename(away, d.file("backup")); err != nil {
-		return err
-	}
-	if _, err := d.ask(ctx, "start", old); err != nil {
-		return err
-	}
-	return until(ctx, func() error {
-		nodes, err := d.ask(ctx, "nodes")
-		if err == nil && !strings.Contains(nodes, `"in_sync":true`) {
-			err = errors.New("the standby does not get in sync")
-		}
-		return err
-	})
-}
-
 // sameSystem restores to a moment behind a failover, which is behind a gap in the archive that the new leader had to fill.
 func (d *drill) sameSystem(ctx context.Context) error {
 	if err := d.bid(ctx, 20, d.kept); err != nil {
