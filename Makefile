@@ -65,7 +65,7 @@ abuse: ## Run every abuse beside a steady load and show what became of it (10 mi
 drill: ## Cause every failure for real under load and show what was lost (15 minutes; takes root; DRILL=freeze: only those)
 	@deploy/local/drill --no-skips $(DRILL)
 
-restore-drill: ## Restore for real: to an earlier moment, Redis alone, and into a new system (5 minutes)
+restore-drill: ## Restore for real: to an earlier moment, Redis alone, and into a new system (2 minutes)
 	@deploy/local/install
 	$(GO) run ./internal/e2e/restoredrill
 

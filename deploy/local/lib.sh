@@ -133,7 +133,7 @@ fi
 is_ours() {
     [[ ! -e $MARK ]] || return 0
     local folder
-    for folder in "$DATA" "$RUN" "$LOGS" "$SECRETS" "$CONF"; do
+    for folder in "$DATA" "$RUN" "$LOGS" "$SECRETS" "$CONF" "$BACKUPS"; do
         [[ ! -e $folder && ! -L $folder ]] ||
             die "$folder is there, but not $MARK: make up has not made it, so it stays as it is" \
                 "choose another place: LOCAL_DIR=/var/tmp/pyramid; if it was make up after all: touch $MARK"
