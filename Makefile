@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill upgrade-drill generate fuzz build
+.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill upgrade-drill restore-drill generate fuzz build
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,7 +18,7 @@ status: ## Show the programs, their ports and the replication lag
 down: ## Stop the whole system; the data stays
 	@deploy/local/down
 
-clean: ## Remove the data and the built programs (after `make down`)
+clean: ## Remove the data, the backups and the built programs (after `make down`)
 	@deploy/local/clean
 	@rm -rf bin
 
@@ -70,6 +70,10 @@ upgrade-drill: ## Start the last release, upgrade it and go back under load, and
 	@deploy/local/install
 	UPGRADE_ROUNDS=$(or $(UPGRADE_ROUNDS),10) $(GO) test -run '^TestTwoReleasesServeTheSame' -count 1 -timeout 30m -v ./internal/e2e/upgrade
 	@OLD_BIN=$$($(GO) run ./deploy/release) && export OLD_BIN && deploy/local/drill upgrade
+
+restore-drill: ## Restore for real: to an earlier moment, Redis alone, and into a new system (2 minutes)
+	@deploy/local/install
+	$(GO) run ./internal/e2e/restoredrill
 
 generate: ## Make the database code from sql/queries
 	$(GO) tool sqlc generate

@@ -21,7 +21,9 @@ type Node struct {
 	// PCP is where pgpool-II takes orders. A node of the database tells it there that the node is back.
 	PCP       Address
 	Passwords NodePasswords
-	Settings  []Setting
+	// Backups is the folder of the backups and of the archived WAL of both nodes; "": there are none.
+	Backups  string
+	Settings []Setting
 }
 
 // Peer is a node as another program sees it.
@@ -42,7 +44,11 @@ func (n Node) Server() (Files, error) {
 // Cluster is what repmgr and the program node need to handle the server.
 func (n Node) Cluster() (Files, error) {
 	n.complete()
-	return n.files("repmgr/", "repmgr.conf", "pg_service.conf", "pgpass", "pcppass", "node.env")
+	files, err := n.files("repmgr/", "repmgr.conf", "pg_service.conf", "pgpass", "pcppass", "node.env")
+	if err == nil && n.Backups != "" && !n.Witness {
+		err = files.add("pgbackrest.conf", "pgbackrest/pgbackrest.conf", 0o600, true, n)
+	}
+	return files, err
 }
 
 func (n *Node) complete() {

@@ -5,9 +5,9 @@ ROLES=(migrator command query replicator standby repmgr pgpool exporter)
 
 make_folders() {
     mkdir -p "$LOGS" "$CONF"/{node1,node2,witness,pgpool,haproxy,prometheus,links} "$DATA"/{node1,node2,witness,redis,prometheus}
-    mkdir -p "$RUN" "$SECRETS/jwt"
-    chmod 0700 "$RUN" "$SECRETS" "$SECRETS/jwt" "$CONF"/{node1,node2,witness,pgpool}
-    ((EUID != 0)) || chown "$PG_USER:" "$RUN" {"$CONF","$DATA"}/{node1,node2,witness} "$CONF/pgpool"
+    mkdir -p "$RUN" "$BACKUPS" "$SECRETS/jwt"
+    chmod 0700 "$RUN" "$BACKUPS" "$SECRETS" "$SECRETS/jwt" "$CONF"/{node1,node2,witness,pgpool}
+    ((EUID != 0)) || chown "$PG_USER:" "$RUN" "$BACKUPS" {"$CONF","$DATA"}/{node1,node2,witness} "$CONF/pgpool"
 }
 
 secret() { cat "$SECRETS/$1.password"; }
@@ -33,7 +33,7 @@ configure() {
 configure_servers() (
     local pair
     for pair in "${SETTINGS[@]}"; do export "${pair%%=*}"; done
-    export LOCAL_DIR DATA LOGS RUN CONF SECRETS PG_USER PG_VERSION NODE_PROGRAM=$NODE STARTER=$HERE/run
+    export LOCAL_DIR DATA LOGS RUN CONF SECRETS BACKUPS PG_USER PG_VERSION NODE_PROGRAM=$NODE STARTER=$HERE/run
     env PROGRAMS="${PROGRAMS[*]}" "$BIN/render" || die "the configuration could not be rendered" "see the lines above"
 )
 

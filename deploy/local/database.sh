@@ -46,6 +46,7 @@ start_nodes() {
     for program in "${PROGRAMS[@]}"; do [[ $program != link-? ]] || start_program "$program"; done
     start_program witness
     start_program agent-3
+    [[ -z ${RESTORE_FROM:-} || -e $DATA/node1/data || -e $DATA/node2/data ]] || restore_new
     # The agent makes what the first node's record goes into.
     wait_for 60 node node1 init || die "the first node could not be made" \
         "see $LOGS/witness.log and $LOGS/agent-3.log" "$(node node1 init 2>&1 | tail -n 3)"
@@ -56,6 +57,40 @@ start_nodes() {
     # After a crash the recovery comes first.
     wait_for 120 somebody_leads || die "no node takes writes" "see $LOGS/agent-1.log and $LOGS/postgres-1.log"
     load_roles
+}
+
+# The system of another stack, whose backups are in the folder RESTORE_FROM, as of RESTORE_TO, in a stack that has no data yet.
+restore_new() {
+    local to=(--latest)
+    [[ -z ${RESTORE_TO:-} ]] || to=(--to "$RESTORE_TO")
+    step "restore the system from $RESTORE_FROM"
+    wait_for 60 knows_record || die "the witness does not answer" "see $LOGS/witness.log and $LOGS/agent-3.log"
+    node node1 restore --from "$RESTORE_FROM" "${to[@]}" || die "the restore failed" "see the line above and $CONF/node1/restore.log"
+}
+
+knows_record() { [[ $(node node1 show) == *'"witness":true'* ]]; }
+
+# restore ARGUMENT...: the system goes back to a moment. The second node copies the first one when it is started.
+restore() {
+    local leader program failed=
+    [[ $* != *-h* ]] || { node node1 restore --help && return; }
+    leader=$(node node1 show | jq -r '.leader // empty')
+    [[ -n $leader ]] || die "the witness does not say who led" "start it: deploy/local/ctl start witness agent-3"
+    node "$leader" restore --check "$@" || exit
+    step "stop the nodes"
+    for program in agent-1 agent-2 postgres-1 postgres-2; do
+        ask_supervisor "$program"
+        wait_for 200 stopped "$program" || die "$program does not stop" "see $LOGS/$program.log"
+    done
+    step "restore $leader"
+    node "$leader" restore "$@" || failed=yes # the nodes then start with the data that they have
+    for program in "${leader/node/postgres-}" "${leader/node/agent-}"; do start_program "$program"; done
+    wait_for 120 leads "$leader" || die "$leader does not take writes" "see $LOGS/${leader/node/agent-}.log and $LOGS/${leader/node/postgres-}.log"
+    start_program "postgres-$((3 - ${leader#node}))" && start_program "agent-$((3 - ${leader#node}))"
+    step "wait until the other node has a copy"
+    wait_for 600 in_sync || die "the standby does not get in sync" "see the logs of the nodes in $LOGS"
+    [[ -z $failed ]] || die "the restore failed; the system is as before" "see the lines above"
+    step "done"
 }
 
 start_second() {

@@ -18,6 +18,7 @@ RUN=$LOCAL_DIR/run
 LOGS=$LOCAL_DIR/log
 SECRETS=$LOCAL_DIR/secrets
 CONF=$LOCAL_DIR/conf
+BACKUPS=$LOCAL_DIR/backup
 MARK=$LOCAL_DIR/made-by-stock-pyramid
 NODE=$LOCAL_DIR/bin/node # where the user postgres may run it
 
@@ -134,7 +135,7 @@ fi
 is_ours() {
     [[ ! -e $MARK ]] || return 0
     local folder
-    for folder in "$DATA" "$RUN" "$LOGS" "$SECRETS" "$CONF"; do
+    for folder in "$DATA" "$RUN" "$LOGS" "$SECRETS" "$CONF" "$BACKUPS"; do
         [[ ! -e $folder && ! -L $folder ]] ||
             die "$folder is there, but not $MARK: make up has not made it, so it stays as it is" \
                 "choose another place: LOCAL_DIR=/var/tmp/pyramid; if it was make up after all: touch $MARK"

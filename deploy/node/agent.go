@@ -106,7 +106,7 @@ func (a *Agent) listen(ctx context.Context) {
 
 // see puts together what the agent knows.
 func (a *Agent) see(l Local, now time.Time) Sight {
-	s := Sight{Me: a.config.Node, Peer: a.config.Peer, Local: l, Handover: a.handover()}
+	s := Sight{Me: a.config.Node, Peer: a.config.Peer, Local: l, Handover: a.handover(), Generation: generationOf(a.config.Data)}
 	if h := a.heard.Load(); h != nil {
 		s.Record, s.Fresh = h.Record, now.Sub(h.at) < staleAfter
 	}
@@ -200,7 +200,7 @@ func (a *Agent) carryOut(ctx context.Context, act Act, s Sight) error {
 		if p := askPeer(ctx, a.config); !p.Answers || p.Primary || p.Timeline > s.Local.Timeline {
 			return errors.New("the other node does not say that it is a standby; if this node has all bids: `node lead`")
 		}
-		return a.witness.Enter(ctx, s.Me)
+		return a.witness.Enter(ctx, s.Me, s.Generation)
 	case Depose:
 		return errors.Join(a.server.SetRole(ctx, Role{Waits: true}), a.server.Stop(ctx))
 	case Unlock:

@@ -24,7 +24,9 @@ type Sight struct {
 	Local    Local
 	Record   Record
 	Fresh    bool // the witness has said Record a moment ago
-	Handover bool // a switchover has closed this node on purpose
+	// Generation is that of the local data.
+	Generation int64
+	Handover   bool // a switchover has closed this node on purpose
 	// Since when the standby does not stream (of a leader), or this node receives nothing (of a standby); since when
 	// the standby has not answered; since when this leader reaches neither witness nor standby. 0: it is not so.
 	Gone, Silent, Isolated time.Duration
@@ -75,7 +77,9 @@ func (s Sight) Decide() Act {
 
 func (s Sight) follow() Act {
 	switch {
-	case s.Fresh && s.Record.Leader == s.Me:
+	case s.Fresh && s.Record.Leader == s.Peer && s.Record.Generation != s.Generation:
+		return Resync
+	case s.Fresh && s.Record.Leader == s.Me && s.Record.Generation == s.Generation:
 		return Promote
 	case s.Fresh && s.Record.Leader == s.Peer && s.Gone > stuckAfter:
 		return Resync

@@ -55,6 +55,8 @@ func TestWhatAnAgentDoes(t *testing.T) {
 		{"standby out of sync whose leader is gone", func(s *Sight) {
 			s.Local.Primary, s.Record, s.Gone = false, Record{Leader: "node2"}, orphanedAfter+1
 		}, Nothing},
+		{"standby of before a restore", func(s *Sight) { s.Local.Primary, s.Record = false, Record{Leader: "node2", Generation: 1} }, Resync},
+		{"standby of before a restore that shall lead", func(s *Sight) { s.Local.Primary, s.Record = false, Record{Leader: "node1", Generation: 1} }, Nothing},
 		{"standby that gets nothing", func(s *Sight) { s.Local.Primary, s.Record.Leader, s.Gone = false, "node2", stuckAfter+1 }, Resync},
 	} {
 		s := leader()
@@ -83,6 +85,11 @@ func TestHowANodeStarts(t *testing.T) {
 		{"a node whose rewind was broken off", Start{HasData: true, WasLeader: true, Broken: true, Record: theirs, Other: open}, CloneNew},
 		{"a node whose rewind was broken off, alone", Start{HasData: true, WasLeader: true, Broken: true, Record: mine, Other: standby}, Wait},
 		{"a standby that gets nothing from nobody", Start{HasData: true, Resync: true, Record: theirs}, AsIs},
+		{"a standby of before a restore", Start{HasData: true, Record: Record{Leader: "node2", Generation: 1}, Other: open}, CloneNew},
+		{"a former leader of before a restore", Start{HasData: true, WasLeader: true, Record: Record{Leader: "node2", Generation: 1}, Other: open}, CloneNew},
+		{"a standby of before a restore, alone", Start{HasData: true, Record: Record{Leader: "node2", Generation: 1}}, Wait},
+		{"a leader whose restore was broken off", Start{HasData: true, WasLeader: true, Record: Record{Leader: "node1", Generation: 1}}, Wait},
+		{"a restored leader", Start{HasData: true, WasLeader: true, Generation: 1, Record: Record{Leader: "node1", Generation: 1}}, AsIs},
 		{"the leader", Start{HasData: true, WasLeader: true, Record: mine, Other: standby}, AsIs},
 		{"the leader, alone with the witness", Start{HasData: true, WasLeader: true, Record: mine}, AsIs},
 		{"the leader, whose peer was promoted by hand", Start{HasData: true, WasLeader: true, Record: mine, Other: open}, Wait},

@@ -20,8 +20,10 @@ type Start struct {
 	Resync    bool // the agent asks for the leader's data
 	Broken    bool // pg_rewind was broken off: the data are useless
 	Timeline  int64
-	Other     Peer
-	Record    Record // zero if the witness does not answer
+	// Generation is that of the data. After a restore the data of the other node are of an earlier one.
+	Generation int64
+	Other      Peer
+	Record     Record // zero if the witness does not answer
 }
 
 // Way is how a node starts.
@@ -44,6 +46,11 @@ func (s Start) Decide() (Way, string) {
 		return CloneNew, "a rewind was broken off"
 	case s.Broken:
 		return Wait, "a rewind was broken off, so the data must be copied, and " + s.Peer + " does not lead"
+	case s.HasData && leader != "" && s.Generation != s.Record.Generation && peerLeads:
+		return CloneNew, "the system was restored from a backup, and these data are of the lost history"
+	case s.HasData && leader != "" && s.Generation != s.Record.Generation:
+		return Wait, fmt.Sprintf("the system was restored from a backup (generation %d), and these data are of generation %d: wait for %s, or `node restore` again",
+			s.Record.Generation, s.Generation, leader)
 	case s.Resync && peerLeads && s.Timeline >= s.Other.Timeline:
 		return CloneNew, "the leader no longer has the WAL that it needs" // a rewind changes nothing on the same timeline
 	case !s.HasData && peerLeads:
@@ -115,7 +122,7 @@ func look(ctx context.Context, c *Config, w *Witness) Start {
 	s := Start{Me: c.Node, Peer: c.Peer, HasData: exists(c.Data + "/PG_VERSION"), Resync: exists(c.file("resync")), Broken: exists(c.file("rewinding"))}
 	s.WasLeader = s.HasData && !exists(c.Data+"/standby.signal")
 	if s.HasData {
-		s.Timeline = c.controlTimeline(ctx)
+		s.Timeline, s.Generation = c.controlTimeline(ctx), generationOf(c.Data)
 	}
 	if r, err := w.Read(ctx); err == nil {
 		s.Record = r

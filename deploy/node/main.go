@@ -40,7 +40,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 )
 
-const usage = `usage: node init | start | agent | promote [--force] | switchover | lead | show
+const usage = `usage: node init | start | agent | promote [--force] | switchover | lead | show | backup | restore
 
   init        makes the first node's data and the witness's record, if there is none yet
   start       prepares the data and becomes PostgreSQL
@@ -49,19 +49,25 @@ const usage = `usage: node init | start | agent | promote [--force] | switchover
   switchover  gives the lead of this node to its standby
   lead        makes this node the leader of a witness that has lost its record
   show        prints how the node is, as JSON
+  backup      makes a base backup of this node, which must lead (--help)
+  restore     makes this node, which must be stopped, the leader of the system as it was at a moment (--help)
 
 The environment says which node: NODE, NODE_ID, PEER, DATA_DIR, CONF_DIR, SOCKET_DIR, PORT, PG_BIN, PGSERVICEFILE, PGPASSFILE.`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := do(ctx, strings.Join(os.Args[1:], " ")); err != nil {
+	if err := do(ctx, os.Args[1:]...); err != nil {
 		fmt.Fprintln(os.Stderr, "node:", err)
 		os.Exit(1)
 	}
 }
 
-func do(ctx context.Context, verb string) error {
+func do(ctx context.Context, args ...string) error {
+	verb, given := strings.Join(args, " "), []string(nil)
+	if len(args) > 0 && (args[0] == "backup" || args[0] == "restore") {
+		verb, given = args[0], args[1:]
+	}
 	verbs := map[string]func(context.Context, *Config, *slog.Logger) error{
 		"init":            func(ctx context.Context, c *Config, _ *slog.Logger) error { return initNode(ctx, c) },
 		"start":           guard,
@@ -71,6 +77,8 @@ func do(ctx context.Context, verb string) error {
 		"switchover":      func(ctx context.Context, c *Config, _ *slog.Logger) error { return switchover(ctx, c) },
 		"lead":            lead,
 		"show":            show,
+		"backup":          func(ctx context.Context, c *Config, _ *slog.Logger) error { return backup(ctx, c, given) },
+		"restore":         func(ctx context.Context, c *Config, log *slog.Logger) error { return restore(ctx, c, given, log) },
 		// With two nodes there is no other standby that has to follow a new leader.
 		"follow": func(context.Context, *Config, *slog.Logger) error { return nil },
 	}
@@ -122,7 +130,7 @@ func initNode(ctx context.Context, c *Config) error {
 	if err := initialise(ctx, c); err != nil {
 		return err
 	}
-	if err := w.Enter(ctx, c.Node); err != nil {
+	if err := w.Enter(ctx, c.Node, 0); err != nil {
 		return err
 	}
 	return c.remove("initialising")
@@ -135,7 +143,7 @@ func lead(ctx context.Context, c *Config, _ *slog.Logger) error {
 	if p := askPeer(ctx, c); p.Open || p.Timeline > max(c.controlTimeline(ctx), 1) {
 		return fmt.Errorf("%s takes writes or is on a newer timeline: run `node lead` there, or stop it and take its data away", c.Peer)
 	}
-	err := w.Enter(ctx, c.Node)
+	err := w.Enter(ctx, c.Node, generationOf(c.Data))
 	if errors.Is(err, errDeposed) {
 		return errors.New("the witness has a record; use `node promote` or `node switchover`")
 	}

@@ -21,6 +21,7 @@ const (
 func (a *Agent) maintain(ctx context.Context) {
 	server := newServer(a.config)
 	var since, asked time.Time // the node has its role; pgpool-II was asked
+	var archived int64         // the timeline before which the archive has no gap
 	told, primary := "", false
 	for pause(ctx, maintainEvery) {
 		s := a.seen.Load()
@@ -38,12 +39,17 @@ func (a *Agent) maintain(ctx context.Context) {
 			asked = now
 			err = a.config.attach(ctx, primary)
 		}
+		if leads := s.Fresh && s.Record.Leader == s.Me && s.Local.Primary && !s.Local.Closed; err == nil && leads && archived != s.Local.Timeline {
+			if err = a.config.fillArchive(ctx); err == nil {
+				archived = s.Local.Timeline
+			}
+		}
 		line := ""
 		if err != nil {
 			line = err.Error()
 		}
 		if line != told && line != "" {
-			a.log.Warn("a slot or pgpool-II can't be put right", "error", line)
+			a.log.Warn("a slot, pgpool-II or the archive can't be put right", "error", line)
 		}
 		told = line
 	}

@@ -28,6 +28,10 @@ func promote(ctx context.Context, c *Config, forced bool) error {
 	if !wait(ctx, promoteTime/3, func() bool { record, err = w.Read(ctx); return err == nil }) {
 		return fmt.Errorf("the witness does not answer, so nobody knows whether this node has every bid: %w", err)
 	}
+	if own := generationOf(c.Data); record.Generation != own {
+		return fmt.Errorf("the data of %s are of a history that was given up (generation %d; the system's is %d): start it, and they are copied anew",
+			c.Node, own, record.Generation)
+	}
 	if record.Leader != c.Node {
 		if err := w.Lead(ctx, record, c.Node, forced); err != nil {
 			return err

@@ -15,10 +15,12 @@ import (
 // row, and every change names what it expects to find. So of a promotion and a relaxation at the same time only one
 // happens, and a leader whose change hits no row knows that it leads no more.
 type Record struct {
-	Leader  string // "" before the first node was made
-	Term    int64  // rises with each change of the leader
-	InSync  bool   // the other node has every acknowledged commit
-	version int64  // rises with each change, so that a change that arrives late hits no row
+	Leader string // "" before the first node was made
+	Term   int64  // rises with each change of the leader
+	InSync bool   // the other node has every acknowledged commit
+	// Generation is how often the system was restored from a backup. Data of another generation are of a lost history.
+	Generation int64
+	version    int64 // rises with each change, so that a change that arrives late hits no row
 }
 
 const recordTable = `CREATE SCHEMA IF NOT EXISTS pyramid AUTHORIZATION repmgr;
@@ -30,6 +32,7 @@ CREATE TABLE IF NOT EXISTS pyramid.leadership (
 	version  bigint NOT NULL DEFAULT 1,
 	changed  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+ALTER TABLE pyramid.leadership ADD COLUMN IF NOT EXISTS generation bigint NOT NULL DEFAULT 0;
 ALTER TABLE pyramid.leadership OWNER TO repmgr`
 
 const witnessTimeout = time.Second
@@ -44,7 +47,9 @@ func newWitness() *Witness {
 // Read returns the record. A record without a leader was not made yet.
 func (w *Witness) Read(ctx context.Context) (r Record, err error) {
 	err = w.conn.use(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		err := c.QueryRow(ctx, "SELECT leader, term, in_sync, version FROM pyramid.leadership").Scan(&r.Leader, &r.Term, &r.InSync, &r.version)
+		// The column is missing as long as the witness's agent is of an earlier version.
+		err := c.QueryRow(ctx, `SELECT leader, term, in_sync, version, coalesce((to_jsonb(l) ->> 'generation')::bigint, 0) FROM pyramid.leadership l`).
+			Scan(&r.Leader, &r.Term, &r.InSync, &r.version, &r.Generation)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -67,9 +72,18 @@ func (w *Witness) change(ctx context.Context, sql string, args ...any) error {
 	})
 }
 
-// Enter makes node the leader if there is no record yet.
-func (w *Witness) Enter(ctx context.Context, node string) error {
-	return w.change(ctx, "INSERT INTO pyramid.leadership (leader, term, in_sync) VALUES ($1, 1, false) ON CONFLICT DO NOTHING", node)
+// Enter makes node, whose data are of the generation, the leader if there is no record yet.
+func (w *Witness) Enter(ctx context.Context, node string, generation int64) error {
+	return w.change(ctx, "INSERT INTO pyramid.leadership (leader, term, in_sync, generation) VALUES ($1, 1, false, $2) ON CONFLICT DO NOTHING", node, generation)
+}
+
+// Restored makes node the leader of a restored system after r. From now on all data of an earlier generation are copied anew.
+func (w *Witness) Restored(ctx context.Context, r Record, node string, generation int64) error {
+	if r.Leader == "" {
+		return w.Enter(ctx, node, generation)
+	}
+	return w.change(ctx, `UPDATE pyramid.leadership SET leader = $3, generation = $4, term = term + 1, version = version + 1, in_sync = false,
+		changed = clock_timestamp() WHERE leader = $1 AND version = $2`, r.Leader, r.version, node, generation)
 }
 
 // SetSync records whether the other node has every acknowledged commit. Only the leader may say so.

@@ -57,7 +57,7 @@ func renderAll(t *testing.T, changes ...string) place {
 	p := place{dir: dir, conf: filepath.Join(dir, "conf")}
 	setUp(t, append([]string{
 		"PG_USER=" + me.Username, "LOCAL_DIR=" + dir, "CONF=" + p.conf,
-		"DATA=" + p.mkdir(t, "data"), "LOGS=" + p.mkdir(t, "log"), "RUN=" + p.mkdir(t, "run"), "SECRETS=" + p.mkdir(t, "secrets"),
+		"DATA=" + p.mkdir(t, "data"), "LOGS=" + p.mkdir(t, "log"), "RUN=" + p.mkdir(t, "run"), "SECRETS=" + p.mkdir(t, "secrets"), "BACKUPS=" + p.mkdir(t, "backup"),
 	}, changes...)...)
 	for _, node := range names {
 		p.mkdir(t, filepath.Join("data", node, "data"))

@@ -45,6 +45,7 @@ func (s stack) node(i int) deploy.Node {
 		SharedBuffersMB: s.part(3, 64, 128, 768), CacheMB: s.part(1, 4, 256, 8192),
 		OSUsers:   []string{s.osUser, s.PGUser},
 		PCP:       deploy.Address{Port: s.PCPPort},
+		Backups:   s.Backups,
 		Passwords: deploy.NodePasswords{Repmgr: s.passwords["repmgr"], Standby: s.passwords["standby"], Pgpool: s.passwords["pgpool"]},
 	}
 	if n.Witness {

@@ -14,7 +14,7 @@ import (
 func setUp(t *testing.T, changes ...string) {
 	t.Helper()
 	for _, pair := range append([]string{
-		"LOCAL_DIR=/local", "LOGS=/log", "DATA=/data", "RUN=/run", "CONF=/conf", "SECRETS=/secrets", "PG_USER=postgres", "PG_VERSION=15", "NODE_PROGRAM=/bin/node",
+		"LOCAL_DIR=/local", "LOGS=/log", "DATA=/data", "RUN=/run", "CONF=/conf", "SECRETS=/secrets", "BACKUPS=/backups", "PG_USER=postgres", "PG_VERSION=15", "NODE_PROGRAM=/bin/node",
 		"STARTER=/a %folder/run", "PROGRAMS=witness agent-3 postgres-1 redis pgpool haproxy",
 		"REPLICAS=2", "LINKS=", "HTTP_PORT=8080", "STATS_PORT=8404", "COMMAND_PORT=8081", "QUERY_PORT=8082", "REPLICATOR_PORT=8083",
 		"NODE1_PORT=15432", "NODE2_PORT=15433", "WITNESS_PORT=15434", "PGPOOL_PORT=15439", "PCP_PORT=15438", "REDIS_PORT=16379",

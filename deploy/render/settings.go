@@ -17,6 +17,7 @@ type settings struct {
 	Run         string `env:"RUN,required,notEmpty"`
 	Conf        string `env:"CONF,required,notEmpty"`
 	Secrets     string `env:"SECRETS,required,notEmpty"`
+	Backups     string `env:"BACKUPS,required,notEmpty"`
 	PGUser      string `env:"PG_USER,required,notEmpty"`
 	PGVersion   int    `env:"PG_VERSION,required,notEmpty"`
 	NodeProgram string `env:"NODE_PROGRAM,required,notEmpty"`

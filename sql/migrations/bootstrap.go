@@ -77,6 +77,15 @@ BEGIN
         array_agg(r.start_lsn) FILTER (WHERE r.record_type IN ('COMMIT', 'COMMIT_PREPARED')),
         array_agg(r.end_lsn) FILTER (WHERE r.record_type IN ('COMMIT', 'COMMIT_PREPARED'))
     INTO reached, xids, begins, ends FROM wal.pg_get_wal_records_info(after, upto) r;
+    IF reached IS NULL THEN
+        -- The record of a switch ends with its file, which may be far behind upto.
+        BEGIN
+            SELECT r.end_lsn INTO reached FROM wal.pg_get_wal_record_info(after) r
+            WHERE r.start_lsn = after AND r.record_type = 'SWITCH' AND r.end_lsn <= pg_current_wal_flush_lsn();
+        EXCEPTION WHEN OTHERS THEN
+            reached := NULL; -- the record is not flushed to its end
+        END;
+    END IF;
 END
 $$;
 -- Whether a commit record begins at a position and has that time; null if the WAL there is gone.

@@ -1,0 +1,76 @@
+package deploy
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// debianUnits get drop-ins.
+var debianUnits = []string{"haproxy", "redis-server", "pgpool2", "prometheus"}
+
+// mostExposed is the limit of `systemd-analyze security` in tenths, of 100.
+const mostExposed = "20"
+
+// systemd takes every unit and drop-in without a warning, and our units are hardened.
+func TestUnits(t *testing.T) {
+	dir := t.TempDir()
+	units := copyUnits(t, dir)
+	environment := append(os.Environ(), "SYSTEMD_UNIT_PATH="+dir+":")
+	args := append([]string{"verify", "--man=no"}, units...)
+	for _, unit := range debianUnits {
+		args = append(args, unit+".service")
+	}
+	verify := exec.CommandContext(t.Context(), "systemd-analyze", args...)
+	verify.Env = environment
+	// Debian's own units have warnings.
+	if out, err := verify.CombinedOutput(); err != nil || strings.Contains(string(out), "stock-pyramid") || strings.Contains(string(out), dir) {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	for _, unit := range units {
+		if filepath.Ext(unit) != ".service" {
+			continue
+		}
+		security := exec.CommandContext(t.Context(), "systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold="+mostExposed, filepath.Base(unit))
+		security.Env = environment
+		if out, err := security.CombinedOutput(); err != nil || !strings.Contains(string(out), "Overall exposure level") {
+			t.Errorf("systemd-analyze security %s: %v\n%s", filepath.Base(unit), err, out)
+		}
+	}
+}
+
+// copyUnits copies the units and drop-ins, and lets them start programs that are there.
+func copyUnits(t *testing.T, dir string) (units []string) {
+	t.Helper()
+	program, err := exec.LookPath("true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = fs.WalkDir(os.DirFS("systemd"), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(name) == ".md" {
+			return err
+		}
+		text, err := os.ReadFile(filepath.Join("systemd", name))
+		if err != nil {
+			return err
+		}
+		for _, ours := range []string{"command", "query", "replicator", "node"} {
+			text = []byte(strings.ReplaceAll(string(text), "/usr/lib/stock-pyramid/bin/"+ours, program))
+		}
+		to := filepath.Join(dir, name)
+		if filepath.Dir(name) == "." {
+			units = append(units, to)
+		}
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(to, text, 0o600)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return units
+}
