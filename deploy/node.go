@@ -22,6 +22,7 @@ type Node struct {
 	PCP       Address
 	Passwords NodePasswords
 	Settings  []Setting
+	TLS       *TLS
 }
 
 // Peer is a node as another program sees it.

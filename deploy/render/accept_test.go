@@ -18,7 +18,7 @@ type place struct{ dir, conf string }
 
 // Each program accepts its configuration, whatever the settings of the stack.
 func TestEachProgramAcceptsItsConfiguration(t *testing.T) {
-	for _, settings := range []string{"REPLICAS=2", "LINKS=yes", "REPLICAS=1", "REPLICAS=3"} {
+	for _, settings := range []string{"REPLICAS=2", "LINKS=yes", "REPLICAS=1", "REPLICAS=3", "TLS=yes"} {
 		t.Run(settings, func(t *testing.T) {
 			p := renderAll(t, settings)
 			for _, node := range names {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 )
@@ -37,6 +38,9 @@ func run() error {
 	}
 	secrets, err := stack.environments(runtime.NumCPU())
 	if err != nil {
+		return err
+	}
+	if err := stack.certificates(conf, secrets, os.Getenv("RENEW") == "certificates", time.Now()); err != nil {
 		return err
 	}
 	if err := conf.Write(s.Conf, m.postgres); err != nil {
