@@ -70,6 +70,7 @@ func TestStartersAgreeOnTheFirstKey(t *testing.T) {
 func TestRotation(t *testing.T) {
 	dir := t.TempDir()
 	f := openFolder(t, dir)
+	f.settle = time.Second
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- f.Run(ctx) }()
@@ -124,7 +125,12 @@ func TestUnknownKeyIsLookedUpAtOnce(t *testing.T) {
 	if err := makeKey(dir, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	token, err := NewSigner(openFolder(t, dir), time.Hour, time.Now).Sign(1, RoleBidder)
+	other := openFolder(t, dir)
+	other.settle = -time.Minute
+	if err := other.reload(); err != nil {
+		t.Fatal(err)
+	}
+	token, err := NewSigner(other, time.Hour, time.Now).Sign(1, RoleBidder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,5 +173,25 @@ func TestBrokenKeyFiles(t *testing.T) {
 	}
 	if _, err := NewSigner(f, time.Hour, time.Now).Sign(1, RoleBidder); !errors.Is(err, ErrNoKey) {
 		t.Errorf("signing without keys: %v", err)
+	}
+}
+
+// Other services must know a key before they see its tokens.
+func TestANewKeyIsPublishedBeforeItSigns(t *testing.T) {
+	dir := t.TempDir()
+	f := openFolder(t, dir)
+	first, _, err := f.signing()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(makeKey(dir, time.Now().Add(time.Hour)), f.reload()); err != nil {
+		t.Fatal(err)
+	}
+	published, err := ParseJWKS(f.JWKS())
+	if kid, _, signErr := f.signing(); err != nil || signErr != nil || len(published) != 2 || kid != first {
+		t.Errorf("%d keys, %v; signs with %s, %v; want 2 and %s", len(published), err, kid, signErr, first)
+	}
+	if _, _, err := openFolder(t, dir).signing(); err != nil {
+		t.Error(err)
 	}
 }

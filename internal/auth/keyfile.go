@@ -17,9 +17,10 @@ import (
 
 const keyFileSuffix = ".pem"
 
-// readKeys reads all keys of a folder. It returns nil if the folder can't be read. If single files can't be read, the
+// readKeys reads all keys of a folder. Of the keys that were written before settled the last one signs, otherwise the
+// first of all. It returns nil if the folder can't be read. If single files can't be read, the
 // error names them, and their keys are kept if they are in known.
-func readKeys(dir string, known map[string]ed25519.PrivateKey) (*keySet, error) {
+func readKeys(dir string, known map[string]ed25519.PrivateKey, settled time.Time) (*keySet, error) {
 	entries, err := os.ReadDir(dir) // sorted by name
 	if err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
@@ -38,7 +39,10 @@ func readKeys(dir string, known map[string]ed25519.PrivateKey) (*keySet, error) 
 				continue
 			}
 		}
-		set.private[kid], set.newest = key, kid
+		set.private[kid] = key
+		if info, err := e.Info(); set.newest == "" || err == nil && info.ModTime().Before(settled) {
+			set.newest = kid
+		}
 	}
 	set.jwks, err = marshalJWKS(set.private)
 	return set, errors.Join(append(problems, err)...)
