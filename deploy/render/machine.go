@@ -90,7 +90,7 @@ func readPasswords(folder string) (passwords, error) {
 	}
 	// What is still good of a password that is being changed.
 	for _, role := range roles {
-		last, err := readIfThere(filepath.Join(folder, role+".last"))
+		last, err := readIfThere(filepath.Join(folder, role+".last.password"))
 		p[role+".last"] = strings.TrimSpace(last)
 		errs = append(errs, err)
 	}

@@ -195,3 +195,29 @@ func TestANewKeyIsPublishedBeforeItSigns(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A key goes once its successor is older than any token.
+func TestRotateRemovesKeysThatNoTokenNeeds(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	var names []string
+	for i, age := range []time.Duration{72 * time.Hour, 48 * time.Hour, time.Hour} {
+		if err := makeKey(dir, now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "*.pem"))
+		if err != nil || len(files) != i+1 {
+			t.Fatalf("%v, %v", files, err)
+		}
+		if err := os.Chtimes(files[i], now, now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+		names = files
+	}
+	if err := Rotate(dir, now, 24*time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.pem"))
+	if err != nil || len(files) != 3 || files[0] != names[1] || files[1] != names[2] {
+		t.Errorf("%v, %v; want the last two of %v and a new one", files, err, names)
+	}
+}

@@ -106,6 +106,31 @@ func hasKeyFile(dir string) (bool, error) {
 	return len(files) > 0, nil
 }
 
+// Rotate adds a key to a folder. It removes the keys whose successor is older than tokens live, because none of their
+// tokens can be valid.
+func Rotate(dir string, now time.Time, tokens time.Duration) error {
+	if err := makeKey(dir, now); err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*"+keyFileSuffix)) // sorted
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	for i := 1; i < len(files); i++ {
+		info, err := os.Stat(files[i])
+		if err != nil {
+			return fmt.Errorf("keys: %w", err)
+		}
+		if now.Sub(info.ModTime()) < tokens+publishedFirst {
+			break
+		}
+		if err := os.Remove(files[i-1]); err != nil {
+			return fmt.Errorf("old key: %w", err)
+		}
+	}
+	return nil
+}
+
 // makeKey writes a new key whose name sorts after older ones. A reader sees the whole file or none.
 func makeKey(dir string, now time.Time) error {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
