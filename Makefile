@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill generate fuzz build
+.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill capture generate fuzz build
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ abuse: ## Run every abuse beside a steady load and show what became of it (10 mi
 
 drill: ## Cause every failure for real under load and show what was lost (15 minutes; takes root; DRILL=freeze: only those)
 	@deploy/local/drill --no-skips $(DRILL)
+
+capture: ## With TLS: log in and bid while a program looks for plain text on the loopback device (takes root)
+	@deploy/local/ctl capture
 
 generate: ## Make the database code from sql/queries
 	$(GO) tool sqlc generate

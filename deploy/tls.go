@@ -56,10 +56,10 @@ func (d FrontDoor) Check() string {
 const (
 	queryKeys     = "%R~{*}:* %R~pyramid:checkpoint"
 	queryCommands = "+get +hmget +zrange +zcard +smembers +sismember +smismember +exists +type +xread +xrange +xrevrange +eval_ro" +
-		" +multi +exec +discard +ping +info +select +client|setinfo +client|setname"
+		" +multi +exec +discard +ping +info +select +client|setname"
 	replicatorKeys     = "~{*}:* ~pyramid:*"
 	replicatorCommands = "+@read +@write +@transaction +eval +evalsha +eval_ro -@dangerous" +
-		" +restore +info +bgrewriteaof +ping +select +client|setinfo +client|setname"
+		" +restore +info +bgrewriteaof +ping +select +client|setname"
 )
 
 // QueryKeys are the patterns of the keys that query may read.

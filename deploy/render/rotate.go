@@ -101,7 +101,10 @@ func rotatePasswords(ctx context.Context, settings *settings) error {
 		return err
 	}
 	if err := s.setRedisPasswords(ctx, s.passwords["operator.last"], "#", ""); err != nil {
-		return err
+		// An earlier run was broken off after Redis had forgotten the last passwords.
+		if again := s.setRedisPasswords(ctx, s.passwords["operator"], "#", ""); again != nil {
+			return errors.Join(err, again)
+		}
 	}
 	if err := s.setRolePasswords(ctx); err != nil {
 		return err
