@@ -79,7 +79,7 @@ func (w *wire) carry(s *stream, server uint16, payload []byte) {
 			}
 		}
 	}
-	text := append(s.tail, payload...)
+	text := slices.Concat(s.tail, payload)
 	for what, secret := range w.secrets {
 		if bytes.Contains(text, secret) {
 			w.found[fmt.Sprintf("port %d: %s", server, what)] = true

@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	answerTime = 5 * time.Second
+	answerTime = 15 * time.Second
 	readyTime  = time.Minute
 	// usedAgain is how long HAProxy and the other programs take to use a program again that is ready.
 	usedAgain = 2 * time.Second

@@ -3,6 +3,7 @@ package testenv
 import (
 	"bufio"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -57,15 +58,24 @@ func (r *Redis) configure(dir string, settings []setting) error {
 
 // URL is redis://host:port/0, or that of the operator of a Secured server.
 func (r *Redis) URL() string {
-	if r.secured != nil {
-		return r.UserURL("operator")
-	}
-	return "redis://" + r.Addr() + "/0"
+	return r.URLOf("operator")
 }
 
-// UserURL is the URL of a user of a Secured server: query, replicator or operator, whose password is the name.
-func (r *Redis) UserURL(user string) string {
+// URLOf is the URL of a user of a Secured server: query, replicator or operator, whose password is the name. It is the same
+// for all users of a server that is not.
+func (r *Redis) URLOf(user string) string {
+	if r.secured == nil {
+		return "redis://" + r.Addr() + "/0"
+	}
 	return fmt.Sprintf("rediss://%[1]s:%[1]s@%[2]s/0", user, r.Addr())
+}
+
+// Trust is the variable that makes a program of Go trust the authority of a Secured server.
+func (r *Redis) Trust() string {
+	if r.secured == nil {
+		return "SSL_CERT_FILE="
+	}
+	return "SSL_CERT_FILE=" + filepath.Join(r.Dir(), "ca.crt")
 }
 
 // Addr is the TCP address, host:port.

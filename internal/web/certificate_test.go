@@ -25,41 +25,17 @@ func TestACertificateIsRenewedWhileTheServersRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "query.pem")
-	issue := func() string {
-		text, err := authority.Issue("query", time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text
-	}
-	write := func(text string) {
-		t.Helper()
-		if err := errors.Join(os.WriteFile(file+".new", []byte(text), 0o600), os.Rename(file+".new", file)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(issue())
+	replace(t, file, issued(t, authority))
 	address := serveSecurely(t, file)
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM([]byte(authority.Certificate()))
-	serial := func() string {
-		conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
-	}
-	first := serial()
-	write("broken")
-	until := time.Now().Add(lookEvery + lookEvery/2)
-	for time.Now().Before(until) {
-		if serial() != first {
+	first := serial(t, authority, address)
+	replace(t, file, "broken")
+	for until := time.Now().Add(lookEvery + lookEvery/2); time.Now().Before(until); {
+		if serial(t, authority, address) != first {
 			t.Fatal("another certificate without a new one")
 		}
 	}
-	write(issue())
-	for end := time.Now().Add(10 * time.Second); serial() == first; {
+	replace(t, file, issued(t, authority))
+	for end := time.Now().Add(10 * time.Second); serial(t, authority, address) == first; {
 		if time.Now().After(end) {
 			t.Fatal("the new certificate is not used")
 		}
@@ -71,6 +47,35 @@ func TestACertificateIsRenewedWhileTheServersRun(t *testing.T) {
 	if err := answer.Body.Close(); err != nil || answer.StatusCode != http.StatusBadRequest {
 		t.Errorf("plain text is answered %s, %v", answer.Status, err)
 	}
+}
+
+func issued(t *testing.T, a *certs.Authority) string {
+	t.Helper()
+	text, err := a.Issue("query", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func replace(t *testing.T, file, text string) {
+	t.Helper()
+	if err := errors.Join(os.WriteFile(file+".new", []byte(text), 0o600), os.Rename(file+".new", file)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serial is the number of the certificate that a server shows.
+func serial(t *testing.T, a *certs.Authority, address string) string {
+	t.Helper()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(a.Certificate()))
+	conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
 }
 
 func TestAFileWithoutACertificateIsAnError(t *testing.T) {
