@@ -100,9 +100,9 @@ func rotatePasswords(ctx context.Context, settings *settings) error {
 	if err != nil {
 		return err
 	}
-	if err := s.setRedisPasswords(ctx, s.passwords["operator.last"], "#", ""); err != nil {
+	if err := s.learnPasswords(ctx, s.passwords["operator.last"]); err != nil {
 		// An earlier run was broken off after Redis had forgotten the last passwords.
-		if again := s.setRedisPasswords(ctx, s.passwords["operator"], "#", ""); again != nil {
+		if again := s.learnPasswords(ctx, s.passwords["operator"]); again != nil {
 			return errors.Join(err, again)
 		}
 	}
@@ -112,7 +112,7 @@ func rotatePasswords(ctx context.Context, settings *settings) error {
 	if err := s.restartInTurn(ctx); err != nil {
 		return err
 	}
-	if err := s.setRedisPasswords(ctx, s.passwords["operator"], "!", ".last"); err != nil {
+	if err := s.forgetPasswords(ctx, s.passwords["operator"]); err != nil {
 		return err
 	}
 	for _, role := range roles {

@@ -87,14 +87,27 @@ func (s stack) setRolePasswords(ctx context.Context) error {
 	return s.superuser(ctx, 2, repmgr)
 }
 
-// setRedisPasswords adds (#) or removes (!) a password of each user of Redis.
-func (s stack) setRedisPasswords(ctx context.Context, operator, sign, which string) error {
+// learnPasswords adds the present password of each user of Redis, and forgetPasswords removes the last one. Redis refuses
+// to forget what it does not know, so it learns it before. operator is a password of the operator.
+func (s stack) learnPasswords(ctx context.Context, operator string) error {
+	return s.setUsers(ctx, operator, func(user string) []string { return []string{"#" + hash(s.passwords[user])} })
+}
+
+func (s stack) forgetPasswords(ctx context.Context, operator string) error {
+	return s.setUsers(ctx, operator, func(user string) []string {
+		last := hash(s.passwords[user+".last"])
+		return []string{"#" + last, "!" + last}
+	})
+}
+
+func hash(password string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(password))) }
+
+func (s stack) setUsers(ctx context.Context, operator string, change func(user string) []string) error {
 	if s.TLS != "yes" {
 		return nil
 	}
 	for user := range s.redisPasswords() {
-		hash := fmt.Sprintf("%s%x", sign, sha256.Sum256([]byte(s.passwords[user+which])))
-		if err := s.tellRedis(ctx, operator, "ACL", "SETUSER", user, hash); err != nil {
+		if err := s.tellRedis(ctx, operator, append([]string{"ACL", "SETUSER", user}, change(user)...)...); err != nil {
 			return err
 		}
 	}
