@@ -8,10 +8,12 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,19 +56,52 @@ func run(folder, secured, others string, command []string, out io.Writer) error 
 	if err != nil {
 		return fmt.Errorf("listen on the loopback device, which takes root: %w", err)
 	}
-	w := newWire(append(must, may...), secrets)
+	control, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	own := uint16(control.Addr().(*net.TCPAddr).Port)
+	secrets[controlName] = []byte(rand.Text())
+	w := newWire(append(append(must, may...), own), secrets)
 	heard := make(chan error, 1)
 	go func() { heard <- tap.each(w.packet) }()
 	c := exec.Command(command[0], command[1:]...)
 	c.Stdout, c.Stderr = out, os.Stderr
-	err = c.Run()
+	err = errors.Join(say(control.Addr().String(), secrets[controlName]), c.Run())
 	dropped, dropErr := tap.dropped()
 	tap.close()
 	err = errors.Join(err, dropErr, <-heard)
 	if err != nil {
 		return fmt.Errorf("%s: %w", command[0], err)
 	}
+	if err := w.forget(own); err != nil {
+		return err
+	}
 	return w.verdict(out, must, dropped)
+}
+
+// forget takes out what this program has said itself.
+func (w *wire) forget(port uint16) error {
+	said := fmt.Sprintf("port %d: %s", port, controlName)
+	if !w.found[said] {
+		return errors.New("what this program itself has said in plain text was not heard")
+	}
+	delete(w.found, said)
+	delete(w.bytes, port)
+	return nil
+}
+
+// controlName is what this program says in plain text, so that it is sure to hear others.
+const controlName = "its own words"
+
+func say(address string, words []byte) error {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Write(words)
+	return errors.Join(err, conn.Close())
 }
 
 // verdict prints what was heard of each port.
