@@ -51,7 +51,8 @@ func (d FrontDoor) Check() string {
 	return " check-ssl"
 }
 
-// What the users of Redis may do. query reads the read model with the commands of its lookups and feeds. The replicator
+// What the users of Redis may do. Nobody can log in as default, but Redis loads its append-only file with that user's rights.
+// query reads the read model with the commands of its lookups and feeds. The replicator
 // may do everything with its own keys and nothing with others, and it can't empty or configure the server.
 const (
 	queryKeys     = "%R~{*}:* %R~pyramid:checkpoint"

@@ -22,7 +22,7 @@ func TestWithTLSNothingIsReachedInPlainText(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"redis.conf": "\nport 0\n", "users.acl": "user default off\n", "pgpool/pgpool.conf": "\nssl = on\n", "node1/postgresql.conf": "\nssl = on\n",
+		"redis.conf": "\nport 0\n", "users.acl": "user default off resetpass ", "pgpool/pgpool.conf": "\nssl = on\n", "node1/postgresql.conf": "\nssl = on\n",
 		"haproxy/haproxy.cfg": "ssl verify required ca-file /conf/tls/ca.crt verifyhost query", "prometheus/prometheus.yml": "scheme: https",
 	} {
 		if !strings.Contains(conf[name].Content, want) {

@@ -49,6 +49,23 @@ func TestUsersOfRedisMayDoWhatTheServicesDo(t *testing.T) {
 	for _, want := range []string{"event: bid", "event: cancel"} {
 		feed(want)
 	}
+	s.verifyWithUsers(t, authority)
+	// Redis loads its file with the rights of a user, too.
+	s.redis.Kill(t)
+	s.redis.Start(t)
+	testenv.EventuallyNoError(t, 15*time.Second, "Redis answers again", func() error {
+		a, err := s.do("GET", s.lookupURL(openRaffle, "size=270"), nil, "Read-Path", "redis")
+		if err == nil && a.status != http.StatusOK {
+			err = fmt.Errorf("%d %s", a.status, a.body)
+		}
+		return err
+	})
+	s.verifyWithUsers(t, authority)
+}
+
+// verifyWithUsers fails the test if Redis lacks something or has refused something.
+func (s *stack) verifyWithUsers(t *testing.T, authority *certs.Authority) {
+	t.Helper()
 	verify := exec.CommandContext(t.Context(), testenv.Binary(t, "./replicator"), "verify")
 	verify.Env = append(os.Environ(), "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URLOf("replicator"), s.redis.Trust())
 	if out, err := verify.CombinedOutput(); err != nil {
