@@ -33,6 +33,7 @@ func (s stack) environments(cores int) (deploy.Files, error) {
 				"LISTEN_ADDR=" + instance.String(),
 				fmt.Sprintf("ADMIN_ADDR=%s:%d", deploy.Loopback, instance.AdminPort),
 				"PRIMARY_URL=" + s.writable(service.name),
+				"PGPASSFILE=" + filepath.Join(s.Secrets, service.name+".pgpass"),
 			}
 			environment = append(environment, s.special(service.name)...)
 			environment = append(environment, s.serving(service.name)...)
@@ -49,6 +50,10 @@ func (s stack) environments(cores int) (deploy.Files, error) {
 	files := deploy.Files{"pgpass": {
 		Content: fmt.Sprintf("%s:%d:*:query:%s\n", deploy.Loopback, pgpool.Port, s.passwords["query"]), Mode: 0o600,
 	}}
+	// The services read it for each connection, so that a password can be changed while they run.
+	for _, service := range s.services() {
+		files[service.name+".pgpass"] = deploy.File{Content: fmt.Sprintf("*:*:*:%s:%s\n", service.name, s.passwords[service.name]), Mode: 0o600}
+	}
 	for name, environment := range all {
 		file, err := environment.File()
 		if err != nil {

@@ -88,12 +88,10 @@ func reload(ctx context.Context, settings *settings) error {
 }
 
 // rotatePasswords gives every role a new password. Redis knows both passwords until the services have the new one.
-// PostgreSQL asks only new connections for a password, and the services keep theirs until they are restarted one by one.
+// PostgreSQL asks only new connections for a password, and the services read the file with theirs for each of them. The
+// file is written right after the roles have their new passwords. Everybody else is restarted.
 func rotatePasswords(ctx context.Context, settings *settings) error {
 	if err := newPasswords(settings.Secrets); err != nil {
-		return err
-	}
-	if err := renderAll(false); err != nil {
 		return err
 	}
 	s, err := current(settings)
@@ -107,6 +105,9 @@ func rotatePasswords(ctx context.Context, settings *settings) error {
 		}
 	}
 	if err := s.setRolePasswords(ctx); err != nil {
+		return err
+	}
+	if err := renderAll(false); err != nil {
 		return err
 	}
 	if err := s.restartInTurn(ctx); err != nil {

@@ -65,7 +65,14 @@ func (s stack) superuser(ctx context.Context, node int, sql string) error {
 
 // setRolePasswords sets the passwords of all roles on the node that leads, and that of repmgr on the witness, too.
 func (s stack) setRolePasswords(ctx context.Context) error {
-	repmgr := "ALTER ROLE repmgr PASSWORD '" + s.passwords["repmgr"] + "'" // hexadecimal
+	alter := func(role string) string { return "ALTER ROLE " + role + " PASSWORD '" + s.passwords[role] + "';" } // hexadecimal
+	all := alter("repmgr")
+	for _, r := range migrations.Roles {
+		all += alter(r.Name)
+	}
+	if err := s.superuser(ctx, 2, alter("repmgr")); err != nil {
+		return fmt.Errorf("%s: %w", names[2], err)
+	}
 	led := false
 	for node := range s.databaseNodes() {
 		err := s.use(ctx, node, func(ctx context.Context, c *pgx.Conn) error {
@@ -74,8 +81,8 @@ func (s stack) setRolePasswords(ctx context.Context) error {
 				return err
 			}
 			led = true
-			_, err := c.Exec(ctx, repmgr)
-			return errors.Join(err, migrations.Bootstrap(ctx, c, s.passwords))
+			_, err := c.Exec(ctx, all)
+			return err
 		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", names[node], err)
@@ -84,7 +91,7 @@ func (s stack) setRolePasswords(ctx context.Context) error {
 	if !led {
 		return errors.New("no node leads")
 	}
-	return s.superuser(ctx, 2, repmgr)
+	return nil
 }
 
 // learnPasswords adds the present password of each user of Redis, and forgetPasswords removes the last one. Redis refuses
