@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill capture generate fuzz build
+.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill capture rotate generate fuzz build
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,6 +67,13 @@ drill: ## Cause every failure for real under load and show what was lost (15 min
 
 capture: ## With TLS: log in and bid while a program looks for plain text on the loopback device (takes root)
 	@deploy/local/ctl capture
+
+rotate: ## Change certificates, keys and passwords of the running TLS stack under load; fails if a request does (2 minutes)
+	@set -e; for level in '5 --vusers 20' '6 --vusers 100'; do \
+	  deploy/local/loadtest level $$level --duration 70s --max-errors 0 & load=$$!; \
+	  for what in certificates keys passwords; do deploy/local/ctl rotate $$what; done; \
+	  wait $$load; \
+	done
 
 generate: ## Make the database code from sql/queries
 	$(GO) tool sqlc generate
