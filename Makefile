@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill upgrade-drill restore-drill generate fuzz build
+.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill upgrade-drill restore-drill capture rotate generate fuzz build
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -74,6 +74,16 @@ upgrade-drill: ## Start the last release, upgrade it and go back under load, and
 restore-drill: ## Restore for real: to an earlier moment, Redis alone, and into a new system (2 minutes)
 	@deploy/local/install
 	$(GO) run ./internal/e2e/restoredrill
+
+capture: ## With TLS: log in and bid while a program looks for plain text on the loopback device (takes root)
+	@deploy/local/ctl capture
+
+rotate: ## Change certificates, keys and passwords of the running TLS stack under load; fails if a request does (2 minutes)
+	@set -e; for level in '5 --vusers 20' '6 --vusers 100'; do \
+	  deploy/local/loadtest level $$level --duration 70s --max-errors 0 & load=$$!; \
+	  for what in certificates keys passwords; do deploy/local/ctl rotate $$what; done; \
+	  wait $$load; \
+	done
 
 generate: ## Make the database code from sql/queries
 	$(GO) tool sqlc generate

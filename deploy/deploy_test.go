@@ -171,7 +171,7 @@ func TestWrongLimitsAreReportedTogether(t *testing.T) {
 // Alerts are tested by Prometheus itself.
 func TestAlerts(t *testing.T) {
 	dir := t.TempDir()
-	files, err := Prometheus{[]Job{{"postgres", []Target{{Address{Port: 1}, "node1"}}}}}.Files()
+	files, err := Prometheus{Jobs: []Job{{"postgres", []Target{{Address{Port: 1}, "node1"}}}}}.Files()
 	if err == nil {
 		err = files.Write(dir, nil)
 	}

@@ -18,6 +18,8 @@ type FrontDoor struct {
 	Conf, Run      string // the folder that gets these files, and the folder of its sockets
 	Command, Query []Instance
 	Limits         Limits
+	// TLS is that of the front door itself. The services have certificates of the same authority.
+	TLS *TLS
 }
 
 // Files is its whole configuration.

@@ -24,6 +24,7 @@ type Node struct {
 	// Backups is the folder of the backups and of the archived WAL of both nodes; "": there are none.
 	Backups  string
 	Settings []Setting
+	TLS      *TLS
 }
 
 // Peer is a node as another program sees it.

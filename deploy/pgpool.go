@@ -16,6 +16,7 @@ type Pgpool struct {
 	// Passwords are those of the roles that log in through pgpool-II, and of the role pgpool.
 	Passwords map[string]string
 	Settings  []Setting
+	TLS       *TLS
 }
 
 // Files is its whole configuration.

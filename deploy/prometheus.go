@@ -1,7 +1,13 @@
 package deploy
 
+import "errors"
+
 // Prometheus is what Prometheus asks for figures.
-type Prometheus struct{ Jobs []Job }
+type Prometheus struct {
+	Jobs []Job
+	// TLS is that of Prometheus, Exporter that of the exporters. With TLS all targets speak it.
+	TLS, Exporter *TLS
+}
 
 // Job is several targets of one kind.
 type Job struct {
@@ -26,7 +32,7 @@ func (p Prometheus) Files() (Files, error) {
 		}
 	}
 	files := Files{}
-	if err := files.add("prometheus.yml", "prometheus/prometheus.yml", 0o644, false, Prometheus{jobs}); err != nil {
+	if err := files.add("prometheus.yml", "prometheus/prometheus.yml", 0o644, false, Prometheus{Jobs: jobs, TLS: p.TLS}); err != nil {
 		return nil, err
 	}
 	for _, name := range []string{"rules.yml", "queries.yaml"} {
@@ -34,7 +40,11 @@ func (p Prometheus) Files() (Files, error) {
 			return nil, err
 		}
 	}
-	return files, nil
+	if p.TLS == nil {
+		return files, nil
+	}
+	return files, errors.Join(files.add("web.yml", "prometheus/web.yml", 0o644, false, p.TLS),
+		files.add("exporter-web.yml", "prometheus/web.yml", 0o644, false, p.Exporter))
 }
 
 // copy adds a file that is not a template.

@@ -10,7 +10,7 @@ import (
 const Database = "pyramid"
 
 // DatabaseURL is a connection string with one or more servers, which a client tries in this order. Parameters, such
-// as target_session_attrs, come as name and value.
+// as target_session_attrs, come as name and value. Without sslmode the client speaks plain text.
 func DatabaseURL(role, password string, servers []Address, parameters ...string) string {
 	hosts := make([]string, len(servers))
 	for i, s := range servers {
@@ -37,4 +37,12 @@ func (e Environment) File() (File, error) {
 		fmt.Fprintf(&b, "%s='%s'\n", name, value)
 	}
 	return File{Content: b.String(), Mode: 0o600}, nil
+}
+
+// Parameters are those of a DatabaseURL that leads to servers with TLS.
+func (t *TLS) Parameters() []string {
+	if t == nil {
+		return nil
+	}
+	return []string{"sslmode", "verify-full", "sslrootcert", t.CA}
 }

@@ -15,8 +15,8 @@ import (
 
 // operator sends requests to the running replicator.
 type operator struct {
-	address string
-	client  http.Client
+	scheme, address string
+	client          http.Client
 }
 
 func newOperator() (*operator, error) {
@@ -24,7 +24,11 @@ func newOperator() (*operator, error) {
 	if address == "" {
 		return nil, errors.New("set LISTEN_ADDR to the host:port that the running replicator has it set to (127.0.0.1:8083 in the local stack)")
 	}
-	return &operator{address: address, client: http.Client{Timeout: 5 * time.Second}}, nil
+	scheme := "http"
+	if os.Getenv("TLS_FILE") != "" { // the running replicator has it set
+		scheme = "https"
+	}
+	return &operator{scheme: scheme, address: address, client: http.Client{Timeout: 5 * time.Second}}, nil
 }
 
 func (o *operator) status(ctx context.Context) (ops.Status, error) {
@@ -40,7 +44,7 @@ func (o *operator) rebuild(ctx context.Context, acceptOlder bool) (ops.Status, e
 }
 
 func (o *operator) ask(ctx context.Context, method, path string, want int) (s ops.Status, err error) {
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+o.address+path, nil)
+	request, err := http.NewRequestWithContext(ctx, method, o.scheme+"://"+o.address+path, nil)
 	if err != nil {
 		return s, fmt.Errorf("LISTEN_ADDR: %w", err)
 	}

@@ -29,6 +29,8 @@ SIGTERM and is configured by the environment:
   PRIMARY_URL      all servers as role replicator: the one that takes writes on the highest timeline is the primary
   REDIS_URL        redis://host:port/database
   VERIFY_INTERVAL  how often some 200 raffles are compared in the background, default 30s; 0 turns it off
+  PRIMARY_URL_FILE, REDIS_URL_FILE  files that hold these values instead
+  TLS_FILE         a PEM file with a certificate and its key, with which both listeners speak TLS only
   DRAIN_DELAY      how long it goes on after SIGTERM while /readyz says 503, default 0s, at most 5s
   CLOCK_OFFSET     sets its clock wrong for drills, -1h to 1h, default 0s
   LOG_LEVEL        debug, info (default), warn or error

@@ -19,6 +19,7 @@ LOGS=$LOCAL_DIR/log
 SECRETS=$LOCAL_DIR/secrets
 CONF=$LOCAL_DIR/conf
 BACKUPS=$LOCAL_DIR/backup
+CA=$CONF/tls/ca.crt # whom clients trust with TLS=yes
 MARK=$LOCAL_DIR/made-by-stock-pyramid
 NODE=$LOCAL_DIR/bin/node # where the user postgres may run it
 
@@ -28,7 +29,7 @@ SETTINGS=(
     COMMAND_PORT=8081 QUERY_PORT=8082 REPLICATOR_PORT=8083
     NODE1_PORT=15432 NODE2_PORT=15433 WITNESS_PORT=15434 PGPOOL_PORT=15439 PCP_PORT=15438
     REDIS_PORT=16379 PROMETHEUS_PORT=19090 EXPORTER_PORT=19187 LINK_PORT=15441
-    REPLICAS=2 LINKS=no
+    REPLICAS=2 LINKS=no TLS=no
 )
 
 load_settings() {
@@ -47,7 +48,19 @@ load_settings() {
     # The folder of the programs: that of the last `make up` or `ctl build`.
     BIN=$(cat "$CONF/build" 2>/dev/null) || BIN=$ROOT/bin
     [[ $REPLICAS =~ ^[1-9]$ ]] || die "REPLICAS=$REPLICAS is not a number of instances" "give a number from 1 to 9"
+    case $TLS in
+    1 | yes) TLS=yes HTTP=https SSLMODE=verify-full TRUST=(env "SSL_CERT_FILE=$CA" SSL_CERT_DIR=/dev/null) ;;
+    0 | no) TLS=no HTTP=http SSLMODE=disable TRUST=() ;;
+    *) die "TLS=$TLS is neither yes nor no" ;;
+    esac
     list_programs
+}
+
+# get PORT PATH [OPTION]...: an HTTP request to a part.
+get() {
+    local trust=()
+    [[ $TLS != yes ]] || trust=(--cacert "$CA")
+    curl -sS -m 5 --noproxy '*' "${trust[@]}" "${@:3}" "$HTTP://127.0.0.1:$1$2"
 }
 
 # PROGRAMS are all, in the order in which they are started. Nodes follow their own agents, and the links come first.

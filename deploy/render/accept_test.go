@@ -18,9 +18,9 @@ type place struct{ dir, conf string }
 
 // Each program accepts its configuration, whatever the settings of the stack.
 func TestEachProgramAcceptsItsConfiguration(t *testing.T) {
-	for _, settings := range []string{"REPLICAS=2", "LINKS=yes", "REPLICAS=1", "REPLICAS=3"} {
+	for _, settings := range []string{"REPLICAS=2", "LINKS=yes", "REPLICAS=1", "REPLICAS=3", "TLS=yes"} {
 		t.Run(settings, func(t *testing.T) {
-			p := renderAll(t, settings)
+			p := renderedStack(t, settings)
 			for _, node := range names {
 				p.postgres(t, node)
 				p.repmgr(t, node)
@@ -38,8 +38,8 @@ func TestEachProgramAcceptsItsConfiguration(t *testing.T) {
 	}
 }
 
-// renderAll runs the program. All files belong to the test's user, who must be able to read them.
-func renderAll(t *testing.T, changes ...string) place {
+// renderedStack runs the program. All files belong to the test's user, who must be able to read them.
+func renderedStack(t *testing.T, changes ...string) place {
 	t.Helper()
 	me, err := user.Current()
 	if err != nil {

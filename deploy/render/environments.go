@@ -33,21 +33,27 @@ func (s stack) environments(cores int) (deploy.Files, error) {
 				"LISTEN_ADDR=" + instance.String(),
 				fmt.Sprintf("ADMIN_ADDR=%s:%d", deploy.Loopback, instance.AdminPort),
 				"PRIMARY_URL=" + s.writable(service.name),
+				"PGPASSFILE=" + filepath.Join(s.Secrets, service.name+".pgpass"),
 			}
 			environment = append(environment, s.special(service.name)...)
+			environment = append(environment, s.serving(service.name)...)
 			all[fmt.Sprintf("%s-%d.env", service.name, i+1)] = append(environment, s.given(cores)...)
 		}
 	}
 	for i, node := range s.databaseNodes() {
 		all[fmt.Sprintf("exporter-%d.env", i+1)] = deploy.Environment{
 			"PG_EXPORTER_EXTEND_QUERY_PATH=" + filepath.Join(s.Conf, "prometheus", "queries.yaml"),
-			"DATA_SOURCE_NAME=" + deploy.DatabaseURL("exporter", s.passwords["exporter"], []deploy.Address{node.Address}),
+			"DATA_SOURCE_NAME=" + s.databaseURL("exporter", []deploy.Address{node.Address}),
 		}
 	}
 	pgpool := deploy.Address{Port: s.PgpoolPort}
 	files := deploy.Files{"pgpass": {
 		Content: fmt.Sprintf("%s:%d:*:query:%s\n", deploy.Loopback, pgpool.Port, s.passwords["query"]), Mode: 0o600,
 	}}
+	// The services read it for each connection, so that a password can be changed while they run.
+	for _, service := range s.services() {
+		files[service.name+".pgpass"] = deploy.File{Content: fmt.Sprintf("*:*:*:%s:%s\n", service.name, s.passwords[service.name]), Mode: 0o600}
+	}
 	for name, environment := range all {
 		file, err := environment.File()
 		if err != nil {
@@ -60,25 +66,24 @@ func (s stack) environments(cores int) (deploy.Files, error) {
 
 // writable leads to the node that takes writes.
 func (s stack) writable(role string) string {
-	return deploy.DatabaseURL(role, s.passwords[role], []deploy.Address{s.address(0), s.address(1)}, "target_session_attrs", "read-write")
+	return s.databaseURL(role, []deploy.Address{s.address(0), s.address(1)}, "target_session_attrs", "read-write")
 }
 
 // special is what only this service needs.
 func (s stack) special(name string) deploy.Environment {
-	redis := fmt.Sprintf("REDIS_URL=redis://%s/0", deploy.Address{Port: s.RedisPort})
+	redis := "REDIS_URL=" + s.redisURL(name)
 	// Load levels come from one address and share logins, so the limits are wide unless the settings say otherwise.
 	limits := "RATE_LIMIT=" + cmp.Or(s.getenv("RATE_LIMIT"), "login=100/1000,login-address=1000/10000,read=1000000/1000000")
-	password := s.passwords["query"]
 	switch name {
 	case "command":
 		return deploy.Environment{"JWT_KEYS_DIR=" + filepath.Join(s.Secrets, "jwt"), limits}
 	case "query":
 		return deploy.Environment{
-			"REPLICA_URL=" + deploy.DatabaseURL("query", password, []deploy.Address{{Port: s.PgpoolPort}}),
-			"STANDBY_URL=" + deploy.DatabaseURL("query", password, []deploy.Address{s.address(1), s.address(0)}, "target_session_attrs", "prefer-standby"),
+			"REPLICA_URL=" + s.databaseURL("query", []deploy.Address{{Port: s.PgpoolPort}}),
+			"STANDBY_URL=" + s.databaseURL("query", []deploy.Address{s.address(1), s.address(0)}, "target_session_attrs", "prefer-standby"),
 			redis,
 			// Through the front door, so that the keys are there as long as one instance of command is.
-			fmt.Sprintf("JWKS_URL=http://%s/.well-known/jwks.json", deploy.Address{Port: s.HTTPPort}),
+			fmt.Sprintf("JWKS_URL=%s://%s/.well-known/jwks.json", s.scheme("http"), deploy.Address{Port: s.HTTPPort}),
 			"ALLOW_READ_PATH=true", limits,
 		}
 	}

@@ -74,8 +74,8 @@ func descriptors() int {
 // passwords are by role.
 type passwords map[string]string
 
-// roles have passwords.
-var roles = []string{"migrator", "command", "query", "replicator", "standby", "repmgr", "pgpool", "exporter"}
+// roles have passwords. The operator is a user of Redis and no role.
+var roles = []string{"migrator", "command", "query", "replicator", "standby", "repmgr", "pgpool", "exporter", "operator"}
 
 // readPasswords reads the files that deploy/local/configure.sh has made.
 func readPasswords(folder string) (passwords, error) {
@@ -86,6 +86,12 @@ func readPasswords(folder string) (passwords, error) {
 		if p[role] = strings.TrimSpace(string(text)); err == nil && p[role] == "" {
 			err = fmt.Errorf("the password of %s is empty", role)
 		}
+		errs = append(errs, err)
+	}
+	// What is still good of a password that is being changed.
+	for _, role := range roles {
+		last, err := readIfThere(filepath.Join(folder, role+".last.password"))
+		p[role+".last"] = strings.TrimSpace(last)
 		errs = append(errs, err)
 	}
 	return p, errors.Join(errs...)

@@ -1,30 +1,45 @@
-// Command render writes the configurations of the local stack's servers and the environments of its services. The
-// scripts in deploy/local give it folders and settings by the environment, and the passwords as files. `render ports` checks the ports instead.
+// Command render writes the configurations of the local stack's servers and the environments of its services. With
+// rotate and the name of a kind of secrets it changes those of the running stack. The scripts in deploy/local give it
+// folders and settings by the environment, and the passwords as files. With ports it
+// checks the ports that it reads.
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
+	"syscall"
+	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 )
 
 func main() {
-	if err := run(); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var err error
+	switch {
+	case len(os.Args) == 1:
+		err = run()
+	case len(os.Args) == 3 && os.Args[1] == "rotate":
+		err = rotate(ctx, os.Args[2])
+	case len(os.Args) == 2 && os.Args[1] == "ports":
+		err = portsOf(os.Stdin)
+	default:
+		err = fmt.Errorf("usage: render [ports | rotate certificates|passwords|keys|reload]")
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "render:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
-	if len(os.Args) == 2 && os.Args[1] == "ports" {
-		list, err := readClaims(os.Stdin)
-		if err != nil {
-			return err
-		}
-		return checkPorts(list)
-	}
+func run() error { return renderAll(false) }
+
+// renderAll writes all files. renew makes new certificates even if the present ones are still good for long.
+func renderAll(renew bool) error {
 	s, err := env.Parse(&settings{})
 	if err != nil {
 		return err
@@ -44,6 +59,9 @@ func run() error {
 	}
 	secrets, err := stack.environments(runtime.NumCPU())
 	if err != nil {
+		return err
+	}
+	if err := stack.certificates(conf, secrets, renew, time.Now()); err != nil {
 		return err
 	}
 	if err := conf.Write(s.Conf, m.postgres); err != nil {

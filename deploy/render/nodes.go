@@ -48,6 +48,7 @@ func (s stack) node(i int) deploy.Node {
 		Backups:   s.Backups,
 		Passwords: deploy.NodePasswords{Repmgr: s.passwords["repmgr"], Standby: s.passwords["standby"], Pgpool: s.passwords["pgpool"]},
 	}
+	n.TLS = s.tls(names[i])
 	if n.Witness {
 		n.SharedBuffersMB, n.CacheMB = 16, 64
 	} else {

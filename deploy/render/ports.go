@@ -36,6 +36,15 @@ func readClaims(in io.Reader) (list []claim, err error) {
 	return list, lines.Err()
 }
 
+// portsOf checks the ports that it reads.
+func portsOf(in io.Reader) error {
+	list, err := readClaims(in)
+	if err != nil {
+		return err
+	}
+	return checkPorts(list)
+}
+
 // checkPorts finds every port that two programs need, and every port of a program that does not run and that something
 // else listens on. The error has a line for each.
 func checkPorts(list []claim) error {

@@ -27,6 +27,7 @@ type settings struct {
 	// Replicas is the number of instances of each service.
 	Replicas int    `env:"REPLICAS,required,notEmpty"`
 	Links    string `env:"LINKS"` // yes: the nodes reach each other through links
+	TLS      string `env:"TLS"`   // yes: every part speaks TLS
 
 	// Of several instances these are the ports of the first.
 	HTTPPort       int `env:"HTTP_PORT,required,notEmpty"`
@@ -67,6 +68,9 @@ func (s *settings) Check() []error {
 	}
 	if s.Links != "" && s.Links != "yes" && s.Links != "no" {
 		errs = append(errs, fmt.Errorf("LINKS=%s is neither yes nor no", s.Links))
+	}
+	if s.TLS != "" && s.TLS != "yes" && s.TLS != "no" {
+		errs = append(errs, fmt.Errorf("TLS=%s is neither yes nor no", s.TLS))
 	}
 	if s.Links == "yes" && s.LinkPort == 0 {
 		errs = append(errs, errors.New("LINK_PORT is missing, and LINKS is yes"))

@@ -31,14 +31,16 @@ func (s stack) configurations() (deploy.Files, error) {
 	}
 	door := deploy.FrontDoor{
 		Address: deploy.Address{Port: s.HTTPPort}, StatsPort: s.StatsPort, Conf: filepath.Join(s.Conf, "haproxy"), Run: s.Run,
-		Command: s.instances(s.CommandPort), Query: s.instances(s.QueryPort), Limits: limits,
+		Command: s.instances(s.CommandPort), Query: s.instances(s.QueryPort), Limits: limits, TLS: s.tls("haproxy"),
 	}
 	pgpool := deploy.Pgpool{
 		Address: deploy.Address{Port: s.PgpoolPort}, PCPPort: s.PCPPort, Run: s.Run, Nodes: s.databaseNodes(),
 		Passwords: map[string]string{"query": s.passwords["query"], "pgpool": s.passwords["pgpool"]},
+		TLS:       s.tls("pgpool"),
 	}
 	redis := deploy.Redis{
 		Address: deploy.Address{Port: s.RedisPort}, Data: filepath.Join(s.Data, "redis"), MaxMemoryMB: s.part(1, 3, 512, 16384),
+		Conf: s.Conf, TLS: s.tls("redis"), Passwords: s.redisPasswords(),
 	}
 	supervisor := deploy.Supervisor{
 		LocalDir: s.LocalDir, Logs: s.Logs, Run: s.Run, Descriptors: descriptors(), PGVersion: s.PGVersion, Starter: s.Starter, Programs: s.Programs,
@@ -62,7 +64,7 @@ func (s stack) configurations() (deploy.Files, error) {
 	if err := add(conf, "haproxy")(door.Files()); err != nil {
 		return nil, err
 	}
-	return conf, add(conf, "prometheus")(deploy.Prometheus{Jobs: s.jobs()}.Files())
+	return conf, add(conf, "prometheus")(deploy.Prometheus{Jobs: s.jobs(), TLS: s.tls("prometheus"), Exporter: s.tls("exporter")}.Files())
 }
 
 // jobs are what Prometheus asks.

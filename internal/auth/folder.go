@@ -15,15 +15,20 @@ const (
 	// An unknown key id makes the folder be read early, because another process may sign with a key that is new
 	// there, but not more often than this, because any forged token can have one.
 	reloadAtMostEvery = 100 * time.Millisecond
+	// publishedFirst is how long a new key is published before it signs. Other services read the published keys every
+	// fetchEvery, so that they know the key when they see its first token.
+	publishedFirst = 15 * time.Second
 )
 
-// Folder is a folder of private keys, one per file <kid>.pem, PKCS#8 Ed25519. The last key by file name signs, and
-// all are published. So a new file rotates the key, and removing a file invalidates the tokens that its key has
-// signed.
+// Folder is a folder of private keys, one per file <kid>.pem, PKCS#8 Ed25519. All are published. The last key by file name
+// signs, once its file is publishedFirst old. So a new file rotates the key, and removing a file invalidates the tokens
+// that its key has signed.
 type Folder struct {
 	dir string
 	log *slog.Logger
-	set atomic.Pointer[keySet]
+	// settle is publishedFirst.
+	settle time.Duration
+	set    atomic.Pointer[keySet]
 
 	mu       sync.Mutex // held while the folder is read
 	readAt   time.Time
@@ -33,7 +38,7 @@ type Folder struct {
 // keySet is what the folder held at one time.
 type keySet struct {
 	private map[string]ed25519.PrivateKey
-	newest  string
+	newest  string // the one that signs
 	jwks    []byte
 }
 
@@ -43,7 +48,7 @@ func OpenFolder(dir string, log *slog.Logger) (*Folder, error) {
 	if err := ensureKey(dir, time.Now()); err != nil {
 		return nil, err
 	}
-	f := &Folder{dir: dir, log: log}
+	f := &Folder{dir: dir, log: log, settle: publishedFirst}
 	f.set.Store(&keySet{})
 	err := f.reload()
 	if len(f.set.Load().private) == 0 {
@@ -108,14 +113,14 @@ func (f *Folder) reload() error {
 	defer f.mu.Unlock()
 	f.readAt = time.Now()
 	old := f.set.Load()
-	next, err := readKeys(f.dir, old.private)
+	next, err := readKeys(f.dir, old.private, f.readAt.Add(-f.settle))
 	if next == nil {
 		return err
 	}
 	if next.newest != old.newest {
 		f.log.Info("signing key", "kid", next.newest, "keys", len(next.private))
 	}
-	if !bytes.Equal(next.jwks, old.jwks) {
+	if next.newest != old.newest || !bytes.Equal(next.jwks, old.jwks) {
 		f.set.Store(next)
 	}
 	return err

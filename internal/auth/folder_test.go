@@ -72,6 +72,7 @@ func TestStartersAgreeOnTheFirstKey(t *testing.T) {
 func TestRotation(t *testing.T) {
 	dir := t.TempDir()
 	f := openFolder(t, dir)
+	f.settle = time.Second
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- f.Run(ctx) }()
@@ -126,7 +127,12 @@ func TestUnknownKeyIsLookedUpAtOnce(t *testing.T) {
 	if err := makeKey(dir, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	token, err := NewSigner(openFolder(t, dir), time.Hour, time.Now).Sign(1, RoleBidder)
+	other := openFolder(t, dir)
+	other.settle = -time.Minute
+	if err := other.reload(); err != nil {
+		t.Fatal(err)
+	}
+	token, err := NewSigner(other, time.Hour, time.Now).Sign(1, RoleBidder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,5 +175,51 @@ func TestBrokenKeyFiles(t *testing.T) {
 	}
 	if _, err := NewSigner(f, time.Hour, time.Now).Sign(1, RoleBidder); !errors.Is(err, ErrNoKey) {
 		t.Errorf("signing without keys: %v", err)
+	}
+}
+
+// Other services must know a key before they see its tokens.
+func TestANewKeyIsPublishedBeforeItSigns(t *testing.T) {
+	dir := t.TempDir()
+	f := openFolder(t, dir)
+	first, _, err := f.signing()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(makeKey(dir, time.Now().Add(time.Hour)), f.reload()); err != nil {
+		t.Fatal(err)
+	}
+	published, err := ParseJWKS(f.JWKS())
+	if kid, _, signErr := f.signing(); err != nil || signErr != nil || len(published) != 2 || kid != first {
+		t.Errorf("%d keys, %v; signs with %s, %v; want 2 and %s", len(published), err, kid, signErr, first)
+	}
+	if _, _, err := openFolder(t, dir).signing(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A key goes once its successor is older than any token.
+func TestRotateRemovesKeysThatNoTokenNeeds(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	var names []string
+	for i, age := range []time.Duration{72 * time.Hour, 48 * time.Hour, time.Hour} {
+		if err := makeKey(dir, now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "*.pem"))
+		if err != nil || len(files) != i+1 {
+			t.Fatalf("%v, %v", files, err)
+		}
+		if err := os.Chtimes(files[i], now, now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+		names = files
+	}
+	if err := Rotate(dir, now, 24*time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.pem"))
+	if err != nil || len(files) != 3 || files[0] != names[1] || files[1] != names[2] {
+		t.Errorf("%v, %v; want the last two of %v and a new one", files, err, names)
 	}
 }

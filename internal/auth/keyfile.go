@@ -17,9 +17,10 @@ import (
 
 const keyFileSuffix = ".pem"
 
-// readKeys reads all keys of a folder. It returns nil if the folder can't be read. If single files can't be read, the
+// readKeys reads all keys of a folder. Of the keys that were written before settled the last one signs, otherwise the
+// first of all. It returns nil if the folder can't be read. If single files can't be read, the
 // error names them, and their keys are kept if they are in known.
-func readKeys(dir string, known map[string]ed25519.PrivateKey) (*keySet, error) {
+func readKeys(dir string, known map[string]ed25519.PrivateKey, settled time.Time) (*keySet, error) {
 	entries, err := os.ReadDir(dir) // sorted by name
 	if err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
@@ -38,7 +39,10 @@ func readKeys(dir string, known map[string]ed25519.PrivateKey) (*keySet, error) 
 				continue
 			}
 		}
-		set.private[kid], set.newest = key, kid
+		set.private[kid] = key
+		if info, err := e.Info(); set.newest == "" || err == nil && info.ModTime().Before(settled) {
+			set.newest = kid
+		}
 	}
 	set.jwks, err = marshalJWKS(set.private)
 	return set, errors.Join(append(problems, err)...)
@@ -100,6 +104,31 @@ func hasKeyFile(dir string) (bool, error) {
 		return false, fmt.Errorf("keys: %w", err)
 	}
 	return len(files) > 0, nil
+}
+
+// Rotate adds a key to a folder. It removes the keys whose successor is older than tokens live, because none of their
+// tokens can be valid.
+func Rotate(dir string, now time.Time, tokens time.Duration) error {
+	if err := makeKey(dir, now); err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*"+keyFileSuffix)) // sorted
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	for i := 1; i < len(files); i++ {
+		info, err := os.Stat(files[i])
+		if err != nil {
+			return fmt.Errorf("keys: %w", err)
+		}
+		if now.Sub(info.ModTime()) < tokens+publishedFirst {
+			break
+		}
+		if err := os.Remove(files[i-1]); err != nil {
+			return fmt.Errorf("old key: %w", err)
+		}
+	}
+	return nil
 }
 
 // makeKey writes a new key whose name sorts after older ones. A reader sees the whole file or none.

@@ -30,9 +30,10 @@ type stack struct {
 // demoBids is enough for the hot raffles to have several pages, and loads in a moment.
 const demoBids = "5000"
 
-func startStack(t testing.TB) *stack {
+// startStack takes options of Redis.
+func startStack(t testing.TB, options ...testenv.Option) *stack {
 	t.Helper()
-	s := &stack{primary: testenv.StartPostgres(t), redis: testenv.StartRedis(t)}
+	s := &stack{primary: testenv.StartPostgres(t), redis: testenv.StartRedis(t, options...)}
 	s.seed(t)
 	s.standby = s.primary.StartStandby(t)
 	s.pgpool = testenv.StartPgpool(t, s.primary, s.standby)
@@ -41,7 +42,7 @@ func startStack(t testing.TB) *stack {
 	keys := t.TempDir()
 	primary := "PRIMARY_URL=" + s.primary.URL("command")
 	s.command, s.commandURL, s.commandAdmin = startService(t, "command", primary, "LOGIN_CORES=2", "JWT_KEYS_DIR="+keys)
-	s.replicator, _, _ = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
+	s.replicator, _, _ = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URLOf("replicator"), s.redis.Trust())
 	s.query, s.queryURL, s.queryAdmin = s.startQuery(t)
 	return s
 }
@@ -50,7 +51,7 @@ func startStack(t testing.TB) *stack {
 func (s *stack) startQuery(t testing.TB) (program *testenv.Program, url, admin string) {
 	t.Helper()
 	return startService(t, "query", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
-		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true")
+		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URLOf("query"), s.redis.Trust(), "ALLOW_READ_PATH=true")
 }
 
 func startService(t testing.TB, name string, environment ...string) (program *testenv.Program, url, admin string) {

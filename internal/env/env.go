@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -20,6 +21,9 @@ type Common struct {
 	ListenAddr string     `env:"LISTEN_ADDR,required"`
 	AdminAddr  string     `env:"ADMIN_ADDR,required"`
 	LogLevel   slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+	// TLSFile is a PEM file with a certificate and its key. With it both listeners speak TLS only, and a new file is used
+	// without a restart.
+	TLSFile string `env:"TLS_FILE"`
 	// DrainDelay is how long the service goes on answering after a signal, while its /readyz says 503. It must be longer
 	// than the front door takes to notice. Each service sets its default before Parse.
 	DrainDelay time.Duration `env:"DRAIN_DELAY"`
@@ -58,12 +62,16 @@ func Parse[T Checker](config T) (T, error) {
 		return config, err
 	}
 	var problems []error
-	if err := env.Parse(config); err != nil {
+	environment, err := fromFiles(env.ToMap(os.Environ()))
+	if err != nil {
+		problems = append(problems, err)
+	}
+	if err := env.ParseWithOptions(config, env.Options{Environment: environment}); err != nil {
 		var all env.AggregateError
 		if !errors.As(err, &all) {
 			return config, err
 		}
-		problems = all.Errors
+		problems = append(problems, all.Errors...)
 	}
 	for _, err := range config.Check() {
 		if err != nil {
@@ -89,4 +97,28 @@ func address(name, value string) error {
 		return fmt.Errorf("%s is not host:port: %w", name, err)
 	}
 	return nil
+}
+
+// secrets are the variables that hold passwords. Each may be in a file instead, which NAME_FILE names.
+var secrets = []string{"PRIMARY_URL", "REPLICA_URL", "STANDBY_URL", "REDIS_URL"}
+
+// fromFiles adds the variables that are in files.
+func fromFiles(environment map[string]string) (map[string]string, error) {
+	var problems []error
+	for _, name := range secrets {
+		file := environment[name+"_FILE"]
+		switch {
+		case file == "":
+			continue
+		case environment[name] != "":
+			problems = append(problems, fmt.Errorf("%s and %s_FILE are both set", name, name))
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s_FILE: %w", name, err))
+		}
+		environment[name] = strings.TrimSpace(string(text))
+	}
+	return environment, errors.Join(problems...)
 }

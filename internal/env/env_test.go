@@ -3,6 +3,7 @@ package env
 import (
 	"errors"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 )
@@ -46,6 +47,23 @@ func TestParseReportsEverythingWrongAtOnce(t *testing.T) {
 	for _, want := range []string{"LISTEN_ADDR", "ADMIN_ADDR", "LogLevel", "RATE_LIMIT", "DRAIN_DELAY", "CLOCK_OFFSET"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not name %s", err, want)
+		}
+	}
+}
+
+func TestASecretComesFromAFile(t *testing.T) {
+	file := t.TempDir() + "/url"
+	if err := os.WriteFile(file, []byte("redis://a:b@c/0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	environment, err := fromFiles(map[string]string{"REDIS_URL_FILE": file})
+	if err != nil || environment["REDIS_URL"] != "redis://a:b@c/0" {
+		t.Errorf("%q, %v", environment["REDIS_URL"], err)
+	}
+	_, err = fromFiles(map[string]string{"REDIS_URL_FILE": file, "REDIS_URL": "x", "PRIMARY_URL_FILE": file + ".none"})
+	for _, name := range []string{"REDIS_URL and", "PRIMARY_URL_FILE"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not reported: %v", name, err)
 		}
 	}
 }

@@ -61,6 +61,11 @@ func New(name string, c env.Common, notes io.Writer) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.TLSFile != "" {
+		if err := servers.Secure(c.TLSFile); err != nil {
+			return nil, errors.Join(fmt.Errorf("TLS_FILE: %w", err), servers.Close())
+		}
+	}
 	servers.Finish -= c.DrainDelay
 	return &Service{Log: log, Metrics: reg, servers: servers, drain: drain{delay: c.DrainDelay}}, nil
 }

@@ -24,11 +24,14 @@ type FrontDoor struct {
 type Instance struct{ Public, Admin string }
 
 // StartFrontDoor starts HAProxy as it is deployed, and returns it with its URL and the URL of its metrics.
-func StartFrontDoor(t testing.TB, f FrontDoor) (h *HAProxy, url, metrics string) {
+func StartFrontDoor(t testing.TB, f FrontDoor, opts ...Option) (h *HAProxy, url, metrics string) {
 	t.Helper()
 	dir := testFolder(t, memoryRun, "frontdoor", nil)
 	door := deploy.FrontDoor{Address: deploy.Address{Port: FreePort(t)}, StatsPort: FreePort(t), Conf: dir, Run: dir}
-	err := f.fill(&door)
+	secured, err := apply(opts).secured, f.fill(&door)
+	if err == nil {
+		door.TLS, err = secured.files(dir, nil)
+	}
 	if err != nil {
 		t.Fatalf("front door: %v", err)
 	}
@@ -41,7 +44,11 @@ func StartFrontDoor(t testing.TB, f FrontDoor) (h *HAProxy, url, metrics string)
 	}
 	addr := door.String()
 	h = startHAProxy(t, filepath.Join(dir, "haproxy.cfg"), addr, "-W")
-	return h, "http://" + addr, fmt.Sprintf("http://127.0.0.1:%d/metrics", door.StatsPort)
+	scheme := "http"
+	if secured != nil {
+		scheme = "https"
+	}
+	return h, scheme + "://" + addr, fmt.Sprintf("%s://127.0.0.1:%d/metrics", scheme, door.StatsPort)
 }
 
 func (f FrontDoor) fill(door *deploy.FrontDoor) (err error) {

@@ -31,6 +31,7 @@ type Postgres struct {
 	primary  *Postgres // of a standby
 	settings []setting // given by the test; a later setting wins
 	paused   bool
+	secured  *secured
 }
 
 // StartPostgres starts a private cluster that lives until the end of the test.
@@ -61,6 +62,7 @@ func newPostgres(t testing.TB, name string, o options) *Postgres {
 		port:     FreePort(t),
 		database: migrations.Database,
 		proc:     &process{name: name, owner: user},
+		secured:  o.secured,
 	}
 }
 
@@ -94,7 +96,12 @@ func (p *Postgres) configure() error {
 	// On SIGQUIT the postmaster ends its children and gives its shared memory back.
 	p.proc.death = syscall.SIGQUIT
 
+	tls, err := p.secured.files(p.dir, p.proc.owner)
+	if err != nil {
+		return err
+	}
 	files, err := deploy.Node{
+		TLS:  tls,
 		Name: "node1", ID: 1, Peer: "node2", Address: deploy.Address{Port: p.port},
 		Data: p.data(), Conf: p.dir, Sockets: p.dir,
 		SharedBuffersMB: 32, CacheMB: 1024, OSUsers: superusers(), Settings: append(p.defaults(), p.settings...),
@@ -145,7 +152,7 @@ func (p *Postgres) databaseURL(role, database string) string {
 		q := url.Values{"host": {p.dir}, "port": {strconv.Itoa(p.port)}, "sslmode": {"disable"}}
 		return fmt.Sprintf("postgres://postgres@/%s?%s", database, q.Encode())
 	}
-	return fmt.Sprintf("postgres://%[1]s:%[1]s@%[2]s/%[3]s?sslmode=disable", role, p.Addr(), database)
+	return fmt.Sprintf("postgres://%[1]s:%[1]s@%[2]s/%[3]s?%[4]s", role, p.Addr(), database, p.secured.parameters(p.dir))
 }
 
 // Addr is the TCP address, host:port.

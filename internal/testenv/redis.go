@@ -3,7 +3,7 @@ package testenv
 import (
 	"bufio"
 	"fmt"
-	"net"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,8 +15,9 @@ import (
 // Redis is a private Redis server, configured as it is deployed: append-only file synced every second, no
 // snapshots, no eviction.
 type Redis struct {
-	proc *process
-	port int
+	proc    *process
+	port    int
+	secured *secured
 }
 
 // StartRedis starts a server that lives until the end of the test.
@@ -27,12 +28,10 @@ func StartRedis(t testing.TB, opts ...Option) *Redis {
 		t.Fatal(err)
 	}
 	dir := testFolder(t, memoryRun, "redis", nil)
-	r := &Redis{port: FreePort(t)}
+	o := apply(opts)
+	r := &Redis{port: FreePort(t), secured: o.secured}
 	r.proc = &process{name: "redis", path: path, args: []string{"redis.conf"}, dir: dir, env: serverEnv(), death: syscall.SIGKILL}
-	files, err := deploy.Redis{Address: deploy.Address{Port: r.port}, Data: dir, MaxMemoryMB: 16384, Settings: apply(opts).settings}.Files()
-	if err == nil {
-		err = writeFiles(files, dir, nil)
-	}
+	err = r.configure(dir, o.settings)
 	if err != nil {
 		t.Fatalf("redis: %v", err)
 	}
@@ -41,8 +40,43 @@ func StartRedis(t testing.TB, opts ...Option) *Redis {
 	return r
 }
 
-// URL is redis://host:port/0.
-func (r *Redis) URL() string { return "redis://" + r.Addr() + "/0" }
+func (r *Redis) configure(dir string, settings []setting) error {
+	tls, err := r.secured.files(dir, nil)
+	if err != nil {
+		return err
+	}
+	d := deploy.Redis{Address: deploy.Address{Port: r.port}, Data: dir, Conf: dir, MaxMemoryMB: 16384, Settings: settings, TLS: tls, Passwords: map[string][]string{}}
+	for _, user := range []string{"query", "replicator", "operator"} {
+		d.Passwords[user] = []string{user}
+	}
+	files, err := d.Files()
+	if err != nil {
+		return err
+	}
+	return writeFiles(files, dir, nil)
+}
+
+// URL is redis://host:port/0, or that of the operator of a Secured server.
+func (r *Redis) URL() string {
+	return r.URLOf("operator")
+}
+
+// URLOf is the URL of a user of a Secured server: query, replicator or operator, whose password is the name. It is the same
+// for all users of a server that is not.
+func (r *Redis) URLOf(user string) string {
+	if r.secured == nil {
+		return "redis://" + r.Addr() + "/0"
+	}
+	return fmt.Sprintf("rediss://%[1]s:%[1]s@%[2]s/0", user, r.Addr())
+}
+
+// Trust is the variable that makes a program of Go trust the authority of a Secured server.
+func (r *Redis) Trust() string {
+	if r.secured == nil {
+		return "SSL_CERT_FILE="
+	}
+	return "SSL_CERT_FILE=" + filepath.Join(r.Dir(), "ca.crt")
+}
 
 // Addr is the TCP address, host:port.
 func (r *Redis) Addr() string { return fmt.Sprintf("127.0.0.1:%d", r.port) }
@@ -61,7 +95,7 @@ func (r *Redis) Start(t testing.TB) {
 
 // ping succeeds once the append-only file is loaded; until then the server answers -LOADING.
 func (r *Redis) ping() error {
-	conn, err := net.DialTimeout("tcp", r.Addr(), time.Second)
+	conn, err := r.secured.dial(r.Addr())
 	if err != nil {
 		return err
 	}
@@ -69,12 +103,18 @@ func (r *Redis) ping() error {
 	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
 		return err
 	}
-	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
-		return err
+	commands := []string{"PING"}
+	if r.secured != nil {
+		commands = []string{"AUTH operator operator", "PING"}
 	}
-	answer, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil {
-		return err
+	answers, answer := bufio.NewReader(conn), ""
+	for _, command := range commands {
+		if _, err := conn.Write([]byte(command + "\r\n")); err != nil {
+			return err
+		}
+		if answer, err = answers.ReadString('\n'); err != nil {
+			return err
+		}
 	}
 	if answer = strings.TrimSpace(answer); answer != "+PONG" {
 		return fmt.Errorf("PING is answered by %q", answer)

@@ -24,6 +24,7 @@ type options struct {
 	settings []setting
 	fresh    bool
 	disk     bool
+	secured  *secured
 }
 
 type setting = deploy.Setting

@@ -88,6 +88,7 @@ var errNoCancel = errors.New("a commit that waits for a standby must not be canc
 func connectWithoutCancel(ctx context.Context, host *pgx.ConnConfig) (*pgx.Conn, error) {
 	var made atomic.Bool
 	one, dial := host.Copy(), host.DialFunc
+	pg.Refresh(&one.Config)
 	one.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if made.Load() {
 			return nil, errNoCancel

@@ -158,6 +158,7 @@ func (w *Writer) beat(ctx context.Context, h *host) (state string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if h.conn == nil || h.conn.IsClosed() {
+		pg.Refresh(&h.config.Config)
 		if h.conn, err = pgx.ConnectConfig(ctx, h.config); err != nil {
 			return failing, err
 		}

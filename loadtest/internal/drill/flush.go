@@ -3,6 +3,7 @@ package drill
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -19,7 +20,13 @@ func flush(ctx context.Context, rawURL string) error {
 	if err != nil || u.Host == "" {
 		return errors.New("LOADTEST_REDIS_URL is no URL of a Redis server")
 	}
-	conn, err := (&net.Dialer{Timeout: flushTime}).DialContext(ctx, "tcp", u.Host)
+	var dialer interface {
+		DialContext(ctx context.Context, network, address string) (net.Conn, error)
+	} = &net.Dialer{Timeout: flushTime}
+	if u.Scheme == "rediss" {
+		dialer = &tls.Dialer{NetDialer: &net.Dialer{Timeout: flushTime}, Config: &tls.Config{MinVersion: tls.VersionTLS12}}
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", u.Host)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
@@ -39,6 +40,7 @@ func OnPrimary(ctx context.Context, url string, do func(*pgx.Conn) error) error 
 	}
 	config.ConnectTimeout = connectTime
 	config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	pg.Refresh(&config.Config)
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return fmt.Errorf("connect to PostgreSQL: %w", err)

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -36,7 +37,11 @@ func (s *SocketIO) websocket(w http.ResponseWriter, r *http.Request, c *session)
 	}
 	defer conn.Close()
 	conn.SetReadLimit(maxMessage)
-	if tcp, is := conn.NetConn().(*net.TCPConn); is {
+	below := conn.NetConn()
+	if over, is := below.(*tls.Conn); is {
+		below = over.NetConn()
+	}
+	if tcp, is := below.(*net.TCPConn); is {
 		_ = tcp.SetReadBuffer(socketBuffer) // the kernel's own choice would do as well
 	}
 	if fresh {

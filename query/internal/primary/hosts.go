@@ -84,7 +84,9 @@ func silent(err error) bool {
 
 func (h host) ask(ctx context.Context) node {
 	n := node{host: h}
-	conn, err := pgx.ConnectConfig(ctx, h.config.Copy())
+	config := h.config.Copy()
+	pg.Refresh(&config.Config)
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		n.err = fmt.Errorf("connect to %s: %w", h, err)
 		return n

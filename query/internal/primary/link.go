@@ -9,16 +9,20 @@ import (
 )
 
 // link looks at a connection without using it, so it may be asked at any time.
-type link struct{ raw syscall.RawConn }
+type link struct {
+	raw       syscall.RawConn
+	encrypted bool
+}
 
 // linkOf returns nil for a connection that can't be looked at.
 func linkOf(c net.Conn) *link {
-	if over, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
+	over, encrypted := c.(interface{ NetConn() net.Conn }) // TLS
+	if encrypted {
 		c = over.NetConn()
 	}
 	if s, ok := c.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
-			return &link{raw}
+			return &link{raw, encrypted}
 		}
 	}
 	return nil
@@ -27,7 +31,7 @@ func linkOf(c net.Conn) *link {
 // severed says whether the server has ended the connection. A server that dies closes its connections before another
 // one can take its place, so a link that is not severed leads to the server that answered before. Bytes that wait to
 // be read are an answer, unless they begin with the E of an ErrorResponse, which is the last message of a server that
-// stops.
+// stops. Over TLS the first byte says nothing, but the server closes the connection right after that message.
 func (l *link) severed() bool {
 	if l == nil {
 		return false
@@ -38,8 +42,12 @@ func (l *link) severed() bool {
 		n, _, err := syscall.Recvfrom(int(fd), first[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		switch {
 		case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
-		case err != nil, n == 0, first[0] == 'E':
+		case err != nil, n == 0:
 			severed = true
+		case l.encrypted:
+			severed = ended(fd)
+		default:
+			severed = first[0] == 'E'
 		}
 	})
 	return severed || err != nil

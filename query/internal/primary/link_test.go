@@ -3,6 +3,7 @@
 package primary
 
 import (
+	"crypto/tls"
 	"net"
 	"strings"
 	"testing"
@@ -77,4 +78,23 @@ func connected(t *testing.T) (mine net.Conn, server *net.TCPConn) {
 	}
 	t.Cleanup(func() { mine.Close(); other.Close() })
 	return mine, other.(*net.TCPConn)
+}
+
+// Over TLS what waits can't be read by a look. A server that stops closes the connection after its last message.
+func TestALinkWithTLSIsSeveredByItsServer(t *testing.T) {
+	mine, server := connected(t)
+	l := linkOf(tls.Client(mine, &tls.Config{MinVersion: tls.VersionTLS12}))
+	if l == nil || l.severed() {
+		t.Fatal("at first")
+	}
+	if _, err := server.Write([]byte("a record")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mine.Read(make([]byte, 1)); err != nil || l.severed() {
+		t.Fatalf("severed by an answer: %v", err)
+	}
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, patience, "it is severed", l.severed)
 }

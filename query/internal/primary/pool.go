@@ -6,6 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
 // errNone is the error of a pool's connections while no primary was found.
@@ -15,6 +17,7 @@ var errNone = errors.New("no primary was found yet")
 func (w *Watch) Lead(c *pgxpool.Config) {
 	c.ConnConfig.ValidateConnect = nil
 	c.BeforeConnect = func(ctx context.Context, one *pgx.ConnConfig) error {
+		pg.Refresh(&one.Config)
 		if w.State().Host == "" { // none was seen since the start
 			w.polls.wait(ctx)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/sql/readdb"
@@ -60,6 +61,10 @@ func NewPool(url string, size int32, budget time.Duration, options ...func(*pgxp
 		defer cancel()
 		conn.PgConn().CustomData()[madeAt] = time.Now()
 		return prepareUsual(ctx, conn)
+	}
+	c.BeforeConnect = func(_ context.Context, one *pgx.ConnConfig) error {
+		pg.Refresh(&one.Config)
+		return nil
 	}
 	// astrayAge is the time for a standby that was away.
 	c.MaxConnLifetime = time.Minute

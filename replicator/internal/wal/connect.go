@@ -62,6 +62,7 @@ func (s Server) String() string { return pg.Address(s.config) }
 // Open opens an ordinary connection. params are settings of its session.
 func (s Server) Open(ctx context.Context, params map[string]string) (*pgx.Conn, error) {
 	config := s.config.Copy()
+	pg.Refresh(&config.Config)
 	maps.Copy(config.RuntimeParams, sessionLimits)
 	maps.Copy(config.RuntimeParams, params)
 	conn, err := pgx.ConnectConfig(ctx, config)

@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 )
 
 // Stream is the replication connection. One goroutine receives; others may send status updates. While it streams it has
@@ -53,6 +55,7 @@ func (s Server) Stream(ctx context.Context, params map[string]string) (*Stream, 
 		return pgproto3.NewFrontend(bufio.NewReaderSize(stream.network, readBuffer), w)
 	}
 	var err error
+	pg.Refresh(config)
 	if stream.conn, err = pgconn.ConnectConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("replication connection to %s: %w", s, err)
 	}

@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/deploy/certs"
+	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+// The users of Redis may do all that the services do: rebuild, stream, verify, every read and the feed. Redis keeps a list
+// of what it has refused.
+func TestUsersOfRedisMayDoWhatTheServicesDo(t *testing.T) {
+	authority, err := certs.NewAuthority(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem, err := authority.Issue("redis", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startStack(t, testenv.Secured(authority.Certificate(), pem))
+	feed := s.listen(t, openRaffle)
+	authorization := s.login(t, "user1")
+	bid := s.must(t, http.StatusCreated, "POST", s.bidsURL(openRaffle), map[string]int{"size": 270, "price": 250_000}, "Authorization", authorization)
+	s.must(t, http.StatusNoContent, "DELETE", s.commandURL+bid.header.Get("Location"), nil, "Authorization", authorization)
+	for _, path := range []string{
+		"/v1/raffles?limit=10", "/v1/raffles?status=closed", fmt.Sprintf("/v1/raffles/%d", openRaffle), "/v1/bids?size=270&limit=5",
+		fmt.Sprintf("/v1/raffles/%d/bids?size=270&limit=2", openRaffle), fmt.Sprintf("/v1/raffles/%d/bids?size=270&order=highest&limit=2", openRaffle),
+	} {
+		testenv.EventuallyNoError(t, 15*time.Second, path+" from Redis", func() error {
+			a, err := s.do("GET", s.queryURL+path, nil, "Read-Path", "redis")
+			if err == nil && a.status != http.StatusOK {
+				err = fmt.Errorf("%d %s", a.status, a.body)
+			}
+			return err
+		})
+	}
+	for _, want := range []string{"event: bid", "event: cancel"} {
+		feed(want)
+	}
+	s.verifyWithUsers(t, authority)
+	// Redis loads its file with the rights of a user, too.
+	s.redis.Kill(t)
+	s.redis.Start(t)
+	testenv.EventuallyNoError(t, 15*time.Second, "Redis answers again", func() error {
+		a, err := s.do("GET", s.lookupURL(openRaffle, "size=270"), nil, "Read-Path", "redis")
+		if err == nil && a.status != http.StatusOK {
+			err = fmt.Errorf("%d %s", a.status, a.body)
+		}
+		return err
+	})
+	s.verifyWithUsers(t, authority)
+}
+
+// verifyWithUsers fails the test if Redis lacks something or has refused something.
+func (s *stack) verifyWithUsers(t *testing.T, authority *certs.Authority) {
+	t.Helper()
+	verify := exec.CommandContext(t.Context(), testenv.Binary(t, "./replicator"), "verify")
+	verify.Env = append(os.Environ(), "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URLOf("replicator"), s.redis.Trust())
+	if out, err := verify.CombinedOutput(); err != nil {
+		t.Errorf("verify: %v\n%s", err, out)
+	}
+	if refused := refusedBy(t, authority, s.redis.Addr()); refused != 0 {
+		t.Errorf("Redis has refused %d kinds of requests", refused)
+	}
+}
+
+// listen follows a raffle, and returns a function that waits for a line.
+func (s *stack) listen(t *testing.T, raffle int64) func(line string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/v1/raffles/%d/live", s.queryURL, raffle), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Accept", "text/event-stream")
+	answer, err := (&http.Client{}).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { answer.Body.Close() })
+	lines := bufio.NewScanner(answer.Body)
+	return func(line string) {
+		t.Helper()
+		for lines.Scan() {
+			if lines.Text() == line {
+				return
+			}
+		}
+		t.Fatalf("the feed ends without %s: %v", line, lines.Err())
+	}
+}
+
+// refusedBy is the length of Redis' list of refusals.
+func refusedBy(t *testing.T, authority *certs.Authority, address string) int64 {
+	t.Helper()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(authority.Certificate()))
+	conn, err := resp.Dial(t.Context(), resp.Options{
+		Network: "tcp", Addr: address, Username: "operator", Password: "operator", DialTimeout: 5 * time.Second,
+		TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var out resp.Commands
+	out.Add("ACL", "LOG")
+	if _, err := conn.Write(out.Wire); err != nil {
+		t.Fatal(err)
+	}
+	list, err := conn.Next()
+	if err != nil || list.Kind != resp.Array {
+		t.Fatalf("%v, %v", list, err)
+	}
+	for range list.N { // shows them
+		entry, err := conn.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var words []string
+		for range entry.N {
+			word, err := conn.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			words = append(words, string(word.Text))
+		}
+		t.Log(strings.Join(words, " "))
+	}
+	return list.N
+}
