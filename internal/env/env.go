@@ -51,9 +51,12 @@ type Checker interface {
 	Check() []error
 }
 
-// Parse fills a configuration whose fields carry `env` tags (see caarlos0/env) and checks it. The
+// Parse fills a configuration whose fields carry `env` tags (see caarlos0/env) and checks it, after LoadFile. The
 // error has a line for each variable that is missing, malformed or fails its check.
 func Parse[T Checker](config T) (T, error) {
+	if err := LoadFile(); err != nil {
+		return config, err
+	}
 	var problems []error
 	if err := env.Parse(config); err != nil {
 		var all env.AggregateError

@@ -1,0 +1,39 @@
+package env
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// LoadFile adds the variables of the file that ENV_FILE names, a line of NAME='value' each, to the environment of the
+// process. A variable that is already set stays. So a container gets its secrets from a file, and no inspection of the
+// container shows them.
+func LoadFile() error {
+	path := os.Getenv("ENV_FILE")
+	if path == "" {
+		return nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("ENV_FILE: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if !ok && name == "" {
+			continue
+		}
+		value, quoted := strings.CutPrefix(value, "'")
+		value, closed := strings.CutSuffix(value, "'")
+		if !ok || !quoted || !closed {
+			return fmt.Errorf("ENV_FILE: %s has a line that is not NAME='value'", path)
+		}
+		if _, set := os.LookupEnv(name); set {
+			continue
+		}
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("ENV_FILE: %w", err)
+		}
+	}
+	return nil
+}
