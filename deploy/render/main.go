@@ -1,5 +1,6 @@
-// Command render writes the configurations of the local stack's servers and the environments of its services. The
-// scripts in deploy/local give it folders and settings by the environment, and the passwords as files.
+// Command render writes the configurations of a deployment's servers and the environments of its services. For the
+// local stack the scripts in deploy/local give it folders and settings by the environment, and the passwords as files.
+// `render compose` is the first container of deploy/compose; it also makes the passwords.
 package main
 
 import (
@@ -11,7 +12,11 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
+	do := run
+	if len(os.Args) == 2 && os.Args[1] == "compose" {
+		do = compose
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "render:", err)
 		os.Exit(1)
 	}
@@ -26,7 +31,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	p, err := readPasswords(s.Secrets)
+	p, err := readPasswords(s.Secrets, roles)
 	if err != nil {
 		return err
 	}
