@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill upgrade-drill restore-drill capture rotate generate fuzz build
+.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill upgrade-drill restore-drill capture rotate generate fuzz build images compose-up compose-drill compose-down
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -84,6 +84,26 @@ rotate: ## Change certificates, keys and passwords of the running TLS stack unde
 	  for what in certificates keys passwords; do deploy/local/ctl rotate $$what; done; \
 	  wait $$load; \
 	done
+
+images: ## Build the container images with this machine's Go and docker (ARCHES="amd64 arm64": cross-compiled)
+	@deploy/compose/images $(ARCHES)
+
+# docker-compose 1.29 or Compose v2, whichever is there.
+COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) -p pyramid -f deploy/compose/compose.yaml
+
+compose-up: ## Start the whole system in containers with the demo data (after `make images`)
+	$(GO) build -o bin/ ./loadtest ./deploy/compose/ctl
+	$(COMPOSE) up -d
+	$(COMPOSE) run --rm seed
+	bin/ctl wait
+	bin/loadtest try --url http://127.0.0.1:$(or $(HTTP_PORT),8080)
+
+# A lost container, as a lost machine, refuses nothing, so the others notice it later than a killed process.
+compose-drill: ## Lose and cut off containers under load and show what was lost (after `make compose-up`; takes root; DRILL=kill: only those)
+	bin/ctl loadtest drill --slack 2 $(or $(DRILL),kill failover partition)
+
+compose-down: ## Remove the containers, and with them all data
+	$(COMPOSE) down -v
 
 generate: ## Make the database code from sql/queries
 	$(GO) tool sqlc generate

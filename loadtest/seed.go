@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/cli"
+	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/seed"
@@ -24,6 +25,9 @@ type seedConfig struct {
 }
 
 func runSeed(ctx context.Context, args []string, out, notes io.Writer) error {
+	if err := env.LoadFile(); err != nil {
+		return err
+	}
 	cfg, err := parseSeed(args, os.Getenv("SEED_URL"), time.Now(), out)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/sql/migrations"
 )
 
@@ -35,6 +36,9 @@ func main() {
 }
 
 func run(ctx context.Context, verb string) error {
+	if err := env.LoadFile(); err != nil {
+		return err
+	}
 	switch verb {
 	case "init":
 		return bootstrap(ctx)

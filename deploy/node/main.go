@@ -40,11 +40,12 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 )
 
-const usage = `usage: node init | start | agent | promote [--force] | switchover | lead | show | backup | restore
+const usage = `usage: node init | start | agent | run | promote [--force] | switchover | lead | show | backup | restore
 
   init        makes the first node's data and the witness's record, if there is none yet
   start       prepares the data and becomes PostgreSQL
   agent       keeps the node in its role until SIGTERM
+  run         makes the first node if it has to be made, and keeps PostgreSQL and the agent running until SIGTERM
   promote     makes this node the leader; --force although it may lack acknowledged bids
   switchover  gives the lead of this node to its standby
   lead        makes this node the leader of a witness that has lost its record
@@ -72,6 +73,7 @@ func do(ctx context.Context, args ...string) error {
 		"init":            func(ctx context.Context, c *Config, _ *slog.Logger) error { return initNode(ctx, c) },
 		"start":           guard,
 		"agent":           agent,
+		"run":             keepBoth,
 		"promote":         func(ctx context.Context, c *Config, _ *slog.Logger) error { return promote(ctx, c, false) },
 		"promote --force": func(ctx context.Context, c *Config, _ *slog.Logger) error { return promote(ctx, c, true) },
 		"switchover":      func(ctx context.Context, c *Config, _ *slog.Logger) error { return switchover(ctx, c) },

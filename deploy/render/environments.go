@@ -16,8 +16,12 @@ type service struct {
 }
 
 func (s stack) services() []service {
-	return []service{{"command", s.CommandPort}, {"query", s.QueryPort}, {"replicator", s.ReplicatorPort}}
+	return []service{s.command(), s.query(), {"replicator", s.ReplicatorPort}}
 }
+
+func (s stack) command() service { return service{"command", s.CommandPort} }
+
+func (s stack) query() service { return service{"query", s.QueryPort} }
 
 // environments are the files of the folder SECRETS, but for the passwords.
 func (s stack) environments(cores int) (deploy.Files, error) {
@@ -28,12 +32,14 @@ func (s stack) environments(cores int) (deploy.Files, error) {
 		},
 	}
 	for _, service := range s.services() {
-		for i, instance := range s.instances(service.port) {
+		for i, instance := range s.instances(service) {
 			environment := deploy.Environment{
-				"LISTEN_ADDR=" + instance.String(),
-				fmt.Sprintf("ADMIN_ADDR=%s:%d", deploy.Loopback, instance.AdminPort),
+				"LISTEN_ADDR=" + s.listener(instance.Port).String(),
+				"ADMIN_ADDR=" + s.listener(instance.AdminPort).String(),
 				"PRIMARY_URL=" + s.writable(service.name),
-				"PGPASSFILE=" + filepath.Join(s.Secrets, service.name+".pgpass"),
+			}
+			if !s.apart { // a container has its secrets in one file
+				environment = append(environment, "PGPASSFILE="+filepath.Join(s.Secrets, service.name+".pgpass"))
 			}
 			environment = append(environment, s.special(service.name)...)
 			environment = append(environment, s.serving(service.name)...)
@@ -46,9 +52,8 @@ func (s stack) environments(cores int) (deploy.Files, error) {
 			"DATA_SOURCE_NAME=" + s.databaseURL("exporter", []deploy.Address{node.Address}),
 		}
 	}
-	pgpool := deploy.Address{Port: s.PgpoolPort}
 	files := deploy.Files{"pgpass": {
-		Content: fmt.Sprintf("%s:%d:*:query:%s\n", deploy.Loopback, pgpool.Port, s.passwords["query"]), Mode: 0o600,
+		Content: fmt.Sprintf("%s:%d:*:query:%s\n", deploy.Loopback, s.PgpoolPort, s.passwords["query"]), Mode: 0o600,
 	}}
 	// The services read it for each connection, so that a password can be changed while they run.
 	for _, service := range s.services() {
@@ -72,22 +77,33 @@ func (s stack) writable(role string) string {
 // special is what only this service needs.
 func (s stack) special(name string) deploy.Environment {
 	redis := "REDIS_URL=" + s.redisURL(name)
-	// Load levels come from one address and share logins, so the limits are wide unless the settings say otherwise.
-	limits := "RATE_LIMIT=" + cmp.Or(s.getenv("RATE_LIMIT"), "login=100/1000,login-address=1000/10000,read=1000000/1000000")
 	switch name {
 	case "command":
-		return deploy.Environment{"JWT_KEYS_DIR=" + filepath.Join(s.Secrets, "jwt"), limits}
+		return append(deploy.Environment{"JWT_KEYS_DIR=" + s.keys()}, s.wide()...)
 	case "query":
-		return deploy.Environment{
-			"REPLICA_URL=" + s.databaseURL("query", []deploy.Address{{Port: s.PgpoolPort}}),
+		return append(deploy.Environment{
+			"REPLICA_URL=" + s.databaseURL("query", []deploy.Address{{Host: s.host("pgpool"), Port: s.PgpoolPort}}),
 			"STANDBY_URL=" + s.databaseURL("query", []deploy.Address{s.address(1), s.address(0)}, "target_session_attrs", "prefer-standby"),
 			redis,
 			// Through the front door, so that the keys are there as long as one instance of command is.
-			fmt.Sprintf("JWKS_URL=%s://%s/.well-known/jwks.json", s.scheme("http"), deploy.Address{Port: s.HTTPPort}),
-			"ALLOW_READ_PATH=true", limits,
-		}
+			fmt.Sprintf("JWKS_URL=%s://%s/.well-known/jwks.json", s.scheme("http"), deploy.Address{Host: s.host("haproxy"), Port: s.HTTPPort}),
+			fmt.Sprintf("ALLOW_READ_PATH=%t", !s.apart),
+		}, s.wide()...)
 	}
 	return deploy.Environment{redis}
+}
+
+// wide are the limits of a stack of one machine. Load levels come from one address and share logins, so the limits are wide
+// unless the settings say otherwise.
+func (s stack) wide() deploy.Environment {
+	limits := s.getenv("RATE_LIMIT")
+	if limits == "" && !s.apart {
+		limits = "login=100/1000,login-address=1000/10000,read=1000000/1000000"
+	}
+	if limits == "" {
+		return nil
+	}
+	return deploy.Environment{"RATE_LIMIT=" + limits}
 }
 
 // given are the settings of `make up` that the services know, too.
@@ -97,6 +113,9 @@ func (s stack) given(cores int) deploy.Environment {
 		"LIVE_ADDRESS_MAX": cmp.Or(s.getenv("LIVE_MAX"), "10000"),
 		// Thousands of users of a load level log in before it begins.
 		"LOGIN_CORES": strconv.Itoa(cores),
+	}
+	if s.apart {
+		otherwise = nil
 	}
 	var e deploy.Environment
 	for _, name := range []string{

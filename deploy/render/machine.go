@@ -77,11 +77,11 @@ type passwords map[string]string
 // roles have passwords. The operator is a user of Redis and no role.
 var roles = []string{"migrator", "command", "query", "replicator", "standby", "repmgr", "pgpool", "exporter", "operator"}
 
-// readPasswords reads the files that deploy/local/configure.sh has made.
-func readPasswords(folder string) (passwords, error) {
+// readPasswords reads the files of the named passwords.
+func readPasswords(folder string, names []string) (passwords, error) {
 	var errs []error
 	p := passwords{}
-	for _, role := range roles {
+	for _, role := range names {
 		text, err := os.ReadFile(filepath.Join(folder, role+".password"))
 		if p[role] = strings.TrimSpace(string(text)); err == nil && p[role] == "" {
 			err = fmt.Errorf("the password of %s is empty", role)

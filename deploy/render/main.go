@@ -1,7 +1,7 @@
-// Command render writes the configurations of the local stack's servers and the environments of its services. With
-// rotate and the name of a kind of secrets it changes those of the running stack. The scripts in deploy/local give it
-// folders and settings by the environment, and the passwords as files. With ports it
-// checks the ports that it reads.
+// Command render writes the configurations of a deployment's servers and the environments of its services. For the
+// local stack the scripts in deploy/local give it folders and settings by the environment, and the passwords as files.
+// `render compose` is the first container of deploy/compose; it also makes the passwords.
+// `render rotate KIND` changes secrets of the running stack, and `render ports` checks the ports that it reads.
 package main
 
 import (
@@ -25,10 +25,12 @@ func main() {
 		err = run()
 	case len(os.Args) == 3 && os.Args[1] == "rotate":
 		err = rotate(ctx, os.Args[2])
+	case len(os.Args) == 2 && os.Args[1] == "compose":
+		err = compose()
 	case len(os.Args) == 2 && os.Args[1] == "ports":
 		err = portsOf(os.Stdin)
 	default:
-		err = fmt.Errorf("usage: render [ports | rotate certificates|passwords|keys|reload]")
+		err = fmt.Errorf("usage: render [compose | ports | rotate certificates|passwords|keys|reload]")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "render:", err)
@@ -48,7 +50,7 @@ func renderAll(renew bool) error {
 	if err != nil {
 		return err
 	}
-	p, err := readPasswords(s.Secrets)
+	p, err := readPasswords(s.Secrets, roles)
 	if err != nil {
 		return err
 	}

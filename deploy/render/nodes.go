@@ -14,7 +14,7 @@ var names = []string{"node1", "node2", "witness"}
 var pairs = [][2]int{{0, 1}, {0, 2}, {1, 2}}
 
 func (s stack) address(node int) deploy.Address {
-	return deploy.Address{Port: []int{s.Node1Port, s.Node2Port, s.WitnessPort}[node]}
+	return deploy.Address{Host: s.host(names[node]), Port: []int{s.Node1Port, s.Node2Port, s.WitnessPort}[node]}
 }
 
 func (s stack) databaseNodes() []deploy.Peer {
@@ -39,12 +39,12 @@ func (s stack) seenFrom(node, other int) deploy.Address {
 
 func (s stack) node(i int) deploy.Node {
 	n := deploy.Node{
-		Name: names[i], ID: i + 1, Witness: i == 2, Address: s.address(i),
-		Data: filepath.Join(s.Data, names[i], "data"), Conf: filepath.Join(s.Conf, names[i]), Sockets: s.Run,
+		Name: names[i], ID: i + 1, Witness: i == 2, Address: s.listener(s.address(i).Port), Clients: s.clients,
+		Data: filepath.Join(s.Data, names[i], "data"), Conf: filepath.Join(s.Conf, names[i]), Sockets: s.sockets(names[i]),
 		Bin: fmt.Sprintf("/usr/lib/postgresql/%d/bin", s.PGVersion), Program: s.NodeProgram,
 		SharedBuffersMB: s.part(3, 64, 128, 768), CacheMB: s.part(1, 4, 256, 8192),
 		OSUsers:   []string{s.osUser, s.PGUser},
-		PCP:       deploy.Address{Port: s.PCPPort},
+		PCP:       deploy.Address{Host: s.host("pgpool"), Port: s.PCPPort},
 		Backups:   s.Backups,
 		Passwords: deploy.NodePasswords{Repmgr: s.passwords["repmgr"], Standby: s.passwords["standby"], Pgpool: s.passwords["pgpool"]},
 	}

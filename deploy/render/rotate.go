@@ -45,7 +45,7 @@ func rotate(ctx context.Context, what string) error {
 
 // current is the stack with the passwords that are in the files now.
 func current(s *settings) (stack, error) {
-	p, err := readPasswords(s.Secrets)
+	p, err := readPasswords(s.Secrets, roles)
 	return stack{settings: s, passwords: p, getenv: os.Getenv}, err
 }
 

@@ -75,13 +75,13 @@ func (s *settings) Check() []error {
 	if s.Links == "yes" && s.LinkPort == 0 {
 		errs = append(errs, errors.New("LINK_PORT is missing, and LINKS is yes"))
 	}
-	_, err := frontDoorLimits(os.Getenv)
+	_, err := localLimits(os.Getenv)
 	return append(errs, err)
 }
 
-// frontDoorLimits are the limits of the front door. Load levels come from one address, so here one address may use
-// the whole front door, unless the settings say otherwise.
-func frontDoorLimits(getenv func(string) string) (deploy.Limits, error) {
+// localLimits are the limits of the local stack's front door. Load levels come from one address, so here one address may
+// use the whole front door, unless the settings say otherwise.
+func localLimits(getenv func(string) string) (deploy.Limits, error) {
 	return deploy.ReadLimits(func(name string) string {
 		value := getenv(name)
 		if value == "" && strings.HasPrefix(name, "ADDRESS_") {

@@ -2,8 +2,8 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -40,13 +40,16 @@ func (s stack) databaseURL(role string, servers []deploy.Address, parameters ...
 	return deploy.DatabaseURL(role, s.passwords[role], servers, append(parameters, s.tls("").Parameters()...)...)
 }
 
-// redisURL has a user and a password only with TLS.
+// redisURL has a user and a password with TLS, and a password alone if Redis has one for all.
 func (s stack) redisURL(user string) string {
-	address := deploy.Address{Port: s.RedisPort}
-	if s.TLS != "yes" {
-		return fmt.Sprintf("redis://%s/0", address)
+	u := url.URL{Scheme: s.scheme("redis"), Host: deploy.Address{Host: s.host("redis"), Port: s.RedisPort}.String(), Path: "/0"}
+	switch password := s.passwords[redisPassword]; {
+	case s.TLS == "yes":
+		u.User = url.UserPassword(user, s.passwords[user])
+	case password != "":
+		u.User = url.UserPassword("", password)
 	}
-	return fmt.Sprintf("rediss://%s:%s@%s/0", user, s.passwords[user], address)
+	return u.String()
 }
 
 // redisPasswords are those of the users of Redis. While a password is changed, the last one is good, too.

@@ -69,7 +69,7 @@ func TestNewPasswordsKeepTheLastOnes(t *testing.T) {
 		if err := newPasswords(folder); err != nil {
 			t.Fatal(err)
 		}
-		all, err := readPasswords(folder)
+		all, err := readPasswords(folder, roles)
 		if err != nil {
 			t.Fatal(err)
 		}
