@@ -156,7 +156,7 @@ func startShared() (*Postgres, error) {
 		dir: dir, port: port, database: "postgres",
 		proc: &process{name: "shared postgres", owner: user},
 	}
-	if err := errors.Join(p.fill(false), p.configure()); err != nil {
+	if err := errors.Join(p.fill(options{}), p.configure()); err != nil {
 		return nil, err
 	}
 	if err := p.start(); err != nil {

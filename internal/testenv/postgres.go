@@ -39,7 +39,7 @@ func StartPostgres(t testing.TB, opts ...Option) *Postgres {
 	t.Helper()
 	o := apply(opts)
 	p := newPostgres(t, "postgres", o)
-	if err := p.fill(o.fresh); err != nil {
+	if err := p.fill(o); err != nil {
 		t.Fatalf("postgres: %v", err)
 	}
 	p.startFirst(t, o.settings)

@@ -22,10 +22,16 @@ import (
 // migrations. A template that was not used for this long is removed.
 const templateLife = 7 * 24 * time.Hour
 
+// templateWALFileMB is the least, so that a copy of the template is small.
+const templateWALFileMB = 1
+
 // fill puts a cluster into the data folder: a copy of the template or a new one.
-func (p *Postgres) fill(fresh bool) error {
-	if fresh {
-		return p.build()
+func (p *Postgres) fill(o options) error {
+	if o.fresh {
+		if o.walFileMB > 0 {
+			p.settings = o.settings // some depend on the size
+		}
+		return p.build(max(o.walFileMB, templateWALFileMB))
 	}
 	template, err := template()
 	if err != nil {
@@ -108,7 +114,7 @@ func makeTemplate(path string) error {
 		dir: dir, port: port, database: migrations.Database,
 		proc: &process{name: "postgres (template)", owner: user},
 	}
-	err = errors.Join(p.build(), release())
+	err = errors.Join(p.build(templateWALFileMB), release())
 	if err == nil {
 		err = os.Rename(p.data(), path)
 	}
@@ -116,13 +122,13 @@ func makeTemplate(path string) error {
 }
 
 // build makes a new cluster, applies Bootstrap and Up to it and stops it.
-func (p *Postgres) build() (err error) {
+func (p *Postgres) build(walFileMB int) (err error) {
 	initdb, err := postgresBinary("initdb")
 	if err != nil {
 		return err
 	}
 	err = runTool(p.proc.owner, p.dir, initdb, "-D", p.data(), "-U", "postgres", "--no-sync", "--auth=trust",
-		"--encoding=UTF8", "--locale=C", "--wal-segsize=1", "--no-instructions")
+		"--encoding=UTF8", "--locale=C", fmt.Sprintf("--wal-segsize=%d", walFileMB), "--no-instructions")
 	if err != nil {
 		return err
 	}

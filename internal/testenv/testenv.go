@@ -25,6 +25,8 @@ type options struct {
 	fresh    bool
 	disk     bool
 	secured  *secured
+	// walFileMB is the size of a file of the WAL, 0: that of the template.
+	walFileMB int
 }
 
 type setting = deploy.Setting
@@ -38,6 +40,14 @@ func Set(name, value string) Option {
 // copies of the template share one system identifier; this one has its own.
 func Fresh() Option {
 	return func(o *options) { o.fresh = true }
+}
+
+// WALFiles makes StartPostgres build the cluster from nothing, with WAL files of that many MB, a power of two.
+func WALFiles(megabytes int) Option {
+	return func(o *options) {
+		o.fresh, o.walFileMB = true, megabytes
+		o.settings = append(o.settings, setting{Name: "min_wal_size", Value: fmt.Sprintf("%dMB", 2*megabytes)})
+	}
 }
 
 // OnDisk keeps a cluster's folder on the disk. Otherwise the folder is in memory if there is room. A test that

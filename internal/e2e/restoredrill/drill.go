@@ -200,6 +200,7 @@ func (d *drill) redisAlone(ctx context.Context) error {
 		func() error { return d.script(ctx, "ctl", "start", "redis") },
 		func() error { return d.bid(ctx, 20, d.kept) },
 		func() error { return d.everyPath(ctx) },
+		func() error { return d.confirmed(ctx) },
 		func() error { return d.script(ctx, "ctl", "stop", "redis") },
 		func() error { return os.RemoveAll(data) },
 		func() error { return os.CopyFS(data, os.DirFS(old)) },
@@ -212,6 +213,18 @@ func (d *drill) redisAlone(ctx context.Context) error {
 		}
 	}
 	return d.whole(ctx)
+}
+
+// confirmed waits until the slot keeps no WAL for what Redis holds now, so that only a rebuild can help an older Redis.
+func (d *drill) confirmed(ctx context.Context) error {
+	_, lsn, _ := strings.Cut(d.position, "-")
+	return until(ctx, func() error {
+		out, err := d.ask(ctx, "sql", "primary", "SELECT bool_and(confirmed_flush_lsn >= '"+lsn+"') FROM pg_replication_slots WHERE NOT temporary AND slot_type = 'logical'")
+		if err == nil && out != "t" {
+			err = errors.New("the slot is not confirmed")
+		}
+		return err
+	})
 }
 
 // newSystem starts another stack, with nothing but the backups of the first, which is stopped.
