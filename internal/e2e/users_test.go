@@ -53,27 +53,32 @@ func TestUsersOfRedisMayDoWhatTheServicesDo(t *testing.T) {
 	// Redis loads its file with the rights of a user, too.
 	s.redis.Kill(t)
 	s.redis.Start(t)
-	testenv.EventuallyNoError(t, 15*time.Second, "Redis answers again", func() error {
-		a, err := s.do("GET", s.lookupURL(openRaffle, "size=270"), nil, "Read-Path", "redis")
-		if err == nil && a.status != http.StatusOK {
-			err = fmt.Errorf("%d %s", a.status, a.body)
-		}
-		return err
-	})
-	s.verifyWithUsers(t, authority)
+	testenv.EventuallyNoError(t, 30*time.Second, "the replicator streams and Redis has all", func() error { return s.verify(t) })
+	if refused := refusedBy(t, authority, s.redis.Addr()); refused != 0 {
+		t.Errorf("Redis has refused %d kinds of requests after its restart", refused)
+	}
 }
 
 // verifyWithUsers fails the test if Redis lacks something or has refused something.
 func (s *stack) verifyWithUsers(t *testing.T, authority *certs.Authority) {
 	t.Helper()
-	verify := exec.CommandContext(t.Context(), testenv.Binary(t, "./replicator"), "verify")
-	verify.Env = append(os.Environ(), "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URLOf("replicator"), s.redis.Trust())
-	if out, err := verify.CombinedOutput(); err != nil {
-		t.Errorf("verify: %v\n%s", err, out)
+	if err := s.verify(t); err != nil {
+		t.Error(err)
 	}
 	if refused := refusedBy(t, authority, s.redis.Addr()); refused != 0 {
 		t.Errorf("Redis has refused %d kinds of requests", refused)
 	}
+}
+
+// verify compares Redis with the primary as the replicator's users.
+func (s *stack) verify(t *testing.T) error {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), testenv.Binary(t, "./replicator"), "verify")
+	c.Env = append(os.Environ(), "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URLOf("replicator"), s.redis.Trust())
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("verify: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // listen follows a raffle, and returns a function that waits for a line.
