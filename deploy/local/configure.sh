@@ -39,7 +39,7 @@ render() (
 
 # database_url ROLE PORT[,PORT] PARAMETERS
 database_url() {
-    echo "postgres://$1:$(secret "$1")@127.0.0.1:${2//,/,127.0.0.1:}/pyramid?sslmode=$SSLMODE&sslrootcert=$CA${3:+&$3}"
+    echo "postgres://$1:$(secret "$1")@127.0.0.1:${2//,/,127.0.0.1:}/pyramid?sslmode=$SSLMODE$([[ $TLS != yes ]] || echo "&sslrootcert=$CA")${3:+&$3}"
 }
 
 # redis COMMAND...: as the operator, who may do everything. With TLS nobody gets in without a password.
