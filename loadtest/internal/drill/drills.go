@@ -120,10 +120,10 @@ var All = []Drill{
 	full("primary's", "{primary}").writes(outage),
 	full("Redis'", "redis"),
 	failure("slot dropped", "sql primary "+dropSlots, "wait 5s"),
-	failure("slot invalidated", "freeze replicator-1 replicator-2", "wait 2s", "sql primary "+keepLittle, "sql primary "+reload,
+	failure("slot invalidated", "freeze replicator-1 replicator-2", "wait 2s", "sql primary "+keepLittle, "sql primary "+keepNothing, "sql primary "+reload,
 		"sql primary "+switchWAL, "sql primary "+switchWAL, "sql primary CHECKPOINT", "sql primary "+mustBeLost,
-		"thaw replicator-1 replicator-2", "sql primary "+keepAgain, "sql primary "+reload, "wait 5s").
-		undo("thaw replicator-1 replicator-2", "sql primary "+keepAgain, "sql primary "+reload),
+		"thaw replicator-1 replicator-2", "sql primary "+keepAgain, "sql primary "+keepFiles, "sql primary "+reload, "wait 5s").
+		undo("thaw replicator-1 replicator-2", "sql primary "+keepAgain, "sql primary "+keepFiles, "sql primary "+reload),
 	failure("publication altered and put back", "sql primary "+dropTable, "wait 3s", "sql primary "+addTable, "wait 5s").undo("sql primary " + addTable),
 	failure("FLUSHALL", "flush", "wait 5s"),
 
@@ -155,8 +155,11 @@ const (
 	mustBeLost = `SELECT slot_name, 1 / (wal_status = 'lost')::int FROM pg_replication_slots WHERE slot_type = 'logical' AND NOT temporary`
 	keepLittle = `ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'`
 	keepAgain  = `ALTER SYSTEM RESET max_slot_wal_keep_size`
-	reload     = `SELECT pg_reload_conf()`
-	switchWAL  = `SELECT pg_switch_wal() FROM (SELECT pg_logical_emit_message(true, 'drill', 'x')) x`
-	dropTable  = `ALTER PUBLICATION pyramid DROP TABLE bids`
-	addTable   = `ALTER PUBLICATION pyramid ADD TABLE bids`
+	// The WAL that is kept whatever the slots need would keep the slot.
+	keepNothing = `ALTER SYSTEM SET wal_keep_size = 0`
+	keepFiles   = `ALTER SYSTEM RESET wal_keep_size`
+	reload      = `SELECT pg_reload_conf()`
+	switchWAL   = `SELECT pg_switch_wal() FROM (SELECT pg_logical_emit_message(true, 'drill', 'x')) x`
+	dropTable   = `ALTER PUBLICATION pyramid DROP TABLE bids`
+	addTable    = `ALTER PUBLICATION pyramid ADD TABLE bids`
 )
