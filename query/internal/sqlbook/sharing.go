@@ -22,8 +22,8 @@ const (
 	lightRows    = 200
 )
 
-// sharing gathers lookups into transactions, because BEGIN, the position, the server's start and COMMIT cost as much
-// as two lookups.
+// sharing gathers lookups into transactions, because the position, the server's start and the round trip cost as much as
+// a lookup.
 type sharing struct {
 	run func(context.Context, []statement) outcome
 
