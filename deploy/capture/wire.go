@@ -25,7 +25,7 @@ type wire struct {
 	bytes   map[uint16]int // by the server's port
 	found   map[string]bool
 	opened  map[uint16]int // connections whose beginning was seen
-	plain   map[uint16]int // of these, those that are not TLS
+	plain   map[uint16]int // new connections in plain text
 }
 
 func newWire(ports []uint16, secrets map[string][]byte) *wire {

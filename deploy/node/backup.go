@@ -119,9 +119,9 @@ func (c *Config) createStanza(ctx context.Context, data string) error {
 
 var wholeSegment = regexp.MustCompile("^[0-9A-F]{24}$")
 
-// fillArchive makes the repository's part of a new system, and archives what the former leader had no time to. A standby takes no part in archiving, so after a promotion the
-// last segments of the former timeline may be nowhere else. The former leader has archived them in their order, so the newest
-// that is in the repository ends the gap.
+// fillArchive makes the repository's part of a new system, and archives the segments that the former leader did not. A standby
+// archives nothing, so after a promotion the last segments of the former timeline may be nowhere else. The former leader has
+// archived its segments in their order, so the newest one in the repository ends the gap.
 func (c *Config) fillArchive(ctx context.Context) error {
 	if !c.hasBackups() {
 		return nil

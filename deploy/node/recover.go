@@ -42,7 +42,7 @@ func (c *Config) keepUnarchived(fresh string) error {
 	}
 	for _, file := range files {
 		info, err := file.Info()
-		// A segment that waits to be written again is older than the last one that was archived.
+		// PostgreSQL keeps old segments to write to them again. They are older than the last archived segment.
 		if err != nil || !walFile.MatchString(file.Name()) || status(file, ".done") || !status(file, ".ready") && info.ModTime().Before(archived) {
 			continue
 		}

@@ -38,7 +38,7 @@ type Folder struct {
 // keySet is what the folder held at one time.
 type keySet struct {
 	private map[string]ed25519.PrivateKey
-	newest  string // the one that signs
+	newest  string // the id of the key that signs
 	jwks    []byte
 }
 

@@ -18,7 +18,7 @@ func Secured(authority, pem string) Option {
 	return func(o *options) { o.secured = &secured{authority, pem} }
 }
 
-// files writes the files of a server into its folder; nil for one that speaks plain text.
+// files writes the files of a server into its folder. A server in plain text has none.
 func (s *secured) files(dir string, owner *owner) (*deploy.TLS, error) {
 	if s == nil {
 		return nil, nil

@@ -69,7 +69,7 @@ func transient(err error) bool {
 	return pgconn.SafeToRetry(err) && !errors.Is(err, ErrUnavailable)
 }
 
-// moved says that the server takes no writes any more and has committed nothing. The transaction may succeed on another
+// moved says that the server no longer takes writes and has committed nothing. The transaction may succeed on another
 // server.
 func moved(err error) bool {
 	switch {

@@ -70,7 +70,7 @@ func (s *Server) Conns(name string, most int, lockWait time.Duration) *Conns {
 	return c
 }
 
-// Timelines are those that this process has seen. Other parts of the process may note the timelines that they see.
+// Timelines holds the timelines that this process has seen. Other parts of the process may add to it.
 func (s *Server) Timelines() *pg.Timelines { return &s.timelines }
 
 // Warm opens all connections of the sets made so far.

@@ -16,7 +16,7 @@ type drill struct {
 	*stack
 	client
 	began time.Time
-	// kept and lost are ids of bids: those that every answer must have, and those that no answer may have.
+	// kept are the ids of bids that every answer must have. lost are the ids of bids that no answer may have.
 	kept, lost map[int64]bool
 	price      int64
 	position   string // of the last bid

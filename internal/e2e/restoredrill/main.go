@@ -1,6 +1,6 @@
 // Command restoredrill restores for real: a running system to an earlier moment, Redis alone to an old file, and a new system
 // from the backups alone. It starts stacks of deploy/local on ports of its own, bids, and compares what every path answers
-// with what must be there. It exits with 1 if a bid is missing, or one that was given up is back.
+// with what must be there. It exits with 1 if a bid is missing, or if a bid of the lost history is back.
 package main
 
 import (

@@ -94,7 +94,7 @@ func (s *stack) checkpoint(t *testing.T) readmodel.Checkpoint {
 	return cp
 }
 
-// takeBack takes back the migrations that the last release does not have. Those that it has must not have been edited.
+// takeBack undoes the migrations that are newer than the last release. The released migrations must not have been edited.
 func (s *stack) takeBack(t *testing.T) {
 	t.Helper()
 	list, err := migrations.List(t.Context(), s.primary.URL("migrator"))

@@ -43,7 +43,7 @@ type load struct {
 
 	bidding, reading gap // accepted bids, and plain reads
 	followers        []*feed
-	due, leftOut     atomic.Int64 // bids and reads; those that were due and not sent
+	due, leftOut     atomic.Int64 // due counts bids and reads, leftOut the ones of them that were not sent
 }
 
 // run bids and reads until stop ends, and then until the outcome of each bid is known or ctx ends.
