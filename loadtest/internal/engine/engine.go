@@ -1,7 +1,7 @@
 // Package engine is the load generator: one goroutine per virtual user on fasthttp, and a recorder that keeps
 // every latency in HDR histograms. In the closed model a user sends its next request when the last one was
-// answered. In the open model each request has an intended start, however slow the answers are, and its latency
-// counts from that start, so that a stalled server can't hide its stall.
+// answered. In the open model each iteration has an intended start, however slow the answers are, and the latency of
+// its first request counts from that start, so that a stalled server can't hide its stall.
 package engine
 
 import (
