@@ -25,7 +25,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,14 +32,12 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
-	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 )
 
-const usage = `usage: node init | start | agent | run | promote [--force] | switchover | lead | show | backup | restore
+const usage = `usage: node init | start | agent | run | promote [--force] | switchover | lead | show | watch | backup | restore
 
   init        makes the first node's data and the witness's record, if there is none yet
   start       prepares the data and becomes PostgreSQL
@@ -50,6 +47,7 @@ const usage = `usage: node init | start | agent | run | promote [--force] | swit
   switchover  gives the lead of this node to its standby
   lead        makes this node the leader of a witness that has lost its record
   show        prints how the node is, as JSON
+  watch       prints that three times a second until SIGTERM, over connections that it keeps
   backup      makes a base backup of this node, which must lead (--help)
   restore     makes this node, which must be stopped, the leader of the system as it was at a moment (--help)
 
@@ -78,7 +76,8 @@ func do(ctx context.Context, args ...string) error {
 		"promote --force": func(ctx context.Context, c *Config, _ *slog.Logger) error { return promote(ctx, c, true) },
 		"switchover":      func(ctx context.Context, c *Config, _ *slog.Logger) error { return switchover(ctx, c) },
 		"lead":            lead,
-		"show":            show,
+		"show":            func(ctx context.Context, c *Config, _ *slog.Logger) error { return newViewer(c).look(ctx).print() },
+		"watch":           watch,
 		"backup":          func(ctx context.Context, c *Config, _ *slog.Logger) error { return backup(ctx, c, given) },
 		"restore":         func(ctx context.Context, c *Config, log *slog.Logger) error { return restore(ctx, c, given, log) },
 		// With two nodes there is no other standby that has to follow a new leader.
@@ -150,45 +149,4 @@ func lead(ctx context.Context, c *Config, _ *slog.Logger) error {
 		return errors.New("the witness has a record; use `node promote` or `node switchover`")
 	}
 	return err
-}
-
-// Shown is what `node show` prints. Times and positions are as PostgreSQL writes them.
-type Shown struct {
-	Node     string `json:"node"`
-	Role     string `json:"role"` // primary, standby, witness, or down
-	Writable bool   `json:"writable"`
-	Timeline int64  `json:"timeline,omitempty"`
-	Waits    bool   `json:"waits"` // commits wait for the standby
-	// Following: a standby receives WAL, or a primary's standby streams.
-	Following bool   `json:"following"`
-	Witness   bool   `json:"witness"` // the witness answers; only then the rest is known
-	Leader    string `json:"leader,omitempty"`
-	Term      int64  `json:"term,omitempty"`
-	InSync    bool   `json:"in_sync"`
-}
-
-// showTime bounds each question of show, which is asked again and again.
-const showTime = 800 * time.Millisecond
-
-func show(ctx context.Context, c *Config, _ *slog.Logger) error {
-	ctx, cancel := context.WithTimeout(ctx, showTime)
-	defer cancel()
-	out := Shown{Node: c.Node, Role: "down"}
-	var asked sync.WaitGroup
-	asked.Go(func() {
-		if r, err := newWitness().Read(ctx); err == nil {
-			out.Witness, out.Leader, out.Term, out.InSync = true, r.Leader, r.Term, r.InSync
-		}
-	})
-	l, err := newServer(c).Look(ctx)
-	asked.Wait()
-	switch {
-	case err != nil:
-	case c.isWitness():
-		out.Role, out.Timeline = "witness", l.Timeline
-	default:
-		out.Role = map[bool]string{true: "primary", false: "standby"}[l.Primary]
-		out.Writable, out.Timeline, out.Waits, out.Following = l.Primary && !l.Closed, l.Timeline, l.Waits, l.Streaming || l.Follows
-	}
-	return json.NewEncoder(os.Stdout).Encode(out)
 }

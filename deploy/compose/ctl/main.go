@@ -13,10 +13,16 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
+// watchEvery is the pause between two looks of ctl watch.
+const watchEvery = 500 * time.Millisecond
+
 const usage = `usage: ctl start|stop|restart|kill|crash|freeze|thaw|pid PROGRAM...
-       ctl wait|roles|nodes|programs|switchover|verify|sql NODE STATEMENT|promote NODE [--force]|lead NODE
+       ctl wait|roles|nodes|watch|programs|switchover|verify|sql NODE STATEMENT|promote NODE [--force]|lead NODE
        ctl loadtest SUBCOMMAND...
 
 PROGRAM is one of what "ctl programs" shows, primary, standby, or PROGRAM:TEXT for freeze and thaw: its processes with that
@@ -63,6 +69,11 @@ func run(ctx context.Context, args []string) error {
 		return nil
 	case verb == "nodes":
 		fmt.Print(strings.Join(nodes(ctx), ""))
+		return nil
+	case verb == "watch":
+		for ; ctx.Err() == nil; _ = sleep.For(ctx, watchEvery) {
+			fmt.Print(strings.Join(nodes(ctx), ""))
+		}
 		return nil
 	case verb == "switchover":
 		primary, _ := roles(ctx)

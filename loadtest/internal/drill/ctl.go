@@ -2,7 +2,9 @@ package drill
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -25,11 +27,7 @@ const (
 func (c Ctl) Do(ctx context.Context, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, ctlTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, c.Path, args...)
-	// What ctl starts must not hold the pipes of its output open, and a time-out must end all of ctl.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 2 * time.Second
+	cmd := c.command(ctx, args...)
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	err := cmd.Run()
@@ -37,6 +35,15 @@ func (c Ctl) Do(ctx context.Context, args ...string) (string, error) {
 		return strings.TrimSpace(out.String()), nil
 	}
 	return out.String(), fmt.Errorf("ctl %s: %w: %s", strings.Join(args, " "), err, ending(out.String()+complaint.String()))
+}
+
+func (c Ctl) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, c.Path, args...)
+	// What ctl starts must not hold the pipes of its output open, and a time-out must end all of ctl.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 2 * time.Second
+	return cmd
 }
 
 // ending is the end of a text, where the reason of a failure is.
@@ -78,4 +85,27 @@ func (c Ctl) Nodes(ctx context.Context) ([]Node, error) {
 		return nil, err
 	}
 	return parseNodes(out)
+}
+
+// Watch calls each for every look of the database nodes at themselves, until ctx ends. That is one program for all looks,
+// because a program and connections for each look would take a tenth of a processor from what is tried.
+func (c Ctl) Watch(ctx context.Context, each func(Node)) error {
+	cmd := c.command(ctx, "watch")
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	for dec := json.NewDecoder(out); err == nil; {
+		var n Node
+		if err = dec.Decode(&n); err == nil {
+			each(n)
+		}
+	}
+	err = errors.Join(err, cmd.Wait())
+	return fmt.Errorf("ctl watch: %w: %s", cmp.Or(ctx.Err(), err), ending(complaint.String()))
 }

@@ -194,7 +194,10 @@ func (s *stage) judgeGaps() {
 	if s.drill.Strict && float64(r.LeftOut) > mostLeftOut*float64(s.due.Load()) {
 		r.fault("%d of %d requests were left out, because as many as may be were under way", r.LeftOut, s.due.Load())
 	}
-	if r.Leaders = s.split.most(); r.Leaders > 1 {
+	var err error
+	if r.Leaders, err = s.split.most(); err != nil {
+		r.fault("the nodes were not watched to the end: %v", err)
+	} else if r.Leaders > 1 {
 		r.fault("%d nodes took writes at once", r.Leaders)
 	}
 }

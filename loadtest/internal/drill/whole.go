@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
-	"sync"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
 const (
-	// lookEvery is the pause between two looks at the nodes.
-	lookEvery  = 500 * time.Millisecond
 	awaitEvery = 500 * time.Millisecond
 	// sqlAsks is how often in a row a read that only SQL answers must come from a standby, because a service keeps
 	// several connections.
@@ -144,48 +141,5 @@ func (s *stage) recover(ctx context.Context) {
 	})
 	if err != nil {
 		s.result.fault("%v", err)
-	}
-}
-
-// watch looks at the nodes of a drill and keeps the most leaders that were seen at once.
-type watch struct {
-	mu      sync.Mutex
-	leaders int
-}
-
-func (w *watch) saw(n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.leaders = max(w.leaders, n)
-}
-
-func (w *watch) most() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.leaders
-}
-
-// watchNodes tells the story of the nodes until ctx ends. The nodes are asked one after the other, so that in a switchover
-// both may seem to lead. Two leaders count only if a second look shows both again.
-func (s *stage) watchNodes(ctx context.Context) {
-	last := ""
-	for ; ctx.Err() == nil; _ = sleep.For(ctx, lookEvery) {
-		nodes, err := s.ctl.Nodes(ctx)
-		if err != nil {
-			continue
-		}
-		if now := describe(nodes); now != last {
-			last = now
-			s.story.say("%s", now)
-		}
-		found := len(leaders(nodes))
-		if found > 1 {
-			again, err := s.ctl.Nodes(ctx)
-			if err != nil {
-				continue
-			}
-			found = min(found, len(leaders(again)))
-		}
-		s.split.saw(found)
 	}
 }
