@@ -32,7 +32,7 @@ type Agent struct {
 	restrained      bool    // this agent has made commits wait
 	settled         int     // looks since then at which the checkpointer rested
 	goal            lsn.LSN // what the standby must flush to be trusted; 0: unknown
-	last, told      string  // what the log says
+	last, logged    string  // what the log says
 }
 
 // heard is the record and when the witness said it.
@@ -135,7 +135,7 @@ func (a *Agent) proven(l Local) bool {
 	if l.Settled {
 		a.settled++
 	}
-	// The checkpointer may just have been told of the setting when it is seen to rest for the first time.
+	// The checkpointer may just have read the setting when it is seen to rest for the first time.
 	if a.goal == 0 && a.settled > 1 {
 		a.goal = l.Flushed
 	}
@@ -151,10 +151,10 @@ func (a *Agent) tell(what string, err error) {
 	if err != nil {
 		now = err.Error()
 	}
-	if now != a.told && now != "" {
+	if now != a.logged && now != "" {
 		a.log.Info(what, "error", now)
 	}
-	a.told = now
+	a.logged = now
 }
 
 func (a *Agent) handover() bool {

@@ -92,12 +92,12 @@ func guard(ctx context.Context, c *Config, log *slog.Logger) error {
 	}
 	w := newWitness()
 	defer w.close()
-	told := ""
+	logged := ""
 	for {
 		s := look(ctx, c, w)
 		way, why := s.Decide()
-		if line := string(way) + ": " + why; line != told {
-			told = line
+		if line := string(way) + ": " + why; line != logged {
+			logged = line
 			log.Info("start "+string(way), "why", why)
 		}
 		err := prepare(ctx, c, way, log)

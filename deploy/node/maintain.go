@@ -22,7 +22,7 @@ func (a *Agent) maintain(ctx context.Context) {
 	server := newServer(a.config)
 	var since, asked time.Time // the node has its role; pgpool-II was asked
 	var archived int64         // the timeline before which the archive has no gap
-	told, primary := "", false
+	logged, primary := "", false
 	for pause(ctx, maintainEvery) {
 		s := a.seen.Load()
 		if s == nil {
@@ -48,10 +48,10 @@ func (a *Agent) maintain(ctx context.Context) {
 		if err != nil {
 			line = err.Error()
 		}
-		if line != told && line != "" {
+		if line != logged && line != "" {
 			a.log.Warn("a slot, pgpool-II or the archive can't be put right", "error", line)
 		}
-		told = line
+		logged = line
 	}
 }
 

@@ -32,7 +32,7 @@ type registrar struct {
 	wanted string
 	since  time.Time
 	tried  time.Time
-	told   string // the last failure, which is logged once
+	logged string // the last failure, which is logged once
 	daemon *exec.Cmd
 	ended  chan struct{}
 }
@@ -70,13 +70,13 @@ func (r *registrar) follow(role string, register func() error) {
 		err = r.start()
 	}
 	if err != nil {
-		if r.told != err.Error() {
-			r.told = err.Error()
-			r.log.Warn("repmgrd does not run yet", "role", role, "error", r.told)
+		if r.logged != err.Error() {
+			r.logged = err.Error()
+			r.log.Warn("repmgrd does not run yet", "role", role, "error", r.logged)
 		}
 		return
 	}
-	r.role, r.told = role, ""
+	r.role, r.logged = role, ""
 	r.log.Info("repmgrd runs", "role", role)
 }
 

@@ -56,14 +56,14 @@ func (c *Config) makeFirst(ctx context.Context, log *slog.Logger) error {
 	if c.ID != 1 || exists(c.Data+"/PG_VERSION") && !exists(c.file("initialising")) {
 		return nil
 	}
-	for told := ""; ; {
+	for logged := ""; ; {
 		err := initNode(ctx, c)
 		if err == nil {
 			return nil
 		}
-		if err.Error() != told {
-			told = err.Error()
-			log.Info("the first node is not made yet", "error", told)
+		if err.Error() != logged {
+			logged = err.Error()
+			log.Info("the first node is not made yet", "error", logged)
 		}
 		if !pause(ctx, restartPause) {
 			return ctx.Err()

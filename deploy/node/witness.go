@@ -12,13 +12,13 @@ func keepWitness(ctx context.Context, c *Config, log *slog.Logger) error {
 	server, w := newServer(c), newWitness()
 	r := &registrar{config: c, log: log}
 	defer r.stop()
-	made, told := false, ""
+	made, logged := false, ""
 	for pause(ctx, tick) {
 		if !made {
 			if err := server.makeRecord(ctx); err != nil {
-				if told != err.Error() {
-					told = err.Error()
-					log.Warn("the witness is not ready", "error", told)
+				if logged != err.Error() {
+					logged = err.Error()
+					log.Warn("the witness is not ready", "error", logged)
 				}
 				continue
 			}

@@ -11,8 +11,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// Lot is a raffle and a size. The read model keeps a set for each.
-type Lot struct {
+// Set is a raffle and a size, for which the read model keeps a set.
+type Set struct {
 	Raffle uint32
 	Size   int16
 }
@@ -20,7 +20,7 @@ type Lot struct {
 // Ledger holds the outcomes that journals say, and which of the bids were found. It takes 9 bytes for each key.
 type Ledger struct {
 	books   []*book
-	lots    map[Lot]struct{}
+	sets    map[Set]struct{}
 	after   int64
 	stored  bitmap // by id - after: every row of the time of the run, whoever bid
 	acked   int64
@@ -44,7 +44,7 @@ const (
 
 // Load reads journals. Bids of the run have ids above after.
 func Load(after int64, journals ...string) (*Ledger, error) {
-	l := &Ledger{after: after, lots: make(map[Lot]struct{})}
+	l := &Ledger{after: after, sets: make(map[Set]struct{})}
 	for _, path := range journals {
 		b := &book{late: make(map[uint32]int64)}
 		var twice error
@@ -73,7 +73,7 @@ func (l *Ledger) count(e Entry) {
 	case Refused:
 		return
 	}
-	l.lots[Lot{e.Raffle, e.Size}] = struct{}{}
+	l.sets[Set{e.Raffle, e.Size}] = struct{}{}
 }
 
 func (b *book) enter(e Entry) error {
@@ -99,9 +99,9 @@ func (b *book) enter(e Entry) error {
 // Acknowledged is the number of keys that were answered with 201.
 func (l *Ledger) Acknowledged() int64 { return l.acked }
 
-// Lots are all lots that may have a bid of the run, in order.
-func (l *Ledger) Lots() []Lot {
-	return slices.SortedFunc(maps.Keys(l.lots), func(a, b Lot) int {
+// Sets are all sets that may have a bid of the run, in order.
+func (l *Ledger) Sets() []Set {
+	return slices.SortedFunc(maps.Keys(l.sets), func(a, b Set) int {
 		return cmp.Or(cmp.Compare(a.Raffle, b.Raffle), cmp.Compare(a.Size, b.Size))
 	})
 }

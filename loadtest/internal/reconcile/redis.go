@@ -44,11 +44,11 @@ func fromRedis(ctx context.Context, door *frontdoor.Client, target, lsn string) 
 }
 
 // await returns once Redis has reached the position and says that it has no lag.
-func await(ctx context.Context, door *frontdoor.Client, lot Lot, lsn string) error {
+func await(ctx context.Context, door *frontdoor.Client, set Set, lsn string) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		_, lag, err := fromRedis(ctx, door, fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", lot.Raffle, lot.Size), lsn)
+		_, lag, err := fromRedis(ctx, door, fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", set.Raffle, set.Size), lsn)
 		if err == nil && lag == "0" || err != nil && !errors.Is(err, errBusy) {
 			return err
 		}
@@ -73,17 +73,17 @@ type page struct {
 func (l *Ledger) Redis(ctx context.Context, door *frontdoor.Client, lsn string, progress Progress) report.Reconciliation {
 	r := l.start("Redis")
 	start := time.Now()
-	lots := l.Lots()
-	if len(lots) == 0 {
+	sets := l.Sets()
+	if len(sets) == 0 {
 		return r
 	}
 	progress("wait for Redis", 0, 0)
-	err := await(ctx, door, lots[0], lsn)
+	err := await(ctx, door, sets[0], lsn)
 	r.Waited = time.Since(start)
 	progress("wait for Redis", 1, 0)
 	copied := &copied{ledger: l, result: &r}
 	if err == nil {
-		err = copied.readAll(ctx, door, lots, lsn, progress)
+		err = copied.readAll(ctx, door, sets, lsn, progress)
 	}
 	if err != nil {
 		r.Problem = err.Error()
@@ -103,28 +103,28 @@ type copied struct {
 	done   int64
 }
 
-func (c *copied) readAll(ctx context.Context, door *frontdoor.Client, lots []Lot, lsn string, progress Progress) error {
+func (c *copied) readAll(ctx context.Context, door *frontdoor.Client, sets []Set, lsn string, progress Progress) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(readers)
-	progress("sets in Redis", 0, int64(len(lots)))
-	for _, lot := range lots {
+	progress("sets in Redis", 0, int64(len(sets)))
+	for _, set := range sets {
 		group.Go(func() error {
-			if err := c.readLot(ctx, door, lot, lsn); err != nil {
+			if err := c.readSet(ctx, door, set, lsn); err != nil {
 				return err
 			}
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.done++
-			progress("sets in Redis", c.done, int64(len(lots)))
+			progress("sets in Redis", c.done, int64(len(sets)))
 			return nil
 		})
 	}
 	return group.Wait()
 }
 
-// readLot ends with the page whose last bid is from before the run, because all bids that follow are older still.
-func (c *copied) readLot(ctx context.Context, door *frontdoor.Client, lot Lot, lsn string) error {
-	path := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&order=newest&limit=%d", lot.Raffle, lot.Size, pageSize)
+// readSet ends with the page whose last bid is from before the run, because all bids that follow are older still.
+func (c *copied) readSet(ctx context.Context, door *frontdoor.Client, set Set, lsn string) error {
+	path := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&order=newest&limit=%d", set.Raffle, set.Size, pageSize)
 	for cursor := ""; ; {
 		var p page
 		target := path

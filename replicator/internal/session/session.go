@@ -188,7 +188,7 @@ func (s *session) replicate(ctx context.Context) error {
 // removes the checkpoint instead. Both fence off the session that wrote it. If the checkpoint is missing or corrupt, claim
 // writes nothing. The returned writer guards the checkpoint, missing or not.
 func (s *session) claim(ctx context.Context) (*sink.Writer, readmodel.Checkpoint, error) {
-	guard, err := sink.Arm(ctx, s.redis, readmodel.CheckpointKey, s.state.stored)
+	guard, err := sink.Watch(ctx, s.redis, readmodel.CheckpointKey, s.state.stored)
 	if err != nil {
 		return nil, readmodel.Checkpoint{}, err
 	}

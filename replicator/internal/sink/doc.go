@@ -12,7 +12,7 @@
 //
 // The protocol:
 //
-//  1. Arm opens a connection of its own and sends WATCH and GET of the guard. The GET shows changes made before the
+//  1. Watch opens a connection of its own and sends WATCH and GET of the guard. The GET shows changes made before the
 //     WATCH, and changes made after it fail the next EXEC, so no change goes unnoticed.
 //  2. Write sends MULTI, the commands, SET of the guard, EXEC, and again WATCH and GET, in one round trip. So the
 //     WATCH for the next write is armed by the write before.

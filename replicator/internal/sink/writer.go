@@ -38,8 +38,8 @@ type Writer struct {
 	Lost   []string // parts that the scripts of the last write found to be lost
 }
 
-// Arm opens a connection and watches the guard. It fails unless the guard holds want.
-func Arm(ctx context.Context, client *redis.Client, guard, want string) (*Writer, error) {
+// Watch opens a connection and watches the guard. It fails unless the guard holds want.
+func Watch(ctx context.Context, client *redis.Client, guard, want string) (*Writer, error) {
 	conn, err := resp.Dial(ctx, resp.ServerOf(client.Options()))
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func (w *Writer) Guard(guard, want string) (*Writer, error) {
 // watch sends WATCH and GET, and fails unless the guard holds the expected value.
 func (w *Writer) watch() error {
 	w.out.Reset()
-	w.rearm()
+	w.watchAgain()
 	if err := w.send(); err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (w *Writer) Write(value string, commands func(*resp.Commands)) error {
 	queued := w.out.N - 1
 	w.out.Add("EXEC")
 	w.value = value
-	w.rearm()
+	w.watchAgain()
 	if err := w.send(); err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (w *Writer) Write(value string, commands func(*resp.Commands)) error {
 	return w.rearmed()
 }
 
-func (w *Writer) rearm() {
+func (w *Writer) watchAgain() {
 	w.out.Add("WATCH", w.guard)
 	w.out.Add("GET", w.guard)
 }
@@ -136,7 +136,7 @@ func (w *Writer) next(what string) (resp.Reply, error) {
 	return reply, nil
 }
 
-// rearmed reads the replies of rearm. The value that GET read after the WATCH must be w.value.
+// rearmed reads the replies of watchAgain. The value that GET read after the WATCH must be w.value.
 func (w *Writer) rearmed() error {
 	if _, err := w.next("watch"); err != nil {
 		return err

@@ -30,7 +30,7 @@ func TestNothingIsWrittenOverAnotherOrAFlushedRedis_P2(t *testing.T) {
 		if err := client.FlushAll(ctx).Err(); err != nil {
 			t.Fatal(err)
 		}
-		f, err := Arm(ctx, client, "guard", "")
+		f, err := Watch(ctx, client, "guard", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func TestNothingIsWrittenOverAnotherOrAFlushedRedis_P2(t *testing.T) {
 			t.Logf("%s: close: %v", name, err)
 		}
 	}
-	if _, err := Arm(ctx, client, "guard", "something else"); !errors.Is(err, ErrFenced) {
+	if _, err := Watch(ctx, client, "guard", "something else"); !errors.Is(err, ErrFenced) {
 		t.Errorf("armed on another value: %v", err)
 	}
 }
@@ -62,7 +62,7 @@ func TestTornFlushIsNoticed_P2(t *testing.T) {
 	ctx := context.Background()
 	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr(), MaxRetries: -1})
 	defer client.Close()
-	f, err := Arm(ctx, client, "guard", "")
+	f, err := Watch(ctx, client, "guard", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestRepeatedEventsAreNoError_P2(t *testing.T) {
 	ctx := context.Background()
 	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr(), MaxRetries: -1})
 	defer client.Close()
-	f, err := Arm(ctx, client, "guard", "")
+	f, err := Watch(ctx, client, "guard", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func (b *Builder) Close() error {
 // in keep. These are the remains of interrupted rebuilds. Some may have the number of the new epoch, if a clock was set
 // back.
 func (b *Builder) Begin(ctx context.Context, mark string, keep sink.Epochs) (err error) {
-	if b.writer, err = sink.Arm(ctx, b.Redis, readmodel.RebuildKey, mark); err != nil {
+	if b.writer, err = sink.Watch(ctx, b.Redis, readmodel.RebuildKey, mark); err != nil {
 		return err
 	}
 	if err := b.write(func(*resp.Commands) {}); err != nil {
