@@ -47,36 +47,30 @@ WHERE c.n + f.nth > @most::integer;
 -- cancelled_bids or by another bid of the statement (see FindKeys). If another transaction commits the same key
 -- first, this one fails with unique_violation and is tried again. There is no ON CONFLICT, because it would insert
 -- every row speculatively, at a third more work and one more WAL record a bid.
-WITH input AS MATERIALIZED (
-    SELECT unnest(@raffle_ids::bigint[]) AS raffle_id, unnest(@user_ids::bigint[]) AS user_id,
-           unnest(@sizes::smallint[]) AS size, unnest(@prices::integer[]) AS price,
-           unnest(@quantities::integer[]) AS quantity, unnest(@keys::text[]) AS key,
-           unnest(@hashes::bytea[]) AS hash, unnest(@firsts::boolean[]) AS first,
-           unnest(@turns::integer[]) AS turn, generate_subscripts(@raffle_ids::bigint[], 1) AS ord
-), refused AS MATERIALIZED (
-    SELECT unnest(current_setting('pyramid.refused')::bigint[]) AS raffle_id
-), oversized AS MATERIALIZED (
-    -- The setting is empty outside of the transaction in which it was set.
-    SELECT unnest(nullif(current_setting('pyramid.oversized', true), '')::integer[]) AS ord
-), raffle AS MATERIALIZED (
-    SELECT r.id, r.starts_at, r.ends_at, r.closed_at FROM raffles r
-    WHERE r.id = ANY (@raffle_ids::bigint[]) AND r.id NOT IN (SELECT raffle_id FROM refused)
-), known AS (
-    SELECT i.ord, i.raffle_id, i.user_id, i.size, i.price, i.quantity, i.key, i.hash, i.first, i.turn,
-           r.starts_at, r.ends_at, r.closed_at, u.id IS NOT NULL AS user_known
-    FROM input i JOIN raffle r ON r.id = i.raffle_id LEFT JOIN users u ON u.id = i.user_id
-    ORDER BY i.ord OFFSET 0
-), stamped AS MATERIALIZED (
+WITH stamped AS MATERIALIZED (
     SELECT k.ord, k.raffle_id, k.user_id, k.size, k.price, k.quantity, k.key, k.hash, k.first, k.turn,
-           k.starts_at, k.ends_at, k.closed_at, k.user_known,
-           nextval('bid_ids') AS id, clock_timestamp() AS created_at
-    FROM known k
+           k.starts_at, k.ends_at, k.closed_at, k.user_known, k.refused, k.oversized,
+           CASE WHEN k.starts_at IS NOT NULL AND NOT k.refused THEN nextval('bid_ids') END AS id, clock_timestamp() AS created_at
+    FROM (SELECT i.ord, i.raffle_id, i.user_id, i.size, i.price, i.quantity, i.key, i.hash, i.first, i.turn,
+                 r.starts_at, r.ends_at, r.closed_at,
+                 (SELECT u.id FROM users u WHERE u.id = i.user_id LIMIT 1) IS NOT NULL AS user_known,
+                 -- In a subquery a setting is read once and not for each bid.
+                 i.raffle_id = ANY ((SELECT current_setting('pyramid.refused')::bigint[])::bigint[]) AS refused,
+                 -- The setting is empty outside of the transaction in which it was set.
+                 i.ord = ANY ((SELECT coalesce(nullif(current_setting('pyramid.oversized', true), ''), '{}')::integer[])::integer[]) AS oversized
+          FROM (SELECT unnest(@raffle_ids::bigint[]) AS raffle_id, unnest(@user_ids::bigint[]) AS user_id,
+                       unnest(@sizes::smallint[]) AS size, unnest(@prices::integer[]) AS price,
+                       unnest(@quantities::integer[]) AS quantity, unnest(@keys::text[]) AS key,
+                       unnest(@hashes::bytea[]) AS hash, unnest(@firsts::boolean[]) AS first,
+                       unnest(@turns::integer[]) AS turn, generate_subscripts(@raffle_ids::bigint[], 1) AS ord) i
+               LEFT JOIN LATERAL (SELECT q.starts_at, q.ends_at, q.closed_at FROM raffles q WHERE q.id = i.raffle_id LIMIT 1) r ON true
+          ORDER BY i.ord OFFSET 0) k
 ), placed AS (
     INSERT INTO bids (raffle_id, id, user_id, size, price, quantity, created_at, idempotency_key, request_hash)
     SELECT s.raffle_id, s.id, s.user_id, s.size, s.price, s.quantity, s.created_at,
            nullif(s.key, ''), CASE WHEN s.key <> '' THEN s.hash END
     FROM stamped s
-    WHERE s.first AND s.ord NOT IN (SELECT o.ord FROM oversized o) AND s.user_known AND s.closed_at IS NULL AND s.created_at >= s.starts_at AND s.created_at < s.ends_at
+    WHERE s.first AND NOT s.refused AND NOT s.oversized AND s.user_known AND s.closed_at IS NULL AND s.created_at >= s.starts_at AND s.created_at < s.ends_at
       -- With LIMIT these stay probes of an index. A join that was planned while a table was nearly empty would later
       -- go through the whole index for each bid.
       AND (SELECT b.id FROM bids b WHERE b.raffle_id = s.raffle_id AND b.user_id = s.user_id AND b.idempotency_key = s.key LIMIT 1) IS NULL
@@ -84,17 +78,16 @@ WITH input AS MATERIALIZED (
     ORDER BY s.turn
     RETURNING id
 )
-SELECT (f.raffle_id IS NOT NULL)::boolean AS raffle_refused,
-       (s.ord IS NOT NULL)::boolean AS raffle_known,
-       coalesce(s.user_known, false)::boolean AS user_known,
+SELECT s.refused::boolean AS raffle_refused,
+       (s.starts_at IS NOT NULL)::boolean AS raffle_known,
+       s.user_known::boolean AS user_known,
        coalesce(s.closed_at IS NULL AND s.created_at >= s.starts_at AND s.created_at < s.ends_at, false)::boolean AS raffle_open,
-       (o.ord IS NOT NULL)::boolean AS oversized,
+       s.oversized::boolean AS oversized,
        (p.id IS NOT NULL)::boolean AS placed,
        coalesce(s.id, 0)::bigint AS id,
-       coalesce(s.created_at, 'epoch')::timestamptz AS created_at
-FROM input i LEFT JOIN stamped s ON s.ord = i.ord LEFT JOIN placed p ON p.id = s.id LEFT JOIN refused f ON f.raffle_id = i.raffle_id
-     LEFT JOIN oversized o ON o.ord = i.ord
-ORDER BY i.ord;
+       s.created_at::timestamptz AS created_at
+FROM stamped s LEFT JOIN placed p ON p.id = s.id
+ORDER BY s.ord;
 
 -- name: RefuseCancelled :exec
 -- Fails if PlaceBids has placed a bid under a key whose bid was placed and cancelled while PlaceBids waited. The
