@@ -52,7 +52,7 @@ race: ## Run the packages with the race detector, and histories against programs
 	$(GO) test -p 1 -race -timeout 30m $$($(GO) list ./... | grep -vE '/(replicator/test|query|loadtest(/internal/(report|dataset))?|internal/e2e(/(abuse|drill|upgrade))?)$$')
 	HISTORIES=$(or $(HISTORIES),12) $(GO) test -race -timeout 30m -run NoHistory ./replicator/test
 
-bench: ## Measure both sides beside their baselines in the same run (BENCH=Read: only the benchmarks of that name)
+bench: ## Measure both sides beside their baselines in the same run (BENCH=Read: only those; BENCH_BASE=COMMIT: beside that commit)
 	@deploy/local/install
 	@deploy/local/install wrk
 	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchtime 1x -timeout 60m ./loadtest/internal/bench

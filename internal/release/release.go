@@ -1,4 +1,5 @@
-// Package release builds the programs of the last release, so that they can be tried beside those of the working tree.
+// Package release builds the programs of the last release or of a commit, so that they can be tried beside those of the
+// working tree.
 package release
 
 import (
@@ -18,7 +19,7 @@ import (
 // CONTRIBUTING.md: all its parts interoperate, and its rolling restart fails no request.
 const base = "cb079da2470b8b9eea70e9022c3cedad0597b0b2"
 
-// Release is the last release, unpacked in the user's cache folder.
+// Release is a release or a commit, unpacked in the user's cache folder.
 type Release struct {
 	// Name is a tag or a commit, Commit what it stands for.
 	Name, Commit string
@@ -26,12 +27,17 @@ type Release struct {
 }
 
 // Last unpacks the last release, which is the last tag v* before the present commit. A clone without its commit is an error.
-func Last(ctx context.Context) (r Release, err error) {
-	r.Name = base
-	// A clone of depth 1 has no commit before the present one; its error is that of rev-parse below.
+func Last(ctx context.Context) (Release, error) {
+	// A clone of depth 1 has no commit before the present one; its error is that of rev-parse in Of.
 	if tag, err := git(ctx, "describe", "--tags", "--abbrev=0", "--match", "v[0-9]*", "HEAD~1"); err == nil {
-		r.Name = tag
+		return Of(ctx, tag)
 	}
+	return Of(ctx, base)
+}
+
+// Of unpacks the tag or commit of that name. A clone without it is an error.
+func Of(ctx context.Context, name string) (r Release, err error) {
+	r.Name = name
 	find := func() error { r.Commit, err = git(ctx, "rev-parse", "--verify", r.Name+"^{commit}"); return err }
 	if find() != nil {
 		// A clone of depth 1 gets this commit alone, if its origin gives it away.
@@ -40,7 +46,7 @@ func Last(ctx context.Context) (r Release, err error) {
 		}
 	}
 	if err != nil {
-		return r, fmt.Errorf("the last release, %s, is not in this clone: fetch the history with `git fetch --tags --unshallow` (%w)", r.Name, err)
+		return r, fmt.Errorf("%s is not in this clone: fetch the history with `git fetch --tags --unshallow` (%w)", r.Name, err)
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -63,6 +63,12 @@ func (h *HAProxy) Stop(t testing.TB) {
 	h.proc.must(t, h.proc.end(syscall.SIGUSR1))
 }
 
+// PID is the process that was started; with workers, their parent.
+func (h *HAProxy) PID() int {
+	pid, _ := h.proc.state()
+	return pid
+}
+
 // Kill ends HAProxy and its workers, if it has any, by kill -9.
 func (h *HAProxy) Kill(t testing.TB) {
 	t.Helper()

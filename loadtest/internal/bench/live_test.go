@@ -40,7 +40,7 @@ type audience struct {
 // BenchmarkLive has 2,000 subscribers on one raffle at 100 bids a second, from the insert to every client.
 // Subscribers, database and all services share the machine.
 func BenchmarkLive(b *testing.B) {
-	s := startReplication(b, "demo")
+	s := tree.startReplication(b, "demo")
 	query, addr := startService(b, "query", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.primary.URL("query"),
 		"STANDBY_URL="+s.primary.URL("query"), "REDIS_URL="+s.redis.URL())
 	before := residentKB(b, query.PID())

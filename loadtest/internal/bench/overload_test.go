@@ -67,8 +67,8 @@ type overloaded struct {
 
 func startOverload(b *testing.B, slowed bool) *overloaded {
 	b.Helper()
-	s := &overloaded{stack: &stack{primary: testenv.StartPostgres(b, durable...), redis: testenv.StartRedis(b, deployed...)}}
-	seed(b, s.primary)
+	s := &overloaded{stack: &stack{build: tree, primary: tree.startPrimary(b), redis: tree.startRedis(b)}}
+	tree.seed(b, s.primary, "demo")
 	s.standby = s.primary.StartStandby(b, durable...)
 	s.replicator, _ = startService(b, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
 	primary := s.primary.URL("command")

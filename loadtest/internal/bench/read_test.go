@@ -46,12 +46,22 @@ type read struct {
 
 // BenchmarkRead compares every read with a static handler on the same router that writes the same bytes,
 // in turns, on the full data set (BENCH_SCALE=demo: on the demo data, which has fewer raffles with 50 bids
-// of a size).
+// of a size); and its processor time with that of the commit BENCH_BASE.
 func BenchmarkRead(b *testing.B) {
-	s := startReads(b)
+	var systems []*reads
+	var lists [][]read
+	for _, v := range builds(b) {
+		s := v.startReads(b)
+		systems, lists = append(systems, s), append(lists, s.reads(b))
+	}
+	s := systems[0]
 	fmt.Printf("read   %d raffles and sizes with at least %d bids\n", len(s.lookups), lookupBids)
-	for _, r := range s.reads(b) {
-		s.compare(b, r)
+	for i, r := range lists[0] {
+		sides := []side{{s, r}}
+		if len(systems) > 1 {
+			sides = append(sides, side{systems[1], lists[1][i]})
+		}
+		compare(b, r, sides)
 	}
 	s.lookupsByEngine(b)
 	s.openWhileWriting(b)
@@ -78,19 +88,19 @@ func (s *reads) reads(b *testing.B) []read {
 	}
 }
 
-func startReads(b *testing.B) *reads {
+func (v *build) startReads(b *testing.B) *reads {
 	b.Helper()
 	scale := os.Getenv("BENCH_SCALE")
 	if scale == "" {
 		scale = "full"
 	}
-	s := &reads{stack: &stack{primary: testenv.StartPostgres(b, durable...), redis: testenv.StartRedis(b, deployed...)}}
-	seedScale(b, s.primary, scale)
+	s := &reads{stack: &stack{build: v, primary: v.startPrimary(b), redis: v.startRedis(b)}}
+	v.seed(b, s.primary, scale)
 	s.standby = s.primary.StartStandby(b, durable...)
 	s.pgpool = testenv.StartPgpool(b, s.primary, s.standby)
 	s.startReplicator(b)
-	s.command, s.commandAddr = startService(b, "command", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR="+b.TempDir(), "LOG_LEVEL=warn")
-	s.query, s.queryAddr = startService(b, "query", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
+	s.command, s.commandAddr = v.start(b, "command", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR="+b.TempDir(), "LOG_LEVEL=warn")
+	s.query, s.queryAddr = v.start(b, "query", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
 		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true", "LOG_LEVEL=error")
 	testenv.Eventually(b, 10*time.Minute, "Redis answers", func() bool {
 		return s.head(b, "/v1/raffles").Get("Read-Path") == "redis"
@@ -104,7 +114,7 @@ func (s *reads) startReplicator(b *testing.B) {
 	b.Helper()
 	listen, admin := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(b)), fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(b))
 	s.replicator = testenv.StartProcess(b, testenv.Process{
-		Path: testenv.Binary(b, "./replicator"), Ready: "http://" + admin + "/livez",
+		Path: s.program(b, "./replicator"), Ready: "http://" + admin + "/livez",
 		Env: []string{"LISTEN_ADDR=" + listen, "ADMIN_ADDR=" + admin, "PRIMARY_URL=" + s.primary.URL("replicator"), "REDIS_URL=" + s.redis.URL()},
 	})
 }
@@ -158,39 +168,6 @@ func (s *reads) head(b *testing.B, path string) http.Header {
 		b.Fatal(err)
 	}
 	return r.Header
-}
-
-// compare has query and the baseline take turns.
-func (s *reads) compare(b *testing.B, r read) {
-	b.Helper()
-	base := s.baseline(b, r)
-	ours := base
-	ours.addr = s.queryAddr
-	ours.warm(b, time.Second)
-	var rate, still []float64
-	used, requests := map[string]time.Duration{}, 0
-	for range rounds {
-		perSecond, _, _ := base.run(b, readTime)
-		still = append(still, perSecond)
-		before := s.used(b)
-		perSecond, n, generator := ours.run(b, readTime)
-		for name, t := range s.used(b) {
-			used[name] += t - before[name]
-		}
-		used["generator"] += generator
-		rate, requests = append(rate, perSecond), requests+n
-	}
-	fmt.Printf("read   %-24s %7.0f/s, static %7.0f/s: %.2f of it   CPU", r.name, median(rate), median(still), medianRatio(rate, still))
-	for _, name := range []string{"query", "redis", "generator", "pg"} {
-		fmt.Printf("  %s %.0f us", name, float64(used[name].Nanoseconds())/1000/float64(requests))
-	}
-	fmt.Println()
-	if got := medianRatio(rate, still); r.want > 0 && got < r.want {
-		fmt.Printf("read   %-24s below the %.2f that it should reach\n", r.name, r.want)
-	}
-	if got := median(rate); got < r.least {
-		fmt.Printf("read   %-24s below the %.0f/s that it should reach\n", r.name, r.least)
-	}
 }
 
 func median(v []float64) float64 {

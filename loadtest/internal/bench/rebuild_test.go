@@ -32,7 +32,7 @@ const (
 // lookups are answered and each body is compared with what SQL gave, once with the old epoch served
 // and once after FLUSHALL. Then it reports the memory per bid and lets the replicator verify all.
 func BenchmarkRebuild(b *testing.B) {
-	s := startReplication(b, scale())
+	s := tree.startReplication(b, scale())
 	s.streaming(b, 0)
 	bids := s.count(b)
 	fmt.Printf("build  %d bids\n", bids)

@@ -32,6 +32,7 @@ const (
 
 // replication is a primary with a replicator and Redis, and a second slot of the same publication.
 type replication struct {
+	*build
 	primary    *testenv.Postgres
 	redis      *testenv.Redis
 	replicator *testenv.Program
@@ -39,12 +40,11 @@ type replication struct {
 	db         *pgx.Conn
 }
 
-func startReplication(b *testing.B, scale string) *replication {
+func (v *build) startReplication(b *testing.B, scale string) *replication {
 	b.Helper()
-	s := &replication{primary: testenv.StartPostgres(b, durable...),
-		redis: testenv.StartRedis(b, deployed...)}
-	seedScale(b, s.primary, scale)
-	s.replicator, s.addr = startService(b, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
+	s := &replication{build: v, primary: v.startPrimary(b), redis: v.startRedis(b)}
+	v.seed(b, s.primary, scale)
+	s.replicator, s.addr = v.start(b, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
 	conn, err := pgx.Connect(context.Background(), s.primary.URL("postgres"))
 	if err != nil {
 		b.Fatal(err)
@@ -138,18 +138,22 @@ func (s *replication) insertBids(b *testing.B, rows, perTx int) {
 }
 
 // BenchmarkReplication drains a backlog of 2,000,000 bids into Redis with every structure kept, beside
-// pg_recvlogical, which drains the same backlog of the same publication to nowhere, in turns.
+// pg_recvlogical, which drains the same backlog of the same publication to nowhere, in turns; and beside the commit BENCH_BASE.
 func BenchmarkReplication(b *testing.B) {
-	s := startReplication(b, "demo")
+	var systems []*replication
+	for _, v := range builds(b) {
+		s := v.startReplication(b, "demo")
+		s.reached(b, s.flushed(b))
+		systems = append(systems, s)
+	}
+	s := systems[0]
 	s.exec(b, "SELECT pg_create_logical_replication_slot('"+baselineSlot+"', 'pgoutput')")
-	s.reached(b, s.flushed(b))
 	var ratios []float64
 	for round := range rounds {
-		if code := s.replicator.Stop(b); code != 0 {
-			b.Fatalf("the replicator ended with %d", code)
+		for _, other := range systems[1:] {
+			other.drain(b, other.fall(b))
 		}
-		s.insertBids(b, backlog, backlogPerTx)
-		target := s.flushed(b)
+		target := s.fall(b)
 		// The second of the two finds the log in memory, so each goes first in turn.
 		var base, ours float64
 		if round%2 == 0 {
@@ -164,6 +168,16 @@ func BenchmarkReplication(b *testing.B) {
 	fmt.Printf("repl   median ratio to pg_recvlogical: %.2f\n", ratios[len(ratios)/2])
 	b.ReportMetric(ratios[len(ratios)/2], "x-pg_recvlogical")
 	s.large(b)
+}
+
+// fall stops the replicator, makes a backlog, and returns where it ends.
+func (s *replication) fall(b *testing.B) (target string) {
+	b.Helper()
+	if code := s.replicator.Stop(b); code != 0 {
+		b.Fatalf("the replicator of %s ended with %d", s.name, code)
+	}
+	s.insertBids(b, backlog, backlogPerTx)
+	return s.flushed(b)
 }
 
 // baseline drains the backlog with pg_recvlogical and returns rows per second.
@@ -190,7 +204,7 @@ func (s *replication) drain(b *testing.B, target string) float64 {
 	s.reached(b, target)
 	took := time.Since(begun)
 	after := s.cpu(b)
-	fmt.Printf("repl   drained in %.1f s; CPU per row:", took.Seconds())
+	fmt.Printf("repl   %s: drained in %.1f s; CPU per row:", s.name, took.Seconds())
 	for _, name := range []string{"replicator", "redis", "primary"} {
 		used := after[name] - before[name]
 		if name == "replicator" { // a new process

@@ -22,48 +22,66 @@ var durable = []testenv.Option{
 	testenv.Set("checkpoint_timeout", "15min"), testenv.Set("wal_init_zero", "on"), testenv.Set("random_page_cost", "1.1"),
 }
 
-// deployed is what deploy/redis/redis.conf sets beside what every Redis of testenv has.
-var deployed = []testenv.Option{
-	testenv.Set("zset-max-listpack-entries", "512"), testenv.Set("auto-aof-rewrite-min-size", "1gb"), testenv.Set("rdbcompression", "no"),
-}
-
 // stack is the write path with everything attached that it has in production.
 type stack struct {
+	*build
 	primary, standby    *testenv.Postgres
 	redis               *testenv.Redis
 	command, replicator *testenv.Program
 	commandAddr         string
+	bearer              []string // tokens of users
+	// The front door, if there is one.
+	doorAddr string
+	doorPID  int
 }
 
-func startStack(b *testing.B) *stack {
+func startStack(b *testing.B) *stack { return tree.startStack(b) }
+
+func (v *build) startStack(b *testing.B) *stack {
 	b.Helper()
-	s := &stack{primary: testenv.StartPostgres(b, durable...), redis: testenv.StartRedis(b, deployed...)}
-	seed(b, s.primary)
+	s := &stack{build: v, primary: v.startPrimary(b), redis: v.startRedis(b)}
+	v.seed(b, s.primary, "demo")
 	s.standby = s.primary.StartStandby(b, durable...)
-	s.replicator, _ = startService(b, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
-	s.command, s.commandAddr = startService(b, "command", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR="+b.TempDir(), "LOG_LEVEL=warn")
+	s.replicator, _ = v.start(b, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
+	var admin string
+	s.command, s.commandAddr, admin = v.startBoth(b, "command", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR="+b.TempDir(), "LOG_LEVEL=warn")
+	if os.Getenv("BENCH_DOOR") != "no" {
+		s.doorAddr, s.doorPID = v.startDoor(b, s.commandAddr, admin)
+	}
 	return s
 }
 
 func startService(b *testing.B, name string, environment ...string) (p *testenv.Program, addr string) {
 	b.Helper()
-	addr = fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(b))
-	admin := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(b))
-	p = testenv.StartProcess(b, testenv.Process{
-		Path:  testenv.Binary(b, "./"+name),
-		Env:   append(environment, "LISTEN_ADDR="+addr, "ADMIN_ADDR="+admin),
-		Ready: "http://" + admin + "/readyz",
-	})
+	return tree.start(b, name, environment...)
+}
+
+// start starts a program of the build and waits until it is ready.
+func (v *build) start(b *testing.B, name string, environment ...string) (p *testenv.Program, addr string) {
+	b.Helper()
+	p, addr, _ = v.startBoth(b, name, environment...)
 	return p, addr
 }
 
-func seed(b *testing.B, primary *testenv.Postgres) { seedScale(b, primary, "demo") }
+// startBoth is start and returns the address of the admin listener, too.
+func (v *build) startBoth(b *testing.B, name string, environment ...string) (p *testenv.Program, addr, admin string) {
+	b.Helper()
+	addr = fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(b))
+	admin = fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(b))
+	p = testenv.StartProcess(b, testenv.Process{
+		Path:  v.program(b, "./"+name),
+		Env:   append(environment, "LISTEN_ADDR="+addr, "ADMIN_ADDR="+admin),
+		Ready: "http://" + admin + "/readyz",
+	})
+	return p, addr, admin
+}
 
-func seedScale(b *testing.B, primary *testenv.Postgres, scale string) {
+// seed loads the build's data set.
+func (v *build) seed(b *testing.B, primary *testenv.Postgres, scale string) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	c := exec.CommandContext(ctx, testenv.Binary(b, "./loadtest"), "seed", "--scale", scale)
+	c := exec.CommandContext(ctx, v.program(b, "./loadtest"), "seed", "--scale", scale)
 	c.Env = append(os.Environ(), "SEED_URL="+primary.URL("migrator"))
 	if out, err := c.CombinedOutput(); err != nil {
 		b.Fatalf("seed: %v\n%s", err, out)
@@ -99,10 +117,14 @@ func tokens(b *testing.B, addr string, n int) []string {
 func (s *stack) cpu(b *testing.B) map[string]time.Duration {
 	b.Helper()
 	used := map[string]time.Duration{"generator": engine.SelfCPU()}
-	for name, pid := range map[string]int{
+	pids := map[string]int{
 		"command": s.command.PID(), "replicator": s.replicator.PID(), "redis": s.redis.PID(),
 		"primary": s.primary.PID(), "standby": s.standby.PID(),
-	} {
+	}
+	if s.doorPID != 0 {
+		pids["haproxy"] = s.doorPID
+	}
+	for name, pid := range pids {
 		t, err := engine.TreeCPU(pid)
 		if err != nil {
 			b.Fatal(err)

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -30,25 +31,33 @@ const rounds = 3
 const measure = 10 * time.Second
 
 // BenchmarkWrite compares accepted bids per second with single-row inserts by pgbench into the same
-// table of the same cluster, standby and replicator attached, in turns.
+// table of the same cluster, standby and replicator attached, in turns; and the processor time of a bid with that of the
+// commit BENCH_BASE, in turns too.
 func BenchmarkWrite(b *testing.B) {
-	s := startStack(b)
-	bearer := tokens(b, s.commandAddr, 64)
-	s.post(b, bearer, engine.Config{VUsers: 64, Duration: 3 * time.Second}) // caches and plans
-	var base, at64, at512 []float64
+	var stacks []*stack
+	for _, v := range builds(b) {
+		s := v.startStack(b)
+		s.bearer = tokens(b, s.commandAddr, 64)
+		s.post(b, s.bearer, engine.Config{VUsers: 64, Duration: 3 * time.Second}) // caches and plans
+		stacks = append(stacks, s)
+	}
+	s := stacks[0]
+	var base []float64
+	costs := make(costs)
 	for round := range rounds {
 		base = append(base, s.pgbench(b, measure))
-		at64 = append(at64, s.closed(b, bearer, 64))
-		at512 = append(at512, s.closed(b, bearer, 512))
-		fmt.Printf("write  round %d: pgbench %8.0f/s   64 connections %8.0f/s   512 connections %8.0f/s\n",
-			round+1, base[round], at64[round], at512[round])
+		fmt.Printf("write  round %d: pgbench %8.0f/s\n", round+1, base[round])
+		for i := range stacks {
+			stacks[(i+round)%len(stacks)].round(b, costs)
+		}
 	}
-	fmt.Printf("write  median ratio to single-row inserts: %.2f at 64 connections, %.2f at 512\n",
-		medianRatio(at64, base), medianRatio(at512, base))
+	at64, at512 := costs.rates(tree, direct64), costs.rates(tree, direct512)
+	fmt.Printf("write  median ratio to single-row inserts: %.2f at 64 connections, %.2f at 512\n", medianRatio(at64, base), medianRatio(at512, base))
 	b.ReportMetric(medianRatio(at64, base), "x-pgbench@64")
 	b.ReportMetric(medianRatio(at512, base), "x-pgbench@512")
-	s.open(b, bearer)
-	s.lone(b, bearer)
+	costs.compare()
+	s.open(b, s.bearer)
+	s.lone(b, s.bearer)
 	s.settings(b)
 }
 
@@ -64,9 +73,9 @@ func medianRatio(ours, base []float64) float64 {
 // post bids with a fresh key each and fails on any answer but 201.
 func (s *stack) post(b *testing.B, bearer []string, c engine.Config) *engine.Report {
 	b.Helper()
-	c.Addr, c.Seed = s.commandAddr, uint64(time.Now().UnixNano())
+	c.Addr, c.Seed = cmp.Or(c.Addr, s.commandAddr), uint64(time.Now().UnixNano())
 	report, err := engine.Run(context.Background(), c, func(u *engine.User) error {
-		fillBid(u, s.commandAddr, bearer)
+		fillBid(u, c.Addr, bearer)
 		return u.Do("bid", func(r *fasthttp.Response) bool { return r.StatusCode() == fasthttp.StatusCreated })
 	})
 	if err != nil {
@@ -106,20 +115,6 @@ func uuid4(r *rand.Rand) string {
 	raw[6], raw[8] = raw[6]&0x0f|0x40, raw[8]&0x3f|0x80
 	h := hex.EncodeToString(raw[:])
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
-}
-
-func (s *stack) closed(b *testing.B, bearer []string, connections int) float64 {
-	b.Helper()
-	before := s.cpu(b)
-	report := s.post(b, bearer, engine.Config{VUsers: connections, Duration: measure})
-	after := s.cpu(b)
-	accepted := report.Step("bid").OK
-	fmt.Printf("write  %4d connections: CPU per bid", connections)
-	for _, name := range []string{"generator", "command", "primary", "standby", "replicator", "redis"} {
-		fmt.Printf("  %s %.0f us", name, float64((after[name]-before[name]).Microseconds())/float64(accepted))
-	}
-	fmt.Println()
-	return report.PerSecond("bid")
 }
 
 // open measures latency from the intended start at 4,000 bids a second.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 )
@@ -109,8 +108,8 @@ func path(a frontdoor.Answer) string { return a.Header.Get("Read-Path") }
 
 // reason is why there was no answer, without the URL.
 func reason(err error) string {
-	if of := (*url.Error)(nil); errors.As(err, &of) {
-		err = of.Err
+	if of := errors.Unwrap(err); of != nil { // without the request
+		err = of
 	}
 	return err.Error()
 }

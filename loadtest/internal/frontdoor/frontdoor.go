@@ -6,21 +6,57 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
+	"syscall"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // Client asks one system. It is safe for concurrent use.
 type Client struct {
 	base string // scheme and authority
-	http *http.Client
+	http *fasthttp.HostClient
 }
 
-// New makes a client; base is scheme and authority.
+const (
+	// patience bounds a request whose context has no deadline.
+	patience = 30 * time.Second
+	// maxConns is more than any caller has requests under way.
+	maxConns = 2048
+)
+
+// New makes a client; base is scheme and authority. It uses fasthttp, which costs half as much as net/http, because the
+// load shares the processors with what it tries.
 func New(base string) *Client {
-	return &Client{base: base, http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
+	scheme, authority, _ := strings.Cut(base, "://")
+	secure := scheme == "https"
+	if !strings.Contains(authority, ":") {
+		authority += map[bool]string{false: ":80", true: ":443"}[secure]
+	}
+	return &Client{base: base, http: &fasthttp.HostClient{
+		Addr: authority, IsTLS: secure, MaxConns: maxConns, MaxIdleConnDuration: time.Minute,
+		NoDefaultUserAgentHeader: true, DisablePathNormalizing: true, ReadBufferSize: 16 << 10,
+		// Each kept connection may have been closed by a server that was restarted.
+		MaxIdemponentCallAttempts: maxConns,
+		RetryIfErr: func(r *fasthttp.Request, _ int, err error) (reset, retry bool) {
+			return false, repeatable(r) && unanswered(err)
+		},
+	}}
+}
+
+// repeatable says whether a request that was sent twice has the effect of one.
+func repeatable(r *fasthttp.Request) bool {
+	return r.Header.IsGet() || r.Header.IsHead() || len(r.Header.Peek("Idempotency-Key")) > 0
+}
+
+// unanswered says whether the connection was closed before the first byte of an answer, as a kept one may be.
+func unanswered(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // Close ends the connections that are kept open.
@@ -36,27 +72,34 @@ type Answer struct {
 	Body   []byte
 }
 
-// Do sends a request; header is a list of names and values. A body is said to be JSON. The error is the
-// transport's.
+// Do sends a request; header is a list of names and values. A body is said to be JSON. If ctx has no deadline, the request
+// has 30 s. The end of ctx ends no request that was sent. The error is the transport's.
 func (c *Client) Do(ctx context.Context, method, target string, body []byte, header ...string) (Answer, error) {
-	r, err := http.NewRequestWithContext(ctx, method, c.base+target, bytes.NewReader(body))
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return Answer{}, err
 	}
+	r, w := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(r)
+	defer fasthttp.ReleaseResponse(w)
+	r.SetRequestURI(c.base + target)
+	r.Header.SetMethod(method)
 	if body != nil {
-		r.Header.Set("Content-Type", "application/json")
+		r.Header.SetContentType("application/json")
+		r.SetBodyRaw(body)
 	}
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	w, err := c.http.Do(r)
-	if err != nil {
-		return Answer{}, err
+	deadline, bounded := ctx.Deadline()
+	if !bounded {
+		deadline = time.Now().Add(patience)
 	}
-	defer w.Body.Close()
-	a := Answer{Status: w.StatusCode, Header: w.Header}
-	if a.Body, err = io.ReadAll(w.Body); err != nil {
+	if err := c.http.DoDeadline(r, w, deadline); err != nil {
 		return Answer{}, fmt.Errorf("%s %s: %w", method, target, err)
+	}
+	a := Answer{Status: w.StatusCode(), Header: make(http.Header), Body: bytes.Clone(w.Body())}
+	for name, value := range w.Header.All() {
+		a.Header.Add(string(name), string(value))
 	}
 	return a, nil
 }

@@ -1,11 +1,17 @@
 package frontdoor
 
 import (
+	"context"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 func TestClient(t *testing.T) {
@@ -35,5 +41,53 @@ func TestClient(t *testing.T) {
 		if _, err := c.Raffles(t.Context(), status); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", status, err)
 		}
+	}
+}
+
+// A server that closes its kept connections, as one that is restarted does, fails no request that may be sent twice.
+func TestClosedConnectionsAreReplaced(t *testing.T) {
+	closed := make(chan struct{}, 1)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	s.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		if state == http.StateIdle {
+			_ = c.Close()
+			closed <- struct{}{}
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	c := New(s.URL)
+	t.Cleanup(c.Close)
+	ask := func(method string, header ...string) error {
+		_, err := c.Do(t.Context(), method, "/", []byte("{}"), header...)
+		if err == nil {
+			<-closed
+		}
+		return err
+	}
+	if err := ask(http.MethodGet); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(http.MethodGet); err != nil {
+		t.Errorf("GET: %v", err)
+	}
+	if err := ask(http.MethodPost, "Idempotency-Key", "k"); err != nil {
+		t.Errorf("POST with a key: %v", err)
+	}
+	if err := ask(http.MethodPost); !errors.Is(err, fasthttp.ErrConnectionClosed) && !strings.Contains(err.Error(), "reset") {
+		t.Errorf("POST without a key: %v", err)
+	}
+}
+
+// A request ends with the deadline of its context.
+func TestARequestHasADeadline(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(s.Close)
+	c := New(s.URL)
+	t.Cleanup(c.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := c.Do(ctx, http.MethodGet, "/", nil); !errors.Is(err, fasthttp.ErrTimeout) {
+		t.Error(err)
 	}
 }
