@@ -25,12 +25,16 @@ clean: ## Remove the data, the backups and the built programs (after `make down`
 build: ## Build every program into bin/
 	$(GO) build -o bin/ ./command ./query ./replicator ./sql ./loadtest
 
-# One package after the other: their servers need all cores, and reads have budgets of milliseconds.
+# Packages are tested one after the other, because their servers need all cores, and reads have budgets of milliseconds.
+# CI compiles the next packages meanwhile, at the lowest priority, and leaves vetting to the linters of `make check`.
+# Elsewhere results are cached, which -exec prevents.
+ONE_AT_A_TIME = $(GO) test -vet off -timeout 30m $(if $(CI),-p 3 -toolexec 'nice -n 19' -exec "flock -o '$(CURDIR)/Makefile'",-p 1)
+
 # Some tests need the services of the last release, which are built while the installation waits for the network.
 test: ## Run every test against real servers on free ports; installs what is missing
 	@$(GO) run ./deploy/release ./command ./query ./replicator >/dev/null & build=$$!; deploy/local/install && wait $$build
-	$(GO) vet ./...
-	$(GO) test -p 1 -timeout 30m ./...
+	$(if $(CI),,$(GO) vet ./...)
+	$(ONE_AT_A_TIME) ./...
 
 check: ## Lint, check generated code and configurations, run the tests with the race detector
 	@deploy/local/install
@@ -39,18 +43,24 @@ check: ## Lint, check generated code and configurations, run the tests with the 
 lint: ## Run the linters and the import rules
 	$(TOOL) golangci-lint run ./...
 
+# sqlc takes minutes to compile. It is not needed while its version, what it reads and what it has made are all as
+# sql/sqlc.sums says.
+SQLC_SUMS = { grep 'sqlc-dev/sqlc ' go.mod; sha256sum sqlc.yaml $(sort $(wildcard sql/migrations/*.sql sql/queries/*/*.sql sql/*db/*.go)); }
+
 sqlc-diff: ## Fail if the generated database code is not what sqlc makes of sql/queries
-	$(GO) tool sqlc diff
+	@$(SQLC_SUMS) | cmp -s - sql/sqlc.sums || { echo "sql/sqlc.sums is of other files, so sqlc is asked; make generate writes it" && $(GO) tool sqlc diff; }
 
 config-check: ## Let each server check its configuration, and check the scripts
-	$(GO) test -count 1 ./deploy/...
+	$(GO) test -vet off -count 1 ./deploy/...
 	@deploy/local/validate
 
-# Tests of whole services are left out, because they take minutes; the histories run the programs with the detector. The
-# report and the data set have no goroutines.
+# Packages that start no goroutine are left out, and tests of whole services, because they take minutes; the histories run
+# the programs with the detector. At its end a program with the detector need not wait a second for late reports.
+CONCURRENT = git grep -lE '\bgo (func|[a-z][A-Za-z.]*)\(|\.Go\(|\.Parallel\(|httptest\.NewServer|StartProcess' -- '*.go' | xargs dirname | sort -u | sed 's,^,./,'
+race: export GORACE = atexit_sleep_ms=0
 race: ## Run the packages with the race detector, and histories against programs that have it (HISTORIES=12)
-	$(GO) test -p 1 -race -timeout 30m $$($(GO) list ./... | grep -vE '/(replicator/test|query|loadtest(/internal/(report|dataset))?|internal/e2e(/(abuse|drill|upgrade))?)$$')
-	HISTORIES=$(or $(HISTORIES),12) $(GO) test -race -timeout 30m -run NoHistory ./replicator/test
+	$(ONE_AT_A_TIME) -race $$($(CONCURRENT) | grep -vE '/(replicator/test|query|loadtest(/internal/(report|dataset))?|internal/e2e(/(abuse|drill|upgrade))?)$$')
+	HISTORIES=$(or $(HISTORIES),12) $(GO) test -race -vet off -timeout 30m -run NoHistory ./replicator/test
 
 bench: ## Measure both sides beside their baselines in the same run (BENCH=Read: only those; BENCH_BASE=COMMIT: beside that commit)
 	@deploy/local/install
@@ -108,6 +118,7 @@ compose-down: ## Remove the containers, and with them all data
 
 generate: ## Make the database code from sql/queries
 	$(GO) tool sqlc generate
+	@$(SQLC_SUMS) >sql/sqlc.sums
 
 fuzz: ## Fuzz every decoder for FUZZTIME (default 60s) each
 	@deploy/local/install

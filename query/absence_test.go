@@ -67,6 +67,7 @@ func (s *stack) insertRaffle(t testing.TB, id int64) {
 
 // R1: a set that is lost, or was begun anew, proves neither that a raffle does not exist nor that a size has no bids.
 func TestWhatIsLostIsNotAbsent_R1(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	e := s.checkpoint.Epoch
 	const raffle = "/v1/raffles/5"
@@ -128,6 +129,7 @@ func TestWhatIsLostIsNotAbsent_R1(t *testing.T) {
 
 // R1: an old catalogue does not answer for a raffle that was added since.
 func TestCatalogueFollowsTheVersion_R1(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	for id := int64(5000); id < 5020; id++ {
 		path := "/v1/raffles/" + strconv.FormatInt(id, 10)
@@ -143,5 +145,16 @@ func TestCatalogueFollowsTheVersion_R1(t *testing.T) {
 		if got, want := len(decode[rafflePage](t, a).Raffles), collect(t, s, "SELECT count(*) FROM raffles WHERE closed_at IS NULL AND starts_at <= now()", scanID)[0]; got != int(want) {
 			t.Errorf("R1: %d raffles are listed, want %d", got, want)
 		}
+	}
+}
+
+// A raffle's details have a size as soon as the size has its first bid.
+func TestDetailFollowsNewSizes(t *testing.T) {
+	t.Parallel()
+	s := startStack(t)
+	for _, size := range []int16{280, 285} {
+		s.expect(t, http.StatusOK, "redis", "/v1/raffles/1")
+		s.place(t, size, 777)
+		s.sameOnAllPaths(t, "/v1/raffles/1")
 	}
 }

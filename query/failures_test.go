@@ -151,6 +151,7 @@ func (s *stack) breaker(t testing.TB, path string) bool {
 
 // R3: a Redis that lags too much is left for a standby that shows a newer heartbeat, and for no other.
 func TestLaggingRedis_R3(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	c := s.config()
 	c.RedisMaxLag = time.Second
@@ -216,6 +217,7 @@ func TestRedisIsNotLeftBecauseThePrimaryIsAway_R3(t *testing.T) {
 
 // R1: a Redis that does not allow CONFIG, as managed servers don't, is believed all the same.
 func TestRedisWithoutConfig_R1(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	s.redisDo(t, "ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all", "-config")
 	c := s.config()
@@ -227,6 +229,7 @@ func TestRedisWithoutConfig_R1(t *testing.T) {
 // R1: after the watch has connected anew to the same run of the primary, Redis is believed although it is always
 // ahead of the watch's last question.
 func TestABusyRedisIsBelievedAgain_R1(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	const watches = ` FROM pg_stat_activity WHERE application_name = 'query-watch'`
 	began := collect(t, s, `SELECT clock_timestamp()`, pgx.RowTo[time.Time])[0]

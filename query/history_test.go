@@ -63,6 +63,7 @@ func (s *stack) expectLost(t *testing.T, field, path string, headers ...string) 
 // R7: after a promotion, positions of the old timeline are good up to the switch point and lost beyond it. So are the
 // positions of Redis and of cursors.
 func TestPositionsAfterAPromotion_R7_P10(t *testing.T) {
+	t.Parallel()
 	s := startPair(t)
 	good := s.position(t)
 	s.setCheckpoint(t, func(c *readmodel.Checkpoint) { c.LSN = good.LSN })
@@ -120,6 +121,7 @@ func TestPositionsAfterAPromotion_R7_P10(t *testing.T) {
 // P10, R2: the primary is restored to an older state, on the same timeline, while Redis and the standby keep theirs.
 // From the first moment on, no read with a position of the new history is answered from the lost one.
 func TestARestoredPrimary_R2_P10(t *testing.T) {
+	t.Parallel()
 	s := startPair(t)
 	backup := s.primary.Backup(t)
 	for n := range 5 { // the history that is lost
@@ -168,6 +170,7 @@ func TestARestoredPrimary_R2_P10(t *testing.T) {
 // R7, P10: the old primary is frozen, its standby promoted, and the old one thawed. The old primary takes writes and
 // comes first in the URL, but nothing is read from it.
 func TestAThawedPrimaryIsNotRead_R7_P10(t *testing.T) {
+	t.Parallel()
 	s := startPair(t)
 	s.primary.Pause(t)
 	s.expect(t, http.StatusOK, "redis", someBids)
@@ -195,6 +198,7 @@ func TestAThawedPrimaryIsNotRead_R7_P10(t *testing.T) {
 
 // R8: a position beyond the primary is refused before any path is asked, and so is a position of an unknown timeline.
 func TestAPositionBeyondIsRefusedWithoutReading_R8(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	count := func() (n uint64) {
 		for _, p := range allPaths {
@@ -217,6 +221,7 @@ func TestAPositionBeyondIsRefusedWithoutReading_R8(t *testing.T) {
 // P7: the primary answers what only SQL can answer if the standby does not follow. The standby answers again once it
 // follows, or if it is all there is.
 func TestAStandbyThatDoesNotFollowIsLeft_P7(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	c := s.config()
 	c.StandbyMaxLag = 500 * time.Millisecond

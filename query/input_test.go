@@ -4,10 +4,13 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
 // Every kind of bad input, its status and the field that the answer names.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	bidCursor := *decode[bidPage](t, s.get(t, someBids)).NextCursor
 	highCursor := *decode[bidPage](t, s.get(t, someBids+"&order=highest")).NextCursor
@@ -93,6 +96,7 @@ func checkProblem(t *testing.T, what string, a answer, status int, field string)
 }
 
 func TestMethods(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	for _, path := range []string{someBids, "/v1/raffles/1", "/v1/raffles", "/v1/bids?size=270", "/v1/raffles/1/bids/1", "/hello", "/openapi/query.yaml"} {
 		get, head := s.get(t, path), request(t, http.MethodHead, s.url+path)
@@ -112,5 +116,17 @@ func TestMethods(t *testing.T) {
 	}
 	if d := s.get(t, "/openapi/query.yaml"); d.body != string(document) {
 		t.Error("the document that is served is another")
+	}
+}
+
+func TestReadPathIsIgnoredUnlessAllowed(t *testing.T) {
+	t.Parallel()
+	s := startStack(t)
+	c := s.config()
+	c.AllowReadPath = false
+	s.url = s.serve(t, c)
+	testenv.Eventually(t, patience, "Redis answers", func() bool { return s.get(t, someBids).path() == "redis" })
+	for _, p := range []string{"primary", "scan", "nonsense"} {
+		s.expect(t, http.StatusOK, "redis", someBids, "Read-Path", p)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 // W7: the reads of an address are limited by weight. Other addresses are not affected.
 func TestReadsOfAnAddressAreLimited_W7(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	c := s.config()
 	c.RateLimit = limit.Rates{Read: limit.Rate{PerSecond: 0.001, Burst: 100}}

@@ -73,6 +73,7 @@ func TestRaffleListIsKeptUntilItChanges(t *testing.T) {
 
 // The entity tag of a list of raffles is a function of its rows, on each instance and path, also after a rebuild.
 func TestRaffleListTagIsItsContent(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	another := *s
 	another.url = s.serve(t, s.config())
@@ -119,6 +120,7 @@ func TestRaffleListTagIsItsContent(t *testing.T) {
 
 // Every limit and cursor is served from one reading of the raffles.
 func TestRaffleListIsReadOnceForAllLimits(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	s.expect(t, http.StatusOK, "redis", "/v1/raffles?status=all")
 	sent := func() int {
@@ -146,6 +148,7 @@ func TestRaffleListIsReadOnceForAllLimits(t *testing.T) {
 
 // A raffle that starts is in the list of the open ones at once, though nothing was written.
 func TestRaffleListSeesARaffleStart(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	list := "/v1/raffles?limit=" + strconv.Itoa(raffles)
 	before := decode[rafflePage](t, s.expect(t, http.StatusOK, "redis", list))
@@ -159,6 +162,7 @@ func TestRaffleListSeesARaffleStart(t *testing.T) {
 
 // The capped set of a size is believed only above the newest bid that it ever dropped (R1).
 func TestSizeBelowItsFloorIsSQLs_R1(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	e := s.checkpoint.Epoch
 	all := collect(t, s, "SELECT id FROM bids WHERE size = 270 ORDER BY created_at DESC, id DESC", scanID)
@@ -195,17 +199,8 @@ func TestSizeBelowItsFloorIsSQLs_R1(t *testing.T) {
 	}
 }
 
-// A raffle's details have a size as soon as the size has its first bid.
-func TestDetailFollowsNewSizes(t *testing.T) {
-	s := startStack(t)
-	for _, size := range []int16{280, 285} {
-		s.expect(t, http.StatusOK, "redis", "/v1/raffles/1")
-		s.place(t, size, 777)
-		s.sameOnAllPaths(t, "/v1/raffles/1")
-	}
-}
-
 func TestOneBidAndMyBids(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	keys, err := auth.OpenFolder(t.TempDir(), slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -57,6 +57,7 @@ func data(t *testing.T, lines *bufio.Scanner) string {
 }
 
 func TestLiveFeed(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	t.Run("bids_as_reads_show_them", s.testLiveBids)
 	t.Run("wrong_requests", s.testLiveRequests)

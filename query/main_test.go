@@ -16,6 +16,7 @@ import (
 
 // The service starts while everything is down, reports that, recovers by itself, and ends within 10 s of SIGTERM.
 func TestStartsWithEverythingDownAndRecovers(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	s.redis.Stop(t)
 	s.pgpool.Stop(t)
@@ -87,6 +88,7 @@ func TestDrains(t *testing.T) {
 
 // The lag does not depend on the service's clock.
 func TestAWrongClockChangesNoLag_P7(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	for _, offset := range []string{"5s", "-5s"} {
 		public, admin := testenv.FreePort(t), testenv.FreePort(t)

@@ -16,6 +16,7 @@ import (
 // R2, R7: a commit that waits for a synchronous standby is flushed and not visible. A read from the primary does not
 // claim to hold it. A read that wants it gets 503 and not 422, because its position is not in the future.
 func TestThePrimaryDoesNotClaimACommitThatWaits_R2_R7(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	get := func(headers ...string) answer {
 		return s.get(t, "/v1/raffles/1/bids?size=260&limit=2000", append(headers, "Read-Path", "primary")...)

@@ -11,6 +11,7 @@ import (
 // While the standby is away, its paths lead to the primary. They are back within seconds of its return, and meanwhile
 // the servers are not flooded with connections.
 func TestReadsGoBackToTheStandby(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	c := s.config()
 	c.StandbyURL = testenv.MultiHostURL(s.standby.URL("query"), s.primary.URL("query")) + "&target_session_attrs=prefer-standby"

@@ -14,6 +14,7 @@ const someBids = "/v1/raffles/1/bids?size=270&limit=5"
 
 // R1: if Redis can't prove that it holds the whole answer, the next path answers, with the right rows.
 func TestIncompleteReadModelIsNotServed_R1(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	e := s.checkpoint.Epoch
 	must := func(err error) {
@@ -89,6 +90,7 @@ func TestIncompleteReadModelIsNotServed_R1(t *testing.T) {
 
 // R1: a set that is lost between two pages does not end the list.
 func TestLostSetDoesNotEndThePaging_R1(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	for _, order := range []string{"newest", "highest"} {
 		p := decode[bidPage](t, s.expect(t, http.StatusOK, "redis", someBids+"&order="+order))
@@ -113,6 +115,7 @@ func TestLostSetDoesNotEndThePaging_R1(t *testing.T) {
 
 // R1: a switch to another epoch takes effect at once, and an evicting Redis is not used.
 func TestEpochSwitchAndEviction_R1(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	s.load(t, 2, "token-2")
 	s.expect(t, http.StatusOK, "redis", someBids)
@@ -184,6 +187,7 @@ func TestMinLSN_R2(t *testing.T) {
 
 // R2, R4: a cursor carries the first page's position, and every later page has reached it.
 func TestCursorImpliesItsPosition_R2(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	s.sqlBid(t)
 	s.standby.WaitReplay(t)
@@ -285,15 +289,4 @@ func TestPathsFailOneAfterTheOther_R6(t *testing.T) {
 	testenv.Eventually(t, 4*patience, "pgpool answers again", func() bool { return s.get(t, someBids).path() == "replica" })
 	s.redis.Start(t)
 	testenv.Eventually(t, patience, "Redis answers again", func() bool { return s.get(t, someBids).path() == "redis" })
-}
-
-func TestReadPathIsIgnoredUnlessAllowed(t *testing.T) {
-	s := startStack(t)
-	c := s.config()
-	c.AllowReadPath = false
-	s.url = s.serve(t, c)
-	testenv.Eventually(t, patience, "Redis answers", func() bool { return s.get(t, someBids).path() == "redis" })
-	for _, p := range []string{"primary", "scan", "nonsense"} {
-		s.expect(t, http.StatusOK, "redis", someBids, "Read-Path", p)
-	}
 }

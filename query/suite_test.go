@@ -32,6 +32,7 @@ var cursorPart = regexp.MustCompile(`"next_cursor":"[A-Za-z0-9_-]+"`)
 
 // One suite over every Reader, through the API. The header Read-Path forces the path.
 func TestEveryReader(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	t.Run("R3_path_position_lag", s.testPositions)
 	t.Run("R5_same_bytes_on_all_paths", s.testSameBytes)

@@ -98,7 +98,7 @@ func goBuild(pkg string) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, filepath.Base(pkg))
-	cmd := exec.Command("go", "build", "-race="+strconv.FormatBool(raceDetector), "-o", path, pkg)
+	cmd := exec.Command("go", "build", "-ldflags=-w", "-race="+strconv.FormatBool(raceDetector), "-o", path, pkg)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)

@@ -24,7 +24,8 @@ var databases atomic.Int64
 
 // NewDatabase clones the migrated database on the shared cluster, in some 15 ms, and drops the clone at the end
 // of the test, with its slots and its connections. Roles, WAL and pg_stat_replication belong to the cluster and
-// are shared with other tests; a test that stops the server or looks at these needs StartPostgres.
+// are shared with other tests; a test that stops the server or looks at these needs StartPostgres. So does a test that
+// keeps a transaction open, if it runs beside others: until its end no slot of any database can be made.
 func NewDatabase(t testing.TB) *Database {
 	t.Helper()
 	d := &Database{

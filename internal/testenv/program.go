@@ -16,7 +16,7 @@ import (
 type Process struct {
 	Path string
 	Args []string
-	// Env is added to PATH, HOME and TMPDIR of the test process and to DRAIN_DELAY=0, NAME=value each.
+	// Env is added to PATH, HOME, TMPDIR and GORACE of the test process and to DRAIN_DELAY=0, NAME=value each.
 	Env []string
 	// Death is what the kernel sends to the program when the test process dies; 0 is SIGKILL.
 	Death syscall.Signal
@@ -41,7 +41,7 @@ func StartProcess(t testing.TB, p Process) *Program {
 
 func newProgram(t testing.TB, p Process) *Program {
 	t.Helper()
-	env := append(serverEnv(), "HOME="+os.Getenv("HOME"), "TMPDIR="+os.TempDir(), "DRAIN_DELAY=0s")
+	env := append(serverEnv(), "HOME="+os.Getenv("HOME"), "TMPDIR="+os.TempDir(), "GORACE="+os.Getenv("GORACE"), "DRAIN_DELAY=0s")
 	g := &Program{ready: p.Ready, proc: &process{
 		name: filepath.Base(p.Path), path: p.Path, args: p.Args, env: append(env, p.Env...),
 		dir: testFolder(t, memoryRun, "program", nil), death: cmp.Or(p.Death, syscall.SIGKILL),

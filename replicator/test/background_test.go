@@ -23,6 +23,7 @@ func (s *system) metric(name string) string {
 }
 
 func TestBackgroundComparisonMendsWhatDiffers_P12(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=100ms")
 	s.exec("INSERT INTO raffles (product_id, seller_id, starts_at, ends_at) SELECT 1, 1, '2026-01-01', '2036-01-01' FROM generate_series(1, 300)")
@@ -60,7 +61,8 @@ func TestBackgroundComparisonMendsWhatDiffers_P12(t *testing.T) {
 // No slot can be made while a transaction that writes is open. The comparison gives up in time and leaves nothing on
 // the server.
 func TestBackgroundComparisonGivesUpOnALongTransaction(t *testing.T) {
-	s := newSystem(t, testenv.NewDatabase(t))
+	t.Parallel()
+	s := newSystem(t, testenv.StartPostgres(t))
 	s.replicate()
 	s.reached()
 	s.exec("BEGIN; UPDATE products SET name = 'open' WHERE id = 1")
@@ -75,6 +77,7 @@ func TestBackgroundComparisonGivesUpOnALongTransaction(t *testing.T) {
 }
 
 func TestVerifySaysWhatToDoWithoutAFreeSlot(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.StartPostgres(t, testenv.Set("max_replication_slots", "1")))
 	s.replicate("VERIFY_INTERVAL=100ms")
 	s.reached()

@@ -17,6 +17,7 @@ const mostAtOnce = 5_000
 // Redis answers nobody else during a MULTI. So a reload and a rebuild write large sets in pieces of at most mostAtOnce
 // members, and free the former sets in the background.
 func TestReloadAndRebuildWriteLargeSetsInPieces(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.exec("INSERT INTO raffles (product_id, seller_id, starts_at, ends_at) SELECT 1, 1, '2026-01-01', timestamptz '2036-01-01' + i * interval '1 minute' FROM generate_series(1, 6000) i")

@@ -9,8 +9,10 @@ import (
 
 // P7: the lag is honest although the replicator's clock is wrong.
 func TestAWrongClockChangesNoLag_P7(t *testing.T) {
+	t.Parallel()
 	for _, offset := range []string{"5s", "-5s"} {
 		t.Run(offset, func(t *testing.T) {
+			t.Parallel()
 			s := newSystem(t, testenv.StartPostgres(t))
 			s.replicate("CLOCK_OFFSET=" + offset)
 			s.bids(100)

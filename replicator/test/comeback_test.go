@@ -14,7 +14,8 @@ import (
 // notices that before the raffle is back. Then nobody may read it until it is reloaded, because its sizes would be
 // incomplete.
 func TestRaffleWhoseSizesWereLostComesBackOnlyAfterAReload_P12(t *testing.T) {
-	s := newSystem(t, testenv.NewDatabase(t))
+	t.Parallel()
+	s := newSystem(t, testenv.StartPostgres(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(2000)
 	e := s.equal().Epoch
@@ -77,7 +78,8 @@ func TestRaffleWhoseSizesWereLostComesBackOnlyAfterAReload_P12(t *testing.T) {
 // P12, R1: a change that takes a raffle out of the read model does so even if the raffle's sizes, which tell its sets,
 // were lost.
 func TestRaffleWhoseSizesWereLostIsTakenOut_P12(t *testing.T) {
-	s := newSystem(t, testenv.NewDatabase(t))
+	t.Parallel()
+	s := newSystem(t, testenv.StartPostgres(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(2000)
 	s.exec("ALTER TABLE bids DROP CONSTRAINT bids_created_at")
@@ -121,6 +123,7 @@ func (s *system) sentinels(e readmodel.Epoch, raffle int64) (sizes []int16) {
 
 // A new raffle is read at once, without a reload, as long as there are not very many sizes.
 func TestNewRaffleIsReadWithoutAReload(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(500)

@@ -38,6 +38,7 @@ func (s *system) expect(args string, status int, texts ...string) {
 }
 
 func TestCommandsStatusAndVerify(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.bids(2000)
@@ -68,6 +69,7 @@ func TestCommandsStatusAndVerify(t *testing.T) {
 }
 
 func TestCommandsRebuildServesTheOldEpochMeanwhile(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.bids(20_000)
@@ -109,6 +111,7 @@ func TestCommandsRebuildServesTheOldEpochMeanwhile(t *testing.T) {
 }
 
 func TestCommandsRebuildIsRefused(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.reached()
@@ -129,6 +132,7 @@ func TestCommandsRebuildIsRefused(t *testing.T) {
 }
 
 func TestCommandsRebuildSaysWhatFailed(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.bids(100)

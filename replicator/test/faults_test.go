@@ -47,6 +47,7 @@ func (s *system) load() (stop func()) {
 }
 
 func TestKilledFiveTimesUnderLoadLosesNothing_P2(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	stop := s.load()
@@ -107,6 +108,7 @@ func (s *system) logged(text string) (at time.Time) {
 }
 
 func TestDroppedSlotIsNoticedAndRebuilt_P4(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.bids(100)
@@ -126,6 +128,7 @@ func TestDroppedSlotIsNoticedAndRebuilt_P4(t *testing.T) {
 }
 
 func TestInterruptedRebuildLeavesNothingBehind_P4(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(60_000)
 	s.replicate()
@@ -206,6 +209,7 @@ func TestLagIsOfTheProbeAndGrowsWhenStuck_P7(t *testing.T) {
 }
 
 func TestRedisThatLostItsLastWritesIsCaughtUp_P1(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.bids(1000)
@@ -236,6 +240,7 @@ func TestRedisThatLostItsLastWritesIsCaughtUp_P1(t *testing.T) {
 }
 
 func TestTruncateRebuilds_P6(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.bids(1000)
@@ -250,6 +255,7 @@ func TestTruncateRebuilds_P6(t *testing.T) {
 }
 
 func TestAddedColumnsAndUnchangedTOAST_P6(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.exec("ALTER TABLE products ALTER name SET STORAGE EXTERNAL")
 	s.replicate()
@@ -264,6 +270,7 @@ func TestAddedColumnsAndUnchangedTOAST_P6(t *testing.T) {
 }
 
 func TestWhatDoesNotFitStopsWithAClearError_P6(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.reached()
@@ -282,18 +289,4 @@ func TestWhatDoesNotFitStopsWithAClearError_P6(t *testing.T) {
 	if before.LSN >= s.lsn() {
 		t.Error("the checkpoint moved past what could not be applied")
 	}
-}
-
-func TestEvictingRedisIsRefused_R1(t *testing.T) {
-	s := newSystem(t, testenv.NewDatabase(t))
-	s.must(s.redis.ConfigSet(s.ctx, "maxmemory-policy", "allkeys-lru").Err())
-	s.replicate()
-	testenv.Eventually(t, patience, "the policy is refused", func() bool {
-		return strings.Contains(s.report().LastError, "noeviction")
-	})
-	if s.streaming() {
-		t.Error("ready with an evicting Redis")
-	}
-	s.must(s.redis.ConfigSet(s.ctx, "maxmemory-policy", "noeviction").Err())
-	s.equal()
 }

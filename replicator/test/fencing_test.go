@@ -11,6 +11,7 @@ import (
 )
 
 func TestSecondTakesOverFromAKilledAndFromAStoppedOne_P9(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	first := s.replicate()
 	s.reached()
@@ -38,6 +39,7 @@ func TestSecondTakesOverFromAKilledAndFromAStoppedOne_P9(t *testing.T) {
 
 // P9: if a replicator is stopped within a copy, its session still locks the table. Its successor ends that session.
 func TestTheSuccessorEndsTheCopyOfAStoppedReplicator_P9(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	// The copy stops in the middle of the products, because Redis is stopped.
 	s.exec(`INSERT INTO products (name, model, color, category, image_url, release_price, release_date)
@@ -65,6 +67,7 @@ const stops = 25
 // sessions end as if their time was over, and the second replicator takes over. Then the first one wakes up and
 // continues what it was about to do, and they change parts. Every read meanwhile is judged.
 func TestAStoppedReplicatorWritesNothingAfterItsSuccessor_P9(t *testing.T) {
+	t.Parallel()
 	const seed = 20261124
 	random := rand.New(rand.NewPCG(seed, 9))
 	w := newWorker(t, 2)

@@ -26,6 +26,7 @@ func (s *system) opened() (end func()) {
 // P14: the snapshot of a new slot shows a commit that waits for the standby, if the commit came while the slot waited for
 // the second set of open transactions. The new read model is shown only once the standby has the commit.
 func TestARebuildShowsNoCommitThatWaits_P14(t *testing.T) {
+	t.Parallel()
 	g := newGated(t)
 	waitsFor := func(before string) (now string) {
 		testenv.Eventually(t, patience, "the new slot waits for another transaction", func() bool {

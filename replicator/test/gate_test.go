@@ -99,6 +99,7 @@ func (g *gated) shows(members int64, before lsn.LSN) {
 // P14, P7: while the standby hangs, Redis shows neither the commit that waits for it nor a position beyond it, and the
 // lag grows. When the standby goes on, Redis shows both.
 func TestACommitIsShownOnceTheStandbyHasFlushedIt_P14_P7(t *testing.T) {
+	t.Parallel()
 	g := newGated(t)
 	members := g.size()
 	before, done := g.hang(g.standby.Pause, 3)
@@ -127,6 +128,7 @@ func TestACommitIsShownOnceTheStandbyHasFlushedIt_P14_P7(t *testing.T) {
 // P14: a synchronous standby that is not connected is waited for, too. When commits no longer wait, Redis shows what the
 // primary shows.
 func TestACommitIsShownOnceCommitsWaitNoLonger_P14(t *testing.T) {
+	t.Parallel()
 	g := newGated(t)
 	members := g.size()
 	before, done := g.hang(g.standby.Kill, 3)
@@ -139,6 +141,7 @@ func TestACommitIsShownOnceCommitsWaitNoLonger_P14(t *testing.T) {
 // P14, P9: of a transaction that takes several writes, not even the first one is made. The replicator ends at once when
 // it is told to, and its successor holds the transaction back, too.
 func TestNoPartOfALargeTransactionIsShownEarly_P14_P9(t *testing.T) {
+	t.Parallel()
 	g := newGated(t)
 	members := g.size()
 	before, done := g.hang(g.standby.Pause, 5000)
@@ -163,6 +166,7 @@ func TestNoPartOfALargeTransactionIsShownEarly_P14_P9(t *testing.T) {
 // P14: the primary is lost with a commit that the standby never had. Redis has never shown its bids, so the promotion
 // takes nothing back.
 func TestAPromotionTakesNothingBack_P14(t *testing.T) {
+	t.Parallel()
 	g := newGated(t)
 	members := g.size()
 	before, done := g.hang(g.standby.Pause, 3)

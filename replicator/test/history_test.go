@@ -21,7 +21,9 @@ const raffles = 4
 
 var sizes = []int16{260, 265, 270}
 
-// TestMain runs all four workers of the histories at once, because each waits for half of its time.
+// TestMain runs all four workers of the histories at once, because each waits for half of its time. After them it runs, four
+// at once, the tests that mostly wait and that a busy machine does not spoil. A slot waits for the open transactions of all
+// databases of its cluster, so a test that keeps one open, or counts on a slot at once, has a cluster of its own.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if err := flag.Set("test.parallel", "4"); err != nil {

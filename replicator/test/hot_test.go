@@ -49,6 +49,7 @@ func (s *system) drop(raffle int64, rate int) (stop func() int) {
 // P12: the hottest raffle gets HOT_RATE bids a second, 1,000 by default, while its largest set is damaged. Each damage
 // is repaired within a minute.
 func TestHottestSetIsMendedUnderLoad_P12(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=1s")
 	s.exec(`INSERT INTO bids (raffle_id, user_id, size, price, created_at)

@@ -77,6 +77,7 @@ func continued(got, want []happened, trimmed bool) bool {
 }
 
 func TestStreamsHaveGapsOnlyAtResets(t *testing.T) {
+	t.Parallel()
 	event := func(id int64) happened { return happened{kind: readmodel.EventBid, bid: bidDocument{ID: id}} }
 	events := func(ids ...int64) (all []happened) {
 		for _, id := range ids {
@@ -167,6 +168,7 @@ func (w *worker) began(e readmodel.Epoch) (at lsn.LSN) {
 // P2: after a restart a transaction that was applied in part is sent again, without the one that shared its first
 // batch. Still the stream has each of its events once.
 func TestEventsOfATransactionThatIsSentAgainAreNotRepeated_P2(t *testing.T) {
+	t.Parallel()
 	w := newWorker(t, 1)
 	w.reached()
 	large, err := w.other.Begin(w.ctx)

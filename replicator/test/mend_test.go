@@ -23,6 +23,7 @@ func (s *system) whole() {
 // P12: a lost key is noticed at the next write to it, and its part is reloaded. Until then the key that this write made
 // has no sentinel.
 func TestLostKeyIsNoticedAtTheNextWriteAndReloaded_P12(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(2000)
@@ -60,6 +61,7 @@ func TestLostKeyIsNoticedAtTheNextWriteAndReloaded_P12(t *testing.T) {
 
 // P12: all keys of a raffle are lost at once, under load.
 func TestLostRaffleIsReloadedUnderLoad_P12(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(20_000)
@@ -86,7 +88,8 @@ func TestLostRaffleIsReloadedUnderLoad_P12(t *testing.T) {
 
 // P12: a reload that is interrupted by a stop leaves the raffle without sentinels, and is taken up again.
 func TestInterruptedReloadIsTakenUpAgain_P12(t *testing.T) {
-	s := newSystem(t, testenv.NewDatabase(t))
+	t.Parallel()
+	s := newSystem(t, testenv.StartPostgres(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(2000)
 	e := s.equal().Epoch
@@ -104,6 +107,7 @@ func TestInterruptedReloadIsTakenUpAgain_P12(t *testing.T) {
 
 // When a raffle is deleted, the sizes of its bids stay. If the raffle comes back it has them all.
 func TestDeletedRaffleKeepsTheSizesOfItsBids(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(1000)
@@ -124,6 +128,7 @@ func TestDeletedRaffleKeepsTheSizesOfItsBids(t *testing.T) {
 // P12: a row that the read model can't hold takes only its own raffle out of the read model, until the row is
 // corrected.
 func TestPoisonedRowSpoilsOnlyWhatItBelongsTo_P12(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(2000)
@@ -187,6 +192,7 @@ func TestPoisonedRowSpoilsOnlyWhatItBelongsTo_P12(t *testing.T) {
 // P12: if a row is poisoned and corrected in the same write, here in the same transaction, what it spoiled is complete
 // again. The reload of the lists examines all products anew, so it removes wrong notes and adds missing ones.
 func TestRowPutRightWithinItsFlushSpoilsNothing_P12(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(500)

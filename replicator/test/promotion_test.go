@@ -179,6 +179,7 @@ func (p *forked) right(since time.Time) {
 // P10, P13: the primary freezes and the standby is promoted. Then the old primary wakes up. Later it is started again,
 // as the first in the URL, while replicators connect anew.
 func TestPromotionWhileTheOldPrimaryIsFrozenAndAfter_P10_P13(t *testing.T) {
+	t.Parallel()
 	p := newForked(t)
 	p.primary.Pause(t)
 	promoted := p.promote()
@@ -221,6 +222,7 @@ func TestPromotionWhileTheOldPrimaryIsFrozenAndAfter_P10_P13(t *testing.T) {
 
 // P13: packets to and from the old primary are lost silently.
 func TestPromotionWhileTheOldPrimaryIsCutOff_P13(t *testing.T) {
+	t.Parallel()
 	p := newForked(t)
 	p.way.BlackHole(true)
 	promoted := p.promote()

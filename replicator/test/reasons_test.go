@@ -49,6 +49,7 @@ func (s *system) unserved(watch *sightings, since time.Time, e readmodel.Epoch) 
 // (keys_evicted), command_test.go (requested), promotion_test.go (primary_forgot, primary_behind_checkpoint) and
 // succession_test.go (other_timeline, failover).
 func TestEachReasonToRebuild_P4(t *testing.T) {
+	t.Parallel()
 	stopped := func(t *testing.T) (*system, readmodel.Checkpoint) {
 		s := newSystem(t, testenv.NewDatabase(t))
 		s.bids(500)
@@ -60,6 +61,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		return s, c
 	}
 	t.Run("checkpoint_corrupt", func(t *testing.T) {
+		t.Parallel()
 		s, _ := stopped(t)
 		s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, "3 of another release", 0).Err())
 		s.Start(t)
@@ -67,6 +69,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		s.because(status.CheckpointCorrupt)
 	})
 	t.Run("other_version", func(t *testing.T) {
+		t.Parallel()
 		s, _ := stopped(t)
 		s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, "4 of a later release", 0).Err())
 		s.Start(t)
@@ -74,6 +77,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		s.because(status.OtherVersion)
 	})
 	t.Run("other_format", func(t *testing.T) {
+		t.Parallel()
 		s, c := stopped(t)
 		c.Format++
 		s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, c.String()+" and further fields", 0).Err())
@@ -87,6 +91,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		}
 	})
 	t.Run("other_system", func(t *testing.T) {
+		t.Parallel()
 		s, c := stopped(t)
 		s.dbs = testenv.StartPostgres(t, testenv.Fresh())
 		other := newSystem(t, s.dbs)
@@ -98,6 +103,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		other.unserved(watch, started, c.Epoch)
 	})
 	t.Run("publication_changed while no replicator runs", func(t *testing.T) {
+		t.Parallel()
 		s, c := stopped(t)
 		s.exec("ALTER PUBLICATION pyramid DROP TABLE bids")
 		s.bids(30)
@@ -109,6 +115,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		s.unserved(watch, started, c.Epoch)
 	})
 	t.Run("publication_changed while the replicator streams", func(t *testing.T) {
+		t.Parallel()
 		for _, change := range [][2]string{
 			{"DROP TABLE bids", "ADD TABLE bids"},
 			{"SET (publish = 'insert')", "SET (publish = 'insert, update, delete, truncate')"},
@@ -130,6 +137,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		}
 	})
 	t.Run("a table renamed for a while", func(t *testing.T) {
+		t.Parallel()
 		s := newSystem(t, testenv.NewDatabase(t))
 		s.bids(100)
 		s.replicate()
@@ -141,6 +149,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		s.equal()
 	})
 	t.Run("an incomplete publication is not served", func(t *testing.T) {
+		t.Parallel()
 		s := newSystem(t, testenv.NewDatabase(t))
 		s.bids(100)
 		s.replicate()
@@ -155,6 +164,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		s.equal()
 	})
 	t.Run("flush_torn", func(t *testing.T) {
+		t.Parallel()
 		s := newSystem(t, testenv.NewDatabase(t))
 		s.bids(100)
 		s.replicate()
@@ -171,6 +181,7 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 
 // P4: the server gives a slot up, first while no replicator runs and then during a rebuild.
 func TestLostSlotIsNoticed_P4(t *testing.T) {
+	t.Parallel()
 	primary := testenv.StartPostgres(t, testenv.Set("max_slot_wal_keep_size", "2MB"), testenv.Set("wal_keep_size", "0"))
 	s := newSystem(t, primary)
 	s.bids(500)
@@ -217,7 +228,8 @@ func TestLostSlotIsNoticed_P4(t *testing.T) {
 
 // P4: a new slot waits for open transactions, and the status lists them.
 func TestARebuildSaysWhichTransactionItWaitsFor_P4(t *testing.T) {
-	s := newSystem(t, testenv.NewDatabase(t))
+	t.Parallel()
+	s := newSystem(t, testenv.StartPostgres(t))
 	s.exec("SET application_name = 'forgotten'; BEGIN; UPDATE products SET color = 'blue'")
 	s.replicate()
 	testenv.Eventually(t, patience, "the transaction is named", func() bool {
@@ -232,6 +244,7 @@ func TestARebuildSaysWhichTransactionItWaitsFor_P4(t *testing.T) {
 // P4: an older state of Redis, such as a restored backup, is behind what was confirmed to the slot, so it is not
 // resumed from.
 func TestAnOlderRedisIsNotResumedFrom_P4(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.bids(100)

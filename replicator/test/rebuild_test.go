@@ -14,6 +14,7 @@ import (
 // P4: if the checkpoint and the slots are gone, the number of the new epoch comes from the clock, which may have been
 // set back. So there may be keys under this number, and they must not become part of the new epoch.
 func TestKeysUnderTheNumberOfTheNewEpochAreRemoved_P4(t *testing.T) {
+	t.Parallel()
 	const span = 20_000 // the replicator begins to build within this many milliseconds
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(100)
@@ -34,7 +35,8 @@ func TestKeysUnderTheNumberOfTheNewEpochAreRemoved_P4(t *testing.T) {
 // P6, R1: a snapshot no longer sees the rows of a table that was truncated after it. So a copy made after the
 // truncation is not the content at the snapshot's position.
 func TestTruncateDuringTheCopyIsNotServed_P6(t *testing.T) {
-	s := newSystem(t, testenv.NewDatabase(t))
+	t.Parallel()
+	s := newSystem(t, testenv.StartPostgres(t))
 	// The copy stops in the middle of the products, which come first, because Redis is stopped.
 	s.exec(`INSERT INTO products (name, model, color, category, image_url, release_price, release_date)
 		SELECT 'shoe', 'm', 'red', 'sneaker', '/', 1, date '2026-01-01' FROM generate_series(1, 50000) i`)

@@ -11,8 +11,10 @@ import (
 
 // P10: the primary is replaced by an older copy of itself that then grows past the checkpoint.
 func TestARestoredPrimaryThatHasGrownIsNotResumedFrom_P10(t *testing.T) {
+	t.Parallel()
 	for _, slots := range []bool{true, false} {
 		t.Run(fmt.Sprintf("slots %v", slots), func(t *testing.T) {
+			t.Parallel()
 			primary := testenv.StartPostgres(t)
 			s := newSystem(t, primary)
 			s.bids(1000)
@@ -53,6 +55,7 @@ func TestARestoredPrimaryThatHasGrownIsNotResumedFrom_P10(t *testing.T) {
 
 // P10: the primary is replaced by an older copy of itself whose log still ends before the checkpoint.
 func TestARestoredPrimaryThatIsBehindIsNotResumedFrom_P10(t *testing.T) {
+	t.Parallel()
 	primary := testenv.StartPostgres(t)
 	s := newSystem(t, primary)
 	s.bids(1000)

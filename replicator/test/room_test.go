@@ -12,6 +12,7 @@ import (
 
 // R1: a size whose last bid was cancelled does not count as lost.
 func TestASizeWithoutBidsIsForgotten_R1(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.reached()
@@ -30,6 +31,7 @@ func TestASizeWithoutBidsIsForgotten_R1(t *testing.T) {
 
 // P3, R1: if Redis has no room for two epochs, it ends up with the new one.
 func TestFullRedisGivesTheOldEpochUp_P3(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(60_000)
 	s.replicate()
@@ -55,6 +57,7 @@ func TestFullRedisGivesTheOldEpochUp_P3(t *testing.T) {
 
 // P3: a Redis that is so full at the start that it does not even take a token is rebuilt, too.
 func TestRedisThatIsFullAtTheStartIsRebuilt_P3(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(60_000)
 	s.replicate()
@@ -74,6 +77,7 @@ func TestRedisThatIsFullAtTheStartIsRebuilt_P3(t *testing.T) {
 
 // R1: if keys were evicted while no replicator ran, that is noticed even though the policy is right again.
 func TestEvictionsBetweenTwoProcessesAreNoticed_R1(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(1000)
 	s.replicate()
@@ -105,6 +109,7 @@ func TestEvictionsBetweenTwoProcessesAreNoticed_R1(t *testing.T) {
 
 // R1: if Redis does not take RESTORE, a rebuild writes the same by ZADD.
 func TestARebuildWithoutRestore_R1(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.must(s.redis.Do(s.ctx, "ACL", "SETUSER", "default", "-restore").Err())
 	s.bids(5000)
@@ -119,6 +124,7 @@ func TestARebuildWithoutRestore_R1(t *testing.T) {
 
 // P3: a requested rebuild is refused if Redis has no room for two epochs, and the stream goes on.
 func TestARequestedRebuildNeedsRoom_P3(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.bids(60_000)
 	s.exec("ANALYZE bids")
@@ -145,4 +151,19 @@ func TestARequestedRebuildNeedsRoom_P3(t *testing.T) {
 	if out := s.Output(); !strings.Contains(out, "no room for a rebuild beside the served epoch") || strings.Contains(out, "OOM command") {
 		t.Error("it was found out by copying")
 	}
+}
+
+func TestEvictingRedisIsRefused_R1(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, testenv.NewDatabase(t))
+	s.must(s.redis.ConfigSet(s.ctx, "maxmemory-policy", "allkeys-lru").Err())
+	s.replicate()
+	testenv.Eventually(t, patience, "the policy is refused", func() bool {
+		return strings.Contains(s.report().LastError, "noeviction")
+	})
+	if s.streaming() {
+		t.Error("ready with an evicting Redis")
+	}
+	s.must(s.redis.ConfigSet(s.ctx, "maxmemory-policy", "noeviction").Err())
+	s.equal()
 }

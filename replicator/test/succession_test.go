@@ -50,6 +50,7 @@ func (p *succession) heldUp(reason status.Reason) {
 
 // P10: a standby that has everything is promoted. The old epoch is served until the new one is complete.
 func TestFailoverKeepsServingUntilTheRebuildIsDone_P10(t *testing.T) {
+	t.Parallel()
 	p := newSuccession(t)
 	p.bids(100)
 	before := p.reached()
@@ -67,6 +68,7 @@ func TestFailoverKeepsServingUntilTheRebuildIsDone_P10(t *testing.T) {
 
 // P10: a standby is promoted that lacks commits which Redis holds.
 func TestOtherTimelineIsNotResumedFrom_P10(t *testing.T) {
+	t.Parallel()
 	p := newSuccession(t)
 	p.standby.Stop(t)
 	p.bids(100)
@@ -89,6 +91,7 @@ func TestOtherTimelineIsNotResumedFrom_P10(t *testing.T) {
 // P10: a standby is promoted while the old primary goes on. The session with the old primary ends although it is
 // healthy.
 func TestAPromotionBesideAHealthyPrimaryIsFollowed_P10(t *testing.T) {
+	t.Parallel()
 	p := newSuccession(t)
 	p.reached()
 	p.standby.WaitReplay(t)

@@ -149,6 +149,7 @@ func (s *system) streaming() bool {
 }
 
 func TestStopFinishesWithin10Seconds(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate()
 	s.bids(100)

@@ -60,6 +60,7 @@ func (s *system) change(turn int) {
 }
 
 func TestVerifyIsExactUnderLoad(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(20_000)
@@ -80,6 +81,7 @@ func TestVerifyIsExactUnderLoad(t *testing.T) {
 
 // While a transaction is half applied in Redis nothing can be compared. What was read then is read again.
 func TestVerifyIsExactAmongLargeTransactions(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(50_000)
@@ -136,18 +138,21 @@ func (s *system) followed(to lsn.LSN, ended <-chan struct{}) {
 }
 
 // churn inserts bids, some of size 405, and deletes bids of other sizes, until stop is called. The bids of size 405
-// stay, so that damage to them is not repaired by chance.
+// stay, so that damage to them is not repaired by chance. The pauses keep the comparisons, which take longer the more such
+// bids there are, from taking minutes.
 func (s *system) churn() (stop func()) {
 	conn, err := pgx.Connect(s.ctx, s.dbs.URL("postgres"))
 	s.must(err)
 	ended, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
+		pause := time.NewTicker(4 * time.Millisecond)
+		defer pause.Stop()
 		for {
 			select {
 			case <-ended:
 				return
-			default:
+			case <-pause.C:
 			}
 			_, err := conn.Exec(s.ctx, `INSERT INTO bids (raffle_id, user_id, size, price, created_at)
 				SELECT i % 10 + 1, 1, CASE WHEN random() < 0.1 THEN 405 ELSE 250 END, 1000 + i, clock_timestamp() FROM generate_series(1, 20) i`)
@@ -221,6 +226,7 @@ var planted = []struct {
 }
 
 func TestVerifyFindsAndRepairsUnderLoad(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(20_000)
@@ -250,6 +256,7 @@ func TestVerifyFindsAndRepairsUnderLoad(t *testing.T) {
 
 // If a key of another type is written to, the write fails and a rebuild follows. Here nobody writes to the key.
 func TestVerifyRepairsAKeyOfAnotherType(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.bids(2000)
@@ -264,6 +271,7 @@ func TestVerifyRepairsAKeyOfAnotherType(t *testing.T) {
 
 // All keys differ at once, and they belong to more parts than one reload takes.
 func TestVerifyRepairsManyKeys(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, testenv.NewDatabase(t))
 	s.replicate("VERIFY_INTERVAL=0")
 	s.exec("INSERT INTO raffles (product_id, seller_id, starts_at, ends_at) SELECT 1, 1, '2026-01-01', '2036-01-01' FROM generate_series(1, 400)")

@@ -15,6 +15,7 @@ import (
 // shows the change until the standby is back. Meanwhile the stream lacks rows, and nothing after the change may count
 // as applied.
 func TestAChangeThatIsNotVisibleYetIsWaitedFor_P11(t *testing.T) {
+	t.Parallel()
 	server := testenv.StartPostgres(t)
 	s := newSystem(t, server)
 	s.bids(100)
