@@ -49,7 +49,6 @@ func (s *system) unserved(watch *sightings, since time.Time, e readmodel.Epoch) 
 // (keys_evicted), command_test.go (requested), promotion_test.go (primary_forgot, primary_behind_checkpoint) and
 // succession_test.go (other_timeline, failover).
 func TestEachReasonToRebuild_P4(t *testing.T) {
-	t.Parallel()
 	stopped := func(t *testing.T) (*system, readmodel.Checkpoint) {
 		s := newSystem(t, testenv.NewDatabase(t))
 		s.bids(500)
@@ -61,7 +60,6 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		return s, c
 	}
 	t.Run("checkpoint_corrupt", func(t *testing.T) {
-		t.Parallel()
 		s, _ := stopped(t)
 		s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, "3 of another release", 0).Err())
 		s.Start(t)
@@ -69,7 +67,6 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		s.because(status.CheckpointCorrupt)
 	})
 	t.Run("other_version", func(t *testing.T) {
-		t.Parallel()
 		s, _ := stopped(t)
 		s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, "4 of a later release", 0).Err())
 		s.Start(t)
@@ -77,7 +74,6 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		s.because(status.OtherVersion)
 	})
 	t.Run("other_format", func(t *testing.T) {
-		t.Parallel()
 		s, c := stopped(t)
 		c.Format++
 		s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, c.String()+" and further fields", 0).Err())
@@ -91,7 +87,6 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		}
 	})
 	t.Run("other_system", func(t *testing.T) {
-		t.Parallel()
 		s, c := stopped(t)
 		s.dbs = testenv.StartPostgres(t, testenv.Fresh())
 		other := newSystem(t, s.dbs)
@@ -103,7 +98,6 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		other.unserved(watch, started, c.Epoch)
 	})
 	t.Run("publication_changed while no replicator runs", func(t *testing.T) {
-		t.Parallel()
 		s, c := stopped(t)
 		s.exec("ALTER PUBLICATION pyramid DROP TABLE bids")
 		s.bids(30)
@@ -115,7 +109,6 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		s.unserved(watch, started, c.Epoch)
 	})
 	t.Run("publication_changed while the replicator streams", func(t *testing.T) {
-		t.Parallel()
 		for _, change := range [][2]string{
 			{"DROP TABLE bids", "ADD TABLE bids"},
 			{"SET (publish = 'insert')", "SET (publish = 'insert, update, delete, truncate')"},
@@ -137,7 +130,6 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		}
 	})
 	t.Run("a table renamed for a while", func(t *testing.T) {
-		t.Parallel()
 		s := newSystem(t, testenv.NewDatabase(t))
 		s.bids(100)
 		s.replicate()
@@ -149,7 +141,6 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		s.equal()
 	})
 	t.Run("an incomplete publication is not served", func(t *testing.T) {
-		t.Parallel()
 		s := newSystem(t, testenv.NewDatabase(t))
 		s.bids(100)
 		s.replicate()
@@ -164,7 +155,6 @@ func TestEachReasonToRebuild_P4(t *testing.T) {
 		s.equal()
 	})
 	t.Run("flush_torn", func(t *testing.T) {
-		t.Parallel()
 		s := newSystem(t, testenv.NewDatabase(t))
 		s.bids(100)
 		s.replicate()
