@@ -72,7 +72,7 @@ func (o *operator) follow(ctx context.Context, before ops.Status, p *progress.Pr
 			return s, err
 		case s.Epoch > before.Epoch && s.State == status.Streaming:
 			return s, nil
-		case s.Rebuilds > before.Rebuilds && s.LastErrorAt != before.LastErrorAt:
+		case s.Rebuilds > before.Rebuilds && s.LastErrorAt != "" && s.LastErrorAt != before.LastErrorAt: // a session that begins clears it
 			return s, errors.New("the rebuild failed, and is tried again: " + s.LastError)
 		case s.Rebuilds == before.Rebuilds && time.Now().After(deadline):
 			return s, fmt.Errorf("the rebuild has not begun within %s; the last error is: %s", beginsWithin, s.LastError)
