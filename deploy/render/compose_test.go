@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -148,6 +149,17 @@ func TestContainersSpeakTLSOnly(t *testing.T) {
 				t.Errorf("%s has %q", name, plain)
 			}
 		}
+	}
+}
+
+func TestAddressesComeFromTheHostsFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hosts")
+	if err := os.WriteFile(path, []byte("127.0.0.1\tlocalhost me\n# 10.0.0.1 no\n\n172.29.2.11\tnode1 # the first\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readHosts(path)
+	if want := map[string]string{"localhost": "127.0.0.1", "me": "127.0.0.1", "node1": "172.29.2.11"}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
 	}
 }
 
