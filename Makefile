@@ -107,11 +107,10 @@ compose-up: ## Start the whole system in containers with the demo data (after `m
 	$(COMPOSE) up -d
 	$(COMPOSE) run --rm seed
 	bin/ctl wait
-	bin/loadtest try --url http://127.0.0.1:$(or $(HTTP_PORT),8080)
+	bin/ctl loadtest try --url https://127.0.0.1:$(or $(HTTP_PORT),8080)
 
-# A lost container, as a lost machine, refuses nothing, so the others notice it later than a killed process.
 compose-drill: ## Lose and cut off containers under load and show what was lost (after `make compose-up`; takes root; DRILL=kill: only those)
-	bin/ctl loadtest drill --slack 2 $(or $(DRILL),kill failover partition)
+	bin/ctl loadtest drill $(or $(DRILL),kill failover partition)
 
 compose-down: ## Remove the containers, and with them all data
 	$(COMPOSE) down -v

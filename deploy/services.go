@@ -10,7 +10,8 @@ import (
 const Database = "pyramid"
 
 // DatabaseURL is a connection string with one or more servers, which a client tries in this order. Parameters, such
-// as target_session_attrs, come as name and value. Without sslmode the client speaks plain text.
+// as target_session_attrs, come as name and value. Without sslmode the client speaks plain text. Without a password the
+// client looks for it in the file of PGPASSFILE.
 func DatabaseURL(role, password string, servers []Address, parameters ...string) string {
 	hosts := make([]string, len(servers))
 	for i, s := range servers {
@@ -20,7 +21,11 @@ func DatabaseURL(role, password string, servers []Address, parameters ...string)
 	for i := 0; i+1 < len(parameters); i += 2 {
 		q.Set(parameters[i], parameters[i+1])
 	}
-	return fmt.Sprintf("postgres://%s@%s/%s?%s", url.UserPassword(role, password), strings.Join(hosts, ","), Database, q.Encode())
+	user := url.User(role)
+	if password != "" {
+		user = url.UserPassword(role, password)
+	}
+	return fmt.Sprintf("postgres://%s@%s/%s?%s", user, strings.Join(hosts, ","), Database, q.Encode())
 }
 
 // Environment is that of one program, NAME=value each.

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/ops"
 )
@@ -20,9 +22,16 @@ type operator struct {
 }
 
 func newOperator() (*operator, error) {
+	if err := env.LoadFile(); err != nil {
+		return nil, err
+	}
 	address := os.Getenv("LISTEN_ADDR")
 	if address == "" {
 		return nil, errors.New("set LISTEN_ADDR to the host:port that the running replicator has it set to (127.0.0.1:8083 in the local stack)")
+	}
+	// A replicator that listens on all addresses also listens on loopback, and its certificate names that.
+	if port, all := strings.CutPrefix(address, "0.0.0.0:"); all {
+		address = "127.0.0.1:" + port
 	}
 	scheme := "http"
 	if os.Getenv("TLS_FILE") != "" { // the running replicator has it set

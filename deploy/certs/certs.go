@@ -74,23 +74,26 @@ func (a *Authority) Certificate() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: certBlock, Bytes: a.cert.Raw}))
 }
 
-// Issue makes a key and a certificate for a server of that name. The server is also known as localhost and by the
-// loopback addresses.
-func (a *Authority) Issue(name string, now time.Time) (string, error) {
-	return a.issue(name, now, Life)
-}
-
-func (a *Authority) issue(name string, now time.Time, life time.Duration) (string, error) {
+// Issue makes a key and a certificate for a server of that name. The server is also known by the other hosts, which are
+// names or addresses, as localhost and by the loopback addresses.
+func (a *Authority) Issue(name string, now time.Time, hosts ...string) (string, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return "", fmt.Errorf("certificate of %s: %w", name, err)
 	}
-	cert, err := template(name, now, life)
+	cert, err := template(name, now, Life)
 	if err != nil {
 		return "", err
 	}
 	cert.DNSNames = []string{name, "localhost"}
 	cert.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			cert.IPAddresses = append(cert.IPAddresses, ip)
+		} else {
+			cert.DNSNames = append(cert.DNSNames, host)
+		}
+	}
 	cert.KeyUsage = x509.KeyUsageDigitalSignature
 	cert.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	der, err := x509.CreateCertificate(rand.Reader, cert, a.cert, key.Public(), a.key)
@@ -100,12 +103,17 @@ func (a *Authority) issue(name string, now time.Time, life time.Duration) (strin
 	return encode(der, key)
 }
 
-// Due says whether a new certificate is needed in the place of this one: the text is no certificate of the name by
-// this authority, or less than a third of its life is left.
-func (a *Authority) Due(text []byte, name string, now time.Time) bool {
+// Due says whether a new certificate is needed in the place of this one: the text is no certificate of the name and the
+// hosts by this authority, or less than a third of its life is left.
+func (a *Authority) Due(text []byte, name string, now time.Time, hosts ...string) bool {
 	cert, _, err := parse(text)
-	if err != nil || cert.CheckSignatureFrom(a.cert) != nil || cert.VerifyHostname(name) != nil {
+	if err != nil || cert.CheckSignatureFrom(a.cert) != nil {
 		return true
+	}
+	for _, host := range append([]string{name}, hosts...) {
+		if cert.VerifyHostname(host) != nil {
+			return true
+		}
 	}
 	return now.Before(cert.NotBefore) || cert.NotAfter.Sub(now) < Life/3
 }

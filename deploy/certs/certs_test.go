@@ -13,7 +13,7 @@ func TestACertificateIsValidForItsNamesAndItsTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := a.Issue("node1", now)
+	text, err := a.Issue("node1", now, "first", "10.0.0.2")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func TestACertificateIsValidForItsNamesAndItsTime(t *testing.T) {
 		at    time.Time
 		valid bool
 	}{
-		{"node1", now, true}, {"localhost", now, true}, {"127.0.0.1", now, true},
+		{"node1", now, true}, {"localhost", now, true}, {"127.0.0.1", now, true}, {"first", now, true}, {"10.0.0.2", now, true},
 		{"node2", now, false}, {"10.0.0.1", now, false}, {"node1", now.Add(Life + time.Second), false}, {"node1", now.Add(-2 * early), false},
 	} {
 		_, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: c.name, CurrentTime: c.at})
@@ -62,6 +62,9 @@ func TestACertificateIsDueInTime(t *testing.T) {
 		if got := c.a.Due([]byte(c.text), c.name, c.at); got != c.due {
 			t.Errorf("%s: due %v, want %v", what, got, c.due)
 		}
+	}
+	if !a.Due([]byte(text), "node1", now, "10.0.0.2") {
+		t.Error("a certificate without one of its hosts is not due")
 	}
 }
 

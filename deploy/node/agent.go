@@ -26,6 +26,7 @@ type Agent struct {
 	log     *slog.Logger
 	heard   atomic.Pointer[heard]
 	seen    atomic.Pointer[Sight] // nil while the server does not answer
+	mute    atomic.Bool           // the other node did not answer when it was asked last
 
 	gone, silent    span
 	reply, replayed string
@@ -62,6 +63,7 @@ func newAgent(c *Config, log *slog.Logger) *Agent {
 // Run keeps the node until ctx ends.
 func (a *Agent) Run(ctx context.Context) error {
 	go a.listen(ctx)
+	go a.askAround(ctx)
 	go a.maintain(ctx)
 	registrar := &registrar{config: a.config, log: a.log}
 	defer registrar.stop()
@@ -122,6 +124,7 @@ func (a *Agent) see(l Local, now time.Time) Sight {
 	if h := a.heard.Load(); h != nil && !s.Fresh && (away || s.Silent > 0) {
 		s.Isolated = now.Sub(h.at)
 	}
+	s.Mute = a.mute.Load()
 	s.Restrained, s.Proven = a.restrained, a.proven(l)
 	return s
 }
@@ -208,9 +211,6 @@ func (a *Agent) carryOut(ctx context.Context, act Act, s Sight) error {
 	case Promote:
 		return a.server.Promote(ctx)
 	case TakeOver:
-		if askPeer(ctx, a.config).Answers {
-			return errors.New("it answers, although nothing is received from it")
-		}
 		return a.witness.Lead(ctx, record, s.Me, false)
 	case Resync:
 		if !askPeer(ctx, a.config).Open {

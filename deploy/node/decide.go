@@ -30,6 +30,8 @@ type Sight struct {
 	// Since when the standby does not stream (of a leader), or this node receives nothing (of a standby); since when
 	// the standby has not answered; since when this leader reaches neither witness nor standby. 0: it is not so.
 	Gone, Silent, Isolated time.Duration
+	// Mute: this standby receives nothing, and the other node did not answer when it was asked last.
+	Mute bool
 	// Restrained: this agent has made commits wait. Proven: the standby has flushed all that was flushed when they surely did.
 	Restrained, Proven bool
 }
@@ -83,7 +85,7 @@ func (s Sight) follow() Act {
 		return Promote
 	case s.Fresh && s.Record.Leader == s.Peer && s.Gone > stuckAfter:
 		return Resync
-	case s.Fresh && s.Record.Leader == s.Peer && s.Record.InSync && s.Gone > orphanedAfter:
+	case s.Fresh && s.Record.Leader == s.Peer && s.Record.InSync && s.Gone > orphanedAfter && s.Mute:
 		return TakeOver
 	case s.Fresh && s.Record.Leader == s.Peer && s.Local.Follows && s.Local.Closed:
 		return Unlock

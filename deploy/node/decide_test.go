@@ -51,9 +51,12 @@ func TestWhatAnAgentDoes(t *testing.T) {
 		}, Unlock},
 		{"standby that leads", func(s *Sight) { s.Local.Primary = false }, Promote},
 		{"standby that led when the witness was last heard", func(s *Sight) { s.Local.Primary, s.Fresh = false, false }, Nothing},
-		{"standby whose leader is gone", func(s *Sight) { s.Local.Primary, s.Record.Leader, s.Gone = false, "node2", orphanedAfter+1 }, TakeOver},
+		{"standby whose leader is gone", func(s *Sight) {
+			s.Local.Primary, s.Record.Leader, s.Gone, s.Mute = false, "node2", orphanedAfter+1, true
+		}, TakeOver},
+		{"standby whose leader answers and sends nothing", func(s *Sight) { s.Local.Primary, s.Record.Leader, s.Gone = false, "node2", orphanedAfter+1 }, Nothing},
 		{"standby out of sync whose leader is gone", func(s *Sight) {
-			s.Local.Primary, s.Record, s.Gone = false, Record{Leader: "node2"}, orphanedAfter+1
+			s.Local.Primary, s.Record, s.Gone, s.Mute = false, Record{Leader: "node2"}, orphanedAfter+1, true
 		}, Nothing},
 		{"standby of before a restore", func(s *Sight) { s.Local.Primary, s.Record = false, Record{Leader: "node2", Generation: 1} }, Resync},
 		{"standby of before a restore that shall lead", func(s *Sight) { s.Local.Primary, s.Record = false, Record{Leader: "node1", Generation: 1} }, Nothing},

@@ -17,6 +17,16 @@ type Peer struct {
 
 const peerTimeout = 2 * time.Second
 
+// askAround asks the other node again and again while this standby receives nothing from it. A lost machine refuses nothing, so
+// that the question takes peerTimeout. Asked before it is time to act, the question delays nothing.
+func (a *Agent) askAround(ctx context.Context) {
+	for pause(ctx, tick) {
+		s := a.seen.Load()
+		orphaned := s != nil && !s.Local.Primary && s.Gone > 0
+		a.mute.Store(orphaned && !askPeer(ctx, a.config).Answers)
+	}
+}
+
 // askPeer asks the other node. A node that does not answer is no error: that is what the caller wants to know.
 func askPeer(ctx context.Context, c *Config) (p Peer) {
 	conn := connection{url: "service=" + c.Peer, timeout: peerTimeout}

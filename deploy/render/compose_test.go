@@ -1,12 +1,18 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -82,15 +88,79 @@ func composeRendered(t *testing.T) deploy.Files {
 	if err := makePasswords(dir); err != nil {
 		t.Fatal(err)
 	}
-	p, err := readPasswords(dir, append(slices.Clone(roles), redisPassword))
+	p, err := readPasswords(dir, roles)
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := composeFiles(composed(), &composeSettings{Clients: []string{"172.29.2.0/24", "172.29.3.0/24"}, MemoryMB: 4096}, p)
+	addresses := map[string]string{}
+	for _, pair := range readCompose(t).Services["prepare"].ExtraHosts {
+		name, address, _ := strings.Cut(pair, ":")
+		addresses[name] = address
+	}
+	s := containers(composed(), &composeSettings{Clients: []string{"172.29.2.0/24", "172.29.3.0/24"}, MemoryMB: 4096}, p, addresses)
+	files, err := s.composeFiles()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.certificates(files, deploy.Files{}, false, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	return files
+}
+
+// Every container knows the authority, and its certificate is for all names and addresses that it is found by.
+func TestContainersHaveCertificates(t *testing.T) {
+	c, files := readCompose(t), composeRendered(t)
+	for part, hosts := range map[string][]string{
+		"node1": {"172.29.2.11"}, "witness": nil, "pgpool": nil, "redis": {"172.29.2.16"}, "haproxy": {"172.29.1.10"}, "prometheus": nil,
+		"command": {"command-2", "172.29.1.12"}, "query": {"query-1"}, "replicator": {"172.29.2.32"}, "exporter": {"exporter-2"},
+	} {
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM([]byte(files[part+"/ca.crt"].Content))
+		text := []byte(files[part+"/tls.pem"].Content)
+		pair, err := tls.X509KeyPair(text, text)
+		if err != nil {
+			t.Fatalf("%s: %v", part, err)
+		}
+		for _, host := range append(hosts, part, "127.0.0.1") {
+			if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: host}); err != nil {
+				t.Errorf("%s as %s: %v", part, host, err)
+			}
+		}
+	}
+	for name, s := range c.Services {
+		for _, file := range readByCheck.FindAllString(fmt.Sprint(s.Healthcheck), -1) {
+			if files[strings.TrimPrefix(file, "/conf/")].Content == "" {
+				t.Errorf("the check of %s reads %s, which nobody writes", name, file)
+			}
+		}
+	}
+}
+
+var readByCheck = regexp.MustCompile(`/conf/[a-z/.]+`)
+
+// plainText is what must not be in a file of a stack with TLS.
+var plainText = []string{"sslmode=disable", "http://", "redis://", "\nhost   all          all", "\nhost   replication", "default on", "requirepass"}
+
+func TestContainersSpeakTLSOnly(t *testing.T) {
+	for name, file := range composeRendered(t) {
+		for _, plain := range plainText {
+			if strings.Contains(file.Content, plain) && !strings.HasPrefix(name, "haproxy/static") {
+				t.Errorf("%s has %q", name, plain)
+			}
+		}
+	}
+}
+
+func TestAddressesComeFromTheHostsFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hosts")
+	if err := os.WriteFile(path, []byte("127.0.0.1\tlocalhost me\n# 10.0.0.1 no\n\n172.29.2.11\tnode1 # the first\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readHosts(path)
+	if want := map[string]string{"localhost": "127.0.0.1", "me": "127.0.0.1", "node1": "172.29.2.11"}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
 }
 
 // Passwords that are there stay.
@@ -198,10 +268,13 @@ func TestContainersFindTheirFiles(t *testing.T) {
 		"node1/pg_hba.conf":         "172.29.3.0/24",
 		"node1/postgresql.conf":     "listen_addresses = '0.0.0.0'",
 		"node2/node.env":            "PCP_HOST='pgpool'",
-		"query/query-1.env":         "JWKS_URL='http://haproxy:8080/",
+		"query/query-1.env":         "JWKS_URL='https://haproxy:8080/",
 		"prometheus/prometheus.yml": `"exporter-2:9187"`,
-		"command/command-2.env":     "@node1:5432,node2:5432/pyramid",
-		"redis/redis.conf":          "requirepass",
+		"command/command-2.env":     "postgres://command@node1:5432,node2:5432/pyramid",
+		"query/query-2.env":         "REDIS_URL_FILE='/conf/query/redis-url'",
+		"query/redis-url":           "@redis:6379/0",
+		"migrator/migrator.env":     "PGPASSFILE='/conf/migrator/pgpass'",
+		"redis/redis.conf":          "aclfile /conf/redis/users.acl",
 	} {
 		if text := files[path].Content; !strings.Contains(text, want) || strings.Contains(text, deploy.Loopback+":") {
 			t.Errorf("%s lacks %s or has a loopback address:\n%s", path, want, text)

@@ -23,12 +23,45 @@ func (s stack) command() service { return service{"command", s.CommandPort} }
 
 func (s stack) query() service { return service{"query", s.QueryPort} }
 
-// environments are the files of the folder SECRETS, but for the passwords.
+// environments are the files of the folder SECRETS, but for the passwords. The environments themselves hold no secret: they
+// name the files that do.
 func (s stack) environments(cores int) (deploy.Files, error) {
+	files := s.secretFiles()
+	for name, environment := range s.settingsOfAll(cores) {
+		file, err := environment.File()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		files[name] = file
+	}
+	return files, nil
+}
+
+const passFile, redisFile = "pgpass", "redis-url"
+
+// secretFiles are what each program reads its password of PostgreSQL from, for each connection, so that a password can be
+// changed while the program runs; and the URL of Redis, if it has a password.
+func (s stack) secretFiles() deploy.Files {
+	secret := func(content string) deploy.File { return deploy.File{Content: content + "\n", Mode: 0o600} }
+	files := deploy.Files{passFile: secret(fmt.Sprintf("%s:%d:*:query:%s", deploy.Loopback, s.PgpoolPort, s.passwords["query"]))}
+	for _, program := range []string{"command", "query", "replicator", "migrator", "exporter"} {
+		files[program+"."+passFile] = secret("*:*:*:" + program + ":" + s.passwords[program])
+	}
+	if s.TLS == "yes" {
+		for _, program := range []string{"query", "replicator"} {
+			files[program+"."+redisFile] = secret(s.redisURL(program))
+		}
+	}
+	return files
+}
+
+// settingsOfAll are the environments of all programs, by the names of their files.
+func (s stack) settingsOfAll(cores int) map[string]deploy.Environment {
 	all := map[string]deploy.Environment{
 		"migrator.env": {
 			"MIGRATE_URL=" + s.writable("migrator"),
 			"SEED_URL=" + s.writable("migrator"),
+			"PGPASSFILE=" + s.secret("migrator", passFile),
 		},
 	}
 	for _, service := range s.services() {
@@ -37,9 +70,7 @@ func (s stack) environments(cores int) (deploy.Files, error) {
 				"LISTEN_ADDR=" + s.listener(instance.Port).String(),
 				"ADMIN_ADDR=" + s.listener(instance.AdminPort).String(),
 				"PRIMARY_URL=" + s.writable(service.name),
-			}
-			if !s.apart { // a container has its secrets in one file
-				environment = append(environment, "PGPASSFILE="+filepath.Join(s.Secrets, service.name+".pgpass"))
+				"PGPASSFILE=" + s.secret(service.name, passFile),
 			}
 			environment = append(environment, s.special(service.name)...)
 			environment = append(environment, s.serving(service.name)...)
@@ -48,25 +79,12 @@ func (s stack) environments(cores int) (deploy.Files, error) {
 	}
 	for i, node := range s.databaseNodes() {
 		all[fmt.Sprintf("exporter-%d.env", i+1)] = deploy.Environment{
-			"PG_EXPORTER_EXTEND_QUERY_PATH=" + filepath.Join(s.Conf, "prometheus", "queries.yaml"),
+			"PG_EXPORTER_EXTEND_QUERY_PATH=" + filepath.Join(s.Conf, s.folderOfExporter(), "queries.yaml"),
 			"DATA_SOURCE_NAME=" + s.databaseURL("exporter", []deploy.Address{node.Address}),
+			"PGPASSFILE=" + s.secret("exporter", passFile),
 		}
 	}
-	files := deploy.Files{"pgpass": {
-		Content: fmt.Sprintf("%s:%d:*:query:%s\n", deploy.Loopback, s.PgpoolPort, s.passwords["query"]), Mode: 0o600,
-	}}
-	// The services read it for each connection, so that a password can be changed while they run.
-	for _, service := range s.services() {
-		files[service.name+".pgpass"] = deploy.File{Content: fmt.Sprintf("*:*:*:%s:%s\n", service.name, s.passwords[service.name]), Mode: 0o600}
-	}
-	for name, environment := range all {
-		file, err := environment.File()
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		files[name] = file
-	}
-	return files, nil
+	return all
 }
 
 // writable leads to the node that takes writes.
@@ -77,6 +95,9 @@ func (s stack) writable(role string) string {
 // special is what only this service needs.
 func (s stack) special(name string) deploy.Environment {
 	redis := "REDIS_URL=" + s.redisURL(name)
+	if s.TLS == "yes" {
+		redis = "REDIS_URL_FILE=" + s.secret(name, redisFile)
+	}
 	switch name {
 	case "command":
 		return append(deploy.Environment{"JWT_KEYS_DIR=" + s.keys()}, s.wide()...)

@@ -13,6 +13,8 @@ type layout struct {
 	apart bool
 	// clients are the networks that clients of the databases come from, loopback alone by default.
 	clients []string
+	// addresses are those of the programs that are apart and have a fixed one.
+	addresses map[string]string
 }
 
 // host is where others find a program; "" is loopback.
@@ -45,6 +47,14 @@ func (l layout) folderOf(program string) string {
 		return program
 	}
 	return ""
+}
+
+// secret is the path of a program's file with a secret.
+func (s stack) secret(program, name string) string {
+	if s.apart {
+		return filepath.Join(s.Conf, program, name)
+	}
+	return filepath.Join(s.Secrets, program+"."+name)
 }
 
 // sockets is the folder of a node's Unix socket. Apart, it is shared with the program that makes the roles.

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -61,8 +62,8 @@ func TestEachInstanceHasItsPorts(t *testing.T) {
 	for file, want := range map[string]string{
 		"command-1.env": "LISTEN_ADDR='127.0.0.1:8081'\nADMIN_ADDR='127.0.0.1:9081'\n", "command-2.env": "LISTEN_ADDR='127.0.0.1:8091'\nADMIN_ADDR='127.0.0.1:9091'\n",
 		"query-2.env":    "JWKS_URL='http://127.0.0.1:8080/.well-known/jwks.json'",
-		"exporter-2.env": "DATA_SOURCE_NAME='postgres://exporter:of-exporter@127.0.0.1:15433/pyramid?sslmode=disable'",
-		"migrator.env":   "@127.0.0.1:15432,127.0.0.1:15433/pyramid?sslmode=disable&target_session_attrs=read-write'",
+		"exporter-2.env": "DATA_SOURCE_NAME='postgres://exporter@127.0.0.1:15433/pyramid?sslmode=disable'",
+		"migrator.env":   "migrator@127.0.0.1:15432,127.0.0.1:15433/pyramid?sslmode=disable&target_session_attrs=read-write'",
 	} {
 		if got := secrets[file]; !strings.Contains(got.Content, want) || got.Mode != 0o600 {
 			t.Errorf("%s (%v) lacks %s:\n%s", file, got.Mode, want, got.Content)
@@ -78,6 +79,30 @@ func TestEachInstanceHasItsPorts(t *testing.T) {
 		t.Error("a second instance with REPLICAS=1")
 	}
 }
+
+// Environments hold settings. Whoever reads one learns no password and no key.
+func TestNoEnvironmentHoldsASecret(t *testing.T) {
+	setUp(t, "TLS=yes")
+	conf, secrets := rendered(t)
+	for folder, files := range map[string]deploy.Files{"conf": conf, "secrets": secrets, "containers": composeRendered(t)} {
+		for name, file := range files {
+			if !strings.HasSuffix(name, ".env") {
+				continue
+			}
+			for _, secret := range secretText {
+				if found := secret.FindString(file.Content); found != "" {
+					t.Errorf("%s/%s has %q", folder, name, found)
+				}
+			}
+		}
+	}
+	if name := "query.redis-url"; !secretText[0].MatchString(secrets[name].Content) || secrets[name].Mode != 0o600 {
+		t.Errorf("%s: %+v", name, secrets[name])
+	}
+}
+
+// secretText are the passwords that the tests make or that render makes, a password in a URL, and a key.
+var secretText = []*regexp.Regexp{regexp.MustCompile(`:of-`), regexp.MustCompile(`[0-9a-f]{48}`), regexp.MustCompile(`://[^/@]*:[^/@]*@`), regexp.MustCompile(`PRIVATE KEY`)}
 
 // With links no node has the address of another, and both ways of each link end at the right node.
 func TestLinksStandBetweenAllNodes(t *testing.T) {

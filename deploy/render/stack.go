@@ -42,10 +42,7 @@ func (s stack) configurations() (deploy.Files, error) {
 	}
 	redis := deploy.Redis{
 		Address: s.listener(s.RedisPort), Data: filepath.Join(s.Data, "redis"), MaxMemoryMB: s.part(1, 3, 512, 16384),
-		Conf: s.Conf, TLS: s.tls("redis"), Passwords: s.redisPasswords(),
-	}
-	if password := s.passwords[redisPassword]; password != "" {
-		redis.Settings = append(redis.Settings, deploy.Setting{Name: "requirepass", Value: password})
+		Conf: filepath.Join(s.Conf, s.folderOf("redis")), TLS: s.tls("redis"), Passwords: s.redisPasswords(),
 	}
 	conf := deploy.Files{}
 	if err := s.addNodes(conf); err != nil {
@@ -60,13 +57,33 @@ func (s stack) configurations() (deploy.Files, error) {
 	if err := add(conf, "haproxy")(door.Files()); err != nil {
 		return nil, err
 	}
-	if err := add(conf, "prometheus")(deploy.Prometheus{Jobs: s.jobs(), TLS: s.tls("prometheus"), Exporter: s.tls("exporter")}.Files()); err != nil {
+	if err := s.addPrometheus(conf); err != nil {
 		return nil, err
 	}
 	if s.apart {
 		return conf, nil
 	}
 	return conf, add(conf, "")(s.supervisor().Files())
+}
+
+// addPrometheus adds the folder of Prometheus, and that of the exporters if they are apart.
+func (s stack) addPrometheus(conf deploy.Files) error {
+	files, err := deploy.Prometheus{Jobs: s.jobs(), TLS: s.tls("prometheus"), Exporter: s.tls("exporter")}.Files()
+	for name, file := range files {
+		folder := "prometheus"
+		if name == "queries.yaml" || name == "exporter-web.yml" {
+			folder = s.folderOfExporter()
+		}
+		conf[filepath.Join(folder, name)] = file
+	}
+	return err
+}
+
+func (s stack) folderOfExporter() string {
+	if s.apart {
+		return "exporter"
+	}
+	return "prometheus"
 }
 
 // supervisor keeps the programs of a stack that is on one machine.

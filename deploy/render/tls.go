@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/deploy"
@@ -20,10 +21,13 @@ var parts = map[string]bool{
 
 const authorityFile = "ca.pem" // in the folder SECRETS
 
-// tls is nil if the stack speaks plain text.
+// tls is nil if the stack speaks plain text. If parts are apart, each has the files in a folder of its own.
 func (s stack) tls(part string) *deploy.TLS {
-	if s.TLS != "yes" {
+	switch {
+	case s.TLS != "yes":
 		return nil
+	case s.apart:
+		return &deploy.TLS{CA: filepath.Join(s.Conf, part, "ca.crt"), File: filepath.Join(s.Conf, part, "tls.pem")}
 	}
 	return &deploy.TLS{CA: filepath.Join(s.Conf, "tls", "ca.crt"), File: filepath.Join(s.Conf, "tls", part+".pem")}
 }
@@ -36,18 +40,16 @@ func (s stack) scheme(plain string) string {
 	return plain
 }
 
+// databaseURL has no password, because that is in the file of PGPASSFILE.
 func (s stack) databaseURL(role string, servers []deploy.Address, parameters ...string) string {
-	return deploy.DatabaseURL(role, s.passwords[role], servers, append(parameters, s.tls("").Parameters()...)...)
+	return deploy.DatabaseURL(role, "", servers, append(parameters, s.tls(role).Parameters()...)...)
 }
 
-// redisURL has a user and a password with TLS, and a password alone if Redis has one for all.
+// redisURL has a user and a password with TLS.
 func (s stack) redisURL(user string) string {
 	u := url.URL{Scheme: s.scheme("redis"), Host: deploy.Address{Host: s.host("redis"), Port: s.RedisPort}.String(), Path: "/0"}
-	switch password := s.passwords[redisPassword]; {
-	case s.TLS == "yes":
+	if s.TLS == "yes" {
 		u.User = url.UserPassword(user, s.passwords[user])
-	case password != "":
-		u.User = url.UserPassword("", password)
 	}
 	return u.String()
 }
@@ -64,19 +66,27 @@ func (s stack) redisPasswords() map[string][]string {
 	return all
 }
 
-// serving is what a service needs to speak TLS. Go's programs trust the authorities of SSL_CERT_FILE alone if SSL_CERT_DIR
-// is no folder.
+// serving is what a service needs to speak TLS, and to trust the stack's authority and no other. Go's programs trust the
+// authorities of SSL_CERT_FILE alone if SSL_CERT_DIR is no folder.
 func (s stack) serving(service string) deploy.Environment {
 	t := s.tls(service)
 	if t == nil {
 		return nil
 	}
-	return append(s.trusting(), "TLS_FILE="+t.File)
+	return deploy.Environment{"SSL_CERT_FILE=" + t.CA, "SSL_CERT_DIR=" + os.DevNull, "TLS_FILE=" + t.File}
 }
 
-// trusting makes a program of Go trust the stack's authority and no other.
-func (s stack) trusting() deploy.Environment {
-	return deploy.Environment{"SSL_CERT_FILE=" + s.tls("").CA, "SSL_CERT_DIR=" + os.DevNull}
+// hosts are the names and addresses of a part's containers. Tools outside of the containers use the addresses.
+func (s stack) hosts(part string) (hosts []string) {
+	if !s.apart {
+		return nil
+	}
+	for _, host := range []string{part, part + "-1", part + "-2"} {
+		if address := s.addresses[host]; address != "" {
+			hosts = append(hosts, host, address)
+		}
+	}
+	return hosts
 }
 
 // certificates adds the certificates that are missing or due, or all if renew says so. The certificates that are still
@@ -89,21 +99,26 @@ func (s stack) certificates(conf, secrets deploy.Files, renew bool, now time.Tim
 	if err != nil {
 		return err
 	}
-	conf["tls/ca.crt"] = deploy.File{Content: authority.Certificate(), Mode: 0o644}
+	trust := deploy.File{Content: authority.Certificate(), Mode: 0o644}
+	conf[s.inConf(s.tls("migrator").CA)] = trust // it serves nothing
 	for part, postgres := range parts {
+		conf[s.inConf(s.tls(part).CA)] = trust
 		text, err := readIfThere(s.tls(part).File)
 		if err != nil {
 			return err
 		}
-		if renew || authority.Due([]byte(text), part, now) {
-			if text, err = authority.Issue(part, now); err != nil {
+		if renew || authority.Due([]byte(text), part, now, s.hosts(part)...) {
+			if text, err = authority.Issue(part, now, s.hosts(part)...); err != nil {
 				return err
 			}
 		}
-		conf[filepath.Join("tls", part+".pem")] = deploy.File{Content: text, Mode: 0o600, Postgres: postgres}
+		conf[s.inConf(s.tls(part).File)] = deploy.File{Content: text, Mode: 0o600, Postgres: postgres}
 	}
 	return nil
 }
+
+// inConf is a file's path within the folder of all configurations.
+func (s stack) inConf(file string) string { return strings.TrimPrefix(file, s.Conf+"/") }
 
 func (s stack) authority(secrets deploy.Files, now time.Time) (*certs.Authority, error) {
 	text, err := readIfThere(filepath.Join(s.Secrets, authorityFile))

@@ -14,7 +14,7 @@ func TestWithTLSNothingIsReachedInPlainText(t *testing.T) {
 	conf, secrets := rendered(t)
 	for _, files := range []deploy.Files{conf, secrets} {
 		for name, file := range files {
-			for _, plain := range []string{"sslmode=disable", "http://", "redis://", "\nhost   all          all", "\nhost   replication", "default on"} {
+			for _, plain := range plainText {
 				if strings.Contains(file.Content, plain) && !strings.HasPrefix(name, "haproxy/static") {
 					t.Errorf("%s has %q", name, plain)
 				}

@@ -7,8 +7,8 @@ import (
 )
 
 // LoadFile adds the variables of the file that ENV_FILE names, a line of NAME='value' each, to the environment of the
-// process. A variable that is already set stays. So a container gets its secrets from a file, and no inspection of the
-// container shows them.
+// process. A variable that is already set stays. The file holds settings. No file that deploy/render writes for ENV_FILE holds
+// a secret: passwords and keys are in files of their own, which PGPASSFILE, REDIS_URL_FILE, TLS_FILE and JWT_KEYS_DIR name.
 func LoadFile() error {
 	path := os.Getenv("ENV_FILE")
 	if path == "" {

@@ -90,6 +90,8 @@ var All = []Drill{
 	kill("command-1").inShort(),
 	kill("query-1").inShort(),
 	kill("replicator-1").named("kill the working replicator").before(first...),
+	kill("exporter-1"),
+	kill("prometheus"),
 	kill("haproxy").writes(doorTime).reads(doorTime),
 	kill("{primary} {primary-agent}").named("kill the primary's whole node").writes(decisions),
 	failure("failover, and back by another one", "crash {primary}", "wait 6s", "start {primary}", "whole", "crash {standby}", "wait 6s", "start {standby}",
