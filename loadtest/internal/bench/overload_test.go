@@ -67,7 +67,7 @@ type overloaded struct {
 
 func startOverload(b *testing.B, slowed bool) *overloaded {
 	b.Helper()
-	s := &overloaded{stack: &stack{primary: testenv.StartPostgres(b, durable...), redis: testenv.StartRedis(b, deployed...)}}
+	s := &overloaded{stack: &stack{primary: testenv.StartPostgres(b, durable...), redis: testenv.StartRedis(b)}}
 	seed(b, s.primary)
 	s.standby = s.primary.StartStandby(b, durable...)
 	s.replicator, _ = startService(b, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())

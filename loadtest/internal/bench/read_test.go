@@ -84,7 +84,7 @@ func startReads(b *testing.B) *reads {
 	if scale == "" {
 		scale = "full"
 	}
-	s := &reads{stack: &stack{primary: testenv.StartPostgres(b, durable...), redis: testenv.StartRedis(b, deployed...)}}
+	s := &reads{stack: &stack{primary: testenv.StartPostgres(b, durable...), redis: testenv.StartRedis(b)}}
 	seedScale(b, s.primary, scale)
 	s.standby = s.primary.StartStandby(b, durable...)
 	s.pgpool = testenv.StartPgpool(b, s.primary, s.standby)

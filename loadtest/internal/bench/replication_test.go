@@ -42,7 +42,7 @@ type replication struct {
 func startReplication(b *testing.B, scale string) *replication {
 	b.Helper()
 	s := &replication{primary: testenv.StartPostgres(b, durable...),
-		redis: testenv.StartRedis(b, deployed...)}
+		redis: testenv.StartRedis(b)}
 	seedScale(b, s.primary, scale)
 	s.replicator, s.addr = startService(b, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
 	conn, err := pgx.Connect(context.Background(), s.primary.URL("postgres"))

@@ -22,11 +22,6 @@ var durable = []testenv.Option{
 	testenv.Set("checkpoint_timeout", "15min"), testenv.Set("wal_init_zero", "on"), testenv.Set("random_page_cost", "1.1"),
 }
 
-// deployed is what deploy/redis/redis.conf sets beside what every Redis of testenv has.
-var deployed = []testenv.Option{
-	testenv.Set("zset-max-listpack-entries", "512"), testenv.Set("auto-aof-rewrite-min-size", "1gb"), testenv.Set("rdbcompression", "no"),
-}
-
 // stack is the write path with everything attached that it has in production.
 type stack struct {
 	primary, standby    *testenv.Postgres
@@ -37,7 +32,7 @@ type stack struct {
 
 func startStack(b *testing.B) *stack {
 	b.Helper()
-	s := &stack{primary: testenv.StartPostgres(b, durable...), redis: testenv.StartRedis(b, deployed...)}
+	s := &stack{primary: testenv.StartPostgres(b, durable...), redis: testenv.StartRedis(b)}
 	seed(b, s.primary)
 	s.standby = s.primary.StartStandby(b, durable...)
 	s.replicator, _ = startService(b, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
