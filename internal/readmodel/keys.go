@@ -9,17 +9,21 @@ const CheckpointKey = "pyramid:checkpoint"
 // raffle has the hash tag {r<raffle_id>}, so that a raffle lives on one shard of a cluster.
 type Epoch uint64
 
-func (e Epoch) raffleKey(raffleID int64, what string) string {
-	b := make([]byte, 0, 48)
-	b = append(b, "{r"...)
-	b = strconv.AppendInt(b, raffleID, 10)
-	b = append(b, "}:"...)
-	b = strconv.AppendUint(b, uint64(e), 10)
-	return string(append(b, what...))
+func (e Epoch) appendRaffleKey(dst []byte, raffleID int64, what string) []byte {
+	dst = strconv.AppendInt(append(dst, "{r"...), raffleID, 10)
+	dst = strconv.AppendUint(append(dst, "}:"...), uint64(e), 10)
+	return append(dst, what...)
 }
 
-func (e Epoch) sizeKey(raffleID int64, what string, size int16) string {
-	return e.raffleKey(raffleID, what+strconv.Itoa(int(size)))
+func (e Epoch) appendSizeKey(dst []byte, raffleID int64, what string, size int16) []byte {
+	return strconv.AppendInt(e.appendRaffleKey(dst, raffleID, what), int64(size), 10)
+}
+
+// maxKey is the usual length of a key at most. A longer one costs an allocation.
+const maxKey = 64
+
+func (e Epoch) raffleKey(raffleID int64, what string) string {
+	return string(e.appendRaffleKey(make([]byte, 0, maxKey), raffleID, what))
 }
 
 // Sentinel is a member of every sorted set, and a field of the hash of products. It says that nothing is missing from
@@ -36,10 +40,24 @@ const Sentinel = "whole"
 const Loading = "loading"
 
 // Newest is the sorted set of a raffle's bids of a size by time (NewestScore).
-func (e Epoch) Newest(raffleID int64, size int16) string { return e.sizeKey(raffleID, ":n:", size) }
+func (e Epoch) Newest(raffleID int64, size int16) string {
+	return string(e.AppendNewest(make([]byte, 0, maxKey), raffleID, size))
+}
+
+// AppendNewest appends the key Newest.
+func (e Epoch) AppendNewest(dst []byte, raffleID int64, size int16) []byte {
+	return e.appendSizeKey(dst, raffleID, ":n:", size)
+}
 
 // Highest is the sorted set of a raffle's bids of a size by price (HighestScore).
-func (e Epoch) Highest(raffleID int64, size int16) string { return e.sizeKey(raffleID, ":h:", size) }
+func (e Epoch) Highest(raffleID int64, size int16) string {
+	return string(e.AppendHighest(make([]byte, 0, maxKey), raffleID, size))
+}
+
+// AppendHighest appends the key Highest.
+func (e Epoch) AppendHighest(dst []byte, raffleID int64, size int16) []byte {
+	return e.appendSizeKey(dst, raffleID, ":h:", size)
+}
 
 // NewestPrefix is the key of a raffle's sets of newest bids without the size (decimal) at its end.
 func (e Epoch) NewestPrefix(raffleID int64) string { return e.raffleKey(raffleID, ":n:") }
@@ -50,7 +68,14 @@ func (e Epoch) HighestPrefix(raffleID int64) string { return e.raffleKey(raffleI
 // Sizes is the set of sizes (decimal) that have bids in a raffle, and RaffleKnown. A size that is not in it has no
 // bids and no sorted sets. Without RaffleKnown no key of the raffle is whole, because the raffle does not exist, is
 // being reloaded, or has a row that has no packing.
-func (e Epoch) Sizes(raffleID int64) string { return e.raffleKey(raffleID, ":sizes") }
+func (e Epoch) Sizes(raffleID int64) string {
+	return string(e.AppendSizes(make([]byte, 0, maxKey), raffleID))
+}
+
+// AppendSizes appends the key Sizes.
+func (e Epoch) AppendSizes(dst []byte, raffleID int64) []byte {
+	return e.appendRaffleKey(dst, raffleID, ":sizes")
+}
 
 // RaffleKnown is the member of Sizes that stands for the raffle itself. It can't be a size, because no size is 0.
 const RaffleKnown = "0"

@@ -24,7 +24,7 @@ import (
 const (
 	sampledLookups = 2_000
 	lookupsEvery   = 4 * time.Millisecond
-	listpackMost   = 512
+	listpackMost   = 127 // zset-max-listpack-entries, without the sentinel
 	sampledSets    = 1_000
 )
 

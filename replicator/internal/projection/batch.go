@@ -36,6 +36,7 @@ type Batch struct {
 	emptied map[readmodel.Part]struct{}
 	trimmed []int16          // sizes whose set over all raffles may have grown too large
 	healed  []readmodel.Part // parts with a row that had no packing and is now right or gone
+	removes bool             // an entry removes a bid
 	plain   bool             // no probe: the keys need not exist before
 	probe   probe
 
@@ -180,10 +181,25 @@ func (b *Batch) bid(v readmodel.Bid, remove bool) int32 {
 		e.kind = readmodel.EventCancel
 	}
 	b.entries = append(b.entries, e)
-	s := readmodel.Part{Raffle: v.RaffleID, Size: v.Size}
-	b.books.add(b.entries, index, bookKey{s, remove}, bookKey{s, !remove})
-	b.sizes.add(b.entries, index, sizeKey{v.Size, remove}, sizeKey{v.Size, !remove})
+	b.chain(index, true, true)
 	return index
+}
+
+// chain adds the bid of an entry to the chains of its raffle's sets, of the set of its size over all raffles, or both.
+func (b *Batch) chain(index int32, book, size bool) {
+	e := &b.entries[index]
+	remove := e.kind == readmodel.EventCancel
+	key, all := bookKey{readmodel.Part{Raffle: e.raffle, Size: e.size}, remove}, sizeKey{e.size, remove}
+	if b.removes = b.removes || remove; b.removes {
+		b.books.end(bookKey{key.Part, !remove})
+		b.sizes.end(sizeKey{e.size, !remove})
+	}
+	if book {
+		b.books.add(b.entries, index, key)
+	}
+	if size {
+		b.sizes.add(b.entries, index, all)
+	}
 }
 
 // closed adds the close of a raffle, which is only an event.
@@ -203,7 +219,7 @@ func (b *Batch) told(raffle int64, e readmodel.Event) int32 {
 func (b *Batch) event(index int32, commit lsn.LSN, number uint64) {
 	b.entries[index].number = number
 	key := liveKey{commit, b.entries[index].raffle}
-	b.live.add(b.entries, index, key, liveKey{})
+	b.live.add(b.entries, index, key)
 }
 
 // mayEmpty queues a check that runs after all other commands of the batch: if the set has no bids left, its size is

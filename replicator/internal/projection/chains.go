@@ -18,11 +18,13 @@ func (c *chains[K]) reset() {
 	c.list = c.list[:0]
 }
 
-// add appends the entry to the latest chain of the key, or to a new one. The latest chain of the key ends must not grow
-// any longer, because the commands after it depend on its content.
-func (c *chains[K]) add(entries []entry, index int32, key, ends K) {
+// end makes sure that the latest chain of the key does not grow any longer, because the commands after it depend on its
+// content.
+func (c *chains[K]) end(key K) { delete(c.latest, key) }
+
+// add appends the entry to the latest chain of the key, or to a new one.
+func (c *chains[K]) add(entries []entry, index int32, key K) {
 	entries[index].next[c.which] = -1
-	delete(c.latest, ends)
 	if i, ok := c.latest[key]; ok {
 		chain := &c.list[i]
 		entries[chain.tail].next[c.which] = index

@@ -8,14 +8,18 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 )
 
+// maxKey is the usual length of a key at most. A longer one costs an allocation.
+const maxKey = 64
+
 // Append appends every command of the batch.
 func (b *Batch) Append(c *resp.Commands) {
 	c.AddAll(&b.opens)
 	b.appendProbe(c)
+	var key [maxKey]byte
 	for i := range b.books.list {
 		l := &b.books.list[i]
-		b.appendBook(c, l, b.epoch.Newest(l.key.Raffle, l.key.Size), false)
-		b.appendBook(c, l, b.epoch.Highest(l.key.Raffle, l.key.Size), true)
+		b.appendBook(c, l, b.epoch.AppendNewest(key[:0], l.key.Raffle, l.key.Size), false)
+		b.appendBook(c, l, b.epoch.AppendHighest(key[:0], l.key.Raffle, l.key.Size), true)
 	}
 	for i := range b.sizes.list {
 		b.appendSize(c, &b.sizes.list[i])
@@ -37,7 +41,7 @@ func (b *Batch) Append(c *resp.Commands) {
 	b.appendSpoiled(c)
 }
 
-func (b *Batch) appendBook(c *resp.Commands, l *chain[bookKey], key string, highest bool) {
+func (b *Batch) appendBook(c *resp.Commands, l *chain[bookKey], key []byte, highest bool) {
 	beginChain(c, key, l.key.remove, l.length)
 	for i := l.head; i >= 0; i = b.entries[i].next[inBook] {
 		e := &b.entries[i]
@@ -55,7 +59,7 @@ func (b *Batch) appendBook(c *resp.Commands, l *chain[bookKey], key string, high
 // appendSize adds the bids to the set over all raffles. There a member has the raffle behind the prefix
 // (readmodel.Bid.AppendSizeMember), which appendSize inserts into the member of the raffle's set.
 func (b *Batch) appendSize(c *resp.Commands, l *chain[sizeKey]) {
-	beginChain(c, b.epoch.SizeNewest(l.key.size), l.key.remove, l.length)
+	beginChain(c, []byte(b.epoch.SizeNewest(l.key.size)), l.key.remove, l.length)
 	var varint [binary.MaxVarintLen64]byte
 	for i := l.head; i >= 0; i = b.entries[i].next[inSize] {
 		e := &b.entries[i]
@@ -71,7 +75,7 @@ func (b *Batch) appendSize(c *resp.Commands, l *chain[sizeKey]) {
 	}
 }
 
-func beginChain(c *resp.Commands, key string, remove bool, length int) {
+func beginChain(c *resp.Commands, key []byte, remove bool, length int) {
 	if remove {
 		c.Begin(2 + length)
 		c.String("ZREM")
@@ -79,7 +83,7 @@ func beginChain(c *resp.Commands, key string, remove bool, length int) {
 		c.Begin(2 + 2*length)
 		c.String("ZADD")
 	}
-	c.String(key)
+	c.Bytes(key)
 }
 
 // appendLive adds all events of a raffle in a transaction as one entry of its stream (readmodel.Event.AppendEvent).

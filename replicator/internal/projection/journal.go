@@ -136,13 +136,7 @@ func (b *Batch) again(e *entry, member []byte, ofRaffle, ofSize bool) {
 	b.arena = append(b.arena, member...)
 	n.end = int32(len(b.arena))
 	b.entries = append(b.entries, n)
-	index, remove := int32(len(b.entries)-1), e.kind == readmodel.EventCancel
-	if s := (readmodel.Part{Raffle: e.raffle, Size: e.size}); ofRaffle {
-		b.books.add(b.entries, index, bookKey{s, remove}, bookKey{s, !remove})
-	}
-	if ofSize {
-		b.sizes.add(b.entries, index, sizeKey{e.size, remove}, sizeKey{e.size, !remove})
-	}
+	b.chain(int32(len(b.entries)-1), ofRaffle, ofSize)
 	b.Changes++
 	b.Bytes += 3 * len(member)
 }

@@ -32,11 +32,12 @@ func (b *Batch) appendProbe(c *resp.Commands) {
 	}
 	c.Begin(1 + n)
 	c.String("EXISTS")
+	var key [maxKey]byte
 	for i := range b.books.list {
 		s := b.books.list[i].key.Part
-		c.String(b.epoch.Sizes(s.Raffle))
-		c.String(b.epoch.Newest(s.Raffle, s.Size))
-		c.String(b.epoch.Highest(s.Raffle, s.Size))
+		c.Bytes(b.epoch.AppendSizes(key[:0], s.Raffle))
+		c.Bytes(b.epoch.AppendNewest(key[:0], s.Raffle, s.Size))
+		c.Bytes(b.epoch.AppendHighest(key[:0], s.Raffle, s.Size))
 	}
 	for i := range b.sizes.list {
 		c.String(b.epoch.SizeNewest(b.sizes.list[i].key.size))

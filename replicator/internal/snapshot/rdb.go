@@ -13,7 +13,7 @@ const (
 	rdbVersion   = 10
 	rdbZset      = 5  // length, then each member as a string and its score as a double
 	rdbListpack  = 17 // a listpack of members and scores, as a string
-	dumpListpack = 512
+	dumpListpack = 128
 )
 
 // scored is a member of a sorted set and its score, which is a whole number or infinite.

@@ -23,12 +23,12 @@ func TestChecksumIsRedis(t *testing.T) {
 // RESTORE must make of a dump what ZADD would have made, in its members and in its encoding.
 func TestDumpIsWhatZADDMakes(t *testing.T) {
 	ctx := context.Background()
-	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t, testenv.Set("zset-max-listpack-entries", "512")).Addr()})
+	client := redis.NewClient(&redis.Options{Addr: testenv.StartRedis(t).Addr()})
 	defer client.Close()
 	random := rand.New(rand.NewPCG(11, 11))
 	scores := []int64{0, -1, 127, -128, math.MaxInt16, math.MinInt16, math.MaxInt16 + 1, math.MinInt16 - 1, 1<<23 - 1, 1 << 23, -1 << 23,
 		-1<<23 - 1, math.MaxInt32, math.MinInt32, math.MaxInt32 + 1, 1_795_486_993_123_456}
-	for _, n := range []int{1, 2, 60, 64, 511, 512, 513, 3000, 17_000} {
+	for _, n := range []int{1, 2, 60, 64, dumpListpack - 1, dumpListpack, dumpListpack + 1, 3000, 17_000} {
 		var set []scored
 		for i := range n {
 			s := scored{member: make([]byte, 19+random.IntN(18)), score: int64(random.Int32())}

@@ -3,6 +3,7 @@ package wal
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
@@ -23,6 +24,11 @@ func TestStandbysCountAsForACommit_P14(t *testing.T) {
 	}
 	standbys := NewStandbys(conn)
 	t.Cleanup(func() { standbys.Close() })
+	p.SetSynchronous(t, testenv.StandbyName)
+	testenv.Eventually(t, 10*time.Second, "the standby has said what it has flushed", func() bool {
+		f, err := standbys.Ask(ctx)
+		return err == nil && f.Standbys != 0
+	})
 	for _, c := range []struct {
 		names         string
 		awaited, some bool
