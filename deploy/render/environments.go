@@ -108,18 +108,21 @@ func (s stack) wide() deploy.Environment {
 
 // given are the settings of `make up` that the services know, too.
 func (s stack) given(cores int) deploy.Environment {
+	own := strconv.Itoa(max(1, cores/max(1, s.Replicas)))
 	otherwise := map[string]string{
 		// All clients here have one address.
 		"LIVE_ADDRESS_MAX": cmp.Or(s.getenv("LIVE_MAX"), "10000"),
 		// Thousands of users of a load level log in before it begins.
-		"LOGIN_CORES": strconv.Itoa(cores),
+		"LOGIN_CORES": own,
+		// The instances share the cores. With more threads than its share, an instance wakes threads for nothing.
+		"GOMAXPROCS": own,
 	}
 	if s.apart {
 		otherwise = nil
 	}
 	var e deploy.Environment
 	for _, name := range []string{
-		"LOG_LEVEL", "LOGIN_CORES", "TRUSTED_PROXIES", "BID_LANES", "BID_QUEUE", "MIN_LSN_WAIT", "LIVE_MAX", "LIVE_ADDRESS_MAX", "VERIFY_INTERVAL",
+		"GOMAXPROCS", "LOG_LEVEL", "LOGIN_CORES", "TRUSTED_PROXIES", "BID_LANES", "BID_QUEUE", "MIN_LSN_WAIT", "LIVE_MAX", "LIVE_ADDRESS_MAX", "VERIFY_INTERVAL",
 	} {
 		if value := cmp.Or(s.getenv(name), otherwise[name]); value != "" {
 			e = append(e, name+"="+value)

@@ -79,6 +79,19 @@ func TestEachInstanceHasItsPorts(t *testing.T) {
 	}
 }
 
+// The instances of a service share the cores of the machine, unless the operator says how many threads each has.
+func TestInstancesShareTheCores(t *testing.T) {
+	for settings, want := range map[string]string{"REPLICAS=1": "2", "REPLICAS=2": "1", "REPLICAS=3": "1", "GOMAXPROCS=5": "5"} {
+		setUp(t, "GOMAXPROCS=", settings)
+		_, secrets := rendered(t)
+		for _, name := range []string{"command-1.env", "query-1.env", "replicator-1.env"} {
+			if !strings.Contains(secrets[name].Content, "GOMAXPROCS='"+want+"'\n") {
+				t.Errorf("%s: %s lacks GOMAXPROCS=%s:\n%s", settings, name, want, secrets[name].Content)
+			}
+		}
+	}
+}
+
 // With links no node has the address of another, and both ways of each link end at the right node.
 func TestLinksStandBetweenAllNodes(t *testing.T) {
 	setUp(t, "LINKS=yes")
