@@ -74,7 +74,7 @@ func (s stack) settingsOfAll(cores int) map[string]deploy.Environment {
 			}
 			environment = append(environment, s.special(service.name)...)
 			environment = append(environment, s.serving(service.name)...)
-			all[fmt.Sprintf("%s-%d.env", service.name, i+1)] = append(environment, s.given(cores)...)
+			all[fmt.Sprintf("%s-%d.env", service.name, i+1)] = append(environment, s.given(service.name, cores)...)
 		}
 	}
 	for i, node := range s.databaseNodes() {
@@ -127,20 +127,28 @@ func (s stack) wide() deploy.Environment {
 	return deploy.Environment{"RATE_LIMIT=" + limits}
 }
 
-// given are the settings of `make up` that the services know, too.
-func (s stack) given(cores int) deploy.Environment {
+// given are the settings of `make up` that a service knows, too. Its instances share the cores, but only one replicator works
+// at a time.
+func (s stack) given(service string, cores int) deploy.Environment {
+	working := max(1, s.Replicas)
+	if service == "replicator" {
+		working = 1
+	}
+	own := strconv.Itoa(max(1, cores/working))
 	otherwise := map[string]string{
 		// All clients here have one address.
 		"LIVE_ADDRESS_MAX": cmp.Or(s.getenv("LIVE_MAX"), "10000"),
 		// Thousands of users of a load level log in before it begins.
-		"LOGIN_CORES": strconv.Itoa(cores),
+		"LOGIN_CORES": own,
+		// With more threads than its share, an instance wakes threads for nothing.
+		"GOMAXPROCS": own,
 	}
 	if s.apart {
 		otherwise = nil
 	}
 	var e deploy.Environment
 	for _, name := range []string{
-		"LOG_LEVEL", "LOGIN_CORES", "TRUSTED_PROXIES", "BID_LANES", "BID_QUEUE", "MIN_LSN_WAIT", "LIVE_MAX", "LIVE_ADDRESS_MAX", "VERIFY_INTERVAL",
+		"GOMAXPROCS", "LOG_LEVEL", "LOGIN_CORES", "TRUSTED_PROXIES", "BID_LANES", "BID_QUEUE", "MIN_LSN_WAIT", "LIVE_MAX", "LIVE_ADDRESS_MAX", "VERIFY_INTERVAL",
 	} {
 		if value := cmp.Or(s.getenv(name), otherwise[name]); value != "" {
 			e = append(e, name+"="+value)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -103,6 +104,21 @@ func TestNoEnvironmentHoldsASecret(t *testing.T) {
 
 // secretText are the passwords that the tests make or that render makes, a password in a URL, and a key.
 var secretText = []*regexp.Regexp{regexp.MustCompile(`:of-`), regexp.MustCompile(`[0-9a-f]{48}`), regexp.MustCompile(`://[^/@]*:[^/@]*@`), regexp.MustCompile(`PRIVATE KEY`)}
+
+// The instances of a service share the cores of the machine, unless the operator says how many threads each has. Of the
+// replicators only one works.
+func TestInstancesShareTheCores(t *testing.T) {
+	replicators := map[string]string{"GOMAXPROCS=5": "5"}
+	for settings, want := range map[string]string{"REPLICAS=1": "2", "REPLICAS=2": "1", "REPLICAS=3": "1", "GOMAXPROCS=5": "5"} {
+		setUp(t, "GOMAXPROCS=", settings)
+		_, secrets := rendered(t)
+		for name, want := range map[string]string{"command-1.env": want, "query-1.env": want, "replicator-1.env": cmp.Or(replicators[settings], "2")} {
+			if !strings.Contains(secrets[name].Content, "GOMAXPROCS='"+want+"'\n") {
+				t.Errorf("%s: %s lacks GOMAXPROCS=%s:\n%s", settings, name, want, secrets[name].Content)
+			}
+		}
+	}
+}
 
 // With links no node has the address of another, and both ways of each link end at the right node.
 func TestLinksStandBetweenAllNodes(t *testing.T) {
