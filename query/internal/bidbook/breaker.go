@@ -1,9 +1,12 @@
 package bidbook
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // After failuresToOpen failures in a row the breaker opens, first for shortBreak and then for twice as long after
-// each failed trial, up to longBreak. A success takes half of a failure back, so that a path that fails every other
+// each failed trial, up to the limit of the breaker or longBreak. A success takes half of a failure back, so that a path that fails every other
 // time opens its breaker too.
 const (
 	failuresToOpen = 3
@@ -27,6 +30,7 @@ type breaker struct {
 	openUntil time.Time
 	pause     time.Duration
 	trial     bool
+	limit     time.Duration // of a pause; 0: longBreak
 }
 
 func (b *breaker) open() bool { return b.halves >= 2*failuresToOpen }
@@ -52,7 +56,7 @@ func (b *breaker) done(now time.Time, o outcome, trial bool) {
 	}
 	switch {
 	case o == worked && b.open():
-		*b = breaker{}
+		*b = breaker{limit: b.limit}
 	case o == worked:
 		b.halves = max(b.halves-1, 0)
 	case o == failed && !b.open():
@@ -62,7 +66,7 @@ func (b *breaker) done(now time.Time, o outcome, trial bool) {
 			b.openUntil = now.Add(b.pause)
 		}
 	case o == failed && trial:
-		b.pause = min(2*b.pause, longBreak)
+		b.pause = min(2*b.pause, cmp.Or(b.limit, longBreak))
 		b.openUntil = now.Add(b.pause)
 	}
 }

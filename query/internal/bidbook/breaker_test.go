@@ -55,6 +55,23 @@ func TestBreaker_R6(t *testing.T) {
 	}
 }
 
+func TestABreakerHasALimitOfItsOwn(t *testing.T) {
+	b, now := breaker{limit: redisBreak}, time.Now()
+	for range failuresToOpen {
+		b.done(now, failed, false)
+	}
+	for range 5 {
+		now = now.Add(redisBreak)
+		if ok, trial := b.allow(now); !ok || !trial {
+			t.Fatal("no trial after the limit")
+		}
+		b.done(now, failed, true)
+	}
+	if b.done(now, worked, false); b.open() || b.limit != redisBreak {
+		t.Errorf("%+v after it worked", b)
+	}
+}
+
 func TestBreakerBreaksAreBounded(t *testing.T) {
 	var b breaker
 	now := time.Unix(0, 0)

@@ -33,6 +33,10 @@ const (
 	ScanConns    = 2
 )
 
+// redisBreak is the longest pause between two trials of Redis. A trial costs one read at most RedisBudget, and without Redis
+// all reads cost several times as much.
+const redisBreak = 500 * time.Millisecond
+
 // sqlLookups is how many lookups may be under way on a path to the standby. Most lookups share transactions, so each
 // costs less the more of them there are.
 const sqlLookups = 64
@@ -119,6 +123,9 @@ func NewChain(p Paths, primary *primary.Watch, staleness Staleness, log *slog.Lo
 	} {
 		p := &path{name: one.name, reader: one.reader, budget: one.budget,
 			waiter: &waiter{probe: one.reader.Probe, reached: primary.Reached, every: one.poll, limit: one.budget}}
+		if one.name == PathRedis {
+			p.breaker.limit = redisBreak
+		}
 		if one.slots > 0 {
 			p.gate = newGate(one.slots, sqlQueue, sqlWaiting)
 			p.waiter.ended = func(err error) { c.done(context.Background(), p, false, err) }

@@ -124,27 +124,33 @@ func TestLagHasHysteresis_R3(t *testing.T) {
 	}
 }
 
-// R8: a read that no path has answered asks again only while the primary changes, if no path is forced, and if not too many
+// R8: a read that no path has answered asks again only while the primary or Redis changes, if no path is forced, and if not too many
 // reads do so already.
 func TestAReadWaitsOutAChangeOfThePrimary_R8(t *testing.T) {
 	gone := errors.New("the server has stopped")
 	for _, c := range []struct {
 		name    string
 		change  bool
+		redis   time.Duration // since Redis was lost; 0: it was not
 		want    Want
 		waiting int // other reads
 		fails   int // how often all paths fail
 		tries   int
 		found   bool
 	}{
-		{"a change", true, Want{}, 0, 2, 3, true},
-		{"no change", false, Want{}, 0, 2, 1, false},
-		{"a forced path", true, Want{Force: PathReplica}, 0, 2, 1, false},
-		{"too many reads wait", true, Want{}, 1, 2, 1, false},
+		{"a change", true, 0, Want{}, 0, 2, 3, true},
+		{"no change", false, 0, Want{}, 0, 2, 1, false},
+		{"a forced path", true, 0, Want{Force: PathReplica}, 0, 2, 1, false},
+		{"too many reads wait", true, 0, Want{}, 1, 2, 1, false},
+		{"Redis was lost", false, time.Millisecond, Want{}, 0, 2, 3, true},
+		{"Redis is away for long", false, redisTurn, Want{}, 0, 2, 1, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			chain := chainOf(pathOf(PathRedis), pathOf(PathReplica), pathOf(PathStandby), pathOf(PathPrimary))
 			chain.changing = func() bool { return c.change }
+			if c.redis > 0 {
+				chain.paths[0].turned = time.Now().Add(-c.redis)
+			}
 			for range c.waiting {
 				chain.changes.slots <- struct{}{}
 			}

@@ -30,6 +30,7 @@ type path struct {
 
 	mu      sync.Mutex
 	breaker breaker
+	turned  time.Time // when the breaker was opened or closed last
 }
 
 // try asks the path of a step within its budget, waiting once for the wanted position. A forced path is asked
@@ -114,6 +115,13 @@ func within[T any](ctx context.Context, s step, minLSN lsn.Position, budget time
 // idle says whether a read would get its turn at once.
 func (p *path) idle() bool { return !p.gate.full() && !p.open() }
 
+// turns says whether the path was lost or found within a time.
+func (p *path) turns(within time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.turned.IsZero() && time.Since(p.turned) < within
+}
+
 func (p *path) open() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -154,6 +162,9 @@ func (c *Chain) done(ctx context.Context, p *path, trial bool, err error) {
 	}
 	p.breaker.done(time.Now(), outcome, trial)
 	open := p.breaker.open()
+	if open != before {
+		p.turned = time.Now()
+	}
 	p.mu.Unlock()
 	switch {
 	case open && !before:
