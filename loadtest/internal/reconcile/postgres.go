@@ -65,7 +65,7 @@ func (l *Ledger) Postgres(ctx context.Context, url string, progress Progress) (r
 	if err != nil {
 		r.Problem = err.Error()
 	} else {
-		l.closeBooks(&r)
+		l.summarize(&r)
 	}
 	r.Took = time.Since(start)
 	return r, lsn
@@ -127,8 +127,8 @@ func (b *book) meet(r *report.Reconciliation, serial uint32, id int64) {
 	}
 }
 
-// closeBooks counts what was acknowledged and not found.
-func (l *Ledger) closeBooks(r *report.Reconciliation) {
+// summarize counts what was acknowledged and not found.
+func (l *Ledger) summarize(r *report.Reconciliation) {
 	for _, b := range l.books {
 		for serial, id := range b.outcome {
 			if id > 0 && !b.matched.has(int64(serial)) {

@@ -88,7 +88,7 @@ func (l *Ledger) Redis(ctx context.Context, door *frontdoor.Client, lsn string, 
 	if err != nil {
 		r.Problem = err.Error()
 	} else {
-		copied.closeBooks()
+		copied.summarize()
 	}
 	r.Took = time.Since(start) - r.Waited
 	return r
@@ -177,9 +177,9 @@ func (c *copied) enter(p page) {
 	}
 }
 
-// closeBooks counts which of the run's own keys have their bid in Redis and which don't. Redis is searched by
+// summarize counts which of the run's own keys have their bid in Redis and which don't. Redis is searched by
 // the bid's id. Whether that id belongs to the key is checked in PostgreSQL.
-func (c *copied) closeBooks() {
+func (c *copied) summarize() {
 	r := c.result
 	for _, b := range c.ledger.books {
 		for serial, id := range b.outcome {

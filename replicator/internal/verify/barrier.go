@@ -44,8 +44,8 @@ func (g *barrier) reach(ctx context.Context, to wal.LSN) error {
 	return g.err
 }
 
-// waiting returns the position of the model, and hungry if reach waits for the stream.
-func (g *barrier) waiting() (at wal.LSN, hungry bool) {
+// waiting returns the position of the model, and pending if reach waits for the stream.
+func (g *barrier) waiting() (at wal.LSN, pending bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.at, g.at < g.target

@@ -106,10 +106,10 @@ func (s *source) report(ctx context.Context, stream *wal.Stream) error {
 	defer tick.Stop()
 	var last time.Time
 	for {
-		at, hungry := s.waiting()
-		if now := time.Now(); hungry || now.Sub(last) >= statusEvery {
+		at, pending := s.waiting()
+		if now := time.Now(); pending || now.Sub(last) >= statusEvery {
 			last = now
-			if err := stream.Status(at, hungry || stream.Waiting() > statusEvery); err != nil {
+			if err := stream.Status(at, pending || stream.Waiting() > statusEvery); err != nil {
 				return err
 			}
 			// The server is asked for an answer every second, so that a silent server is noticed.
