@@ -22,7 +22,9 @@ func (s *stack) ctl(t *testing.T) drill.Ctl {
 case $1 in
 programs) echo postgres-1 postgres-2 redis command-1 ;;
 roles) echo primary postgres-1; echo standby postgres-2 ;;
-nodes) echo '{"node":"node1","role":"primary","writable":true,"waits":true,` + common + `} {"node":"node2","role":"standby",` + common + `}' ;;
+nodes|watch)
+	echo '{"node":"node1","role":"primary","writable":true,"waits":true,` + common + `} {"node":"node2","role":"standby",` + common + `}'
+	[ $1 = nodes ] || exec tail -f /dev/null ;;
 freeze) kill -STOP ` + fmt.Sprint(s.command.PID()) + ` ;;
 thaw) kill -CONT ` + fmt.Sprint(s.command.PID()) + ` ;;
 verify) PRIMARY_URL='` + s.primary.URL("replicator") + `' REDIS_URL='` + s.redis.URL() + `' exec ` + testenv.Binary(t, "./replicator") + ` verify ;;

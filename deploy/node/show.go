@@ -44,16 +44,13 @@ func newViewer(c *Config) *viewer { return &viewer{c, newServer(c), newWitness()
 // watch prints how the node is, again and again, until ctx ends.
 func watch(ctx context.Context, c *Config, _ *slog.Logger) error {
 	v := newViewer(c)
-	for {
-		shown := v.look(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
+	for shown := v.look(ctx); ctx.Err() == nil; shown = v.look(ctx) {
 		if err := shown.print(); err != nil {
 			return err
 		}
 		_ = sleep.For(ctx, watchEvery) // the loop asks ctx
 	}
+	return nil
 }
 
 func (s Shown) print() error { return json.NewEncoder(os.Stdout).Encode(s) }
