@@ -81,7 +81,7 @@ func TestEachInstanceHasItsPorts(t *testing.T) {
 	}
 }
 
-// Environments hold settings. Whoever reads one learns no password and no key.
+// No file of environment variables holds a password or a key.
 func TestNoEnvironmentHoldsASecret(t *testing.T) {
 	setUp(t, "TLS=yes")
 	conf, secrets := rendered(t)

@@ -44,7 +44,7 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// A server that closes its kept connections, as one that is restarted does, fails no request that may be sent twice.
+// A server that is restarted closes its kept connections. The client then sends a request again if the request may be sent twice.
 func TestClosedConnectionsAreReplaced(t *testing.T) {
 	closed := make(chan struct{}, 1)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
