@@ -17,6 +17,7 @@ type Limits struct {
 	MaxBody                                         int // bytes
 	BodyTime, AnswerTime, FeedSilence               string
 	LogSample                                       int // one request in so many is logged
+	Threads                                         int // 0: as many as there are cores
 }
 
 // ReadLimits takes the limits from an environment. nofile is how many descriptors the front door may have. All wrong
@@ -50,7 +51,7 @@ func ReadLimits(getenv func(string) string, nofile int) (Limits, error) {
 		MaxConn: conns, FeedConns: number("FEED_CONNS", conns*6/10),
 		AddressConns: number("ADDRESS_CONNS", 500), AddressRate: number("ADDRESS_RATE", 2000), AddressFeeds: number("ADDRESS_FEEDS", 100),
 		BidPlaces: number("BID_PLACES", 1024), AccountPlaces: number("ACCOUNT_PLACES", 128), KeyPlaces: 64, ReadPlaces: 1024,
-		MaxBody: 16384, LogSample: number("LOG_SAMPLE", 1000),
+		MaxBody: 16384, LogSample: number("LOG_SAMPLE", 1000), Threads: number("FRONT_THREADS", 0),
 		BodyTime: duration("BODY_TIME", "5s"), AnswerTime: duration("ANSWER_TIME", "15s"), FeedSilence: duration("FEED_SILENCE", "45s"),
 	}
 	if conns < 100 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/cli"
@@ -58,6 +59,7 @@ func runDrill(ctx context.Context, args []string, out, notes io.Writer) error {
 	if err := checkDrill(c); err != nil {
 		return cli.Wrong(err)
 	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(p.procs()))
 	s, err := drill.Run(ctx, c)
 	if err != nil {
 		return err

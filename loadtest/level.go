@@ -52,6 +52,15 @@ func (p *place) isHere() bool {
 	return err == nil && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
 }
 
+// procs is how many cores the generator may use. If the system is on this machine, it gets half of them, unless GOMAXPROCS says
+// otherwise.
+func (p *place) procs() int {
+	if os.Getenv("GOMAXPROCS") == "" && p.isHere() {
+		return max(1, runtime.NumCPU()/2)
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
 // readProcesses reads LOADTEST_PROCESSES: NAME=PID, separated by commas.
 func (p *place) readProcesses() error {
 	p.processes = make(map[string]int)
@@ -150,8 +159,8 @@ func given(flags *flag.FlagSet, name string) (found bool) {
 // execute runs a level, shows the result and writes its reports.
 func execute(ctx context.Context, q levels.Request, p *place, out, notes io.Writer) error {
 	q.Dir, q.Database, q.Processes, q.Notes = p.work, p.database, p.processes, notes
-	if q.Procs == 0 && os.Getenv("GOMAXPROCS") == "" && p.isHere() {
-		q.Procs = max(1, runtime.NumCPU()/2)
+	if q.Procs == 0 {
+		q.Procs = p.procs()
 	}
 	show := newLive(notes)
 	q.Progress, q.Compared = show.load.Update, show.step

@@ -70,7 +70,7 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 func openPools(c *config, w *primary.Watch) (pools []*pgxpool.Pool, err error) {
 	for _, p := range []struct {
 		name, url string
-		size      int32
+		size      int
 		budget    time.Duration
 	}{
 		{"replica", c.ReplicaURL, bidbook.ReplicaConns, bidbook.SQLBudget}, {"standby", c.StandbyURL, bidbook.StandbyConns, bidbook.SQLBudget},
@@ -80,7 +80,7 @@ func openPools(c *config, w *primary.Watch) (pools []*pgxpool.Pool, err error) {
 		if p.name == "primary" {
 			options = append(options, w.Lead)
 		}
-		pool, err := sqlbook.NewPool(p.url, p.size, p.budget, options...)
+		pool, err := sqlbook.NewPool(p.url, int32(bidbook.Conns(p.size)), p.budget, options...)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}

@@ -14,8 +14,8 @@ import (
 
 const (
 	tick = 200 * time.Millisecond
-	// handoverTime is how long a switchover may keep its node closed.
-	handoverTime = 15 * time.Second
+	// closedTime is how long a switchover or a promotion may keep its node closed.
+	closedTime = 15 * time.Second
 )
 
 // Agent keeps a database node in the role that the witness's record gives it.
@@ -108,7 +108,7 @@ func (a *Agent) listen(ctx context.Context) {
 
 // see puts together what the agent knows.
 func (a *Agent) see(l Local, now time.Time) Sight {
-	s := Sight{Me: a.config.Node, Peer: a.config.Peer, Local: l, Handover: a.handover(), Generation: generationOf(a.config.Data)}
+	s := Sight{Me: a.config.Node, Peer: a.config.Peer, Local: l, KeptClosed: a.keptClosed(), Generation: generationOf(a.config.Data)}
 	if h := a.heard.Load(); h != nil {
 		s.Record, s.Fresh = h.Record, now.Sub(h.at) < staleAfter
 	}
@@ -160,13 +160,14 @@ func (a *Agent) tell(what string, err error) {
 	a.logged = now
 }
 
-func (a *Agent) handover() bool {
-	info, err := os.Stat(a.config.file("handover"))
+// keptClosed says whether a program keeps this node closed.
+func (a *Agent) keptClosed() bool {
+	info, err := os.Stat(a.config.file("closed"))
 	if err != nil {
 		return false
 	}
 	age := time.Since(info.ModTime())
-	return age >= 0 && age < handoverTime
+	return age >= 0 && age < closedTime
 }
 
 // note logs an act, and an error that it meets again and again only once.
@@ -209,7 +210,7 @@ func (a *Agent) carryOut(ctx context.Context, act Act, s Sight) error {
 	case Unlock:
 		return a.server.SetRole(ctx, Role{Open: true, Waits: true})
 	case Promote:
-		return a.server.Promote(ctx)
+		return a.server.Promote(ctx, a.log)
 	case TakeOver:
 		return a.witness.Lead(ctx, record, s.Me, false)
 	case Resync:

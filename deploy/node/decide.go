@@ -26,7 +26,7 @@ type Sight struct {
 	Fresh    bool // the witness has said Record a moment ago
 	// Generation is that of the local data.
 	Generation int64
-	Handover   bool // a switchover has closed this node on purpose
+	KeptClosed bool // a switchover or a promotion keeps this node closed for a while
 	// Since when the standby does not stream (of a leader), or this node receives nothing (of a standby); since when
 	// the standby has not answered; since when this leader reaches neither witness nor standby. 0: it is not so.
 	Gone, Silent, Isolated time.Duration
@@ -69,7 +69,7 @@ func (s Sight) Decide() Act {
 		return Close
 	case !s.Fresh:
 		return Nothing
-	case s.Local.Closed && !s.Handover:
+	case s.Local.Closed && !s.KeptClosed:
 		return Open
 	case s.Local.Closed:
 		return Nothing

@@ -20,7 +20,7 @@ func TestWhatAnAgentDoes(t *testing.T) {
 		{"healthy", func(*Sight) {}, Nothing},
 		{"started", func(s *Sight) { s.Local.Closed = true }, Open},
 		{"started while the witness is away", func(s *Sight) { s.Local.Closed, s.Fresh = true, false }, Nothing},
-		{"closed by a switchover", func(s *Sight) { s.Local.Closed, s.Handover = true, true }, Nothing},
+		{"kept closed", func(s *Sight) { s.Local.Closed, s.KeptClosed = true, true }, Nothing},
 		{"another leads", func(s *Sight) { s.Record.Leader = "node2" }, Depose},
 		{"another leads, closed", func(s *Sight) { s.Record.Leader, s.Local.Closed = "node2", true }, Depose},
 		{"another led when the witness was last heard", func(s *Sight) { s.Record.Leader, s.Fresh = "node2", false }, Nothing},

@@ -4,16 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
 const promoteTime = 60 * time.Second
 
 // promote makes this node the leader: first in the witness's record, then in fact.
-func promote(ctx context.Context, c *Config, forced bool) error {
+func promote(ctx context.Context, c *Config, log *slog.Logger, forced bool) error {
 	w, s := newWitness(), newServer(c)
 	defer w.close()
 	if _, err := s.Look(ctx); err != nil {
@@ -37,29 +40,55 @@ func promote(ctx context.Context, c *Config, forced bool) error {
 			return err
 		}
 	}
-	return s.Promote(ctx)
+	return s.Promote(ctx, log)
 }
 
-// Promote ends the recovery of a node that the record names as leader. It may be repeated. The checkpoint at its end is for
-// pg_rewind, which reads the new timeline from the control file.
-func (s *Server) Promote(ctx context.Context) error {
+// Promote ends the recovery of a node that the record names as leader. It may be repeated. The node takes writes only once
+// there is a slot for the stream of changes: the replicator can then go on and need not copy everything. The checkpoint at
+// the end is for pg_rewind, which reads the new timeline from the control file.
+func (s *Server) Promote(ctx context.Context, log *slog.Logger) error {
 	l, err := s.Look(ctx)
 	if err != nil {
 		return err
 	}
 	if !l.Primary {
-		if err := s.SetRole(ctx, Role{Open: true}); err != nil {
+		if err := s.promoteClosed(ctx, log); err != nil {
 			return err
-		}
-		err := s.in(ctx, "postgres", promoteTime, fmt.Sprintf("SELECT pg_promote(true, %d)", int(promoteTime.Seconds())))
-		if l, lookErr := s.Look(ctx); lookErr != nil || !l.Primary {
-			return errors.Join(errors.New("the promotion did not end"), err, lookErr)
 		}
 	}
 	return errors.Join(
 		s.in(ctx, "pyramid", localTimeout, "SELECT heartbeat()"),
 		s.in(ctx, "repmgr", localTimeout, s.config.becamePrimary()),
 		s.in(ctx, "postgres", promoteTime, s.config.ensureSlot(), "CHECKPOINT"))
+}
+
+// slotTime is how long a promoted node may take for the slot before it takes writes without one.
+const slotTime = time.Second
+
+// promoteClosed promotes a node and opens it once its slot is there.
+func (s *Server) promoteClosed(ctx context.Context, log *slog.Logger) error {
+	flag, err := s.config.keepClosed()
+	if err != nil {
+		return err
+	}
+	defer os.Remove(flag)
+	if err := s.SetRole(ctx, Role{Waits: true}); err != nil {
+		return err
+	}
+	err = s.in(ctx, "postgres", promoteTime, fmt.Sprintf("SELECT pg_promote(true, %d)", int(promoteTime.Seconds())))
+	if l, lookErr := s.Look(ctx); lookErr != nil || !l.Primary {
+		return errors.Join(errors.New("the promotion did not end"), err, lookErr)
+	}
+	if err := s.in(ctx, "pyramid", slotTime, "SELECT wal.continue_stream()"); err != nil {
+		log.Warn("there is no slot for the stream of changes, so the replicator will copy everything", "error", err)
+	}
+	return s.SetRole(ctx, Role{Open: true})
+}
+
+// keepClosed makes the agent leave this node closed for a while, until the file is removed.
+func (c *Config) keepClosed() (file string, err error) {
+	file = c.file("closed")
+	return file, os.WriteFile(file, nil, 0o600)
 }
 
 // ensureSlot keeps WAL for the other node from now on.
@@ -88,8 +117,8 @@ func switchover(ctx context.Context, c *Config) error {
 	if err := s.in(ctx, "postgres", promoteTime, "CHECKPOINT"); err != nil {
 		return err
 	}
-	flag := c.file("handover")
-	if err := os.WriteFile(flag, nil, 0o600); err != nil {
+	flag, err := c.keepClosed()
+	if err != nil {
 		return err
 	}
 	defer os.Remove(flag)
@@ -125,7 +154,18 @@ func (s *Server) handOver(ctx context.Context, w *Witness, record Record) error 
 		return fmt.Errorf("the standby did not get everything within %v: it is at %s of %s, or a transaction that writes does not end (pg_stat_activity, backend_xid); try again",
 			quietTime, local.Theirs, local.Flushed)
 	}
+	// If the replicator, too, has the last commit, it goes on with the other node and need not copy everything.
+	wait(ctx, quietTime/2, func() bool { return s.sent(ctx, local.Flushed) })
 	return w.Lead(ctx, record, s.config.Peer, false)
+}
+
+// sent says whether everything up to a position was sent to each replicator that streams.
+func (s *Server) sent(ctx context.Context, upto lsn.LSN) (sent bool) {
+	err := s.conn.use(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		return c.QueryRow(ctx, `SELECT coalesce(bool_and(r.sent_lsn >= $1::text::pg_lsn), true) FROM pg_stat_replication r
+			JOIN pg_replication_slots s ON s.active_pid = r.pid WHERE s.slot_type = 'logical'`, upto.String()).Scan(&sent)
+	})
+	return err == nil && sent
 }
 
 // quiet says whether new transactions can't write and none that has written is open.

@@ -189,7 +189,7 @@ func (c *Config) takeLead(ctx context.Context, w *Witness, fresh string) error {
 	if err := c.createStanza(ctx, fresh); err != nil {
 		return err
 	}
-	if err := c.remove("resync", "rewinding", "initialising", "handover"); err != nil {
+	if err := c.remove("resync", "rewinding", "initialising", "closed"); err != nil {
 		return err
 	}
 	if err := w.Restored(ctx, record, c.Node, generation); err != nil {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/stock-pyramid/stock-pyramid/deploy"
@@ -80,13 +82,18 @@ func (s *settings) Check() []error {
 }
 
 // localLimits are the limits of the local stack's front door. Load levels come from one address, so here one address may
-// use the whole front door, unless the settings say otherwise.
+// use the whole front door, unless the settings say otherwise. The front door shares the cores with all other programs, and
+// each further thread costs it time.
 func localLimits(getenv func(string) string) (deploy.Limits, error) {
 	return deploy.ReadLimits(func(name string) string {
-		value := getenv(name)
-		if value == "" && strings.HasPrefix(name, "ADDRESS_") {
+		switch value := getenv(name); {
+		case value != "":
+			return value
+		case name == "FRONT_THREADS":
+			return strconv.Itoa(max(1, runtime.NumCPU()/2))
+		case strings.HasPrefix(name, "ADDRESS_"):
 			return "1000000"
 		}
-		return value
+		return ""
 	}, descriptors())
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"runtime"
+	"strconv"
 
 	"github.com/stock-pyramid/stock-pyramid/deploy"
 )
@@ -38,7 +40,7 @@ func (s stack) configurations() (deploy.Files, error) {
 	pgpool := deploy.Pgpool{
 		Address: s.listener(s.PgpoolPort), PCPPort: s.PCPPort, Run: s.Run, Nodes: s.databaseNodes(), Clients: s.clients,
 		Passwords: map[string]string{"query": s.passwords["query"], "pgpool": s.passwords["pgpool"]},
-		TLS:       s.tls("pgpool"),
+		TLS:       s.tls("pgpool"), Settings: s.poolerSettings(),
 	}
 	redis := deploy.Redis{
 		Address: s.listener(s.RedisPort), Data: filepath.Join(s.Data, "redis"), MaxMemoryMB: s.part(1, 3, 512, 16384),
@@ -114,4 +116,15 @@ func (s stack) jobs() []deploy.Job {
 		})
 	}
 	return append(jobs, postgres)
+}
+
+// poolerSettings are those of pgpool-II on this machine. It starts all its children anew whenever a node comes or goes, so it has
+// only as many as the pools of query may need here (bidbook.Conns), twice because a pool that was reset has its old sessions
+// beside its new ones, and some for the load tester.
+func (s stack) poolerSettings() []deploy.Setting {
+	if s.apart {
+		return nil
+	}
+	children := min(96, 32+8*max(runtime.NumCPU(), s.Replicas))
+	return []deploy.Setting{{Name: "num_init_children", Value: strconv.Itoa(children)}}
 }

@@ -42,6 +42,12 @@ func NewHistory(present uint32, branches []Branch) History {
 // Present returns the present timeline, 0 if none is known.
 func (h History) Present() uint32 { return h.present }
 
+// Left returns where the history left a timeline, and whether that timeline is an ancestor of the present one.
+func (h History) Left(timeline uint32) (at LSN, isAncestor bool) {
+	at, isAncestor = h.ends[timeline]
+	return at, isAncestor
+}
+
 // Resolve replaces timeline 0 of a position by the present timeline.
 func (h History) Resolve(p Position) Position {
 	if p.Timeline == 0 {

@@ -69,6 +69,14 @@ func (h *history) promote(how string) {
 	begun := time.Now()
 	h.told = append(h.told, begun.Format("05.000")+" promotion")
 	standby.Promote(h.t)
+	switch h.random.IntN(4) {
+	case 0, 1:
+		h.told = append(h.told, time.Now().Format("05.000")+" a slot that continues")
+		standby.Exec(h.t, "SELECT wal.continue_stream()")
+	case 2:
+		standby.Exec(h.t, insertFew, 1+h.random.IntN(10))
+		standby.Exec(h.t, "SELECT wal.continue_stream()")
+	}
 	h.pair.primary = 1 - h.pair.primary
 	h.pair.present.Store(standby)
 	h.joinBranch(standby.Timeline(h.t), h.switchPoint(standby), begun)

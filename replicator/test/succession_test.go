@@ -108,3 +108,72 @@ func TestAPromotionBesideAHealthyPrimaryIsFollowed_P10(t *testing.T) {
 		t.Errorf("after a write to the old primary: %s", c)
 	}
 }
+
+// continued makes the slot of the standby, which was promoted, as the promoting program does.
+func (p *succession) continued() {
+	p.t.Helper()
+	p.standby.Exec(p.t, "SELECT wal.continue_stream()")
+	p.dbs = p.standby
+	p.connect()
+}
+
+// P4: Redis has everything that the primary has committed, and the promoted standby made a slot before anybody could write.
+// The same epoch goes on, and the former slots are dropped.
+func TestAPromotionThatLosesNothingIsResumedFrom_P4(t *testing.T) {
+	t.Parallel()
+	p := newSuccession(t)
+	p.bids(100)
+	before := p.reached()
+	p.primary.Stop(t) // the standby and the replicator get the rest
+	p.standby.Promote(t)
+	p.continued()
+	p.bids(50)
+	p.way.Refuse(t, false)
+	c := p.equal()
+	if c.Epoch != before.Epoch || c.Timeline != 2 || c.Slot != "pyramid_2" || p.report().Rebuilds != 1 {
+		t.Errorf("%s after %s, %d rebuilds", c, before, p.report().Rebuilds)
+	}
+	// A rebuild replaces this slot as any other.
+	p.must(p.redis.FlushAll(p.ctx).Err())
+	if c := p.equal(); c.Epoch == before.Epoch {
+		t.Errorf("%s after %s", c, before)
+	}
+	testenv.Eventually(t, patience, "the slot is dropped", func() bool { return p.slots() == 1 })
+}
+
+// P4: what was committed between the promotion and its slot is in no stream.
+func TestAPromotionWithACommitBeforeItsSlotIsNotResumedFrom_P4(t *testing.T) {
+	t.Parallel()
+	p := newSuccession(t)
+	p.bids(100)
+	before := p.reached()
+	p.primary.Stop(t)
+	p.standby.Promote(t)
+	p.standby.Exec(t, insertFew, 10)
+	p.continued()
+	p.way.Refuse(t, false)
+	p.because(status.Failover)
+	if c := p.equal(); c.Epoch == before.Epoch || c.Timeline != 2 {
+		t.Errorf("%s after %s", c, before)
+	}
+}
+
+// P4: Redis lacks what the primary committed last.
+func TestAPromotionWithMoreThanRedisHasIsNotResumedFrom_P4(t *testing.T) {
+	t.Parallel()
+	p := newSuccession(t)
+	p.bids(100)
+	before := p.reached()
+	p.Pause(t)
+	p.primary.Exec(t, insertFew, 10)
+	p.standby.WaitReplay(t)
+	p.primary.Kill(t)
+	p.standby.Promote(t)
+	p.continued()
+	p.way.Refuse(t, false)
+	p.Resume(t)
+	p.because(status.Failover)
+	if c := p.equal(); c.Epoch == before.Epoch || c.Timeline != 2 {
+		t.Errorf("%s after %s", c, before)
+	}
+}

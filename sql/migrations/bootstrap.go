@@ -104,6 +104,17 @@ EXCEPTION
         RETURN false; -- what is there is no record, such as the rest of a file after a switch
 END
 $$;
+-- Makes the slot with which the stream of changes goes on after a promotion, and returns from where on. It is to be
+-- called on the promoted server before sessions can write there: the stream then lacks nothing. The slot is numbered
+-- by the timeline. That is lower than every epoch, so a replicator that can't use the slot drops it as a former one.
+CREATE OR REPLACE FUNCTION wal.continue_stream() RETURNS pg_lsn LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    name text := 'pyramid_' || ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer;
+BEGIN
+    PERFORM pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = name;
+    RETURN (SELECT lsn FROM pg_create_logical_replication_slot(name, 'pgoutput'));
+END
+$$;
 -- A change of what is published is told in the stream, before everything that is committed after it: rows that
 -- are written while their table is not published are never sent.
 CREATE OR REPLACE FUNCTION wal.tell_publication() RETURNS event_trigger LANGUAGE plpgsql AS $$
@@ -116,7 +127,7 @@ CREATE EVENT TRIGGER tell_publication ON ddl_command_end
     WHEN TAG IN ('CREATE PUBLICATION', 'ALTER PUBLICATION', 'DROP PUBLICATION', 'ALTER TABLE', 'DROP TABLE')
     EXECUTE FUNCTION wal.tell_publication();
 REVOKE ALL ON FUNCTION wal.history(integer), wal.commits(pg_lsn, pg_lsn), wal.committed(pg_lsn, timestamptz),
-    wal.tell_publication() FROM PUBLIC;
+    wal.tell_publication(), wal.continue_stream() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION wal.committed(pg_lsn, timestamptz) TO query, replicator;
 GRANT USAGE ON SCHEMA wal TO migrator, command, query, replicator;
 GRANT EXECUTE ON FUNCTION wal.history(integer) TO migrator, query, replicator;

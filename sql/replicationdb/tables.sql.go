@@ -10,6 +10,29 @@ import (
 	"time"
 )
 
+const CommitsBetween = `-- name: CommitsBetween :one
+SELECT coalesce(w.reached::text, '')::text AS reached, coalesce(array_length(w.begins, 1), 0)::integer AS commits
+FROM wal.commits(($1::text)::pg_lsn, ($2::text)::pg_lsn) w
+`
+
+type CommitsBetweenParams struct {
+	After string
+	Upto  string
+}
+
+type CommitsBetweenRow struct {
+	Reached string
+	Commits int32
+}
+
+// How many commit records begin between two positions, and the end of the last record there (” if there is none).
+func (q *Queries) CommitsBetween(ctx context.Context, arg CommitsBetweenParams) (CommitsBetweenRow, error) {
+	row := q.db.QueryRow(ctx, CommitsBetween, arg.After, arg.Upto)
+	var i CommitsBetweenRow
+	err := row.Scan(&i.Reached, &i.Commits)
+	return i, err
+}
+
 const FlushPosition = `-- name: FlushPosition :one
 SELECT pg_current_wal_flush_lsn()::text AS lsn
 `

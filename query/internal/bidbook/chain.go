@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,7 @@ const (
 	ScanBudget  = 10 * time.Second
 )
 
-// Connections per pool. One client more than pgpool-II's num_init_children would hang, so the replica's pools of all
+// Connections per pool, at most. One client more than pgpool-II's num_init_children would hang, so the replica's pools of all
 // instances together must stay below that.
 const (
 	ReplicaConns = 16
@@ -32,6 +33,13 @@ const (
 	PrimaryConns = 8
 	ScanConns    = 2
 )
+
+// connsPerCore bounds the pools of a small machine. Lookups that wait share a transaction, so with more connections each
+// transaction only serves fewer of them, and after a promotion all are opened anew, for some 10 ms of a core each.
+const connsPerCore = 4
+
+// Conns is the size of a pool that may have so many connections.
+func Conns(most int) int { return min(most, connsPerCore*runtime.GOMAXPROCS(0)) }
 
 // redisBreak is the longest pause between two trials of Redis. A trial costs one read at most RedisBudget, and without Redis
 // all reads cost several times as much.
@@ -79,7 +87,7 @@ type Paths struct {
 
 // Staleness bounds how old an answer may be. A read waits up to MinLSN on each path for a wanted position. If Redis
 // lags more than RedisLag, a fresher standby answers instead. If the standby lags more than StandbyLag, the primary
-// answers what only SQL can answer.
+// answers what only SQL can answer. While the primary changes, a read waits longer for Redis.
 type Staleness struct{ MinLSN, RedisLag, StandbyLag time.Duration }
 
 // Chain asks one path after the other until one answers.
@@ -118,7 +126,7 @@ func NewChain(p Paths, primary *primary.Watch, staleness Staleness, log *slog.Lo
 		{PathRedis, p.Redis, RedisBudget, time.Millisecond, 0},
 		{PathReplica, p.Replica, SQLBudget, 5 * time.Millisecond, sqlLookups},
 		{PathStandby, p.Standby, SQLBudget, 5 * time.Millisecond, sqlLookups},
-		{PathPrimary, p.Primary, SQLBudget, 5 * time.Millisecond, PrimaryConns},
+		{PathPrimary, p.Primary, SQLBudget, 5 * time.Millisecond, Conns(PrimaryConns)},
 		{PathScan, p.Scan, ScanBudget, 5 * time.Millisecond, ScanConns},
 	} {
 		p := &path{name: one.name, reader: one.reader, budget: one.budget,

@@ -124,32 +124,34 @@ func TestLagHasHysteresis_R3(t *testing.T) {
 	}
 }
 
-// R8: a read that no path has answered asks again only while the primary or Redis changes, if no path is forced, and if not too many
-// reads do so already.
+// R8: a read that no path has answered asks again only while the primary or a path changes, if no path is forced, and if not too
+// many reads do so already.
 func TestAReadWaitsOutAChangeOfThePrimary_R8(t *testing.T) {
 	gone := errors.New("the server has stopped")
 	for _, c := range []struct {
 		name    string
 		change  bool
-		redis   time.Duration // since Redis was lost; 0: it was not
+		path    int           // that was lost
+		since   time.Duration // since it was lost; 0: it was not
 		want    Want
 		waiting int // other reads
 		fails   int // how often all paths fail
 		tries   int
 		found   bool
 	}{
-		{"a change", true, 0, Want{}, 0, 2, 3, true},
-		{"no change", false, 0, Want{}, 0, 2, 1, false},
-		{"a forced path", true, 0, Want{Force: PathReplica}, 0, 2, 1, false},
-		{"too many reads wait", true, 0, Want{}, 1, 2, 1, false},
-		{"Redis was lost", false, time.Millisecond, Want{}, 0, 2, 3, true},
-		{"Redis is away for long", false, redisTurn, Want{}, 0, 2, 1, false},
+		{"a change", true, 0, 0, Want{}, 0, 2, 3, true},
+		{"no change", false, 0, 0, Want{}, 0, 2, 1, false},
+		{"a forced path", true, 0, 0, Want{Force: PathReplica}, 0, 2, 1, false},
+		{"too many reads wait", true, 0, 0, Want{}, 1, 2, 1, false},
+		{"Redis was lost", false, 0, time.Millisecond, Want{}, 0, 2, 3, true},
+		{"Redis is away for long", false, 0, pathTurn, Want{}, 0, 2, 1, false},
+		{"the standby is back", false, 2, time.Millisecond, Want{}, 0, 2, 3, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			chain := chainOf(pathOf(PathRedis), pathOf(PathReplica), pathOf(PathStandby), pathOf(PathPrimary))
 			chain.changing = func() bool { return c.change }
-			if c.redis > 0 {
-				chain.paths[0].turned = time.Now().Add(-c.redis)
+			if c.since > 0 {
+				chain.paths[c.path].turned = time.Now().Add(-c.since)
 			}
 			for range c.waiting {
 				chain.changes.slots <- struct{}{}
@@ -171,5 +173,26 @@ func TestAReadWaitsOutAChangeOfThePrimary_R8(t *testing.T) {
 				t.Errorf("R8: %d places are taken", n)
 			}
 		})
+	}
+}
+
+// R8: while the primary changes, a read with a Min-LSN waits longer for Redis, because the replicator goes on soon.
+func TestAReadWaitsLongerForRedisWhileThePrimaryChanges_R8(t *testing.T) {
+	redis, replica := pathOf(PathRedis), pathOf(PathReplica)
+	chain := chainOf(redis, replica)
+	chain.staleness.MinLSN = 100 * time.Millisecond
+	for _, c := range []struct {
+		change bool
+		path   *path
+		want   Want
+		most   time.Duration
+	}{
+		{true, redis, Want{}, followPatience}, {false, redis, Want{}, chain.staleness.MinLSN},
+		{true, replica, Want{}, chain.staleness.MinLSN}, {true, redis, Want{Force: PathRedis}, chain.staleness.MinLSN},
+	} {
+		chain.changing = func() bool { return c.change }
+		if got := chain.patience(c.path, c.want); got != c.most {
+			t.Errorf("R8: a change %v, %s, forced %q: %v, want %v", c.change, c.path.name, c.want.Force, got, c.most)
+		}
 	}
 }

@@ -54,7 +54,7 @@ func try[T any](ctx context.Context, c *Chain, s step, w Want, look lookup[T]) (
 	if w.Min == (lsn.Position{}) || !errors.Is(err, ErrBehind) {
 		return data, at, err
 	}
-	if err := p.waiter.await(ctx, w.Min, c.staleness.MinLSN); err != nil {
+	if err := p.waiter.await(ctx, w.Min, c.patience(p, w)); err != nil {
 		return data, at, err
 	}
 	data, at, _, err = within(ctx, s, w.Min, p.budget-used, evenOpen, look)

@@ -44,17 +44,21 @@ func (c *Chain) steps(w Want) []step {
 }
 
 // When the primary changes, every path to the database may fail for a moment: the old primary has stopped, the standby
-// becomes the new one, and pgpool-II drops its sessions. When Redis is away, SQL may have no place for some of its reads. A
-// read that no path has answered then asks all paths again, so that a planned switchover or a restart of Redis fails no read.
+// becomes the new one, and pgpool-II drops its sessions. When Redis or a standby is away or has come back, the other paths may
+// have no place for some of its reads. A read that no path has answered then asks all paths again, so that a planned
+// switchover or a restart fails no read.
 const (
 	changePause = 100 * time.Millisecond
 	// changePatience is as long as command waits for a server that takes writes.
 	changePatience = 1600 * time.Millisecond
 	// changeWaiting is how many reads wait. Further reads fail at once (W4).
 	changeWaiting = 1000
-	// redisTurn is how long after Redis was lost, or found again, reads wait so. A longer outage is no change, so that
+	// pathTurn is how long after a path was lost, or found again, reads wait so. A longer outage is no change, so that
 	// reads do not queue up.
-	redisTurn = 5 * time.Second
+	pathTurn = 5 * time.Second
+	// followPatience is how long a read waits for a wanted position of Redis while the primary changes. The replicator goes
+	// on within a second, and SQL can't take all these reads.
+	followPatience = 800 * time.Millisecond
 )
 
 // run answers a read.
@@ -71,9 +75,18 @@ func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 	return data, at, err
 }
 
-// mayChange says whether another try may help: no path has answered, and the primary or Redis changes.
+// mayChange says whether another try may help: no path has answered, and the primary or a path changes.
 func (c *Chain) mayChange(w Want, err error) bool {
-	return (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBusy)) && w.Force == "" && (c.changing() || c.paths[0].turns(redisTurn))
+	return (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBusy)) && w.Force == "" &&
+		(c.changing() || slices.ContainsFunc(c.paths, func(p *path) bool { return p.turns(pathTurn) }))
+}
+
+// patience is how long a read waits for a wanted position of a path.
+func (c *Chain) patience(p *path, w Want) time.Duration {
+	if p.name == PathRedis && w.Force == "" && c.changing() {
+		return max(followPatience, c.staleness.MinLSN)
+	}
+	return c.staleness.MinLSN
 }
 
 // ask asks one path after the other. An answer that is too stale is kept in case no other path has a better one.

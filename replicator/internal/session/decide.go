@@ -24,6 +24,7 @@ type state struct {
 	memory    memory
 	published wal.Published
 	slots     []wal.Slot
+	successor *wal.Slot     // whose stream continues the checkpoint after a promotion; nil if there is none
 	forced    status.Reason // why the previous session needs a rebuild
 }
 
@@ -80,7 +81,7 @@ func decide(s state) status.Reason {
 		return s.unreadable()
 	case c.SystemID != s.system.ID:
 		return status.OtherSystem
-	case s.history.Judge(c.Position()) != lsn.Held:
+	case s.successor == nil && s.history.Judge(c.Position()) != lsn.Held:
 		return status.OtherTimeline
 	case c.LSN > s.system.Flushed:
 		return status.PrimaryBehind
@@ -117,6 +118,8 @@ func resumes(s state, c readmodel.Checkpoint) status.Reason {
 	switch {
 	case c.Format != readmodel.Format:
 		return status.OtherFormat
+	case s.successor != nil:
+		return status.Resume
 	case c.Timeline != s.system.Timeline && !survives(slot):
 		return status.Failover
 	case slot == nil:

@@ -29,6 +29,7 @@ func TestDecide_P3_P4(t *testing.T) {
 		}
 	}
 	otherTimeline, failover := promoted(99), promoted(100)
+	continued := func(s *state) { s.successor = &wal.Slot{Name: "pyramid_2", ConfirmedLSN: 120} }
 	kept := func(s *state) { s.slots[1].Failover = true }
 	forgot := func(s *state) { s.memory.forgot = true }
 	later := func(s *state) { s.memory.later = true }
@@ -86,6 +87,12 @@ func TestDecide_P3_P4(t *testing.T) {
 		{"timeline changed beyond what Redis holds, a failover slot", []func(*state){failover, kept}, status.Resume, true},
 		{"timeline changed beyond what Redis holds, a failover slot that was lost", []func(*state){failover, kept, lost}, status.Failover, true},
 		{"timeline changed before what Redis holds, a failover slot", []func(*state){otherTimeline, kept}, status.OtherTimeline, false},
+		{"timeline changed, a slot continues", []func(*state){failover, noSlot, continued}, status.Resume, true},
+		{"timeline changed before the position of Redis, a slot continues", []func(*state){otherTimeline, noSlot, continued}, status.Resume, true},
+		{"a slot continues, but a table was truncated", []func(*state){failover, noSlot, continued, forced(status.Truncated)}, status.Truncated, true},
+		{"a slot continues, but the format is another", []func(*state){failover, noSlot, otherFormat, continued}, status.OtherFormat, true},
+		{"a slot continues, but the primary forgot", []func(*state){failover, noSlot, continued, forgot}, status.PrimaryForgot, false},
+		{"a slot continues, but the publication is another one", []func(*state){failover, continued, altered}, status.PublicationChanged, false},
 		{"two promotions to the same timeline", []func(*state){forgot, noSlot}, status.PrimaryForgot, false},
 		{"the primary was restored and has grown", []func(*state){forgot}, status.PrimaryForgot, false},
 		{"the primary was restored and has grown, a failover since", []func(*state){forgot, failover, noSlot}, status.PrimaryForgot, false},

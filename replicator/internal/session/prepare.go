@@ -88,6 +88,9 @@ func (s *session) inspect(ctx context.Context) (found state, err error) {
 	if found.history, err = s.stream.History(ctx, found.system.Timeline); err != nil {
 		return found, err
 	}
+	if err := s.awaitOpening(ctx, found); err != nil {
+		return found, err
+	}
 	if found.published, err = wal.ReadPublished(ctx, s.control.conn); err != nil {
 		return found, err
 	}
@@ -104,6 +107,9 @@ func (s *session) inspectCheckpoint(ctx context.Context, found *state) (err erro
 		return nil
 	}
 	if found.memory, err = remember(ctx, conn, *cp); err != nil {
+		return err
+	}
+	if found.successor, err = findSuccessor(ctx, conn, *found, *cp); err != nil {
 		return err
 	}
 	if slot := found.slot(cp.Slot); slot != nil && slot.ActivePID != 0 {

@@ -197,7 +197,10 @@ func (s *session) claim(ctx context.Context) (*sink.Writer, readmodel.Checkpoint
 		return guard, readmodel.Checkpoint{}, s.takeAway(guard)
 	}
 	cp.Token, cp.Server = s.token, s.state.node.Started // decide has found nothing in the epoch that this server lacks
-	if s.reason == status.Resume {
+	switch next := s.state.successor; {
+	case s.reason == status.Resume && next != nil:
+		*cp = continued(*cp, *next, s.state.system.Timeline)
+	case s.reason == status.Resume:
 		cp.Timeline = s.state.system.Timeline // a slot that survived a promotion continues on the new timeline
 	}
 	value := cp.String()

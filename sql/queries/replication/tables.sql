@@ -51,6 +51,11 @@ SELECT (NOT EXISTS (SELECT 1 FROM heartbeats h WHERE h.number = sqlc.arg(number)
 -- Whether the WAL has a commit at this position and time; null if the WAL does not go back that far.
 SELECT wal.committed((@begins::text)::pg_lsn, @at::timestamptz) AS committed;
 
+-- name: CommitsBetween :one
+-- How many commit records begin between two positions, and the end of the last record there ('' if there is none).
+SELECT coalesce(w.reached::text, '')::text AS reached, coalesce(array_length(w.begins, 1), 0)::integer AS commits
+FROM wal.commits((@after::text)::pg_lsn, (@upto::text)::pg_lsn) w;
+
 -- name: LastTimeline :one
 SELECT timeline::bigint AS timeline FROM heartbeats ORDER BY number DESC LIMIT 1;
 
