@@ -20,7 +20,7 @@ const (
 	RedisBudget = 50 * time.Millisecond
 	// RedisHeldUp is how long a lookup may wait while Redis is quick and this process lacks a processor. The SQL paths would
 	// lack it as well.
-	RedisHeldUp = 250 * time.Millisecond
+	RedisHeldUp = 600 * time.Millisecond
 	SQLBudget   = 250 * time.Millisecond
 	ScanBudget  = 10 * time.Second
 )

@@ -68,7 +68,7 @@ func (s *State) AskedSince(t time.Time) bool { return !s.asked.Before(t) }
 
 // turnTime is how long after the loss of the primary, and after it was found again, its paths may fail. pgpool-II and the
 // pools follow a new primary within this time. A longer outage is no change, so that reads do not queue up.
-const turnTime = 2 * time.Second
+const turnTime = 5 * time.Second
 
 // Changing says whether the primary was lost or found a moment ago, or is lost and that was not noticed yet.
 func (w *Watch) Changing() bool {
