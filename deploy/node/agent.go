@@ -166,8 +166,8 @@ func (a *Agent) keptClosed() bool {
 	if err != nil {
 		return false
 	}
-	age := time.Since(info.ModTime())
-	return age >= 0 && age < closedTime
+	left := time.Until(info.ModTime())
+	return left > 0 && left <= closedTime
 }
 
 // note logs an act, and an error that it meets again and again only once.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -65,13 +66,22 @@ func (s *Server) Promote(ctx context.Context, log *slog.Logger) error {
 // slotTime is how long a promoted node may take for the slot before it takes writes without one.
 const slotTime = time.Second
 
-// promoteClosed promotes a node and opens it once its slot is there.
+// promoteClosed promotes a node and opens it once its slot is there. repmgrd and the agent may call it at once; a second slot
+// would lack what was committed after the first.
 func (s *Server) promoteClosed(ctx context.Context, log *slog.Logger) error {
-	flag, err := s.config.keepClosed()
+	lock, err := s.config.awaitLock(ctx, "promote.lock")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(flag)
+	defer lock.Close()
+	if l, err := s.Look(ctx); err != nil || l.Primary {
+		return err
+	}
+	opens, err := s.config.keepClosed(closedTime)
+	if err != nil {
+		return err
+	}
+	defer opens()
 	if err := s.SetRole(ctx, Role{Waits: true}); err != nil {
 		return err
 	}
@@ -79,16 +89,37 @@ func (s *Server) promoteClosed(ctx context.Context, log *slog.Logger) error {
 	if l, lookErr := s.Look(ctx); lookErr != nil || !l.Primary {
 		return errors.Join(errors.New("the promotion did not end"), err, lookErr)
 	}
+	if _, err := s.config.keepClosed(2 * slotTime); err != nil {
+		return err
+	}
 	if err := s.in(ctx, "pyramid", slotTime, "SELECT wal.continue_stream()"); err != nil {
 		log.Warn("there is no slot for the stream of changes, so the replicator will copy everything", "error", err)
+	}
+	if l, err := s.Look(ctx); err != nil || !l.Closed {
+		return err // it took so long that the agent has opened it
 	}
 	return s.SetRole(ctx, Role{Open: true})
 }
 
-// keepClosed makes the agent leave this node closed for a while, until the file is removed.
-func (c *Config) keepClosed() (file string, err error) {
-	file = c.file("closed")
-	return file, os.WriteFile(file, nil, 0o600)
+// keepClosed makes the agent leave this node closed for a time, or until opens is called. A program that dies meanwhile keeps
+// the node closed for that time: the file is of the moment at which the agent may open the node.
+func (c *Config) keepClosed(limit time.Duration) (opens func(), err error) {
+	file, until := c.file("closed"), time.Now().Add(limit)
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		return nil, err
+	}
+	return func() { _ = os.Remove(file) }, os.Chtimes(file, until, until) // a file that is left counts for a while only
+}
+
+// awaitLock takes a lock that other programs may hold for the time of a promotion. Closing the file gives it back.
+func (c *Config) awaitLock(ctx context.Context, name string) (lock *os.File, err error) {
+	if lock, err = os.OpenFile(c.file(name), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return nil, err
+	}
+	if !wait(ctx, promoteTime, func() bool { return syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil }) {
+		return nil, errors.Join(fmt.Errorf("another program holds %s", name), lock.Close())
+	}
+	return lock, nil
 }
 
 // ensureSlot keeps WAL for the other node from now on.
@@ -117,11 +148,11 @@ func switchover(ctx context.Context, c *Config) error {
 	if err := s.in(ctx, "postgres", promoteTime, "CHECKPOINT"); err != nil {
 		return err
 	}
-	flag, err := c.keepClosed()
+	opens, err := c.keepClosed(closedTime)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(flag)
+	defer opens()
 	began := time.Now()
 	if err := s.handOver(ctx, w, record); err != nil {
 		return err // the agent opens the node again if the record still says that it leads
@@ -154,15 +185,16 @@ func (s *Server) handOver(ctx context.Context, w *Witness, record Record) error 
 		return fmt.Errorf("the standby did not get everything within %v: it is at %s of %s, or a transaction that writes does not end (pg_stat_activity, backend_xid); try again",
 			quietTime, local.Theirs, local.Flushed)
 	}
-	// If the replicator, too, has the last commit, it goes on with the other node and need not copy everything.
+	// If the replicator, too, has the last commit, it goes on with the other node and need not copy everything. One that is far
+	// behind is not waited for.
 	wait(ctx, quietTime/2, func() bool { return s.sent(ctx, local.Flushed) })
 	return w.Lead(ctx, record, s.config.Peer, false)
 }
 
-// sent says whether everything up to a position was sent to each replicator that streams.
+// sent says whether everything up to a position was sent to each replicator that streams and is less than a megabyte behind.
 func (s *Server) sent(ctx context.Context, upto lsn.LSN) (sent bool) {
 	err := s.conn.use(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		return c.QueryRow(ctx, `SELECT coalesce(bool_and(r.sent_lsn >= $1::text::pg_lsn), true) FROM pg_stat_replication r
+		return c.QueryRow(ctx, `SELECT coalesce(bool_and($1::text::pg_lsn - r.sent_lsn NOT BETWEEN 1 AND 1048576), true) FROM pg_stat_replication r
 			JOIN pg_replication_slots s ON s.active_pid = r.pid WHERE s.slot_type = 'logical'`, upto.String()).Scan(&sent)
 	})
 	return err == nil && sent

@@ -24,7 +24,7 @@ type Checkpoint struct {
 	Publication string
 	// Commit is where the commit record of the last applied transaction begins, CommitAt the time in that
 	// record (microseconds since the Unix epoch). A primary that has another transaction there has another
-	// history (P10). Zero: no transaction was applied since the read model was built.
+	// history (P10). Zero: no transaction of the slot was applied yet.
 	Commit   lsn.LSN
 	CommitAt int64
 	// Beat is the last applied heartbeat, Delay how many milliseconds it took from the primary to Redis.

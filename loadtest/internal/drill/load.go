@@ -20,8 +20,7 @@ var sizes = []int16{250, 255, 260, 265, 270, 275, 280, 285, 290, 295, 300}
 type Rates struct{ Bids, Reads int }
 
 const (
-	readTime = 2 * time.Second
-	bidTime  = 5 * time.Second
+	requestTime = 5 * time.Second
 	// Bounds of the generator. While the system stands still, further bids and reads are left out.
 	mostBids  = 600
 	mostReads = 400
@@ -94,7 +93,7 @@ func (l *load) bid(ctx context.Context) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		e.Tries++
 		sent := time.Now()
-		a, err := l.request(ctx, bidTime, http.MethodPost, target, body, "Authorization", l.bearers[user], "Idempotency-Key", l.book.key(e.Serial))
+		a, err := l.request(ctx, requestTime, http.MethodPost, target, body, "Authorization", l.bearers[user], "Idempotency-Key", l.book.key(e.Serial))
 		if ctx.Err() != nil {
 			return
 		}
@@ -143,9 +142,9 @@ func (l *load) request(ctx context.Context, within time.Duration, method, target
 // get reads at a position or later; at may be empty.
 func (l *load) get(ctx context.Context, target, at string) (frontdoor.Answer, error) {
 	if at == "" {
-		return l.request(ctx, readTime, http.MethodGet, target, nil)
+		return l.request(ctx, requestTime, http.MethodGet, target, nil)
 	}
-	return l.request(ctx, readTime, http.MethodGet, target, nil, "Min-LSN", at)
+	return l.request(ctx, requestTime, http.MethodGet, target, nil, "Min-LSN", at)
 }
 
 // placed holds the 201 against what was asked for.

@@ -71,8 +71,11 @@ func (s *stage) unready(ctx context.Context) string {
 	return ""
 }
 
+// askTime bounds a question whether the deployment is whole.
+const askTime = 2 * time.Second
+
 func (s *stage) ask(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, readTime)
+	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -105,7 +108,7 @@ func (s *stage) elsewhere(ctx context.Context) string {
 }
 
 func (s *stage) from(ctx context.Context, want, target string, header ...string) string {
-	a, err := s.request(ctx, readTime, http.MethodGet, target, nil, header...)
+	a, err := s.request(ctx, askTime, http.MethodGet, target, nil, header...)
 	switch {
 	case err != nil:
 		return err.Error()

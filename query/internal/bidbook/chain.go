@@ -107,7 +107,9 @@ type Chain struct {
 	// last admits reads with a Min-LSN to the primary.
 	last *gate
 	// changes admits reads that wait while the primary changes.
-	changes  *gate
+	changes *gate
+	// follows admits reads that wait longer for Redis while the primary changes.
+	follows  *gate
 	changing func() bool
 }
 
@@ -115,7 +117,7 @@ type Chain struct {
 func NewChain(p Paths, primary *primary.Watch, staleness Staleness, log *slog.Logger, reg prometheus.Registerer) *Chain {
 	c := &Chain{primary: primary, staleness: staleness, log: log, metrics: newMetrics(reg),
 		undecided: newGate(undecidedPlaces, sqlQueue, sqlWaiting), counting: newGate(countingPlaces, sqlQueue, countingWaiting),
-		last: newGate(lastPlaces, sqlQueue, lastWaiting), changes: newGate(changeWaiting, 0, 0), changing: primary.Changing}
+		last: newGate(lastPlaces, sqlQueue, lastWaiting), changes: newGate(changeWaiting, 0, 0), follows: newGate(followWaiting, 0, 0), changing: primary.Changing}
 	for _, one := range []struct {
 		name   Path
 		reader Reader

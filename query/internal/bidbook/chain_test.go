@@ -151,7 +151,7 @@ func TestAReadWaitsOutAChangeOfThePrimary_R8(t *testing.T) {
 			chain := chainOf(pathOf(PathRedis), pathOf(PathReplica), pathOf(PathStandby), pathOf(PathPrimary))
 			chain.changing = func() bool { return c.change }
 			if c.since > 0 {
-				chain.paths[c.path].turned = time.Now().Add(-c.since)
+				chain.paths[c.path].turn(time.Now().Add(-c.since))
 			}
 			for range c.waiting {
 				chain.changes.slots <- struct{}{}
@@ -176,23 +176,60 @@ func TestAReadWaitsOutAChangeOfThePrimary_R8(t *testing.T) {
 	}
 }
 
-// R8: while the primary changes, a read with a Min-LSN waits longer for Redis, because the replicator goes on soon.
+// R8: while the primary changes, a read with a Min-LSN waits longer for Redis, because the replicator goes on soon. Not all reads
+// may, so that they leave places for others.
 func TestAReadWaitsLongerForRedisWhileThePrimaryChanges_R8(t *testing.T) {
 	redis, replica := pathOf(PathRedis), pathOf(PathReplica)
 	chain := chainOf(redis, replica)
-	chain.staleness.MinLSN = 100 * time.Millisecond
+	chain.staleness.MinLSN = time.Millisecond
 	for _, c := range []struct {
+		name   string
 		change bool
 		path   *path
 		want   Want
-		most   time.Duration
+		others int
+		long   bool
 	}{
-		{true, redis, Want{}, followPatience}, {false, redis, Want{}, chain.staleness.MinLSN},
-		{true, replica, Want{}, chain.staleness.MinLSN}, {true, redis, Want{Force: PathRedis}, chain.staleness.MinLSN},
+		{"a change", true, redis, Want{}, 0, true},
+		{"no change", false, redis, Want{}, 0, false},
+		{"another path", true, replica, Want{}, 0, false},
+		{"a forced path", true, redis, Want{Force: PathRedis}, 0, false},
+		{"enough others wait", true, redis, Want{}, 1, false},
 	} {
 		chain.changing = func() bool { return c.change }
-		if got := chain.patience(c.path, c.want); got != c.most {
-			t.Errorf("R8: a change %v, %s, forced %q: %v, want %v", c.change, c.path.name, c.want.Force, got, c.most)
+		for range c.others {
+			chain.follows.slots <- struct{}{}
 		}
+		at := Position{At: lsn.Position{Timeline: 1, LSN: 1}}
+		c.path.waiter = &waiter{every: time.Millisecond, limit: time.Second, reached: func(lsn.Position, lsn.Position) bool { return false },
+			probe: func(context.Context) (Position, error) { return at, nil }}
+		begun := time.Now()
+		err := chain.await(t.Context(), c.path, c.want)
+		if took := time.Since(begun); !errors.Is(err, ErrBehind) || (took >= followPatience) != c.long {
+			t.Errorf("R8: %s: %v after %v", c.name, err, took)
+		}
+		if n := len(chain.follows.slots); n != c.others {
+			t.Errorf("R8: %s: %d places are taken", c.name, n)
+		}
+	}
+}
+
+// R8: a path that was lost or found is a change for a moment. One that is lost and found again and again is none.
+func TestAPathThatFlapsIsNoChange_R8(t *testing.T) {
+	p, begun := pathOf(PathReplica), time.Now()
+	at := func(d time.Duration) time.Time { return begun.Add(d) }
+	p.turn(begun)
+	if !p.turns(at(pathTurn-1)) || p.turns(at(pathTurn)) {
+		t.Error("R8: not for that moment")
+	}
+	for d := time.Duration(0); d <= flapTime; d += time.Second {
+		p.turn(at(d))
+	}
+	if !p.turns(at(flapTime-1)) || p.turns(at(flapTime)) {
+		t.Error("R8: for as long as it flaps")
+	}
+	p.turn(at(2*flapTime + pathTurn))
+	if !p.turns(at(2*flapTime + pathTurn + 1)) {
+		t.Error("R8: not after a while without that")
 	}
 }

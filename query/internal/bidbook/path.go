@@ -31,6 +31,7 @@ type path struct {
 	mu      sync.Mutex
 	breaker breaker
 	turned  time.Time // when the breaker was opened or closed last
+	steady  time.Time // when it was opened or closed for the first time after a while without that
 }
 
 // try asks the path of a step within its budget, waiting once for the wanted position. A forced path is asked
@@ -54,7 +55,7 @@ func try[T any](ctx context.Context, c *Chain, s step, w Want, look lookup[T]) (
 	if w.Min == (lsn.Position{}) || !errors.Is(err, ErrBehind) {
 		return data, at, err
 	}
-	if err := p.waiter.await(ctx, w.Min, c.patience(p, w)); err != nil {
+	if err := c.await(ctx, p, w); err != nil {
 		return data, at, err
 	}
 	data, at, _, err = within(ctx, s, w.Min, p.budget-used, evenOpen, look)
@@ -115,11 +116,19 @@ func within[T any](ctx context.Context, s step, minLSN lsn.Position, budget time
 // idle says whether a read would get its turn at once.
 func (p *path) idle() bool { return !p.gate.full() && !p.open() }
 
-// turns says whether the path was lost or found within a time.
-func (p *path) turns(within time.Duration) bool {
+// turns says whether the path was lost or found a moment ago.
+func (p *path) turns(now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.turned.IsZero() && time.Since(p.turned) < within
+	return !p.turned.IsZero() && now.Sub(p.turned) < pathTurn && now.Sub(p.steady) < flapTime
+}
+
+// turn notes that the breaker was opened or closed.
+func (p *path) turn(now time.Time) {
+	if now.Sub(p.turned) > pathTurn {
+		p.steady = now
+	}
+	p.turned = now
 }
 
 func (p *path) open() bool {
@@ -163,7 +172,7 @@ func (c *Chain) done(ctx context.Context, p *path, trial bool, err error) {
 	p.breaker.done(time.Now(), outcome, trial)
 	open := p.breaker.open()
 	if open != before {
-		p.turned = time.Now()
+		p.turn(time.Now())
 	}
 	p.mu.Unlock()
 	switch {

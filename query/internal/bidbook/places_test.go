@@ -34,7 +34,7 @@ func pathOf(name Path) *path {
 func chainOf(paths ...*path) *Chain {
 	return &Chain{paths: paths, primary: new(primary.Watch), metrics: newMetrics(prometheus.NewRegistry()), log: slog.New(slog.DiscardHandler),
 		undecided: newGate(1, time.Minute, 1), counting: newGate(1, time.Minute, 1),
-		changes: newGate(1, 0, 0), changing: func() bool { return false }}
+		changes: newGate(1, 0, 0), follows: newGate(1, 0, 0), changing: func() bool { return false }}
 }
 
 // R8, W4: reads that are too many for Redis are not poured into SQL. They get only a place that is free now.

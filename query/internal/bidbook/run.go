@@ -51,14 +51,17 @@ const (
 	changePause = 100 * time.Millisecond
 	// changePatience is as long as command waits for a server that takes writes.
 	changePatience = 1600 * time.Millisecond
-	// changeWaiting is how many reads wait. Further reads fail at once (W4).
-	changeWaiting = 1000
-	// pathTurn is how long after a path was lost, or found again, reads wait so. A longer outage is no change, so that
-	// reads do not queue up.
+	// changeWaiting is how many reads wait so, half of the places that the front door gives to an instance. Further reads
+	// fail at once (W4).
+	changeWaiting = 256
+	// pathTurn is how long after a path was lost, or found again, reads wait so. Neither a longer outage nor a path that is
+	// lost and found again and again, beyond flapTime, is a change, so that reads do not queue up.
 	pathTurn = 5 * time.Second
+	flapTime = 15 * time.Second
 	// followPatience is how long a read waits for a wanted position of Redis while the primary changes. The replicator goes
-	// on within a second, and SQL can't take all these reads.
+	// on within a second, and SQL can't take all these reads. At most followWaiting reads wait so long.
 	followPatience = 800 * time.Millisecond
+	followWaiting  = 256
 )
 
 // run answers a read.
@@ -78,15 +81,17 @@ func run[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 // mayChange says whether another try may help: no path has answered, and the primary or a path changes.
 func (c *Chain) mayChange(w Want, err error) bool {
 	return (errors.Is(err, ErrUnavailable) || errors.Is(err, ErrBusy)) && w.Force == "" &&
-		(c.changing() || slices.ContainsFunc(c.paths, func(p *path) bool { return p.turns(pathTurn) }))
+		(c.changing() || slices.ContainsFunc(c.paths, func(p *path) bool { return p.name != PathScan && p.turns(time.Now()) }))
 }
 
-// patience is how long a read waits for a wanted position of a path.
-func (c *Chain) patience(p *path, w Want) time.Duration {
-	if p.name == PathRedis && w.Force == "" && c.changing() {
-		return max(followPatience, c.staleness.MinLSN)
+// await waits for a wanted position of a path.
+func (c *Chain) await(ctx context.Context, p *path, w Want) error {
+	patience := c.staleness.MinLSN
+	if p.name == PathRedis && w.Force == "" && c.changing() && c.follows.enter(ctx, false) == nil {
+		defer c.follows.leave()
+		patience = max(patience, followPatience)
 	}
-	return c.staleness.MinLSN
+	return p.waiter.await(ctx, w.Min, patience)
 }
 
 // ask asks one path after the other. An answer that is too stale is kept in case no other path has a better one.

@@ -21,8 +21,8 @@ type origin struct {
 	unproven bool
 }
 
-// originOf returns the origin of a checkpoint. If the checkpoint has no commit, no transaction was applied since the
-// read model was built. Then nothing needs proof, because the stream starts where the slot was made.
+// originOf returns the origin of a checkpoint. If the checkpoint has no commit, no transaction of the slot
+// was applied yet. Then nothing needs proof, because the stream starts where the slot was made.
 func originOf(c readmodel.Checkpoint) origin {
 	return origin{last: projection.Commit{Begins: c.Commit, At: c.CommitAt}, unproven: c.Commit != 0}
 }

@@ -83,7 +83,7 @@ func decide(s state) status.Reason {
 		return status.OtherSystem
 	case s.successor == nil && s.history.Judge(c.Position()) != lsn.Held:
 		return status.OtherTimeline
-	case c.LSN > s.system.Flushed:
+	case s.successor == nil && c.LSN > s.system.Flushed:
 		return status.PrimaryBehind
 	case s.memory.forgot:
 		return status.PrimaryForgot

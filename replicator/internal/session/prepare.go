@@ -109,7 +109,7 @@ func (s *session) inspectCheckpoint(ctx context.Context, found *state) (err erro
 	if found.memory, err = remember(ctx, conn, *cp); err != nil {
 		return err
 	}
-	if found.successor, err = findSuccessor(ctx, conn, *found, *cp); err != nil {
+	if found.successor, err = s.findSuccessor(ctx, *found, *cp); err != nil {
 		return err
 	}
 	if slot := found.slot(cp.Slot); slot != nil && slot.ActivePID != 0 {

@@ -236,6 +236,9 @@ func (s *session) apply(ctx context.Context, guard *sink.Writer, cp readmodel.Ch
 	if err := s.stream.Start(ctx, cp.Slot, cp.Commit); err != nil {
 		return err
 	}
+	if err := s.sameSlot(ctx, cp); err != nil {
+		return err
+	}
 	job := apply.Job{Stream: s.stream, Server: s.control.node.Server, Checkpoint: cp, Writer: guard, Gate: gate, Redis: s.redis, Plain: s.plain,
 		Published: s.state.published, Altered: s.state.altered, Board: s.board, Repairs: s.repairs, Clock: s.observer.Clock, Log: s.log}
 	if slot := s.state.slot(cp.Slot); slot != nil {

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -43,30 +44,34 @@ func (s *session) awaitOpening(ctx context.Context, found state) error {
 // How much WAL is searched for commits, in bytes: at once (4 MB take some 25 ms) and in all.
 const (
 	searchPart = 4 << 20
-	searchMost = 64 << 20
+	searchMost = 16 << 20
 )
 
 // findSuccessor returns the slot of the system's timeline if its stream continues a checkpoint of an older timeline,
-// otherwise nil.
-func findSuccessor(ctx context.Context, q wal.Querier, s state, c readmodel.Checkpoint) (*wal.Slot, error) {
-	slot := s.slot(wal.SlotName(uint64(s.system.Timeline)))
-	left, isAncestor := s.history.Left(c.Timeline)
+// otherwise nil. The WAL must have the last commit of the checkpoint, because no stream will prove that any more.
+func (s *session) findSuccessor(ctx context.Context, found state, c readmodel.Checkpoint) (*wal.Slot, error) {
+	slot := found.slot(wal.SlotName(uint64(found.system.Timeline)))
+	left, isAncestor := found.history.Left(c.Timeline)
 	switch {
-	case slot == nil, slot.Lost, slot.ConfirmedLSN < left, !isAncestor:
+	case slot == nil, slot.Lost, slot.ConfirmedLSN < left, !isAncestor, !found.memory.proven:
 		return nil, nil
 	case c.Applying: // the rest of the transaction may be on no timeline
 		return nil, nil
-	case c.LSN > left && (c.Commit == 0 || c.Commit >= left): // Redis may hold a commit that the history lacks
+	case c.LSN > left && c.Commit >= left: // Redis holds a commit that the history lacks
 		return nil, nil
 	}
-	none, err := noCommits(ctx, q, min(c.LSN, left), slot.ConfirmedLSN)
+	none, err := noCommits(ctx, s.control.conn, min(c.LSN, left), slot.ConfirmedLSN)
+	if answer := (*pgconn.PgError)(nil); errors.As(err, &answer) {
+		s.log.Warn("the WAL does not say whether the new slot continues the read model", "slot", slot.Name, "error", err)
+		return nil, nil
+	}
 	if err != nil || !none {
 		return nil, err
 	}
 	return slot, nil
 }
 
-// noCommits says whether no commit record begins between two positions. It returns false if that can't be found out.
+// noCommits says whether no commit record begins between two positions. It returns false if that would take long to find out.
 func noCommits(ctx context.Context, q wal.Querier, after, upto lsn.LSN) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
 	defer cancel()
@@ -76,25 +81,43 @@ func noCommits(ctx context.Context, q wal.Querier, after, upto lsn.LSN) (bool, e
 	for after < upto {
 		end := min(upto, after+searchPart)
 		found, err := replicationdb.New(q).CommitsBetween(ctx, replicationdb.CommitsBetweenParams{After: after.String(), Upto: end.String()})
-		if answer := (*pgconn.PgError)(nil); errors.As(err, &answer) {
-			return false, nil // the WAL is gone, or the database is from before there was wal.commits
-		}
-		if err != nil {
-			return false, err
-		}
 		switch {
+		case err != nil:
+			return false, err
 		case found.Commits > 0:
 			return false, nil
-		case found.Reached == "" && end == upto:
-			return true, nil // no record ends there
-		case found.Reached == "":
-			return false, nil // a record is larger than a part
+		case found.Reached == "": // no record ends there; before the last part, one is larger than a part
+			return end == upto, nil
 		}
 		if after, err = lsn.Parse(found.Reached); err != nil {
 			return false, err
 		}
 	}
 	return true, nil
+}
+
+// errOtherSlot ends a session whose slot was made anew since it was looked at.
+var errOtherSlot = errors.New("the slot was made anew and lacks what was committed meanwhile")
+
+// sameSlot fails if the slot, which this session now holds, begins behind what Redis has. Of a checkpoint with a commit the
+// stream proves that by itself.
+func (s *session) sameSlot(ctx context.Context, cp readmodel.Checkpoint) error {
+	if cp.Commit != 0 {
+		return nil
+	}
+	conn, err := s.control.node.Open(ctx, nil) // the watch uses the other connection
+	if err != nil {
+		return err
+	}
+	defer wal.Close(conn)
+	slots, err := wal.Slots(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if slot := (state{slots: slots}).slot(cp.Slot); slot == nil || slot.ConfirmedLSN > cp.LSN {
+		return fmt.Errorf("%w: %s, Redis holds everything up to %s", errOtherSlot, cp.Slot, cp.LSN)
+	}
+	return nil
 }
 
 // continued is a checkpoint of a read model that a successor continues. As after a rebuild, no transaction of the slot has

@@ -73,9 +73,10 @@ func (s Server) ask(ctx context.Context) (Node, error) {
 	return node, errors.Join(err, Close(conn))
 }
 
-// Still says whether the server of a node still is that node.
+// Still says whether the server of a node still is that node. It may have been opened since.
 func (n Node) Still(ctx context.Context) bool {
 	now, err := n.ask(ctx)
+	now.Closed = n.Closed
 	return err == nil && now == n
 }
 

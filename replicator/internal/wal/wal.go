@@ -19,10 +19,11 @@ const SlotPrefix = "pyramid_"
 // Publication is the name of the publication that the stream sends.
 const Publication = "pyramid"
 
-// SlotName is the slot of an epoch.
+// SlotName is the slot of an epoch, or the one that a promoted server has made for its timeline.
 func SlotName(epoch uint64) string { return SlotPrefix + strconv.FormatUint(epoch, 10) }
 
-// SlotEpoch is the epoch in the name of a slot; 0 if the name is not one of ours.
+// SlotEpoch is the epoch or timeline in the name of a slot; 0 if the name is not one of ours. Every timeline is lower than
+// every epoch.
 func SlotEpoch(name string) uint64 {
 	number, ok := strings.CutPrefix(name, SlotPrefix)
 	if !ok {
