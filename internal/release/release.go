@@ -17,7 +17,7 @@ import (
 
 // base stands for the last release as long as there is none. Its rolling restart fails no request, so a failed request of an
 // upgrade or a downgrade is the upgrade's. What older commits wrote is kept as bytes, which the tests read.
-const base = "b7ecd352082166befac1b507233c34a94f0660fd"
+const base = "6df94cdeea2df01644ffe2f0fb9176a153f8a083"
 
 // Release is a release or a commit, unpacked in the user's cache folder.
 type Release struct {
