@@ -49,8 +49,8 @@ func (c *Chain) steps(w Want) []step {
 // switchover or a restart fails no read.
 const (
 	changePause = 100 * time.Millisecond
-	// changePatience is as long as command waits for a server that takes writes.
-	changePatience = 1600 * time.Millisecond
+	// changePatience is twice the time that a switchover takes on a busy machine.
+	changePatience = 3 * time.Second
 	// changeWaiting is how many reads wait so, half of the places that the front door gives to an instance. Further reads
 	// fail at once (W4).
 	changeWaiting = 256
@@ -60,7 +60,7 @@ const (
 	flapTime = 15 * time.Second
 	// followPatience is how long a read waits for a wanted position of Redis while the primary changes. The replicator goes
 	// on within a second, and SQL can't take all these reads. At most followWaiting reads wait so long.
-	followPatience = 800 * time.Millisecond
+	followPatience = 1500 * time.Millisecond
 	followWaiting  = 256
 )
 
