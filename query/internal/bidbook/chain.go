@@ -133,6 +133,7 @@ func NewChain(p Paths, primary *primary.Watch, staleness Staleness, log *slog.Lo
 	} {
 		p := &path{name: one.name, reader: one.reader, budget: one.budget,
 			waiter: &waiter{probe: one.reader.Probe, reached: primary.Reached, every: one.poll, limit: one.budget}}
+		p.turn(time.Now()) // a service that has just been started has yet to find its servers
 		if one.name == PathRedis {
 			p.breaker.limit = redisBreak
 		}
