@@ -37,8 +37,11 @@ func (w *Watch) adopt(ctx context.Context, n node) error {
 		return err
 	}
 	if !s.of(n) || at < s.Flushed || !w.has(beats) {
+		if s.Generation > 0 { // the first primary is no change
+			s.turned = time.Now()
+		}
 		s.Generation++
-		s.mark, s.proven, s.denied, s.turned = newest(beats), Commit{}, Commit{}, time.Now()
+		s.mark, s.proven, s.denied = newest(beats), Commit{}, Commit{}
 		w.log.InfoContext(ctx, "primary", "host", n.host.String(), "system_id", n.System, "timeline", n.Timeline, "generation", s.Generation)
 	}
 	s.Connected, s.SystemID, s.History, s.Flushed = true, n.System, lsn.NewHistory(n.Timeline, line), at
