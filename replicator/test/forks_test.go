@@ -69,17 +69,10 @@ func (h *history) promote(how string) {
 	begun := time.Now()
 	h.told = append(h.told, begun.Format("05.000")+" promotion")
 	standby.Promote(h.t)
-	switch h.random.IntN(4) {
-	case 0, 1:
-		h.told = append(h.told, time.Now().Format("05.000")+" a slot that continues")
-		standby.Exec(h.t, "SELECT wal.continue_stream()")
-	case 2:
-		standby.Exec(h.t, insertFew, 1+h.random.IntN(10))
-		standby.Exec(h.t, "SELECT wal.continue_stream()")
-	}
 	h.pair.primary = 1 - h.pair.primary
 	h.pair.present.Store(standby)
 	h.joinBranch(standby.Timeline(h.t), h.switchPoint(standby), begun)
+	h.continueStream(standby)
 	h.onTheRightLine(begun, 0)
 	h.after(1+h.random.IntN(3), "the old primary is back", func() {
 		switch how {
@@ -99,6 +92,19 @@ func (h *history) promote(how string) {
 			h.pair.alone = false
 		})
 	})
+}
+
+// continueStream makes the slot of a promoted node, or makes it too late, or not at all.
+func (h *history) continueStream(promoted *testenv.Postgres) {
+	way := h.random.IntN(4)
+	if way == 0 {
+		return
+	}
+	if way == 1 {
+		promoted.Exec(h.t, insertFew, 1+h.random.IntN(10))
+	}
+	h.told = append(h.told, time.Now().Format("05.000")+" a slot of the new timeline")
+	promoted.Exec(h.t, "SELECT wal.continue_stream()")
 }
 
 // pullFrom pulls what was committed on a branch that was left.

@@ -217,7 +217,7 @@ func TestAReadWaitsLongerForRedisWhileThePrimaryChanges_R8(t *testing.T) {
 // R8: a path that was lost or found is a change for a moment. One that is lost and found again and again is none.
 func TestAPathThatFlapsIsNoChange_R8(t *testing.T) {
 	p, begun := pathOf(PathReplica), time.Now()
-	at := func(d time.Duration) time.Time { return begun.Add(d) }
+	at := begun.Add
 	p.turn(begun)
 	if !p.turns(at(pathTurn-1)) || p.turns(at(pathTurn)) {
 		t.Error("R8: not for that moment")
