@@ -51,8 +51,8 @@ const (
 	changePause = 100 * time.Millisecond
 	// changePatience is twice the time that a switchover takes on a busy machine.
 	changePatience = 3 * time.Second
-	// changeWaiting is how many reads wait so, three quarters of the places that the front door gives to one of two instances. Further reads
-	// fail at once (W4).
+	// changeWaiting is how many reads wait so, three quarters of the places that the front door gives to one of two
+	// instances. Further reads fail at once (W4).
 	changeWaiting = 384
 	// pathTurn is how long after a path was lost, or found again, reads wait so. Neither a longer outage nor a path that is
 	// lost and found again and again, beyond flapTime, is a change, so that reads do not queue up.
