@@ -185,8 +185,7 @@ func (s *Server) handOver(ctx context.Context, w *Witness, record Record) error 
 		return fmt.Errorf("the standby did not get everything within %v: it is at %s of %s, or a transaction that writes does not end (pg_stat_activity, backend_xid); try again",
 			quietTime, local.Theirs, local.Flushed)
 	}
-	// If the replicator, too, has the last commit, it goes on with the other node and need not copy everything. One that is far
-	// behind is not waited for.
+	// A replicator that has the last commit goes on with the other node. Otherwise it copies everything anew.
 	wait(ctx, quietTime/2, func() bool { return s.sent(ctx, local.Flushed) })
 	return w.Lead(ctx, record, s.config.Peer, false)
 }

@@ -15,8 +15,8 @@ import (
 	"syscall"
 )
 
-// base stands for the last release as long as there is none. Its rolling restart fails no request, so a failed request of an
-// upgrade or a downgrade is the upgrade's. What older commits wrote is kept as bytes, which the tests read.
+// base stands for the last release as long as there is none. It has the slot that a promotion makes, without which a
+// switchover under load fails reads. The tests also read bytes that older commits wrote.
 const base = "6df94cdeea2df01644ffe2f0fb9176a153f8a083"
 
 // Release is a release or a commit, unpacked in the user's cache folder.

@@ -214,7 +214,7 @@ func TestAReadWaitsLongerForRedisWhileThePrimaryChanges_R8(t *testing.T) {
 	}
 }
 
-// R8: a path that was lost or found is a change for a moment. One that is lost and found again and again is none.
+// R8: reads wait for a path that was just lost or found. They do not wait for a path that has flapped for longer.
 func TestAPathThatFlapsIsNoChange_R8(t *testing.T) {
 	p, begun := pathOf(PathReplica), time.Now()
 	at := begun.Add

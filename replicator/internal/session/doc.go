@@ -16,8 +16,8 @@
 //  3. prepare reads what Redis holds (checkpoint, mark, evictions) and what the primary has (history, publication,
 //     slots, heartbeats). It proves that the control connection and the stream lead to one server.
 //  4. decide, a pure function of all this, says whether the read model can be resumed, if need be with the slot that a
-//     promoted server has made (successor.go), and if not, for which reason it must be rebuilt (P3, P4, P10, P11). From here on watch checks the lock's connection, the publication, the slot
-//     and Redis every second.
+//     promoted server has made (successor.go), and if not, for which reason it must be rebuilt (P3, P4, P10, P11). From
+//     here on watch checks the lock's connection, the publication, the slot and Redis every second.
 //  5. claim writes the session's token into the checkpoint, or removes a checkpoint that must not be served. If a
 //     former replicator wakes up, the WATCH of its next write fails (package sink).
 //  6. rebuild, if there is a reason, fills a new epoch (package snapshot). It serves the epoch once the synchronous

@@ -48,7 +48,7 @@ const (
 )
 
 // findSuccessor returns the slot of the system's timeline if its stream continues a checkpoint of an older timeline,
-// otherwise nil. The WAL must have the last commit of the checkpoint, because no stream will prove that any more.
+// otherwise nil. The WAL must have the last commit of the checkpoint. The new slot's stream begins later and can't prove it.
 func (s *session) findSuccessor(ctx context.Context, found state, c readmodel.Checkpoint) (*wal.Slot, error) {
 	slot := found.slot(wal.SlotName(uint64(found.system.Timeline)))
 	left, isAncestor := found.history.Left(c.Timeline)

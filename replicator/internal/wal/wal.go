@@ -19,7 +19,7 @@ const SlotPrefix = "pyramid_"
 // Publication is the name of the publication that the stream sends.
 const Publication = "pyramid"
 
-// SlotName is the slot of an epoch, or the one that a promoted server has made for its timeline.
+// SlotName is the name of the slot of an epoch. A promoted server names its slot likewise, by its timeline.
 func SlotName(epoch uint64) string { return SlotPrefix + strconv.FormatUint(epoch, 10) }
 
 // SlotEpoch is the epoch or timeline in the name of a slot; 0 if the name is not one of ours. Every timeline is lower than
