@@ -28,8 +28,7 @@ var (
 )
 
 const (
-	maxLogin  = 64 // characters, as the table users has it
-	findLimit = 2 * time.Second
+	maxLogin = 64 // characters, as the table users has it
 	// accountConns is how many logins and registrations are in the database at once.
 	accountConns = 2
 )
@@ -54,7 +53,7 @@ type Logins struct {
 // NewLogins registers its metrics. Password checks take at most so many cores, and at most waiting further checks
 // wait. A check takes about 26 ms of CPU and 19 MiB.
 func NewLogins(server *primary.Server, signer *auth.Signer, cores float64, waiting int, reg prometheus.Registerer) *Logins {
-	l := &Logins{conns: server.Conns("accounts", accountConns, findLimit), signer: signer, checks: newChecks(cores, waiting, reg),
+	l := &Logins{conns: server.Conns("accounts", accountConns, primary.RequestTime), signer: signer, checks: newChecks(cores, waiting, reg),
 		registering: make(chan struct{}, max(1, (int(cores)+waiting)/4)),
 		nobody:      auth.HashPassword("nobody has this password"),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -113,7 +112,7 @@ func (l *Logins) login(ctx context.Context, login, password string) (Token, erro
 // find returns nil for a login that no user has.
 func (l *Logins) find(ctx context.Context, login string) (*writedb.User, error) {
 	// A cancelled query costs a database connection, so the query goes on if the client goes away.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), findLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), primary.RequestTime)
 	defer cancel()
 	var user writedb.User
 	err := l.conns.Read(ctx, func(conn *pgx.Conn) (err error) {

@@ -105,7 +105,7 @@ func (l *Logins) register(ctx context.Context, login, password string) (User, er
 	if err := l.checks.turn(ctx, func() { hash = auth.HashPassword(password) }); err != nil {
 		return User{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), findLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), primary.RequestTime)
 	defer cancel()
 	var added []writedb.User
 	_, err = l.conns.Transact(ctx, primary.Step{SQL: writedb.AddUser, Args: []any{login, hash},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/limit"
@@ -18,7 +19,7 @@ import (
 )
 
 // loginLimit is how long a login or a registration may take, waiting included.
-const loginLimit = 2 * time.Second
+const loginLimit = primary.RequestTime
 
 // Bids places bids, one at a time for its caller.
 type Bids interface {

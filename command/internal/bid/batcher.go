@@ -38,7 +38,7 @@ type Limits struct {
 }
 
 // DefaultLimits suit a primary on the same two cores.
-var DefaultLimits = Limits{Lanes: 4, Batch: 512, Queue: 2048, Wait: 2 * time.Second, Try: 2 * time.Second,
+var DefaultLimits = Limits{Lanes: 4, Batch: 512, Queue: 2048, Wait: primary.RequestTime, Try: primary.RequestTime,
 	Overlap: 10 * time.Millisecond}
 
 // Writer carries bids out, as Store does. A bid whose result is ErrLocked is tried again.

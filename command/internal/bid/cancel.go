@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 )
 
 // Canceller carries cancellations out, as Store does.
@@ -16,8 +18,6 @@ const (
 	// cancelsAtMost is how many cancellations are under way at once, and raffleCancels how many of one raffle.
 	cancelsAtMost = 64
 	raffleCancels = 16
-	// cancelLimit is how long a cancellation may take.
-	cancelLimit = 2 * time.Second
 )
 
 // Cancels carries out each cancellation by itself, a bounded number at once. A cancellation goes on if its caller
@@ -39,7 +39,7 @@ func (c *Cancels) Cancel(ctx context.Context, raffleID, id, userID int64) (lsn s
 		return "", ErrBusy
 	}
 	defer c.leave(raffleID)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), primary.RequestTime)
 	defer cancel()
 	for began := time.Now(); ; {
 		lsn, err = c.to.Cancel(ctx, raffleID, id, userID)

@@ -11,10 +11,12 @@ import (
 )
 
 const (
+	// RequestTime is how long a request may be at work on the primary.
+	RequestTime = 3 * time.Second
 	// patience is how long after the loss of the primary requests wait for a server that takes writes. A switchover
-	// takes less. The rest of a request's 2 s is for its transaction. Requests that come later fail at once, so that a
-	// longer outage fills no queues (W4).
-	patience = 1600 * time.Millisecond
+	// takes less, also on busy cores. The rest of a request's time is for its transaction. Requests that come later fail
+	// at once, so that a longer outage fills no queues (W4).
+	patience = RequestTime - 400*time.Millisecond
 	// lookAgain is the pause before a host is asked again whether it takes writes.
 	lookAgain = 30 * time.Millisecond
 )

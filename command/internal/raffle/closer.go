@@ -171,7 +171,7 @@ func (c *Closer) closeAll(ctx context.Context, due []writedb.DueRafflesRow, rest
 
 // within bounds a statement whose server has become unreachable. TCP alone would wait for minutes.
 func within(ctx context.Context, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, primary.RequestTime)
 	defer cancel()
 	return do(ctx)
 }

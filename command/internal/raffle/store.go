@@ -23,10 +23,8 @@ const (
 	ByTime  Cause = "time"
 )
 
-const (
-	limit     = 2 * time.Second        // for opening or closing a raffle
-	closeWait = 250 * time.Millisecond // how long a close waits for another change of the raffle, or for the bids under way
-)
+// closeWait is how long a close waits for another change of the raffle, or for the bids under way.
+const closeWait = 250 * time.Millisecond
 
 // Store opens and closes raffles in the primary. Requests of admins and closes by time use separate connections.
 type Store struct {
@@ -54,7 +52,7 @@ func NewStore(server *primary.Server, reg prometheus.Registerer) *Store {
 // Add opens a raffle and returns it with a position at or past the commit. Errors: ErrUnknownProduct,
 // ErrUnknownSeller, ErrOver, ErrUnavailable (nothing was done) and ErrUnknownOutcome.
 func (s *Store) Add(ctx context.Context, n New) (Raffle, string, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), primary.RequestTime)
 	defer cancel()
 	var added []writedb.Raffle
 	lsn, err := s.admins.Transact(ctx, primary.Step{SQL: writedb.AddRaffle, Args: []any{n.ProductID, n.SellerID, n.StartsAt, n.EndsAt},
@@ -84,7 +82,7 @@ func notAdded(err error) error {
 // Close closes a raffle, or finds it closed, and returns it with a position at or past the commit. Errors:
 // ErrUnknown, ErrNotStarted and ErrUnavailable; closing again is always safe.
 func (s *Store) Close(ctx context.Context, id int64, cause Cause) (r Raffle, lsn string, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), primary.RequestTime)
 	defer cancel()
 	conns, row := s.admins, writedb.LockRaffleRow
 	if cause == ByTime {
