@@ -82,6 +82,34 @@ func TestBidsGoOnWithoutOneInstance(t *testing.T) {
 	}
 }
 
+// A read that an instance has no place for is sent to the other one. A bid is not, because it may have been placed. If both
+// are busy, the client gets the answer of one of them.
+func TestABusyInstanceFailsNoRead(t *testing.T) {
+	p := openPair(t)
+	p.queries[0].busy.Store(true)
+	p.commands[0].busy.Store(true)
+	refused := 0
+	for range 20 {
+		if w, _ := p.ask(t, "GET", aBid, nil); w.StatusCode != http.StatusOK || w.Header.Get("Service") != "second" {
+			t.Errorf("a read: %d of %q", w.StatusCode, w.Header.Get("Service"))
+		}
+		if w, _ := p.ask(t, "POST", aBid, nil); w.StatusCode == http.StatusServiceUnavailable && w.Header.Get("Service") == "first" {
+			refused++
+		}
+	}
+	if refused != 10 {
+		t.Errorf("%d of 20 bids were refused", refused)
+	}
+	p.queries[1].busy.Store(true)
+	before := p.queries[0].asked.Load() + p.queries[1].asked.Load()
+	if w, _ := p.ask(t, "GET", aBid, nil); w.StatusCode != http.StatusServiceUnavailable || w.Header.Get("Service") == "" {
+		t.Errorf("both are busy: %d of %q", w.StatusCode, w.Header.Get("Service"))
+	}
+	if asked := p.queries[0].asked.Load() + p.queries[1].asked.Load() - before; asked > 3 {
+		t.Errorf("a read was tried %d times", asked)
+	}
+}
+
 // An instance that is no longer ready gets nothing new within the time that it waits, and ends what it has.
 func TestADrainingInstanceGetsNothingNew(t *testing.T) {
 	p := openPair(t)
