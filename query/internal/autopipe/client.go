@@ -3,6 +3,7 @@ package autopipe
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -49,6 +50,7 @@ type Client[S any] struct {
 	o            Options
 	validate     func(before, after []byte) S
 	version      []byte // the command that reads the version key
+	seed         maphash.Seed
 	requests     sync.Pool
 	buffers      sync.Pool
 	light, heavy *queue[S]
@@ -63,7 +65,7 @@ func New[S any](o Options, validate func(before, after []byte) S) *Client[S] {
 	}
 	var version resp.Commands
 	version.Add("GET", o.VersionKey)
-	c := &Client[S]{o: o, validate: validate, version: version.Wire, light: newQueue[S](o.Light), heavy: newQueue[S](o.Heavy)}
+	c := &Client[S]{o: o, validate: validate, version: version.Wire, seed: maphash.MakeSeed(), light: newQueue[S](o.Light), heavy: newQueue[S](o.Heavy)}
 	c.requests.New = func() any { return &Request[S]{client: c, done: make(chan struct{}, 1)} }
 	c.buffers.New = func() any { return &buffer{} }
 	for _, q := range []*queue[S]{c.light, c.heavy} {
@@ -85,6 +87,9 @@ func (c *Client[S]) Close() {
 func (c *Client[S]) add(r *Request[S]) error {
 	r.weight = r.Weight()
 	r.entered = time.Now()
+	if r.shared {
+		r.sum = maphash.Bytes(c.seed, r.Wire)
+	}
 	if r.weight > c.o.MaxLight {
 		return c.heavy.add(r)
 	}
@@ -126,14 +131,18 @@ func (c *Client[S]) dropExpired(q *queue[S], batch []*Request[S]) []*Request[S] 
 	if q.failed.Load() {
 		late = ErrUnanswered
 	}
-	rest := batch[:0]
-	for _, r := range batch {
+	ended := func(r *Request[S]) error {
 		switch {
 		case r.ctx.Err() != nil:
-			r.finish(context.Cause(r.ctx))
+			return context.Cause(r.ctx)
 		case now.Sub(r.entered) > most:
-			r.finish(late)
-		default:
+			return late
+		}
+		return nil
+	}
+	rest := batch[:0]
+	for _, r := range batch {
+		if r = r.goOn(ended); r != nil {
 			rest = append(rest, r)
 		}
 	}
@@ -165,7 +174,7 @@ func (c *Client[S]) send(link *conn, batch []*Request[S], out []byte, alone bool
 	}
 	c.reuse(in)
 	for _, r := range batch {
-		r.finish(err)
+		r.fail(err)
 	}
 	return out, err
 }
@@ -210,10 +219,17 @@ func (c *Client[S]) deliver(batch []*Request[S], in *buffer) error {
 		return err
 	}
 	snapshot := c.validate(first, second)
-	in.users.Store(int32(len(batch)))
+	users := len(batch)
 	for _, r := range batch {
-		r.snapshot, r.in, r.Replies = snapshot, in, resp.NewReplies(in.b[r.from:r.to])
-		r.finish(nil)
+		users += len(r.twins)
+	}
+	in.users.Store(int32(users))
+	for _, r := range batch {
+		replies := in.b[r.from:r.to]
+		for one := range r.all() {
+			one.snapshot, one.in, one.Replies = snapshot, in, resp.NewReplies(replies)
+			one.finish(nil)
+		}
 	}
 	return nil
 }

@@ -12,6 +12,8 @@
 //  1. A caller puts its commands into a Request, which waits in the queue of the light or of the heavy requests.
 //  2. A worker with a connection of its own takes as many requests as a pipeline may carry. Requests gather while the
 //     workers wait for replies, so the pipelines grow under load, and a request that comes alone is sent at once.
+//     Equal requests that wait together and allow it (Share) are sent as one, and each gets the same replies. They wait
+//     before the first version is read, so they are as fresh as if each was sent.
 //  3. The worker sends in one write: GET version, the commands of each request, GET version.
 //  4. Redis executes the commands of a connection in their order, but may execute commands of other connections in
 //     between. So both values go to validate, and what they prove (S) holds for every command between the two reads.

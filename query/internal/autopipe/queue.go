@@ -1,6 +1,7 @@
 package autopipe
 
 import (
+	"bytes"
 	"sync"
 	"sync/atomic"
 )
@@ -14,12 +15,13 @@ type queue[S any] struct {
 	mu      sync.Mutex
 	some    *sync.Cond
 	waiting []*Request[S]
-	weight  int // of all waiting requests
+	weight  int                    // of all waiting requests and their twins
+	first   map[uint64]*Request[S] // the shared ones among them, by their sums
 	closed  bool
 }
 
 func newQueue[S any](limits Limits) *queue[S] {
-	q := &queue[S]{limits: limits}
+	q := &queue[S]{limits: limits, first: map[uint64]*Request[S]{}}
 	q.some = sync.NewCond(&q.mu)
 	return q
 }
@@ -34,15 +36,37 @@ func (q *queue[S]) close() {
 func (q *queue[S]) add(r *Request[S]) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	twin, weight := q.twin(r), r.weight
+	if twin != nil {
+		weight = twinWeight
+	}
 	switch {
 	case q.closed:
 		return ErrClosed
-	case q.weight+r.weight > q.limits.Waiting && len(q.waiting) > 0:
+	case q.weight+weight > q.limits.Waiting && len(q.waiting) > 0:
 		return ErrFull
 	}
+	q.weight += weight
+	if twin != nil {
+		twin.twins = append(twin.twins, r)
+		return nil
+	}
+	if r.shared {
+		q.first[r.sum] = r
+	}
 	q.waiting = append(q.waiting, r)
-	q.weight += r.weight
 	q.some.Signal()
+	return nil
+}
+
+// twin returns the request that waits and that r can be sent as one with, or nil.
+func (q *queue[S]) twin(r *Request[S]) *Request[S] {
+	if !r.shared {
+		return nil
+	}
+	if first := q.first[r.sum]; first != nil && bytes.Equal(first.Wire, r.Wire) {
+		return first
+	}
 	return nil
 }
 
@@ -58,8 +82,11 @@ func (q *queue[S]) next(batch []*Request[S]) []*Request[S] {
 		return batch
 	}
 	n, weight := 0, 0
-	for n < len(q.waiting) && (n == 0 || weight+q.waiting[n].weight <= q.limits.Pipeline) {
-		weight += q.waiting[n].weight
+	for n < len(q.waiting) && (n == 0 || weight+q.waiting[n].load() <= q.limits.Pipeline) {
+		weight += q.waiting[n].load()
+		if r := q.waiting[n]; r.shared && q.first[r.sum] == r {
+			delete(q.first, r.sum)
+		}
 		n++
 	}
 	batch = append(batch, q.waiting[:n]...)
@@ -75,8 +102,9 @@ func (q *queue[S]) fail(err error) {
 	q.mu.Lock()
 	failed := append([]*Request[S](nil), q.waiting...)
 	q.waiting, q.weight = q.waiting[:0], 0
+	clear(q.first)
 	q.mu.Unlock()
 	for _, r := range failed {
-		r.finish(err)
+		r.fail(err)
 	}
 }

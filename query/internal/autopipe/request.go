@@ -2,6 +2,7 @@ package autopipe
 
 import (
 	"context"
+	"iter"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,9 @@ type Request[S any] struct {
 	client   *Client[S]
 	rows     int // see Rows
 	weight   int // when it entered the queue
+	shared   bool
+	sum      uint64        // of the commands of a shared request
+	twins    []*Request[S] // equal requests that get the same replies
 	ctx      context.Context
 	entered  time.Time
 	snapshot S
@@ -49,6 +53,56 @@ func (r *Request[S]) Rows(n int) { r.rows += n }
 // Weight estimates the request's work for Redis, in rows of a reply (0.1 us each).
 func (r *Request[S]) Weight() int { return r.rows + 10*r.N + len(r.Wire)/16 }
 
+// Share lets the request be sent as one with equal ones that wait at the same time, until Reset. All of them get the
+// same replies.
+func (r *Request[S]) Share() { r.shared = true }
+
+// twinWeight is the weight of a request that is not sent itself. It bounds how many may wait.
+const twinWeight = 10
+
+// load is the weight of a request with its twins.
+func (r *Request[S]) load() int { return r.weight + twinWeight*len(r.twins) }
+
+// all are the request and its twins, which it then has no longer. Each may be finished.
+func (r *Request[S]) all() iter.Seq[*Request[S]] {
+	return func(yield func(*Request[S]) bool) {
+		twins := r.twins
+		r.twins = nil
+		for i := -1; i < len(twins); i++ {
+			one := r
+			if i >= 0 {
+				one = twins[i]
+			}
+			if !yield(one) {
+				return
+			}
+		}
+	}
+}
+
+// goOn ends those of a request and its twins that late has an error for. It returns the first of the others, which has the
+// rest as its twins, or nil.
+func (r *Request[S]) goOn(late func(*Request[S]) error) (first *Request[S]) {
+	for one := range r.all() {
+		switch err := late(one); {
+		case err != nil:
+			one.finish(err)
+		case first == nil:
+			first = one
+		default:
+			first.twins = append(first.twins, one)
+		}
+	}
+	return first
+}
+
+// fail ends a request and its twins.
+func (r *Request[S]) fail(err error) {
+	for one := range r.all() {
+		one.finish(err)
+	}
+}
+
 // Do sends the commands and waits for the replies, which are then read from r in their order. It takes at most the
 // client's budget, and HeldUp and half a budget if this process was held up. The end of ctx is noticed only until the
 // request is sent. The error is the connection's, ErrFull, ErrExpired, ErrUnanswered, ErrClosed or that of ctx. An
@@ -75,7 +129,7 @@ func (r *Request[S]) Reset() {
 	var none S
 	r.snapshot, r.in, r.failure, r.ctx, r.Replies = none, nil, nil, nil, resp.Replies{}
 	r.Commands.Reset()
-	r.rows = 0
+	r.rows, r.shared = 0, false
 }
 
 // Release gives the request back to the client's pool.

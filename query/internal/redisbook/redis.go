@@ -131,6 +131,7 @@ func (r *Redis) ask(ctx context.Context, q *request, minLSN lsn.Position, write 
 		epoch := readmodel.Epoch(r.epoch.Load())
 		q.Reset()
 		write(epoch)
+		q.Share()
 		if p, err := r.worth(ctx, q, minLSN); err != nil {
 			return p, err
 		}
