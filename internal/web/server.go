@@ -57,6 +57,9 @@ func Listen(log *slog.Logger, public, admin string) (*Servers, error) {
 // AddTo adds both servers to the group. When the group stops they take no new connection and finish
 // what is in flight within Finish.
 func (s *Servers) AddTo(g *run.Group, public, admin http.Handler) {
+	if _, plain := s.public.(*net.TCPListener); plain { // net/http must see the connection of a TLS listener itself
+		s.public = wholeListener{s.public}
+	}
 	s.add(g, "public", s.public, public)
 	s.add(g, "admin", s.admin, admin)
 }
@@ -64,7 +67,7 @@ func (s *Servers) AddTo(g *run.Group, public, admin http.Handler) {
 func (s *Servers) add(g *run.Group, name string, l net.Listener, h http.Handler) {
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ConnContext: wholeContext,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan error, 1)

@@ -9,6 +9,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
@@ -24,6 +25,7 @@ type document struct {
 // form is a body in one coding and the headers that go with it.
 type form struct {
 	body           [][]byte
+	size           int
 	tag, length    []string
 	contentCodings []string
 }
@@ -56,11 +58,10 @@ func (d *document) form(c coding) form {
 		f.tag = []string{`W/"` + d.tag + "-" + codingNames[c] + `"`} // other bytes, so another tag
 		f.contentCodings = []string{codingNames[c]}
 	}
-	length := 0
 	for _, part := range f.body {
-		length += len(part)
+		f.size += len(part)
 	}
-	f.length = []string{strconv.Itoa(length)}
+	f.length = []string{strconv.Itoa(f.size)}
 	return f
 }
 
@@ -111,6 +112,7 @@ func (d *document) send(w http.ResponseWriter, r *http.Request, at bidbook.Posit
 	if f.contentCodings != nil {
 		h["Content-Encoding"] = f.contentCodings
 	}
+	web.SendWhole(r, f.size)
 	for _, part := range f.body {
 		if _, err := w.Write(part); err != nil {
 			return err

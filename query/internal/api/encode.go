@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
@@ -19,13 +20,14 @@ const largestKept = 1 << 20
 
 var jsonType = []string{"application/json"}
 
-func respond(w http.ResponseWriter, at bidbook.Position, body func([]byte) []byte) error {
+func respond(w http.ResponseWriter, r *http.Request, at bidbook.Position, body func([]byte) []byte) error {
 	buffer := buffers.Get().(*[]byte)
 	b := append(body((*buffer)[:0]), '\n')
 	h := w.Header()
 	setPosition(h, at)
 	h["Content-Type"] = jsonType
 	h["Content-Length"] = []string{strconv.Itoa(len(b))}
+	web.SendWhole(r, len(b))
 	_, err := w.Write(b)
 	if cap(b) <= largestKept {
 		*buffer = b

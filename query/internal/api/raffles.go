@@ -58,5 +58,5 @@ func (a *API) raffle(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return a.failed(w, at, err)
 	}
-	return respond(w, at, func(dst []byte) []byte { return appendDetail(dst, detail) })
+	return respond(w, r, at, func(dst []byte) []byte { return appendDetail(dst, detail) })
 }

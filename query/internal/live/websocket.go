@@ -1,7 +1,6 @@
 package live
 
 import (
-	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -38,7 +37,7 @@ func (s *SocketIO) websocket(w http.ResponseWriter, r *http.Request, c *session)
 	defer conn.Close()
 	conn.SetReadLimit(maxMessage)
 	below := conn.NetConn()
-	if over, is := below.(*tls.Conn); is {
+	if over, is := below.(interface{ NetConn() net.Conn }); is {
 		below = over.NetConn()
 	}
 	if tcp, is := below.(*net.TCPConn); is {
