@@ -2,10 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os/exec"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -19,7 +15,7 @@ const (
 
 // maintain sees to pgpool-II and to the slots until ctx ends. It has a server and a pace of its own, because pgpool-II may hang.
 func (a *Agent) maintain(ctx context.Context) {
-	server := newServer(a.config)
+	server, pool := newServer(a.config), pool{config: a.config, log: a.log}
 	var since, asked time.Time // the node has its role; pgpool-II was asked
 	var archived int64         // the timeline before which the archive has no gap
 	logged, primary := "", false
@@ -37,7 +33,7 @@ func (a *Agent) maintain(ctx context.Context) {
 		if inRole := s.Fresh && (s.Record.Leader == s.Me) == s.Local.Primary; err == nil && inRole &&
 			(now.Sub(since) < young || now.Sub(asked) > attachSlow) {
 			asked = now
-			err = a.config.attach(ctx, primary)
+			err = pool.keep(ctx, primary)
 		}
 		if leads := s.Fresh && s.Record.Leader == s.Me && s.Local.Primary && !s.Local.Closed; err == nil && leads && archived != s.Local.Timeline {
 			if err = a.config.fillArchive(ctx); err == nil {
@@ -65,38 +61,4 @@ func (a *Agent) keepSlots(ctx context.Context, server *Server, s *Sight) error {
 		return server.exec(ctx, a.config.ensureSlot())
 	}
 	return nil
-}
-
-// attach tells pgpool-II to use this node again. pgpool-II detaches a node that was down and never takes back a primary,
-// nor any node once all were down. It looks which node is the primary only when a node goes or comes, so a primary that it takes
-// for a standby goes and comes. It numbers the nodes from 0. A pgpool-II that is away attaches all nodes when it starts.
-func (c *Config) attach(ctx context.Context, primary bool) error {
-	if c.PCPHost == "" {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, localTimeout)
-	defer cancel()
-	args := []string{"-h", c.PCPHost, "-p", strconv.Itoa(c.PCPPort), "-U", "pgpool", "-w", "-n", strconv.Itoa(c.ID - 1)}
-	out, err := exec.CommandContext(ctx, "pcp_node_info", args...).CombinedOutput()
-	switch {
-	case ctx.Err() != nil, strings.Contains(string(out), "could not connect"), strings.Contains(string(out), "Connection refused"):
-		return nil
-	case err != nil:
-		return failed("pcp_node_info", err, out)
-	}
-	// HOST PORT STATUS WEIGHT STATUS-NAME ITS-STATUS ROLE ITS-ROLE ...
-	const down = "3"
-	f := strings.Fields(string(out))
-	switch {
-	case len(f) < 8:
-		return fmt.Errorf("pcp_node_info says %q", out)
-	case f[2] == down:
-	case primary && f[6] != "primary":
-		if err := run(ctx, "pcp_detach_node", args...); err != nil {
-			return err
-		}
-	default:
-		return nil
-	}
-	return run(ctx, "pcp_attach_node", args...)
 }
