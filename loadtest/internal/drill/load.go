@@ -21,9 +21,11 @@ type Rates struct{ Bids, Reads int }
 
 const (
 	requestTime = 5 * time.Second
-	// Bounds of the generator. While the system stands still, further bids and reads are left out.
-	mostBids  = 600
-	mostReads = 400
+	// Bounds of the generator. While the system stands still, further bids and reads are left out. All come from one
+	// address, and with more connections than the front door gives to one address the generator would shut itself out.
+	mostBids    = 600
+	mostReads   = 400
+	mostWaiting = 1500 * time.Millisecond // how long the load adds up
 	// A bid that was not placed is sent again after a pause, which doubles.
 	firstPause = 100 * time.Millisecond
 	lastPause  = 2 * time.Second
@@ -62,11 +64,16 @@ func (l *load) run(ctx, stop context.Context) {
 	work.Wait()
 }
 
+// underWay is how many calls of a load may be under way: as many as fall due within mostWaiting, but not more than most.
+func underWay(perSecond, most int) int {
+	return min(most, max(1, int(mostWaiting*time.Duration(perSecond)/time.Second)))
+}
+
 // pace calls one in a goroutine of its own, so often a second, until stop ends, and waits for all of them. A call is
-// left out while there are most of them.
+// left out while there are too many of them.
 func (l *load) pace(ctx, stop context.Context, kind string, perSecond, most int, one func(context.Context)) {
 	var work sync.WaitGroup
-	places := make(chan struct{}, most)
+	places := make(chan struct{}, underWay(perSecond, most))
 	every := time.Second / time.Duration(perSecond)
 	for next := time.Now(); sleep.Until(stop, next) == nil; next = next.Add(every) {
 		l.due.Add(1)
