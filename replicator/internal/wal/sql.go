@@ -1,10 +1,5 @@
 package wal
 
-import (
-	"context"
-	"fmt"
-)
-
 // The statements on the catalogs of the server, which sqlc does not know. The statements on tables are in
 // sql/queries/replication.
 const (
@@ -41,6 +36,10 @@ const (
 	FROM setting`
 
 	importSnapshot = `SET TRANSACTION SNAPSHOT '%s'`
+	// countUnsettled counts the transactions whose commits the snapshot shows and that have not ended.
+	countUnsettled = `SELECT count(*)
+	FROM pg_current_snapshot() s, generate_series(pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint - 1) x
+	WHERE pg_visible_in_snapshot(x::text::xid8, s) AND pg_xact_status(x::text::xid8) = 'in progress'`
 )
 
 // fingerprint is made of rows of the catalog. A row that is removed and added again has a new oid or a new xmin, and a
@@ -63,12 +62,3 @@ SELECT (SELECT left(md5(string_agg(concat_ws(' ', kind, id, version), ',' ORDER 
 	AND (SELECT count(*) = 3 FROM pg_publication_tables t JOIN ours o ON o.name = t.schemaname || '.' || t.tablename
 		WHERE t.pubname = $1 AND o.relreplident = 'f' AND t.rowfilter IS NULL),
 	(SELECT coalesce(array_agg(oid::bigint ORDER BY oid), '{}') FROM ours), (SELECT coalesce(array_agg(name ORDER BY oid), '{}') FROM ours)`
-
-// ImportSnapshot makes the open transaction of a connection see an exported snapshot. The server made the name, of
-// hexadecimal digits and hyphens, so it needs no quoting.
-func ImportSnapshot(ctx context.Context, q Querier, name string) error {
-	if _, err := q.Exec(ctx, fmt.Sprintf(importSnapshot, name)); err != nil {
-		return fmt.Errorf("snapshot %s: %w", name, err)
-	}
-	return nil
-}
