@@ -12,8 +12,8 @@ import (
 // PostgreSQL 15 can export a snapshot too early. The snapshot of a slot shows each commit that the WAL has, but the server
 // enters a commit into its commit log only after the WAL is flushed. Whoever reads a row between the two takes its
 // transaction for one that was aborted, and notes that in the row. The row is then lost for everybody, although its commit
-// was acknowledged. So nothing is read before all transactions that the snapshot shows have ended. They end within
-// milliseconds, or when a synchronous standby confirms them.
+// was acknowledged. So nothing is read before all transactions that the snapshot shows have ended, or wait for a synchronous
+// standby, which comes after the entry.
 func ImportSnapshot(ctx context.Context, q Querier, name string) error {
 	if _, err := q.Exec(ctx, fmt.Sprintf(importSnapshot, name)); err != nil {
 		return fmt.Errorf("snapshot %s: %w", name, err)
@@ -29,7 +29,7 @@ func ImportSnapshot(ctx context.Context, q Querier, name string) error {
 		select {
 		case <-time.After(visibleEvery):
 		case <-ctx.Done():
-			return fmt.Errorf("snapshot %s: %d commits have not ended; is the synchronous standby away? %w", name, unsettled, context.Cause(ctx))
+			return fmt.Errorf("snapshot %s: %d commits have not ended: %w", name, unsettled, context.Cause(ctx))
 		}
 	}
 }

@@ -36,10 +36,12 @@ const (
 	FROM setting`
 
 	importSnapshot = `SET TRANSACTION SNAPSHOT '%s'`
-	// countUnsettled counts the transactions whose commits the snapshot shows and that have not ended.
+	// countUnsettled counts the transactions whose commits the snapshot shows and that have not ended. Those that wait for a
+	// standby are in the commit log already. A role that may not see what others wait for counts them too.
 	countUnsettled = `SELECT count(*)
 	FROM pg_current_snapshot() s, generate_series(pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint - 1) x
-	WHERE pg_visible_in_snapshot(x::text::xid8, s) AND pg_xact_status(x::text::xid8) = 'in progress'`
+	WHERE pg_visible_in_snapshot(x::text::xid8, s) AND pg_xact_status(x::text::xid8) = 'in progress'
+	AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.backend_xid = (x % 4294967296)::text::xid AND a.wait_event = 'SyncRep')`
 )
 
 // fingerprint is made of rows of the catalog. A row that is removed and added again has a new oid or a new xmin, and a
