@@ -138,7 +138,8 @@ func (s *system) followed(to lsn.LSN, ended <-chan struct{}) {
 }
 
 // churn inserts bids, some of size 405, and deletes bids of other sizes, until stop is called. The bids of size 405
-// stay, so that damage to them is not repaired by chance. The pauses keep the comparisons, which take longer the more such
+// stay, so that damage to them is not repaired by chance. It deletes none that the first twenty turns of change update, because
+// both would lock the same rows in different orders. The pauses keep the comparisons, which take longer the more such
 // bids there are, from taking minutes.
 func (s *system) churn() (stop func()) {
 	conn, err := pgx.Connect(s.ctx, s.dbs.URL("postgres"))
@@ -157,7 +158,7 @@ func (s *system) churn() (stop func()) {
 			_, err := conn.Exec(s.ctx, `INSERT INTO bids (raffle_id, user_id, size, price, created_at)
 				SELECT i % 10 + 1, 1, CASE WHEN random() < 0.1 THEN 405 ELSE 250 END, 1000 + i, clock_timestamp() FROM generate_series(1, 20) i`)
 			if err == nil {
-				_, err = conn.Exec(s.ctx, "DELETE FROM bids WHERE size = 250 AND id < (SELECT max(id) - 2000 FROM bids)")
+				_, err = conn.Exec(s.ctx, "DELETE FROM bids WHERE size = 250 AND id % 100 >= 20 AND id < (SELECT max(id) - 2000 FROM bids)")
 			}
 			if err != nil {
 				s.t.Error(err)
