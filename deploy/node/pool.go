@@ -11,8 +11,10 @@ import (
 
 // pool keeps this node in the use of pgpool-II, which detaches a node that was down and never takes back a primary, nor any
 // node once all were down. It looks which node is the primary only when a node goes or comes, so a primary that it takes for
-// a standby goes and comes. A pgpool-II that was told of a failure while it started carries out no such command any more; it
-// is stopped, and what supervises it starts it again. A pgpool-II that is away attaches all nodes when it starts.
+// a standby goes and comes. A pgpool-II that is away attaches all nodes when it starts.
+//
+// If a node fails while pgpool-II starts, pgpool-II 4.3 may accept every later command and carry out none. Then the agent stops
+// it, and its supervisor starts it again.
 type pool struct {
 	config *Config
 	log    *slog.Logger

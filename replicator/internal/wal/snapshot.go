@@ -9,11 +9,13 @@ import (
 // ImportSnapshot makes the open transaction of a connection see an exported snapshot, and waits until its tables may be read.
 // The server made the name, of hexadecimal digits and hyphens, so it needs no quoting.
 //
-// PostgreSQL 15 can export a snapshot too early. The snapshot of a slot shows each commit that the WAL has, but the server
-// enters a commit into its commit log only after the WAL is flushed. Whoever reads a row between the two takes its
-// transaction for one that was aborted, and notes that in the row. The row is then lost for everybody, although its commit
-// was acknowledged. So nothing is read before all transactions that the snapshot shows have ended, or wait for a synchronous
-// standby, which comes after the entry.
+// PostgreSQL 15 can export a snapshot too early. The server first flushes a commit to the WAL and then enters it into the
+// commit log. The snapshot of a slot shows the commit after the first of these steps. A session that reads a row of the commit
+// before the second step finds a transaction that is neither running nor committed. The session counts it as aborted and marks
+// the row so. Nobody sees that row again, although the client got its answer to COMMIT.
+//
+// ImportSnapshot waits until each transaction that the snapshot shows has ended or waits for a synchronous standby. Both come
+// after the second step.
 func ImportSnapshot(ctx context.Context, q Querier, name string) error {
 	if _, err := q.Exec(ctx, fmt.Sprintf(importSnapshot, name)); err != nil {
 		return fmt.Errorf("snapshot %s: %w", name, err)

@@ -36,8 +36,8 @@ const (
 	FROM setting`
 
 	importSnapshot = `SET TRANSACTION SNAPSHOT '%s'`
-	// countUnsettled counts the transactions whose commits the snapshot shows and that have not ended. Those that wait for a
-	// standby are in the commit log already. A role that may not see what others wait for counts them too.
+	// countUnsettled counts the commits that the snapshot shows and that may not be in the commit log yet. A commit that waits
+	// for a standby is there. A role that may not see what other sessions wait for counts such a commit, too.
 	countUnsettled = `SELECT count(*)
 	FROM pg_current_snapshot() s, generate_series(pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint - 1) x
 	WHERE pg_visible_in_snapshot(x::text::xid8, s) AND pg_xact_status(x::text::xid8) = 'in progress'
