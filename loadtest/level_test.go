@@ -52,7 +52,7 @@ func (s *stack) everyLevel(t *testing.T) {
 		for _, step := range r.Steps {
 			names = append(names, step.Name)
 		}
-		if !slices.Equal(names, c.steps) || !r.Verdict.Passed() || len(r.Verdict.Thresholds) != 1 || len(r.CPU) != 3 {
+		if !slices.Equal(names, c.steps) || !r.Verdict.Passed() || len(r.Verdict.Conditions) != 1 || len(r.CPU) != 3 {
 			t.Errorf("%s: steps %q, CPU of %d, %+v, %+v", c.args, names, len(r.CPU), r.Verdict, r.Errors)
 		}
 		if (c.bids >= 0) != (len(r.Reconciliations) == 2) {

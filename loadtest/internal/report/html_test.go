@@ -151,7 +151,7 @@ func TestEverythingIsEscaped(t *testing.T) {
 	const evil = `</title></style><script>alert(1)</script><b onload="x">'"&`
 	run := madeUp(12, time.Millisecond, 1, 1)
 	run.Steps = run.Steps[:1]
-	run.Verdict = Verdict{Thresholds: make([]Threshold, 1), Failed: make([]string, 1), Invalid: make([]string, 1)}
+	run.Verdict = Verdict{Conditions: make([]Condition, 1), Failed: make([]string, 1), Invalid: make([]string, 1)}
 	run.Reconciliations = []Reconciliation{{Lost: 1, Doubled: 1, LostKeys: make([]string, 1), DoubledKeys: make([]string, 1), UnknownKeys: make([]string, 1)}, {}}
 	run.Paths = []PathComparison{{Compared: 1, Different: 1, Paths: []PathResult{{Latency: run.Steps[0].Total}}}}
 	run.Agents = make([]Agent, 1)

@@ -61,7 +61,7 @@ func madeUpStep(name string, n int, mean time.Duration, failed int64, random *ra
 func TestJSONGivesTheSameRunBack(t *testing.T) {
 	run := madeUp(20, 5*time.Millisecond, 3, 1)
 	run.Reconciliations = []Reconciliation{{Store: "Redis", Acknowledged: 9, Stored: 8, Lost: 1, LostKeys: []string{"k"}, Waited: time.Second}}
-	run.Verdict = Verdict{Thresholds: []Threshold{{"p99", "at most 1 s", "2 s", false}}, Failed: []string{"one lost"}}
+	run.Verdict = Verdict{Conditions: []Condition{{"p99", "at most 1 s", "2 s", false}}, Failed: []string{"one lost"}}
 	run.Paths = []PathComparison{{Name: "bids", Base: "redis", Paths: []PathResult{{Path: "redis", Cache: "warm", Latency: run.Steps[0].Total}}}}
 	run.Agents = []Agent{{Name: "a:1", ClockOffset: -time.Millisecond}}
 	var file bytes.Buffer

@@ -31,11 +31,14 @@ func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond 
 // Count is the number of requests, good and bad.
 func (s Step) Count() int64 { return s.OK + s.Failed }
 
-// All is the sum of the steps, under the name "all steps".
+// All is the sum of the steps, under the name "all steps". Attempts are left out, because the step that they are
+// attempts of is in it.
 func (r *Run) All() Step {
 	all := Step{Name: "all steps"}
 	for _, s := range r.Steps {
-		all.merge(s)
+		if !s.Attempts {
+			all.merge(s)
+		}
 	}
 	return all
 }

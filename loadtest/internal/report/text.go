@@ -212,7 +212,7 @@ func (r *Run) textCosts(b *strings.Builder) {
 
 func (v Verdict) text(b *strings.Builder) {
 	b.WriteByte('\n')
-	for _, t := range v.Thresholds {
+	for _, t := range v.Conditions {
 		mark := "kept  "
 		if !t.OK {
 			mark = "MISSED"

@@ -11,7 +11,7 @@ import (
 func TestTextTable(t *testing.T) {
 	run := madeUp(20, 5*time.Millisecond, 2, 1)
 	run.Reconciliations = []Reconciliation{{Store: "Postgres", Acknowledged: 9, Stored: 10, Doubled: 1, DoubledKeys: []string{"load-3"}}}
-	run.Verdict.Thresholds = []Threshold{{"p99 of POST bid", "at most 10 ms", "23 ms", false}}
+	run.Verdict.Conditions = []Condition{{"p99 of POST bid", "at most 10 ms", "23 ms", false}}
 	var out strings.Builder
 	if err := run.WriteText(&out); err != nil {
 		t.Fatal(err)
