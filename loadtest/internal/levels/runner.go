@@ -43,7 +43,7 @@ type shared struct {
 	firstUser  int
 	raffles    []int64 // hottest first
 	popularity *dataset.Zipf
-	bearer     []string // by the user's number in this generator; empty: not logged in
+	accounts   []account // by the user's number in this generator
 	journal    *reconcile.Journal
 	logins     int
 }
@@ -71,7 +71,7 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 	outcome := cluster.Outcome{Files: make(map[string]string)}
 	if level.writes {
 		path := filepath.Join(r.Dir, "journal-"+job.ID+fmt.Sprintf("-%d", job.Share.Agent))
-		if w.journal, err = createJournal(path, fmt.Sprintf("load-%s-%d", job.ID, job.Share.Agent)); err != nil {
+		if w.journal, err = createJournal(path, fmt.Sprintf("load-%s-%d", job.ID, job.Share.Agent), p.After); err != nil {
 			return outcome, err
 		}
 		outcome.Files[FileJournal] = path
@@ -87,11 +87,11 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 	return outcome, err
 }
 
-func createJournal(path, prefix string) (*reconcile.Journal, error) {
+func createJournal(path, prefix string, after int64) (*reconcile.Journal, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	return reconcile.CreateJournal(path, prefix)
+	return reconcile.CreateJournal(path, prefix, after)
 }
 
 // prepare does the work that is not part of the load: it looks for raffles and logs in.
@@ -109,7 +109,7 @@ func (r *Runner) prepare(ctx context.Context, client *frontdoor.Client, level Le
 	if w.logins, err = logins(ctx, client, p); err != nil {
 		return nil, err
 	}
-	w.bearer = make([]string, job.Share.Users)
+	w.accounts = make([]account, job.Share.Users)
 	if level.ID == "6" { // the scenario logs in by itself
 		return w, nil
 	}
@@ -141,7 +141,7 @@ func (r *Runner) logIn(ctx context.Context, client *frontdoor.Client, w *shared,
 	if err != nil {
 		return err
 	}
-	if err := t.prune(ctx, start.Add(w.plan.Duration+tokenSpare)); err != nil {
+	if err := t.prune(ctx, start.Add(tokenSpare)); err != nil {
 		return err
 	}
 	logins := make([]string, job.Share.Users)
@@ -149,7 +149,7 @@ func (r *Runner) logIn(ctx context.Context, client *frontdoor.Client, w *shared,
 		logins[i] = w.login(job.Share.FirstUser + i)
 	}
 	var obtained int64
-	w.bearer, err = t.obtain(ctx, logins, func(done, total int64) {
+	w.accounts, err = t.obtain(ctx, logins, func(done, total int64) {
 		if obtained = done; done%500 == 0 {
 			fmt.Fprintf(r.Notes, "log in: %d of %d\n", done, total)
 		}
@@ -182,7 +182,7 @@ func (w *shared) load(ctx context.Context, level Level, job cluster.Job, client 
 	c := engine.Config{
 		Addr: addr, TLS: tls, Client: w.plan.Client, FirstUser: job.Share.FirstUser, VUsers: job.Share.Users,
 		Iterations: w.plan.Iterations, Duration: w.plan.Duration, Rate: job.Share.Rate, RampUp: w.plan.RampUp, Seed: w.plan.Seed,
-		DropBodies: level.dropBodies, Steady: level.steady, Progress: progress,
+		DropBodies: level.dropBodies, Steady: level.steady, ShareConnections: w.plan.ShareConnections,
 	}
 	if len(w.raffles) > 0 {
 		c.Lag = func(ctx context.Context) (float64, error) { return lag(ctx, client, w.raffles[0]) }
@@ -190,6 +190,11 @@ func (w *shared) load(ctx context.Context, level Level, job cluster.Job, client 
 	if c.Start, err = job.Begin(ctx); err != nil {
 		return nil, err
 	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	c.Progress = watchful(progress, end)
+	ctx, cancel := context.WithTimeoutCause(ctx, w.plan.MaxDuration, fmt.Errorf("%w: it took longer than --max-duration (%v)", errEnded, w.plan.MaxDuration))
+	defer cancel()
 	result, err := engine.Run(ctx, c, level.scenario(w))
 	if err != nil && result == nil {
 		return nil, err
@@ -197,6 +202,31 @@ func (w *shared) load(ctx context.Context, level Level, job cluster.Job, client 
 	run := &report.Run{Version: report.Version, Name: "level " + level.ID + ": " + level.Title, Purpose: level.Purpose, Level: level.ID,
 		Seed: w.plan.Seed, Config: w.plan.fields()}
 	result.Fill(run)
+	if cause := context.Cause(ctx); errors.Is(cause, errEnded) {
+		run.Verdict.Failed = append(run.Verdict.Failed, cause.Error())
+	}
 	Describe(run)
 	return run, err
+}
+
+var errEnded = errors.New("the load was ended early")
+
+// hopeless is for how many seconds a run goes on in which no request is answered well.
+const hopeless = 30
+
+// watchful ends a run in which nothing is answered well any more.
+func watchful(progress func(report.Progress), end context.CancelCauseFunc) func(report.Progress) {
+	bad := 0
+	return func(p report.Progress) {
+		bad++
+		if p.Last.OK > 0 || p.ActiveUsers == 0 {
+			bad = 0
+		}
+		if bad >= hopeless {
+			end(fmt.Errorf("%w: no request was answered well for %d s", errEnded, hopeless))
+		}
+		if progress != nil {
+			progress(p)
+		}
+	}
 }

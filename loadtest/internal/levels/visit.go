@@ -14,11 +14,10 @@ const bidShare = 50
 // longestThink bounds a pause, in means.
 const longestThink = 5
 
-// visit is one iteration of the scenario. A user logs in before its first iteration and stays logged in.
+// visit is one iteration of the scenario. A user logs in before its first iteration, and again before its token expires.
 func visit(w *shared) engine.Scenario {
 	return func(u *engine.User) error {
-		local := u.ID - w.firstUser
-		if w.bearer[local] == "" && !w.logIn(u, local) {
+		if !w.accounts[u.ID-w.firstUser].good(time.Now()) && !w.logIn(u) {
 			return nil // recorded; the next iteration tries again
 		}
 		raffle := w.raffle(u)
@@ -33,7 +32,7 @@ func visit(w *shared) engine.Scenario {
 			}
 		}
 		if u.Rand.IntN(100) < bidShare {
-			if err := w.bidOn(u, w.bearer[local], raffle); err != nil {
+			if err := w.bidOn(u, raffle); err != nil {
 				return err
 			}
 			get(u, "list", listPath)
@@ -52,7 +51,7 @@ func (w *shared) think(u *engine.User) bool {
 	return u.Pause(min(pause, longestThink*w.plan.Think))
 }
 
-func (w *shared) logIn(u *engine.User, local int) bool {
+func (w *shared) logIn(u *engine.User) bool {
 	r := u.Prepare(http.MethodPost, "/v1/login")
 	r.Header.SetContentType("application/json")
 	r.SetBody(credentials(w.login(u.ID)))
@@ -61,8 +60,9 @@ func (w *shared) logIn(u *engine.User, local int) bool {
 		return false
 	}
 	token, err := parseToken(u.Response.Body())
-	if err == nil {
-		w.bearer[local] = "Bearer " + token
+	if err != nil {
+		return false // the service's own bids fail for it
 	}
+	w.accounts[u.ID-w.firstUser], err = newAccount(token)
 	return err == nil
 }

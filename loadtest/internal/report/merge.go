@@ -86,7 +86,7 @@ func (s *Step) merge(o Step) {
 	s.Service = s.Service.Merge(o.Service)
 	s.Total = s.Total.Merge(o.Total)
 	s.Failures = s.Failures.Merge(o.Failures)
-	s.Attempts = s.Attempts || o.Attempts
+	s.Part = s.Part || o.Part
 	s.Seconds = mergeSorted(s.Seconds, o.Seconds, func(v Second) int { return v.At }, func(a, b Second) Second {
 		a.merge(b)
 		return a

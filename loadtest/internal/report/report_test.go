@@ -82,18 +82,18 @@ func TestJSONGivesTheSameRunBack(t *testing.T) {
 
 func TestReadJSONRefuses(t *testing.T) {
 	for problem, text := range map[string]string{
-		"version 2":          `{"version":2}`,
-		"more than one":      `{"version":1} {}`,
-		"comes twice":        `{"version":1,"steps":[{"name":"a"},{"name":"a"}]}`,
-		"out of range":       `{"version":1,"steps":[{"name":"a","ok":-1}]}`,
-		"values and":         `{"version":1,"steps":[{"name":"a","total":{"digits":3,"values":[1]}}]}`,
-		"significant digits": `{"version":1,"steps":[{"name":"a","total":{"digits":9,"values":[1],"counts":[1]}}]}`,
-		"out of order":       `{"version":1,"steps":[{"name":"a","total":{"digits":3,"values":[5,4],"counts":[1,1]}}]}`,
-		"histogram count":    `{"version":1,"steps":[{"name":"a","total":{"digits":3,"values":[5,6],"counts":[1,9223372036854775807]}}]}`,
-		"second 99999999":    `{"version":1,"samples":[{"at":99999999}]}`,
-		"users or lag":       `{"version":1,"samples":[{"at":1,"lag_ms":1.7e308}]}`,
-		"a run of":           `{"version":1,"elapsed_ns":-1}`,
-		"unexpected EOF":     `{"version":1`,
+		"version 1":          `{"version":1}`,
+		"more than one":      `{"version":2} {}`,
+		"comes twice":        `{"version":2,"steps":[{"name":"a"},{"name":"a"}]}`,
+		"out of range":       `{"version":2,"steps":[{"name":"a","ok":-1}]}`,
+		"values and":         `{"version":2,"steps":[{"name":"a","total":{"digits":3,"values":[1]}}]}`,
+		"significant digits": `{"version":2,"steps":[{"name":"a","total":{"digits":9,"values":[1],"counts":[1]}}]}`,
+		"out of order":       `{"version":2,"steps":[{"name":"a","total":{"digits":3,"values":[5,4],"counts":[1,1]}}]}`,
+		"histogram count":    `{"version":2,"steps":[{"name":"a","total":{"digits":3,"values":[5,6],"counts":[1,9223372036854775807]}}]}`,
+		"second 99999999":    `{"version":2,"samples":[{"at":99999999}]}`,
+		"users or lag":       `{"version":2,"samples":[{"at":1,"lag_ms":1.7e308}]}`,
+		"a run of":           `{"version":2,"elapsed_ns":-1}`,
+		"unexpected EOF":     `{"version":2`,
 	} {
 		if _, err := ReadJSON(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), problem) {
 			t.Errorf("%s: %v, want an error with %q", text, err, problem)
@@ -110,9 +110,9 @@ func FuzzReadJSON(f *testing.F) {
 		}
 		f.Add(file.Bytes())
 	}
-	f.Add([]byte(`{"version":1,"elapsed_ns":1,"cores":-1,"steps":[{"name":"a","seconds":[{"at":86400}],"total":{"digits":1,"values":[3],"counts":[1]}}]}`))
-	f.Add([]byte(`{"version":1,"samples":[{}]}`))
-	f.Add([]byte(`{"version":1,"steps":[],"paths":[{"name":"p","paths":[{"latency":{"digits":1,"values":[120000000],"counts":[1]}}]}]}`))
+	f.Add([]byte(`{"version":2,"elapsed_ns":1,"cores":-1,"steps":[{"name":"a","seconds":[{"at":86400}],"total":{"digits":1,"values":[3],"counts":[1]}}]}`))
+	f.Add([]byte(`{"version":2,"samples":[{}]}`))
+	f.Add([]byte(`{"version":2,"steps":[],"paths":[{"name":"p","paths":[{"latency":{"digits":1,"values":[120000000],"counts":[1]}}]}]}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		run, err := ReadJSON(bytes.NewReader(raw))
 		if err != nil {

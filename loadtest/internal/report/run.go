@@ -4,7 +4,10 @@ package report
 
 import (
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 )
 
 // Version is that of the JSON form. A reader refuses any other.
@@ -66,6 +69,11 @@ type Condition struct {
 	OK    bool   `json:"ok"`
 }
 
+// Add adds a condition.
+func (v *Verdict) Add(name, limit, got string, ok bool) {
+	v.Conditions = append(v.Conditions, Condition{Name: name, Limit: limit, Got: got, OK: ok})
+}
+
 // Valid reports whether the run's figures mean anything.
 func (v Verdict) Valid() bool { return len(v.Invalid) == 0 }
 
@@ -116,6 +124,26 @@ type Arrivals struct {
 	Dropped int64 `json:"dropped"`
 }
 
+// Word says in a line how the comparison came out.
+func (r Reconciliation) Word() string {
+	switch {
+	case r.Problem != "":
+		return "not compared: " + r.Problem
+	case r.Clean():
+		return progress.Grouped(r.Acknowledged) + " acknowledged, all there"
+	}
+	var parts []string
+	for _, p := range []struct {
+		n    int64
+		what string
+	}{{r.Lost, "lost"}, {r.Doubled, "doubled"}, {r.Unexpected, "that should not be there"}, {r.Altered, "altered"}, {r.Misplaced, "out of place"}} {
+		if p.n > 0 {
+			parts = append(parts, progress.Grouped(p.n)+" "+p.what)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
 // Step is what one named request did over the whole run.
 type Step struct {
 	Name    string    `json:"name"`
@@ -125,9 +153,10 @@ type Step struct {
 	Total   Histogram `json:"total"`   // good requests, from the intended start; equal to Service in the closed model
 	// Failures are the failed requests, from the intended start.
 	Failures Histogram `json:"failures"`
-	// Attempts says that another step counts what these requests are attempts of. Sums leave them out.
-	Attempts bool     `json:"attempts,omitempty"`
-	Seconds  []Second `json:"seconds,omitempty"`
+	// Part says that another step counts what these are parts of: attempts, or the opening of connections. Sums leave
+	// them out.
+	Part    bool     `json:"part,omitempty"`
+	Seconds []Second `json:"seconds,omitempty"`
 }
 
 // Second is the record of a step's requests that ended in one second of the run.
