@@ -46,6 +46,7 @@ func (s *stack) everyLevel(t *testing.T) {
 		{"4 --vusers 20 --iterations 10 --ramp-up 0s", []string{"bid", "bid, attempts", "connect"}, 200},
 		{"5 --vusers 6 --iterations 10 --ramp-up 0s", []string{"bid", "bid, attempts", "connect", "list", "raffle"}, 20},
 		{"6 --vusers 4 --iterations 5 --think 1ms --ramp-up 0s", []string{"bid", "bid, attempts", "bids", "connect", "list", "login", "raffle"}, 0},
+		{"7 --vusers 10 --duration 2s --think 100ms --ramp-up 100ms", []string{"bid", "bid, attempts", "bid, too late", "connect", "raffle"}, 0},
 	} {
 		args := append([]string{"level"}, strings.Fields(c.args+" --max-errors 50 --work "+work)...)
 		r := runToReport(t.Context(), t, args)

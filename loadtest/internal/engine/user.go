@@ -140,6 +140,12 @@ func (w Wish) Attempt(ok func(*fasthttp.Response) bool) error {
 	return w.user.send(sample{step: w.step + ", attempts", part: true}, time.Now(), ok)
 }
 
+// As is the same wish under another step's name.
+func (w Wish) As(step string) Wish {
+	w.step = step
+	return w
+}
+
 // Granted records that the user has what it wished for.
 func (w Wish) Granted() { w.end("", nil) }
 

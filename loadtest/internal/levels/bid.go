@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
 )
@@ -51,7 +52,12 @@ func (w *shared) bidOn(u *engine.User, raffle int64) error {
 		pause = min(2*pause, lastRetry)
 		e.Retries += min(1, 255-e.Retries)
 	}
-	end(wish, e, u.Response)
+	if w.plan.Raffle > 0 && u.Response.StatusCode() == http.StatusConflict {
+		account.over = true
+		wish.As(stepLate).Granted() // what the user wished for is not there any more, and it was told so
+	} else {
+		end(wish, e, u.Response)
+	}
 	return w.journal.Add(e)
 }
 
@@ -112,11 +118,4 @@ func (w *shared) fill(u *engine.User, bearer string, e reconcile.Entry) {
 	r.SetBody(fmt.Appendf(buffer[:0], `{"size":%d,"price":%d,"quantity":%d}`, e.Size, e.Price, e.Quantity))
 }
 
-// The sizes of the data set, in mm.
-const (
-	smallestSize = 250
-	sizeStep     = 5
-	sizeCount    = 11
-)
-
-func size(u *engine.User) int { return smallestSize + sizeStep*u.Rand.IntN(sizeCount) }
+func size(u *engine.User) int { return dataset.SmallestSize + dataset.SizeStep*u.Rand.IntN(dataset.SizeCount) }

@@ -62,6 +62,13 @@ func Execute(ctx context.Context, q Request) (*report.Run, error) {
 			return nil, err
 		}
 	}
+	var d *drop
+	if level.closes {
+		if d, err = openDrop(ctx, q.Plan.base()); err != nil {
+			return nil, err
+		}
+		q.Plan.Raffle = d.raffle
+	}
 	plan, err := json.Marshal(q.Plan)
 	if err != nil {
 		return nil, err
@@ -70,8 +77,16 @@ func Execute(ctx context.Context, q Request) (*report.Run, error) {
 		Share: cluster.Share{Agents: 1, Users: q.Plan.VUsers, Rate: q.Plan.Rate}}
 	var before map[string]time.Duration
 	var unknown error
-	run, journals, err := q.load(ctx, job, func() { before, unknown = engine.TreesCPU(q.Processes) })
+	run, journals, err := q.load(ctx, job, func() {
+		before, unknown = engine.TreesCPU(q.Processes)
+		if d != nil {
+			d.closeAfter(ctx, q.Plan.Duration/2)
+		}
+	})
 	if run == nil {
+		if d != nil {
+			d.end()
+		}
 		return nil, err
 	}
 	for _, err := range []error{err, unknown} {
@@ -87,6 +102,9 @@ func Execute(ctx context.Context, q Request) (*report.Run, error) {
 		ctx = context.WithoutCancel(ctx)
 	}
 	q.judge(run, level)
+	if d != nil {
+		d.judge(ctx, run, q.Database)
+	}
 	if checked {
 		q.reconcile(ctx, run, journals)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 )
 
-// Level is one of the six load levels. Defaults is its full size, with the full data set.
+// Level is one of the load levels. Defaults is its full size, with the full data set.
 type Level struct {
 	ID       string
 	Title    string
@@ -25,6 +25,7 @@ type Level struct {
 	dropBodies bool
 	steady     int      // requests in an iteration, 0 if that differs
 	steps      []string // that must be in the result
+	closes     bool     // it has a raffle of its own, which is closed halfway
 	scenario   func(*shared) engine.Scenario
 }
 
@@ -61,6 +62,11 @@ var All = []Level{
 		ID: "6", Title: "scenario", Purpose: "What people do in a drop: log in, list, look at a raffle and its bids of a size, bid (or not), list again, with pauses of random length.",
 		Defaults: Plan{VUsers: 500, Duration: time.Minute, RampUp: 20 * time.Second, Think: time.Second}, writes: true, raffles: true, scenario: visit,
 		steps: []string{"login", "list", "raffle", "bids", stepBid},
+	},
+	{
+		ID: "7", Title: "the drop", Purpose: "6,000 people come within a second for one raffle, which others follow live and which is closed in the middle: no bid after the close, the right price, and everybody sees everything once.",
+		Defaults: Plan{VUsers: 6000, Duration: 30 * time.Second, RampUp: time.Second, Think: time.Second}, writes: true, closes: true, scenario: rush,
+		steps: []string{stepBid, "raffle"},
 	},
 }
 

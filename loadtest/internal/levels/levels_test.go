@@ -185,7 +185,7 @@ func TestPlansAreChecked(t *testing.T) {
 		t.Errorf("%v, %s, %v", good.Check(), addr, tls)
 	}
 	for want, change := range map[string]func(*Plan){
-		"no level":         func(p *Plan) { p.Level = "7" },
+		"no level":         func(p *Plan) { p.Level = "8" },
 		"is not http":      func(p *Plan) { p.URL = "ftp://a" },
 		"http://host:port": func(p *Plan) { p.URL = "http://a/b" },
 		"virtual user":     func(p *Plan) { p.VUsers = 0 },

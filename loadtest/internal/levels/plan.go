@@ -36,6 +36,8 @@ type Plan struct {
 	MaxDuration time.Duration `json:"max_duration_ns"`
 	// ShareConnections is the engine's.
 	ShareConnections bool `json:"share_connections"`
+	// Raffle is the only one to bid on; 0: all open ones. Execute sets it.
+	Raffle int64 `json:"raffle"`
 	// After is the highest id of a bid before the run. Execute sets it.
 	After int64 `json:"after"`
 }

@@ -97,6 +97,9 @@ func createJournal(path, prefix string, after int64) (*reconcile.Journal, error)
 // prepare does the work that is not part of the load: it looks for raffles and logs in.
 func (r *Runner) prepare(ctx context.Context, client *frontdoor.Client, level Level, p Plan, job cluster.Job) (w *shared, err error) {
 	w = &shared{plan: p, firstUser: job.Share.FirstUser}
+	if p.Raffle > 0 {
+		w.raffles, w.popularity = []int64{p.Raffle}, dataset.NewZipf(1, dataset.Skew)
+	}
 	if level.raffles {
 		if w.raffles, err = client.Raffles(ctx, "open"); err != nil {
 			return nil, err
@@ -162,7 +165,7 @@ func (r *Runner) logIn(ctx context.Context, client *frontdoor.Client, w *shared,
 
 // lag returns the read model's lag in milliseconds.
 func lag(ctx context.Context, client *frontdoor.Client, raffle int64) (float64, error) {
-	target := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", raffle, smallestSize)
+	target := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", raffle, dataset.SmallestSize)
 	a, err := client.Do(ctx, http.MethodGet, target, nil, "Read-Path", "redis")
 	if err == nil && a.Status != http.StatusOK {
 		err = fmt.Errorf("GET %s from redis: status %d", target, a.Status)

@@ -109,6 +109,7 @@ type account struct {
 	bearer  string
 	id      uint32 // of the user in the system
 	expires time.Time
+	over    bool // the raffle that the user bids on is closed
 }
 
 // spare is how long a token must still be valid for a user to go on with it.

@@ -60,8 +60,9 @@ func find(run *report.Run, name string) report.Step {
 // seems to.
 func judgeLedger(run *report.Run, l *reconcile.Ledger) {
 	v, bid := &run.Verdict, find(run, stepBid)
+	entries := bid.Count() + find(run, stepLate).Count()
 	v.Add("journal: complete", "yes", map[bool]string{true: "yes", false: "no"}[l.Complete()], l.Complete())
-	v.Add("journal: entries", progress.Grouped(bid.Count()), progress.Grouped(l.Entries()), l.Entries() == bid.Count())
+	v.Add("journal: entries", progress.Grouped(entries), progress.Grouped(l.Entries()), l.Entries() == entries)
 	v.Add("journal: acknowledged", progress.Grouped(bid.OK), progress.Grouped(l.Acknowledged()), l.Acknowledged() == bid.OK)
 }
 
