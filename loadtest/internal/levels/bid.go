@@ -118,4 +118,6 @@ func (w *shared) fill(u *engine.User, bearer string, e reconcile.Entry) {
 	r.SetBody(fmt.Appendf(buffer[:0], `{"size":%d,"price":%d,"quantity":%d}`, e.Size, e.Price, e.Quantity))
 }
 
-func size(u *engine.User) int { return dataset.SmallestSize + dataset.SizeStep*u.Rand.IntN(dataset.SizeCount) }
+func size(u *engine.User) int {
+	return dataset.SmallestSize + dataset.SizeStep*u.Rand.IntN(dataset.SizeCount)
+}
