@@ -26,7 +26,7 @@ var demoSizes = []struct {
 	{"7", []string{"--vusers", "500", "--duration", "12s"}},
 }
 
-// runAll runs the six levels and the comparison of paths, one after the other, whatever each one's result.
+// runAll runs all levels and the comparison of paths, one after the other, whatever each one's result.
 func runAll(ctx context.Context, args []string, out, notes io.Writer) error {
 	flags := cli.NewFlags("loadtest all", "usage: loadtest all [FLAGS]\n\nRuns all levels and the comparison of read paths, small enough for the demo data.\n")
 	full := flags.Bool("full", false, "each level at its full size, for the full data set")
