@@ -45,14 +45,16 @@ func (s *stack) everyLevel(t *testing.T) {
 		{"3 --vusers 2 --iterations 4", []string{"connect", "raffles from redis", "raffles from replica"}, -1},
 		{"4 --vusers 20 --iterations 10 --ramp-up 0s", []string{"bid", "bid, attempts", "connect"}, 200},
 		{"5 --vusers 6 --iterations 10 --ramp-up 0s", []string{"bid", "bid, attempts", "connect", "list", "raffle"}, 20},
-		{"6 --vusers 4 --iterations 5 --think 1ms --ramp-up 0s", []string{"bid", "bid, attempts", "bids", "connect", "list", "login", "raffle"}, 0},
+		{"6 --vusers 4 --iterations 5 --think 1ms --ramp-up 0s", []string{"bid", "bid, attempts", "bids", "connect", "list", "login", "own bid", "raffle"}, 0},
 		{"7 --vusers 10 --duration 2s --think 100ms --ramp-up 100ms", []string{"bid", "bid, attempts", "bid, too late", "connect", "raffle"}, 0},
 	} {
 		args := append([]string{"level"}, strings.Fields(c.args+" --max-errors 50 --work "+work)...)
 		r := runToReport(t.Context(), t, args)
 		var names []string
 		for _, step := range r.Steps {
-			names = append(names, step.Name)
+			if !strings.Contains(step.Name, ", from ") { // which paths answer is up to the system
+				names = append(names, step.Name)
+			}
 		}
 		if !slices.Equal(names, c.steps) || !r.Verdict.Passed() || len(r.CPU) != 3 {
 			t.Errorf("%s: steps %q, CPU of %d, %+v, %+v", c.args, names, len(r.CPU), r.Verdict, r.Errors)

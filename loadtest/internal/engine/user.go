@@ -30,6 +30,7 @@ type User struct {
 	client    doer
 	closeIdle func()
 	dialed    time.Duration // what the request under way waited for a connection
+	last      sample        // what was recorded last
 	intended  time.Time     // of the iteration's first request; zero in the closed model
 }
 
@@ -83,7 +84,7 @@ func (u *User) dial(network, addr string, timeout time.Duration) (net.Conn, erro
 }
 
 // Do sends user.Request and records the answer under the step's name. ok judges the response; nil
-// takes any 2xx. A transport error is recorded as well and returned: its outcome is unknown. The first request of an
+// takes any 2xx. It may be asked twice. A transport error is recorded as well and returned: its outcome is unknown. The first request of an
 // iteration counts from its intended start.
 func (u *User) Do(step string, ok func(*fasthttp.Response) bool) error {
 	return u.send(sample{step: step}, u.begin(), ok)
@@ -113,11 +114,21 @@ func (u *User) send(s sample, from time.Time, ok func(*fasthttp.Response) bool) 
 	switch {
 	case err != nil:
 		s.failure, s.detail = transportFailure(err), err.Error
-	case ok == nil && u.Response.StatusCode()/100 != 2, ok != nil && !ok(u.Response):
+	case u.Response.StatusCode()/100 == 2 && ok != nil && !ok(u.Response):
+		s.failure, s.detail = fmt.Sprintf("wrong answer with status %d", u.Response.StatusCode()), func() string { return u.Response.Header.String() + string(u.Response.Body()) }
+	case u.Response.StatusCode()/100 != 2 && (ok == nil || !ok(u.Response)):
 		s.failure, s.detail = fmt.Sprintf("status %d", u.Response.StatusCode()), func() string { return string(u.Response.Body()) }
 	}
+	u.last = s
 	u.run.recorder.add(u.ID, s)
 	return err
+}
+
+// Again records the last request under another step's name, too, which sums leave out.
+func (u *User) Again(step string) {
+	s := u.last
+	s.step, s.part = step, true
+	u.run.recorder.add(u.ID, s)
 }
 
 // Wish is what a user waits for until it is answered for good, in as many attempts as that takes.

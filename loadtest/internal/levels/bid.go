@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
@@ -28,7 +29,7 @@ func (w *shared) bid(u *engine.User) error { return w.bidOn(u, w.raffle(u)) }
 // the patience is exhausted or the run ends. The user's wish is the bid, so its latency counts to the 201. The outcome
 // goes to the journal. If the journal fails, the run ends.
 func (w *shared) bidOn(u *engine.User, raffle int64) error {
-	account := &w.accounts[u.ID-w.firstUser]
+	account := w.account(u)
 	if !account.good(time.Now()) && !w.logIn(u) {
 		return nil // recorded; a run may be longer than a token is valid
 	}
@@ -57,6 +58,12 @@ func (w *shared) bidOn(u *engine.User, raffle int64) error {
 		wish.As(stepLate).Granted() // what the user wished for is not there any more, and it was told so
 	} else {
 		end(wish, e, u.Response)
+	}
+	if account.own = (reconcile.Entry{}); e.State == reconcile.Acknowledged {
+		account.own = e
+		if at, err := lsn.ParsePosition(string(u.Response.Header.Peek("Commit-LSN"))); err == nil {
+			account.seen = at
+		}
 	}
 	return w.journal.Add(e)
 }

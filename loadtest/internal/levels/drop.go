@@ -31,8 +31,8 @@ const (
 // rush is an iteration of the drop: a bid while the raffle is open, afterwards a look at how it ended.
 func rush(w *shared) engine.Scenario {
 	return func(u *engine.User) error {
-		if w.accounts[u.ID-w.firstUser].over {
-			get(u, "raffle", w.rafflePath(w.raffles[0]))
+		if w.account(u).over {
+			w.get(u, "raffle", w.rafflePath(w.raffles[0]), nil)
 		} else if err := w.bid(u); err != nil {
 			return err
 		}

@@ -61,7 +61,7 @@ var All = []Level{
 	{
 		ID: "6", Title: "scenario", Purpose: "What people do in a drop: log in, list, look at a raffle and its bids of a size, bid (or not), list again, with pauses of random length.",
 		Defaults: Plan{VUsers: 500, Duration: time.Minute, RampUp: 20 * time.Second, Think: time.Second}, writes: true, raffles: true, scenario: visit,
-		steps: []string{"login", "list", "raffle", "bids", stepBid},
+		steps: []string{"login", "list", "raffle", "bids", stepBid, "own bid"},
 	},
 	{
 		ID: "7", Title: "the drop", Purpose: "6,000 people come within a second for one raffle, which others follow live and which is closed in the middle: no bid after the close, the right price, and everybody sees everything once.",
@@ -81,12 +81,6 @@ func Find(id string) (Level, error) {
 }
 
 func isOK(w *fasthttp.Response) bool { return w.StatusCode() == http.StatusOK }
-
-// get asks for a path. Failures are recorded by Do and end nothing.
-func get(u *engine.User, step, path string) {
-	u.Prepare(http.MethodGet, path)
-	_ = u.Do(step, isOK)
-}
 
 // getter asks for one path again and again; the request is made once.
 func getter(step, path string) engine.Scenario {
@@ -124,9 +118,9 @@ func groups(w *shared) engine.Scenario {
 		case 0:
 			return w.bid(u)
 		case 1:
-			get(u, "list", listPath)
+			w.get(u, "list", listPath, nil)
 		case 2:
-			get(u, "raffle", w.rafflePath(w.raffle(u)))
+			w.get(u, "raffle", w.rafflePath(w.raffle(u)), nil)
 		}
 		return nil
 	}

@@ -16,8 +16,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
 )
 
 const (
@@ -110,6 +112,9 @@ type account struct {
 	id      uint32 // of the user in the system
 	expires time.Time
 	over    bool // the raffle that the user bids on is closed
+	// seen is the highest position that the user was shown, as its own commit or as a reading.
+	seen lsn.Position
+	own  reconcile.Entry // the last acknowledged bid; none if its ID is 0
 }
 
 // spare is how long a token must still be valid for a user to go on with it.

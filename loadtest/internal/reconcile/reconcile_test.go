@@ -311,3 +311,37 @@ func TestRedisIsHeldAgainstTheJournal_P1_R1(t *testing.T) {
 		}
 	}
 }
+
+func TestPagesAreJudged_R2(t *testing.T) {
+	e := acknowledged(0, 7)
+	dear := e
+	dear.Price++
+	page := func(next string, list []shown) []byte {
+		raw, err := json.Marshal(page{Bids: list, Next: next})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	for name, c := range map[string]struct {
+		body  []byte
+		entry Entry
+		want  bool
+	}{
+		"there":                   {page("", bids(8, 7, 6)), e, true},
+		"absent":                  {page("", bids(8, 6)), e, false},
+		"absent from a full page": {page("more", bids(8, 6)), e, false},
+		"pushed out by newer":     {page("more", bids(9, 8)), e, true},
+		"at another price":        {page("", bids(7)), dear, false},
+		"out of order":            {page("", bids(6, 7)), e, false},
+		"empty":                   {page("", nil), e, false},
+		"no page":                 {[]byte("x"), e, false},
+	} {
+		if got := c.entry.ShownByNewest(c.body); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if !Newest.Sorted(page("", bids(3, 2, 1))) || Highest.Sorted(page("", bids(3, 2, 1))) || !Highest.Sorted(page("", bids(1, 2, 3))) || !Newest.Sorted(page("", nil)) {
+		t.Error("orders are confused")
+	}
+}

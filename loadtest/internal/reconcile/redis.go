@@ -148,7 +148,7 @@ func (c *copied) readRaffle(ctx context.Context, raffle uint32, sizes []int16) e
 		return err
 	}
 	for _, size := range sizes {
-		newest, highest := &walk{order: newest, set: Set{raffle, size}}, &walk{order: highest, set: Set{raffle, size}}
+		newest, highest := &walk{order: Newest, set: Set{raffle, size}}, &walk{order: Highest, set: Set{raffle, size}}
 		for _, w := range []*walk{newest, highest} {
 			if err := c.readSet(ctx, w); err != nil {
 				return err
@@ -193,7 +193,7 @@ func (c *copied) readSet(ctx context.Context, w *walk) error {
 			}
 		}
 		c.enter(w.order, p)
-		if p.Next == "" || len(p.Bids) == 0 || w.order == newest && w.last.ID <= c.ledger.after {
+		if p.Next == "" || len(p.Bids) == 0 || w.order == Newest && w.last.ID <= c.ledger.after {
 			return nil
 		}
 		cursor = p.Next
@@ -217,7 +217,7 @@ func patient(ctx context.Context, read func() error) error {
 	}
 }
 
-func (c *copied) enter(o order, p page) {
+func (c *copied) enter(o Order, p page) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range p.Bids {
@@ -268,5 +268,5 @@ func (c *copied) summarize() {
 // everywhere says whether a bid was found in both orders.
 func (c *copied) everywhere(id int64) bool {
 	n := id - c.ledger.after
-	return c.found[newest].has(n) && c.found[highest].has(n)
+	return c.found[Newest].has(n) && c.found[Highest].has(n)
 }
