@@ -57,6 +57,9 @@ func (p *pacer) wait(ctx context.Context, u *User) (more bool) {
 		return false
 	}
 	u.intended = p.start.Add(arrivalOffset(u.Arrival, p.rate))
+	if p.duration > 0 && !u.intended.Before(p.start.Add(p.duration)) {
+		return false
+	}
 	if sleep.Until(ctx, u.intended) != nil && !p.justLate(ctx, u.intended) {
 		return false
 	}

@@ -64,12 +64,12 @@ func (w *watch) everySecond() {
 func (w *watch) look(last bool) {
 	elapsed := time.Since(w.start)
 	over := int(elapsed / time.Second)
-	before := over
+	before, at := over, max(over-1, 0)
 	if last {
-		before = math.MaxInt
+		before, at = math.MaxInt, over
 	}
 	sum := w.run.recorder.look(before)
-	sum.At = max(over-1, 0)
+	sum.At = at
 	active := int(w.run.active.Load())
 	sample := report.Sample{At: sum.At, ActiveUsers: active, LagMS: w.takeLag(), Busy: w.busy.since()}
 	if n := len(w.samples); n == 0 || w.samples[n-1].At < sum.At { // one look in each second is enough

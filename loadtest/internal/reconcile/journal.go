@@ -87,7 +87,7 @@ func CreateJournal(path, prefix string, after int64) (*Journal, error) {
 	}
 	j := &Journal{prefix: prefix, file: file, out: bufio.NewWriterSize(file, 256<<10), flushed: time.Now()}
 	head := binary.LittleEndian.AppendUint64([]byte(magic), uint64(after))
-	_, err = j.out.Write(append(append(head, byte(len(prefix))), prefix...))
+	_, err = file.Write(append(append(head, byte(len(prefix))), prefix...))
 	return j, err
 }
 

@@ -113,6 +113,15 @@ func (l *Ledger) row(r *report.Reconciliation, stored shown, key *string) {
 	}
 	if b.of(serial) == stored.ID {
 		b.matched.add(int64(serial))
+		b.hold(r, serial, stored, stored.row())
+	}
+}
+
+// hold compares what a row holds with what was sent under its key.
+func (b *book) hold(r *report.Reconciliation, serial uint32, stored shown, holds row) {
+	if holds.print() != b.sent.get(int64(serial)) {
+		r.Altered++
+		r.Differences = few(r.Differences, fmt.Sprintf("bid %d of key %s%d is stored as %+v, which was not sent or answered", stored.ID, b.prefix, serial, stored.row()))
 	}
 }
 
@@ -126,23 +135,18 @@ func (b *book) of(serial uint32) int64 {
 
 // meet judges the first row of a key. A journal that was not closed may lack the last keys.
 func (l *Ledger) meet(r *report.Reconciliation, b *book, serial uint32, stored shown) {
-	holds := stored.row()
 	switch outcome := b.of(serial); {
 	case outcome == 0 && !l.complete:
 		r.UnknownCommitted++
-		return
 	case outcome == 0 || outcome == outcomeRefused:
 		r.Unexpected++
-		return
 	case outcome == outcomeUnknown:
 		r.UnknownCommitted++
 		r.UnknownKeys = example(r.UnknownKeys, b, serial)
 		b.late[serial] = stored.ID
-		holds.Created = 0
-	}
-	if holds.print() != b.sent.get(int64(serial)) {
-		r.Altered++
-		r.Differences = few(r.Differences, fmt.Sprintf("bid %d of key %s%d is stored as %+v, which was not sent or answered", stored.ID, b.prefix, serial, stored.row()))
+		holds := stored.row()
+		holds.Created = 0 // the time was never answered
+		b.hold(r, serial, stored, holds)
 	}
 }
 
