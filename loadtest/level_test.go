@@ -77,11 +77,12 @@ func (s *stack) everyLevel(t *testing.T) {
 func runToReport(ctx context.Context, t *testing.T, args []string) *report.Run {
 	t.Helper()
 	dir := t.TempDir()
+	t.Setenv("LOCAL_DIR", dir)
 	var out, notes bytes.Buffer
-	if err := program.Run(ctx, append(args, "--out", dir), &out, &notes); err != nil && !errors.Is(err, levels.ErrFailed) {
+	if err := program.Run(ctx, args, &out, &notes); err != nil && !errors.Is(err, levels.ErrFailed) {
 		t.Fatalf("%q: %v\n%s", args, err, notes.String())
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	files, err := filepath.Glob(filepath.Join(dir, "reports", "*.json"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("%q: reports %q, %v\n%s", args, files, err, notes.String())
 	}
