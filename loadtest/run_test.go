@@ -56,3 +56,10 @@ func (s *stack) twoAgents(t *testing.T) {
 		t.Errorf("journals left at the agents: %q, %v", left, err)
 	}
 }
+
+func TestRunRefusesProcs(t *testing.T) {
+	err := program.Run(t.Context(), strings.Fields("run --agents a:1 2 --procs 1"), io.Discard, t.Output())
+	if err == nil || program.Status(err, io.Discard) != 2 || !strings.Contains(err.Error(), `give it to each "loadtest agent"`) {
+		t.Errorf("%v", err)
+	}
+}

@@ -112,11 +112,11 @@ func Execute(ctx context.Context, q Request) (*report.Run, error) {
 }
 
 func (q Request) load(ctx context.Context, job cluster.Job, prepared func()) (*report.Run, []string, error) {
+	job.Prepared = prepared
 	if q.Load != nil {
-		prepared()
 		return q.Load(ctx, job, q.Progress)
 	}
-	r := &Runner{Dir: q.Dir, Notes: q.Notes, Procs: q.Procs, prepared: prepared}
+	r := &Runner{Dir: q.Dir, Notes: q.Notes, Procs: q.Procs}
 	outcome, err := r.Run(ctx, job, q.Progress)
 	return outcome.Run, slices.Collect(maps.Values(outcome.Files)), err
 }

@@ -2,7 +2,6 @@ package levels
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,8 +32,6 @@ type Runner struct {
 	Notes io.Writer
 	// Procs is how many processors the load may use at once; 0: as many as the program has.
 	Procs int
-
-	prepared func() // is called when the load is about to begin; may be nil
 }
 
 // shared is what the users of a level share.
@@ -55,8 +52,8 @@ func (w *shared) login(user int) string { return fmt.Sprintf("user%d", 1+user%w.
 // Run makes the job's part of a level's load.
 func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.Progress)) (cluster.Outcome, error) {
 	var p Plan
-	if err := json.Unmarshal(job.Plan, &p); err != nil {
-		return cluster.Outcome{}, fmt.Errorf("plan: %w", err)
+	if err := job.DecodePlan(&p); err != nil {
+		return cluster.Outcome{}, err
 	}
 	level, err := Find(p.Level)
 	if err = errors.Join(err, p.Check(), engine.CheckLimits(job.Share.Users)); err != nil {
@@ -75,9 +72,6 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 			return outcome, err
 		}
 		outcome.Files[FileJournal] = path
-	}
-	if r.prepared != nil {
-		r.prepared()
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(r.Procs))
 	outcome.Run, err = w.load(ctx, level, job, client, progress)
