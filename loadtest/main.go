@@ -21,7 +21,7 @@ var program = cli.Program{
 		{Name: "agent", Summary: "make load for a controller on another machine", Run: runAgent},
 		{Name: "drill", Summary: "cause failures under load and count what was lost", Run: runDrill},
 		{Name: "reconcile", Summary: "compare the journals of an earlier run with PostgreSQL and Redis", Run: runReconcile},
-		{Name: "compare", Summary: "show what changed between two runs beyond noise", Run: runCompare},
+		{Name: "compare", Summary: "show what changed between runs beyond noise", Run: runCompare},
 	},
 }
 

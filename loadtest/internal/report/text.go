@@ -195,25 +195,6 @@ func (c PathComparison) Bodies() string {
 	return fmt.Sprintf("bodies DIFFER for %s of %s keys, first: %s", progress.Grouped(c.Different), progress.Grouped(c.Compared), c.Sample)
 }
 
-// ratio is p's median relative to that of the base path in the same cache state; 0 if either is missing.
-func (c PathComparison) ratio(p PathResult) float64 {
-	for _, base := range c.Paths {
-		if base.Path == c.Base && base.Cache == p.Cache {
-			if median := base.Latency.Summary().P50; median > 0 {
-				return float64(p.Latency.Summary().P50) / float64(median)
-			}
-		}
-	}
-	return 0
-}
-
-func (c PathComparison) ratioText(p PathResult) string {
-	if v := c.ratio(p); v > 0 {
-		return "× " + significant(v)
-	}
-	return none
-}
-
 func (r *Run) textCosts(b *strings.Builder) {
 	if len(r.CPU) > 0 {
 		rows := [][]string{{"CPU", "time", "of the machine"}}
