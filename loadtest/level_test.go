@@ -56,7 +56,7 @@ func (s *stack) everyLevel(t *testing.T) {
 				names = append(names, step.Name)
 			}
 		}
-		if !slices.Equal(names, c.steps) || !r.Verdict.Passed() || len(r.CPU) != 3 {
+		if !slices.Equal(names, c.steps) || !r.Verdict.Passed() || len(r.CPU) != 3 || len(r.Services) != 2 {
 			t.Errorf("%s: steps %q, CPU of %d, %+v, %+v", c.args, names, len(r.CPU), r.Verdict, r.Errors)
 		}
 		if (c.bids >= 0) != (len(r.Reconciliations) == 2) {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"crypto/sha256"
+	"debug/buildinfo"
 	"fmt"
 	"io"
 	"os"
@@ -20,35 +21,46 @@ func Commit() string {
 	if !ok {
 		return ""
 	}
-	var revision, dirty string
+	return revision(info)
+}
+
+func revision(info *debug.BuildInfo) (commit string) {
+	var dirty string
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
-			revision = s.Value
+			commit = s.Value
 		case "vcs.modified":
 			if s.Value == "true" {
 				dirty = changed
 			}
 		}
 	}
-	return revision + dirty
+	return commit + dirty
 }
 
-// ownBuild names this program so that any other has another name: by its commit, or by a hash of its file if the commit
-// does not say what was built.
-var ownBuild = sync.OnceValues(func() (string, error) {
-	commit := Commit()
+// ownBuild is the build of this program, also if another build has taken its file's place.
+var ownBuild = sync.OnceValues(func() (string, error) { return Build("/proc/self/exe") })
+
+// Build names the build of a Go program's file so that any other build has another name: by its commit, or by a hash of
+// the file if the commit does not say what was built.
+func Build(program string) (string, error) {
+	file, err := os.Open(program)
+	if err != nil {
+		return "", fmt.Errorf("build of a program: %w", err)
+	}
+	defer file.Close()
+	info, err := buildinfo.Read(file)
+	if err != nil {
+		return "", fmt.Errorf("build of %s: %w", program, err)
+	}
+	commit := revision(info)
 	if commit != "" && !strings.HasSuffix(commit, changed) {
 		return "commit " + commit, nil
 	}
-	file, err := os.Open("/proc/self/exe") // also if another build has taken its place
-	if err != nil {
-		return "", fmt.Errorf("hash of the program: %w", err)
-	}
-	defer file.Close()
 	hash := sha256.New()
-	if _, err := io.Copy(hash, file); err != nil {
-		return "", fmt.Errorf("hash of the program: %w", err)
+	if _, err := io.Copy(hash, io.NewSectionReader(file, 0, 1<<40)); err != nil {
+		return "", fmt.Errorf("hash of %s: %w", program, err)
 	}
 	return fmt.Sprintf("program %x (commit %s)", hash.Sum(nil)[:8], cmp.Or(commit, "unknown")), nil
-})
+}

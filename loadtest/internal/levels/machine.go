@@ -39,13 +39,28 @@ func Describe(run *report.Run) {
 		report.Field{Name: "generator's memory, highest", Value: fmt.Sprintf("%d MB", highestRSS()>>20)})
 }
 
-// AddCPU adds the processor time that the system's processes, by name, have used since before. A process that
-// was started again meanwhile is left out.
+// serviceBuilds names the builds of the services that run on this machine. A program whose file can't be read is left out.
+func serviceBuilds(processes map[string]int) (fields []report.Field) {
+	for _, name := range slices.Sorted(maps.Keys(processes)) {
+		service, _, _ := strings.Cut(name, "-")
+		if service != "command" && service != "query" && service != "replicator" {
+			continue
+		}
+		if build, err := cluster.Build(fmt.Sprintf("/proc/%d/exe", processes[name])); err == nil {
+			fields = append(fields, report.Field{Name: name, Value: build})
+		}
+	}
+	return fields
+}
+
+// AddCPU adds the builds of the system's processes, by name, and the processor time that they have used since before. A
+// process that was started again meanwhile is left out.
 func AddCPU(run *report.Run, processes map[string]int, before map[string]time.Duration) {
 	now, err := engine.TreesCPU(processes)
 	if err != nil {
 		run.Verdict.Failed = append(run.Verdict.Failed, err.Error())
 	}
+	run.Services = serviceBuilds(processes)
 	for _, name := range slices.Sorted(maps.Keys(now)) {
 		if used := now[name] - before[name]; used >= 0 {
 			run.CPU = append(run.CPU, report.ProcessCPU{Name: name, CPU: used})
