@@ -53,14 +53,8 @@ func (l *load) run(ctx, stop context.Context) {
 	now := time.Now()
 	l.bidding.mark(now)
 	l.reading.mark(now)
-	work.Go(func() {
-		l.pace(ctx, stop, "bid", l.rates.Bids, mostBids, l.bid)
-		l.bidding.mark(time.Now())
-	})
-	work.Go(func() {
-		l.pace(ctx, stop, "read", l.rates.Reads, mostReads, l.read)
-		l.reading.mark(time.Now())
-	})
+	work.Go(func() { l.pace(ctx, stop, "bid", l.rates.Bids, mostBids, &l.bidding, l.bid) })
+	work.Go(func() { l.pace(ctx, stop, "read", l.rates.Reads, mostReads, &l.reading, l.read) })
 	work.Wait()
 }
 
@@ -70,8 +64,8 @@ func underWay(perSecond, most int) int {
 }
 
 // pace calls one in a goroutine of its own, so often a second, until stop ends, and waits for all of them. A call is
-// left out while there are too many of them.
-func (l *load) pace(ctx, stop context.Context, kind string, perSecond, most int, one func(context.Context)) {
+// left out while there are too many of them. Nothing is due after stop, so the last gap ends there.
+func (l *load) pace(ctx, stop context.Context, kind string, perSecond, most int, between *gap, one func(context.Context)) {
 	var work sync.WaitGroup
 	places := make(chan struct{}, underWay(perSecond, most))
 	every := time.Second / time.Duration(perSecond)
@@ -88,6 +82,7 @@ func (l *load) pace(ctx, stop context.Context, kind string, perSecond, most int,
 			l.story.count(kind+" left out", "as many as may be were under way")
 		}
 	}
+	between.mark(time.Now())
 	work.Wait()
 }
 

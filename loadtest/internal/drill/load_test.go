@@ -1,7 +1,10 @@
 package drill
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/deploy"
 )
@@ -21,4 +24,22 @@ func TestTheLoadStaysWithinTheConnectionsOfAnAddress(t *testing.T) {
 			t.Errorf("of %d a second, %d at most: %d instead of %d", c.perSecond, c.most, got, c.want)
 		}
 	}
+}
+
+// What is still under way when the load stops may take its time. That is no time without an answer.
+func TestAGapEndsWithTheLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stop, end := context.WithTimeout(t.Context(), time.Second)
+		defer end()
+		var between gap
+		between.mark(time.Now())
+		l := &load{story: newStory(time.Now())}
+		l.pace(t.Context(), stop, "read", 10, mostReads, &between, func(context.Context) {
+			between.mark(time.Now())
+			time.Sleep(10 * time.Second)
+		})
+		if longest, _ := between.result(); longest != 100*time.Millisecond {
+			t.Errorf("the longest gap was %v, want 100 ms", longest)
+		}
+	})
 }
