@@ -69,56 +69,50 @@ func Execute(ctx context.Context, q Request) (*report.Run, error) {
 		}
 		q.Plan.Raffle = d.raffle
 	}
-	plan, err := json.Marshal(q.Plan)
-	if err != nil {
-		return nil, err
-	}
-	job := cluster.Job{ID: newID(), Plan: plan,
-		Share: cluster.Share{Agents: 1, Users: q.Plan.VUsers, Rate: q.Plan.Rate}}
-	var before map[string]time.Duration
-	var unknown error
-	run, journals, err := q.load(ctx, job, func() {
-		before, unknown = engine.TreesCPU(q.Processes)
-		if d != nil {
-			d.closeAfter(ctx, q.Plan.Duration/2)
-		}
-	})
+	run, journals, err := q.load(ctx, d)
 	if run == nil {
-		if d != nil {
-			d.end()
-		}
+		d.end()
 		return nil, err
 	}
-	for _, err := range []error{err, unknown} {
-		if err != nil {
-			run.Verdict.Failed = append(run.Verdict.Failed, err.Error())
-		}
-	}
-	if unknown == nil {
-		AddCPU(run, q.Processes, before)
+	if err != nil {
+		run.Verdict.Failed = append(run.Verdict.Failed, err.Error())
 	}
 	if ctx.Err() != nil {
 		run.Verdict.Failed = append(run.Verdict.Failed, "interrupted before its end")
 		ctx = context.WithoutCancel(ctx)
 	}
 	q.judge(run, level)
-	if d != nil {
-		d.judge(ctx, run, q.Database)
-	}
+	d.judge(ctx, run, q.Database)
 	if checked {
 		q.reconcile(ctx, run, journals)
 	}
 	return run, nil
 }
 
-func (q Request) load(ctx context.Context, job cluster.Job, prepared func()) (*report.Run, []string, error) {
-	job.Prepared = prepared
-	if q.Load != nil {
-		return q.Load(ctx, job, q.Progress)
+// load makes the load, and adds to the result what the system used of its machine meanwhile.
+func (q Request) load(ctx context.Context, d *drop) (run *report.Run, journals []string, err error) {
+	plan, err := json.Marshal(q.Plan)
+	if err != nil {
+		return nil, nil, err
 	}
-	r := &Runner{Dir: q.Dir, Notes: q.Notes, Procs: q.Procs}
-	outcome, err := r.Run(ctx, job, q.Progress)
-	return outcome.Run, slices.Collect(maps.Values(outcome.Files)), err
+	var before map[string]time.Duration
+	var unknown error
+	job := cluster.Job{ID: newID(), Plan: plan, Share: cluster.Share{Agents: 1, Users: q.Plan.VUsers, Rate: q.Plan.Rate},
+		Prepared: func() {
+			before, unknown = engine.TreesCPU(q.Processes)
+			d.closeAfter(ctx, q.Plan.Duration/2)
+		}}
+	if q.Load != nil {
+		run, journals, err = q.Load(ctx, job, q.Progress)
+	} else {
+		var outcome cluster.Outcome
+		outcome, err = (&Runner{Dir: q.Dir, Notes: q.Notes, Procs: q.Procs}).Run(ctx, job, q.Progress)
+		run, journals = outcome.Run, slices.Collect(maps.Values(outcome.Files))
+	}
+	if run != nil && unknown == nil {
+		AddCPU(run, q.Processes, before)
+	}
+	return run, journals, errors.Join(err, unknown)
 }
 
 // newID makes a random id, because a run with the same seed must not repeat the keys of another run.
