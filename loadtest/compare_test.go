@@ -13,11 +13,11 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// writeRuns writes n runs of 10 s that take so long for a request, and returns their folder.
-func writeRuns(t *testing.T, level string, n int, us int64) string {
+// writeRuns writes five runs of 10 s that take so long for a request, and returns their folder.
+func writeRuns(t *testing.T, level string, us int64) string {
 	t.Helper()
 	dir := t.TempDir()
-	for i := range n {
+	for i := range 5 {
 		h := report.NewHDR(3)
 		if err := h.RecordValues(us+int64(i), 20_000); err != nil {
 			t.Fatal(err)
@@ -33,7 +33,7 @@ func writeRuns(t *testing.T, level string, n int, us int64) string {
 }
 
 func TestCompare(t *testing.T) {
-	base, same, worse, other := writeRuns(t, "3", 5, 1000), writeRuns(t, "3", 5, 1001), writeRuns(t, "3", 5, 1200), writeRuns(t, "4", 5, 1002)
+	base, same, worse, other := writeRuns(t, "3", 1000), writeRuns(t, "3", 1001), writeRuns(t, "3", 1200), writeRuns(t, "4", 1002)
 	files := base + "/0.json," + base + "/1.json," + base + "/2.json," + base + "/3.json," + base + "/4.json"
 	for _, c := range []struct {
 		args   string
