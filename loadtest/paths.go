@@ -51,7 +51,8 @@ without an index. Needs a query service with ALLOW_READ_PATH=true.
 		return c, p, cli.Wrong(err)
 	}
 	primary, standby := p.database, os.Getenv("LOADTEST_STANDBY_URL")
-	c.Databases = map[string]string{"primary": primary, "standby": standby, paths.Scan: standby, "replica": os.Getenv("LOADTEST_REPLICA_URL")}
+	// The replica is the standby behind pgpool-II, which would send EXPLAIN EXECUTE to the primary.
+	c.Databases = map[string]string{"primary": primary, "standby": standby, paths.Scan: standby, "replica": standby}
 	return c, p, nil
 }
 

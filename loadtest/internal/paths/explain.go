@@ -16,7 +16,7 @@ import (
 const explainTime = 30 * time.Second
 
 // customPlans is how often PostgreSQL plans a prepared statement for its parameters, before it decides whether one plan
-// serves all of them.
+// serves all of them. A scan is asked for so seldom that a connection does not come so far.
 const customPlans = 5
 
 // explain returns the plan of a lookup on the node that a path leads to; "" for Redis and unknown nodes.
@@ -27,11 +27,11 @@ func (r *runner) explain(ctx context.Context, l lookup, path string) string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, explainTime)
 	defer cancel()
-	statement := l.statement
+	statement, earlier := l.statement, customPlans
 	if path == Scan {
-		statement = "Scan" + statement
+		statement, earlier = "Scan"+statement, 0
 	}
-	plan, err := explainAt(ctx, url, queries.Read(statement), l.parameters(l.warm[0]))
+	plan, err := explainAt(ctx, url, queries.Read(statement), l.parameters(l.warm[0]), earlier)
 	if err != nil {
 		return "no plan: " + err.Error()
 	}
@@ -40,7 +40,7 @@ func (r *runner) explain(ctx context.Context, l lookup, path string) string {
 
 // explainAt prepares the statement as the services do, and returns the plan that their connections use once they
 // have asked a few times.
-func explainAt(ctx context.Context, url, statement, parameters string) (plan string, err error) {
+func explainAt(ctx context.Context, url, statement, parameters string, earlier int) (plan string, err error) {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return "", err
@@ -50,7 +50,7 @@ func explainAt(ctx context.Context, url, statement, parameters string) (plan str
 		return "", err
 	}
 	execute := "EXECUTE lookup(" + parameters + ")"
-	for range customPlans {
+	for range earlier {
 		if _, err := conn.Exec(ctx, "EXPLAIN "+execute); err != nil {
 			return "", err
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/valyala/fasthttp"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
@@ -103,6 +104,11 @@ func (r *runner) judge(name, got string, ok bool) {
 func (r *runner) usable(ctx context.Context, l lookup) (paths []string) {
 	for _, p := range r.Paths {
 		a, err := r.get(ctx, l.target(l.warm[0]), p, "")
+		for until := time.Now().Add(settling); err == nil && a.Status == http.StatusServiceUnavailable && time.Now().Before(until); {
+			if err = sleep.For(ctx, settling/50); err == nil {
+				a, err = r.get(ctx, l.target(l.warm[0]), p, "")
+			}
+		}
 		var reason string
 		switch {
 		case err != nil:
@@ -120,6 +126,10 @@ func (r *runner) usable(ctx context.Context, l lookup) (paths []string) {
 	}
 	return paths
 }
+
+// settling is for how long a path may refuse its first read: a service that has just started does not yet know that a
+// standby is one of its primary's.
+const settling = 5 * time.Second
 
 // maxReason bounds what is shown of a refusal, in bytes.
 const maxReason = 300
@@ -147,7 +157,8 @@ const unrecorded = ""
 // measured is what one path did, over all blocks. Its seconds are those of the measured time.
 type measured struct {
 	report.PathResult
-	seconds []report.Second
+	service, failures report.Histogram
+	seconds           []report.Second
 
 	mu  sync.Mutex
 	lag *hdrhistogram.Histogram // milliseconds, plus one: 0 is out of a histogram's range
@@ -216,6 +227,7 @@ func (r *runner) record(m *measured, result *engine.Report, step string) {
 	latency := report.FromHDR(s.Total)
 	m.OK, m.Failed = m.OK+s.OK, m.Failed+s.Failed
 	m.Latency, m.Blocks = m.Latency.Merge(latency), append(m.Blocks, latency)
+	m.service, m.failures = m.service.Merge(report.FromHDR(s.Service)), m.failures.Merge(report.FromHDR(s.Unanswered))
 	for _, second := range s.Seconds {
 		second.At += int(r.run.Elapsed / time.Second)
 		if last := len(m.seconds) - 1; last >= 0 && m.seconds[last].At >= second.At {
@@ -251,6 +263,6 @@ func (r *runner) add(ctx context.Context, l lookup, m *measured, c *report.PathC
 	}
 	c.Paths = append(c.Paths, m.PathResult)
 	r.run.Steps = append(r.run.Steps, report.Step{Name: stepName(m.Path, m.Cache, l), OK: m.OK, Failed: m.Failed,
-		Service: m.Latency, Total: m.Latency, Seconds: m.seconds})
+		Service: m.service, Total: m.Latency, Failures: m.failures, Seconds: m.seconds})
 	r.judge(failedRequests(m.Path, m.Cache, l), fmt.Sprintf("%d of %d", m.Failed, m.OK+m.Failed), m.Failed == 0 && m.OK > 0)
 }
