@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 )
@@ -43,25 +42,6 @@ func table(b *strings.Builder, rows [][]string) {
 	if err := tw.Flush(); err != nil {
 		panic("report: a strings.Builder refused text: " + err.Error())
 	}
-}
-
-// none stands for a missing figure.
-const none = "–"
-
-var latencyHead = []string{"min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"}
-
-// cells are the values below latencyHead; an empty histogram has none.
-func (h Histogram) cells() []string {
-	s := h.Summary()
-	out := make([]string, 0, len(latencyHead))
-	for _, d := range []time.Duration{s.Min, s.Mean, s.P50, s.P90, s.P95, s.P99, s.P999, s.Max} {
-		if len(h.Values) == 0 {
-			out = append(out, none)
-		} else {
-			out = append(out, latency(d))
-		}
-	}
-	return out
 }
 
 // shown are the steps, their sum if there are several, and then the parts of steps, which are not in the sum.
