@@ -63,8 +63,8 @@ func emit(run *report.Run, dir string, out io.Writer) error {
 	return err
 }
 
-// keep writes the result to two files: JSON, to be compared, and HTML. It returns their name without the ending. It
-// replaces the files of the same run.
+// keep writes the result to files: JSON, to be compared, HTML, JUnit XML and the lines of a Go benchmark. It returns their
+// name without the endings. It replaces the files of the same run.
 func keep(run *report.Run, dir string) (name string, err error) {
 	name = filepath.Join(dir, run.Started.UTC().Format("20060102-150405.000-")+run.Level)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -73,7 +73,7 @@ func keep(run *report.Run, dir string) (name string, err error) {
 	for _, file := range []struct {
 		ending string
 		write  func(io.Writer) error
-	}{{".json", run.WriteJSON}, {".html", run.WriteHTML}} {
+	}{{".json", run.WriteJSON}, {".html", run.WriteHTML}, {".junit.xml", run.WriteJUnit}, {".bench.txt", run.WriteBench}} {
 		var content bytes.Buffer
 		temporary := name + file.ending + ".new"
 		err := errors.Join(file.write(&content), os.WriteFile(temporary, content.Bytes(), 0o644))

@@ -124,7 +124,7 @@ func TestTwoAgentsMeasureWhatOneDoes(t *testing.T) {
 	_, b := startProcess(t)
 	for _, agents := range [][]string{{a}, {a, b}} {
 		run, _ := mustRun(t, newController(t, agents...), loadJob(t, server, 20, 40))
-		step := run.Steps[0]
+		step := run.All()
 		if step.OK != 800 || step.Total.Count() != 800 || step.Failed != 0 {
 			t.Errorf("%d agents: %d good of 800, %d in the histogram, %d failed", len(agents), step.OK, step.Total.Count(), step.Failed)
 		}
