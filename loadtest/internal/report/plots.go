@@ -19,9 +19,9 @@ type colouredStep struct {
 
 // counted are the steps that no other step counts.
 func (r *Run) counted() (steps []colouredStep) {
-	for i, s := range r.Steps {
+	for _, s := range r.Steps {
 		if !s.Part {
-			steps = append(steps, colouredStep{s, []int{0, 2, 3, 4, 5}[i%5]})
+			steps = append(steps, colouredStep{s, []int{0, 2, 3, 4, 5}[len(steps)%5]})
 		}
 	}
 	return steps
