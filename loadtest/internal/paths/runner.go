@@ -28,6 +28,8 @@ type runner struct {
 	run  *report.Run
 	door *frontdoor.Client
 	used map[string]time.Duration // processor time of the processes in the blocks
+	// parts are the results of a lookup's blocks, at the run's time, which is the measured time.
+	parts []*report.Run
 }
 
 // compare makes one comparison of all paths that answer at all.
@@ -41,15 +43,22 @@ func (r *runner) compare(ctx context.Context, l lookup) error {
 		return err
 	}
 	if len(usable) > 1 {
-		r.judge("bodies that differ: "+l.name, fmt.Sprintf("%d of %d", c.Different, c.Compared), c.Different == 0 && c.Compared > 0)
+		r.run.Verdict.Add("bodies that differ: "+l.name, "at most 0", fmt.Sprintf("%d of %d", c.Different, c.Compared), c.Different == 0 && c.Compared > 0)
 	}
+	r.parts = nil
 	results, err := r.measure(ctx, l, usable)
 	if err != nil {
 		return err
 	}
-	for _, m := range results {
-		r.add(ctx, l, m, &c)
+	all, err := report.Merge(r.parts)
+	if err != nil {
+		return err
 	}
+	for _, m := range results {
+		r.add(ctx, l, m, all, &c)
+	}
+	r.run.Errors = append(r.run.Errors, all.Errors...)
+	r.run.Generator.CPU += all.Generator.CPU
 	r.run.Paths = append(r.run.Paths, c)
 	return nil
 }
@@ -95,11 +104,6 @@ func (r *runner) blocks(ctx context.Context, l lookup, usable []string, results 
 	return nil
 }
 
-// judge adds a condition whose limit is 0.
-func (r *runner) judge(name, got string, ok bool) {
-	r.run.Verdict.Conditions = append(r.run.Verdict.Conditions, report.Condition{Name: name, Limit: "at most 0", Got: got, OK: ok})
-}
-
 // usable asks every path once. If a path does not answer, it is left out, and the run fails.
 func (r *runner) usable(ctx context.Context, l lookup) (paths []string) {
 	for _, p := range r.Paths {
@@ -121,7 +125,7 @@ func (r *runner) usable(ctx context.Context, l lookup) (paths []string) {
 			paths = append(paths, p)
 			continue
 		}
-		r.judge(failedRequests(p, "warm", l), "left out: "+reason, false)
+		r.run.Verdict.Add(failedRequests(p, "warm", l), "at most 0", "left out: "+reason, false)
 		fmt.Fprintf(r.Notes, "%s: %s is left out: %s\n", l.name, p, reason)
 	}
 	return paths
@@ -154,11 +158,9 @@ func (r *runner) sequence(l lookup, block int) []key {
 
 const unrecorded = ""
 
-// measured is what one path did, over all blocks. Its seconds are those of the measured time.
+// measured is what one path did, over all blocks.
 type measured struct {
 	report.PathResult
-	service, failures report.Histogram
-	seconds           []report.Second
 
 	mu  sync.Mutex
 	lag *hdrhistogram.Histogram // milliseconds, plus one: 0 is out of a histogram's range
@@ -221,40 +223,30 @@ func (r *runner) block(ctx context.Context, l lookup, m *measured, keys []key) e
 	return err
 }
 
-// record adds a block to what the path did. The run's time is the measured time so far.
+// record adds a block to what the path did.
 func (r *runner) record(m *measured, result *engine.Report, step string) {
-	s := result.Step(step)
-	latency := report.FromHDR(s.Total)
-	m.OK, m.Failed = m.OK+s.OK, m.Failed+s.Failed
-	m.Latency, m.Blocks = m.Latency.Merge(latency), append(m.Blocks, latency)
-	m.service, m.failures = m.service.Merge(report.FromHDR(s.Service)), m.failures.Merge(report.FromHDR(s.Unanswered))
-	for _, second := range s.Seconds {
-		second.At += int(r.run.Elapsed / time.Second)
-		if last := len(m.seconds) - 1; last >= 0 && m.seconds[last].At >= second.At {
-			have := &m.seconds[last]
-			have.OK, have.Failed, have.Total = have.OK+second.OK, have.Failed+second.Failed, have.Total.Merge(second.Total)
-		} else {
-			m.seconds = append(m.seconds, second)
+	part := &report.Run{Level: r.run.Level}
+	result.Fill(part)
+	for i := range part.Errors {
+		part.Errors[i].First += r.run.Elapsed
+	}
+	for _, s := range part.Steps {
+		for i := range s.Seconds {
+			s.Seconds[i].At += int(r.run.Elapsed / time.Second)
 		}
 	}
-	r.run.Generator.CPU += result.GeneratorCPU
-	for kind, f := range s.Failures {
-		r.fail(report.ErrorKind{Step: step, Kind: kind, Count: f.Count, First: r.run.Elapsed + f.First.Sub(result.Started), Sample: f.Sample})
-	}
+	r.parts = append(r.parts, part)
+	m.Blocks = append(m.Blocks, report.FromHDR(result.Step(step).Total))
 }
 
-// fail adds a kind of failure to what earlier blocks had of it.
-func (r *runner) fail(e report.ErrorKind) {
-	for i := range r.run.Errors {
-		if have := &r.run.Errors[i]; have.Step == e.Step && have.Kind == e.Kind {
-			have.Count += e.Count
-			return
+func (r *runner) add(ctx context.Context, l lookup, m *measured, all *report.Run, c *report.PathComparison) {
+	s := report.Step{Name: stepName(m.Path, m.Cache, l)}
+	for _, have := range all.Steps {
+		if have.Name == s.Name {
+			s = have
 		}
 	}
-	r.run.Errors = append(r.run.Errors, e)
-}
-
-func (r *runner) add(ctx context.Context, l lookup, m *measured, c *report.PathComparison) {
+	m.OK, m.Failed, m.Latency = s.OK, s.Failed, s.Total
 	if m.lag.TotalCount() > 0 {
 		m.Lag = time.Duration(m.lag.ValueAtPercentile(50)-1) * time.Millisecond
 	}
@@ -262,7 +254,6 @@ func (r *runner) add(ctx context.Context, l lookup, m *measured, c *report.PathC
 		m.Explain = r.explain(ctx, l, m.Path)
 	}
 	c.Paths = append(c.Paths, m.PathResult)
-	r.run.Steps = append(r.run.Steps, report.Step{Name: stepName(m.Path, m.Cache, l), OK: m.OK, Failed: m.Failed,
-		Service: m.service, Total: m.Latency, Failures: m.failures, Seconds: m.seconds})
-	r.judge(failedRequests(m.Path, m.Cache, l), fmt.Sprintf("%d of %d", m.Failed, m.OK+m.Failed), m.Failed == 0 && m.OK > 0)
+	r.run.Steps = append(r.run.Steps, s)
+	r.run.Verdict.Add(failedRequests(m.Path, m.Cache, l), "at most 0", fmt.Sprintf("%d of %d", m.Failed, m.OK+m.Failed), m.Failed == 0 && m.OK > 0)
 }
