@@ -106,19 +106,17 @@ type headline struct{ Value, Name string }
 // Headlines are what most readers came for.
 func (v view) Headlines() (out []headline) {
 	all := v.All()
-	if len(v.Steps) > 0 {
+	if !v.OfPaths() {
 		cells := all.Total.cells()
 		out = []headline{{rate(v.PerSecond(all.OK)), "requests per second"}, {cells[2], "median latency"}, {cells[5], "99th percentile"}}
-	}
-	for _, c := range v.Paths {
-		for _, p := range c.Paths {
-			all.OK, all.Failed = all.OK+p.OK, all.Failed+p.Failed
-		}
 	}
 	return append(out, headline{progress.Grouped(all.OK), "good requests"},
 		headline{progress.Grouped(all.Failed), "failed (" + percent(part(all.Failed, all.Count())) + ")"},
 		headline{elapsed(v.Elapsed), "duration"})
 }
+
+// OfPaths reports whether the run compares paths. Its reads come at a rate of its own, so sums over them say nothing.
+func (r *Run) OfPaths() bool { return r.Level == "paths" }
 
 func part(n, of int64) float64 { return float64(n) / float64(max(of, 1)) }
 
@@ -192,7 +190,7 @@ type comparisonRow struct {
 // Comparisons are the comparisons of paths.
 func (v view) Comparisons() (out []comparison) {
 	for _, c := range v.Paths {
-		shown := comparison{PathComparison: c, Low: math.MaxInt64, Charts: drawn(c.medians())}
+		shown := comparison{PathComparison: c, Low: math.MaxInt64, Charts: drawn(c.medians(), percentileCurve(c.steps()))}
 		for _, p := range c.Paths {
 			if s := p.Latency.Summary(); s.P50 > 0 {
 				shown.Low, shown.High = min(shown.Low, s.P50), max(shown.High, s.P99)

@@ -32,12 +32,12 @@
       grid: { stroke: colour("--rule"), width: 1, filter: (plot, at) => at.map((v) => (!log || Number.isInteger(+Math.log10(v).toFixed(6)) ? v : null)) },
     });
     const lines = data.lines.map((l) => ({
-      label: l.name, stroke: colour(`--c${l.colour}`), width: 1.5, value: (plot, v) => figure(v),
+      label: l.name, stroke: colour(`--c${l.colour}`), width: 1.5, dash: l.dashed ? [5, 3] : undefined, value: (plot, v) => figure(v),
       paths: steps ? uPlot.paths.stepped({ align: 1 }) : undefined, fill: steps ? colour(`--c${l.colour}`) + "22" : undefined,
       points: steps ? { show: false } : { size: 4 },
     }));
     return {
-      width, height, padding: [8, 24, 0, 0],
+      width, height, padding: [8, 36, 0, 0],
       cursor: { y: false, sync: data.over === "time" ? { key: "time" } : undefined },
       scales: {
         x: { time: false, distr: x.distr ?? 1 },
