@@ -44,7 +44,7 @@
         y: data.log ? { distr: 3 } : { range: (plot, low, high) => [0, high > 0 ? 1.05 * high : 1] },
       },
       axes: [
-        { ...axis(x.distr === 3), space: 65, size: 28, incrs: x.incrs, splits: x.splits, values: (plot, at) => at.map((v) => (v == null ? "" : x.text(v))) },
+        { ...axis(x.distr === 3), space: 50, size: 28, incrs: x.incrs, splits: x.splits, values: (plot, at) => at.map((v) => (v == null ? "" : x.text(v))) },
         { ...axis(data.log), size: 58, values: (plot, at) => at.map((v) => (v == null ? "" : figure(v))) },
       ],
       series: [{ label: data.over === "nines" ? "of requests" : data.over, value: (plot, v) => (v == null ? "–" : x.text(v)) }, ...lines],
