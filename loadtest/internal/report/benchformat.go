@@ -14,6 +14,9 @@ func (r *Run) WriteBench(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("Unit req/s better=higher\nUnit failed-% better=lower\n")
 	for _, s := range r.Steps {
+		if r.OfPaths() {
+			break // the blocks hold the same
+		}
 		rest := fmt.Sprintf(" %g req/s %g failed-%%", r.PerSecond(s.OK), 100*part(s.Failed, s.Count()))
 		r.benchmark(&b, "/step="+word(s.Name), s.Count(), s.Total, rest)
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 )
 
-// The plots are uPlot's (53 kB in the page), because hover and zoom show single seconds of a run. gonum/plot needs no
-// script, but can't do that, and its SVGs of an ordinary run are larger than uPlot and the data together.
+// The plots are drawn by uPlot (53 kB in each page, beside about 2 kB of data for each plot), because hover and zoom show single
+// seconds of a run. gonum/plot needs no script, but its 14 plots of such a run are 160 kB of SVG that neither hover nor zoom.
 //
 //go:embed report.html report.css report.js uplot
 var files embed.FS
@@ -106,19 +106,17 @@ type headline struct{ Value, Name string }
 // Headlines are what most readers came for.
 func (v view) Headlines() (out []headline) {
 	all := v.All()
-	if len(v.Steps) > 0 {
+	if !v.OfPaths() {
 		cells := all.Total.cells()
 		out = []headline{{rate(v.PerSecond(all.OK)), "requests per second"}, {cells[2], "median latency"}, {cells[5], "99th percentile"}}
-	}
-	for _, c := range v.Paths {
-		for _, p := range c.Paths {
-			all.OK, all.Failed = all.OK+p.OK, all.Failed+p.Failed
-		}
 	}
 	return append(out, headline{progress.Grouped(all.OK), "good requests"},
 		headline{progress.Grouped(all.Failed), "failed (" + percent(part(all.Failed, all.Count())) + ")"},
 		headline{elapsed(v.Elapsed), "duration"})
 }
+
+// OfPaths reports whether the run compares paths. Its reads come at a rate of its own, so sums over them say nothing.
+func (r *Run) OfPaths() bool { return r.Level == "paths" }
 
 func part(n, of int64) float64 { return float64(n) / float64(max(of, 1)) }
 
@@ -192,7 +190,7 @@ type comparisonRow struct {
 // Comparisons are the comparisons of paths.
 func (v view) Comparisons() (out []comparison) {
 	for _, c := range v.Paths {
-		shown := comparison{PathComparison: c, Low: math.MaxInt64, Charts: drawn(c.medians())}
+		shown := comparison{PathComparison: c, Low: math.MaxInt64, Charts: drawn(c.medians(), percentileCurve(c.steps()))}
 		for _, p := range c.Paths {
 			if s := p.Latency.Summary(); s.P50 > 0 {
 				shown.Low, shown.High = min(shown.Low, s.P50), max(shown.High, s.P99)
@@ -204,7 +202,7 @@ func (v view) Comparisons() (out []comparison) {
 		for _, p := range c.Paths {
 			row := comparisonRow{PathResult: p, Label: p.label(), Ratio: c.ratioText(p), Latency: p.Latency.cells()}
 			if s := p.Latency.Summary(); s.P50 > 0 {
-				row.Left, row.Width = place(s.P50), max(place(s.P99)-place(s.P50), 1)
+				row.Left, row.Width = min(place(s.P50), 99), max(place(s.P99)-place(s.P50), 1)
 			}
 			shown.Rows = append(shown.Rows, row)
 		}

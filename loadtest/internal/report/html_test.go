@@ -411,7 +411,7 @@ func TestDistributionsHoldAllRequests(t *testing.T) {
 			t.Errorf("%s: %g %% of the requests", l.Name, sum)
 		}
 	}
-	curve, s := run.percentileCurve(), run.Steps[0].Total.Summary()
+	curve, s := percentileCurve(run.counted()), run.Steps[0].Total.Summary()
 	for i, want := range map[int]time.Duration{perNine: s.P90, 2 * perNine: s.P99, 3 * perNine: s.P999} {
 		if got := curve.Lines[0].Y[i]; got != milliseconds(want) {
 			t.Errorf("at %g nines %g ms, want %v", curve.X[i], got, want)
@@ -430,7 +430,7 @@ func TestPathsShowTheirRatios(t *testing.T) {
 		c.Paths[0].Blocks = append(c.Paths[0].Blocks, fast.Seconds[i].Total)
 		c.Paths[1].Blocks = append(c.Paths[1].Blocks, Histogram{Digits: 1, Values: []int64{int64(i) + 1}, Counts: []int64{1}})
 	}
-	run := &Run{Version: Version, Paths: []PathComparison{c}}
+	run := &Run{Version: Version, Level: "paths", Steps: []Step{fast}, Paths: []PathComparison{c}}
 	doc := document(t, run)
 	got := section(t, doc, "Paths: bids")
 	for _, want := range []string{"bodies identical on all paths for all 500 keys", "redis, warm × 1.00", "scan, warm " + c.ratioText(c.Paths[1]),
@@ -441,7 +441,7 @@ func TestPathsShowTheirRatios(t *testing.T) {
 		}
 	}
 	p := plots(t, doc)
-	if len(p) != 1 || len(p[0].Lines) != 2 || p[0].Lines[1].Name != "~scan, warm" {
+	if len(p) != 2 || len(p[0].Lines) != 2 || len(p[1].Lines) != 2 || p[0].Lines[1].Name != "~scan, warm" {
 		t.Errorf("plots %+v", p)
 	}
 	if page := text(doc); strings.Contains(page, "Peak TPS") || strings.Contains(page, "requests per second") {

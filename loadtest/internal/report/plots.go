@@ -3,6 +3,7 @@ package report
 import (
 	"math"
 	"slices"
+	"strings"
 )
 
 // Colours of the style sheet with a meaning; the others tell steps apart.
@@ -49,13 +50,14 @@ type chart struct {
 type curve struct {
 	Name   string   `json:"name"`
 	Colour int      `json:"colour"`
+	Dashed bool     `json:"dashed,omitempty"`
 	Y      []number `json:"y"`
 }
 
-// add leaves out a line without a value.
+// add leaves out a line without a value. Later lines of a colour are dashed.
 func (c *chart) add(name string, colour int, y []number) {
 	if slices.ContainsFunc(y, func(v number) bool { return !math.IsNaN(float64(v)) }) {
-		c.Lines = append(c.Lines, curve{name, colour, y})
+		c.Lines = append(c.Lines, curve{name, colour, slices.ContainsFunc(c.Lines, func(l curve) bool { return l.Colour == colour }), y})
 	}
 }
 
@@ -68,7 +70,7 @@ func drawn(charts ...chart) []chart {
 func (r *Run) charts() []chart {
 	axis, all := r.timeline(), r.All()
 	return drawn(r.throughput(axis, all), r.failures(axis), latencies("Latency of good requests", axis, all.Seconds),
-		r.histogram(all), r.percentileCurve(),
+		r.histogram(all), percentileCurve(r.counted()),
 		r.samples(axis, "Load", "active users", func(s Sample) *float64 { n := float64(s.ActiveUsers); return &n }),
 		r.samples(axis, "Lag of the read model", "ms", func(s Sample) *float64 { return s.LagMS }),
 		r.samples(axis, "Generator's machine", "part of it that was busy", func(s Sample) *float64 { return s.Busy }))
@@ -179,16 +181,16 @@ func (r *Run) histogram(all Step) chart {
 const perNine = 20
 
 // percentileCurve shows the distribution of each step as far as a request lies beyond.
-func (r *Run) percentileCurve() chart {
+func percentileCurve(steps []colouredStep) chart {
 	c := chart{Title: "Latency by percentile", Unit: "ms, logarithmic", Over: overNines, Log: true}
 	most := int64(1)
-	for _, s := range r.counted() {
+	for _, s := range steps {
 		most = max(most, s.Total.Count())
 	}
 	for i := range int(perNine*math.Log10(float64(most))) + 1 {
 		c.X = append(c.X, number(i)/perNine)
 	}
-	for _, s := range r.counted() {
+	for _, s := range steps {
 		y, dense, n := slices.Repeat([]number{noNumber}, len(c.X)), s.Total.HDR(), float64(s.Total.Count())
 		for i, x := range c.X {
 			if beyond := math.Pow(10, -float64(x)); n*beyond >= 1 {
@@ -200,6 +202,18 @@ func (r *Run) percentileCurve() chart {
 	return c
 }
 
+// steps are the paths as steps. Warm and cold reads of a path have one colour.
+func (c PathComparison) steps() (steps []colouredStep) {
+	var seen []string
+	for _, p := range c.Paths {
+		if !slices.Contains(seen, p.Path) {
+			seen = append(seen, p.Path)
+		}
+		steps = append(steps, colouredStep{Step{Name: p.label(), Total: p.Latency}, slices.Index(seen, p.Path) % (soft + 1)})
+	}
+	return steps
+}
+
 // medians shows the paths block by block. A mark before the name says that a block had too few requests.
 func (c PathComparison) medians() chart {
 	m := chart{Title: "Median by block", Unit: "ms, logarithmic", Over: overBlocks, Log: true}
@@ -208,17 +222,17 @@ func (c PathComparison) medians() chart {
 			m.X = append(m.X, number(len(m.X)+1))
 		}
 	}
-	for i, p := range c.Paths {
-		name, y := p.label(), slices.Repeat([]number{noNumber}, len(m.X))
-		for j, block := range p.Blocks {
+	for i, s := range c.steps() {
+		y := slices.Repeat([]number{noNumber}, len(m.X))
+		for j, block := range c.Paths[i].Blocks {
 			if n := block.Count(); n > 0 {
 				y[j] = milliseconds(block.Summary().P50)
-				if !enough(n, 50) {
-					name = fewMark + p.label()
+				if !enough(n, 50) && !strings.HasPrefix(s.Name, fewMark) {
+					s.Name = fewMark + s.Name
 				}
 			}
 		}
-		m.add(name, i%(soft+1), y)
+		m.add(s.Name, s.colour, y)
 	}
 	return m
 }

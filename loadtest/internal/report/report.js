@@ -32,19 +32,19 @@
       grid: { stroke: colour("--rule"), width: 1, filter: (plot, at) => at.map((v) => (!log || Number.isInteger(+Math.log10(v).toFixed(6)) ? v : null)) },
     });
     const lines = data.lines.map((l) => ({
-      label: l.name, stroke: colour(`--c${l.colour}`), width: 1.5, value: (plot, v) => figure(v),
+      label: l.name, stroke: colour(`--c${l.colour}`), width: 1.5, dash: l.dashed ? [5, 3] : undefined, value: (plot, v) => figure(v),
       paths: steps ? uPlot.paths.stepped({ align: 1 }) : undefined, fill: steps ? colour(`--c${l.colour}`) + "22" : undefined,
       points: steps ? { show: false } : { size: 4 },
     }));
     return {
-      width, height, padding: [8, 24, 0, 0],
+      width, height, padding: [8, 36, 0, 0],
       cursor: { y: false, sync: data.over === "time" ? { key: "time" } : undefined },
       scales: {
         x: { time: false, distr: x.distr ?? 1 },
         y: data.log ? { distr: 3 } : { range: (plot, low, high) => [0, high > 0 ? 1.05 * high : 1] },
       },
       axes: [
-        { ...axis(x.distr === 3), space: 65, size: 28, incrs: x.incrs, splits: x.splits, values: (plot, at) => at.map((v) => (v == null ? "" : x.text(v))) },
+        { ...axis(x.distr === 3), space: 50, size: 28, incrs: x.incrs, splits: x.splits, values: (plot, at) => at.map((v) => (v == null ? "" : x.text(v))) },
         { ...axis(data.log), size: 58, values: (plot, at) => at.map((v) => (v == null ? "" : figure(v))) },
       ],
       series: [{ label: data.over === "nines" ? "of requests" : data.over, value: (plot, v) => (v == null ? "–" : x.text(v)) }, ...lines],
