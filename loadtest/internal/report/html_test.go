@@ -294,15 +294,3 @@ func TestEverythingIsEscaped(t *testing.T) {
 		}
 	}
 }
-
-func allFailed() *Run {
-	run := madeUp(20, time.Millisecond, 0, 1)
-	for i := range run.Steps {
-		s := &run.Steps[i]
-		s.Failed, s.OK, s.Total, s.Service = s.OK, 0, Histogram{}, Histogram{}
-		for j := range s.Seconds {
-			s.Seconds[j] = Second{At: j, Failed: s.Seconds[j].OK}
-		}
-	}
-	return run
-}
