@@ -67,7 +67,7 @@ bench: ## Measure both sides beside their baselines in the same run (BENCH=Read:
 	@deploy/local/install wrk
 	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchtime 1x -timeout 60m ./loadtest/internal/bench
 
-loadtest: ## Run the six load levels and compare the read paths against the running stack (about 2 minutes)
+loadtest: ## Run the load levels and compare the read paths against the running stack (about 2 minutes)
 	@deploy/local/loadtest all
 
 abuse: ## Run every abuse beside a steady load and show what became of it (10 minutes; ABUSE=feed: only those named so)

@@ -16,18 +16,21 @@ import (
 const agentUsage = `usage: loadtest agent [FLAGS]
 
 Makes load for "loadtest run --agents" on another machine, one job after the other, until it is
-interrupted. Whoever holds the token can have it load any address: LOADTEST_TOKEN_FILE or
-LOADTEST_TOKEN holds it, and it crosses the network as it is.
+interrupted. Both must be the same build: of one commit without changes, or copies of one file.
+LOADTEST_TOKEN_FILE or LOADTEST_TOKEN holds the secret of both (openssl rand -base64 24 makes one).
+Whoever has it can have the agent load any address. The channel is encrypted, and the secret does
+not cross it.
 `
 
 func runAgent(ctx context.Context, args []string, out, notes io.Writer) error {
 	flags := cli.NewFlags("loadtest agent", agentUsage)
 	listen := flags.String("listen", "127.0.0.1:9500", "`address` for the controller")
 	work := flags.String("work", filepath.Join(orElse(os.Getenv("LOCAL_DIR"), ".local"), "loadtest"), "`folder` for tokens and journals")
+	procs := flags.Int("procs", 0, "processors that the load may use at once (default: all)")
 	if err := cli.Parse(flags, args, 0, out); err != nil {
 		return err
 	}
-	token, err := cluster.ReadToken()
+	channel, err := cluster.ReadChannel()
 	if err != nil {
 		return err
 	}
@@ -40,7 +43,7 @@ func runAgent(ctx context.Context, args []string, out, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
-	runner := &levels.Runner{Dir: filepath.Join(*work, "agent-"+port), Notes: notes}
+	runner := &levels.Runner{Dir: filepath.Join(*work, "agent-"+port), Procs: *procs, Notes: notes}
 	fmt.Fprintf(notes, "agent: waiting for a controller at %s\n", l.Addr())
-	return cluster.NewAgent(runner, token, notes).Serve(ctx, l)
+	return cluster.NewAgent(runner, channel, notes).Serve(ctx, l)
 }

@@ -23,11 +23,12 @@ var demoSizes = []struct {
 	{"4", []string{"--vusers", "500", "--iterations", "40", "--ramp-up", "1s"}},
 	{"5", []string{"--vusers", "300", "--duration", "10s"}},
 	{"6", []string{"--vusers", "200", "--duration", "20s", "--ramp-up", "8s"}},
+	{"7", []string{"--vusers", "500", "--duration", "12s"}},
 }
 
-// runAll runs the six levels and the comparison of paths, one after the other, whatever each one's result.
+// runAll runs all levels and the comparison of paths, one after the other, whatever each one's result.
 func runAll(ctx context.Context, args []string, out, notes io.Writer) error {
-	flags := cli.NewFlags("loadtest all", "usage: loadtest all [FLAGS]\n\nRuns levels 1 to 6 and the comparison of read paths, small enough for the demo data.\n")
+	flags := cli.NewFlags("loadtest all", "usage: loadtest all [FLAGS]\n\nRuns all levels and the comparison of read paths, small enough for the demo data.\n")
 	full := flags.Bool("full", false, "each level at its full size, for the full data set")
 	seed := flags.String("seed", "1", "the same seed makes the same requests")
 	if err := cli.Parse(flags, args, 0, out); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,49 +13,48 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// writeRun writes a run of 30 s with so many requests in each, and returns the file's name.
-func writeRun(t *testing.T, name, level string, perSecond int64) string {
+// writeRuns writes five runs of 10 s that take so long for a request, and returns their folder.
+func writeRuns(t *testing.T, level string, us int64) string {
 	t.Helper()
-	one := report.NewHDR(2)
-	if err := one.RecordValues(1000, perSecond); err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	for i := range 5 {
+		h := report.NewHDR(3)
+		if err := h.RecordValues(us+int64(i), 20_000); err != nil {
+			t.Fatal(err)
+		}
+		step := report.Step{Name: "GET bids", OK: 20_000, Total: report.FromHDR(h), Service: report.FromHDR(h)}
+		run := report.Run{Version: report.Version, Level: level, Started: time.Unix(us, int64(i)), Elapsed: 10 * time.Second, Steps: []report.Step{step}}
+		var raw bytes.Buffer
+		if err := errors.Join(run.WriteJSON(&raw), os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.json", i)), raw.Bytes(), 0o600)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	step := report.Step{Name: "GET bids", OK: 30 * perSecond}
-	for at := range 30 {
-		step.Seconds = append(step.Seconds, report.Second{At: at, OK: perSecond, Total: report.FromHDR(one)})
-		step.Total = step.Total.Merge(report.FromHDR(one))
-	}
-	step.Service = step.Total
-	run := report.Run{Version: report.Version, Level: level, Elapsed: 30 * time.Second, Steps: []report.Step{step}}
-	var raw bytes.Buffer
-	if err := run.WriteJSON(&raw); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(file, raw.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
+	return dir
 }
 
 func TestCompare(t *testing.T) {
-	base, same := writeRun(t, "base.json", "3", 1000), writeRun(t, "same.json", "3", 1000)
-	worse, other := writeRun(t, "worse.json", "3", 900), writeRun(t, "other.json", "4", 1000)
+	base, same, worse, other := writeRuns(t, "3", 1000), writeRuns(t, "3", 1001), writeRuns(t, "3", 1200), writeRuns(t, "4", 1002)
+	files := base + "/0.json," + base + "/1.json," + base + "/2.json," + base + "/3.json," + base + "/4.json"
 	for _, c := range []struct {
-		before, after string
-		want          error
-		out           string
+		args   string
+		status int
+		text   string
 	}{
-		{base, same, nil, "nothing is worse beyond noise"},
-		{base, worse, errWorse, "-10.0 %"},
-		{worse, base, nil, "better"},
-		{base, other, report.ErrIncomparable, ""},
-		{base, "missing.json", report.ErrIncomparable, ""},
+		{"--before " + base + " --after " + same, 0, "nothing is worse beyond noise"},
+		{"--before " + base + " --after " + worse, 1, "WORSE"},
+		{"--before " + files + " --after " + worse, 1, "WORSE"},
+		{"--before " + worse + " --after " + base, 0, "better"},
+		{"--before " + base + " --after " + other, 2, "one has level 3, another level 4"},
+		{"--before " + base + " --after missing.json", 2, "missing.json"},
+		{"--before " + base + " --after " + t.TempDir(), 2, "there must be runs before and after"},
+		{"--before " + base, 2, "compare needs --before and --after"},
+		{"--before " + base + " " + worse, 2, "compare needs --before and --after"},
+		{base + "/0.json " + worse + "/0.json", 2, "1 before and 1 after are too few runs to tell a change of one of 5 measures from chance: 5 a side are needed"},
 	} {
 		var out, notes bytes.Buffer
-		err := program.Run(t.Context(), []string{"compare", c.before, c.after}, &out, &notes)
-		if !errors.Is(err, c.want) || !strings.Contains(out.String(), c.out) {
-			t.Errorf("%s, %s: %v\n%s%s", filepath.Base(c.before), filepath.Base(c.after), err, out.String(), notes.String())
+		status := program.Status(program.Run(t.Context(), append([]string{"compare"}, strings.Fields(c.args)...), &out, &notes), &notes)
+		if status != c.status || !strings.Contains(out.String()+notes.String(), c.text) {
+			t.Errorf("%s: exit status %d\n%s%s", c.args, status, out.String(), notes.String())
 		}
 	}
 }
@@ -67,7 +67,7 @@ func TestUsageOfSeveralMachines(t *testing.T) {
 		status int
 		text   string
 	}{
-		{"compare one.json", 2, "compare needs two files"},
+		{"compare one.json", 2, "compare needs --before and --after"},
 		{"compare -h", 0, "usage: loadtest compare"},
 		{"run 2", 2, "--agents is missing"},
 		{"run --agents a:1,a:1 2", 2, `"a:1" is empty or comes twice`},

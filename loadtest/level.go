@@ -18,6 +18,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/levels"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
 const levelUsage = `usage: loadtest level N [FLAGS]
@@ -144,9 +145,11 @@ func addLoad(flags *flag.FlagSet, q *levels.Request, d levels.Plan) {
 	flags.StringVar(&q.Plan.Client, "client", engine.ClientFast, "fasthttp, or nethttp as a cross-check and for HTTP/2 over TLS")
 	flags.IntVar(&q.Plan.Logins, "logins", 0, "log in as user1 to userN (default: one for each virtual user, or as many as there are)")
 	flags.DurationVar(&q.Plan.Patience, "patience", time.Minute, "how long a bid without an answer is sent again with its key")
+	flags.DurationVar(&q.Plan.MaxDuration, "max-duration", 20*time.Minute, "end the load then, whatever is left of it, and fail")
+	flags.BoolVar(&q.Plan.ShareConnections, "share-connections", false, "send over one pool of connections (default: each user has one of its own)")
 	flags.IntVar(&q.Procs, "procs", 0, "processors that the load may use at once (default: half of them if the URL is of this machine, else all)")
-	flags.DurationVar(&q.Limits.MaxP99, "max-p99", 0, "fail if the 99th percentile of a step is above")
-	flags.Float64Var(&q.Limits.MaxErrors, "max-errors", -1, "fail if more `percent` of the requests fail (negative: no limit)")
+	flags.DurationVar(&q.Limits.MaxP99, "max-p99", 0, "fail if the 99th percentile of a step is above, failed requests included")
+	flags.Float64Var(&q.Limits.MaxErrors, "max-errors", 0, "fail if more `percent` of a step's requests fail")
 	flags.Float64Var(&q.Limits.MinRate, "min-rate", 0, "fail with fewer good requests per second")
 	flags.BoolVar(&q.NoReconcile, "no-reconcile", false, "do not look whether bids were lost or doubled")
 }
@@ -162,8 +165,19 @@ func execute(ctx context.Context, q levels.Request, p *place, out, notes io.Writ
 	if q.Procs == 0 {
 		q.Procs = p.procs()
 	}
+	if err := os.MkdirAll(p.out, 0o755); err != nil {
+		return fmt.Errorf("reports have no place, --out names another: %w", err)
+	}
 	show := newLive(notes)
 	q.Progress, q.Compared = show.load.Update, show.step
+	q.Keep = func(run *report.Run) {
+		show.end()
+		if name, err := keep(run, p.out); err != nil {
+			fmt.Fprintln(notes, err)
+		} else {
+			fmt.Fprintf(notes, "the load is over: %s.json; now its bids are compared\n", name)
+		}
+	}
 	run, err := levels.Execute(ctx, q)
 	show.end()
 	if err != nil {

@@ -76,7 +76,7 @@ func TestUsage(t *testing.T) {
 		{"seed --scale demo more", 2, "", `unexpected argument "more"`},
 		{"level -h", 0, "4  write only. Everybody bids at once", ""},
 		{"level", 2, "", "which level?"},
-		{"level 7", 2, "", `no level "7": want 1 to 6`},
+		{"level 8", 2, "", `no level "8": want 1 to 7`},
 		{"level 1 --vusers 0", 2, "", "at least one virtual user"},
 		{"level 1 --url nowhere", 2, "", "http://host:port"},
 		{"level 1 --client curl", 2, "", "want fasthttp or nethttp"},

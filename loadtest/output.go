@@ -7,8 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
@@ -23,18 +24,19 @@ type live struct {
 func newLive(out io.Writer) *live {
 	var width func() int
 	if progress.IsTerminal(out) {
-		width = columns
+		width = func() int { return columns(out) }
 	}
 	return &live{load: report.NewLive(out, width), steps: progress.New(out, time.Now)}
 }
 
-// columns is the width of the terminal, as the shell says.
-func columns() int {
-	n, err := strconv.Atoi(os.Getenv("COLUMNS"))
-	if err != nil || n < 20 {
-		return 80
+// columns is the width of a terminal.
+func columns(out io.Writer) int {
+	if file, ok := out.(*os.File); ok {
+		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width >= 20 {
+			return width
+		}
 	}
-	return n
+	return 80
 }
 
 // step is a reconcile.Progress.
@@ -48,28 +50,34 @@ func (l *live) end() {
 	l.steps.End()
 }
 
-// emit shows the result and keeps it.
+// emit shows the result and keeps it. It is shown first, because a folder can be full.
 func emit(run *report.Run, dir string, out io.Writer) error {
-	name, err := keep(run, dir)
-	if err != nil {
+	if err := run.WriteText(out); err != nil {
 		return err
 	}
-	if err := run.WriteText(out); err != nil {
+	name, err := keep(run, dir)
+	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(out, "\nreport: %s.html\n\n", name)
 	return err
 }
 
-// keep writes the result to two files: JSON, to be compared, and HTML. It returns their name without the ending.
+// keep writes the result to files: JSON, to be compared, HTML, JUnit XML and the lines of a Go benchmark. It returns their
+// name without the endings. It replaces the files of the same run.
 func keep(run *report.Run, dir string) (name string, err error) {
-	name = filepath.Join(dir, run.Started.UTC().Format("20060102-150405-")+run.Level)
+	name = filepath.Join(dir, run.Started.UTC().Format("20060102-150405.000-")+run.Level)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return name, err
 	}
-	for ext, write := range map[string]func(io.Writer) error{".json": run.WriteJSON, ".html": run.WriteHTML} {
-		var file bytes.Buffer
-		if err := errors.Join(write(&file), os.WriteFile(name+ext, file.Bytes(), 0o644)); err != nil {
+	for _, file := range []struct {
+		ending string
+		write  func(io.Writer) error
+	}{{".json", run.WriteJSON}, {".html", run.WriteHTML}, {".junit.xml", run.WriteJUnit}, {".bench.txt", run.WriteBench}} {
+		var content bytes.Buffer
+		temporary := name + file.ending + ".new"
+		err := errors.Join(file.write(&content), os.WriteFile(temporary, content.Bytes(), 0o644))
+		if err = errors.Join(err, os.Rename(temporary, name+file.ending)); err != nil {
 			return name, fmt.Errorf("report: %w", err)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/cli"
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/levels"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/paths"
 )
@@ -35,11 +34,11 @@ without an index. Needs a query service with ALLOW_READ_PATH=true.
 	list := flags.String("paths", strings.Join(paths.All, ","), "the `paths` to compare")
 	flags.Float64Var(&c.Rate, "rate", 200, "lookups of a raffle's bids per second (open model)")
 	flags.Float64Var(&c.SizeRate, "size-rate", 10, "lookups of a size over all raffles per second")
-	flags.IntVar(&c.Blocks, "blocks", 3, "blocks of each path")
-	flags.DurationVar(&c.Block, "block", time.Second, "length of a block")
+	flags.IntVar(&c.Blocks, "blocks", 6, "blocks of each path, by turns; 6 give the ratio an interval of 95 %")
+	flags.DurationVar(&c.Block, "block", time.Second/2, "length of a block")
 	flags.IntVar(&c.Warm, "warm", 200, "keys that were read before, the same for all paths")
 	flags.IntVar(&c.Cold, "cold", 200, "keys for each path that are read for the first time")
-	flags.IntVar(&c.Scans, "scans", 3, "requests without an index, one after the other")
+	flags.IntVar(&c.Scans, "scans", 6, "requests without an index, one after the other")
 	flags.IntVar(&c.Size, "size", 270, "the size to look up over all raffles, in mm")
 	flags.Uint64Var(&c.Seed, "seed", 1, "the same seed reads the same keys")
 	if err := cli.Parse(flags, args, 0, out); err != nil {
@@ -52,21 +51,18 @@ without an index. Needs a query service with ALLOW_READ_PATH=true.
 		return c, p, cli.Wrong(err)
 	}
 	primary, standby := p.database, os.Getenv("LOADTEST_STANDBY_URL")
-	c.Databases = map[string]string{"primary": primary, "standby": standby, paths.Scan: standby, "replica": os.Getenv("LOADTEST_REPLICA_URL")}
+	// The replica is the standby behind pgpool-II, which would send EXPLAIN EXECUTE to the primary.
+	c.Databases = map[string]string{"primary": primary, "standby": standby, paths.Scan: standby, "replica": standby}
 	return c, p, nil
 }
 
 func comparePaths(ctx context.Context, c paths.Config, p *place, out io.Writer) error {
-	before, err := engine.TreesCPU(p.processes)
-	if err != nil {
-		return err
-	}
+	c.Processes = p.processes
 	run, err := paths.Run(ctx, c)
 	if err != nil {
 		return err
 	}
 	levels.Describe(run)
-	levels.AddCPU(run, p.processes, before)
 	if err := emit(run, p.out, out); err != nil {
 		return err
 	}

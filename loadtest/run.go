@@ -14,8 +14,9 @@ import (
 const runUsage = `usage: loadtest run --agents HOST:PORT,... N [FLAGS]
 
 Runs level N like "loadtest level N [FLAGS]", but the agents at these addresses make the load: users and
-rate are divided among them, they start at one moment, and their histograms are added up. A lost agent
-makes the run invalid. LOADTEST_TOKEN_FILE or LOADTEST_TOKEN holds the secret of the agents.
+rate are divided among them, they start at one moment, and their histograms are added up. An agent that is
+lost, or that starts more than 50 ms off, makes the run invalid. LOADTEST_TOKEN_FILE or LOADTEST_TOKEN holds
+the secret of the agents.
 `
 
 func runRun(ctx context.Context, args []string, out, notes io.Writer) error {
@@ -32,11 +33,14 @@ func runRun(ctx context.Context, args []string, out, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
-	token, err := cluster.ReadToken()
+	if q.Procs != 0 {
+		return cli.Wrong(errors.New("--procs counts the processors of one machine: give it to each \"loadtest agent\""))
+	}
+	channel, err := cluster.ReadChannel()
 	if err != nil {
 		return err
 	}
-	q.Load = cluster.NewController(addresses, token, p.work, notes).Run
+	q.Load = cluster.NewController(addresses, channel, p.work, notes).Run
 	return execute(ctx, q, p, out, notes)
 }
 

@@ -44,7 +44,7 @@ func (s *stack) twoAgents(t *testing.T) {
 	if !r.Verdict.Passed() || len(r.Agents) != 2 || r.Agents[0].OK != 100 || r.Agents[1].OK != 100 {
 		t.Errorf("%+v, agents %+v, errors %+v", r.Verdict, r.Agents, r.Errors)
 	}
-	if len(r.Steps) != 1 || r.Steps[0].Total.Count() != 200 {
+	if len(r.Steps) != 3 || r.Steps[0].Name != "bid" || r.Steps[0].Total.Count() != 200 {
 		t.Errorf("steps %+v", r.Steps)
 	}
 	for _, c := range r.Reconciliations {
@@ -54,5 +54,12 @@ func (s *stack) twoAgents(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(work, "*", "journal-*")); err != nil || len(left) > 0 {
 		t.Errorf("journals left at the agents: %q, %v", left, err)
+	}
+}
+
+func TestRunRefusesProcs(t *testing.T) {
+	err := program.Run(t.Context(), strings.Fields("run --agents a:1 2 --procs 1"), io.Discard, t.Output())
+	if err == nil || program.Status(err, io.Discard) != 2 || !strings.Contains(err.Error(), `give it to each "loadtest agent"`) {
+		t.Errorf("%v", err)
 	}
 }

@@ -100,6 +100,12 @@ func runOurs(b *testing.B, addr string, connections int) cost {
 	if out, err := c.CombinedOutput(); err != nil {
 		b.Fatalf("loadtest: %v\n%s", err, out)
 	}
+	return costOf(b, c, readReport(b, dir).Steps[0].OK)
+}
+
+// readReport reads the one report of a folder.
+func readReport(b *testing.B, dir string) *report.Run {
+	b.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil || len(files) != 1 {
 		b.Fatalf("reports %q, %v", files, err)
@@ -113,7 +119,7 @@ func runOurs(b *testing.B, addr string, connections int) cost {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return costOf(b, c, run.Steps[0].OK)
+	return run
 }
 
 func costOf(b *testing.B, c *exec.Cmd, requests int64) cost {

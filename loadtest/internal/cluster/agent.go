@@ -2,12 +2,15 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"regexp"
 	"sync"
 	"time"
 )
@@ -15,29 +18,34 @@ import (
 const (
 	maxJob       = 1 << 20 // bytes of a job
 	shutdownTime = 5 * time.Second
+	buildHeader  = "Loadtest-Build" // names the controller's program, see ownBuild
 )
+
+// jobID is the form of a job's id, which becomes part of file names.
+var jobID = regexp.MustCompile(`^[a-z0-9]{1,32}$`)
 
 // Agent makes the load that a controller asks for, one job at a time.
 type Agent struct {
-	runner Runner
-	token  Token
-	notes  io.Writer
-	timing timing
+	runner  Runner
+	channel *tls.Config
+	notes   io.Writer
+	timing  timing
 
 	mu      sync.Mutex
 	current *task
 }
 
-// NewAgent returns an agent. An empty token allows nothing.
-func NewAgent(runner Runner, token Token, notes io.Writer) *Agent {
-	return &Agent{runner: runner, token: token, notes: notes, timing: defaultTiming()}
+// NewAgent returns an agent. The channel is that of ReadChannel.
+func NewAgent(runner Runner, channel *tls.Config, notes io.Writer) *Agent {
+	return &Agent{runner: runner, channel: channel, notes: notes, timing: defaultTiming()}
 }
 
 // Serve answers the controller on the listener until ctx ends; a job at work then ends as well.
 func (a *Agent) Serve(ctx context.Context, l net.Listener) error {
-	server := &http.Server{Handler: a.handler(ctx), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	server := &http.Server{Handler: a.handler(ctx), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+		ErrorLog: log.New(a.notes, "agent: ", 0)}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
+	go func() { failed <- server.Serve(tls.NewListener(l, a.channel)) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("agent: %w", err)
@@ -61,11 +69,15 @@ func (a *Agent) handler(ctx context.Context) http.Handler {
 	mux.HandleFunc("GET /v1/jobs/{id}/result", a.withTask(sendResult))
 	mux.HandleFunc("GET /v1/jobs/{id}/files/{name}", a.withTask(sendFile))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !a.token.allows(r) {
-			http.Error(w, "the token is missing or wrong", http.StatusUnauthorized)
-			return
+		own, err := ownBuild()
+		switch theirs := r.Header.Get(buildHeader); {
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		case theirs != own:
+			http.Error(w, fmt.Sprintf("this agent is %s, its controller %s: build both from one commit, or copy one file to both", own, theirs), http.StatusConflict)
+		default:
+			mux.ServeHTTP(w, r)
 		}
-		mux.ServeHTTP(w, r)
 	})
 }
 
@@ -89,8 +101,12 @@ func (a *Agent) withTask(serve func(*task, http.ResponseWriter, *http.Request)) 
 // accept takes a job unless another is at work. The job lives as long as the agent, not the request.
 func (a *Agent) accept(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	var job Job
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJob)).Decode(&job); err != nil || job.ID == "" {
-		http.Error(w, "this is no job", http.StatusBadRequest)
+	if err := decode(http.MaxBytesReader(w, r.Body, maxJob), &job); err != nil {
+		http.Error(w, "this is no job: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	if !jobID.MatchString(job.ID) {
+		http.Error(w, "the job's id is not of the form "+jobID.String(), http.StatusBadRequest)
 		return
 	}
 	a.mu.Lock()
@@ -116,7 +132,7 @@ func (a *Agent) drop(t *task, w http.ResponseWriter, _ *http.Request) {
 
 func start(t *task, w http.ResponseWriter, r *http.Request) {
 	var order startOrder
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJob)).Decode(&order); err != nil || order.At.IsZero() {
+	if err := decode(http.MaxBytesReader(w, r.Body, maxJob), &order); err != nil || order.At.IsZero() {
 		http.Error(w, "this is no time to start", http.StatusBadRequest)
 		return
 	}

@@ -1,15 +1,11 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,27 +17,37 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-const secret = Token("a secret of this test alone")
+const secret = "a secret of this test alone"
 
 func quick() timing {
 	return timing{poll: 20 * time.Millisecond, patience: 500 * time.Millisecond, lease: time.Second,
-		lead: 50 * time.Millisecond, grace: 10 * time.Second}
+		lead: 200 * time.Millisecond, grace: 10 * time.Second}
 }
 
 // serveAgent starts an agent on loopback and returns it with its address.
 func serveAgent(t *testing.T, runner Runner) (*Agent, string) {
 	t.Helper()
-	a := NewAgent(runner, secret, t.Output())
+	a := NewAgent(runner, mustChannel(t, secret), t.Output())
 	a.timing = quick()
-	s := httptest.NewServer(a.handler(t.Context()))
-	t.Cleanup(s.Close)
-	return a, s.Listener.Addr().String()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- a.Serve(t.Context(), l) }()
+	t.Cleanup(func() {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return a, l.Addr().String()
 }
 
 func newController(t *testing.T, agents ...string) *Controller {
 	t.Helper()
-	c := NewController(agents, secret, t.TempDir(), t.Output())
+	c := NewController(agents, mustChannel(t, secret), t.TempDir(), t.Output())
 	c.timing = quick()
+	t.Cleanup(c.client.CloseIdleConnections)
 	return c
 }
 
@@ -56,9 +62,24 @@ func (f runnerFunc) Run(ctx context.Context, j Job, p func(report.Progress)) (Ou
 	return f(ctx, j, p)
 }
 
-// calculated makes up the latencies of each user from its number, so that a load has one right result,
-// however it is divided.
-func calculated(_ context.Context, j Job, _ func(report.Progress)) (Outcome, error) {
+// begin waits for the order and returns when the load starts: at the moment that was ordered, or now if it has passed.
+func begin(ctx context.Context, j Job) (time.Time, error) {
+	at, err := j.Begin(ctx)
+	return at.Add(max(time.Since(at), 0)), err
+}
+
+// calculated is a load that is over as soon as it has begun.
+func calculated(ctx context.Context, j Job, _ func(report.Progress)) (Outcome, error) {
+	at, err := begin(ctx, j)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return madeUp(j, at)
+}
+
+// madeUp makes up the latencies of each user from its number, so that a load has one right result, however it is
+// divided.
+func madeUp(j Job, started time.Time) (Outcome, error) {
 	total := report.NewHDR(3)
 	step := report.Step{Name: "get"}
 	seconds := make([]report.Second, 10)
@@ -77,7 +98,7 @@ func calculated(_ context.Context, j Job, _ func(report.Progress)) (Outcome, err
 		seconds[i].At = i
 	}
 	step.Total, step.Service, step.Seconds = report.FromHDR(total), report.FromHDR(total), seconds
-	return Outcome{Run: &report.Run{Version: report.Version, Level: "2", Started: time.Now(), Elapsed: 10 * time.Second,
+	return Outcome{Run: &report.Run{Version: report.Version, Level: "2", Started: started, Elapsed: 10 * time.Second,
 		Steps: []report.Step{step}, Generator: report.Generator{CPU: time.Second}}}, nil
 }
 
@@ -153,14 +174,15 @@ func waiting(prepare time.Duration, working *atomic.Int64) runnerFunc {
 		case <-ctx.Done():
 			return Outcome{}, ctx.Err()
 		}
-		if _, err := j.Begin(ctx); err != nil {
+		at, err := begin(ctx, j)
+		if err != nil {
 			return Outcome{}, err
 		}
 		working.Add(1)
 		defer working.Add(-1)
 		p(report.Progress{Elapsed: time.Second, ActiveUsers: j.Share.Users})
 		<-ctx.Done()
-		return calculated(ctx, j, p)
+		return madeUp(j, at)
 	}
 }
 
@@ -187,72 +209,20 @@ func TestInterruptStopsTheAgentsAndKeepsTheResult(t *testing.T) {
 	}
 }
 
-func TestAgentStopsWhenItsControllerIsGone(t *testing.T) {
-	var working atomic.Int64
-	a, addr := serveAgent(t, waiting(0, &working))
-	m := &member{addr: addr, token: secret, client: newController(t).client, job: job(1)}
-	if err := m.call(t.Context(), "POST", "/v1/jobs", m.job, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.call(t.Context(), "POST", m.path("/start"), startOrder{time.Now()}, nil); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-a.task().done:
-	case <-time.After(10 * time.Second):
-		t.Fatal("the agent goes on without its controller")
-	}
-	o, ok := a.task().result()
-	if !ok || !strings.Contains(fmt.Sprint(o.Run.Verdict.Failed), "controller") {
-		t.Errorf("%+v", o.Run)
-	}
-}
-
 func TestNothingBeginsWhenOneAgentCannot(t *testing.T) {
 	var working atomic.Int64
 	good, goodAddr := serveAgent(t, waiting(0, &working))
 	_, bad := serveAgent(t, runnerFunc(func(context.Context, Job, func(report.Progress)) (Outcome, error) {
 		return Outcome{}, errors.New("no such level")
 	}))
-	_, _, err := newController(t, goodAddr, bad).Run(t.Context(), job(2), nil)
+	j := job(2)
+	j.Prepared = func() { t.Error("the load began") }
+	_, _, err := newController(t, goodAddr, bad).Run(t.Context(), j, nil)
 	if err == nil || !strings.Contains(err.Error(), bad+": no such level") {
 		t.Errorf("error %v", err)
 	}
 	testenv.Eventually(t, 5*time.Second, "the good agent to be free again", func() bool { return good.task().look().State.ended() })
 	if _, _, err := newController(t, goodAddr, "127.0.0.1:1").Run(t.Context(), job(2), nil); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Errorf("with an agent that is not there: %v", err)
-	}
-}
-
-func TestAgentDoesOneJobAtATime(t *testing.T) {
-	var working atomic.Int64
-	_, addr := serveAgent(t, waiting(time.Minute, &working))
-	m := &member{addr: addr, token: secret, client: newController(t).client, job: job(1)}
-	if err := m.call(t.Context(), "POST", "/v1/jobs", m.job, nil); err != nil {
-		t.Fatal(err)
-	}
-	var refused refusal
-	if _, _, err := newController(t, addr).Run(t.Context(), job(1), nil); !errors.As(err, &refused) || refused.code != 409 {
-		t.Errorf("a second job: %v", err)
-	}
-}
-
-func TestFilesComeToTheControllerAndLeaveTheAgent(t *testing.T) {
-	dir := t.TempDir()
-	_, addr := serveAgent(t, runnerFunc(func(ctx context.Context, j Job, p func(report.Progress)) (Outcome, error) {
-		o, err := calculated(ctx, j, p)
-		name := filepath.Join(dir, "journal")
-		o.Files = map[string]string{"journal": name}
-		return o, errors.Join(err, os.WriteFile(name, bytes.Repeat([]byte("key "), 1<<18), 0o600))
-	}))
-	_, files := mustRun(t, newController(t, addr), job(1))
-	if len(files) != 1 {
-		t.Fatalf("files %v", files)
-	}
-	if raw, err := os.ReadFile(files[0]); err != nil || len(raw) != 1<<20 {
-		t.Errorf("%d bytes, %v", len(raw), err)
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("left at the agent: %v, %v", left, err)
 	}
 }

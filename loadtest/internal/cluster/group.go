@@ -16,28 +16,23 @@ import (
 type group struct {
 	members []*member
 	timing  timing
-	stop    chan struct{} // closed: all are told to stop
-	release func() bool
+	start   time.Time // the common start
+	stop    <-chan struct{}
+	stopAll context.CancelFunc // closes stop: all are told to stop
 
-	once sync.Once
 	mu   sync.Mutex
 	last []status
-	errs []error // why an agent is out
+	errs []error // why an agent is out; each names it
 	why  error   // the first of them: the others may follow from it
 }
 
 // newGroup tells the agents to stop when ctx ends. The other methods want a context that outlives it:
 // agents are followed until they have stopped.
 func newGroup(ctx context.Context, members []*member, t timing) *group {
-	g := &group{members: members, timing: t, stop: make(chan struct{}),
+	ctx, cancel := context.WithCancel(ctx)
+	return &group{members: members, timing: t, stop: ctx.Done(), stopAll: cancel,
 		last: make([]status, len(members)), errs: make([]error, len(members))}
-	g.release = context.AfterFunc(ctx, g.stopAll)
-	return g
 }
-
-func (g *group) close() { g.release() }
-
-func (g *group) stopAll() { g.once.Do(func() { close(g.stop) }) }
 
 // follow follows all agents until each is as far as reached says, or has ended. The first agent that is out
 // stops the others. An agent that is further than others is still asked, because otherwise it would take the
@@ -73,53 +68,73 @@ func (g *group) out(i int, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.errs[i] == nil {
-		g.errs[i] = err
+		g.errs[i] = fmt.Errorf("agent %s: %w", g.members[i].addr, err)
 	}
 	if g.why == nil {
-		g.why = fmt.Errorf("agent %s: %w", g.members[i].addr, err)
+		g.why = g.errs[i]
 	}
 }
 
-// prepare waits until all are ready, then gives them the moment to start, each by its own clock.
-func (g *group) prepare(ctx context.Context) error {
+// each calls do for the agents that are not out, all at the same time. An agent for which it fails is out. The error
+// names all agents that are out.
+func (g *group) each(do func(i int, m *member) error) error {
+	var wg sync.WaitGroup
+	for i, m := range g.members {
+		if g.errs[i] == nil {
+			wg.Go(func() {
+				if err := do(i, m); err != nil {
+					g.out(i, err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	return errors.Join(g.errs...)
+}
+
+// prepare waits until all are ready, calls prepared, and then gives them the moment to start, each by its own clock.
+func (g *group) prepare(ctx context.Context, prepared func()) error {
 	g.follow(ctx, func(s State) bool { return s == Ready })
 	select {
 	case <-g.stop:
-		return errors.Join(g.reason(), dismiss(ctx, g.left()))
+		if g.why == nil {
+			g.why = errors.New("stopped before the load began")
+		}
+		return g.dismiss(ctx, g.why)
 	default:
 	}
-	at := time.Now().Add(g.timing.lead)
-	for i, m := range g.members {
-		if err := m.call(ctx, http.MethodPost, m.path("/start"), startOrder{at.Add(m.offset)}, nil); err != nil {
-			g.out(i, fmt.Errorf("could not be started: %w", err))
-			g.stopAll()
-			return errors.Join(g.reason(), dismiss(ctx, g.left()))
+	if prepared != nil {
+		prepared()
+	}
+	g.start = time.Now().Add(g.timing.lead)
+	err := g.each(func(_ int, m *member) error {
+		m.due = g.start.Add(m.job.Share.Delay)
+		if err := m.call(ctx, http.MethodPost, m.path("/start"), startOrder{g.start.Add(m.offset)}, nil); err != nil {
+			return fmt.Errorf("could not be started: %w", err)
 		}
+		return nil
+	})
+	if err != nil {
+		return g.dismiss(ctx, err)
 	}
 	return nil
 }
 
-// reason is why the load does not begin.
-func (g *group) reason() error {
-	if g.why != nil {
-		return g.why
-	}
-	return errors.New("stopped before the load began")
-}
-
-// left are the agents that are not out.
-func (g *group) left() (members []*member) {
+// dismiss stops the agents that are not out and whose load has not begun. It returns why, and what went wrong.
+func (g *group) dismiss(ctx context.Context, why error) error {
 	for i, m := range g.members {
 		if g.errs[i] == nil {
-			members = append(members, m)
+			if err := m.call(context.WithoutCancel(ctx), http.MethodDelete, m.path(""), nil, nil); err != nil {
+				why = errors.Join(why, fmt.Errorf("agent %s: stop: %w", m.addr, err))
+			}
 		}
 	}
-	return members
+	return why
 }
 
 // run follows all to their end and tells of their progress.
 func (g *group) run(ctx context.Context, progress func(report.Progress)) {
-	started, done := time.Now().Add(g.timing.lead), make(chan struct{})
+	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		tick := time.NewTicker(time.Second)
@@ -138,7 +153,7 @@ func (g *group) run(ctx context.Context, progress func(report.Progress)) {
 	wg.Wait()
 	for i, err := range g.errs {
 		if errors.Is(err, errLost) {
-			g.errs[i] = fmt.Errorf("%w (noticed %.0f s after the start)", err, time.Since(started).Seconds())
+			g.errs[i] = fmt.Errorf("%w (noticed %.0f s after the start)", err, time.Since(g.start).Seconds())
 		}
 	}
 }

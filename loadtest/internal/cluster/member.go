@@ -24,11 +24,12 @@ const (
 
 // member is an agent as its controller sees it.
 type member struct {
-	addr   string
-	token  Token
-	client *http.Client
-	job    Job
-	offset time.Duration // its clock minus ours
+	addr      string
+	client    *http.Client
+	job       Job
+	offset    time.Duration // its clock minus ours
+	uncertain time.Duration // by how much the offset may be wrong
+	due       time.Time     // when its load is to begin, by our clock
 }
 
 // refusal is an answer that is not a success.
@@ -64,18 +65,22 @@ func (m *member) open(ctx context.Context, method, path string, in any) (io.Read
 		}
 		content = bytes.NewReader(raw)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, "http://"+m.addr+path, content)
+	build, err := ownBuild()
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set("Authorization", scheme+string(m.token))
+	r, err := http.NewRequestWithContext(ctx, method, "https://"+m.addr+path, content)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set(buildHeader, build)
 	resp, err := m.client.Do(r)
 	if err != nil {
 		return nil, err
 	}
 	if resp.StatusCode/100 != 2 {
 		defer resp.Body.Close()
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 200)) // the status says enough
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 500)) // the status says enough
 		return nil, refusal{resp.StatusCode, strings.TrimSpace(string(text))}
 	}
 	return resp.Body, nil
@@ -84,21 +89,33 @@ func (m *member) open(ctx context.Context, method, path string, in any) (io.Read
 func (m *member) path(suffix string) string { return "/v1/jobs/" + m.job.ID + suffix }
 
 // measureClock sets the offset of the agent's clock. Of several readings the reading with the shortest round
-// trip counts, and it is taken to be made in the middle of that trip (Cristian 1989); uncertain is half that
-// round trip.
-func (m *member) measureClock(ctx context.Context) (uncertain time.Duration, err error) {
+// trip counts, and it is taken to be made in the middle of that trip (Cristian 1989); it is uncertain by half
+// that round trip.
+func (m *member) measureClock(ctx context.Context) error {
 	best := time.Duration(-1)
 	for range probes {
 		before := time.Now()
 		var r reading
 		if err := m.call(ctx, http.MethodGet, "/v1/clock", nil, &r); err != nil {
-			return 0, err
+			return err
 		}
 		if trip := time.Since(before); best < 0 || trip < best {
 			best, m.offset = trip, r.Now.Sub(before.Add(trip/2))
 		}
 	}
-	return best / 2, nil
+	m.uncertain = best / 2
+	return nil
+}
+
+// judgeStart compares the start of the agent's load, by its clock, with the moment that was ordered.
+func (m *member) judgeStart(started time.Time) report.Condition {
+	off := started.Add(-m.offset).Sub(m.due)
+	return report.Condition{
+		Name:  "start of agent " + m.addr,
+		Limit: fmt.Sprintf("within %d ms of the common start", maxOffset.Milliseconds()),
+		Got:   fmt.Sprintf("%+.1f ms, uncertain by %.1f ms", off.Seconds()*1e3, m.uncertain.Seconds()*1e3),
+		OK:    off.Abs()-m.uncertain <= maxOffset,
+	}
 }
 
 // errLost says that an agent has gone.

@@ -3,9 +3,11 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
@@ -19,6 +21,9 @@ type Job struct {
 	Plan json.RawMessage `json:"plan"`
 	// Share is this agent's part of it.
 	Share Share `json:"share"`
+	// Prepared, if not nil, is called when all that comes before the load is done: by Begin, or by the controller once
+	// all agents are ready.
+	Prepared func() `json:"-"`
 	// Await blocks until the controller has set the moment at which the first user starts, and returns it
 	// by the agent's own clock. Nil: there is nobody to wait for.
 	Await func(context.Context) (time.Time, error) `json:"-"`
@@ -27,11 +32,28 @@ type Job struct {
 // Begin is called when all that comes before the load is done, and returns when it starts: the zero time
 // means at once.
 func (j Job) Begin(ctx context.Context) (time.Time, error) {
+	if j.Prepared != nil {
+		j.Prepared()
+	}
 	if j.Await == nil {
 		return time.Time{}, nil
 	}
 	at, err := j.Await(ctx)
 	return at.Add(j.Share.Delay), err
+}
+
+// DecodePlan reads the plan into v and refuses a field that v does not have.
+func (j Job) DecodePlan(v any) error {
+	if err := decode(bytes.NewReader(j.Plan), v); err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	return nil
+}
+
+func decode(r io.Reader, v any) error {
+	d := json.NewDecoder(r)
+	d.DisallowUnknownFields()
+	return d.Decode(v)
 }
 
 // Share is a part of a load. Users are numbered over all agents, so what is derived from a user's number

@@ -31,14 +31,21 @@ type cell struct {
 	highest bool // the raffle's highest price is bid here
 }
 
-// sizes holds each size as often as it is in demand, in percent.
-var sizes = demand([]int{4, 5, 8, 15, 18, 16, 13, 9, 6, 3, 3})
+// The sizes of all shoes, in mm.
+const (
+	SmallestSize = 250
+	SizeStep     = 5
+	SizeCount    = 11
+)
 
-func demand(percent []int) (table [100]int16) {
+// sizes holds each size as often as it is in demand, in percent.
+var sizes = demand([SizeCount]int{4, 5, 8, 15, 18, 16, 13, 9, 6, 3, 3})
+
+func demand(percent [SizeCount]int) (table [100]int16) {
 	next := 0
 	for i, n := range percent {
 		for range n {
-			table[next] = int16(250 + 5*i)
+			table[next] = int16(SmallestSize + SizeStep*i)
 			next++
 		}
 	}

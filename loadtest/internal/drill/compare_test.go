@@ -68,47 +68,6 @@ func equal(a, b Count) bool {
 		[]int64{b.Acknowledged, b.Lost, b.Doubled, b.Late, b.Refused, b.Unwanted, b.Open, b.Wrong})
 }
 
-// A feed must have each acknowledged bid once; after a reset, what was read anew counts and events may come again.
-func TestFeedLogFindsLostAndDoubledEvents(t *testing.T) {
-	bids := func(l *feedLog, ids ...int64) {
-		for _, id := range ids {
-			l.bid(id)
-		}
-	}
-	for _, c := range []struct {
-		name          string
-		events        func(*feedLog)
-		lost, doubled []int64
-		resets        int
-	}{
-		{"all", func(l *feedLog) { bids(l, 1, 2, 3) }, nil, nil, 0},
-		{"one is lost", func(l *feedLog) { bids(l, 1, 3) }, []int64{2}, nil, 0},
-		{"one comes twice", func(l *feedLog) { bids(l, 1, 2, 3, 2) }, nil, []int64{2}, 0},
-		{"a reset, the gap read anew", func(l *feedLog) { bids(l, 1); l.reset([]int64{1, 2}); bids(l, 3) }, nil, nil, 1},
-		{"a reset, something still missing", func(l *feedLog) { bids(l, 1); l.reset([]int64{1}); bids(l, 3) }, []int64{2}, nil, 1},
-		{"events again after a reset", func(l *feedLog) { bids(l, 1, 2); l.reset(nil); bids(l, 2, 3) }, nil, nil, 1},
-		{"twice after a reset", func(l *feedLog) { bids(l, 1, 2); l.reset(nil); bids(l, 3, 3) }, nil, []int64{3}, 1},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			var l feedLog
-			c.events(&l)
-			if lost, doubled := l.missing([]int64{1, 2, 3}), l.repeated(); !slices.Equal(lost, c.lost) || !slices.Equal(doubled, c.doubled) || l.resets() != c.resets {
-				t.Errorf("lost %v, doubled %v, %d resets", lost, doubled, l.resets())
-			}
-		})
-	}
-}
-
-func TestMessagesOfAFeed(t *testing.T) {
-	text := "retry: 700\nevent: start\nid: 1.2-0\ndata: {}\n\n:\nid: 1.3-0\n\nevent: bid\nid: 1.4-1\ndata: {\"id\":7}\n\nevent: bid\nid: cut"
-	var got []message
-	err := readMessages(strings.NewReader(text), func(m message) error { got = append(got, m); return nil })
-	want := []message{{"start", "1.2-0", "{}"}, {"", "1.3-0", ""}, {"bid", "1.4-1", `{"id":7}`}}
-	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("%q, %v", got, err)
-	}
-}
-
 func TestGapIsTheLongestTimeBetweenEvents(t *testing.T) {
 	begin := time.Now()
 	at := func(ms int) time.Time { return begin.Add(time.Duration(ms) * time.Millisecond) }

@@ -43,7 +43,7 @@ type load struct {
 	story *story
 
 	bidding, reading gap // accepted bids, and plain reads
-	followers        []*feed
+	followers        []*follower
 	due, leftOut     atomic.Int64 // due counts bids and reads, leftOut the ones of them that were not sent
 }
 

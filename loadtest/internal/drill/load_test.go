@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/deploy"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
 // The usual load must not be taken for an abuse, whatever the system does.
@@ -36,7 +37,9 @@ func TestAGapEndsWithTheLoad(t *testing.T) {
 		l := &load{story: newStory(time.Now())}
 		l.pace(t.Context(), stop, "read", 10, mostReads, &between, func(context.Context) {
 			between.mark(time.Now())
-			time.Sleep(10 * time.Second)
+			if err := sleep.For(t.Context(), 10*time.Second); err != nil {
+				t.Error(err)
+			}
 		})
 		if longest, _ := between.result(); longest != 100*time.Millisecond {
 			t.Errorf("the longest gap was %v, want 100 ms", longest)

@@ -20,15 +20,15 @@ func (s *Set) Report() *report.Run {
 		}
 		run.Config = append(run.Config, report.Field{Name: r.Name, Value: r.words()})
 		run.Reconciliations = append(run.Reconciliations, r.reconciliation())
-		run.Verdict.Thresholds = append(run.Verdict.Thresholds,
+		run.Verdict.Conditions = append(run.Verdict.Conditions,
 			threshold("no writes: "+r.Name, r.WritesBound, r.NoWrites), threshold("no reads: "+r.Name, r.ReadsBound, r.NoReads))
 	}
 	run.Verdict.Failed = s.Faults()
 	return run
 }
 
-func threshold(name string, bound, got time.Duration) report.Threshold {
-	return report.Threshold{Name: name, Limit: fmt.Sprintf("at most %v", bound), Got: seconds(got), OK: got <= bound}
+func threshold(name string, bound, got time.Duration) report.Condition {
+	return report.Condition{Name: name, Limit: fmt.Sprintf("at most %v", bound), Got: seconds(got), OK: got <= bound}
 }
 
 // words are what of a drill has no place elsewhere in the report.

@@ -205,7 +205,7 @@ func (s *stage) judgeGaps() {
 // openFeeds opens the feeds and waits until each has said where it begins.
 func (s *stage) openFeeds(ctx context.Context, background *sync.WaitGroup) error {
 	for _, raffle := range s.raffles[:min(feedCount, len(s.raffles))] {
-		f := &feed{load: s.load, raffle: raffle}
+		f := &follower{load: s.load, raffle: raffle}
 		s.followers = append(s.followers, f)
 		background.Go(func() { f.run(ctx) })
 	}

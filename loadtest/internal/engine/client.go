@@ -2,8 +2,10 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -25,14 +27,19 @@ type doer interface {
 	Do(*fasthttp.Request, *fasthttp.Response) error
 }
 
-func newClient(c Config) (client doer, closeIdle func()) {
+// dialer opens a connection, as net.DialTimeout does.
+type dialer func(network, addr string, timeout time.Duration) (net.Conn, error)
+
+// newClient makes a client with at most conns connections.
+func newClient(c Config, conns int, dial dialer) (client doer, closeIdle func()) {
 	if c.Client == ClientNet {
-		n := newNetClient(c)
+		n := newNetClient(c, conns, dial)
 		return n, n.client.CloseIdleConnections
 	}
 	f := &fasthttp.HostClient{
 		ReadTimeout: c.Timeout, WriteTimeout: c.Timeout,
-		Addr: c.Addr, IsTLS: c.TLS, MaxConns: c.VUsers, MaxIdleConnDuration: time.Minute,
+		Addr: c.Addr, IsTLS: c.TLS, MaxConns: conns, MaxIdleConnDuration: time.Minute,
+		Dial: func(addr string) (net.Conn, error) { return dial("tcp", addr, c.Timeout) },
 		// Without retries, because a bid that the client sent twice would be the generator's own fault.
 		MaxIdemponentCallAttempts: 1,
 		RetryIfErr:                func(*fasthttp.Request, int, error) (bool, bool) { return false, false },
@@ -63,7 +70,7 @@ type netClient struct {
 	drop   bool
 }
 
-func newNetClient(c Config) *netClient {
+func newNetClient(c Config, conns int, dial dialer) *netClient {
 	base := "http://" + c.Addr
 	if c.TLS {
 		base = "https://" + c.Addr
@@ -71,7 +78,10 @@ func newNetClient(c Config) *netClient {
 	return &netClient{base: base, drop: c.DropBodies, client: http.Client{
 		Timeout:       c.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{MaxIdleConnsPerHost: c.VUsers, MaxIdleConns: c.VUsers, IdleConnTimeout: time.Minute,
+		Transport: &http.Transport{MaxIdleConnsPerHost: conns, MaxIdleConns: conns, IdleConnTimeout: time.Minute,
+			DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
+				return dial(network, addr, c.Timeout)
+			},
 			ForceAttemptHTTP2: true, DisableCompression: true},
 	}}
 }

@@ -2,11 +2,10 @@ package engine
 
 import (
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // SelfCPU is the processor time, user and system, that this process has used.
@@ -37,24 +36,30 @@ func TreeCPU(pid int) (time.Duration, error) {
 
 // TreesCPU is TreeCPU for several processes, by name. Processes that don't exist are left out.
 func TreesCPU(pids map[string]int) (map[string]time.Duration, error) {
-	stats, err := readStats()
+	all, err := procfs.AllProcs()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("processor time: %w", err)
+	}
+	stats := make(map[int]procfs.ProcStat)
+	for _, p := range all {
+		if s, err := p.Stat(); err == nil { // otherwise it ended between the two looks
+			stats[p.PID] = s
+		}
 	}
 	used := make(map[string]time.Duration)
 	for name, pid := range pids {
 		if root, ok := stats[pid]; ok {
-			used[name] = root.cpu + descendants(stats, pid)
+			used[name] = cpu(root) + descendants(stats, pid)
 		}
 	}
 	return used, nil
 }
 
-func descendants(stats map[int]procStat, pid int) (total time.Duration) {
-	for child, s := range stats {
-		for p, hops := s.parent, 0; p > 1 && hops < 64; p, hops = stats[p].parent, hops+1 {
+func descendants(stats map[int]procfs.ProcStat, pid int) (total time.Duration) {
+	for _, s := range stats {
+		for p, hops := s.PPID, 0; p > 1 && hops < 64; p, hops = stats[p].PPID, hops+1 {
 			if p == pid {
-				total += stats[child].cpu
+				total += cpu(s)
 				break
 			}
 		}
@@ -62,51 +67,31 @@ func descendants(stats map[int]procStat, pid int) (total time.Duration) {
 	return total
 }
 
-type procStat struct {
-	parent int
-	cpu    time.Duration
+func cpu(s procfs.ProcStat) time.Duration {
+	sum := int64(s.UTime) + int64(s.STime) + int64(s.CUTime) + int64(s.CSTime)
+	return time.Duration(sum) * time.Second / ticks
 }
 
-func readStats() (map[int]procStat, error) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil, err
-	}
-	stats := make(map[int]procStat)
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		raw, err := os.ReadFile("/proc/" + e.Name() + "/stat")
-		if err != nil {
-			continue // it ended between the two looks
-		}
-		if s, err := parseStat(string(raw)); err == nil {
-			stats[pid] = s
-		}
-	}
-	return stats, nil
-}
+// machine compares the processor time of this machine with that of the look before.
+type machine struct{ busy, all float64 }
 
-// parseStat counts fields from the last closing parenthesis, because the command before it may hold spaces and
-// parentheses.
-func parseStat(line string) (procStat, error) {
-	f := strings.Fields(line[strings.LastIndexByte(line, ')')+1:])
-	if len(f) < 15 {
-		return procStat{}, fmt.Errorf("%d fields in %q", len(f), line)
-	}
-	parent, err := strconv.Atoi(f[1])
+// since is the part of the machine's processor time that was used since the last call, from 0 to 1; nil if it is not
+// known, as at the first call.
+func (m *machine) since() *float64 {
+	fs, err := procfs.NewDefaultFS()
 	if err != nil {
-		return procStat{}, err
+		return nil
 	}
-	var sum int64
-	for _, i := range []int{11, 12, 13, 14} { // utime, stime, cutime, cstime
-		v, err := strconv.ParseInt(f[i], 10, 64)
-		if err != nil {
-			return procStat{}, err
-		}
-		sum += v
+	s, err := fs.Stat()
+	if err != nil {
+		return nil
 	}
-	return procStat{parent: parent, cpu: time.Duration(sum) * time.Second / ticks}, nil
+	t, before := s.CPUTotal, *m
+	m.busy = t.User + t.Nice + t.System + t.IRQ + t.SoftIRQ
+	m.all = m.busy + t.Idle + t.Iowait + t.Steal
+	if before.all == 0 || m.all <= before.all {
+		return nil
+	}
+	share := (m.busy - before.busy) / (m.all - before.all)
+	return &share
 }

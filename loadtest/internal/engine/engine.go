@@ -1,13 +1,15 @@
 // Package engine is the load generator: one goroutine per virtual user on fasthttp, and a recorder that keeps
-// every latency in HDR histograms. In the closed model a user sends its next request when the last one was
-// answered. In the open model each iteration has an intended start, however slow the answers are, and the latency of
-// its first request counts from that start, so that a stalled server can't hide its stall.
+// every latency in HDR histograms, also of failed requests. In the closed model a user sends its next request when the
+// last one was answered. In the open model each iteration has an intended start, however slow the answers are, and the
+// latency of its first request counts from that start, so that a stalled server can't hide its stall. What a user gets
+// only after several attempts is a Wish, which counts from the same start to the last answer.
 package engine
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +39,9 @@ type Config struct {
 	Arrivals int64
 	// RampUp spreads the first starts of the users evenly (closed model).
 	RampUp time.Duration
+	// ShareConnections lets the users send over one pool of connections. Otherwise each has a connection of its own, as
+	// people have.
+	ShareConnections bool
 	// Timeout bounds one request. Default 10 s.
 	Timeout time.Duration
 	// DropBodies reads answers to their end without keeping them: Response.Body is then empty. It is meant for
@@ -70,8 +75,6 @@ func Run(ctx context.Context, c Config, scenario Scenario) (*Report, error) {
 	if c.Timeout == 0 {
 		c.Timeout = defaultTimeout
 	}
-	client, closeIdle := newClient(c)
-	defer closeIdle()
 	if sleep.Until(ctx, c.Start) != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -81,23 +84,29 @@ func Run(ctx context.Context, c Config, scenario Scenario) (*Report, error) {
 		defer cancel()
 	}
 	before, start := SelfCPU(), time.Now()
-	r := &run{config: c, client: client, recorder: newRecorder(c.VUsers), pace: newPacer(c, start)}
+	r := &run{config: c, recorder: newRecorder(c.VUsers, start), pace: newPacer(c, start)}
+	if c.ShareConnections {
+		shared, closeIdle := newClient(c, c.VUsers, net.DialTimeout)
+		defer closeIdle()
+		r.shared = shared
+	}
 	watch := startWatch(ctx, r, start)
 	err := r.users(ctx, scenario)
 	elapsed, used := time.Since(start), SelfCPU()-before
 	samples := watch.stop()
-	result := r.recorder.report(start)
+	result := r.recorder.report()
 	result.Elapsed, result.GeneratorCPU, result.Samples = elapsed, used, samples
+	result.Users, result.Arrivals = report.Users{Asked: c.VUsers, Started: int(r.started.Load())}, r.pace.count(elapsed)
 	return result, err
 }
 
 // run is what the users of one run share.
 type run struct {
-	config   Config
-	client   doer
-	recorder *Recorder
-	pace     *pacer
-	active   atomic.Int64
+	config          Config
+	shared          doer // nil if each user has its own
+	recorder        *Recorder
+	pace            *pacer
+	active, started atomic.Int64 // users
 }
 
 func (r *run) users(ctx context.Context, scenario Scenario) error {

@@ -147,13 +147,6 @@ func TestScenarioErrorsAreReturned(t *testing.T) {
 	}
 }
 
-func TestParseStatSurvivesAnyCommandName(t *testing.T) {
-	got, err := parseStat("12 (a ) b) S 7 1 1 0 -1 0 0 0 0 0 10 20 30 40 20 0 1 0 100")
-	if err != nil || got.parent != 7 || got.cpu != time.Second {
-		t.Errorf("%+v, %v", got, err)
-	}
-}
-
 func TestSecondsAddUpToTheWhole(t *testing.T) {
 	addr := serve(t, func(http.ResponseWriter, *http.Request) {})
 	var told []report.Progress
@@ -169,6 +162,9 @@ func TestSecondsAddUpToTheWhole(t *testing.T) {
 		if s.At != i || s.Total.Count() != s.OK {
 			t.Errorf("second %d is said to be %d; %d values of %d", i, s.At, s.Total.Count(), s.OK)
 		}
+	}
+	if b := r.Samples[len(r.Samples)-1].Busy; b == nil || *b < 0 || *b > 1 {
+		t.Errorf("the machine was busy for %v of its time", b)
 	}
 	last := told[len(told)-1]
 	if inSeconds != r.Step("get").OK || last.Done != inSeconds || last.Limit != c.Duration || len(r.Samples) != len(told) {
@@ -228,7 +224,7 @@ func TestNetClientSpeaksHTTP2(t *testing.T) {
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	n := newNetClient(Config{Addr: s.Listener.Addr().String(), TLS: true, VUsers: 1, Timeout: time.Second})
+	n := newNetClient(Config{Addr: s.Listener.Addr().String(), TLS: true, VUsers: 1, Timeout: time.Second}, 1, net.DialTimeout)
 	n.client.Transport.(*http.Transport).TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig
 	var request fasthttp.Request
 	var response fasthttp.Response
@@ -267,7 +263,10 @@ func TestFillHoldsErrorsWithTheirSample(t *testing.T) {
 	if e := result.Errors; len(e) != 1 || e[0].Count != 4 || e[0].Kind != "status 503" || e[0].Sample != "no room\n" || e[0].First < 0 || e[0].First > r.Elapsed {
 		t.Errorf("%+v", e)
 	}
-	if s := result.Steps; len(s) != 1 || s[0].Failed != 4 || s[0].Total.Count() != 0 {
+	if s := r.Step("get"); s.Failed != 4 || s.Total.TotalCount() != 0 || s.Unanswered.TotalCount() != 4 {
 		t.Errorf("%+v", s)
+	}
+	if len(result.Steps) != 2 || !result.Steps[0].Part || result.All().Failed != 4 || result.All().Failures.Count() != 4 {
+		t.Errorf("%+v", result.Steps)
 	}
 }

@@ -2,10 +2,13 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"math"
 	"sync/atomic"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
 // pacer says when an iteration starts.
@@ -16,11 +19,17 @@ type pacer struct {
 	users    int
 	first    int   // user
 	limit    int64 // of arrivals; 0: none
+	duration time.Duration
 	arrivals atomic.Int64
+	begun    atomic.Int64 // of the arrivals
 }
 
+// late is how long after the end of a run an arrival from before its end may still begin. A user that sleeps until an
+// arrival never wakes up at the very moment.
+const late = 50 * time.Millisecond
+
 func newPacer(c Config, start time.Time) *pacer {
-	return &pacer{start: start, rate: c.Rate, rampUp: c.RampUp, users: c.VUsers, first: c.FirstUser, limit: c.Arrivals}
+	return &pacer{start: start, rate: c.Rate, rampUp: c.RampUp, users: c.VUsers, first: c.FirstUser, limit: c.Arrivals, duration: c.Duration}
 }
 
 // arrivalOffset is the intended start of the n-th arrival (from 0) at a constant rate per second.
@@ -48,5 +57,37 @@ func (p *pacer) wait(ctx context.Context, u *User) (more bool) {
 		return false
 	}
 	u.intended = p.start.Add(arrivalOffset(u.Arrival, p.rate))
-	return sleep.Until(ctx, u.intended) == nil
+	if p.duration > 0 && !u.intended.Before(p.start.Add(p.duration)) {
+		return false
+	}
+	if sleep.Until(ctx, u.intended) != nil && !p.justLate(ctx, u.intended) {
+		return false
+	}
+	p.begun.Add(1)
+	return true
+}
+
+// justLate says whether a run that has ended by its duration still takes an arrival.
+func (p *pacer) justLate(ctx context.Context, intended time.Time) bool {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) || p.duration == 0 {
+		return false
+	}
+	end := p.start.Add(p.duration)
+	return intended.Before(end) && time.Since(end) < late
+}
+
+// count tells what became of the arrivals of a run that took so long; nil in the closed model.
+func (p *pacer) count(elapsed time.Duration) *report.Arrivals {
+	if p.rate == 0 {
+		return nil
+	}
+	if p.duration > 0 {
+		elapsed = min(elapsed, p.duration)
+	}
+	begun := p.begun.Load()
+	asked := max(begun, int64(math.Ceil(p.rate*elapsed.Seconds())))
+	if p.limit > 0 {
+		asked = min(asked, p.limit)
+	}
+	return &report.Arrivals{Asked: asked, Started: begun, Dropped: asked - begun}
 }

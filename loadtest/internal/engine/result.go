@@ -11,13 +11,15 @@ import (
 )
 
 // Step is the record of one named request. Service is the time from sending to the answer; Total the time from
-// the intended start (the same in the closed model). Only successful requests are in the histograms.
+// the intended start (the same in the closed model). Both hold successful requests. Unanswered is the Total of the failed
+// ones. Part says that another step counts what these requests are parts of.
 type Step struct {
-	Name           string
-	Service, Total *hdrhistogram.Histogram
-	OK, Failed     int64
-	Failures       map[string]Failure
-	Seconds        []report.Second
+	Name                       string
+	Part                       bool
+	Service, Total, Unanswered *hdrhistogram.Histogram
+	OK, Failed                 int64
+	Failures                   map[string]Failure
+	Seconds                    []report.Second
 }
 
 // Failure is one kind of failed request.
@@ -30,21 +32,24 @@ type Failure struct {
 // Report is the outcome of a run.
 type Report struct {
 	Steps        []*Step // by name
+	Users        report.Users
+	Arrivals     *report.Arrivals // nil in the closed model
 	Started      time.Time
 	Elapsed      time.Duration
 	GeneratorCPU time.Duration
 	Samples      []report.Sample
 }
 
-func newStep(name string) *Step {
-	return &Step{Name: name, Failures: make(map[string]Failure),
-		Service: report.NewHDR(digits), Total: report.NewHDR(digits)}
+func newStep(name string, part bool) *Step {
+	return &Step{Name: name, Part: part, Failures: make(map[string]Failure),
+		Service: report.NewHDR(digits), Total: report.NewHDR(digits), Unanswered: report.NewHDR(digits)}
 }
 
 // Merge adds another recording of the same step.
 func (s *Step) Merge(o *Step) {
 	s.Service.Merge(o.Service)
 	s.Total.Merge(o.Total)
+	s.Unanswered.Merge(o.Unanswered)
 	s.OK += o.OK
 	s.Failed += o.Failed
 	for kind, f := range o.Failures {
@@ -64,7 +69,7 @@ func (r *Report) Step(name string) *Step {
 			return s
 		}
 	}
-	return newStep(name)
+	return newStep(name, false)
 }
 
 // PerSecond is the rate of successful requests of a step.
@@ -75,7 +80,9 @@ func (r *Report) PerSecond(name string) float64 {
 // Requests is the number of requests, good and bad.
 func (r *Report) Requests() (n int64) {
 	for _, s := range r.Steps {
-		n += s.OK + s.Failed
+		if !s.Part {
+			n += s.OK + s.Failed
+		}
 	}
 	return n
 }
@@ -88,9 +95,10 @@ func (s *Step) Percentile(q float64) time.Duration {
 // Fill copies the report into a result.
 func (r *Report) Fill(run *report.Run) {
 	run.Started, run.Elapsed, run.Samples = r.Started, r.Elapsed, r.Samples
+	run.Users, run.Arrivals = r.Users, r.Arrivals
 	for _, s := range r.Steps {
-		run.Steps = append(run.Steps, report.Step{Name: s.Name, OK: s.OK, Failed: s.Failed,
-			Service: report.FromHDR(s.Service), Total: report.FromHDR(s.Total), Seconds: s.Seconds})
+		run.Steps = append(run.Steps, report.Step{Name: s.Name, Part: s.Part, OK: s.OK, Failed: s.Failed, Service: report.FromHDR(s.Service),
+			Total: report.FromHDR(s.Total), Failures: report.FromHDR(s.Unanswered), Seconds: s.Seconds})
 		for kind, f := range s.Failures {
 			run.Errors = append(run.Errors, report.ErrorKind{Step: s.Name, Kind: kind, Count: f.Count,
 				First: f.First.Sub(r.Started), Sample: f.Sample})

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type watch struct {
 	work    sync.WaitGroup
 	samples []report.Sample
 	totals  report.Progress
+	busy    machine
 
 	mu  sync.Mutex
 	lag *float64 // the latest, until it is taken
@@ -26,6 +28,7 @@ type watch struct {
 
 func startWatch(ctx context.Context, r *run, start time.Time) *watch {
 	w := &watch{run: r, start: start, done: make(chan struct{})}
+	w.busy.since()
 	c := r.config
 	w.totals.Limit = c.Duration
 	w.totals.Planned = int64(c.VUsers) * int64(c.Iterations) * int64(c.Steady)
@@ -40,7 +43,7 @@ func startWatch(ctx context.Context, r *run, start time.Time) *watch {
 func (w *watch) stop() []report.Sample {
 	close(w.done)
 	w.work.Wait()
-	w.look(time.Now())
+	w.look(true)
 	return w.samples
 }
 
@@ -49,29 +52,33 @@ func (w *watch) everySecond() {
 	defer tick.Stop()
 	for {
 		select {
-		case now := <-tick.C:
-			w.look(now)
+		case <-tick.C:
+			w.look(false)
 		case <-w.done:
 			return
 		}
 	}
 }
 
-// look assigns everything recorded since the last look to the second that has just ended. If a look is late by
-// more than half a second, the series has a gap before it, and nothing is counted twice.
-func (w *watch) look(now time.Time) {
-	at := int((now.Sub(w.start)+time.Second/2)/time.Second) - 1
-	if n := len(w.samples); n > 0 {
-		at = max(at, w.samples[n-1].At+1)
+// look takes the seconds that are over, and notes how things are. The last look, at the end of the run, takes all.
+func (w *watch) look(last bool) {
+	elapsed := time.Since(w.start)
+	over := int(elapsed / time.Second)
+	before, at := over, max(over-1, 0)
+	if last {
+		before, at = math.MaxInt, over
 	}
-	at = max(at, 0)
-	last := w.run.recorder.look(at)
+	sum := w.run.recorder.look(before)
+	sum.At = at
 	active := int(w.run.active.Load())
-	w.samples = append(w.samples, report.Sample{At: at, ActiveUsers: active, LagMS: w.takeLag()})
+	sample := report.Sample{At: sum.At, ActiveUsers: active, LagMS: w.takeLag(), Busy: w.busy.since()}
+	if n := len(w.samples); n == 0 || w.samples[n-1].At < sum.At { // one look in each second is enough
+		w.samples = append(w.samples, sample)
+	}
 	p := &w.totals
-	p.Elapsed, p.ActiveUsers, p.Last = now.Sub(w.start), active, last
-	p.Done += last.OK + last.Failed
-	p.Failed += last.Failed
+	p.Elapsed, p.ActiveUsers, p.Last = elapsed, active, sum
+	p.Done += sum.OK + sum.Failed
+	p.Failed += sum.Failed
 	if w.run.config.Progress != nil {
 		w.run.config.Progress(*p)
 	}

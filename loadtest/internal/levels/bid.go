@@ -1,19 +1,21 @@
 package levels
 
 import (
-	"bytes"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
 )
 
 const (
-	stepBid = "POST bid"
+	stepBid = "bid"
 	// firstRetry is the pause before a bid without an answer is sent again; it doubles up to lastRetry.
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 2 * time.Second
@@ -21,17 +23,23 @@ const (
 	maxRetryAfter = 10 * time.Second
 )
 
-func (w *shared) bid(u *engine.User, bearer string) error { return w.bidOn(u, bearer, w.raffle(u)) }
+func (w *shared) bid(u *engine.User) error { return w.bidOn(u, w.raffle(u)) }
 
 // bidOn places one bid under a key of its own, and sends it again with the same key until the outcome is known,
-// the patience is exhausted or the run ends. The outcome goes to the journal. If the journal fails, the run
-// ends.
-func (w *shared) bidOn(u *engine.User, bearer string, raffle int64) error {
-	e := reconcile.Entry{Serial: w.journal.Next(), Raffle: uint32(raffle), Size: int16(size(u)), State: reconcile.Refused}
-	w.fill(u, bearer, e)
+// the patience is exhausted or the run ends. The user's wish is the bid, so its latency counts to the 201. The outcome
+// goes to the journal. If the journal fails, the run ends.
+func (w *shared) bidOn(u *engine.User, raffle int64) error {
+	account := w.account(u)
+	if !account.good(time.Now()) && !w.logIn(u) {
+		return nil // recorded; a run may be longer than a token is valid
+	}
+	e := reconcile.Entry{Serial: w.journal.Next(), State: reconcile.Refused, Raffle: uint32(raffle), User: account.id,
+		Size: int16(size(u)), Price: uint32(1000 * (1 + u.Rand.IntN(500))), Quantity: uint16(1 + u.Rand.IntN(3))}
+	w.fill(u, account.bearer, e)
+	wish := u.Wish(stepBid)
 	until, pause := time.Now().Add(w.plan.Patience), firstRetry
 	for {
-		err := u.Do(stepBid, created)
+		err := wish.Attempt(created)
 		if !judge(&e, err, u.Response) || time.Now().After(until) {
 			break
 		}
@@ -45,7 +53,32 @@ func (w *shared) bidOn(u *engine.User, bearer string, raffle int64) error {
 		pause = min(2*pause, lastRetry)
 		e.Retries += min(1, 255-e.Retries)
 	}
+	if w.plan.Raffle > 0 && u.Response.StatusCode() == http.StatusConflict {
+		account.over = true
+		wish.As(stepLate).Granted() // what the user wished for is not there any more, and it was told so
+	} else {
+		end(wish, e, u.Response)
+	}
+	if account.own = (reconcile.Entry{}); e.State == reconcile.Acknowledged {
+		account.own = e
+		if at, err := lsn.ParsePosition(string(u.Response.Header.Peek("Commit-LSN"))); err == nil {
+			account.seen = at
+		}
+	}
 	return w.journal.Add(e)
+}
+
+// end says how the wish ended.
+func end(wish engine.Wish, e reconcile.Entry, r *fasthttp.Response) {
+	detail := func() string { return fmt.Sprintf("status %d %s", r.StatusCode(), r.Body()) }
+	switch e.State {
+	case reconcile.Acknowledged:
+		wish.Granted()
+	case reconcile.Unknown:
+		wish.Failed("the outcome stayed unknown", detail)
+	default:
+		wish.Failed(fmt.Sprintf("refused with status %d", r.StatusCode()), detail)
+	}
 }
 
 func created(r *fasthttp.Response) bool { return r.StatusCode() == http.StatusCreated }
@@ -58,11 +91,10 @@ func judge(e *reconcile.Entry, err error, r *fasthttp.Response) (again bool) {
 		e.State = reconcile.Unknown
 		return true
 	case status == http.StatusCreated:
-		if e.ID = bidID(r.Header.Peek("Location")); e.ID == 0 {
-			e.State = reconcile.Unknown
-			return false
+		e.State = reconcile.Unknown
+		if e.Answered(r.Header.Peek("Location"), r.Body()) {
+			e.State = reconcile.Acknowledged
 		}
-		e.State = reconcile.Acknowledged
 		return false
 	case status == http.StatusTooManyRequests:
 		return true
@@ -71,15 +103,6 @@ func judge(e *reconcile.Entry, err error, r *fasthttp.Response) (again bool) {
 		return true
 	}
 	return false
-}
-
-// bidID reads the last part of a Location; 0 if that is not an id.
-func bidID(location []byte) int64 {
-	id, err := strconv.ParseInt(string(location[bytes.LastIndexByte(location, '/')+1:]), 10, 64)
-	if err != nil || id < 1 {
-		return 0
-	}
-	return id
 }
 
 // retryAfter is what the server asks for; 0 if nothing.
@@ -91,7 +114,7 @@ func retryAfter(r *fasthttp.Response) time.Duration {
 	return min(time.Duration(n)*time.Second, maxRetryAfter)
 }
 
-// fill makes the request of an entry's bid, with a random price.
+// fill makes the request of an entry's bid.
 func (w *shared) fill(u *engine.User, bearer string, e reconcile.Entry) {
 	var buffer [128]byte
 	path := strconv.AppendUint(append(buffer[:0], "/v1/raffles/"...), uint64(e.Raffle), 10)
@@ -99,16 +122,9 @@ func (w *shared) fill(u *engine.User, bearer string, e reconcile.Entry) {
 	r.Header.SetContentType("application/json")
 	r.Header.Set("Authorization", bearer)
 	r.Header.SetBytesV("Idempotency-Key", w.journal.AppendKey(buffer[:0], e.Serial))
-	body := strconv.AppendInt(append(buffer[:0], `{"size":`...), int64(e.Size), 10)
-	body = strconv.AppendInt(append(body, `,"price":`...), int64(1000*(1+u.Rand.IntN(500))), 10)
-	r.SetBody(append(body, '}'))
+	r.SetBody(fmt.Appendf(buffer[:0], `{"size":%d,"price":%d,"quantity":%d}`, e.Size, e.Price, e.Quantity))
 }
 
-// The sizes of the data set, in mm.
-const (
-	smallestSize = 250
-	sizeStep     = 5
-	sizeCount    = 11
-)
-
-func size(u *engine.User) int { return smallestSize + sizeStep*u.Rand.IntN(sizeCount) }
+func size(u *engine.User) int {
+	return dataset.SmallestSize + dataset.SizeStep*u.Rand.IntN(dataset.SizeCount)
+}

@@ -11,11 +11,11 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/cluster"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
@@ -40,34 +40,38 @@ type Request struct {
 	Processes map[string]int
 	Notes     io.Writer
 	Progress  func(report.Progress)
+	// Keep gets the result before it is compared with the database, so that nothing that happens then can lose it; may be
+	// nil.
+	Keep func(*report.Run)
 	// Compared is told how far the reconciliation is.
 	Compared reconcile.Progress
 	// Load makes the load and returns the result and the journals. If it is nil, this process makes the load.
 	Load func(context.Context, cluster.Job, func(report.Progress)) (*report.Run, []string, error)
 }
 
-// Execute runs a level and judges the result. When ctx ends the load ends early, but is still judged.
+// Execute runs a level and judges the result. When ctx ends the load ends early, but is still judged. If ctx ends after
+// the load, the comparison ends as one that was not completed.
 func Execute(ctx context.Context, q Request) (*report.Run, error) {
 	level, err := Find(q.Plan.Level)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := json.Marshal(q.Plan)
-	if err != nil {
-		return nil, err
-	}
-	job := cluster.Job{ID: newID(), Plan: plan,
-		Share: cluster.Share{Agents: 1, Users: q.Plan.VUsers, Rate: q.Plan.Rate}}
 	checked := level.writes && !q.NoReconcile
-	var after int64
 	if checked && q.Database != "" {
-		if after, err = reconcile.LastID(ctx, q.Database); err != nil {
+		if q.Plan.After, err = reconcile.LastID(ctx, q.Database); err != nil {
 			return nil, err
 		}
 	}
-	var before map[string]time.Duration
-	run, journals, err := q.load(ctx, job, func() { before, err = engine.TreesCPU(q.Processes) })
+	var d *drop
+	if level.closes {
+		if d, err = openDrop(ctx, q.Plan.base()); err != nil {
+			return nil, err
+		}
+		q.Plan.Raffle = d.raffle
+	}
+	run, journals, err := q.load(ctx, d)
 	if run == nil {
+		d.end()
 		return nil, err
 	}
 	if err != nil {
@@ -75,23 +79,40 @@ func Execute(ctx context.Context, q Request) (*report.Run, error) {
 	}
 	if ctx.Err() != nil {
 		run.Verdict.Failed = append(run.Verdict.Failed, "interrupted before its end")
+		ctx = context.WithoutCancel(ctx)
 	}
-	AddCPU(run, q.Processes, before)
+	q.judge(run, level)
+	d.judge(ctx, run, q.Database)
 	if checked {
-		q.reconcile(context.WithoutCancel(ctx), run, after, journals)
+		q.reconcile(ctx, run, journals)
 	}
-	q.Limits.judge(run)
 	return run, nil
 }
 
-func (q Request) load(ctx context.Context, job cluster.Job, prepared func()) (*report.Run, []string, error) {
-	if q.Load != nil {
-		prepared()
-		return q.Load(ctx, job, q.Progress)
+// load makes the load, and adds to the result what the system used of its machine meanwhile.
+func (q Request) load(ctx context.Context, d *drop) (run *report.Run, journals []string, err error) {
+	plan, err := json.Marshal(q.Plan)
+	if err != nil {
+		return nil, nil, err
 	}
-	r := &Runner{Dir: q.Dir, Notes: q.Notes, Procs: q.Procs, prepared: prepared}
-	outcome, err := r.Run(ctx, job, q.Progress)
-	return outcome.Run, slices.Collect(maps.Values(outcome.Files)), err
+	var before map[string]time.Duration
+	var unknown error
+	job := cluster.Job{ID: newID(), Plan: plan, Share: cluster.Share{Agents: 1, Users: q.Plan.VUsers, Rate: q.Plan.Rate},
+		Prepared: func() {
+			before, unknown = engine.TreesCPU(q.Processes)
+			d.closeAfter(ctx, q.Plan.Duration/2)
+		}}
+	if q.Load != nil {
+		run, journals, err = q.Load(ctx, job, q.Progress)
+	} else {
+		var outcome cluster.Outcome
+		outcome, err = (&Runner{Dir: q.Dir, Notes: q.Notes, Procs: q.Procs}).Run(ctx, job, q.Progress)
+		run, journals = outcome.Run, slices.Collect(maps.Values(outcome.Files))
+	}
+	if run != nil && unknown == nil {
+		AddCPU(run, q.Processes, before)
+	}
+	return run, journals, errors.Join(err, unknown)
 }
 
 // newID makes a random id, because a run with the same seed must not repeat the keys of another run.
@@ -101,28 +122,22 @@ func newID() string {
 	return hex.EncodeToString(raw[:])
 }
 
-// reconcile compares, and removes the journals of a run that lost nothing.
-func (q Request) reconcile(ctx context.Context, run *report.Run, after int64, journals []string) {
-	ctx, cancel := context.WithTimeout(ctx, reconcileTime)
-	defer cancel()
-	if q.Database == "" {
-		run.Reconciliations = []report.Reconciliation{{Store: "Postgres", Problem: "no database is known to compare with: set LOADTEST_DATABASE_URL, of a role that reads the keys of bids"}}
-		return
+// reconcile compares, judges the outcome, and removes the journals of a run that lost nothing.
+func (q Request) reconcile(ctx context.Context, run *report.Run, journals []string) {
+	if q.Keep != nil {
+		unproved := *run
+		unproved.Verdict.Failed = append(slices.Clone(run.Verdict.Failed), "the bids are not compared with PostgreSQL and Redis yet")
+		q.Keep(&unproved)
 	}
-	ledger, err := reconcile.Load(after, journals...)
+	ledger, err := compare(ctx, run, q.Plan, q.Database, q.Compared, journals)
 	if err != nil {
-		run.Reconciliations = []report.Reconciliation{{Store: "Postgres", Problem: err.Error()}}
-		return
+		run.Verdict.Failed = append(run.Verdict.Failed, err.Error())
+	} else {
+		judgeLedger(run, ledger)
 	}
-	postgres, lsn := ledger.Postgres(ctx, q.Database, q.Compared)
-	run.Reconciliations = append(run.Reconciliations, postgres)
-	if postgres.Problem == "" {
-		client := frontdoor.New(q.Plan.base())
-		run.Reconciliations = append(run.Reconciliations, ledger.Redis(ctx, client, lsn, q.Compared))
-		client.Close()
-	}
-	if slices.ContainsFunc(run.Reconciliations, func(r report.Reconciliation) bool { return !r.Clean() }) {
-		fmt.Fprintf(q.Notes, "kept to look into it: %v\n", journals)
+	judgeReconciliations(run)
+	if !run.Verdict.Passed() {
+		fmt.Fprintf(q.Notes, "kept, to be compared again by loadtest reconcile: %s\n", strings.Join(journals, " "))
 		return
 	}
 	for _, path := range journals {
@@ -132,43 +147,32 @@ func (q Request) reconcile(ctx context.Context, run *report.Run, after int64, jo
 	}
 }
 
-// judge adds the thresholds and the other reasons why the run has failed.
-func (l Limits) judge(run *report.Run) {
-	v := &run.Verdict
-	for _, r := range run.Reconciliations {
-		if !r.Clean() {
-			v.Failed = append(v.Failed, complaint(r))
-		}
+// compare fills in the run's reconciliations.
+func compare(ctx context.Context, run *report.Run, p Plan, database string, progress reconcile.Progress, journals []string) (*reconcile.Ledger, error) {
+	ctx, cancel := context.WithTimeout(ctx, reconcileTime)
+	defer cancel()
+	ledger, err := reconcile.Load(journals...)
+	if err != nil {
+		return nil, err
 	}
-	var ok, failed int64
-	for _, s := range run.Steps {
-		ok, failed = ok+s.OK, failed+s.Failed
-		if l.MaxP99 > 0 {
-			p99 := time.Duration(s.Total.HDR().ValueAtPercentile(99)) * time.Microsecond
-			v.Thresholds = append(v.Thresholds, report.Threshold{Name: "p99 of " + s.Name, Limit: "at most " + l.MaxP99.String(),
-				Got: p99.String(), OK: s.OK > 0 && p99 <= l.MaxP99})
-		}
-	}
-	if ok == 0 {
-		v.Failed = append(v.Failed, "no request was successful")
-	}
-	if l.MaxErrors >= 0 {
-		share := 100 * float64(failed) / float64(max(ok+failed, 1))
-		v.Thresholds = append(v.Thresholds, report.Threshold{Name: "failed requests", Limit: fmt.Sprintf("at most %g %%", l.MaxErrors),
-			Got: fmt.Sprintf("%.3g %%", share), OK: share <= l.MaxErrors})
-	}
-	if l.MinRate > 0 {
-		rate := float64(ok) / run.Elapsed.Seconds()
-		v.Thresholds = append(v.Thresholds, report.Threshold{Name: "good requests", Limit: fmt.Sprintf("at least %g/s", l.MinRate),
-			Got: fmt.Sprintf("%.0f/s", rate), OK: rate >= l.MinRate})
-	}
+	run.Reconciliations = ledger.Compare(ctx, database, p.base(), progress)
+	return ledger, nil
 }
 
-func complaint(r report.Reconciliation) string {
-	if r.Problem != "" {
-		return fmt.Sprintf("not compared with %s: %s", r.Store, r.Problem)
+// Reconcile compares the journals of an earlier run, and judges the outcome.
+func Reconcile(ctx context.Context, run *report.Run, p Plan, database string, progress reconcile.Progress, journals []string) error {
+	if _, _, err := p.Address(); err != nil {
+		return err
 	}
-	return fmt.Sprintf("%s: %d bids lost, %d doubled, %d that should not be there", r.Store, r.Lost, r.Doubled, r.Unexpected)
+	ledger, err := compare(ctx, run, p, database, progress, journals)
+	if err != nil {
+		return err
+	}
+	if !ledger.Complete() {
+		run.Verdict.Add("journal: complete", "a killed run may lack its last second", "no", true)
+	}
+	judgeReconciliations(run)
+	return nil
 }
 
 // ErrFailed says that a run was made and judged, and did not pass.

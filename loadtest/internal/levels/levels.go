@@ -1,5 +1,5 @@
-// Package levels holds the six load levels: what each does to the system and what it is to show. A
-// Runner makes the load of a level, alone or as one of several agents; Settle judges the whole.
+// Package levels holds the load levels: what each does to the system and what it is to show. A Runner makes the load of a
+// level, alone or as one of several agents; Execute judges the whole.
 package levels
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 )
 
-// Level is one of the six load levels. Defaults is its full size, with the full data set.
+// Level is one of the load levels. Defaults is its full size, with the full data set.
 type Level struct {
 	ID       string
 	Title    string
@@ -23,7 +23,9 @@ type Level struct {
 	writes     bool // needs tokens and a journal
 	raffles    bool // needs the open raffles
 	dropBodies bool
-	steady     int // requests in an iteration, 0 if that differs
+	steady     int      // requests in an iteration, 0 if that differs
+	steps      []string // that must be in the result
+	closes     bool     // it has a raffle of its own, which is closed halfway
 	scenario   func(*shared) engine.Scenario
 }
 
@@ -33,27 +35,38 @@ var All = []Level{
 		ID: "1", Title: "static page", Purpose: "The front door alone: HAProxy serves /static.html from memory, no service is asked.",
 		Defaults: Plan{VUsers: 500, Duration: 30 * time.Second}, steady: 1,
 		scenario: func(*shared) engine.Scenario { return getter("GET /static.html", "/static.html") },
+		steps:    []string{"GET /static.html"},
 	},
 	{
 		ID: "2", Title: "hello world", Purpose: "What a request costs that does nothing: through HAProxy to the query service and back.",
 		Defaults: Plan{VUsers: 500, Duration: 30 * time.Second}, steady: 1,
 		scenario: func(*shared) engine.Scenario { return getter("GET /hello", "/hello") },
+		steps:    []string{"GET /hello"},
 	},
 	{
 		ID: "3", Title: "read only", Purpose: "The list of all raffles (up to 10,000), from the database (pgpool-II, replica) and from Redis by turns: what the read model saves.",
 		Defaults: Plan{VUsers: 16, Duration: 30 * time.Second}, steady: 1, dropBodies: true, scenario: lists,
+		steps: []string{"raffles from redis", "raffles from replica"},
 	},
 	{
 		ID: "4", Title: "write only", Purpose: "Everybody bids at once, 6,000 users 1,000 times each in full, every bid with a key of its own; afterwards none may be lost or doubled, in Postgres or in Redis.",
 		Defaults: Plan{VUsers: 6000, Iterations: 1000, RampUp: 5 * time.Second}, steady: 1, writes: true, raffles: true, scenario: bids,
+		steps: []string{stepBid},
 	},
 	{
 		ID: "5", Title: "read and write", Purpose: "Three groups at once: one bids, one lists raffles, one looks at single raffles: whether writes slow reads down, and the other way round.",
 		Defaults: Plan{VUsers: 600, Duration: time.Minute, RampUp: time.Second}, steady: 1, writes: true, raffles: true, scenario: groups,
+		steps: []string{stepBid, "list", "raffle"},
 	},
 	{
 		ID: "6", Title: "scenario", Purpose: "What people do in a drop: log in, list, look at a raffle and its bids of a size, bid (or not), list again, with pauses of random length.",
 		Defaults: Plan{VUsers: 500, Duration: time.Minute, RampUp: 20 * time.Second, Think: time.Second}, writes: true, raffles: true, scenario: visit,
+		steps: []string{"login", "list", "raffle", "bids", stepBid, "own bid"},
+	},
+	{
+		ID: "7", Title: "the drop", Purpose: "6,000 people come within a second for one raffle, which others follow live and which is closed in the middle: no bid after the close, the right price, and everybody sees everything once.",
+		Defaults: Plan{VUsers: 6000, Duration: 30 * time.Second, RampUp: time.Second, Think: time.Second}, writes: true, closes: true, scenario: rush,
+		steps: []string{stepBid, "raffle"},
 	},
 }
 
@@ -68,12 +81,6 @@ func Find(id string) (Level, error) {
 }
 
 func isOK(w *fasthttp.Response) bool { return w.StatusCode() == http.StatusOK }
-
-// get asks for a path. Failures are recorded by Do and end nothing.
-func get(u *engine.User, step, path string) {
-	u.Prepare(http.MethodGet, path)
-	_ = u.Do(step, isOK)
-}
 
 // getter asks for one path again and again; the request is made once.
 func getter(step, path string) engine.Scenario {
@@ -97,9 +104,7 @@ func lists(*shared) engine.Scenario {
 	}
 }
 
-func bids(w *shared) engine.Scenario {
-	return func(u *engine.User) error { return w.bid(u, w.bearer[u.ID-w.firstUser]) }
-}
+func bids(w *shared) engine.Scenario { return w.bid }
 
 // groups gives each user one task. In the open model, in which any free user takes an arrival, it gives each
 // arrival one task.
@@ -111,11 +116,11 @@ func groups(w *shared) engine.Scenario {
 		}
 		switch n % 3 {
 		case 0:
-			return w.bid(u, w.bearer[u.ID-w.firstUser])
+			return w.bid(u)
 		case 1:
-			get(u, "list", listPath)
+			w.get(u, "list", listPath, nil)
 		case 2:
-			get(u, "raffle", w.rafflePath(w.raffle(u)))
+			w.get(u, "raffle", w.rafflePath(w.raffle(u)), nil)
 		}
 		return nil
 	}

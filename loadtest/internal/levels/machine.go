@@ -6,12 +6,12 @@ import (
 	"maps"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/cluster"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
@@ -28,7 +28,7 @@ func Describe(run *report.Run) {
 	run.Cores = runtime.NumCPU()
 	run.CPU = append(run.CPU, report.ProcessCPU{Name: report.GeneratorProcess, CPU: run.Generator.CPU})
 	run.Generator.Warning = generatorWarning(run.Generator.CPU, run.Elapsed, runtime.GOMAXPROCS(0), run.Cores)
-	run.Commit = commit()
+	run.Commit = cluster.Commit()
 	run.Environment = append(run.Environment,
 		report.Field{Name: "processor", Value: firstValue("/proc/cpuinfo", "model name")},
 		report.Field{Name: "cores", Value: fmt.Sprint(run.Cores)},
@@ -39,13 +39,28 @@ func Describe(run *report.Run) {
 		report.Field{Name: "generator's memory, highest", Value: fmt.Sprintf("%d MB", highestRSS()>>20)})
 }
 
-// AddCPU adds the processor time that the system's processes, by name, have used since before. A process that
-// was started again meanwhile is left out.
+// serviceBuilds names the builds of the services that run on this machine. A program whose file can't be read is left out.
+func serviceBuilds(processes map[string]int) (fields []report.Field) {
+	for _, name := range slices.Sorted(maps.Keys(processes)) {
+		service, _, _ := strings.Cut(name, "-")
+		if service != "command" && service != "query" && service != "replicator" {
+			continue
+		}
+		if build, err := cluster.Build(fmt.Sprintf("/proc/%d/exe", processes[name])); err == nil {
+			fields = append(fields, report.Field{Name: name, Value: build})
+		}
+	}
+	return fields
+}
+
+// AddCPU adds the builds of the system's processes, by name, and the processor time that they have used since before. A
+// process that was started again meanwhile is left out.
 func AddCPU(run *report.Run, processes map[string]int, before map[string]time.Duration) {
 	now, err := engine.TreesCPU(processes)
 	if err != nil {
 		run.Verdict.Failed = append(run.Verdict.Failed, err.Error())
 	}
+	run.Services = serviceBuilds(processes)
 	for _, name := range slices.Sorted(maps.Keys(now)) {
 		if used := now[name] - before[name]; used >= 0 {
 			run.CPU = append(run.CPU, report.ProcessCPU{Name: name, CPU: used})
@@ -63,26 +78,6 @@ func generatorWarning(used, elapsed time.Duration, procs, cores int) string {
 	}
 	return fmt.Sprintf("the generator used %.0f %% of the processors that it may use and %.0f %% of the machine: it may have limited the load; "+
 		"give it more (--procs), or take fewer users or more machines", 100*allowed, 100*share)
-}
-
-// commit is the source's revision, if the program was built from a checkout.
-func commit() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	var revision, dirty string
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			revision = s.Value
-		case "vcs.modified":
-			if s.Value == "true" {
-				dirty = ", changed"
-			}
-		}
-	}
-	return revision + dirty
 }
 
 // firstValue returns the value of the first "name : value" line; "" if there is none.

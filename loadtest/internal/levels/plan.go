@@ -14,7 +14,7 @@ import (
 
 // Plan is a whole load, over all generators. Its JSON form is what a controller sends to its agents.
 type Plan struct {
-	// Level is "1" to "6".
+	// Level is the ID of one of All.
 	Level string `json:"level"`
 	// URL is scheme and authority of the front door.
 	URL        string        `json:"url"`
@@ -32,13 +32,21 @@ type Plan struct {
 	Logins int `json:"logins"`
 	// Patience is for how long a bid that was not acknowledged is sent again.
 	Patience time.Duration `json:"patience_ns"`
+	// MaxDuration ends a run that has no end of its own, because the system has none of answers, say.
+	MaxDuration time.Duration `json:"max_duration_ns"`
+	// ShareConnections is the engine's.
+	ShareConnections bool `json:"share_connections"`
+	// Raffle is the only one to bid on; 0: all open ones. Execute sets it.
+	Raffle int64 `json:"raffle"`
+	// After is the highest id of a bid before the run. Execute sets it.
+	After int64 `json:"after"`
 }
 
-// Limits are what a run has to keep; zero (for MaxErrors, a negative value) is no limit.
+// Limits are what a run has to keep beside what every run has to. Zero is no limit, but for MaxErrors.
 type Limits struct {
-	// MaxP99 is for every step, from the intended start.
+	// MaxP99 is for every step, from the intended start, failed requests included.
 	MaxP99 time.Duration
-	// MaxErrors is the highest share of failed requests over all steps, in percent.
+	// MaxErrors is the highest share of failed requests of each step, in percent.
 	MaxErrors float64
 	// MinRate is the lowest number of good requests per second over all steps.
 	MinRate float64
@@ -64,6 +72,9 @@ func (p Plan) Check() error {
 	}
 	if p.Iterations < 0 || p.Duration < 0 || p.Rate < 0 || p.RampUp < 0 || p.Think < 0 || p.Logins < 0 || p.Patience < 0 {
 		errs = append(errs, errors.New("nothing can be negative"))
+	}
+	if p.MaxDuration <= 0 {
+		errs = append(errs, errors.New("the longest duration must be positive"))
 	}
 	return errors.Join(errs...)
 }
@@ -104,9 +115,14 @@ func (p Plan) fields() []report.Field {
 		{Name: "iterations each", Value: fmt.Sprint(p.Iterations)},
 		{Name: "duration", Value: fmt.Sprint(p.Duration)},
 		{Name: "rate", Value: fmt.Sprintf("%g/s", p.Rate)},
-		{Name: "ramp-up", Value: fmt.Sprint(p.RampUp)},
 		{Name: "think time", Value: fmt.Sprint(p.Think)},
 		{Name: "client", Value: p.Client},
+	}
+	if p.Rate == 0 {
+		fields = append(fields, report.Field{Name: "ramp-up", Value: fmt.Sprint(p.RampUp)})
+	}
+	if p.ShareConnections {
+		fields = append(fields, report.Field{Name: "connections", Value: "shared by all users"})
 	}
 	unset := func(f report.Field) bool { return f.Value == "0" || f.Value == "0s" || f.Value == "0/s" }
 	return slices.DeleteFunc(fields, unset)

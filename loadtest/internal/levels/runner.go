@@ -2,7 +2,6 @@ package levels
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,8 +32,6 @@ type Runner struct {
 	Notes io.Writer
 	// Procs is how many processors the load may use at once; 0: as many as the program has.
 	Procs int
-
-	prepared func() // is called when the load is about to begin; may be nil
 }
 
 // shared is what the users of a level share.
@@ -43,7 +40,7 @@ type shared struct {
 	firstUser  int
 	raffles    []int64 // hottest first
 	popularity *dataset.Zipf
-	bearer     []string // by the user's number in this generator; empty: not logged in
+	accounts   []account // by the user's number in this generator
 	journal    *reconcile.Journal
 	logins     int
 }
@@ -55,8 +52,8 @@ func (w *shared) login(user int) string { return fmt.Sprintf("user%d", 1+user%w.
 // Run makes the job's part of a level's load.
 func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.Progress)) (cluster.Outcome, error) {
 	var p Plan
-	if err := json.Unmarshal(job.Plan, &p); err != nil {
-		return cluster.Outcome{}, fmt.Errorf("plan: %w", err)
+	if err := job.DecodePlan(&p); err != nil {
+		return cluster.Outcome{}, err
 	}
 	level, err := Find(p.Level)
 	if err = errors.Join(err, p.Check(), engine.CheckLimits(job.Share.Users)); err != nil {
@@ -71,13 +68,10 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 	outcome := cluster.Outcome{Files: make(map[string]string)}
 	if level.writes {
 		path := filepath.Join(r.Dir, "journal-"+job.ID+fmt.Sprintf("-%d", job.Share.Agent))
-		if w.journal, err = createJournal(path, fmt.Sprintf("load-%s-%d", job.ID, job.Share.Agent)); err != nil {
+		if w.journal, err = createJournal(path, fmt.Sprintf("load-%s-%d", job.ID, job.Share.Agent), p.After); err != nil {
 			return outcome, err
 		}
 		outcome.Files[FileJournal] = path
-	}
-	if r.prepared != nil {
-		r.prepared()
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(r.Procs))
 	outcome.Run, err = w.load(ctx, level, job, client, progress)
@@ -87,16 +81,19 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 	return outcome, err
 }
 
-func createJournal(path, prefix string) (*reconcile.Journal, error) {
+func createJournal(path, prefix string, after int64) (*reconcile.Journal, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	return reconcile.CreateJournal(path, prefix)
+	return reconcile.CreateJournal(path, prefix, after)
 }
 
 // prepare does the work that is not part of the load: it looks for raffles and logs in.
 func (r *Runner) prepare(ctx context.Context, client *frontdoor.Client, level Level, p Plan, job cluster.Job) (w *shared, err error) {
 	w = &shared{plan: p, firstUser: job.Share.FirstUser}
+	if p.Raffle > 0 {
+		w.raffles, w.popularity = []int64{p.Raffle}, dataset.NewZipf(1, dataset.Skew)
+	}
 	if level.raffles {
 		if w.raffles, err = client.Raffles(ctx, "open"); err != nil {
 			return nil, err
@@ -109,7 +106,7 @@ func (r *Runner) prepare(ctx context.Context, client *frontdoor.Client, level Le
 	if w.logins, err = logins(ctx, client, p); err != nil {
 		return nil, err
 	}
-	w.bearer = make([]string, job.Share.Users)
+	w.accounts = make([]account, job.Share.Users)
 	if level.ID == "6" { // the scenario logs in by itself
 		return w, nil
 	}
@@ -141,7 +138,7 @@ func (r *Runner) logIn(ctx context.Context, client *frontdoor.Client, w *shared,
 	if err != nil {
 		return err
 	}
-	if err := t.prune(ctx, start.Add(w.plan.Duration+tokenSpare)); err != nil {
+	if err := t.prune(ctx, start.Add(tokenSpare)); err != nil {
 		return err
 	}
 	logins := make([]string, job.Share.Users)
@@ -149,7 +146,7 @@ func (r *Runner) logIn(ctx context.Context, client *frontdoor.Client, w *shared,
 		logins[i] = w.login(job.Share.FirstUser + i)
 	}
 	var obtained int64
-	w.bearer, err = t.obtain(ctx, logins, func(done, total int64) {
+	w.accounts, err = t.obtain(ctx, logins, func(done, total int64) {
 		if obtained = done; done%500 == 0 {
 			fmt.Fprintf(r.Notes, "log in: %d of %d\n", done, total)
 		}
@@ -162,7 +159,7 @@ func (r *Runner) logIn(ctx context.Context, client *frontdoor.Client, w *shared,
 
 // lag returns the read model's lag in milliseconds.
 func lag(ctx context.Context, client *frontdoor.Client, raffle int64) (float64, error) {
-	target := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", raffle, smallestSize)
+	target := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", raffle, dataset.SmallestSize)
 	a, err := client.Do(ctx, http.MethodGet, target, nil, "Read-Path", "redis")
 	if err == nil && a.Status != http.StatusOK {
 		err = fmt.Errorf("GET %s from redis: status %d", target, a.Status)
@@ -182,7 +179,7 @@ func (w *shared) load(ctx context.Context, level Level, job cluster.Job, client 
 	c := engine.Config{
 		Addr: addr, TLS: tls, Client: w.plan.Client, FirstUser: job.Share.FirstUser, VUsers: job.Share.Users,
 		Iterations: w.plan.Iterations, Duration: w.plan.Duration, Rate: job.Share.Rate, RampUp: w.plan.RampUp, Seed: w.plan.Seed,
-		DropBodies: level.dropBodies, Steady: level.steady, Progress: progress,
+		DropBodies: level.dropBodies, Steady: level.steady, ShareConnections: w.plan.ShareConnections,
 	}
 	if len(w.raffles) > 0 {
 		c.Lag = func(ctx context.Context) (float64, error) { return lag(ctx, client, w.raffles[0]) }
@@ -190,6 +187,11 @@ func (w *shared) load(ctx context.Context, level Level, job cluster.Job, client 
 	if c.Start, err = job.Begin(ctx); err != nil {
 		return nil, err
 	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	c.Progress = watchful(progress, end)
+	ctx, cancel := context.WithTimeoutCause(ctx, w.plan.MaxDuration, fmt.Errorf("%w: it took longer than --max-duration (%v)", errEnded, w.plan.MaxDuration))
+	defer cancel()
 	result, err := engine.Run(ctx, c, level.scenario(w))
 	if err != nil && result == nil {
 		return nil, err
@@ -197,6 +199,31 @@ func (w *shared) load(ctx context.Context, level Level, job cluster.Job, client 
 	run := &report.Run{Version: report.Version, Name: "level " + level.ID + ": " + level.Title, Purpose: level.Purpose, Level: level.ID,
 		Seed: w.plan.Seed, Config: w.plan.fields()}
 	result.Fill(run)
+	if cause := context.Cause(ctx); errors.Is(cause, errEnded) {
+		run.Verdict.Failed = append(run.Verdict.Failed, cause.Error())
+	}
 	Describe(run)
 	return run, err
+}
+
+var errEnded = errors.New("the load was ended early")
+
+// hopeless is for how many seconds a run goes on in which no request is answered well.
+const hopeless = 30
+
+// watchful ends a run in which nothing is answered well any more.
+func watchful(progress func(report.Progress), end context.CancelCauseFunc) func(report.Progress) {
+	bad := 0
+	return func(p report.Progress) {
+		bad++
+		if p.Last.OK > 0 || p.ActiveUsers == 0 {
+			bad = 0
+		}
+		if bad >= hopeless {
+			end(fmt.Errorf("%w: no request was answered well for %d s", errEnded, hopeless))
+		}
+		if progress != nil {
+			progress(p)
+		}
+	}
 }

@@ -16,14 +16,16 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
 )
 
 const (
 	// loginsAtOnce is more logins than the service hashes at once, and so few that none is refused for long.
 	loginsAtOnce = 4
-	// tokenSpare is how long a cached token must still be valid after the end of the run.
+	// tokenSpare is how long a cached token must still be valid. In a longer run users log in again.
 	tokenSpare = 20 * time.Minute
 )
 
@@ -67,36 +69,69 @@ func (t *tokens) prune(ctx context.Context, until time.Time) error {
 		published[k.Kid] = true
 	}
 	for login, token := range t.known {
-		if kid, expires, err := inspect(token); err != nil || !published[kid] || expires.Before(until) {
+		if c, err := inspect(token); err != nil || !published[c.kid] || c.expires.Before(until) {
 			delete(t.known, login)
 		}
 	}
 	return nil
 }
 
+// claims are what a load wants to know of a token.
+type claims struct {
+	kid     string
+	user    uint32 // 0 if the token names none
+	expires time.Time
+}
+
 // inspect reads a JSON Web Token (RFC 7519) without checking it, because the services check it.
-func inspect(token string) (kid string, expires time.Time, err error) {
+func inspect(token string) (c claims, err error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return "", expires, errors.New("not a token")
+		return c, errors.New("not a token")
 	}
 	var head struct {
 		Kid string `json:"kid"`
 	}
-	var claims struct {
-		Exp int64 `json:"exp"`
+	var body struct {
+		Sub string `json:"sub"`
+		Exp int64  `json:"exp"`
 	}
-	for i, into := range []any{&head, &claims} {
+	for i, into := range []any{&head, &body} {
 		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
 		if err = errors.Join(err, json.Unmarshal(raw, into)); err != nil {
-			return "", expires, err
+			return c, err
 		}
 	}
-	return head.Kid, time.Unix(claims.Exp, 0), nil
+	id, err := strconv.ParseUint(body.Sub, 10, 32)
+	return claims{kid: head.Kid, user: uint32(id), expires: time.Unix(body.Exp, 0)}, err
 }
 
-// obtain returns the token of every login, in their order.
-func (t *tokens) obtain(ctx context.Context, logins []string, progress func(done, total int64)) ([]string, error) {
+// account is a virtual user's login. The zero value is not logged in.
+type account struct {
+	bearer  string
+	id      uint32 // of the user in the system
+	expires time.Time
+	over    bool // the raffle that the user bids on is closed
+	// seen is the highest position that the user was shown, as its own commit or as a reading.
+	seen lsn.Position
+	own  reconcile.Entry // the last acknowledged bid; none if its ID is 0
+}
+
+// spare is how long a token must still be valid for a user to go on with it.
+const spare = time.Minute
+
+func (a account) good(now time.Time) bool { return now.Add(spare).Before(a.expires) }
+
+func newAccount(token string) (account, error) {
+	c, err := inspect(token)
+	if err != nil {
+		return account{}, fmt.Errorf("token: %w", err)
+	}
+	return account{bearer: "Bearer " + token, id: c.user, expires: c.expires}, nil
+}
+
+// obtain returns the account of every login, in their order.
+func (t *tokens) obtain(ctx context.Context, logins []string, progress func(done, total int64)) ([]account, error) {
 	var missing []string
 	seen := make(map[string]bool)
 	for _, login := range logins {
@@ -126,11 +161,16 @@ func (t *tokens) obtain(ctx context.Context, logins []string, progress func(done
 	if len(missing) > 0 {
 		err = errors.Join(err, t.save()) // also the tokens of an attempt that was broken off
 	}
-	bearer := make([]string, len(logins))
-	for i, login := range logins {
-		bearer[i] = "Bearer " + t.known[login]
+	if err != nil {
+		return nil, err
 	}
-	return bearer, err
+	accounts := make([]account, len(logins))
+	for i, login := range logins {
+		if accounts[i], err = newAccount(t.known[login]); err != nil {
+			return nil, fmt.Errorf("log in as %s: %w", login, err)
+		}
+	}
+	return accounts, nil
 }
 
 func (t *tokens) save() error {

@@ -39,7 +39,9 @@ func (r *runner) sameBodies(ctx context.Context, l lookup, paths []string, c *re
 		if err != nil {
 			return err
 		}
-		c.Compared++
+		if len(compared) > 1 {
+			c.Compared++
+		}
 		if difference != "" {
 			c.Different++
 			c.Sample = difference

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -72,19 +71,22 @@ func (l *Ledger) Postgres(ctx context.Context, url string, progress Progress) (r
 }
 
 func (l *Ledger) readRows(ctx context.Context, conn *pgx.Conn, r *report.Reconciliation, progress Progress) error {
-	rows, err := conn.Query(ctx, "SELECT id, idempotency_key FROM bids WHERE id > $1", l.after)
+	rows, err := conn.Query(ctx, `SELECT id, idempotency_key, raffle_id, user_id, size, price, quantity, created_at
+		FROM bids WHERE id > $1`, l.after)
 	if err != nil {
 		return fmt.Errorf("read the bids: %w", err)
 	}
-	defer rows.Close()
-	for n := int64(0); rows.Next(); n++ {
-		raw := rows.RawValues() // int8 in its binary form, text as it is, null as nil
-		l.row(r, int64(binary.BigEndian.Uint64(raw[0])), raw[1])
-		if n%progressEvery == 0 {
+	var b shown
+	var key *string
+	n := int64(0)
+	_, err = pgx.ForEachRow(rows, []any{&b.ID, &key, &b.Raffle, &b.User, &b.Size, &b.Price, &b.Quantity, &b.Created}, func() error {
+		l.row(r, b, key)
+		if n++; n%progressEvery == 0 {
 			progress("rows in Postgres", n, l.acked)
 		}
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("read the bids: %w", err)
 	}
 	return nil
@@ -92,38 +94,59 @@ func (l *Ledger) readRows(ctx context.Context, conn *pgx.Conn, r *report.Reconci
 
 // row enters one row. A row without any key is suspicious: nobody but the run should bid meanwhile, so the row
 // may be the double of a bid that lost its key on the way. A row with a key of somebody else is ignored.
-func (l *Ledger) row(r *report.Reconciliation, id int64, key []byte) {
-	l.stored.add(id - l.after)
-	b, serial, ours := l.find(string(key))
-	switch {
-	case !ours && key == nil:
+func (l *Ledger) row(r *report.Reconciliation, stored shown, key *string) {
+	l.stored.set(stored.ID-l.after, stored.row().print())
+	if key == nil {
 		r.Unexpected++
+		return
+	}
+	b, serial, ours := l.find(*key)
+	switch {
 	case !ours:
+		return
 	case !b.seen.add(int64(serial)):
 		r.Doubled++
 		r.DoubledKeys = example(r.DoubledKeys, b, serial)
 	default:
 		r.Stored++
-		b.meet(r, serial, id)
+		l.meet(r, b, serial, stored)
 	}
-	if ours && int(serial) < len(b.outcome) && b.outcome[serial] == id {
+	if b.of(serial) == stored.ID {
 		b.matched.add(int64(serial))
+		b.hold(r, serial, stored, stored.row())
 	}
 }
 
-// meet judges the first row of a key.
-func (b *book) meet(r *report.Reconciliation, serial uint32, id int64) {
-	outcome := int64(0)
-	if int(serial) < len(b.outcome) {
-		outcome = b.outcome[serial]
+// hold compares what a row holds with what was sent under its key.
+func (b *book) hold(r *report.Reconciliation, serial uint32, stored shown, holds row) {
+	if holds.print() != b.sent.get(int64(serial)) {
+		r.Altered++
+		r.Differences = few(r.Differences, fmt.Sprintf("bid %d of key %s%d is stored as %+v, which was not sent or answered", stored.ID, b.prefix, serial, stored.row()))
 	}
-	switch outcome {
-	case outcomeUnknown:
+}
+
+// of is the outcome of a key, 0 if there is none.
+func (b *book) of(serial uint32) int64 {
+	if int(serial) < len(b.outcome) {
+		return b.outcome[serial]
+	}
+	return 0
+}
+
+// meet judges the first row of a key. A journal that was not closed may lack the last keys.
+func (l *Ledger) meet(r *report.Reconciliation, b *book, serial uint32, stored shown) {
+	switch outcome := b.of(serial); {
+	case outcome == 0 && !l.complete:
+		r.UnknownCommitted++
+	case outcome == 0 || outcome == outcomeRefused:
+		r.Unexpected++
+	case outcome == outcomeUnknown:
 		r.UnknownCommitted++
 		r.UnknownKeys = example(r.UnknownKeys, b, serial)
-		b.late[serial] = id
-	case outcomeRefused:
-		r.Unexpected++
+		b.late[serial] = stored.ID
+		holds := stored.row()
+		holds.Created = 0 // the time was never answered
+		b.hold(r, serial, stored, holds)
 	}
 }
 

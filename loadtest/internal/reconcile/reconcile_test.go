@@ -2,10 +2,7 @@ package reconcile
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,16 +12,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 )
 
 func ignore(string, int64, int64) {}
 
-// written makes a journal of entries and returns its path.
-func written(t *testing.T, prefix string, entries ...Entry) string {
+// written makes a closed journal of entries and returns its path. Bids of the run have ids above after.
+func written(t *testing.T, prefix string, after int64, entries ...Entry) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), prefix)
-	j, err := CreateJournal(path, prefix)
+	j, err := CreateJournal(path, prefix, after)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,24 +35,45 @@ func written(t *testing.T, prefix string, entries ...Entry) string {
 	return path
 }
 
+// second is when the bids of these tests were made, in microseconds since 1970.
+const second = 1_700_000_000_000_001
+
+// sent is an entry of the bid that user 1 makes for size 270 of raffle 1.
+func sent(serial uint32, state State) Entry {
+	return Entry{Serial: serial, State: state, Raffle: 1, User: 1, Size: 270, Price: 1000, Quantity: 1}
+}
+
 func acknowledged(serial uint32, id int64) Entry {
-	return Entry{Serial: serial, Raffle: 1, Size: 270, ID: id, State: Acknowledged}
+	e := sent(serial, Acknowledged)
+	e.ID, e.Created = id, second+id
+	return e
 }
 
 func TestJournalKeepsWhatWasWrittenBeforeAKill(t *testing.T) {
-	first, second := acknowledged(0, 7), Entry{Serial: 1<<32 - 1, Raffle: 1<<32 - 1, Size: 32767, State: Unknown, Retries: 255}
-	path := written(t, "run", first, second)
+	first := acknowledged(0, 7)
+	last := Entry{Serial: 1<<32 - 1, Raffle: 1<<32 - 1, User: 1<<32 - 1, Price: 1<<32 - 1, Quantity: 1<<16 - 1, Size: 32767, State: Unknown, Retries: 255}
+	path := written(t, "run", 99, first, last)
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, append(raw, raw[len(raw)-entrySize:len(raw)-1]...), 0o600); err != nil { // a broken record
-		t.Fatal(err)
-	}
-	var got []Entry
-	prefix, err := readJournal(path, func(e Entry) { got = append(got, e) })
-	if err != nil || prefix != "run" || len(got) != 2 || got[0] != first || got[1] != second {
-		t.Errorf("%q, %+v, %v", prefix, got, err)
+	for name, c := range map[string]struct {
+		content  []byte
+		complete bool
+	}{
+		"closed":                   {raw, true},
+		"killed":                   {raw[:len(raw)-entrySize], false},
+		"killed amid an entry":     {raw[:len(raw)-1], false},
+		"closed, an entry is gone": {append(raw[:len(raw)-3*entrySize:len(raw)-3*entrySize], raw[len(raw)-2*entrySize:]...), false},
+	} {
+		if err := os.WriteFile(path, c.content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var got []Entry
+		h, complete, err := readJournal(path, func(e Entry) { got = append(got, e) })
+		if err != nil || h != (head{99, "run"}) || complete != c.complete || got[len(got)-1] != last {
+			t.Errorf("%s: %+v, %+v, complete %v, %v", name, h, got, complete, err)
+		}
 	}
 }
 
@@ -66,24 +83,46 @@ func TestJournalsThatCannotBeRead(t *testing.T) {
 	if err := os.WriteFile(other, []byte("something else entirely"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for want, path := range map[string]string{
-		"no such file":  filepath.Join(dir, "missing"),
-		"not a journal": other,
-		"two entries":   written(t, "twice", acknowledged(3, 1), acknowledged(3, 2)),
-		"state 9":       written(t, "state", Entry{State: 9}),
-		"and bid 0":     written(t, "noid", Entry{State: Acknowledged}),
+	for want, paths := range map[string][]string{
+		"no such file":   {filepath.Join(dir, "missing")},
+		"not a journal":  {other},
+		"two entries":    {written(t, "twice", 0, acknowledged(3, 1), acknowledged(3, 2))},
+		"state 9":        {written(t, "state", 0, Entry{State: 9})},
+		"and bid 0":      {written(t, "noid", 0, Entry{State: Acknowledged})},
+		"of another run": {written(t, "one", 7), written(t, "two", 8)},
 	} {
-		if _, err := Load(0, path); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Load(paths...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
-	if _, err := CreateJournal(other, "run"); err == nil {
+	if _, err := CreateJournal(other, "run", 0); err == nil {
 		t.Error("an existing file was overwritten")
 	}
 }
 
+// A 201 counts only if it shows the bid that was sent.
+func TestAnswersShowWhatWasSent_W1(t *testing.T) {
+	const body = `{"id":5,"raffle_id":1,"user_id":1,"size":270,"price":1000,"quantity":1,"created_at":"2026-01-02T03:04:05.000006Z"}`
+	for name, c := range map[string]struct {
+		location, body string
+		ok             bool
+	}{
+		"right":            {"/v1/raffles/1/bids/5", body, true},
+		"another price":    {"/v1/raffles/1/bids/5", strings.Replace(body, "1000", "1001", 1), false},
+		"another user":     {"/v1/raffles/1/bids/5", strings.Replace(body, `"user_id":1`, `"user_id":2`, 1), false},
+		"another location": {"/v1/raffles/1/bids/6", body, false},
+		"no id":            {"/v1/raffles/1/bids/0", strings.Replace(body, `"id":5`, `"id":0`, 1), false},
+		"no body":          {"/v1/raffles/1/bids/5", "", false},
+	} {
+		e := sent(0, Unknown)
+		if ok := e.Answered([]byte(c.location), []byte(c.body)); ok != c.ok || ok && (e.ID != 5 || e.Created != 1767323045000006) {
+			t.Errorf("%s: %v, %+v", name, ok, e)
+		}
+	}
+}
+
 func TestOnlyTheExactFormOfAKeyIsOurs(t *testing.T) {
-	l, err := Load(0, written(t, "load-a-0", acknowledged(0, 1)), written(t, "load-a-1", acknowledged(12, 2)))
+	l, err := Load(written(t, "load-a-0", 0, acknowledged(0, 1)), written(t, "load-a-1", 0, acknowledged(12, 2)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,22 +149,26 @@ func stored(t *testing.T, bids map[int64]string) string {
 		}
 	}
 	exec(`INSERT INTO users (login, password_hash) VALUES ('a', 'b')`)
+	exec(`DROP INDEX bids_key`) // it would refuse a double
 	exec(`INSERT INTO products (name, model, color, category, image_url, release_price, release_date) VALUES ('', '', '', '', '', 1, now())`)
 	exec(`INSERT INTO raffles (product_id, seller_id, starts_at, ends_at) VALUES (1, 1, now(), now() + interval '1 day')`)
 	for id, key := range bids {
-		// Each row has another user, because the unique index over user and key would otherwise refuse the double.
-		exec(`INSERT INTO bids (raffle_id, id, user_id, size, price, created_at, idempotency_key, request_hash)
-			VALUES (1, $1, $1, 270, 1, now(), nullif($2, ''), CASE WHEN $2 = '' THEN NULL ELSE '\x00'::bytea END)`, id, key)
+		exec(`INSERT INTO bids (raffle_id, id, user_id, size, price, quantity, created_at, idempotency_key, request_hash)
+			VALUES (1, $1, 1, 270, 1000, 1, to_timestamp(0) + $2::bigint * interval '1 us', nullif($3, ''), CASE WHEN $3 = '' THEN NULL ELSE '\x00'::bytea END)`,
+			id, second+id, key)
 	}
 	return url
 }
 
 // W1, W2: bids that are lost, doubled, committed without an answer or there without a reason are told apart.
 func TestPostgresIsHeldAgainstTheJournal_W1_W2(t *testing.T) {
-	path := written(t, "k",
+	retried := sent(5, Unknown)
+	retried.Retries = 3
+	altered := acknowledged(9, 110)
+	altered.Price = 999
+	path := written(t, "k", 100,
 		acknowledged(0, 101), acknowledged(1, 102), acknowledged(2, 103), acknowledged(3, 104), acknowledged(4, 105),
-		Entry{Serial: 5, Raffle: 1, Size: 270, State: Unknown, Retries: 3}, Entry{Serial: 6, Raffle: 1, Size: 270, State: Unknown},
-		Entry{Serial: 7, State: Refused}, Entry{Serial: 8, State: Refused})
+		retried, sent(6, Unknown), sent(7, Refused), sent(8, Refused), altered)
 	url := stored(t, map[int64]string{
 		99:  "k-1", // from before the run
 		101: "k-0", 102: "k-1",
@@ -136,18 +179,23 @@ func TestPostgresIsHeldAgainstTheJournal_W1_W2(t *testing.T) {
 		107: "k-7", // refused, but stored
 		108: "",    // no key
 		109: "somebody else's",
+		110: "k-9",  // at another price
+		111: "k-77", // never sent, by the journal
 	})
 	if id, err := LastID(t.Context(), url); err != nil || id != 115 {
 		t.Errorf("the last id is %d, %v", id, err)
 	}
-	l, err := Load(100, path)
+	l, err := Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r, lsn := l.Postgres(t.Context(), url, ignore)
-	if r.Acknowledged != 5 || r.Stored != 6 || r.Lost != 2 || r.Doubled != 1 || r.Unknown != 2 || r.UnknownCommitted != 1 ||
-		r.Unexpected != 2 || r.Retries != 3 || r.Problem != "" || r.Clean() || lsn == "" {
+	if r.Acknowledged != 6 || r.Stored != 8 || r.Lost != 2 || r.Doubled != 1 || r.Unknown != 2 || r.UnknownCommitted != 1 ||
+		r.Unexpected != 3 || r.Altered != 1 || r.Retries != 3 || r.Problem != "" || r.Clean() || lsn == "" {
 		t.Errorf("%+v at %q", r, lsn)
+	}
+	if len(r.Differences) != 1 || !strings.Contains(strings.Join(r.Differences, " "), "bid 110 of key k-9 is stored as {Raffle:1 User:1 Size:270 Price:1000") {
+		t.Errorf("altered: %q", r.Differences)
 	}
 	if fmt.Sprint(r.LostKeys, r.DoubledKeys, r.UnknownKeys) != "[k-2 k-4] [k-3] [k-5]" {
 		t.Errorf("lost %v, doubled %v, unknown %v", r.LostKeys, r.DoubledKeys, r.UnknownKeys)
@@ -172,7 +220,7 @@ func TestThePrimaryIsFoundAmongTheHosts(t *testing.T) {
 }
 
 func TestAProblemHoldsNothing(t *testing.T) {
-	l, err := Load(0, written(t, "k", acknowledged(0, 1)))
+	l, err := Load(written(t, "k", 0, acknowledged(0, 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,56 +230,8 @@ func TestAProblemHoldsNothing(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	r = l.Redis(ctx, readAPI(t, nil, "9"), "0/1", ignore)
+	r = l.Redis(ctx, readAPI(t, map[string][]shown{}, 0, "9"), "0/1", ignore)
 	if r.Problem == "" || r.Clean() || r.Lost != 0 {
 		t.Errorf("a lag that stays: %+v", r)
-	}
-}
-
-// readAPI answers pages of two ids.
-func readAPI(t *testing.T, ids []int64, lag string) *frontdoor.Client {
-	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Read-Path") != "redis" || r.Header.Get("Min-LSN") != "0/1" {
-			w.WriteHeader(http.StatusTeapot)
-			return
-		}
-		var from int
-		_, _ = fmt.Sscan(r.URL.Query().Get("cursor"), &from)
-		answer := map[string]any{"next_cursor": nil}
-		var bids []map[string]any
-		for _, id := range ids[from:min(from+2, len(ids))] {
-			bids = append(bids, map[string]any{"id": id, "size": 270})
-		}
-		answer["bids"] = bids
-		if from+2 < len(ids) {
-			answer["next_cursor"] = fmt.Sprint(from + 2)
-		}
-		w.Header().Set("Read-Path", "redis")
-		w.Header().Set("Read-Lag-Ms", lag)
-		_ = json.NewEncoder(w).Encode(answer)
-	}))
-	t.Cleanup(s.Close)
-	return frontdoor.New(s.URL)
-}
-
-// P1, R1: a bid that Redis lacks, that Redis has twice, or that only Redis has is found, also behind the first page.
-func TestRedisIsHeldAgainstTheJournal_P1_R1(t *testing.T) {
-	url := stored(t, map[int64]string{50: "", 101: "k-0", 102: "k-1", 103: "k-2", 104: "k-3"})
-	l, err := Load(100, written(t, "k", acknowledged(0, 101), acknowledged(1, 102), acknowledged(2, 103),
-		Entry{Serial: 3, Raffle: 1, Size: 270, State: Unknown}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r, _ := l.Postgres(t.Context(), url, ignore); !r.Clean() {
-		t.Fatalf("%+v", r)
-	}
-	r := l.Redis(t.Context(), readAPI(t, []int64{104, 103, 103, 200, 102, 50, 49, 48}, "0"), "0/1", ignore)
-	if r.Stored != 3 || r.Lost != 1 || r.Doubled != 1 || r.Unexpected != 1 || r.UnknownCommitted != 1 || fmt.Sprint(r.LostKeys) != "[k-0]" || r.Problem != "" {
-		t.Errorf("%+v", r)
-	}
-	r = l.Redis(t.Context(), readAPI(t, []int64{104, 103, 102, 101, 50}, "0"), "0/1", ignore)
-	if !r.Clean() || r.Stored != 4 {
-		t.Errorf("%+v", r)
 	}
 }

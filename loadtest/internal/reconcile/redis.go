@@ -26,21 +26,20 @@ const (
 // errBusy: the forced path is behind or has no room at the moment.
 var errBusy = errors.New("503")
 
-// fromRedis reads a page that Redis must answer, at lsn or later.
-func fromRedis(ctx context.Context, door *frontdoor.Client, target, lsn string) (p page, lag string, err error) {
+// fromRedis reads what Redis must answer, at lsn or later.
+func fromRedis(ctx context.Context, door *frontdoor.Client, target, lsn string, into any) (lag string, err error) {
 	a, err := door.Do(ctx, http.MethodGet, target, nil, "Read-Path", "redis", "Min-LSN", lsn)
 	switch {
 	case err != nil:
-		return p, "", err
+		return "", err
 	case a.Status == http.StatusServiceUnavailable:
-		return p, "", fmt.Errorf("GET %s from redis: %w %s", target, errBusy, a.Body)
+		return "", fmt.Errorf("GET %s from redis: %w %s", target, errBusy, a.Body)
 	case a.Status != http.StatusOK:
-		return p, "", fmt.Errorf("GET %s from redis: status %d %s", target, a.Status, a.Body)
+		return "", fmt.Errorf("GET %s from redis: status %d %s", target, a.Status, a.Body)
 	case a.Header.Get("Read-Path") != "redis":
-		return p, "", fmt.Errorf("GET %s: %q answered instead of redis (set ALLOW_READ_PATH=true)", target, a.Header.Get("Read-Path"))
+		return "", fmt.Errorf("GET %s: %q answered instead of redis (set ALLOW_READ_PATH=true)", target, a.Header.Get("Read-Path"))
 	}
-	err = json.Unmarshal(a.Body, &p)
-	return p, a.Header.Get("Read-Lag-Ms"), err
+	return a.Header.Get("Read-Lag-Ms"), json.Unmarshal(a.Body, into)
 }
 
 // await returns once Redis has reached the position and says that it has no lag.
@@ -48,7 +47,7 @@ func await(ctx context.Context, door *frontdoor.Client, set Set, lsn string) err
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		_, lag, err := fromRedis(ctx, door, fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", set.Raffle, set.Size), lsn)
+		lag, err := fromRedis(ctx, door, fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", set.Raffle, set.Size), lsn, new(page))
 		if err == nil && lag == "0" || err != nil && !errors.Is(err, errBusy) {
 			return err
 		}
@@ -61,15 +60,22 @@ func await(ctx context.Context, door *frontdoor.Client, set Set, lsn string) err
 }
 
 type page struct {
-	Bids []struct {
-		ID int64 `json:"id"`
-	} `json:"bids"`
-	Next string `json:"next_cursor"`
+	Bids []shown `json:"bids"`
+	Next string  `json:"next_cursor"`
+}
+
+// details are a raffle as the API shows it.
+type details struct {
+	Sizes []struct {
+		Size    int16 `json:"size"`
+		Count   int64 `json:"count"`
+		Highest int64 `json:"highest"`
+	} `json:"sizes"`
 }
 
 // Redis compares the ledger with what the read API answers from Redis, once Redis has reached lsn and has no
-// lag: every raffle and size that may have a bid of the run, newest first, down to the bids from before the
-// run. Postgres must have been called before, because its rows tell which bids may be there.
+// lag: every raffle and size that may have a bid of the run, in both orders, and the counts and highest prices of their
+// raffles. Postgres must have been called before, because its rows tell which bids may be there, and what they hold.
 func (l *Ledger) Redis(ctx context.Context, door *frontdoor.Client, lsn string, progress Progress) report.Reconciliation {
 	r := l.start("Redis")
 	start := time.Now()
@@ -81,9 +87,9 @@ func (l *Ledger) Redis(ctx context.Context, door *frontdoor.Client, lsn string, 
 	err := await(ctx, door, sets[0], lsn)
 	r.Waited = time.Since(start)
 	progress("wait for Redis", 1, 0)
-	copied := &copied{ledger: l, result: &r}
+	copied := &copied{ledger: l, result: &r, door: door, lsn: lsn}
 	if err == nil {
-		err = copied.readAll(ctx, door, sets, lsn, progress)
+		err = copied.readAll(ctx, sets, progress)
 	}
 	if err != nil {
 		r.Problem = err.Error()
@@ -96,25 +102,28 @@ func (l *Ledger) Redis(ctx context.Context, door *frontdoor.Client, lsn string, 
 
 // copied is the record of the bids found in Redis.
 type copied struct {
-	mu     sync.Mutex
 	ledger *Ledger
+	door   *frontdoor.Client
+	lsn    string
+
+	mu     sync.Mutex
 	result *report.Reconciliation
-	ids    bitmap // by id - ledger.after
+	found  [orders]bitmap // by id - ledger.after
 	done   int64
 }
 
-func (c *copied) readAll(ctx context.Context, door *frontdoor.Client, sets []Set, lsn string, progress Progress) error {
+func (c *copied) readAll(ctx context.Context, sets []Set, progress Progress) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(readers)
 	progress("sets in Redis", 0, int64(len(sets)))
-	for _, set := range sets {
+	for raffle, sizes := range raffles(sets) {
 		group.Go(func() error {
-			if err := c.readSet(ctx, door, set, lsn); err != nil {
+			if err := c.readRaffle(ctx, raffle, sizes); err != nil {
 				return err
 			}
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			c.done++
+			c.done += int64(len(sizes))
 			progress("sets in Redis", c.done, int64(len(sets)))
 			return nil
 		})
@@ -122,20 +131,69 @@ func (c *copied) readAll(ctx context.Context, door *frontdoor.Client, sets []Set
 	return group.Wait()
 }
 
-// readSet ends with the page whose last bid is from before the run, because all bids that follow are older still.
-func (c *copied) readSet(ctx context.Context, door *frontdoor.Client, set Set, lsn string) error {
-	path := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&order=newest&limit=%d", set.Raffle, set.Size, pageSize)
+// raffles are the sizes of each raffle.
+func raffles(sets []Set) map[uint32][]int16 {
+	all := make(map[uint32][]int16)
+	for _, s := range sets {
+		all[s.Raffle] = append(all[s.Raffle], s.Size)
+	}
+	return all
+}
+
+// readRaffle reads sets of a raffle, and holds what the raffle says of them against them.
+func (c *copied) readRaffle(ctx context.Context, raffle uint32, sizes []int16) error {
+	var d details
+	target := fmt.Sprintf("/v1/raffles/%d", raffle)
+	if err := patient(ctx, func() error { _, err := fromRedis(ctx, c.door, target, c.lsn, &d); return err }); err != nil {
+		return err
+	}
+	for _, size := range sizes {
+		newest, highest := &walk{order: Newest, set: Set{raffle, size}}, &walk{order: Highest, set: Set{raffle, size}}
+		for _, w := range []*walk{newest, highest} {
+			if err := c.readSet(ctx, w); err != nil {
+				return err
+			}
+		}
+		said := [2]int64{}
+		for _, s := range d.Sizes {
+			if s.Size == size {
+				said = [2]int64{s.Count, s.Highest}
+			}
+		}
+		if has := [2]int64{highest.bids, highest.first.Price}; said != has {
+			c.misplaced("raffle %d says that size %d has %d bids up to %d, but its set has %d up to %d", raffle, size, said[0], said[1], has[0], has[1])
+		}
+	}
+	return nil
+}
+
+func (c *copied) misplaced(format string, values ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.result.Misplaced++
+	c.result.Differences = few(c.result.Differences, fmt.Sprintf(format, values...))
+}
+
+// readSet reads a set page by page. Newest first, it ends with the page whose last bid is from before the run, because all
+// bids that follow are older still. Highest first, it has no such end.
+func (c *copied) readSet(ctx context.Context, w *walk) error {
+	path := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&order=%s&limit=%d", w.set.Raffle, w.set.Size, w.order, pageSize)
 	for cursor := ""; ; {
 		var p page
 		target := path
 		if cursor != "" {
 			target += "&cursor=" + url.QueryEscape(cursor)
 		}
-		if err := patient(ctx, func() (err error) { p, _, err = fromRedis(ctx, door, target, lsn); return err }); err != nil {
+		if err := patient(ctx, func() error { _, err := fromRedis(ctx, c.door, target, c.lsn, &p); return err }); err != nil {
 			return err
 		}
-		c.enter(p)
-		if p.Next == "" || len(p.Bids) == 0 || p.Bids[len(p.Bids)-1].ID <= c.ledger.after {
+		for _, b := range p.Bids {
+			if !w.next(b) {
+				c.misplaced("bid %d of raffle %d and size %d is out of its place in the order %s", b.ID, w.set.Raffle, w.set.Size, w.order)
+			}
+		}
+		c.enter(w.order, p)
+		if p.Next == "" || len(p.Bids) == 0 || w.order == Newest && w.last.ID <= c.ledger.after {
 			return nil
 		}
 		cursor = p.Next
@@ -159,7 +217,7 @@ func patient(ctx context.Context, read func() error) error {
 	}
 }
 
-func (c *copied) enter(p page) {
+func (c *copied) enter(o Order, p page) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range p.Bids {
@@ -167,17 +225,22 @@ func (c *copied) enter(p page) {
 		if n <= 0 {
 			continue
 		}
-		if !c.ids.add(n) {
+		if !c.found[o].add(n) {
 			c.result.Doubled++
 			continue
 		}
-		if !c.ledger.stored.has(n) {
+		switch c.ledger.stored.get(n) {
+		case b.row().print():
+		case 0:
 			c.result.Unexpected++
+		default:
+			c.result.Altered++
+			c.result.Differences = few(c.result.Differences, fmt.Sprintf("bid %d is %+v in the order %s, which is not its row", b.ID, b.row(), o))
 		}
 	}
 }
 
-// summarize counts which of the run's own keys have their bid in Redis and which don't. Redis is searched by
+// summarize counts which of the run's own keys have their bid in Redis in both orders and which don't. Redis is searched by
 // the bid's id. Whether that id belongs to the key is checked in PostgreSQL.
 func (c *copied) summarize() {
 	r := c.result
@@ -185,12 +248,12 @@ func (c *copied) summarize() {
 		for serial, id := range b.outcome {
 			late := b.late[uint32(serial)]
 			switch {
-			case id > 0 && b.matched.has(int64(serial)) && c.ids.has(id-c.ledger.after):
+			case id > 0 && b.matched.has(int64(serial)) && c.everywhere(id):
 				r.Stored++
 			case id > 0:
 				r.Lost++
 				r.LostKeys = example(r.LostKeys, b, uint32(serial))
-			case late > 0 && c.ids.has(late-c.ledger.after):
+			case late > 0 && c.everywhere(late):
 				r.Stored++
 				r.UnknownCommitted++
 				r.UnknownKeys = example(r.UnknownKeys, b, uint32(serial))
@@ -200,4 +263,10 @@ func (c *copied) summarize() {
 			}
 		}
 	}
+}
+
+// everywhere says whether a bid was found in both orders.
+func (c *copied) everywhere(id int64) bool {
+	n := id - c.ledger.after
+	return c.found[Newest].has(n) && c.found[Highest].has(n)
 }

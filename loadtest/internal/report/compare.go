@@ -5,233 +5,192 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"math/rand/v2"
+	"slices"
 	"strings"
+
+	"golang.org/x/perf/benchmath"
 )
 
-// ErrIncomparable says that two runs have nothing to be compared by.
+// ErrIncomparable says that runs have nothing to be compared by.
 var ErrIncomparable = errors.New("the runs can't be compared")
 
-// Comparison is what changed between two runs.
+const (
+	// worthwhile is the smallest relative change that counts: a smaller one is no reason to act.
+	worthwhile = 0.05
+	// worthwhileErrors is the smallest change of the failed share that counts, if requests failed before.
+	worthwhileErrors = 0.001
+)
+
+// Comparison is what changed between two groups of runs.
+//
+// A run gives one value of each measure. So what differs from run to run (a checkpoint, caches, neighbours) is part of
+// the noise, and requests or seconds of one run don't pass for independent ones. The blocks of `paths` are such parts of
+// a run, too: they share its caches, plans and connections. A path therefore has for each run its latencies and the
+// median over the blocks of its ratio to the base path. The two sides are then compared by ranks. Whether chance alone
+// changes any of the measures is judged for all of them together.
 type Comparison struct {
-	Warnings []string // what else differs than the program
-	Steps    []StepComparison
-	Reasons  []string // why the second is worse, beside the steps
-	names    [2]string
+	Differs []string // what else differs than the program
+	Steps   []StepComparison
+	Reasons []string // why the runs after are worse, beside the measures
+	TooFew  string   // why the measures are not judged
+	sides   [2]string
 }
 
-// StepComparison is a step that both runs have. Unjudged says why its noise is not known.
+// StepComparison is a step that both sides have. Unjudged are the measures for which a run has too few requests.
 type StepComparison struct {
 	Name     string
 	Changes  []Change
-	Unjudged string
+	Unjudged []string
 }
 
-// Change is one measure of a step. Delta is relative to the first run, but for the failed share the plain
-// difference. The true value lies between Low and High. With a probability of 99 % this holds for all changes
-// together, as far as the seconds within the runs tell.
+// Change is one measure of a step. Delta is that of the medians, relative to the runs before, but for the failed share
+// the plain difference. P is the probability that chance changes any measure so clearly.
 type Change struct {
-	Name             string
-	Before, After    float64
-	Delta, Low, High float64
-	Beyond           bool // the interval excludes 0, and Delta is large enough to matter
-	Worse            bool // in which direction, if Beyond
-
-	shift, deviation float64 // in the measure's own terms: logarithms, or shares
+	Name          string
+	Before, After benchmath.Summary
+	Delta, P      float64
+	Beyond        bool // P is small enough, and Delta is large enough to matter
+	Worse         bool // in which direction, if Beyond
 }
 
-// Compare judges b by a. The error is ErrIncomparable with the reason.
-func Compare(a, b *Run) (*Comparison, error) {
-	if a.Level != b.Level {
-		return nil, fmt.Errorf("%w: one is level %s, the other level %s", ErrIncomparable, a.Level, b.Level)
+// Compare judges the runs after by the runs before. The error is ErrIncomparable with the reason.
+func Compare(before, after []*Run) (*Comparison, error) {
+	if err := checkSides(before, after); err != nil {
+		return nil, err
 	}
-	for _, r := range []*Run{a, b} {
-		if !r.Verdict.Valid() {
-			return nil, fmt.Errorf("%w: the run of %s is invalid: %s", ErrIncomparable, when(r), r.Verdict.Invalid[0])
-		}
+	c := &Comparison{sides: [2]string{sideName(before), sideName(after)}}
+	if a, b := only(common(before), common(after)), only(common(after), common(before)); a != b {
+		c.Differs = append(c.Differs, a+", then "+b)
 	}
-	c := &Comparison{names: [2]string{when(a), when(b)}}
-	c.warn(a, b)
-	c.reconciliations(a, b)
-	judged := false
-	for _, before := range a.Steps {
-		for _, after := range b.Steps {
-			if before.Name == after.Name {
-				s := compareStep(a, b, before, after)
-				judged = judged || s.Unjudged == ""
-				c.Steps = append(c.Steps, s)
-			}
-		}
+	c.verdicts(before, after)
+	c.steps(subjectsOf(before), subjectsOf(after))
+	changes := c.judge()
+	if clearest(len(before), len(after))*float64(changes) > mistake {
+		c.TooFew = fmt.Sprintf("%d before and %d after are too few runs to tell a change of one of %d measures from chance: %d a side are needed",
+			len(before), len(after), changes, needed(changes))
 	}
-	c.judge()
 	switch {
-	case len(c.Steps) == 0:
-		return nil, fmt.Errorf("%w: they have no step in common", ErrIncomparable)
-	case !judged && len(c.Reasons) == 0:
-		return nil, fmt.Errorf("%w: %s: %s", ErrIncomparable, c.Steps[0].Name, c.Steps[0].Unjudged)
+	case len(c.Reasons) > 0:
+		return c, nil
+	case changes == 0:
+		return nil, fmt.Errorf("%w: no step has enough requests in every run", ErrIncomparable)
+	case c.TooFew != "":
+		return nil, fmt.Errorf("%w: %s", ErrIncomparable, c.TooFew)
 	}
 	return c, nil
 }
 
-func when(r *Run) string {
-	name := r.Started.UTC().Format("2006-01-02 15:04:05")
-	if r.Commit != "" {
-		name += " (commit " + r.Commit[:min(len(r.Commit), 12)] + ")"
-	}
-	return name
-}
-
-// warn lists what was not the same. A different commit is what comparisons are for.
-func (c *Comparison) warn(a, b *Run) {
-	fields := func(r *Run) []Field {
-		return append(append([]Field{{"seed", fmt.Sprint(r.Seed)}, {"agents", fmt.Sprint(len(r.Agents))}}, r.Config...), r.Environment...)
-	}
-	after := make(map[string]string)
-	for _, f := range fields(b) {
-		after[f.Name] = f.Value
-	}
-	for _, f := range fields(a) {
-		if v, ok := after[f.Name]; !ok || v != f.Value {
-			c.Warnings = append(c.Warnings, fmt.Sprintf("%s: %s, then %s", f.Name, orNone(f.Value), orNone(v)))
-		}
-		delete(after, f.Name)
-	}
-	for _, f := range fields(b) {
-		if v, ok := after[f.Name]; ok {
-			c.Warnings = append(c.Warnings, fmt.Sprintf("%s: %s, then %s", f.Name, none, orNone(v)))
+// steps compares the steps in the order of the first run.
+func (c *Comparison) steps(before, after [][]subject) {
+	for _, s := range before[0] {
+		a, b := of(before, s.name), of(after, s.name)
+		switch {
+		case len(a) < len(before): // chance decides whether a run has it
+			c.Steps = append(c.Steps, StepComparison{Name: s.name, Unjudged: []string{"all measures"}})
+		case len(b) < len(after):
+			c.Reasons = append(c.Reasons, fmt.Sprintf("step %q is missing in %d of %d runs after", s.name, len(after)-len(b), len(after)))
+		default:
+			c.step(s.name, a, b)
 		}
 	}
-	have := func(r *Run, name string) bool {
-		for _, s := range r.Steps {
-			if s.Name == name {
-				return true
-			}
-		}
-		return false
-	}
-	for _, s := range a.Steps {
-		if !have(b, s.Name) {
-			c.Reasons = append(c.Reasons, fmt.Sprintf("step %q is missing in the second run", s.Name))
-		}
-	}
-	for _, s := range b.Steps {
-		if !have(a, s.Name) {
-			c.Warnings = append(c.Warnings, fmt.Sprintf("step %q is new", s.Name))
+	for _, s := range after[0] {
+		if len(of(before, s.name)) == 0 {
+			c.Differs = append(c.Differs, fmt.Sprintf("step %q is new", s.name))
 		}
 	}
 }
 
-func orNone(s string) string {
-	if s == "" {
-		return none
-	}
-	return s
-}
-
-// reconciliations compares without regard to noise, because one lost bid is one too many.
-func (c *Comparison) reconciliations(a, b *Run) {
-	clean := make(map[string]bool)
-	for _, r := range a.Reconciliations {
-		clean[r.Store] = r.Clean()
-	}
-	for _, r := range b.Reconciliations {
-		if !r.Clean() && (clean[r.Store] || len(a.Reconciliations) == 0) {
-			c.Reasons = append(c.Reasons, r.Problems()...)
+func (c *Comparison) step(name string, before, after []subject) {
+	s := StepComparison{Name: name}
+	for _, measure := range measures {
+		a, b := column(before, measure), column(after, measure)
+		spotless := measure == measureFailed && slices.Max(a) == 0
+		_, has := before[0].values[measure]
+		switch {
+		case !has:
+		case slices.ContainsFunc(slices.Concat(a, b), func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }):
+			s.Unjudged = append(s.Unjudged, measure)
+		case spotless && slices.Max(b) > 0: // one is one too many
+			c.Reasons = append(c.Reasons, fmt.Sprintf("%s: up to %s of the requests of a run failed after, and none before", name, percent(slices.Max(b))))
+		case !spotless:
+			s.Changes = append(s.Changes, newChange(measure, a, b))
 		}
 	}
-	if a.Verdict.Passed() && !b.Verdict.Passed() {
-		c.Reasons = append(c.Reasons, "the first run passed, the second failed")
-	}
+	c.Steps = append(c.Steps, s)
 }
 
-// Seeds of the resampling: fixed, so that the same two files give the same verdict.
-const seedBefore, seedAfter = 1, 2
-
-func compareStep(a, b *Run, before, after Step) StepComparison {
-	c := StepComparison{Name: before.Name}
-	sa, sb := a.steady(before), b.steady(after)
-	if n := min(len(sa), len(sb)); n < minSeconds {
-		c.Unjudged = fmt.Sprintf("%d whole seconds under full load are too few to tell noise from change, %d are needed", n, minSeconds)
-		return c
+func newChange(measure string, before, after []float64) Change {
+	d := Change{Name: measure, Before: medianOf(before), After: medianOf(after), P: compareRanks(before, after)}
+	d.Delta = d.After.Center - d.Before.Center
+	if measure != measureFailed && d.Delta != 0 {
+		d.Delta /= d.Before.Center
 	}
-	ra := bootstrap(sa, rand.New(rand.NewPCG(seedBefore, 0)))
-	rb := bootstrap(sb, rand.New(rand.NewPCG(seedAfter, 0)))
-	ma, mb := newSecondsTable(sa).measure(upTo(len(sa))), newSecondsTable(sb).measure(upTo(len(sb)))
-	for i, name := range measureNames {
-		if i > measureFailed && (ma[i] == 0 || mb[i] == 0) {
-			continue // one of them has no good request
-		}
-		scale := logarithm
-		if i == measureFailed {
-			scale = plain
-		}
-		c.Changes = append(c.Changes, Change{Name: name, Before: ma[i], After: mb[i],
-			shift: scale(mb[i]) - scale(ma[i]), deviation: math.Hypot(spreadOf(ra, i, scale), spreadOf(rb, i, scale))})
-	}
-	return c
+	return d
 }
 
-func upTo(n int) []int {
-	all := make([]int, n)
-	for i := range all {
-		all[i] = i
-	}
-	return all
-}
-
-// A ratio is compared by its logarithm, which is as wide upwards as downwards. Zero counts as a thousandth of a
-// request per second, or of a microsecond.
-func logarithm(v float64) float64 { return math.Log(max(v, 0.001)) }
-
-func plain(v float64) float64 { return v }
-
-// judge decides on every change once the number of changes is known, because the limits depend on it.
-func (c *Comparison) judge() {
-	n := 0
-	for _, s := range c.Steps {
-		n += len(s.Changes)
-	}
-	for _, s := range c.Steps {
-		for i := range s.Changes {
-			s.Changes[i].judge(width(n))
+// judge decides on every change once all are known, because what one has to show depends on their number, which it
+// returns.
+func (c *Comparison) judge() int {
+	var changes []*Change
+	var p []float64
+	for i := range c.Steps {
+		for j := range c.Steps[i].Changes {
+			d := &c.Steps[i].Changes[j]
+			changes, p = append(changes, d), append(p, d.P)
 		}
 	}
-}
-
-func (d *Change) judge(width float64) {
-	back, enough := math.Expm1, worthwhile
-	if d.Name == measureNames[measureFailed] {
-		back, enough = plain, worthwhileErrors
+	for i, adjusted := range holm(p) {
+		d, enough := changes[i], worthwhile
+		if d.Name == measureFailed {
+			enough = worthwhileErrors
+		}
+		d.P = adjusted
+		d.Beyond = adjusted <= mistake && math.Abs(d.Delta) >= enough
+		d.Worse = d.Beyond && (d.Delta > 0) != (d.Name == measureRate)
 	}
-	d.Delta, d.Low, d.High = back(d.shift), back(d.shift-width*d.deviation), back(d.shift+width*d.deviation)
-	d.Beyond = (d.Low > 0 || d.High < 0) && math.Abs(d.Delta) >= enough
-	d.Worse = d.Beyond && (d.Delta > 0) != (d.Name == measureNames[measureRate])
+	return len(changes)
 }
 
 // Worse reports whether anything got worse beyond noise.
 func (c *Comparison) Worse() bool {
-	if len(c.Reasons) > 0 {
-		return true
+	worse := func(d Change) bool { return d.Worse }
+	return len(c.Reasons) > 0 || slices.ContainsFunc(c.Steps, func(s StepComparison) bool { return slices.ContainsFunc(s.Changes, worse) })
+}
+
+// verdicts compares without regard to noise, because one lost bid is one too many.
+func (c *Comparison) verdicts(before, after []*Run) {
+	failed := func(r *Run) bool { return !r.Verdict.Passed() }
+	if i := slices.IndexFunc(after, failed); i >= 0 && !slices.ContainsFunc(before, failed) {
+		c.Reasons = append(c.Reasons, fmt.Sprintf("all runs before passed, the one of %s after failed", when(after[i])))
 	}
-	for _, s := range c.Steps {
-		for _, d := range s.Changes {
-			if d.Worse {
-				return true
+	dirty := make(map[string]bool)
+	for _, r := range before {
+		for _, s := range r.Reconciliations {
+			dirty[s.Store] = dirty[s.Store] || !s.Clean()
+		}
+	}
+	for _, r := range after {
+		for _, s := range r.Reconciliations {
+			if !s.Clean() && !dirty[s.Store] {
+				c.Reasons = append(c.Reasons, s.Problems()...)
 			}
 		}
 	}
-	return false
 }
 
 // WriteText writes the comparison as a table per step.
 func (c *Comparison) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "before: %s\nafter:  %s\n", c.names[0], c.names[1])
-	for _, s := range c.Warnings {
+	fmt.Fprintf(&b, "before: %s\nafter:  %s\n", c.sides[0], c.sides[1])
+	for _, s := range c.Differs {
 		fmt.Fprintf(&b, "differs: %s\n", s)
 	}
 	for _, s := range c.Steps {
 		s.text(&b)
+	}
+	b.WriteByte('\n')
+	if c.TooFew != "" {
+		fmt.Fprintf(&b, "measures are not judged: %s\n", c.TooFew)
 	}
 	for _, s := range c.Reasons {
 		fmt.Fprintf(&b, "worse: %s\n", s)
@@ -240,44 +199,49 @@ func (c *Comparison) WriteText(w io.Writer) error {
 	if c.Worse() {
 		word = "WORSE"
 	}
-	fmt.Fprintf(&b, "\n%s\nA change counts if its limits exclude 0 and it is at least %g %%, for the failed share %g points. All limits\nhold together with %g %%, judged by resampled blocks of seconds of each run.\n",
-		word, worthwhile*100, worthwhileErrors*100, 100*(1-mistake))
+	fmt.Fprintf(&b, "%s\nMedians of the runs, with their intervals of %g %%. p is the probability that chance changes any of the measures so\n"+
+		"clearly. A change counts if p is at most %g and the change is at least %g %%, for the failed share %g points.\n",
+		word, 100*confidence, mistake, 100*worthwhile, 100*worthwhileErrors)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
 func (s StepComparison) text(b *strings.Builder) {
-	if s.Unjudged != "" {
-		fmt.Fprintf(b, "\n%s: not judged: %s\n", s.Name, s.Unjudged)
-		return
-	}
-	rows := [][]string{{s.Name, "before", "after", "change", "limits", ""}}
+	rows := [][]string{{s.Name, "before", "after", "change", "p", ""}}
 	for _, d := range s.Changes {
 		rows = append(rows, d.row())
 	}
 	table(b, rows)
+	if len(s.Unjudged) > 0 {
+		fmt.Fprintf(b, "  not judged, because a run has too few requests: %s\n", strings.Join(s.Unjudged, ", "))
+	}
 }
 
 func (d Change) row() []string {
-	show, delta := latencyOf, signedPercent
+	show, delta, word := latencyOf, fmt.Sprintf("%+.1f %%", 100*d.Delta), ""
 	switch d.Name {
-	case measureNames[measureRate]:
+	case measureRate:
 		show = rate
-	case measureNames[measureFailed]:
-		show, delta = percent, signedPoints
+	case measureRatio:
+		show = significant
+	case measureFailed:
+		show, delta = percent, fmt.Sprintf("%+.2f points", 100*d.Delta)
 	}
-	word := ""
 	switch {
 	case d.Worse:
 		word = "WORSE"
 	case d.Beyond:
 		word = "better"
 	}
-	return []string{d.Name, show(d.Before), show(d.After), delta(d.Delta), delta(d.Low) + " to " + delta(d.High), word}
+	return []string{d.Name, median(d.Before, show), median(d.After, show), delta, significant(d.P), word}
+}
+
+// median shows, if there are enough runs, how far the true median may be from that of the runs.
+func median(s benchmath.Summary, show func(float64) string) string {
+	if share, found := strings.CutSuffix(s.PctRangeString(), "%"); found {
+		return show(s.Center) + " ± " + share + " %"
+	}
+	return show(s.Center)
 }
 
 func latencyOf(us float64) string { return latency(micros(int64(us))) }
-
-func signedPercent(v float64) string { return fmt.Sprintf("%+.1f %%", v*100) }
-
-func signedPoints(v float64) string { return fmt.Sprintf("%+.2f points", v*100) }

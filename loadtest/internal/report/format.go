@@ -1,7 +1,9 @@
 package report
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,24 +27,10 @@ func latency(d time.Duration) string {
 
 // significant writes v with three significant digits, or all before the point if there are more.
 func significant(v float64) string {
-	if v == 0 {
-		return "0"
+	if v == 0 || math.Abs(v) >= 999.5 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
 	}
-	exponent := strconv.FormatFloat(v, 'e', 2, 64) // rounded: 9.999 has one digit before the point, "10.0" two
-	power, err := strconv.Atoi(exponent[strings.IndexByte(exponent, 'e')+1:])
-	if err != nil {
-		return exponent // not a finite number
-	}
-	decimals := 2 - power
-	return strconv.FormatFloat(v, 'f', min(max(decimals, 0), 6), 64)
-}
-
-// tick writes an axis value without trailing zeros.
-func tick(v float64) string {
-	if math.Abs(v) >= 1e3 {
-		return progress.Grouped(int64(math.Round(v)))
-	}
-	return strconv.FormatFloat(v, 'g', 6, 64)
+	return strings.TrimSuffix(fmt.Sprintf("%#.3g", v), ".")
 }
 
 // rate writes a number per second: whole above 100, else with three significant digits.
@@ -72,18 +60,10 @@ func percent(share float64) string {
 // clock writes a time of the run as minutes and seconds, with hours if there are any.
 func clock(d time.Duration) string {
 	s := int(d.Round(time.Second).Seconds())
-	out := strconv.Itoa(s/60%60) + ":" + pad(s%60)
-	if h := s / 3600; h > 0 {
-		out = strconv.Itoa(h) + ":" + pad(s/60%60) + ":" + pad(s%60)
+	if s >= 3600 {
+		return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
 	}
-	return out
-}
-
-func pad(n int) string {
-	if n < 10 {
-		return "0" + strconv.Itoa(n)
-	}
-	return strconv.Itoa(n)
+	return fmt.Sprintf("%d:%02d", s/60, s%60)
 }
 
 // elapsed writes how long something took: seconds with three digits, from two minutes on whole seconds.
@@ -93,7 +73,36 @@ func elapsed(d time.Duration) string {
 	}
 	s := int(d.Round(time.Second).Seconds())
 	if s < 3600 {
-		return strconv.Itoa(s/60) + " min " + strconv.Itoa(s%60) + " s"
+		return fmt.Sprintf("%d min %d s", s/60, s%60)
 	}
-	return strconv.Itoa(s/3600) + " h " + strconv.Itoa(s/60%60) + " min"
+	return fmt.Sprintf("%d h %d min", s/3600, s/60%60)
+}
+
+// none stands for a missing figure.
+const none = "–"
+
+// fewMark stands before a percentile of too few requests, and fewNote says so.
+const (
+	fewMark = "~"
+	fewNote = "~ fewer than ten requests lie beyond this percentile, so it is the figure of single ones"
+)
+
+// enough reports whether n requests carry the percentile q, from 0 to 100: at least ten of them must lie beyond it.
+func enough(n int64, q float64) bool { return float64(n)*(100-q) >= 1000-1e-6 }
+
+var latencyHead = []string{"min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"}
+
+// cells are the values below latencyHead; an empty histogram has none. A percentile of too few requests has a mark.
+func (h Histogram) cells() []string {
+	s, n := h.Summary(), h.Count()
+	if n == 0 {
+		return slices.Repeat([]string{none}, len(latencyHead))
+	}
+	out := []string{latency(s.Min), latency(s.Mean), latency(s.P50), latency(s.P90), latency(s.P95), latency(s.P99), latency(s.P999), latency(s.Max)}
+	for i, q := range []float64{2: 50, 90, 95, 99, 99.9} {
+		if q > 0 && !enough(n, q) {
+			out[i] = fewMark + out[i]
+		}
+	}
+	return out
 }

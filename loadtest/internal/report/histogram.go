@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -100,11 +99,6 @@ func (h Histogram) coarsen(digits int) Histogram {
 	dense := NewHDR(digits)
 	dense.Merge(h.HDR()) // drops nothing: the range is the same
 	return FromHDR(dense)
-}
-
-// equal reports whether two histograms hold the same values in the same buckets.
-func (h Histogram) equal(o Histogram) bool {
-	return slices.Equal(h.Values, o.Values) && slices.Equal(h.Counts, o.Counts)
 }
 
 // check refuses a histogram that HDR could not take, or that would overflow a sum of counts.

@@ -1,29 +1,54 @@
 package report
 
 import (
-	_ "embed"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
 	"math"
+	"strings"
+	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 )
 
-//go:embed report.html
-var pageText string
+// The plots are drawn by uPlot (53 kB in each page, beside about 2 kB of data for each plot), because hover and zoom show single
+// seconds of a run. gonum/plot needs no script, but its 14 plots of such a run are 160 kB of SVG that neither hover nor zoom.
+//
+//go:embed report.html report.css report.js uplot
+var files embed.FS
 
-//go:embed report.css
-var styleText string
+// file is the text of an embedded file.
+func file(name string) string {
+	text, err := files.ReadFile(name)
+	if err != nil {
+		panic("report: " + err.Error())
+	}
+	return string(text)
+}
 
-var page = template.Must(template.New("report").Funcs(template.FuncMap{
-	"latency": latency, "rate": rate, "grouped": progress.Grouped, "percent": percent, "clock": clock, "elapsed": elapsed,
-	"some": some,
-}).Parse(pageText))
+var (
+	page = template.Must(template.New("report.html").Funcs(template.FuncMap{
+		"cell": cell, "clock": clock, "elapsed": elapsed, "latency": latency, "percent": percent, "rate": rate, "some": some,
+	}).ParseFS(files, "report.html"))
+	style  = file("uplot/uPlot.min.css") + file("report.css")
+	script = "/*\n" + file("uplot/LICENSE") + "\n*/\n" + file("uplot/uPlot.iife.min.js") + file("report.js")
+	policy = scriptPolicy(script)
+)
 
-// WriteHTML writes the run as one file without scripts, links or anything else to load.
+// scriptPolicy is a Content-Security-Policy by which a page runs this script alone and loads nothing.
+func scriptPolicy(script string) string {
+	sum := sha256.Sum256([]byte(script))
+	return "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'; script-src 'sha256-" +
+		base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// WriteHTML writes the run as one file that loads nothing else. Without scripts it lacks the plots.
 func (r *Run) WriteHTML(w io.Writer) error {
-	if err := page.Execute(w, view{Run: r, Style: template.CSS(styleText)}); err != nil { //nolint:gosec // our own file
+	v := view{r, policy, template.CSS(style), template.JS(script)} //nolint:gosec // our own files
+	if err := page.Execute(w, v); err != nil {
 		return fmt.Errorf("write the result as HTML: %w", err)
 	}
 	return nil
@@ -32,103 +57,108 @@ func (r *Run) WriteHTML(w io.Writer) error {
 // view is what the template sees. Its methods are the parts of the page that need work.
 type view struct {
 	*Run
-	Style template.CSS
+	Policy string
+	Style  template.CSS
+	Script template.JS
+}
+
+// Charts are the plots of the whole run.
+func (v view) Charts() []chart { return v.charts() }
+
+// StepCharts are the latencies of each step.
+func (v view) StepCharts() []chart { return v.stepCharts() }
+
+// FewNote explains the mark of a percentile.
+func (v view) FewNote() string { return fewNote }
+
+// NotStarted are the virtual users that never began.
+func (v view) NotStarted() int { return v.Users.Asked - v.Users.Started }
+
+// LatencyHead are the heads of latencies.
+func (v view) LatencyHead() []string { return latencyHead }
+
+// cell is a cell of a table with its head, which a narrow screen shows beside it. Of the class "alarm" is only what is
+// not 0.
+func cell(head, class string, value any) template.HTML {
+	var text string
+	switch v := value.(type) {
+	case int64:
+		text = progress.Grouped(v)
+	case int:
+		text = progress.Grouped(int64(v))
+	case time.Duration:
+		text = latency(v)
+	default:
+		text = fmt.Sprint(v)
+	}
+	if class == "alarm" && text == "0" {
+		class = ""
+	}
+	if strings.HasPrefix(text, fewMark) {
+		class = "few"
+	}
+	return template.HTML(fmt.Sprintf(`<td data-head="%s" class="%s">%s</td>`, head, class, template.HTMLEscapeString(text))) //nolint:gosec // escaped
 }
 
 // headline is one of the figures at the top.
 type headline struct{ Value, Name string }
 
 // Headlines are what most readers came for.
-func (v view) Headlines() []headline {
+func (v view) Headlines() (out []headline) {
 	all := v.All()
-	cells := all.Total.cells()
-	return []headline{
-		{rate(v.PerSecond(all.OK)), "requests per second"},
-		{cells[2], "median latency"},
-		{cells[5], "99th percentile"},
-		{progress.Grouped(all.OK), "good requests"},
-		{progress.Grouped(all.Failed), "failed (" + percent(part(all.Failed, all.Count())) + ")"},
-		{elapsed(v.Elapsed), "duration"},
+	if !v.OfPaths() {
+		cells := all.Total.cells()
+		out = []headline{{rate(v.PerSecond(all.OK)), "requests per second"}, {cells[2], "median latency"}, {cells[5], "99th percentile"}}
 	}
+	return append(out, headline{progress.Grouped(all.OK), "good requests"},
+		headline{progress.Grouped(all.Failed), "failed (" + percent(part(all.Failed, all.Count())) + ")"},
+		headline{elapsed(v.Elapsed), "duration"})
 }
 
-func part(n, of int64) float64 {
-	if of == 0 {
-		return 0
-	}
-	return float64(n) / float64(of)
-}
+// OfPaths reports whether the run compares paths. Its reads come at a rate of its own, so sums over them say nothing.
+func (r *Run) OfPaths() bool { return r.Level == "paths" }
 
-// stepTable is a table of latencies.
-type stepTable struct {
+func part(n, of int64) float64 { return float64(n) / float64(max(of, 1)) }
+
+// latencyTable has a row for each step.
+type latencyTable struct {
 	Caption string
-	Rows    []stepRow
+	Rows    []latencyRow
 }
 
-type stepRow struct {
+type latencyRow struct {
 	Step
-	Rate    float64
-	Latency []string
-	Sum     bool
+	Class, Rate string
+	Latency     []string
 }
 
-// LatencyHead names the columns of stepRow.Latency.
-func (v view) LatencyHead() []string { return latencyHead }
-
-// StepTables are one table, or two in the open model.
-func (v view) StepTables() []stepTable {
-	rows := func(of func(Step) Histogram) (out []stepRow) {
-		for i, s := range v.shown() {
-			out = append(out, stepRow{s, v.PerSecond(s.OK), of(s).cells(), i == len(v.Steps)})
+// Latencies are the tables of the steps: a second one in the open model, and one of failures if there were any.
+func (v view) Latencies() (tables []latencyTable) {
+	sum := v.All().Name
+	add := func(caption string, of func(Step) Histogram) {
+		t := latencyTable{Caption: caption}
+		for _, s := range v.shown() {
+			row := latencyRow{Step: s, Rate: rate(v.PerSecond(s.OK)), Latency: of(s).cells()}
+			switch {
+			case s.Part:
+				row.Class = "part"
+			case s.Name == sum:
+				row.Class = "sum"
+			}
+			if of(s).Count() > 0 || len(tables) == 0 {
+				t.Rows = append(t.Rows, row)
+			}
 		}
-		return out
-	}
-	if !v.OpenModel() {
-		return []stepTable{{"Latency from sending to the answer", rows(func(s Step) Histogram { return s.Service })}}
-	}
-	return []stepTable{
-		{"Latency from the intended start: a late start counts", rows(func(s Step) Histogram { return s.Total })},
-		{"Service time, from sending to the answer", rows(func(s Step) Histogram { return s.Service })},
-	}
-}
-
-// Plots are the plots over time and the distribution.
-func (v view) Plots() []plot {
-	plots := v.overTime()
-	if c := v.percentileCurve(); !c.Empty {
-		plots = append(plots, c)
-	}
-	return plots
-}
-
-// StepPlots are the latencies over time of each step, if there are several.
-func (v view) StepPlots() (plots []plot) {
-	if len(v.Steps) < 2 {
-		return nil
-	}
-	for _, s := range v.Steps {
-		if p := v.latencies(s.Name, s.Seconds); !p.Empty {
-			plots = append(plots, p)
+		if len(t.Rows) > 0 {
+			tables = append(tables, t)
 		}
 	}
-	return plots
-}
-
-// barWidth is the width of a bar in SVG units for the share 1.
-const barWidth = 240.0
-
-type cpuBar struct {
-	Name, Time, Share string
-	Width             float64
-}
-
-// CPUBars are the processes, each as a part of the whole machine.
-func (v view) CPUBars() (bars []cpuBar) {
-	for _, c := range v.CPU {
-		share := v.Share(c.CPU)
-		bars = append(bars, cpuBar{c.Name, latency(c.CPU), percent(share), round(min(max(share, 0), 1) * barWidth)})
+	add("Latency from the intended start to the answer", func(s Step) Histogram { return s.Total })
+	if v.OpenModel() {
+		add("Service time, from sending to the answer", func(s Step) Histogram { return s.Service })
 	}
-	return bars
+	add("Latency of the failed requests, from the intended start", func(s Step) Histogram { return s.Failures })
+	return tables
 }
 
 // ErrorShare is the part of its step's requests that failed in this way.
@@ -141,54 +171,42 @@ func (v view) ErrorShare(e ErrorKind) string {
 	return none
 }
 
-type pathView struct {
+// comparison is a comparison of paths as the page shows it, with bars on one logarithmic axis from Low to High.
+type comparison struct {
 	PathComparison
-	Rows  []pathRow
-	Ticks []axisTick
+	Low, High time.Duration
+	Rows      []comparisonRow
+	Charts    []chart
 }
 
-type pathRow struct {
+// comparisonRow has a bar from p50 to p99, in percent of the axis. A path without a good request has none.
+type comparisonRow struct {
 	PathResult
 	Label, Ratio string
 	Latency      []string
-	P50, P99     float64 // positions on the axis
-	Known        bool    // there was a good request
-	Width        float64
+	Left, Width  float64
 }
 
-// PathViews are the path comparisons with their bars from p50 to p99 on one logarithmic axis.
-func (v view) PathViews() (out []pathView) {
+// Comparisons are the comparisons of paths.
+func (v view) Comparisons() (out []comparison) {
 	for _, c := range v.Paths {
-		out = append(out, c.view())
+		shown := comparison{PathComparison: c, Low: math.MaxInt64, Charts: drawn(c.medians(), percentileCurve(c.steps()))}
+		for _, p := range c.Paths {
+			if s := p.Latency.Summary(); s.P50 > 0 {
+				shown.Low, shown.High = min(shown.Low, s.P50), max(shown.High, s.P99)
+			}
+		}
+		place := func(d time.Duration) float64 {
+			return 100 * math.Log(float64(d)/float64(shown.Low)) / math.Log(max(float64(shown.High)/float64(shown.Low), 1.01))
+		}
+		for _, p := range c.Paths {
+			row := comparisonRow{PathResult: p, Label: p.label(), Ratio: c.ratioText(p), Latency: p.Latency.cells()}
+			if s := p.Latency.Summary(); s.P50 > 0 {
+				row.Left, row.Width = min(place(s.P50), 99), max(place(s.P99)-place(s.P50), 1)
+			}
+			shown.Rows = append(shown.Rows, row)
+		}
+		out = append(out, shown)
 	}
 	return out
-}
-
-func (c PathComparison) view() pathView {
-	low, high := math.Inf(1), math.Inf(-1)
-	for _, p := range c.Paths {
-		if s := p.Latency.Summary(); s.P50 > 0 {
-			low, high = min(low, milliseconds(s.P50)), max(high, milliseconds(s.P99))
-		}
-	}
-	view := pathView{PathComparison: c}
-	axis := scale{}
-	if low <= high {
-		axis, view.Ticks = logarithmic(low, high, 0, barWidth, func(v float64) string {
-			if v >= 1000 {
-				return tick(v/1000) + " s"
-			}
-			return tick(v) + " ms"
-		})
-	}
-	for _, p := range c.Paths {
-		s := p.Latency.Summary()
-		row := pathRow{PathResult: p, Label: p.label(), Ratio: c.ratioText(p), Latency: p.Latency.cells(), Known: s.P50 > 0}
-		if row.Known {
-			row.P50, row.P99 = axis.pos(milliseconds(s.P50)), axis.pos(milliseconds(s.P99))
-			row.Width = round(row.P99 - row.P50)
-		}
-		view.Rows = append(view.Rows, row)
-	}
-	return view
 }

@@ -80,7 +80,11 @@ func (r *Run) check() error {
 	}
 	for _, c := range r.Paths {
 		for _, p := range c.Paths {
-			if err := p.Latency.check(); err != nil {
+			err := p.Latency.check()
+			for _, b := range p.Blocks {
+				err = errors.Join(err, b.check())
+			}
+			if err != nil {
 				return fmt.Errorf("path %q of %q: %w", p.Path, c.Name, err)
 			}
 		}
@@ -92,7 +96,7 @@ func (s Step) check() error {
 	if !counts(s.OK, s.Failed) {
 		return errors.New("a count is out of range")
 	}
-	if err := errors.Join(s.Service.check(), s.Total.check()); err != nil {
+	if err := errors.Join(s.Service.check(), s.Total.check(), s.Failures.check()); err != nil {
 		return err
 	}
 	for _, sec := range s.Seconds {

@@ -8,7 +8,7 @@ import (
 )
 
 // Merge makes one result of the results of generators that worked at the same time on the same plan. Counts and
-// histograms are added up, so a percentile is the percentile of all requests together. Thresholds and
+// histograms are added up, so a percentile is the percentile of all requests together. Conditions and
 // reconciliations are left out, because they are judged on the merged result. Several generators on one machine
 // may see the same process, so for each process other than "generator" the highest figure counts.
 func Merge(parts []*Run) (*Run, error) {
@@ -29,6 +29,7 @@ func Merge(parts []*Run) (*Run, error) {
 		}
 		all.Elapsed = max(all.Elapsed, p.Elapsed)
 		all.mergeVerdict(p.Verdict)
+		all.mergeLoad(p)
 		all.mergeSteps(p.Steps)
 		all.mergeSamples(p.Samples)
 		all.mergeErrors(p.Errors)
@@ -44,6 +45,21 @@ func (r *Run) mergeVerdict(v Verdict) {
 	for _, s := range v.Invalid {
 		r.Verdict.Invalid = appendNew(r.Verdict.Invalid, s)
 	}
+}
+
+// mergeLoad adds up the users and the arrivals.
+func (r *Run) mergeLoad(p *Run) {
+	r.Users.Asked += p.Users.Asked
+	r.Users.Started += p.Users.Started
+	if p.Arrivals == nil {
+		return
+	}
+	if r.Arrivals == nil {
+		r.Arrivals = new(Arrivals)
+	}
+	r.Arrivals.Asked += p.Arrivals.Asked
+	r.Arrivals.Started += p.Arrivals.Started
+	r.Arrivals.Dropped += p.Arrivals.Dropped
 }
 
 func appendNew(list []string, s string) []string {
@@ -69,6 +85,8 @@ func (s *Step) merge(o Step) {
 	s.Failed += o.Failed
 	s.Service = s.Service.Merge(o.Service)
 	s.Total = s.Total.Merge(o.Total)
+	s.Failures = s.Failures.Merge(o.Failures)
+	s.Part = s.Part || o.Part
 	s.Seconds = mergeSorted(s.Seconds, o.Seconds, func(v Second) int { return v.At }, func(a, b Second) Second {
 		a.merge(b)
 		return a

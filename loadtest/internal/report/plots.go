@@ -2,8 +2,8 @@ package report
 
 import (
 	"math"
-	"strconv"
-	"time"
+	"slices"
+	"strings"
 )
 
 // Colours of the style sheet with a meaning; the others tell steps apart.
@@ -12,140 +12,227 @@ const (
 	soft = 6
 )
 
-func stepColour(i int) int { return []int{0, 2, 3, 4, 5}[i%5] }
+// colouredStep is a step with the colour of its lines.
+type colouredStep struct {
+	Step
+	colour int
+}
 
-// overTime makes the plots with time on the x axis. A plot without any value is left out.
-func (r *Run) overTime() []plot {
-	all := r.All()
-	plots := []plot{r.throughput(), r.latencies("Latency of good requests", all.Seconds)}
-	points := r.series(all.Seconds)
-	users, lag := curve{name: "users"}, curve{name: "lag"}
-	for _, p := range points {
-		users.x, users.y = append(users.x, p.at), append(users.y, p.users)
-		lag.x, lag.y = append(lag.x, p.at), append(lag.y, p.lag)
-	}
-	plots = append(plots, r.timePlot("Active users", "users", []curve{users}), r.timePlot("Replication lag", "ms", []curve{lag}))
-	shown := plots[:0]
-	for _, p := range plots {
-		if !p.Empty {
-			shown = append(shown, p)
+// counted are the steps that no other step counts.
+func (r *Run) counted() (steps []colouredStep) {
+	for _, s := range r.Steps {
+		if !s.Part {
+			steps = append(steps, colouredStep{s, []int{0, 2, 3, 4, 5}[len(steps)%5]})
 		}
 	}
-	return shown
+	return steps
 }
 
-// throughput has a line per step, and one for failures if there were any.
-func (r *Run) throughput() plot {
-	var curves []curve
-	add := func(name string, colour int, seconds []Second, value func(point) float64) {
-		c := curve{name: name, colour: colour}
-		for _, p := range r.series(seconds) {
-			c.x, c.y = append(c.x, p.at), append(c.y, value(p))
+// What the x axis of a chart is.
+const (
+	overSeconds = "time"
+	overNines   = "nines" // log10(1/(1-q)) of the percentile q: each further nine has the same room, as in HdrHistogram's plots
+	overLatency = "latency"
+	overBlocks  = "block"
+)
+
+// chart is a plot as report.js draws it. All lines have their values at the same X.
+type chart struct {
+	Title string   `json:"-"`
+	Unit  string   `json:"-"`
+	Over  string   `json:"over"`
+	Log   bool     `json:"log"` // the y axis is logarithmic
+	X     []number `json:"x"`
+	Lines []curve  `json:"lines"`
+}
+
+// curve is a line of a chart.
+type curve struct {
+	Name   string   `json:"name"`
+	Colour int      `json:"colour"`
+	Dashed bool     `json:"dashed,omitempty"`
+	Y      []number `json:"y"`
+}
+
+// add leaves out a line without a value. Later lines of a colour are dashed.
+func (c *chart) add(name string, colour int, y []number) {
+	if slices.ContainsFunc(y, func(v number) bool { return !math.IsNaN(float64(v)) }) {
+		c.Lines = append(c.Lines, curve{name, colour, slices.ContainsFunc(c.Lines, func(l curve) bool { return l.Colour == colour }), y})
+	}
+}
+
+// drawn leaves out the charts without a line.
+func drawn(charts ...chart) []chart {
+	return slices.DeleteFunc(charts, func(c chart) bool { return len(c.Lines) == 0 })
+}
+
+// charts are the plots of the whole run.
+func (r *Run) charts() []chart {
+	axis, all := r.timeline(), r.All()
+	return drawn(r.throughput(axis, all), r.failures(axis), latencies("Latency of good requests", axis, all.Seconds),
+		r.histogram(all), percentileCurve(r.counted()),
+		r.samples(axis, "Load", "active users", func(s Sample) *float64 { n := float64(s.ActiveUsers); return &n }),
+		r.samples(axis, "Lag of the read model", "ms", func(s Sample) *float64 { return s.LagMS }),
+		r.samples(axis, "Generator's machine", "part of it that was busy", func(s Sample) *float64 { return s.Busy }))
+}
+
+// stepCharts are the latencies over time of each step, if there are several.
+func (r *Run) stepCharts() (charts []chart) {
+	if len(r.Steps) > 1 {
+		axis := r.timeline()
+		for _, s := range r.Steps {
+			charts = append(charts, latencies(s.Name, axis, s.Seconds))
 		}
-		curves = append(curves, c)
 	}
-	for i, s := range r.Steps {
-		add(s.Name, stepColour(i), s.Seconds, point.okRate)
-	}
-	if all := r.All(); all.Failed > 0 {
-		add("failed", warm, all.Seconds, point.failedRate)
-	}
-	return r.timePlot("Throughput", "requests/s", curves)
+	return drawn(charts...)
 }
 
-// latencies has a line per percentile, on a logarithmic axis.
-func (r *Run) latencies(title string, seconds []Second) plot {
-	curves := []curve{{name: "max", colour: soft, thin: true}, {name: "p99", colour: warm}, {name: "p95", colour: 2}, {name: "p50"}}
-	for _, p := range r.series(seconds) {
-		for i, v := range p.percentiles(100, 99, 95, 50) {
-			curves[i].x, curves[i].y = append(curves[i].x, p.at), append(curves[i].y, v)
-		}
+func timeChart(title, unit string, axis []interval) chart {
+	c := chart{Title: title, Unit: unit, Over: overSeconds}
+	for _, in := range axis {
+		c.X = append(c.X, in.middle)
 	}
-	low, high, ok := bounds(curves)
-	if !ok {
-		return plot{Title: title, Empty: true}
-	}
-	x, xTicks := r.timeAxis()
-	y, yTicks := logarithmic(low, high, plotBottom, plotTop, tick)
-	return newPlot(title, "ms, logarithmic", x, y, xTicks, yTicks, curves)
+	return c
 }
 
-func (r *Run) timePlot(title, unit string, curves []curve) plot {
-	_, high, _ := bounds(curves)
-	x, xTicks := r.timeAxis()
-	y, yTicks := linear(high, plotBottom, plotTop, tick)
-	return newPlot(title, unit, x, y, xTicks, yTicks, curves)
+// throughput has a line for each step, and one for failures if there were any.
+func (r *Run) throughput(axis []interval, all Step) chart {
+	c := timeChart("Throughput", "requests/s", axis)
+	for _, s := range r.counted() {
+		c.add(s.Name, s.colour, rates(axis, s.Seconds, func(s Second) int64 { return s.OK }))
+	}
+	if all.Failed > 0 {
+		c.add("failed", warm, rates(axis, all.Seconds, func(s Second) int64 { return s.Failed }))
+	}
+	return c
 }
 
-// timeAxis has round numbers of seconds, or of minutes from two minutes on.
-func (r *Run) timeAxis() (scale, []axisTick) {
-	length := max(r.seconds(r.All().Seconds), 0.001)
-	s := scale{high: length, from: plotLeft, to: plotRight}
-	step, unit := niceStep(length/6), time.Second
-	if length >= 120 {
-		step, unit = niceStep(length/60/6)*60, time.Minute
-	}
-	var ticks []axisTick
-	for v := 0.0; v <= length; v += step {
-		ticks = append(ticks, axisTick{s.pos(v), tick(math.Round(v/unit.Seconds()*100)/100) + map[time.Duration]string{time.Second: " s", time.Minute: " min"}[unit]})
-	}
-	return s, ticks
-}
-
-// percentileCurve shows the whole distribution of each step: the x axis gives every further nine the same
-// room, as the plots of HdrHistogram do, so that the tail is as visible as the middle.
-func (r *Run) percentileCurve() plot {
-	var curves []curve
-	most := int64(0)
-	for i, s := range r.Steps {
-		curves = append(curves, distribution(s.Name, s.Total))
-		curves[i].colour = stepColour(i)
-		most = max(most, s.Total.Count())
-	}
-	title := "Latency by percentile"
-	low, high, ok := bounds(curves)
-	if !ok {
-		return plot{Title: title, Empty: true}
-	}
-	nines := max(math.Ceil(math.Log10(2*float64(most))-1e-9), 2)
-	x := scale{high: nines, from: plotLeft, to: plotRight}
-	xTicks := nineTicks(x)
-	y, yTicks := logarithmic(low, high, plotBottom, plotTop, tick)
-	return newPlot(title, "ms, logarithmic", x, y, xTicks, yTicks, curves)
-}
-
-// nineTicks marks 50 %, 90 %, 99 % and so on, with a text where there is room for it.
-func nineTicks(x scale) []axisTick {
-	const character = 6.5                               // the width of one, at least
-	ticks := []axisTick{{x.pos(math.Log10(2)), "50 %"}} // 0 % is the left end
-	used := ticks[0].Pos + character*2
-	for n := 1; float64(n) <= x.high; n++ {
-		t := axisTick{x.pos(float64(n)), strconv.FormatFloat(100-math.Pow(10, float64(2-n)), 'f', max(n-2, 0), 64) + " %"}
-		half := character * float64(len(t.Text)) / 2
-		if t.Pos-half < used {
-			t.Text = ""
-		} else {
-			used = t.Pos + half
-		}
-		ticks = append(ticks, t)
-	}
-	return ticks
-}
-
-// distribution is the curve of milliseconds over log10(1/(1-q)), q the share of requests that were not slower.
-// The slowest request has q = 1 and no place on that axis, so it is drawn half a request before.
-func distribution(name string, h Histogram) curve {
-	c := curve{name: name}
-	total, seen := float64(h.Count()), 0.0
-	for i, v := range h.Values {
-		before := seen
-		seen += float64(h.Counts[i])
-		rest := max(total-seen, 0.5)
-		x, y := math.Log10(total/rest), milliseconds(micros(v))
-		if n := len(c.x); i == 0 || i == len(h.Values)-1 || x-c.x[n-1] > 0.01 {
-			c.x = append(c.x, math.Log10(total/max(total-before, 0.5)), x)
-			c.y = append(c.y, y, y)
+// failures has a line for each step in which requests failed.
+func (r *Run) failures(axis []interval) chart {
+	c := timeChart("Failed requests", "requests/s", axis)
+	for _, s := range r.counted() {
+		if s.Failed > 0 {
+			c.add(s.Name, s.colour, rates(axis, s.Seconds, func(s Second) int64 { return s.Failed }))
 		}
 	}
 	return c
+}
+
+// latencies has a line per percentile, where an interval had enough good requests.
+func latencies(title string, axis []interval, seconds []Second) chart {
+	c := timeChart(title, "ms, logarithmic", axis)
+	c.Log = true
+	names, colours, percentiles := []string{"max", "p99", "p95", "p50"}, []int{soft, warm, 2, 0}, []float64{100, 99, 95, 50}
+	y := make([][]number, len(names))
+	for _, s := range sums(axis, seconds) {
+		n, dense := s.Total.Count(), s.Total.HDR()
+		for i, q := range percentiles {
+			v := noNumber
+			if n > 0 && (q == 100 || enough(n, q)) {
+				v = milliseconds(micros(dense.ValueAtPercentile(q)))
+			}
+			y[i] = append(y[i], v)
+		}
+	}
+	for i, name := range names {
+		c.add(name, colours[i], y[i])
+	}
+	return c
+}
+
+func (r *Run) samples(axis []interval, title, unit string, value func(Sample) *float64) chart {
+	c := timeChart(title, unit, axis)
+	c.add(unit, 0, r.observed(axis, value))
+	return c
+}
+
+// perDecade is the number of buckets of the histogram for each power of ten.
+const perDecade = 20
+
+func bucket(us int64) int { return int(math.Floor(math.Log10(float64(us))*perDecade + 1e-9)) }
+
+// histogram shows how many percent of a step's good requests took as long as each bucket says, and the same of the
+// failed ones.
+func (r *Run) histogram(all Step) chart {
+	c := chart{Title: "Latency histogram", Unit: "% of the requests", Over: overLatency}
+	steps := append(r.counted(), colouredStep{Step{Name: "failed", Total: all.Failures}, warm})
+	low, high := math.MaxInt, math.MinInt
+	for _, s := range steps {
+		for _, v := range s.Total.Values {
+			low, high = min(low, bucket(v)), max(high, bucket(v))
+		}
+	}
+	for b := low; b <= high+1; b++ {
+		c.X = append(c.X, number(math.Pow(10, float64(b)/perDecade-3)))
+	}
+	for _, s := range steps {
+		y, total := make([]number, len(c.X)), number(s.Total.Count())
+		for i, v := range s.Total.Values {
+			y[bucket(v)-low] += 100 * number(s.Total.Counts[i]) / total
+		}
+		if total > 0 {
+			c.add(s.Name, s.colour, y)
+		}
+	}
+	return c
+}
+
+// perNine is the number of points of the percentile curve for each nine.
+const perNine = 20
+
+// percentileCurve shows the distribution of each step as far as a request lies beyond.
+func percentileCurve(steps []colouredStep) chart {
+	c := chart{Title: "Latency by percentile", Unit: "ms, logarithmic", Over: overNines, Log: true}
+	most := int64(1)
+	for _, s := range steps {
+		most = max(most, s.Total.Count())
+	}
+	for i := range int(perNine*math.Log10(float64(most))) + 1 {
+		c.X = append(c.X, number(i)/perNine)
+	}
+	for _, s := range steps {
+		y, dense, n := slices.Repeat([]number{noNumber}, len(c.X)), s.Total.HDR(), float64(s.Total.Count())
+		for i, x := range c.X {
+			if beyond := math.Pow(10, -float64(x)); n*beyond >= 1 {
+				y[i] = milliseconds(micros(dense.ValueAtPercentile(100 * (1 - beyond))))
+			}
+		}
+		c.add(s.Name, s.colour, y)
+	}
+	return c
+}
+
+// steps are the paths as steps. Warm and cold reads of a path have one colour.
+func (c PathComparison) steps() (steps []colouredStep) {
+	var seen []string
+	for _, p := range c.Paths {
+		if !slices.Contains(seen, p.Path) {
+			seen = append(seen, p.Path)
+		}
+		steps = append(steps, colouredStep{Step{Name: p.label(), Total: p.Latency}, slices.Index(seen, p.Path) % (soft + 1)})
+	}
+	return steps
+}
+
+// medians shows the paths block by block. A mark before the name says that a block had too few requests.
+func (c PathComparison) medians() chart {
+	m := chart{Title: "Median by block", Unit: "ms, logarithmic", Over: overBlocks, Log: true}
+	for _, p := range c.Paths {
+		for len(m.X) < len(p.Blocks) {
+			m.X = append(m.X, number(len(m.X)+1))
+		}
+	}
+	for i, s := range c.steps() {
+		y := slices.Repeat([]number{noNumber}, len(m.X))
+		for j, block := range c.Paths[i].Blocks {
+			if n := block.Count(); n > 0 {
+				y[j] = milliseconds(block.Summary().P50)
+				if !enough(n, 50) && !strings.HasPrefix(s.Name, fewMark) {
+					s.Name = fewMark + s.Name
+				}
+			}
+		}
+		m.add(s.Name, s.colour, y)
+	}
+	return m
 }

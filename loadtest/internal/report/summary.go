@@ -31,24 +31,20 @@ func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond 
 // Count is the number of requests, good and bad.
 func (s Step) Count() int64 { return s.OK + s.Failed }
 
-// All is the sum of the steps, under the name "all steps".
+// All is the sum of the steps, under the name "all steps". Parts are left out, because the step that they
+// are parts of is in it.
 func (r *Run) All() Step {
 	all := Step{Name: "all steps"}
 	for _, s := range r.Steps {
-		all.merge(s)
+		if !s.Part {
+			all.merge(s)
+		}
 	}
 	return all
 }
 
-// OpenModel reports whether latencies count from intended starts that differ from the real ones.
-func (r *Run) OpenModel() bool {
-	for _, s := range r.Steps {
-		if !s.Service.equal(s.Total) {
-			return true
-		}
-	}
-	return false
-}
+// OpenModel reports whether latencies count from intended starts.
+func (r *Run) OpenModel() bool { return r.Arrivals != nil }
 
 // PerSecond is n over the run's time; 0 if it took none.
 func (r *Run) PerSecond(n int64) float64 {

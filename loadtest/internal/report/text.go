@@ -3,9 +3,9 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 )
@@ -44,31 +44,15 @@ func table(b *strings.Builder, rows [][]string) {
 	}
 }
 
-// none stands for a missing figure.
-const none = "–"
-
-var latencyHead = []string{"min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"}
-
-// cells are the values below latencyHead; an empty histogram has none.
-func (h Histogram) cells() []string {
-	s := h.Summary()
-	out := make([]string, 0, len(latencyHead))
-	for _, d := range []time.Duration{s.Min, s.Mean, s.P50, s.P90, s.P95, s.P99, s.P999, s.Max} {
-		if len(h.Values) == 0 {
-			out = append(out, none)
-		} else {
-			out = append(out, latency(d))
-		}
+// shown are the steps, their sum if there are several, and then the parts of steps, which are not in the sum.
+func (r *Run) shown() (rows []Step) {
+	parts := slices.Clone(r.Steps)
+	parts = slices.DeleteFunc(parts, func(s Step) bool { return !s.Part })
+	rows = slices.DeleteFunc(slices.Clone(r.Steps), func(s Step) bool { return s.Part })
+	if len(rows) > 1 {
+		rows = append(rows, r.All())
 	}
-	return out
-}
-
-// shown are the steps and, if there are several, their sum.
-func (r *Run) shown() []Step {
-	if len(r.Steps) > 1 {
-		return append(r.Steps[:len(r.Steps):len(r.Steps)], r.All())
-	}
-	return r.Steps
+	return append(rows, parts...)
 }
 
 func (r *Run) textSteps(b *strings.Builder) {
@@ -81,11 +65,25 @@ func (r *Run) textSteps(b *strings.Builder) {
 		rows = append(rows, append([]string{s.Name, progress.Grouped(s.OK), progress.Grouped(s.Failed), rate(r.PerSecond(s.OK))}, s.Total.cells()...))
 	}
 	table(b, rows)
+	r.textFailures(b)
 	if r.OpenModel() {
 		rows = [][]string{append([]string{"service time"}, latencyHead...)}
 		for _, s := range r.shown() {
 			rows = append(rows, append([]string{s.Name}, s.Service.cells()...))
 		}
+		table(b, rows)
+	}
+}
+
+// textFailures shows how long failed requests took, because a time-out is a wait, too.
+func (r *Run) textFailures(b *strings.Builder) {
+	rows := [][]string{append([]string{"latency of failed requests", "KO"}, latencyHead...)}
+	for _, s := range r.shown() {
+		if s.Failed > 0 {
+			rows = append(rows, append([]string{s.Name, progress.Grouped(s.Failed)}, s.Failures.cells()...))
+		}
+	}
+	if len(rows) > 1 {
 		table(b, rows)
 	}
 }
@@ -105,10 +103,10 @@ func (r *Run) textReconciliations(b *strings.Builder) {
 	if len(r.Reconciliations) == 0 {
 		return
 	}
-	rows := [][]string{{"reconciliation", "acknowledged", "stored", "lost", "doubled", "unexpected", "no answer", "of those stored", "retries"}}
+	rows := [][]string{{"reconciliation", "acknowledged", "stored", "lost", "doubled", "unexpected", "altered", "misplaced", "no answer", "of those stored", "retries"}}
 	for _, c := range r.Reconciliations {
 		row := []string{c.Store}
-		for _, n := range []int64{c.Acknowledged, c.Stored, c.Lost, c.Doubled, c.Unexpected, c.Unknown, c.UnknownCommitted, c.Retries} {
+		for _, n := range []int64{c.Acknowledged, c.Stored, c.Lost, c.Doubled, c.Unexpected, c.Altered, c.Misplaced, c.Unknown, c.UnknownCommitted, c.Retries} {
 			row = append(row, progress.Grouped(n))
 		}
 		rows = append(rows, row)
@@ -134,6 +132,9 @@ func (r Reconciliation) Problems() (out []string) {
 	}
 	if r.Unexpected > 0 {
 		out = append(out, fmt.Sprintf("%s: %s that should not be there: refused, without a key, or in Redis alone", r.Store, progress.Grouped(r.Unexpected)))
+	}
+	for _, d := range r.Differences {
+		out = append(out, r.Store+": "+d)
 	}
 	return out
 }
@@ -174,25 +175,6 @@ func (c PathComparison) Bodies() string {
 	return fmt.Sprintf("bodies DIFFER for %s of %s keys, first: %s", progress.Grouped(c.Different), progress.Grouped(c.Compared), c.Sample)
 }
 
-// ratio is p's median relative to that of the base path in the same cache state; 0 if either is missing.
-func (c PathComparison) ratio(p PathResult) float64 {
-	for _, base := range c.Paths {
-		if base.Path == c.Base && base.Cache == p.Cache {
-			if median := base.Latency.Summary().P50; median > 0 {
-				return float64(p.Latency.Summary().P50) / float64(median)
-			}
-		}
-	}
-	return 0
-}
-
-func (c PathComparison) ratioText(p PathResult) string {
-	if v := c.ratio(p); v > 0 {
-		return "× " + significant(v)
-	}
-	return none
-}
-
 func (r *Run) textCosts(b *strings.Builder) {
 	if len(r.CPU) > 0 {
 		rows := [][]string{{"CPU", "time", "of the machine"}}
@@ -200,6 +182,9 @@ func (r *Run) textCosts(b *strings.Builder) {
 			rows = append(rows, []string{c.Name, latency(c.CPU), percent(r.Share(c.CPU))})
 		}
 		table(b, rows)
+	}
+	if r.Level == "paths" {
+		return // its reads come at a rate of its own, so how many there are in a second says nothing
 	}
 	n := r.NGrinder()
 	fmt.Fprintf(b, "\nin nGrinder's words: TPS %s, peak TPS %s, mean test time %s, errors %s\n",
@@ -212,12 +197,12 @@ func (r *Run) textCosts(b *strings.Builder) {
 
 func (v Verdict) text(b *strings.Builder) {
 	b.WriteByte('\n')
-	for _, t := range v.Thresholds {
-		mark := "kept  "
-		if !t.OK {
-			mark = "MISSED"
+	for _, c := range v.Conditions {
+		mark := "held  "
+		if !c.OK {
+			mark = "FAILED"
 		}
-		fmt.Fprintf(b, "%s  %s: %s, limit %s\n", mark, t.Name, t.Got, t.Limit)
+		fmt.Fprintf(b, "%s  %s: %s (%s)\n", mark, c.Name, c.Got, c.Limit)
 	}
 	for _, s := range append(v.Invalid[:len(v.Invalid):len(v.Invalid)], v.Failed...) {
 		fmt.Fprintf(b, "        %s\n", s)

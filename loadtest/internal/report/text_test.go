@@ -11,14 +11,14 @@ import (
 func TestTextTable(t *testing.T) {
 	run := madeUp(20, 5*time.Millisecond, 2, 1)
 	run.Reconciliations = []Reconciliation{{Store: "Postgres", Acknowledged: 9, Stored: 10, Doubled: 1, DoubledKeys: []string{"load-3"}}}
-	run.Verdict.Thresholds = []Threshold{{"p99 of POST bid", "at most 10 ms", "23 ms", false}}
+	run.Verdict.Conditions = []Condition{{"POST bid: p99", "at most 10 ms", "23 ms", false}}
 	var out strings.Builder
 	if err := run.WriteText(&out); err != nil {
 		t.Fatal(err)
 	}
 	s := run.Steps[0]
 	fields := strings.Join(append([]string{s.Name, progress.Grouped(s.OK), "40", rate(run.PerSecond(s.OK))}, s.Total.cells()...), " ")
-	for _, want := range []string{fields, "POST bid: status 503 40 1:05", "Postgres: 1 doubled: load-3", "MISSED p99 of POST bid: 23 ms, limit at most 10 ms",
+	for _, want := range []string{fields, "POST bid: status 503 40 1:05", "Postgres: 1 doubled: load-3", "FAILED POST bid: p99: 23 ms (at most 10 ms)",
 		"verdict: failed", "TPS " + rate(run.PerSecond(run.All().OK))} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
 			t.Errorf("no %q in %s", want, out.String())
@@ -30,6 +30,7 @@ func TestTextTable(t *testing.T) {
 func TestOpenModelShowsBothTimes(t *testing.T) {
 	run := madeUp(20, 5*time.Millisecond, 0, 1)
 	run.Steps[0].Total = madeUp(20, 50*time.Millisecond, 0, 1).Steps[0].Total
+	run.Arrivals = &Arrivals{Asked: 10, Started: 10}
 	var out strings.Builder
 	if err := run.WriteText(&out); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,102 @@
+package engine
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
+)
+
+// An arrival is dropped if no user is free to start it before the end.
+func TestDroppedArrivalsAreCounted(t *testing.T) {
+	release := make(chan struct{})
+	addr := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
+	time.AfterFunc(400*time.Millisecond, func() { close(release) })
+	r, err := Run(context.Background(), Config{Addr: addr, VUsers: 2, Duration: 300 * time.Millisecond, Rate: 100}, get(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := *r.Arrivals; a != (report.Arrivals{Asked: 30, Started: 2, Dropped: 28}) {
+		t.Errorf("%+v", a)
+	}
+	r, err = Run(context.Background(), Config{Addr: addr, VUsers: 20, Duration: 300 * time.Millisecond, Rate: 100}, get(addr))
+	if err != nil || *r.Arrivals != (report.Arrivals{Asked: 30, Started: 30}) {
+		t.Errorf("%+v, %v", r.Arrivals, err)
+	}
+}
+
+// A closed model counts the users that began before the end.
+func TestUsersThatNeverBeginAreCounted(t *testing.T) {
+	addr := serve(t, func(http.ResponseWriter, *http.Request) {})
+	r, err := Run(context.Background(), Config{Addr: addr, VUsers: 10, Duration: 250 * time.Millisecond, RampUp: time.Second}, get(addr))
+	if err != nil || r.Users.Asked != 10 || r.Users.Started < 1 || r.Users.Started > 5 || r.Arrivals != nil {
+		t.Errorf("%+v, %v", r.Users, err)
+	}
+}
+
+// A wish that is granted at the third attempt took as long as all three, and counts once.
+func TestAWishCountsFromItsStartToItsEnd(t *testing.T) {
+	var served atomic.Int64
+	addr := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		if served.Add(1)%3 != 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	const pause = 20 * time.Millisecond
+	r, err := Run(context.Background(), Config{Addr: addr, VUsers: 1, Iterations: 2}, func(u *User) error {
+		u.Request.SetRequestURI("http://" + addr + "/")
+		w := u.Wish("thing")
+		for range 3 {
+			_ = w.Attempt(nil) // recorded as a failure
+			u.Pause(pause)
+		}
+		if u.Iteration > 0 {
+			w.Failed("given up", func() string { return "no more" })
+		} else {
+			w.Granted()
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wish, attempts := r.Step("thing"), r.Step("thing, attempts")
+	if wish.OK != 1 || wish.Failed != 1 || wish.Part || attempts.OK != 2 || attempts.Failed != 4 || !attempts.Part || r.Requests() != 2 {
+		t.Errorf("%+v, %+v", wish, attempts)
+	}
+	for _, took := range []int64{wish.Total.Min(), wish.Service.Min(), wish.Unanswered.Min()} {
+		if time.Duration(took)*time.Microsecond < 3*pause*99/100 {
+			t.Errorf("a wish took %d us", took)
+		}
+	}
+}
+
+// Each user has a connection of its own, unless they share.
+func TestUsersOwnTheirConnections(t *testing.T) {
+	for share, want := range map[bool]int64{false: 8, true: 1} {
+		var opened atomic.Int64
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				opened.Add(1)
+			}
+		}
+		s.Start()
+		t.Cleanup(s.Close)
+		addr := s.Listener.Addr().String()
+		// One at a time, so that a shared connection is always free.
+		c := Config{Addr: addr, VUsers: 8, Iterations: 1, RampUp: 400 * time.Millisecond, ShareConnections: share}
+		r, err := Run(context.Background(), c, get(addr))
+		if err != nil || opened.Load() != want || r.Step("get").OK != 8 {
+			t.Errorf("shared %v: %d connections, %v", share, opened.Load(), err)
+		}
+		if connects := r.Step(StepConnect); !share && (connects.OK != 8 || !connects.Part) {
+			t.Errorf("%+v", connects)
+		}
+	}
+}

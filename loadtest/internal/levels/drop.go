@@ -1,0 +1,248 @@
+package levels
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/progress"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
+)
+
+const (
+	stepLate = "bid, too late"
+	// subscribers follow the raffle of a drop.
+	subscribers = 20
+	// settleTime bounds the wait for subscribers to begin, and to see the end.
+	settleTime = 30 * time.Second
+	settleTick = 50 * time.Millisecond
+)
+
+// rush is an iteration of the drop: a bid while the raffle is open, afterwards a look at how it ended.
+func rush(w *shared) engine.Scenario {
+	return func(u *engine.User) error {
+		if w.account(u).over {
+			w.get(u, "raffle", w.rafflePath(w.raffles[0]), nil)
+		} else if err := w.bid(u); err != nil {
+			return err
+		}
+		w.think(u)
+		return nil
+	}
+}
+
+// drop is the raffle that everybody bids on, with the followers of its live feed and its close in the middle. One process
+// has it, however many generators there are. A nil drop is that of a level without one.
+type drop struct {
+	door   *frontdoor.Client
+	bearer string
+	raffle int64
+
+	followers []*subscriber
+	stop      context.CancelFunc
+	work      sync.WaitGroup
+
+	asked  time.Duration // when the close was sent, since the load began
+	closed closedRaffle
+	err    error // of the close
+}
+
+// closedRaffle is a raffle as the answer to its close and its row show it.
+type closedRaffle struct {
+	ID    int64     `json:"id"`
+	At    time.Time `json:"closed_at"`
+	Price *int64    `json:"closing_price"`
+}
+
+// openDrop makes the raffle, and returns when it can be read and all subscribers follow it.
+func openDrop(ctx context.Context, base string) (*drop, error) {
+	d := &drop{door: frontdoor.New(base)}
+	token, err := logIn(ctx, d.door, "admin")
+	if err != nil {
+		return nil, fmt.Errorf("log in as admin: %w", err)
+	}
+	d.bearer = "Bearer " + token
+	var made closedRaffle
+	lsn, err := d.post(ctx, "/v1/raffles", fmt.Appendf(nil, `{"product_id":1,"ends_at":%q}`, time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339)), &made)
+	if err != nil {
+		return nil, fmt.Errorf("open a raffle: %w", err)
+	}
+	d.raffle = made.ID
+	err = until(ctx, "the raffle to be read", func() bool {
+		a, err := d.door.Do(ctx, http.MethodGet, fmt.Sprintf("/v1/raffles/%d", d.raffle), nil, "Min-LSN", lsn)
+		return err == nil && a.Status == http.StatusOK
+	})
+	if err != nil {
+		return nil, err
+	}
+	following, stop := context.WithCancel(context.WithoutCancel(ctx))
+	d.stop = stop
+	for range subscribers {
+		s := &subscriber{drop: d}
+		d.followers = append(d.followers, s)
+		d.work.Go(func() { s.run(following) })
+	}
+	if err := until(ctx, "the subscribers to follow", func() bool { return d.count((*subscriber).isStarted) == subscribers }); err != nil {
+		d.end()
+		return nil, err
+	}
+	return d, nil
+}
+
+// end stops the subscribers.
+func (d *drop) end() {
+	if d == nil {
+		return
+	}
+	d.stop()
+	d.work.Wait()
+	d.door.Close()
+}
+
+// post sends a request of the admin until it is answered for good, and returns the position of its commit.
+func (d *drop) post(ctx context.Context, target string, body []byte, into any) (lsn string, err error) {
+	for {
+		a, err := d.door.Do(ctx, http.MethodPost, target, body, "Authorization", d.bearer)
+		switch {
+		case err != nil:
+			return "", err
+		case a.Status/100 == 2:
+			return a.Header.Get("Commit-LSN"), json.Unmarshal(a.Body, into)
+		case a.Status != http.StatusServiceUnavailable && a.Status != http.StatusTooManyRequests:
+			return "", fmt.Errorf("POST %s: status %d %s", target, a.Status, a.Body)
+		}
+		if err := sleep.For(ctx, firstRetry); err != nil {
+			return "", err
+		}
+	}
+}
+
+// closeAfter closes the raffle after that time of the load. A close can be sent again: it answers the same.
+func (d *drop) closeAfter(ctx context.Context, after time.Duration) {
+	if d == nil {
+		return
+	}
+	begun := time.Now()
+	d.work.Go(func() {
+		if d.err = sleep.For(ctx, after); d.err != nil {
+			return
+		}
+		d.asked = time.Since(begun)
+		_, d.err = d.post(ctx, fmt.Sprintf("/v1/raffles/%d/close", d.raffle), nil, &d.closed)
+	})
+}
+
+// until asks again and again until something is so.
+func until(ctx context.Context, what string, is func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for !is() {
+		if err := sleep.For(ctx, settleTick); err != nil {
+			return fmt.Errorf("waited for %s: %w", what, err)
+		}
+	}
+	return nil
+}
+
+func (d *drop) count(is func(*subscriber) bool) (n int) {
+	for _, s := range d.followers {
+		if is(s) {
+			n++
+		}
+	}
+	return n
+}
+
+// outcome is what the primary holds of the raffle.
+type outcome struct {
+	closedRaffle
+	bids    []int64
+	late    int64 // bids that were made after the close
+	highest *int64
+}
+
+// judge adds the conditions of the drop.
+func (d *drop) judge(ctx context.Context, run *report.Run, database string) {
+	if d == nil {
+		return
+	}
+	v := &run.Verdict
+	waited := until(ctx, "the end of the feeds", func() bool { return d.count((*subscriber).isOver) == subscribers })
+	d.end()
+	v.Add("subscribers that saw the close", fmt.Sprint(subscribers), fmt.Sprint(d.count((*subscriber).isOver)), waited == nil)
+	v.Add("close in the middle", "answered", word(d.err), d.err == nil)
+	refused := find(run, stepLate)
+	v.Add(stepLate+": refused", "at least 1", progress.Grouped(refused.OK), refused.OK > 0)
+	if len(refused.Seconds) > 0 && d.err == nil {
+		first := refused.Seconds[0].At
+		v.Add("first bid that was too late", fmt.Sprintf("from second %d on", int(d.asked.Seconds())), fmt.Sprintf("second %d", first), first >= int(d.asked.Seconds()))
+	}
+	o, err := d.read(ctx, database)
+	if err != nil {
+		v.Failed = append(v.Failed, fmt.Sprintf("the raffle of the drop was not read: %v", err))
+		return
+	}
+	v.Add("bids after the close", "0", progress.Grouped(o.late), o.late == 0)
+	v.Add("closing price", "the highest of "+progress.Grouped(int64(len(o.bids)))+" bids: "+price(o.highest), price(o.Price),
+		len(o.bids) > 0 && price(o.Price) == price(o.highest) && price(d.closed.Price) == price(o.highest))
+	var missing, repeated, resets int
+	for _, s := range d.followers {
+		missing, repeated, resets = missing+len(s.log.Missing(o.bids)), repeated+len(s.log.Repeated()), resets+s.log.Resets()
+	}
+	v.Add("bids that a subscriber did not see, or saw twice", "0", fmt.Sprintf("%d missing, %d twice (%d resets)", missing, repeated, resets), missing+repeated == 0)
+}
+
+func word(err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return "yes"
+}
+
+func price(p *int64) string {
+	if p == nil {
+		return "none"
+	}
+	return progress.Grouped(*p)
+}
+
+func (d *drop) read(ctx context.Context, database string) (o outcome, err error) {
+	if database == "" {
+		return o, errors.New("set LOADTEST_DATABASE_URL")
+	}
+	err = reconcile.OnPrimary(ctx, database, func(conn *pgx.Conn) error {
+		err := conn.QueryRow(ctx, "SELECT id, closed_at, closing_price FROM raffles WHERE id = $1 AND closed_at IS NOT NULL", d.raffle).Scan(&o.ID, &o.At, &o.Price)
+		if err != nil {
+			return fmt.Errorf("its row: %w", err)
+		}
+		rows, err := conn.Query(ctx, "SELECT id, price, created_at FROM bids WHERE raffle_id = $1", d.raffle)
+		if err != nil {
+			return err
+		}
+		var id, amount int64
+		var at time.Time
+		_, err = pgx.ForEachRow(rows, []any{&id, &amount, &at}, func() error {
+			o.bids = append(o.bids, id)
+			if !at.Before(o.At) {
+				o.late++
+			}
+			if o.highest == nil || amount > *o.highest {
+				o.highest = new(int64)
+				*o.highest = amount
+			}
+			return nil
+		})
+		return err
+	})
+	return o, err
+}

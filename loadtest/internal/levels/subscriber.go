@@ -1,0 +1,110 @@
+package levels
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/feed"
+)
+
+// subscriber follows the live feed of a drop's raffle.
+type subscriber struct {
+	drop *drop
+
+	mu            sync.Mutex
+	log           feed.Log
+	started, over bool
+}
+
+func (s *subscriber) run(ctx context.Context) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	defer transport.CloseIdleConnections()
+	live := feed.Follower{Client: &http.Client{Transport: transport}, Take: s.take,
+		URL: fmt.Sprintf("%s/v1/raffles/%d/live", s.drop.door.Base(), s.drop.raffle)}
+	live.Run(ctx)
+}
+
+// take enters a message. A reset counts only after it has been followed by a new reading.
+func (s *subscriber) take(ctx context.Context, m feed.Message) error {
+	var data struct {
+		ID     int64  `json:"id"`
+		MinLSN string `json:"min_lsn"`
+	}
+	if m.Data != "" {
+		if err := json.Unmarshal([]byte(m.Data), &data); err != nil {
+			return fmt.Errorf("the feed sent %.100q: %w", m.Data, err)
+		}
+	}
+	var again []int64
+	if m.Name == "reset" {
+		var err error
+		if again, err = s.drop.reread(ctx, data.MinLSN); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch m.Name {
+	case "start":
+		s.started = true
+	case "bid":
+		s.log.Bid(data.ID)
+	case "reset":
+		s.log.Reset(again)
+	case "close":
+		s.over = true
+	}
+	return nil
+}
+
+func (s *subscriber) isStarted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.started
+}
+
+// isOver says whether the feed has told of the close. No bid comes after it.
+func (s *subscriber) isOver() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over
+}
+
+// reread reads all bids of the raffle, at a position or later, until every page is answered.
+func (d *drop) reread(ctx context.Context, lsn string) (ids []int64, err error) {
+	for n := range dataset.SizeCount {
+		path := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=2000", d.raffle, dataset.SmallestSize+n*dataset.SizeStep)
+		for target := path; target != ""; {
+			a, err := d.door.Do(ctx, http.MethodGet, target, nil, "Min-LSN", lsn)
+			if err != nil || a.Status != http.StatusOK {
+				if err := sleep.For(ctx, firstRetry); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			var p struct {
+				Bids []struct {
+					ID int64 `json:"id"`
+				} `json:"bids"`
+				Next string `json:"next_cursor"`
+			}
+			if err := json.Unmarshal(a.Body, &p); err != nil {
+				return nil, err
+			}
+			for _, b := range p.Bids {
+				ids = append(ids, b.ID)
+			}
+			target = ""
+			if p.Next != "" {
+				target = path + "&cursor=" + url.QueryEscape(p.Next)
+			}
+		}
+	}
+	return ids, nil
+}
