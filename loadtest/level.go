@@ -145,7 +145,7 @@ func addLoad(flags *flag.FlagSet, q *levels.Request, d levels.Plan) {
 	flags.StringVar(&q.Plan.Client, "client", engine.ClientFast, "fasthttp, or nethttp as a cross-check and for HTTP/2 over TLS")
 	flags.IntVar(&q.Plan.Logins, "logins", 0, "log in as user1 to userN (default: one for each virtual user, or as many as there are)")
 	flags.DurationVar(&q.Plan.Patience, "patience", time.Minute, "how long a bid without an answer is sent again with its key")
-	flags.DurationVar(&q.Plan.MaxDuration, "max-duration", 20*time.Minute, "end the load then, whatever is left of it, and fail")
+	flags.DurationVar(&q.Plan.MaxDuration, "max-duration", max(d.MaxDuration, 20*time.Minute), "end the load then, whatever is left of it, and fail")
 	flags.BoolVar(&q.Plan.ShareConnections, "share-connections", false, "send over one pool of connections (default: each user has one of its own)")
 	flags.IntVar(&q.Procs, "procs", 0, "processors that the load may use at once (default: half of them if the URL is of this machine, else all)")
 	flags.DurationVar(&q.Limits.MaxP99, "max-p99", 0, "fail if the 99th percentile of a step is above, failed requests included")

@@ -50,7 +50,7 @@ var All = []Level{
 	},
 	{
 		ID: "4", Title: "write only", Purpose: "Everybody bids at once, 6,000 users 1,000 times each in full, every bid with a key of its own; afterwards none may be lost or doubled, in Postgres or in Redis.",
-		Defaults: Plan{VUsers: 6000, Iterations: 1000, RampUp: 5 * time.Second}, steady: 1, writes: true, raffles: true, scenario: bids,
+		Defaults: Plan{VUsers: 6000, Iterations: 1000, RampUp: 5 * time.Second, MaxDuration: 2 * time.Hour}, steady: 1, writes: true, raffles: true, scenario: bids,
 		steps: []string{stepBid},
 	},
 	{
