@@ -56,6 +56,7 @@ func Execute(ctx context.Context, q Request) (*report.Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	level = level.of(q.Plan)
 	checked := level.writes && !q.NoReconcile
 	if checked && q.Database != "" {
 		if q.Plan.After, err = reconcile.LastID(ctx, q.Database); err != nil {

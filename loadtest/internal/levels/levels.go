@@ -70,14 +70,14 @@ var All = []Level{
 	},
 }
 
-// Find returns the level of a number.
+// Find returns the level of a number, or Mixed.
 func Find(id string) (Level, error) {
-	for _, l := range All {
+	for _, l := range append(All[:len(All):len(All)], Mixed) {
 		if l.ID == id {
 			return l, nil
 		}
 	}
-	return Level{}, fmt.Errorf("there is no level %q: want 1 to %d", id, len(All))
+	return Level{}, fmt.Errorf("there is no level %q: want 1 to %d, or %s", id, len(All), Mixed.ID)
 }
 
 func isOK(w *fasthttp.Response) bool { return w.StatusCode() == http.StatusOK }

@@ -56,6 +56,9 @@ func visit(w *shared) engine.Scenario {
 func (w *shared) get(u *engine.User, step, path string, right func(body []byte) bool) {
 	seen := &w.account(u).seen
 	r := u.Prepare(http.MethodGet, path)
+	if bearer := w.account(u).bearer; bearer != "" && path == minePath {
+		r.Header.Set("Authorization", bearer)
+	}
 	if seen.LSN > 0 {
 		r.Header.Set("Min-LSN", seen.String())
 	}
@@ -72,6 +75,9 @@ func (w *shared) get(u *engine.User, step, path string, right func(body []byte) 
 		*seen = at
 	}
 }
+
+// minePath is the only reading that needs a login.
+const minePath = "/v1/me/bids"
 
 // account is the user's own.
 func (w *shared) account(u *engine.User) *account { return &w.accounts[u.ID-w.firstUser] }
