@@ -99,7 +99,9 @@ func lists(*shared) engine.Scenario {
 	return func(u *engine.User) error {
 		path := paths[(u.Iteration+u.ID)%len(paths)]
 		u.Prepare(http.MethodGet, "/v1/raffles?status=all&limit=10000").Header.Set("Read-Path", path)
-		_ = u.Do("raffles from "+path, isOK) // recorded as a failure
+		_ = u.Do("raffles from "+path, func(w *fasthttp.Response) bool { // recorded as a failure
+			return isOK(w) && string(w.Header.Peek("Read-Path")) == path
+		})
 		return nil
 	}
 }

@@ -23,7 +23,7 @@ type Plan struct {
 	Duration   time.Duration `json:"duration_ns"`
 	Rate       float64       `json:"rate"`
 	RampUp     time.Duration `json:"ramp_up_ns"`
-	// Think is the mean time between two requests of a scenario (level 6).
+	// Think is the mean time between two requests of a scenario (levels 6, 7 and mix).
 	Think  time.Duration `json:"think_ns"`
 	Seed   uint64        `json:"seed"`
 	Client string        `json:"client"`
@@ -74,6 +74,9 @@ func (p Plan) Check() error {
 	}
 	if p.Iterations < 0 || p.Duration < 0 || p.Rate < 0 || p.RampUp < 0 || p.Think < 0 || p.Logins < 0 || p.Patience < 0 {
 		errs = append(errs, errors.New("nothing can be negative"))
+	}
+	if l, err := Find(p.Level); err == nil && l.closes && (p.Duration <= 0 || p.Iterations > 0) {
+		errs = append(errs, fmt.Errorf("level %s needs a duration and no iterations, because it closes its raffle halfway", l.ID))
 	}
 	if err := p.Mix.check(p.Level); err != nil {
 		errs = append(errs, err)

@@ -199,7 +199,7 @@ func (w *shared) load(ctx context.Context, level Level, job cluster.Job, client 
 	run := &report.Run{Version: report.Version, Name: "level " + level.ID + ": " + level.Title, Purpose: level.Purpose, Level: level.ID,
 		Seed: w.plan.Seed, Config: w.plan.fields()}
 	if len(w.raffles) > 0 {
-		run.Config = append(run.Config, report.Field{Name: "raffles to bid on", Value: strconv.Itoa(len(w.raffles))})
+		run.Environment = append(run.Environment, report.Field{Name: "raffles to bid on", Value: strconv.Itoa(len(w.raffles))})
 	}
 	result.Fill(run)
 	if cause := context.Cause(ctx); errors.Is(cause, errEnded) {

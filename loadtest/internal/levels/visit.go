@@ -105,16 +105,19 @@ func (w *shared) logIn(u *engine.User) bool {
 	r := u.Prepare(http.MethodPost, "/v1/login")
 	r.Header.SetContentType("application/json")
 	r.SetBody(credentials(w.login(u.ID)))
-	if u.Do("login", isOK) != nil || !isOK(u.Response) {
-		u.Pause(retryAfter(u.Response))
+	var fresh account
+	err := u.Do("login", func(r *fasthttp.Response) bool {
+		token, err := parseToken(r.Body())
+		if err == nil {
+			fresh, err = newAccount(token)
+		}
+		return isOK(r) && err == nil
+	})
+	if err != nil || fresh.bearer == "" {
+		u.Pause(max(firstRetry, retryAfter(u.Response)))
 		return false
 	}
-	token, err := parseToken(u.Response.Body())
-	if err != nil {
-		return false // the service's own bids fail for it
-	}
-	fresh, err := newAccount(token)
 	a := w.account(u)
 	a.bearer, a.id, a.expires = fresh.bearer, fresh.id, fresh.expires
-	return err == nil
+	return true
 }

@@ -19,7 +19,7 @@ type Set struct {
 	Size   int16
 }
 
-// Ledger holds the outcomes that journals say, and which of the bids were found. It takes 17 bytes for each key.
+// Ledger holds the outcomes that journals say, and which of the bids were found. It takes some 30 bytes for each key.
 type Ledger struct {
 	books    []*book
 	sets     map[Set]struct{}
