@@ -128,7 +128,7 @@ func parseLevel(args []string, out io.Writer) (q levels.Request, p *place, err e
 
 func levelHelp() string {
 	help := levelUsage
-	for _, l := range levels.All {
+	for _, l := range append(levels.All[:len(levels.All):len(levels.All)], levels.Mixed) {
 		help += fmt.Sprintf("  %s  %s. %s\n", l.ID, l.Title, l.Purpose)
 	}
 	return help + "\nThe defaults of a level's flags are its full size.\n"
@@ -140,12 +140,16 @@ func addLoad(flags *flag.FlagSet, q *levels.Request, d levels.Plan) {
 	flags.DurationVar(&q.Plan.Duration, "duration", d.Duration, "length of the run")
 	flags.Float64Var(&q.Plan.Rate, "rate", 0, "scenario starts per second over all users, answers or not (open model); 0: as fast as answers come (closed)")
 	flags.DurationVar(&q.Plan.RampUp, "ramp-up", d.RampUp, "time within which the users start, one after the other")
-	flags.DurationVar(&q.Plan.Think, "think", d.Think, "mean pause between two requests (level 6)")
+	flags.DurationVar(&q.Plan.Think, "think", d.Think, "mean pause between two requests (levels 6, 7 and mix)")
+	flags.Func("mix", "what the users of level mix do, and how often: `bid=1,list=2,raffle=5,bids=3,mine=1,cancel=0.1`", func(text string) (err error) {
+		q.Plan.Mix, err = levels.ParseMix(text)
+		return err
+	})
 	flags.Uint64Var(&q.Plan.Seed, "seed", 1, "the same seed makes the same requests")
 	flags.StringVar(&q.Plan.Client, "client", engine.ClientFast, "fasthttp, or nethttp as a cross-check and for HTTP/2 over TLS")
 	flags.IntVar(&q.Plan.Logins, "logins", 0, "log in as user1 to userN (default: one for each virtual user, or as many as there are)")
 	flags.DurationVar(&q.Plan.Patience, "patience", time.Minute, "how long a bid without an answer is sent again with its key")
-	flags.DurationVar(&q.Plan.MaxDuration, "max-duration", 20*time.Minute, "end the load then, whatever is left of it, and fail")
+	flags.DurationVar(&q.Plan.MaxDuration, "max-duration", max(d.MaxDuration, 20*time.Minute), "end the load then, whatever is left of it, and fail")
 	flags.BoolVar(&q.Plan.ShareConnections, "share-connections", false, "send over one pool of connections (default: each user has one of its own)")
 	flags.IntVar(&q.Procs, "procs", 0, "processors that the load may use at once (default: half of them if the URL is of this machine, else all)")
 	flags.DurationVar(&q.Limits.MaxP99, "max-p99", 0, "fail if the 99th percentile of a step is above, failed requests included")

@@ -52,6 +52,11 @@ func (s *stack) twoAgents(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
+	// The controller opens and closes the raffle of a drop for both.
+	r = runToReport(t.Context(), t, strings.Fields("run --agents "+a+","+b+" 7 --vusers 10 --duration 2s --think 100ms --ramp-up 100ms --work "+work))
+	if !r.Verdict.Passed() || len(r.Agents) != 2 {
+		t.Errorf("level 7 with two agents: %+v, errors %+v", r.Verdict, r.Errors)
+	}
 	if left, err := filepath.Glob(filepath.Join(work, "*", "journal-*")); err != nil || len(left) > 0 {
 		t.Errorf("journals left at the agents: %q, %v", left, err)
 	}

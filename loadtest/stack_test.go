@@ -2,11 +2,16 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/paths"
 )
 
 // stack is the whole system with its front door and some demo data.
@@ -35,7 +40,19 @@ func startStack(t *testing.T) *stack {
 		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true", "JWKS_URL=http://"+command+"/.well-known/jwks.json")
 	door := testenv.FrontDoor{Command: []testenv.Instance{{Public: command, Admin: commandAdmin}}, Query: []testenv.Instance{{Public: query, Admin: queryAdmin}}}
 	_, s.url, _ = testenv.StartFrontDoor(t, door)
+	// A service that has just started refuses the SQL paths until it has seen a heartbeat.
+	for _, path := range paths.All {
+		testenv.Eventually(t, 20*time.Second, path+" to answer", func() bool { return s.answers(t.Context(), path) })
+	}
 	return s
+}
+
+// answers says whether a path answers a list.
+func (s *stack) answers(ctx context.Context, path string) bool {
+	door := frontdoor.New(s.url)
+	defer door.Close()
+	a, err := door.Do(ctx, http.MethodGet, "/v1/raffles/901/bids?size=270", nil, "Read-Path", path)
+	return err == nil && a.Status == http.StatusOK
 }
 
 func startService(t *testing.T, name string, environment ...string) (program *testenv.Program, listen, admin string) {

@@ -13,7 +13,7 @@ import (
 const scanBidsHighest = `-- name: ScanBidsHighest :many
 SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
 WHERE raffle_id + 0 = $1::bigint AND size + 0 = $2::smallint
-  AND (-price, created_at, id) > ($3::integer, $4::timestamptz, $5::bigint)
+  AND (-price + 0, created_at, id) > ($3::integer, $4::timestamptz, $5::bigint)
 ORDER BY -price, created_at, id
 LIMIT $6::integer
 `
@@ -76,7 +76,7 @@ const scanBidsNewest = `-- name: ScanBidsNewest :many
 
 SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
 WHERE raffle_id + 0 = $1::bigint AND size + 0 = $2::smallint
-  AND (created_at, id) < ($3::timestamptz, $4::bigint)
+  AND (created_at + interval '0', id) < ($3::timestamptz, $4::bigint)
 ORDER BY created_at DESC, id DESC
 LIMIT $5::integer
 `
@@ -136,7 +136,7 @@ func (q *Queries) ScanBidsNewest(ctx context.Context, arg ScanBidsNewestParams) 
 
 const scanBidsOfSize = `-- name: ScanBidsOfSize :many
 SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
-WHERE size + 0 = $1::smallint AND (created_at, id) < ($2::timestamptz, $3::bigint)
+WHERE size + 0 = $1::smallint AND (created_at + interval '0', id) < ($2::timestamptz, $3::bigint)
 ORDER BY created_at DESC, id DESC
 LIMIT $4::integer
 `

@@ -83,8 +83,8 @@ func TestAgentRefusesWhatItMightMisread(t *testing.T) {
 func TestAgentOfAnotherBuildIsRefused(t *testing.T) {
 	_, addr := serveAgent(t, runnerFunc(calculated))
 	own, err := ownBuild()
-	if err != nil || !strings.HasPrefix(own, "program ") {
-		t.Fatalf("a test's binary has no commit of its own: %q, %v", own, err)
+	if err != nil || own == "" {
+		t.Fatalf("%q, %v", own, err)
 	}
 	for _, theirs := range []string{"", "commit 0123", own + "x"} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+addr+"/v1/jobs", strings.NewReader(`{"id":"test"}`))

@@ -216,7 +216,7 @@ func TestNothingBeginsWhenOneAgentCannot(t *testing.T) {
 		return Outcome{}, errors.New("no such level")
 	}))
 	j := job(2)
-	j.Prepared = func() { t.Error("the load began") }
+	j.Prepared = func(time.Time) { t.Error("the load began") }
 	_, _, err := newController(t, goodAddr, bad).Run(t.Context(), j, nil)
 	if err == nil || !strings.Contains(err.Error(), bad+": no such level") {
 		t.Errorf("error %v", err)

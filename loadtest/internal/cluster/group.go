@@ -92,8 +92,8 @@ func (g *group) each(do func(i int, m *member) error) error {
 	return errors.Join(g.errs...)
 }
 
-// prepare waits until all are ready, calls prepared, and then gives them the moment to start, each by its own clock.
-func (g *group) prepare(ctx context.Context, prepared func()) error {
+// prepare waits until all are ready, calls prepared with the moment to start, and gives it to them, each by its own clock.
+func (g *group) prepare(ctx context.Context, prepared func(start time.Time)) error {
 	g.follow(ctx, func(s State) bool { return s == Ready })
 	select {
 	case <-g.stop:
@@ -103,10 +103,10 @@ func (g *group) prepare(ctx context.Context, prepared func()) error {
 		return g.dismiss(ctx, g.why)
 	default:
 	}
-	if prepared != nil {
-		prepared()
-	}
 	g.start = time.Now().Add(g.timing.lead)
+	if prepared != nil {
+		prepared(g.start)
+	}
 	err := g.each(func(_ int, m *member) error {
 		m.due = g.start.Add(m.job.Share.Delay)
 		if err := m.call(ctx, http.MethodPost, m.path("/start"), startOrder{g.start.Add(m.offset)}, nil); err != nil {

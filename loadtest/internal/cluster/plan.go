@@ -21,9 +21,9 @@ type Job struct {
 	Plan json.RawMessage `json:"plan"`
 	// Share is this agent's part of it.
 	Share Share `json:"share"`
-	// Prepared, if not nil, is called when all that comes before the load is done: by Begin, or by the controller once
-	// all agents are ready.
-	Prepared func() `json:"-"`
+	// Prepared, if not nil, is called with the moment to start when all that comes before the load is done: by Begin, or
+	// by the controller once all agents are ready.
+	Prepared func(start time.Time) `json:"-"`
 	// Await blocks until the controller has set the moment at which the first user starts, and returns it
 	// by the agent's own clock. Nil: there is nobody to wait for.
 	Await func(context.Context) (time.Time, error) `json:"-"`
@@ -33,7 +33,7 @@ type Job struct {
 // means at once.
 func (j Job) Begin(ctx context.Context) (time.Time, error) {
 	if j.Prepared != nil {
-		j.Prepared()
+		j.Prepared(time.Now())
 	}
 	if j.Await == nil {
 		return time.Time{}, nil

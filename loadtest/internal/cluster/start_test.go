@@ -112,7 +112,7 @@ func TestPreparedIsCalledOnceAllAgentsAreReady(t *testing.T) {
 	}
 	calls := 0
 	j := job(2)
-	j.Prepared = func() {
+	j.Prepared = func(time.Time) {
 		calls++
 		for _, a := range agents {
 			if s := a.task().look().State; s != Ready {
@@ -124,7 +124,7 @@ func TestPreparedIsCalledOnceAllAgentsAreReady(t *testing.T) {
 	if calls != 1 {
 		t.Errorf("called %d times", calls)
 	}
-	alone := Job{Prepared: func() { calls++ }}
+	alone := Job{Prepared: func(time.Time) { calls++ }}
 	if at, err := alone.Begin(t.Context()); err != nil || !at.IsZero() || calls != 2 {
 		t.Errorf("without agents: %v, %v, called %d times", at, err, calls-1)
 	}

@@ -22,6 +22,9 @@ const (
 // maxBody is the largest answer that is kept in memory.
 const maxBody = 64 << 20
 
+// idleTime is less than the 60 s after which the front door closes an idle connection, so that no request meets that.
+const idleTime = 50 * time.Second
+
 // doer sends one request and reads the answer.
 type doer interface {
 	Do(*fasthttp.Request, *fasthttp.Response) error
@@ -38,7 +41,7 @@ func newClient(c Config, conns int, dial dialer) (client doer, closeIdle func())
 	}
 	f := &fasthttp.HostClient{
 		ReadTimeout: c.Timeout, WriteTimeout: c.Timeout,
-		Addr: c.Addr, IsTLS: c.TLS, MaxConns: conns, MaxIdleConnDuration: time.Minute,
+		Addr: c.Addr, IsTLS: c.TLS, MaxConns: conns, MaxIdleConnDuration: idleTime,
 		Dial: func(addr string) (net.Conn, error) { return dial("tcp", addr, c.Timeout) },
 		// Without retries, because a bid that the client sent twice would be the generator's own fault.
 		MaxIdemponentCallAttempts: 1,
@@ -78,7 +81,7 @@ func newNetClient(c Config, conns int, dial dialer) *netClient {
 	return &netClient{base: base, drop: c.DropBodies, client: http.Client{
 		Timeout:       c.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{MaxIdleConnsPerHost: conns, MaxIdleConns: conns, IdleConnTimeout: time.Minute,
+		Transport: &http.Transport{MaxIdleConnsPerHost: conns, MaxIdleConns: conns, IdleConnTimeout: idleTime,
 			DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
 				return dial(network, addr, c.Timeout)
 			},

@@ -19,6 +19,7 @@ type pacer struct {
 	users    int
 	first    int   // user
 	limit    int64 // of arrivals; 0: none
+	most     int64 // that the users' iterations allow; 0: any number
 	duration time.Duration
 	arrivals atomic.Int64
 	begun    atomic.Int64 // of the arrivals
@@ -29,7 +30,7 @@ type pacer struct {
 const late = 50 * time.Millisecond
 
 func newPacer(c Config, start time.Time) *pacer {
-	return &pacer{start: start, rate: c.Rate, rampUp: c.RampUp, users: c.VUsers, first: c.FirstUser, limit: c.Arrivals, duration: c.Duration}
+	return &pacer{start: start, rate: c.Rate, rampUp: c.RampUp, users: c.VUsers, first: c.FirstUser, limit: c.Arrivals, most: int64(c.VUsers) * int64(c.Iterations), duration: c.Duration}
 }
 
 // arrivalOffset is the intended start of the n-th arrival (from 0) at a constant rate per second.
@@ -86,8 +87,10 @@ func (p *pacer) count(elapsed time.Duration) *report.Arrivals {
 	}
 	begun := p.begun.Load()
 	asked := max(begun, int64(math.Ceil(p.rate*elapsed.Seconds())))
-	if p.limit > 0 {
-		asked = min(asked, p.limit)
+	for _, bound := range []int64{p.limit, p.most} {
+		if bound > 0 {
+			asked = min(asked, bound)
+		}
 	}
 	return &report.Arrivals{Asked: asked, Started: begun, Dropped: asked - begun}
 }

@@ -181,7 +181,9 @@ func (s *second) report() report.Second {
 func (r *Recorder) report() *Report {
 	merged := make(map[string]*Step)
 	for i := range r.shards {
-		for name, s := range r.shards[i].steps {
+		sh := &r.shards[i]
+		sh.mu.Lock()
+		for name, s := range sh.steps {
 			m, ok := merged[name]
 			if !ok {
 				m = newStep(name, s.Part)
@@ -189,6 +191,7 @@ func (r *Recorder) report() *Report {
 			}
 			m.Merge(&s.Step)
 		}
+		sh.mu.Unlock()
 	}
 	result := &Report{Started: r.start}
 	for name, s := range merged {

@@ -11,7 +11,7 @@ import (
 )
 
 // Step is the record of one named request. Service is the time from sending to the answer; Total the time from
-// the intended start (the same in the closed model). Both hold successful requests. Unanswered is the Total of the failed
+// the intended start (in the closed model Service and the opening of a connection). Both hold successful requests. Unanswered is the Total of the failed
 // ones. Part says that another step counts what these requests are parts of.
 type Step struct {
 	Name                       string

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -29,9 +30,9 @@ type User struct {
 	run       *run
 	client    doer
 	closeIdle func()
-	dialed    time.Duration // what the request under way waited for a connection
-	last      sample        // what was recorded last
-	intended  time.Time     // of the iteration's first request; zero in the closed model
+	dialed    atomic.Int64 // what the request under way waited for a connection; net/http may dial after its end
+	last      sample       // what was recorded last
+	intended  time.Time    // of the iteration's first request; zero in the closed model
 }
 
 // newUser makes a user with a connection of its own, unless all share one client.
@@ -69,12 +70,12 @@ func (u *User) Prepare(method, path string) *fasthttp.Request {
 // StepConnect is the name of the step that counts the connections of users who have one of their own.
 const StepConnect = "connect"
 
-// dial opens the user's connection and records how long that took.
+// dial opens the user's TCP connection and records how long that took.
 func (u *User) dial(network, addr string, timeout time.Duration) (net.Conn, error) {
 	start := time.Now()
 	conn, err := net.DialTimeout(network, addr, timeout)
 	end := time.Now()
-	u.dialed += end.Sub(start)
+	u.dialed.Add(int64(end.Sub(start)))
 	s := sample{step: StepConnect, part: true, service: end.Sub(start), total: end.Sub(start), at: end}
 	if err != nil {
 		s.failure, s.detail = transportFailure(err), err.Error
@@ -84,7 +85,7 @@ func (u *User) dial(network, addr string, timeout time.Duration) (net.Conn, erro
 }
 
 // Do sends user.Request and records the answer under the step's name. ok judges the response; nil
-// takes any 2xx. It may be asked twice. A transport error is recorded as well and returned: its outcome is unknown. The first request of an
+// takes any 2xx. A transport error is recorded as well and returned: its outcome is unknown. The first request of an
 // iteration counts from its intended start.
 func (u *User) Do(step string, ok func(*fasthttp.Response) bool) error {
 	return u.send(sample{step: step}, u.begin(), ok)
@@ -103,14 +104,14 @@ func (u *User) begin() time.Time {
 // only.
 func (u *User) send(s sample, from time.Time, ok func(*fasthttp.Response) bool) error {
 	u.Response.Reset()
-	u.dialed = 0
+	u.dialed.Store(0)
 	start := time.Now()
 	err := u.client.Do(u.Request, u.Response)
 	if err == nil && u.run.config.DropBodies {
 		err = drain(u.Response)
 	}
 	s.at = time.Now()
-	s.service, s.total = max(0, s.at.Sub(start)-u.dialed), s.at.Sub(from)
+	s.service, s.total = max(0, s.at.Sub(start)-time.Duration(u.dialed.Load())), s.at.Sub(from)
 	switch {
 	case err != nil:
 		s.failure, s.detail = transportFailure(err), err.Error
@@ -174,6 +175,12 @@ func (u *User) Running() bool { return u.ctx.Err() == nil }
 
 // Pause waits; it returns false, and early, when the run has ended.
 func (u *User) Pause(d time.Duration) bool { return sleep.For(u.ctx, d) == nil }
+
+// Rest pauses also if the run has ended, and returns the time.
+func (u *User) Rest(d time.Duration) time.Time {
+	timer := time.NewTimer(d)
+	return <-timer.C
+}
 
 func transportFailure(err error) string {
 	var network net.Error

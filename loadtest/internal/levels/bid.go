@@ -48,7 +48,7 @@ func (w *shared) bidOn(u *engine.User, raffle int64) error {
 		}
 		// So that not all users retry at the same moment.
 		if !u.Pause(pause + time.Duration(u.Rand.Int64N(int64(pause)/2))) {
-			break
+			until = u.Rest(min(pause, lastRetry)) // the run is over, and the bid gets one attempt more
 		}
 		pause = min(2*pause, lastRetry)
 		e.Retries += min(1, 255-e.Retries)

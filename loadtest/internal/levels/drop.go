@@ -52,7 +52,9 @@ type drop struct {
 	stop      context.CancelFunc
 	work      sync.WaitGroup
 
-	asked  time.Duration // when the close was sent, since the load began
+	mu     sync.Mutex         // of closed
+	closer context.CancelFunc // gives up what closeAt waits for
+	asked  time.Time          // when the close was sent
 	closed closedRaffle
 	err    error // of the close
 }
@@ -78,15 +80,16 @@ func openDrop(ctx context.Context, base string) (*drop, error) {
 		return nil, fmt.Errorf("open a raffle: %w", err)
 	}
 	d.raffle = made.ID
+	following, stop := context.WithCancel(context.WithoutCancel(ctx))
+	d.stop = stop
 	err = until(ctx, "the raffle to be read", func() bool {
 		a, err := d.door.Do(ctx, http.MethodGet, fmt.Sprintf("/v1/raffles/%d", d.raffle), nil, "Min-LSN", lsn)
 		return err == nil && a.Status == http.StatusOK
 	})
 	if err != nil {
+		d.end()
 		return nil, err
 	}
-	following, stop := context.WithCancel(context.WithoutCancel(ctx))
-	d.stop = stop
 	for range subscribers {
 		s := &subscriber{drop: d}
 		d.followers = append(d.followers, s)
@@ -99,17 +102,27 @@ func openDrop(ctx context.Context, base string) (*drop, error) {
 	return d, nil
 }
 
-// end stops the subscribers.
+// end stops the subscribers, and closes a raffle that is still open.
 func (d *drop) end() {
 	if d == nil {
 		return
 	}
 	d.stop()
+	if d.closer != nil {
+		d.closer()
+	}
 	d.work.Wait()
+	if d.closed.ID == 0 { // so that it does not stay among the open raffles
+		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+		defer cancel()
+		if err := d.close(ctx); err != nil {
+			d.err = errors.Join(d.err, err)
+		}
+	}
 	d.door.Close()
 }
 
-// post sends a request of the admin until it is answered for good, and returns the position of its commit.
+// post sends a request of the admin, again if nothing was done, and returns the position of its commit.
 func (d *drop) post(ctx context.Context, target string, body []byte, into any) (lsn string, err error) {
 	for {
 		a, err := d.door.Do(ctx, http.MethodPost, target, body, "Authorization", d.bearer)
@@ -127,18 +140,40 @@ func (d *drop) post(ctx context.Context, target string, body []byte, into any) (
 	}
 }
 
-// closeAfter closes the raffle after that time of the load. A close can be sent again: it answers the same.
-func (d *drop) closeAfter(ctx context.Context, after time.Duration) {
+// closeTime bounds a close with its repetitions.
+const closeTime = 10 * time.Second
+
+// close closes the raffle. Closing a closed raffle answers the same, so it is sent again whatever goes wrong.
+func (d *drop) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, closeTime)
+	defer cancel()
+	for {
+		var closed closedRaffle
+		_, err := d.post(ctx, fmt.Sprintf("/v1/raffles/%d/close", d.raffle), nil, &closed)
+		if err == nil {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.closed = closed
+			return nil
+		}
+		if sleep.For(ctx, firstRetry) != nil {
+			return fmt.Errorf("close the raffle: %w", err)
+		}
+	}
+}
+
+// closeAt closes the raffle at that time.
+func (d *drop) closeAt(ctx context.Context, at time.Time) {
 	if d == nil {
 		return
 	}
-	begun := time.Now()
+	ctx, d.closer = context.WithCancel(ctx)
 	d.work.Go(func() {
-		if d.err = sleep.For(ctx, after); d.err != nil {
+		if d.err = sleep.Until(ctx, at); d.err != nil {
 			return
 		}
-		d.asked = time.Since(begun)
-		_, d.err = d.post(ctx, fmt.Sprintf("/v1/raffles/%d/close", d.raffle), nil, &d.closed)
+		d.asked = time.Now()
+		d.err = d.close(ctx)
 	})
 }
 
@@ -177,15 +212,19 @@ func (d *drop) judge(ctx context.Context, run *report.Run, database string) {
 		return
 	}
 	v := &run.Verdict
-	waited := until(ctx, "the end of the feeds", func() bool { return d.count((*subscriber).isOver) == subscribers })
+	waited := errors.New("the raffle was not closed in the middle")
+	if d.isClosed() {
+		waited = until(ctx, "the end of the feeds", func() bool { return d.count((*subscriber).isOver) == subscribers })
+	}
+	inTheMiddle := d.isClosed()
 	d.end()
 	v.Add("subscribers that saw the close", fmt.Sprint(subscribers), fmt.Sprint(d.count((*subscriber).isOver)), waited == nil)
-	v.Add("close in the middle", "answered", word(d.err), d.err == nil)
+	v.Add("close in the middle", "answered", word(d.err), inTheMiddle && d.err == nil)
 	refused := find(run, stepLate)
 	v.Add(stepLate+": refused", "at least 1", progress.Grouped(refused.OK), refused.OK > 0)
-	if len(refused.Seconds) > 0 && d.err == nil {
-		first := refused.Seconds[0].At
-		v.Add("first bid that was too late", fmt.Sprintf("from second %d on", int(d.asked.Seconds())), fmt.Sprintf("second %d", first), first >= int(d.asked.Seconds()))
+	if len(refused.Seconds) > 0 && inTheMiddle {
+		first, asked := refused.Seconds[0].At, int(d.asked.Sub(run.Started).Seconds())
+		v.Add("first bid that was too late", fmt.Sprintf("from second %d on", asked), fmt.Sprintf("second %d", first), first >= asked)
 	}
 	o, err := d.read(ctx, database)
 	if err != nil {
@@ -200,6 +239,13 @@ func (d *drop) judge(ctx context.Context, run *report.Run, database string) {
 		missing, repeated, resets = missing+len(s.log.Missing(o.bids)), repeated+len(s.log.Repeated()), resets+s.log.Resets()
 	}
 	v.Add("bids that a subscriber did not see, or saw twice", "0", fmt.Sprintf("%d missing, %d twice (%d resets)", missing, repeated, resets), missing+repeated == 0)
+}
+
+// isClosed says whether the close was answered. It is asked while closeAt may work.
+func (d *drop) isClosed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.closed.ID != 0
 }
 
 func word(err error) string {

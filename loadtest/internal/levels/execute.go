@@ -56,8 +56,12 @@ func Execute(ctx context.Context, q Request) (*report.Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	level = level.of(q.Plan)
 	checked := level.writes && !q.NoReconcile
-	if checked && q.Database != "" {
+	if checked && q.Database == "" {
+		return nil, errors.New("no database is known to compare the bids with: set LOADTEST_DATABASE_URL, of a role that reads bids, or give --no-reconcile")
+	}
+	if checked {
 		if q.Plan.After, err = reconcile.LastID(ctx, q.Database); err != nil {
 			return nil, err
 		}
@@ -85,6 +89,8 @@ func Execute(ctx context.Context, q Request) (*report.Run, error) {
 	d.judge(ctx, run, q.Database)
 	if checked {
 		q.reconcile(ctx, run, journals)
+	} else {
+		q.remove(journals)
 	}
 	return run, nil
 }
@@ -98,9 +104,9 @@ func (q Request) load(ctx context.Context, d *drop) (run *report.Run, journals [
 	var before map[string]time.Duration
 	var unknown error
 	job := cluster.Job{ID: newID(), Plan: plan, Share: cluster.Share{Agents: 1, Users: q.Plan.VUsers, Rate: q.Plan.Rate},
-		Prepared: func() {
+		Prepared: func(start time.Time) {
 			before, unknown = engine.TreesCPU(q.Processes)
-			d.closeAfter(ctx, q.Plan.Duration/2)
+			d.closeAt(ctx, start.Add(q.Plan.Duration/2))
 		}}
 	if q.Load != nil {
 		run, journals, err = q.Load(ctx, job, q.Progress)
@@ -140,6 +146,10 @@ func (q Request) reconcile(ctx context.Context, run *report.Run, journals []stri
 		fmt.Fprintf(q.Notes, "kept, to be compared again by loadtest reconcile: %s\n", strings.Join(journals, " "))
 		return
 	}
+	q.remove(journals)
+}
+
+func (q Request) remove(journals []string) {
 	for _, path := range journals {
 		if err := os.Remove(path); err != nil {
 			fmt.Fprintf(q.Notes, "journal not removed: %v\n", err)

@@ -1,7 +1,6 @@
 package levels
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -185,13 +184,15 @@ func TestPlansAreChecked(t *testing.T) {
 		t.Errorf("%v, %s, %v", good.Check(), addr, tls)
 	}
 	for want, change := range map[string]func(*Plan){
-		"no level":         func(p *Plan) { p.Level = "8" },
-		"is not http":      func(p *Plan) { p.URL = "ftp://a" },
-		"http://host:port": func(p *Plan) { p.URL = "http://a/b" },
-		"virtual user":     func(p *Plan) { p.VUsers = 0 },
-		"duration":         func(p *Plan) { p.Duration = 0 },
-		"can be negative":  func(p *Plan) { p.Think = -1 },
-		"be positive":      func(p *Plan) { p.MaxDuration = 0 },
+		"closes its raffle": func(p *Plan) { p.Level, p.Iterations = "7", 1 },
+		"needs --mix":       func(p *Plan) { p.Level = "mix" },
+		"no level":          func(p *Plan) { p.Level = "8" },
+		"is not http":       func(p *Plan) { p.URL = "ftp://a" },
+		"http://host:port":  func(p *Plan) { p.URL = "http://a/b" },
+		"virtual user":      func(p *Plan) { p.VUsers = 0 },
+		"duration":          func(p *Plan) { p.Duration = 0 },
+		"can be negative":   func(p *Plan) { p.Think = -1 },
+		"be positive":       func(p *Plan) { p.MaxDuration = 0 },
 	} {
 		p := good
 		change(&p)
@@ -213,19 +214,52 @@ func TestTheGeneratorWarnsOfItself(t *testing.T) {
 	}
 }
 
-// If a writing level can't be compared with the database, it does not pass, unless the request says NoReconcile.
+// A writing level does not begin without the database that its bids are compared with, unless the request says NoReconcile.
 func TestALevelThatIsNotReconciledFails_W1(t *testing.T) {
 	s := startSystem(t, func(w http.ResponseWriter, _ int) { answer(w, http.StatusCreated) })
 	q := Request{Plan: Plan{Level: "4", URL: s.URL, VUsers: 2, Iterations: 2, Logins: 2, Client: engine.ClientNet, MaxDuration: time.Minute},
 		Dir: t.TempDir(), Notes: t.Output(), Progress: func(report.Progress) {}}
-	for _, skip := range []bool{false, true} {
-		q.NoReconcile = skip
-		run, err := Execute(context.Background(), q)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if run.Verdict.Passed() != skip {
-			t.Errorf("not reconciled on purpose %v: %+v", skip, run.Verdict)
-		}
+	if run, err := Execute(t.Context(), q); run != nil || err == nil || !strings.Contains(err.Error(), "--no-reconcile") || s.logins > 0 {
+		t.Errorf("%+v, %v, %d logins", run, err, s.logins)
+	}
+	q.NoReconcile = true
+	run, err := Execute(t.Context(), q)
+	if err != nil || !run.Verdict.Passed() {
+		t.Errorf("%+v, %v", run, err)
+	}
+	if left, err := filepath.Glob(filepath.Join(q.Dir, "journal-*")); err != nil || len(left) > 0 {
+		t.Errorf("a journal that nobody compares is left: %q, %v", left, err)
+	}
+}
+
+// A bid that waits to be sent again when the run ends gets its attempt.
+func TestABidThatWaitsAtTheEndIsSentAgain(t *testing.T) {
+	s := startSystem(t, func(w http.ResponseWriter, times int) {
+		answer(w, map[bool]int{true: http.StatusServiceUnavailable, false: http.StatusCreated}[times == 1])
+	})
+	plan, err := json.Marshal(Plan{Level: "4", URL: s.URL, VUsers: 2, Duration: 10 * time.Millisecond, Logins: 2, Patience: time.Minute, MaxDuration: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Runner{Dir: t.TempDir(), Notes: t.Output()}
+	o, err := r.Run(t.Context(), cluster.Job{ID: "id", Plan: plan, Share: cluster.Share{Users: 2}}, func(report.Progress) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bid := find(o.Run, "bid"); bid.OK != 2 || bid.Failed != 0 {
+		t.Errorf("%d good and %d bad bids", bid.OK, bid.Failed)
+	}
+}
+
+// Level 3 counts an answer only if the path that it is named after gave it.
+func TestListsComeFromTheirPaths(t *testing.T) {
+	s := startSystem(t, nil)
+	q := Request{Plan: Plan{Level: "3", URL: s.URL, VUsers: 2, Iterations: 2, MaxDuration: time.Minute}, Dir: t.TempDir(), Notes: t.Output()}
+	run, err := Execute(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if step := find(run, "raffles from redis"); step.OK != 0 || step.Failed != 2 || run.Verdict.Passed() {
+		t.Errorf("%+v, %+v", step, run.Verdict)
 	}
 }

@@ -23,7 +23,7 @@ type Plan struct {
 	Duration   time.Duration `json:"duration_ns"`
 	Rate       float64       `json:"rate"`
 	RampUp     time.Duration `json:"ramp_up_ns"`
-	// Think is the mean time between two requests of a scenario (level 6).
+	// Think is the mean time between two requests of a scenario (levels 6, 7 and mix).
 	Think  time.Duration `json:"think_ns"`
 	Seed   uint64        `json:"seed"`
 	Client string        `json:"client"`
@@ -36,6 +36,8 @@ type Plan struct {
 	MaxDuration time.Duration `json:"max_duration_ns"`
 	// ShareConnections is the engine's.
 	ShareConnections bool `json:"share_connections"`
+	// Mix is that of the level Mixed.
+	Mix Mix `json:"mix,omitempty"`
 	// Raffle is the only one to bid on; 0: all open ones. Execute sets it.
 	Raffle int64 `json:"raffle"`
 	// After is the highest id of a bid before the run. Execute sets it.
@@ -72,6 +74,12 @@ func (p Plan) Check() error {
 	}
 	if p.Iterations < 0 || p.Duration < 0 || p.Rate < 0 || p.RampUp < 0 || p.Think < 0 || p.Logins < 0 || p.Patience < 0 {
 		errs = append(errs, errors.New("nothing can be negative"))
+	}
+	if l, err := Find(p.Level); err == nil && l.closes && (p.Duration <= 0 || p.Iterations > 0) {
+		errs = append(errs, fmt.Errorf("level %s needs a duration and no iterations, because it closes its raffle halfway", l.ID))
+	}
+	if err := p.Mix.check(p.Level); err != nil {
+		errs = append(errs, err)
 	}
 	if p.MaxDuration <= 0 {
 		errs = append(errs, errors.New("the longest duration must be positive"))
@@ -117,6 +125,9 @@ func (p Plan) fields() []report.Field {
 		{Name: "rate", Value: fmt.Sprintf("%g/s", p.Rate)},
 		{Name: "think time", Value: fmt.Sprint(p.Think)},
 		{Name: "client", Value: p.Client},
+	}
+	if len(p.Mix) > 0 {
+		fields = append(fields, report.Field{Name: "mix", Value: p.Mix.String()})
 	}
 	if p.Rate == 0 {
 		fields = append(fields, report.Field{Name: "ramp-up", Value: fmt.Sprint(p.RampUp)})

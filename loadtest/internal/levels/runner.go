@@ -59,6 +59,7 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 	if err = errors.Join(err, p.Check(), engine.CheckLimits(job.Share.Users)); err != nil {
 		return cluster.Outcome{}, err
 	}
+	level = level.of(p)
 	client := frontdoor.New(p.base())
 	defer client.Close()
 	w, err := r.prepare(ctx, client, level, p, job)
@@ -90,7 +91,7 @@ func createJournal(path, prefix string, after int64) (*reconcile.Journal, error)
 
 // prepare does the work that is not part of the load: it looks for raffles and logs in.
 func (r *Runner) prepare(ctx context.Context, client *frontdoor.Client, level Level, p Plan, job cluster.Job) (w *shared, err error) {
-	w = &shared{plan: p, firstUser: job.Share.FirstUser}
+	w = &shared{plan: p, firstUser: job.Share.FirstUser, accounts: make([]account, job.Share.Users)}
 	if p.Raffle > 0 {
 		w.raffles, w.popularity = []int64{p.Raffle}, dataset.NewZipf(1, dataset.Skew)
 	}
@@ -106,7 +107,6 @@ func (r *Runner) prepare(ctx context.Context, client *frontdoor.Client, level Le
 	if w.logins, err = logins(ctx, client, p); err != nil {
 		return nil, err
 	}
-	w.accounts = make([]account, job.Share.Users)
 	if level.ID == "6" { // the scenario logs in by itself
 		return w, nil
 	}
@@ -198,6 +198,9 @@ func (w *shared) load(ctx context.Context, level Level, job cluster.Job, client 
 	}
 	run := &report.Run{Version: report.Version, Name: "level " + level.ID + ": " + level.Title, Purpose: level.Purpose, Level: level.ID,
 		Seed: w.plan.Seed, Config: w.plan.fields()}
+	if len(w.raffles) > 0 {
+		run.Environment = append(run.Environment, report.Field{Name: "raffles to bid on", Value: strconv.Itoa(len(w.raffles))})
+	}
 	result.Fill(run)
 	if cause := context.Cause(ctx); errors.Is(cause, errEnded) {
 		run.Verdict.Failed = append(run.Verdict.Failed, cause.Error())

@@ -2,6 +2,7 @@ package levels
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
@@ -13,10 +14,13 @@ import (
 // by what happens to be in the result: a step without a single request fails.
 func (q Request) judge(run *report.Run, level Level) {
 	v := &run.Verdict
-	judgeLoad(run, q.Plan)
+	judgeLoad(run, level, q.Plan)
 	for _, name := range level.steps {
 		step := find(run, name)
 		v.Add(name+": good requests", "at least 1", progress.Grouped(step.OK), step.OK > 0)
+	}
+	for _, name := range counted(run, level) {
+		step := find(run, name)
 		share := 100 * float64(step.Failed) / float64(max(step.Count(), 1))
 		v.Add(name+": failed", fmt.Sprintf("at most %g %%", q.Limits.MaxErrors),
 			fmt.Sprintf("%.3g %% (%s)", share, progress.Grouped(step.Failed)), share <= q.Limits.MaxErrors)
@@ -35,10 +39,25 @@ func (q Request) judge(run *report.Run, level Level) {
 	}
 }
 
+// counted are the steps of the level, and whatever else the users asked for.
+func counted(run *report.Run, level Level) []string {
+	names := slices.Clone(level.steps)
+	for _, s := range run.Steps {
+		if !s.Part && !slices.Contains(names, s.Name) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 // judgeLoad says whether the load was the one that was asked for.
-func judgeLoad(run *report.Run, p Plan) {
+func judgeLoad(run *report.Run, level Level, p Plan) {
 	if a := run.Arrivals; a != nil {
 		run.Verdict.Add("arrivals dropped", "0", fmt.Sprintf("%s of %s", progress.Grouped(a.Dropped), progress.Grouped(a.Asked)), a.Dropped == 0)
+	}
+	if asked := int64(p.VUsers) * int64(p.Iterations); asked > 0 && p.Duration == 0 && level.steady == 1 {
+		done := run.All().Count()
+		run.Verdict.Add("iterations done", progress.Grouped(asked), progress.Grouped(done), done == asked)
 	}
 	if p.Rate == 0 {
 		u := run.Users

@@ -124,6 +124,32 @@ func TestWhatElseFailsALevel(t *testing.T) {
 	}
 }
 
+// A level that is bounded by iterations must have made them all, and whatever its users asked for beside must not fail.
+func TestLostIterationsAndOtherStepsFail(t *testing.T) {
+	level, err := Find("4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, q := range map[string]Request{"": {Plan: Plan{VUsers: 5, Iterations: 20}}, "iterations done": {Plan: Plan{VUsers: 5, Iterations: 21}}} {
+		run := flawless(t, level)
+		q.judge(run, level)
+		var failed string
+		for _, c := range run.Verdict.Conditions {
+			if !c.OK {
+				failed += c.Name
+			}
+		}
+		if failed != want {
+			t.Errorf("failed %q, want %q", failed, want)
+		}
+	}
+	run := flawless(t, level)
+	run.Steps = append(run.Steps, report.Step{Name: "login", Failed: 1}, report.Step{Name: "connect", Part: true, Failed: 1})
+	if got := fails(run, level, Limits{}); !slices.Equal(got, []string{"login: failed"}) {
+		t.Errorf("failed %q", got)
+	}
+}
+
 // A journal that lacks an entry proves less than it seems to.
 func TestAShortJournalFails(t *testing.T) {
 	level, err := Find("4")

@@ -146,7 +146,7 @@ func (r *runner) keys(ctx context.Context) ([]key, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.run.Config = append(r.run.Config, report.Field{Name: "raffles", Value: fmt.Sprint(len(raffles))})
+	r.run.Environment = append(r.run.Environment, report.Field{Name: "raffles", Value: fmt.Sprint(len(raffles))})
 	keys := make([]key, 0, len(raffles)*dataset.SizeCount)
 	for _, id := range raffles {
 		for i := range dataset.SizeCount {

@@ -211,6 +211,9 @@ func (r *runner) block(ctx context.Context, l lookup, m *measured, keys []key) e
 		})
 		return nil
 	})
+	if err == nil && ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
 	if err != nil || m.Cache == unrecorded {
 		return err
 	}

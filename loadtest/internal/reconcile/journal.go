@@ -25,6 +25,9 @@ const (
 	Acknowledged State = 1 + iota // a 201 was received
 	Unknown                       // no answer, or one that leaves it open: the bid may be stored
 	Refused                       // every answer said that the bid was not taken
+	// A bid that was acknowledged may have a second entry: its user has cancelled it, or does not know whether it has.
+	Cancelled
+	PerhapsCancelled
 )
 
 // Entry is what was sent under one key, and what became of it.

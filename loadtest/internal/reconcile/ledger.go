@@ -19,7 +19,7 @@ type Set struct {
 	Size   int16
 }
 
-// Ledger holds the outcomes that journals say, and which of the bids were found. It takes 17 bytes for each key.
+// Ledger holds the outcomes that journals say, and which of the bids were found. It takes some 30 bytes for each key.
 type Ledger struct {
 	books    []*book
 	sets     map[Set]struct{}
@@ -40,6 +40,8 @@ type book struct {
 	seen    bitmap  // in PostgreSQL, under any id
 	matched bitmap  // in PostgreSQL, under the acknowledged id
 	late    map[uint32]int64
+	gone    bitmap // cancelled
+	doubt   bitmap // perhaps cancelled
 }
 
 const (
@@ -73,6 +75,9 @@ func Load(journals ...string) (*Ledger, error) {
 }
 
 func (l *Ledger) count(e Entry) {
+	if e.State == Cancelled || e.State == PerhapsCancelled {
+		return
+	}
 	l.entries++
 	l.retries += int64(e.Retries)
 	switch e.State {
@@ -89,6 +94,14 @@ func (l *Ledger) count(e Entry) {
 func (b *book) enter(e Entry) error {
 	for len(b.outcome) <= int(e.Serial) {
 		b.outcome = append(b.outcome, 0)
+	}
+	switch placed := b.outcome[e.Serial] > 0; {
+	case placed && e.State == Cancelled:
+		b.gone.add(int64(e.Serial))
+		return nil
+	case placed && e.State == PerhapsCancelled:
+		b.doubt.add(int64(e.Serial))
+		return nil
 	}
 	if b.outcome[e.Serial] != 0 {
 		return fmt.Errorf("two entries of key %d", e.Serial)
@@ -153,6 +166,12 @@ func (l *Ledger) find(key string) (*book, uint32, bool) {
 		}
 	}
 	return nil, 0, false
+}
+
+// missable says whether the acknowledged bid of a key may be absent.
+func (b *book) missable(serial int) bool {
+	n := int64(serial)
+	return b.gone.has(n) || b.doubt.has(n) && !b.matched.has(n)
 }
 
 func (l *Ledger) start(store string) report.Reconciliation {

@@ -111,6 +111,10 @@ func (l *Ledger) row(r *report.Reconciliation, stored shown, key *string) {
 		r.Stored++
 		l.meet(r, b, serial, stored)
 	}
+	if b.gone.has(int64(serial)) {
+		r.Unexpected++
+		r.Differences = few(r.Differences, fmt.Sprintf("bid %d of key %s%d was cancelled, and is there", stored.ID, b.prefix, serial))
+	}
 	if b.of(serial) == stored.ID {
 		b.matched.add(int64(serial))
 		b.hold(r, serial, stored, stored.row())
@@ -154,7 +158,7 @@ func (l *Ledger) meet(r *report.Reconciliation, b *book, serial uint32, stored s
 func (l *Ledger) summarize(r *report.Reconciliation) {
 	for _, b := range l.books {
 		for serial, id := range b.outcome {
-			if id > 0 && !b.matched.has(int64(serial)) {
+			if id > 0 && !b.matched.has(int64(serial)) && !b.missable(serial) {
 				r.Lost++
 				r.LostKeys = example(r.LostKeys, b, uint32(serial))
 			}

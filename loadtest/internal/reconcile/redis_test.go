@@ -116,3 +116,39 @@ func TestPagesAreJudged_R2(t *testing.T) {
 		t.Error("orders are confused")
 	}
 }
+
+// A bid that its user has cancelled must be nowhere, and one that is perhaps cancelled must be in both stores or in none.
+func TestCancelledBidsAreNowhere_W1_P1(t *testing.T) {
+	cancelled := func(e Entry, s State) Entry {
+		e.State = s
+		return e
+	}
+	entries := []Entry{acknowledged(0, 101), acknowledged(1, 102), acknowledged(2, 103), acknowledged(3, 104),
+		cancelled(acknowledged(1, 102), Cancelled), cancelled(acknowledged(2, 103), PerhapsCancelled), cancelled(acknowledged(3, 104), PerhapsCancelled)}
+	for name, c := range map[string]struct {
+		rows              map[int64]string
+		redis             []int64 // newest first
+		postgres, redisOK bool
+	}{
+		"as it should be":             {map[int64]string{101: "k-0", 104: "k-3"}, []int64{104, 101}, true, true},
+		"still in Postgres":           {map[int64]string{101: "k-0", 102: "k-1", 104: "k-3"}, []int64{104, 102, 101}, false, true},
+		"still in Redis":              {map[int64]string{101: "k-0", 104: "k-3"}, []int64{104, 102, 101}, true, false},
+		"perhaps, in Redis alone":     {map[int64]string{101: "k-0", 104: "k-3"}, []int64{104, 103, 101}, true, false},
+		"perhaps, in Postgres alone":  {map[int64]string{101: "k-0", 104: "k-3"}, []int64{101}, true, false},
+		"the one that was kept, lost": {map[int64]string{104: "k-3"}, []int64{104}, false, false},
+	} {
+		url := stored(t, c.rows)
+		l, err := Load(written(t, "k", 100, entries...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, _ := l.Postgres(t.Context(), url, ignore)
+		highest := slices.Clone(c.redis)
+		slices.Reverse(highest)
+		sets := map[string][]shown{"newest": bids(c.redis...), "highest": bids(highest...)}
+		copied := l.Redis(t.Context(), readAPI(t, sets, len(c.redis), "0"), "0/1", ignore)
+		if l.Entries() != 4 || !l.Complete() || r.Clean() != c.postgres || copied.Clean() != c.redisOK {
+			t.Errorf("%s: %d entries; Postgres %+v, Redis %+v", name, l.Entries(), r, copied)
+		}
+	}
+}

@@ -18,7 +18,7 @@ type Run struct {
 	Version int    `json:"version"`
 	Name    string `json:"name"`    // "level 4: write-only"
 	Purpose string `json:"purpose"` // one sentence: what the run is to show
-	Level   string `json:"level"`   // "1" to "6" or "paths"
+	Level   string `json:"level"`   // "1" to "7", "mix", "paths", "drill" or "reconcile"
 
 	Started time.Time     `json:"started"`
 	Elapsed time.Duration `json:"elapsed_ns"`
@@ -150,7 +150,7 @@ type Step struct {
 	OK      int64     `json:"ok"`
 	Failed  int64     `json:"failed"`
 	Service Histogram `json:"service"` // good requests, from sending to the answer
-	Total   Histogram `json:"total"`   // good requests, from the intended start; equal to Service in the closed model
+	Total   Histogram `json:"total"`   // good requests, from the intended start; in the closed model Service and the opening of a connection
 	// Failures are the failed requests, from the intended start.
 	Failures Histogram `json:"failures"`
 	// Part says that another step counts what these are parts of: attempts, or the opening of connections. Sums leave

@@ -21,6 +21,9 @@ func (r *Run) WriteText(w io.Writer) error {
 	for _, c := range r.Paths {
 		c.text(&b)
 	}
+	if strings.Contains(b.String(), fewMark) {
+		b.WriteString("\n  " + fewNote + "\n")
+	}
 	r.textCosts(&b)
 	r.Verdict.text(&b)
 	_, err := io.WriteString(w, b.String())

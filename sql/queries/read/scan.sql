@@ -3,20 +3,20 @@
 -- name: ScanBidsNewest :many
 SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
 WHERE raffle_id + 0 = @raffle_id::bigint AND size + 0 = @size::smallint
-  AND (created_at, id) < (@before_created_at::timestamptz, @before_id::bigint)
+  AND (created_at + interval '0', id) < (@before_created_at::timestamptz, @before_id::bigint)
 ORDER BY created_at DESC, id DESC
 LIMIT @row_limit::integer;
 
 -- name: ScanBidsHighest :many
 SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
 WHERE raffle_id + 0 = @raffle_id::bigint AND size + 0 = @size::smallint
-  AND (-price, created_at, id) > (@after_negative_price::integer, @after_created_at::timestamptz, @after_id::bigint)
+  AND (-price + 0, created_at, id) > (@after_negative_price::integer, @after_created_at::timestamptz, @after_id::bigint)
 ORDER BY -price, created_at, id
 LIMIT @row_limit::integer;
 
 -- name: ScanBidsOfSize :many
 SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
-WHERE size + 0 = @size::smallint AND (created_at, id) < (@before_created_at::timestamptz, @before_id::bigint)
+WHERE size + 0 = @size::smallint AND (created_at + interval '0', id) < (@before_created_at::timestamptz, @before_id::bigint)
 ORDER BY created_at DESC, id DESC
 LIMIT @row_limit::integer;
 
