@@ -56,7 +56,7 @@ func (d FrontDoor) Check() string {
 // may do everything with its own keys and nothing with others, and it can't empty or configure the server.
 const (
 	queryKeys     = "%R~{*}:* %R~pyramid:checkpoint"
-	queryCommands = "+get +hmget +zrange +zcard +smembers +sismember +smismember +exists +type +xread +xrange +xrevrange +xinfo|stream +eval_ro" +
+	queryCommands = "+get +hmget +zrange +zcard +zcount +smembers +sismember +smismember +exists +type +xread +xrange +xrevrange +xinfo|stream +eval_ro" +
 		" +multi +exec +discard +ping +info +select +client|setname"
 	replicatorKeys     = "~{*}:* ~pyramid:*"
 	replicatorCommands = "+@read +@write +@transaction +eval +evalsha +eval_ro -@dangerous" +

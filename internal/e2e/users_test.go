@@ -7,8 +7,10 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -34,17 +36,23 @@ func TestUsersOfRedisMayDoWhatTheServicesDo(t *testing.T) {
 	authorization := s.login(t, "user1")
 	bid := s.must(t, http.StatusCreated, "POST", s.bidsURL(openRaffle), map[string]int{"size": 270, "price": 250_000}, "Authorization", authorization)
 	s.must(t, http.StatusNoContent, "DELETE", s.commandURL+bid.header.Get("Location"), nil, "Authorization", authorization)
+	var last string
+	for _, price := range []int{260_000, 270_000} {
+		last = s.must(t, http.StatusCreated, "POST", s.bidsURL(openRaffle), map[string]int{"size": 270, "price": price}, "Authorization", authorization).header.Get("Commit-LSN")
+	}
+	further := 0
 	for _, path := range []string{
 		"/v1/raffles?limit=10", "/v1/raffles?status=closed", fmt.Sprintf("/v1/raffles/%d", openRaffle), "/v1/bids?size=270&limit=5",
-		fmt.Sprintf("/v1/raffles/%d/bids?size=270&limit=2", openRaffle), fmt.Sprintf("/v1/raffles/%d/bids?size=270&order=highest&limit=2", openRaffle),
+		fmt.Sprintf("/v1/raffles/%d/bids?size=270&limit=1", openRaffle), fmt.Sprintf("/v1/raffles/%d/bids?size=270&order=highest&limit=1", openRaffle),
 	} {
-		testenv.EventuallyNoError(t, 15*time.Second, path+" from Redis", func() error {
-			a, err := s.do("GET", s.queryURL+path, nil, "Read-Path", "redis")
-			if err == nil && a.status != http.StatusOK {
-				err = fmt.Errorf("%d %s", a.status, a.body)
-			}
-			return err
-		})
+		first := s.fromRedis(t, path, last)
+		if next := regexp.MustCompile(`"next_cursor":"([^"]+)"`).FindStringSubmatch(first); next != nil {
+			s.fromRedis(t, path+"&cursor="+url.QueryEscape(next[1]), last) // a further page takes other commands
+			further++
+		}
+	}
+	if further < 4 {
+		t.Errorf("%d lists have a further page, too few to try all commands", further)
 	}
 	for _, want := range []string{"event: bid", "event: cancel"} {
 		feed(want)
@@ -57,6 +65,20 @@ func TestUsersOfRedisMayDoWhatTheServicesDo(t *testing.T) {
 	if refused := refusedBy(t, authority, s.redis.Addr()); refused != 0 {
 		t.Errorf("Redis has refused %d kinds of requests after its restart", refused)
 	}
+}
+
+// fromRedis waits until Redis answers a read at a position or later, and returns the body.
+func (s *stack) fromRedis(t *testing.T, path, lsn string) (body string) {
+	t.Helper()
+	testenv.EventuallyNoError(t, 15*time.Second, path+" from Redis", func() error {
+		a, err := s.do("GET", s.queryURL+path, nil, "Read-Path", "redis", "Min-LSN", lsn)
+		if err == nil && a.status != http.StatusOK {
+			err = fmt.Errorf("%d %s", a.status, a.body)
+		}
+		body = string(a.body)
+		return err
+	})
+	return body
 }
 
 // verifyWithUsers fails the test if Redis lacks something or has refused something.
