@@ -44,7 +44,7 @@ func ReadChannel() (*tls.Config, error) {
 
 // newChannel lets each side derive one key pair from the token, show it in a certificate of its own, and take only a
 // peer that has it too. An agent does whatever its controller asks, on the network that it is in. The token should be
-// random, because whoever reaches an agent sees the public key and can try tokens until one gives that key.
+// random: an attacker who reaches an agent sees the public key, and could find a guessable token by trying.
 func newChannel(token string) (*tls.Config, error) {
 	if len(token) < minToken {
 		return nil, fmt.Errorf("the token has %d characters, at least %d are needed: openssl rand -base64 24 makes one", len(token), minToken)

@@ -24,7 +24,7 @@ func mustChannel(t *testing.T, token string) *tls.Config {
 	return channel
 }
 
-// An agent answers nobody but who has the token, also if the other side does not care whom it talks to.
+// An agent refuses a client without the token, also a client that checks no certificate.
 func TestOnlyWhoHasTheTokenGetsIn(t *testing.T) {
 	_, addr := serveAgent(t, runnerFunc(calculated))
 	ask := func(scheme string, channel *tls.Config) error {

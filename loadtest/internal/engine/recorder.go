@@ -20,7 +20,7 @@ const (
 // maxDetail bounds the sample of an error, in bytes.
 const maxDetail = 300
 
-// sample is what is recorded of one request, or of one that took several attempts.
+// sample is the record of one request, or of one wish with all its attempts.
 type sample struct {
 	step, failure  string
 	detail         func() string // of a failure

@@ -55,7 +55,7 @@ func (w *shared) bidOn(u *engine.User, raffle int64) error {
 	}
 	if w.plan.Raffle > 0 && u.Response.StatusCode() == http.StatusConflict {
 		account.over = true
-		wish.As(stepLate).Granted() // what the user wished for is not there any more, and it was told so
+		wish.As(stepLate).Granted() // a refusal is the right answer once the raffle is closed
 	} else {
 		end(wish, e, u.Response)
 	}

@@ -50,7 +50,7 @@ type Request struct {
 }
 
 // Execute runs a level and judges the result. When ctx ends the load ends early, but is still judged. If ctx ends after
-// the load, the comparison ends as one that was not completed.
+// the load, the comparison is broken off, and the run fails.
 func Execute(ctx context.Context, q Request) (*report.Run, error) {
 	level, err := Find(q.Plan.Level)
 	if err != nil {

@@ -214,7 +214,7 @@ var errEnded = errors.New("the load was ended early")
 // hopeless is for how many seconds a run goes on in which no request is answered well.
 const hopeless = 30
 
-// watchful ends a run in which nothing is answered well any more.
+// watchful ends a run after hopeless seconds without a good answer.
 func watchful(progress func(report.Progress), end context.CancelCauseFunc) func(report.Progress) {
 	bad := 0
 	return func(p report.Progress) {

@@ -50,7 +50,7 @@ func counted(run *report.Run, level Level) []string {
 	return names
 }
 
-// judgeLoad says whether the load was the one that was asked for.
+// judgeLoad adds the conditions of the load: its arrivals, its iterations and its users.
 func judgeLoad(run *report.Run, level Level, p Plan) {
 	if a := run.Arrivals; a != nil {
 		run.Verdict.Add("arrivals dropped", "0", fmt.Sprintf("%s of %s", progress.Grouped(a.Dropped), progress.Grouped(a.Asked)), a.Dropped == 0)
@@ -85,7 +85,7 @@ func judgeLedger(run *report.Run, l *reconcile.Ledger) {
 	v.Add("journal: acknowledged", progress.Grouped(bid.OK), progress.Grouped(l.Acknowledged()), l.Acknowledged() == bid.OK)
 }
 
-// stores are those that a run has to be compared with.
+// stores are the names of the reconciliations that a run needs.
 var stores = []string{"Postgres", "Redis"}
 
 // judgeReconciliations fails a store that was not compared, or in which a bid is not what and where it should be.

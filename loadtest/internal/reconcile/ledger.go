@@ -24,7 +24,7 @@ type Ledger struct {
 	books    []*book
 	sets     map[Set]struct{}
 	after    int64  // bids of the run have higher ids
-	stored   prints // by id - after: every row of the time of the run, whoever bid
+	stored   prints // by id - after: every row since the run began, also the rows of other bidders
 	complete bool
 	entries  int64
 	acked    int64
@@ -129,7 +129,7 @@ func (l *Ledger) Acknowledged() int64 { return l.acked }
 // Entries is the number of keys in the journals.
 func (l *Ledger) Entries() int64 { return l.entries }
 
-// Complete says whether all journals were closed. The last second of one that was not may be missing.
+// Complete says whether all journals were closed. A journal that was not closed may lack its last second.
 func (l *Ledger) Complete() bool { return l.complete }
 
 // Compare holds the ledger against the database and then against Redis, through the API at base.

@@ -248,7 +248,7 @@ func (c *copied) summarize() {
 		for serial, id := range b.outcome {
 			late := b.late[uint32(serial)]
 			switch {
-			case id > 0 && b.missable(serial): // if it is there, it was counted as one that should not be
+			case id > 0 && b.missable(serial): // enter has counted it if it is there
 			case id > 0 && b.matched.has(int64(serial)) && c.everywhere(id):
 				r.Stored++
 			case id > 0:

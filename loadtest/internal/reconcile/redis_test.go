@@ -117,7 +117,7 @@ func TestPagesAreJudged_R2(t *testing.T) {
 	}
 }
 
-// A bid that its user has cancelled must be nowhere, and one that is perhaps cancelled must be in both stores or in none.
+// A cancelled bid must be in no store. A bid that is perhaps cancelled must be in both stores or in none.
 func TestCancelledBidsAreNowhere_W1_P1(t *testing.T) {
 	cancelled := func(e Entry, s State) Entry {
 		e.State = s
