@@ -109,8 +109,10 @@ compose-up: ## Start the whole system in containers with the demo data (after `m
 	bin/ctl wait
 	bin/ctl loadtest try --url https://127.0.0.1:$(or $(HTTP_PORT),8080)
 
-compose-drill: ## Lose and cut off containers under load and show what was lost (after `make compose-up`; takes root; DRILL=kill: only those; SLACK=2: a slow machine)
-	bin/ctl loadtest drill --slack $(or $(SLACK),1) $(or $(DRILL),kill failover partition)
+# The container runtime takes a good part of two cores.
+compose-drill: SLACK ?= $(shell [ "$$(nproc)" -ge 4 ] && echo 1 || echo 2)
+compose-drill: ## Lose and cut off containers under load and show what was lost (after `make compose-up`; takes root; DRILL=kill: only those)
+	bin/ctl loadtest drill --slack $(SLACK) $(or $(DRILL),kill failover partition)
 
 compose-down: ## Remove the containers, and with them all data
 	$(COMPOSE) down -v
