@@ -99,8 +99,8 @@ func (v *build) startReads(b *testing.B) *reads {
 	s.standby = s.primary.StartStandby(b, durable...)
 	s.pgpool = testenv.StartPgpool(b, s.primary, s.standby)
 	s.startReplicator(b)
-	s.command, s.commandAddr = v.start(b, "command", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR="+b.TempDir(), "LOG_LEVEL=warn")
-	s.query, s.queryAddr = v.start(b, "query", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
+	s.command, s.commandAddr = v.start(b, "command", v.unlimited(), "PRIMARY_URL="+s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR="+b.TempDir(), "LOG_LEVEL=warn")
+	s.query, s.queryAddr = v.start(b, "query", v.unlimited(), "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
 		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true", "LOG_LEVEL=error")
 	testenv.Eventually(b, 10*time.Minute, "Redis answers", func() bool {
 		return s.head(b, "/v1/raffles").Get("Read-Path") == "redis"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func (v *build) startStack(b *testing.B) *stack {
 	s.standby = s.primary.StartStandby(b, durable...)
 	s.replicator, _ = v.start(b, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
 	var admin string
-	s.command, s.commandAddr, admin = v.startBoth(b, "command", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR="+b.TempDir(), "LOG_LEVEL=warn")
+	s.command, s.commandAddr, admin = v.startBoth(b, "command", v.unlimited(), "PRIMARY_URL="+s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR="+b.TempDir(), "LOG_LEVEL=warn")
 	if os.Getenv("BENCH_DOOR") != "no" {
 		s.doorAddr, s.doorPID = v.startDoor(b, s.commandAddr, admin)
 	}
@@ -74,6 +75,15 @@ func (v *build) startBoth(b *testing.B, name string, environment ...string) (p *
 		Ready: "http://" + admin + "/readyz",
 	})
 	return p, addr, admin
+}
+
+// unlimited lifts the rate limits. Commits that have them in a folder of command limit nobody unless told to, and do not
+// know the rate of reads.
+func (v *build) unlimited() string {
+	if _, err := os.Stat(filepath.Join(v.root, "internal/limit")); err != nil {
+		return "RATE_LIMIT="
+	}
+	return testenv.Unlimited
 }
 
 // seed loads the build's data set.
