@@ -70,7 +70,7 @@ type Batcher struct {
 // NewBatcher registers its metrics and starts its lanes; Close ends them.
 func NewBatcher(to Writer, l Limits, now func() time.Time, log *slog.Logger, reg prometheus.Registerer) *Batcher {
 	b := &Batcher{to: to, limits: l, now: now, log: log,
-		queue: newQueue(), stop: make(chan struct{}), pressure: newPressure(l),
+		queue: newQueue(l.Overlap), stop: make(chan struct{}), pressure: newPressure(l),
 		sizes: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "bid_batch_size", Help: "Bids in one statement.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -148,31 +148,28 @@ func (b *Batcher) lane() {
 	}
 }
 
-// collect waits until a bid is ready. While a statement is under way, it also waits for the end of the statement, for
-// a full batch, or for Overlap to pass. Then it takes the ready bids. After Close it returns nil as soon as the queue
-// is empty. One lane collects at a time.
+// collect waits until bids are ready and need not wait any longer, and takes them. After Close it returns nil as soon as
+// the queue is empty. One lane collects at a time.
 func (b *Batcher) collect() *batch {
 	b.collecting.Lock()
 	defer b.collecting.Unlock()
-	var turn <-chan time.Time
-	stop, overlap := b.stop, false
+	stop := b.stop
 	for {
-		batch, wait := b.queue.collect(int(b.pressure.batch.Load()), overlap)
-		switch {
-		case batch != nil:
+		batch, wait := b.queue.collect(int(b.pressure.batch.Load()), b.now())
+		if batch != nil {
 			return batch
-		case stop == nil && b.queue.empty():
+		}
+		if stop == nil && b.queue.empty() {
 			b.queue.signal() // for the next lane
 			return nil
-		case wait && turn == nil:
-			turn = time.After(b.limits.Overlap)
-		case !wait:
-			turn, overlap = nil, false
+		}
+		var turn <-chan time.Time
+		if wait > 0 {
+			turn = time.After(wait)
 		}
 		select {
 		case <-b.queue.changed:
 		case <-turn:
-			overlap = true
 		case <-stop:
 			stop = nil
 		}

@@ -63,7 +63,7 @@ func TestOnlyBidsWithKeysAreTriedAgain_W2(t *testing.T) {
 		}
 		b.queue.underway = 0
 		for !b.queue.empty() {
-			if batch, _ := b.queue.collect(10, false); batch != nil {
+			if batch, _ := b.queue.collect(10, time.Now()); batch != nil {
 				b.run(batch)
 			} else {
 				<-b.queue.changed // the lock is tried again later

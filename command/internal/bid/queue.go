@@ -56,8 +56,9 @@ type line struct {
 
 // batch holds the bids of one statement, and the lines that they come from.
 type batch struct {
-	bids  []*waiting
-	lines []*line
+	bids     []*waiting
+	lines    []*line
+	gathered bool // it has waited for bids that were about to come
 }
 
 // queue has a line for each raffle. No raffle is in two batches at once, so its bids are stored in the order
@@ -65,6 +66,7 @@ type batch struct {
 // that one raffle does not keep the others' bids out (W6, W7).
 type queue struct {
 	changed chan struct{} // capacity 1; a value wakes the lane that collects
+	overlap time.Duration // see Limits
 
 	mu       sync.Mutex
 	lines    map[int64]*line
@@ -73,10 +75,12 @@ type queue struct {
 	held     int  // bids in locked lines
 	underway int  // batches
 	sleeping bool // the lane that collects waits for something to do
+	gather   gather
+	since    time.Time // when the next batch began to wait; zero: nothing is ready
 }
 
-func newQueue() *queue {
-	return &queue{changed: make(chan struct{}, 1), lines: make(map[int64]*line)}
+func newQueue(overlap time.Duration) *queue {
+	return &queue{overlap: overlap, changed: make(chan struct{}, 1), lines: make(map[int64]*line)}
 }
 
 func (q *queue) signal() {
@@ -116,7 +120,7 @@ func (q *queue) enter(w *waiting, batchLimit, queueLimit int) (*batch, error) {
 	l.bids = append(l.bids, w)
 	q.waiting++
 	q.makeReady(l)
-	if q.underway == 0 {
+	if q.underway == 0 && !q.gather.awaits(q.waiting, w.since) {
 		return q.take(batchLimit), nil
 	}
 	if q.sleeping || q.waiting >= batchLimit {
@@ -147,19 +151,30 @@ func (q *queue) makeReady(l *line) {
 	}
 }
 
-// collect returns a batch of the ready bids if no batch is under way, the new batch would be full, or overlap is set.
-// wait says that bids are ready but wait for the batch under way.
-func (q *queue) collect(limit int, overlap bool) (b *batch, wait bool) {
+// collect returns a batch of the ready bids or, unless they make a full batch, how long they wait at most: overlap for the
+// end of the batch under way, or until the batch is gathered.
+func (q *queue) collect(limit int, now time.Time) (b *batch, wait time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.sleeping = len(q.ready) == 0
 	if q.sleeping {
-		return nil, false
+		q.since = time.Time{}
+		return nil, 0
 	}
-	if q.underway > 0 && !overlap && q.readyBids() < limit {
-		return nil, true
+	if q.since.IsZero() {
+		q.since = now
 	}
-	return q.take(limit), false
+	switch {
+	case q.readyBids() >= limit:
+	case q.underway > 0:
+		wait = q.since.Add(q.overlap).Sub(now)
+	case q.gather.awaits(q.waiting, now):
+		wait = q.gather.until.Sub(now)
+	}
+	if wait > 0 {
+		return nil, wait
+	}
+	return q.take(limit), 0
 }
 
 func (q *queue) readyBids() (n int) {
@@ -178,7 +193,8 @@ func (l *line) next() int {
 }
 
 func (q *queue) take(limit int) *batch {
-	b := &batch{}
+	b := &batch{gathered: q.gather.taken()}
+	q.since = time.Time{}
 	for len(q.ready) > 0 && len(b.bids) < limit && len(b.lines) < rafflesAtMost {
 		l := q.ready[0]
 		q.ready = slices.Delete(q.ready, 0, 1)
@@ -224,7 +240,9 @@ func (q *queue) leave(b *batch, refused []*waiting, now time.Time) {
 			q.makeReady(l)
 		}
 	}
-	q.underway--
+	if q.underway--; q.underway == 0 {
+		q.gather.ended(len(b.bids), q.waiting, b.gathered, now)
+	}
 	q.signal()
 }
 
