@@ -64,9 +64,12 @@ func (s *Store) place(ctx context.Context, bids []Bid) ([]Result, error) {
 	args := arguments(bids)
 	var rows []writedb.PlaceBidsRow
 	places, raffles, unseen := s.sizes.unseen(bids)
-	steps := []primary.Step{{SQL: writedb.ShareRaffles, Args: []any{raffles, unseen, distinct(args.RaffleIds)}}}
+	steps := []primary.Step{{SQL: writedb.ShareRaffles, Args: []any{distinct(args.RaffleIds)}}}
 	if len(unseen) > 0 {
-		steps = append(steps, primary.Step{SQL: writedb.LimitSizes, Args: []any{MaxSizes, places, raffles, unseen}})
+		steps = []primary.Step{
+			{SQL: writedb.ShareGrowingRaffles, Args: []any{raffles, unseen, distinct(args.RaffleIds)}},
+			{SQL: writedb.LimitSizes, Args: []any{MaxSizes, places, raffles, unseen}},
+		}
 	}
 	steps = append(steps, primary.Step{SQL: writedb.PlaceBids, Read: primary.RowsInto(&rows, pgx.RowToStructByPos[writedb.PlaceBidsRow]),
 		Args: []any{args.RaffleIds, args.UserIds, args.Sizes, args.Prices, args.Quantities, args.Keys, args.Hashes, args.Firsts, args.Turns}})
@@ -247,7 +250,7 @@ func (s *Store) Cancel(ctx context.Context, raffleID, id, userID int64) (lsn str
 	var refused []string
 	var moved []int64
 	lsn, err = s.cancels.Transact(ctx,
-		primary.Step{SQL: writedb.ShareRaffles, Args: []any{[]int64{}, []int16{}, []int64{raffleID}}, Read: primary.RowsInto(&refused, pgx.RowTo[string])},
+		primary.Step{SQL: writedb.ShareRaffles, Args: []any{[]int64{raffleID}}, Read: primary.RowsInto(&refused, pgx.RowTo[string])},
 		primary.Step{SQL: writedb.CancelBid, Args: []any{raffleID, id, userID}, Read: primary.RowsInto(&moved, pgx.RowTo[int64])})
 	switch {
 	case err != nil:
