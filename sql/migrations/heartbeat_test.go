@@ -2,6 +2,7 @@ package migrations_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,4 +26,61 @@ func TestHeartbeatIsTimedAtItsEnd_P7(t *testing.T) {
 		t.Error("the heartbeat has the time of its beginning")
 	}
 	exec(t, conn, "COMMIT")
+}
+
+// A heartbeat holds the position of the one before, because all transactions that wrote before it have ended. It does not
+// pass a commit that waits for its standby, and nothing is concluded from a heartbeat whose transaction wrote before.
+func TestAHeartbeatHoldsWhatIsVisible_R7(t *testing.T) {
+	t.Parallel()
+	p := testenv.StartPostgres(t)
+	s := p.StartStandby(t)
+	p.Exec(t, seenTable)
+	local := connect(t, p.URL("postgres"))
+	exec(t, local, "SET synchronous_commit = local")
+	last := func(value string) string {
+		return text(t, local, "SELECT ("+value+")::text FROM heartbeats h ORDER BY number DESC LIMIT 1")
+	}
+	const ofTheOneBefore = "h.held = (SELECT b.lsn FROM heartbeats b WHERE b.number = h.number - 1)"
+	for range 2 {
+		exec(t, local, "SELECT heartbeat()")
+		exec(t, local, "INSERT INTO seen VALUES (1)")
+	}
+	if last(ofTheOneBefore) != "true" {
+		t.Error("the last heartbeat's position was not enough")
+	}
+	exec(t, local, "BEGIN; INSERT INTO seen VALUES (1); SELECT heartbeat(); COMMIT")
+	if last("h.transaction IS NULL") != "true" {
+		t.Error("its transaction had its id before it")
+	}
+	exec(t, local, "SELECT heartbeat()")
+	if last(ofTheOneBefore) != "false" {
+		t.Error("a heartbeat without a transaction proves nothing")
+	}
+	p.SetSynchronous(t, testenv.StandbyName)
+	s.Pause(t)
+	writer, done := connect(t, p.URL("postgres")), make(chan error, 1)
+	go func() {
+		_, err := writer.Exec(t.Context(), "INSERT INTO seen VALUES (1)")
+		done <- err
+	}()
+	testenv.Eventually(t, 10*time.Second, "the commit waits", func() bool {
+		return text(t, local, "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1"
+	})
+	flushed := text(t, local, "SELECT pg_current_wal_flush_lsn()::text")
+	for range 3 {
+		exec(t, local, "SELECT heartbeat()")
+		if last("h.held < '"+flushed+"'") != "true" {
+			t.Errorf("held %s, the commit that waits ends at or before %s", last("h.held"), flushed)
+		}
+	}
+	s.Resume(t)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		exec(t, local, "SELECT heartbeat()")
+	}
+	if last(ofTheOneBefore) != "true" {
+		t.Error("the position stays back after the commit")
+	}
 }

@@ -36,12 +36,13 @@ type CancelledBid struct {
 }
 
 type Heartbeat struct {
-	Number   int64
-	Nonce    int64
-	At       time.Time
-	Timeline int32
-	Lsn      interface{}
-	Held     interface{}
+	Number      int64
+	Nonce       int64
+	At          time.Time
+	Timeline    int32
+	Lsn         interface{}
+	Held        interface{}
+	Transaction pgtype.Uint64
 }
 
 type Product struct {
