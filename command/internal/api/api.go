@@ -52,13 +52,14 @@ type route struct {
 	handle       web.Handler
 }
 
+// routes are tried in this order, so the one of bids, which most requests take, comes first.
 func (a *API) routes() []route {
 	return []route{
+		{"POST", "/v1/raffles/{raffle_id}/bids", a.unlessFull(a.asUser(a.placeBid))},
 		{"POST", "/v1/users", a.register},
 		{"POST", "/v1/login", a.login},
 		{"POST", "/v1/raffles", a.asAdmin(a.openRaffle)},
 		{"POST", "/v1/raffles/{raffle_id}/close", a.asAdmin(a.closeRaffle)},
-		{"POST", "/v1/raffles/{raffle_id}/bids", a.unlessFull(a.asUser(a.placeBid))},
 		{"DELETE", "/v1/raffles/{raffle_id}/bids/{id}", a.asUser(a.cancelBid)},
 		{"GET", "/.well-known/jwks.json", a.jwks},
 		{"GET", "/openapi/command.yaml", web.OpenAPI(a.OpenAPI)},

@@ -1,8 +1,8 @@
 package api
 
 import (
-	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
@@ -43,7 +43,7 @@ func (a *API) placeBid(w http.ResponseWriter, r *http.Request, who auth.Identity
 		return keyed(err, b.Key)
 	}
 	h := w.Header()
-	h.Set("Location", fmt.Sprintf("/v1/raffles/%d/bids/%d", result.Placed.RaffleID, result.Placed.ID))
+	h.Set("Location", "/v1/raffles/"+strconv.FormatInt(result.Placed.RaffleID, 10)+"/bids/"+strconv.FormatInt(result.Placed.ID, 10))
 	h.Set(commitLSN, result.LSN)
 	if result.Replayed {
 		h.Set(idempotencyReplayed, "true")
