@@ -15,7 +15,7 @@
 //  2. If no batch is under way, Place takes one and sends it on the caller's goroutine, so that a lone bid waits for
 //     nothing. Otherwise a lane takes the bid: one lane at a time collects the next batch as soon as none is under way,
 //     the bids make a full one, or Limits.Overlap has passed since the next batch began to wait. If the last batch held
-//     the bids of all callers, the next one waits up to 5 ms until they have bid again (gather).
+//     the bids of all callers, the next one waits up to 10 ms until they have bid again (gather).
 //  3. A batch takes bids from the lines in turn, but never from a line of which another batch has bids.
 //  4. run refuses the bids that have waited longer than Limits.Wait. Store.Place places the others in one
 //     transaction.

@@ -4,7 +4,7 @@ import "time"
 
 const (
 	// gatherTime is how long a batch waits for bids that are about to come.
-	gatherTime = 5 * time.Millisecond
+	gatherTime = 10 * time.Millisecond
 	// gatherFrom is the size of a batch after which it is worth the wait. So a lone bid never waits.
 	gatherFrom = 8
 	// gatherTrial is how many batches come between two trials.
