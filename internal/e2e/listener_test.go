@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
 // npmClients installs the clients of the feed, of the versions in the lock file, outside the work tree and
@@ -57,7 +59,7 @@ func npmClients(t testing.TB) string {
 	defer cancel()
 	npm := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	npm.Dir = work
-	if out, err := npm.CombinedOutput(); err != nil {
+	if out, err := testenv.Run(npm); err != nil {
 		t.Fatalf("npm ci (Node.js and npm must be installed): %v\n%s", err, out)
 	}
 	if err := os.Rename(work, dir); err != nil && !os.IsExist(err) {
@@ -91,7 +93,7 @@ func listen(t testing.TB, modules, kind, base string, raffle int64) *listener {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := testenv.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
 	read := make(chan struct{})

@@ -115,7 +115,7 @@ func startNodeAlone(t *testing.T) *nodeAlone {
 		}
 	}
 	if owner != nil {
-		if out, err := exec.CommandContext(t.Context(), "chown", "-R", "postgres:", dir).CombinedOutput(); err != nil {
+		if out, err := testenv.Run(exec.CommandContext(t.Context(), "chown", "-R", "postgres:", dir)); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
@@ -211,7 +211,7 @@ func (c *nodeAlone) run(t *testing.T, args ...string) (string, error) {
 	line := c.line(args...)
 	command := exec.CommandContext(t.Context(), line[0], line[1:]...)
 	command.Env, command.Dir = c.environment(t, "node1"), c.dir
-	out, err := command.CombinedOutput()
+	out, err := testenv.Run(command)
 	return string(out), err
 }
 

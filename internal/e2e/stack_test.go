@@ -72,7 +72,7 @@ func (s *stack) seed(t testing.TB) {
 	defer cancel()
 	c := exec.CommandContext(ctx, testenv.Binary(t, "./loadtest"), "seed", "--scale", "demo", "--bids", demoBids)
 	c.Env = append(os.Environ(), "SEED_URL="+s.primary.URL("migrator"))
-	if out, err := c.CombinedOutput(); err != nil {
+	if out, err := testenv.Run(c); err != nil {
 		t.Fatalf("seed: %v\n%s", err, out)
 	}
 }

@@ -97,7 +97,7 @@ func (s *stack) verify(t *testing.T) error {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), testenv.Binary(t, "./replicator"), "verify")
 	c.Env = append(os.Environ(), "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URLOf("replicator"), s.redis.Trust())
-	if out, err := c.CombinedOutput(); err != nil {
+	if out, err := testenv.Run(c); err != nil {
 		return fmt.Errorf("verify: %w\n%s", err, out)
 	}
 	return nil

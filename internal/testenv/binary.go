@@ -100,7 +100,7 @@ func goBuild(pkg string) (string, error) {
 	path := filepath.Join(dir, filepath.Base(pkg))
 	cmd := exec.Command("go", "build", "-ldflags=-w", "-race="+strconv.FormatBool(raceDetector), "-o", path, pkg)
 	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := Run(cmd); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return path, nil

@@ -1,7 +1,6 @@
 package testenv
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -116,14 +115,8 @@ func runTool(o *owner, dir string, path string, args ...string) error {
 	cmd := exec.Command(path, args...)
 	cmd.Dir, cmd.Env = dir, serverEnv()
 	cmd.SysProcAttr = attributes(o)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := startOnForkThread(cmd)
-	if err == nil {
-		err = cmd.Wait()
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w\n%s", filepath.Base(path), err, out.Bytes())
+	if out, err := run(cmd); err != nil {
+		return fmt.Errorf("%s: %w\n%s", filepath.Base(path), err, out)
 	}
 	return nil
 }

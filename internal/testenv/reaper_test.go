@@ -51,12 +51,11 @@ func TestNothingSurvivesKill(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestVictim$", "-test.count=1")
 	cmd.Env = append(os.Environ(), victimEnv+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := startOnForkThread(cmd); err != nil {
+	if err := Start(cmd); err != nil {
 		t.Fatal(err)
 	}
 	var folders []string
@@ -69,7 +68,7 @@ func TestNothingSurvivesKill(t *testing.T) {
 			t.Log(lines.Text())
 		}
 	}
-	pids := descendants(t, cmd.Process.Pid)
+	pids := Descendants(t, cmd.Process.Pid)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -82,31 +81,13 @@ func TestNothingSurvivesKill(t *testing.T) {
 }
 
 func left(pids []int, folders []string) error {
-	var errs []error
-	for _, pid := range pids {
-		if !gone(pid) {
-			command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-			errs = append(errs, err, fmt.Errorf("process %d %q is left", pid, command))
-		}
-	}
+	errs := []error{Left(pids)}
 	for _, dir := range folders {
 		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err, fmt.Errorf("folder %s is left", dir))
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func descendants(t *testing.T, pid int) []int {
-	t.Helper()
-	pids, err := children(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, child := range pids {
-		pids = append(pids, descendants(t, child)...)
-	}
-	return pids
 }
 
 func TestSweepRemovesOnlyFoldersOfTheDead(t *testing.T) {

@@ -1,8 +1,8 @@
 // Package testenv starts real servers for tests: PostgreSQL (with a standby, if wanted), pgpool-II,
 // Redis, HAProxy and the project's own programs, each on a free loopback port with a private folder.
 //
-// Nothing survives the test process, however it ends. Servers are asked by the kernel to end when it dies (see
-// process.go), a reaper removes their folders (see folder.go), and the next test process removes what both have
+// Nothing survives the test process, however it ends. Servers and commands are asked by the kernel to end when it dies
+// (see process.go and command.go), a reaper removes their folders (see folder.go), and the next test process removes what both have
 // missed.
 //
 // Every function fails the test with a message that says what is missing; none skips it.

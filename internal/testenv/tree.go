@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
 )
 
 // killTree ends the process and its children by kill -9, all at once, because the children of a killed server
@@ -104,4 +105,29 @@ func stat(pid int) (state string, parent int, ok bool) {
 func gone(pid int) bool {
 	state, _, ok := stat(pid)
 	return !ok || state == "Z"
+}
+
+// Descendants lists the processes that a process has started, and those that these have started.
+func Descendants(t testing.TB, pid int) []int {
+	t.Helper()
+	pids, err := children(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, child := range pids {
+		pids = append(pids, Descendants(t, child)...)
+	}
+	return pids
+}
+
+// Left is an error that names those of the processes that have not ended, and nil if all have.
+func Left(pids []int) error {
+	var errs []error
+	for _, pid := range pids {
+		if !gone(pid) {
+			command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+			errs = append(errs, err, fmt.Errorf("process %d %q is left", pid, command))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -80,7 +80,7 @@ func (s *stack) seed(t testing.TB) {
 	defer cancel()
 	c := exec.CommandContext(ctx, testenv.Binary(t, "./loadtest"), "seed", "--scale", "demo", "--bids", "20000")
 	c.Env = append(os.Environ(), "SEED_URL="+s.primary.URL("migrator"))
-	if out, err := c.CombinedOutput(); err != nil {
+	if out, err := testenv.Run(c); err != nil {
 		t.Fatalf("seed: %v\n%s", err, out)
 	}
 	conn, err := pgx.Connect(ctx, s.primary.URL("postgres"))

@@ -91,7 +91,7 @@ func (s *stack) seed(t *testing.T) {
 	defer cancel()
 	c := exec.CommandContext(ctx, testenv.Binary(t, "./loadtest"), "seed", "--scale", "demo", "--bids", demoBids)
 	c.Env = append(os.Environ(), "SEED_URL="+s.primary.URL("migrator"))
-	if out, err := c.CombinedOutput(); err != nil {
+	if out, err := testenv.Run(c); err != nil {
 		t.Fatalf("seed: %v\n%s", err, out)
 	}
 }
@@ -166,7 +166,7 @@ func (s *stack) verify(t *testing.T, by *side) {
 	defer cancel()
 	c := exec.CommandContext(ctx, by.bin("replicator"), "verify")
 	c.Env = append(os.Environ(), "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL())
-	if out, err := c.CombinedOutput(); err != nil {
+	if out, err := testenv.Run(c); err != nil {
 		t.Errorf("verify by %s: %v\n%s", by.name, err, out)
 	}
 }

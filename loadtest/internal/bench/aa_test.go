@@ -67,7 +67,7 @@ func level5(b *testing.B, url string) *report.Run {
 	dir := b.TempDir()
 	c := exec.CommandContext(b.Context(), testenv.Binary(b, "./loadtest"), "level", "5", "--url", url, "--vusers", "30", "--ramp-up", "0s",
 		"--duration", sameTime.String(), "--no-reconcile", "--work", filepath.Join(dir, "work"), "--out", dir)
-	if out, err := c.CombinedOutput(); err != nil {
+	if out, err := testenv.Run(c); err != nil {
 		b.Fatalf("loadtest: %v\n%s", err, out)
 	}
 	return readReport(b, dir)

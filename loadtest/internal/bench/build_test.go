@@ -81,16 +81,16 @@ func (v *build) tool(b *testing.B, environment []string, name string, args ...st
 	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, name, args...)
-	c.Env = append(os.Environ(), environment...)
-	out, err := c.Output()
-	if err != nil {
-		var complaint []byte
-		if exit, ok := err.(*exec.ExitError); ok { //nolint:errorlint // Output returns it as it is
-			complaint = exit.Stderr
-		}
-		b.Fatalf("%s %v: %v\n%s%s", name, args, err, out, complaint)
+	var out, complaint strings.Builder
+	c.Env, c.Stdout, c.Stderr = append(os.Environ(), environment...), &out, &complaint
+	err := testenv.Start(c)
+	if err == nil {
+		err = c.Wait()
 	}
-	return string(out)
+	if err != nil {
+		b.Fatalf("%s %v: %v\n%s%s", name, args, err, &out, &complaint)
+	}
+	return out.String()
 }
 
 // redisSetting is a line of redis.conf that says how a structure is stored, or when the log is rewritten.

@@ -80,7 +80,7 @@ var wrkRequests = regexp.MustCompile(`(\d+) requests in`)
 func runWrk(b *testing.B, wrk, addr string, connections int) cost {
 	b.Helper()
 	c := exec.CommandContext(b.Context(), wrk, "-t2", "-c", strconv.Itoa(connections), "-d", generatorTime.String(), "http://"+addr+"/hello")
-	out, err := c.CombinedOutput()
+	out, err := testenv.Run(c)
 	m := wrkRequests.FindSubmatch(out)
 	if err != nil || m == nil {
 		b.Fatalf("wrk: %v\n%s", err, out)
@@ -97,7 +97,7 @@ func runOurs(b *testing.B, addr string, connections int) cost {
 	dir := b.TempDir()
 	c := exec.CommandContext(b.Context(), testenv.Binary(b, "./loadtest"), "level", "2", "--url", "http://"+addr,
 		"--vusers", strconv.Itoa(connections), "--duration", generatorTime.String(), "--max-errors", "0", "--out", dir)
-	if out, err := c.CombinedOutput(); err != nil {
+	if out, err := testenv.Run(c); err != nil {
 		b.Fatalf("loadtest: %v\n%s", err, out)
 	}
 	return costOf(b, c, readReport(b, dir).Steps[0].OK)

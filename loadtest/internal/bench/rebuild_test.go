@@ -179,7 +179,7 @@ func (s *replication) operate(b *testing.B, verb string) string {
 	c := exec.Command(testenv.Binary(b, "./replicator"), verb)
 	c.Env = append(os.Environ(), "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URL(), "LISTEN_ADDR="+s.addr)
 	begun := time.Now()
-	out, err := c.CombinedOutput()
+	out, err := testenv.Run(c)
 	if err != nil {
 		b.Fatalf("replicator %s: %v\n%s", verb, err, out)
 	}

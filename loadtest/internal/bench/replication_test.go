@@ -189,7 +189,7 @@ func (s *replication) baseline(b *testing.B, target string) float64 {
 	c := exec.CommandContext(ctx, "/usr/lib/postgresql/15/bin/pg_recvlogical", "-d", s.primary.URL("postgres"), "--slot", baselineSlot,
 		"--start", "--no-loop", "--endpos", target, "-o", "proto_version=1", "-o", "publication_names=pyramid", "-o", "binary=true", "-o", "messages=true",
 		"-f", "/dev/null")
-	if out, err := c.CombinedOutput(); err != nil {
+	if out, err := testenv.Run(c); err != nil {
 		b.Fatalf("pg_recvlogical: %v\n%s", err, out)
 	}
 	return backlog / time.Since(begun).Seconds()

@@ -93,7 +93,7 @@ func (v *build) seed(b *testing.B, primary *testenv.Postgres, scale string) {
 	defer cancel()
 	c := exec.CommandContext(ctx, v.program(b, "./loadtest"), "seed", "--scale", scale)
 	c.Env = append(os.Environ(), "SEED_URL="+primary.URL("migrator"))
-	if out, err := c.CombinedOutput(); err != nil {
+	if out, err := testenv.Run(c); err != nil {
 		b.Fatalf("seed: %v\n%s", err, out)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/valyala/fasthttp"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 )
 
@@ -195,7 +196,7 @@ INSERT INTO bids (raffle_id, user_id, size, price, quantity, created_at, idempot
 	defer cancel()
 	c := exec.CommandContext(ctx, "/usr/lib/postgresql/15/bin/pgbench", "-n", "-M", "prepared", "-c", "64", "-j", "2",
 		"-T", strconv.Itoa(int(d.Seconds())), "-f", script, s.primary.URL("command"))
-	out, err := c.CombinedOutput()
+	out, err := testenv.Run(c)
 	if err != nil {
 		b.Fatalf("pgbench: %v\n%s", err, out)
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
 // wrkConnections are enough to keep both processors busy, so that waiting behind other lookups costs no throughput.
@@ -102,7 +104,7 @@ func (l load) wrk(b *testing.B, d time.Duration) (out string, generator time.Dur
 	ctx, cancel := context.WithTimeout(context.Background(), d+30*time.Second)
 	defer cancel()
 	c := exec.CommandContext(ctx, "wrk", args...)
-	text, err := c.CombinedOutput()
+	text, err := testenv.Run(c)
 	if err != nil {
 		b.Fatalf("wrk (deploy/local/install wrk): %v\n%s", err, text)
 	}
