@@ -1,9 +1,8 @@
 package bench
 
 import (
-	"context"
+	"cmp"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -11,81 +10,188 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 )
 
 const (
-	freshRate   = 4000
-	freshTime   = 20 * time.Second
-	sampleEvery = 10 * time.Millisecond
-	pollEvery   = 200 * time.Microsecond
+	freshRate = 4000
+	freshTime = 20 * time.Second
+	freshWait = 5 * time.Second // for the last bid
+	pollEvery = 200 * time.Microsecond
 )
 
-// BenchmarkFreshness measures the time from a bid's 201 until the checkpoint in Redis has reached its
-// Commit-LSN, which is when a read from Redis shows it, while 4,000 other bids arrive every second.
+// BenchmarkFreshness measures the time from a bid's 201 until the checkpoint in Redis has reached its Commit-LSN, which is
+// when a read from Redis shows it, at 4,000 bids a second. Bids start at intended times and each one is a sample, so that
+// a stall shows in all bids of its time. One poller notes when it first sees each position of the checkpoint.
 func BenchmarkFreshness(b *testing.B) {
 	s := startStack(b)
 	bearer := tokens(b, s.commandAddr, 64)
 	s.post(b, bearer, engine.Config{VUsers: 64, Duration: 3 * time.Second})
-	others := make(chan *engine.Report, 1)
-	ctx, cancel := context.WithTimeout(context.Background(), freshTime)
-	defer cancel()
-	go func() {
-		report, err := engine.Run(ctx, engine.Config{Addr: s.commandAddr, VUsers: 512, Duration: freshTime, Rate: freshRate, Seed: 3}, func(u *engine.User) error {
-			fillBid(u, s.commandAddr, bearer)
-			return u.Do("bid", func(r *fasthttp.Response) bool { return r.StatusCode() == fasthttp.StatusCreated })
-		})
-		if err != nil {
-			b.Error(err)
-		}
-		others <- report
-	}()
-	took := s.samples(ctx, b, bearer[0])
-	report := <-others
-	slices.Sort(took)
-	at := func(q float64) float64 { return float64(took[int(q*float64(len(took)-1))].Microseconds()) / 1000 }
-	fmt.Printf("fresh  %.0f bids/s; %d samples, 201 to readable in Redis: p50 %.2f ms, p90 %.2f ms, p99 %.2f ms, max %.2f ms\n",
-		report.PerSecond("bid"), len(took), at(.5), at(.9), at(.99), at(1))
-	b.ReportMetric(at(.5), "ms-p50")
-	b.ReportMetric(at(.99), "ms-p99")
+	loaded := make(chan steadyLoad, 1)
+	go func() { loaded <- s.steady(b, bearer) }()
+	seen, load := s.watchCheckpoint(b, loaded)
+	sinceStart, since201, err := freshness(load.bids, seen)
+	if err != nil {
+		b.Fatal(err)
+	}
+	fmt.Printf("fresh  %.0f bids/s, %d dropped; %d positions of the checkpoint\n", load.report.PerSecond("bid"), load.report.Arrivals.Dropped, len(seen))
+	printFreshness("201 to readable in Redis", since201)
+	printFreshness("intended start to readable in Redis", sinceStart)
+	b.ReportMetric(millis(since201, .5), "ms-p50")
+	b.ReportMetric(millis(since201, .99), "ms-p99")
+	b.ReportMetric(millis(sinceStart, .5), "ms-p50-from-start")
+	b.ReportMetric(millis(sinceStart, .99), "ms-p99-from-start")
 }
 
-// samples bids alone, again and again, and waits for each bid to be readable.
-func (s *stack) samples(ctx context.Context, b *testing.B, bearer string) (took []time.Duration) {
+// millis is a quantile of sorted times.
+func millis(sorted []time.Duration, q float64) float64 {
+	return float64(sorted[int(q*float64(len(sorted)-1))].Microseconds()) / 1000
+}
+
+func printFreshness(what string, sorted []time.Duration) {
+	fmt.Printf("fresh  %s: p50 %.2f ms, p90 %.2f ms, p99 %.2f ms, max %.2f ms of %d samples\n",
+		what, millis(sorted, .5), millis(sorted, .9), millis(sorted, .99), millis(sorted, 1), len(sorted))
+}
+
+// acknowledged is a bid: its intended start, when its 201 came, and its Commit-LSN.
+type acknowledged struct {
+	start, answered time.Time
+	lsn             uint64
+}
+
+// steadyLoad is what came of the bids.
+type steadyLoad struct {
+	bids   []acknowledged
+	report *engine.Report
+	err    error
+}
+
+// steady bids in the open model.
+func (s *stack) steady(b *testing.B, bearer []string) (load steadyLoad) {
 	b.Helper()
-	c, err := resp.Dial(ctx, resp.Options{Network: "tcp", Addr: s.redis.Addr(), DialTimeout: 5 * time.Second})
+	const users = 512
+	start := time.Now().Add(100 * time.Millisecond)
+	perUser := make([][]acknowledged, users)
+	c := engine.Config{Addr: s.commandAddr, VUsers: users, Duration: freshTime, Rate: freshRate, Seed: 3, Start: start}
+	load.report, load.err = engine.Run(b.Context(), c, func(u *engine.User) error {
+		fillBid(u, s.commandAddr, bearer)
+		return u.Do("bid", func(r *fasthttp.Response) bool {
+			answered := time.Now()
+			committed, err := lsn.ParsePosition(string(r.Header.Peek("Commit-LSN")))
+			if r.StatusCode() != fasthttp.StatusCreated || err != nil {
+				return false
+			}
+			intended := start.Add(time.Duration(u.Arrival) * time.Second / freshRate)
+			perUser[u.ID] = append(perUser[u.ID], acknowledged{intended, answered, uint64(committed.LSN)})
+			return true
+		})
+	})
+	load.bids = slices.Concat(perUser...)
+	if load.err == nil {
+		if step := load.report.Step("bid"); step.Failed > 0 || len(load.bids) == 0 {
+			load.err = fmt.Errorf("%d bids failed: %v; %d got their 201", step.Failed, step.Failures, len(load.bids))
+		}
+	}
+	return load
+}
+
+// sighting is when the checkpoint was first seen at a position.
+type sighting struct {
+	at  time.Time
+	lsn uint64
+}
+
+// watchCheckpoint polls until the load has ended and the checkpoint has reached its last bid.
+func (s *stack) watchCheckpoint(b *testing.B, loaded <-chan steadyLoad) (seen []sighting, load steadyLoad) {
+	b.Helper()
+	c, err := resp.Dial(b.Context(), resp.Options{Network: "tcp", Addr: s.redis.Addr(), DialTimeout: 5 * time.Second})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer c.Close()
-	random := rand.New(rand.NewPCG(9, 9))
-	request, response := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-	tick := time.NewTicker(sampleEvery)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		<-tick.C
-		request.SetRequestURI(fmt.Sprintf("http://%s/v1/raffles/%d/bids", s.commandAddr, firstOpen+random.IntN(openRaffles)))
-		request.Header.SetMethod(fasthttp.MethodPost)
-		request.Header.SetContentType("application/json")
-		request.Header.Set("Authorization", "Bearer "+bearer)
-		request.Header.Set("Idempotency-Key", uuid4(random))
-		request.SetBodyString(`{"size":270,"price":1000}`)
-		if err := fasthttp.Do(request, response); err != nil || response.StatusCode() != fasthttp.StatusCreated {
-			b.Fatalf("%d %s %v", response.StatusCode(), response.Body(), err)
+	var reached, last uint64
+	var deadline time.Time
+	for last == 0 || reached < last {
+		if at := checkpointLSN(b, c); at > reached {
+			reached = at
+			seen = append(seen, sighting{time.Now(), at})
 		}
-		begun := time.Now()
-		_, committed, _ := strings.Cut(string(response.Header.Peek("Commit-LSN")), "-") // without the timeline
-		lsn := parseLSN(b, committed)
-		for checkpointLSN(b, c) < lsn {
-			if time.Since(begun) > time.Second {
-				b.Fatalf("not in Redis after %v", time.Since(begun))
+		if last > 0 && time.Now().After(deadline) {
+			b.Fatalf("the last bid is not in Redis after %v", freshWait)
+		}
+		select {
+		case load = <-loaded:
+			if load.err != nil {
+				b.Fatal(load.err)
 			}
-			<-time.After(pollEvery) // without a rest the poller would take a processor from the services
+			for _, bid := range load.bids {
+				last = max(last, bid.lsn)
+			}
+			deadline = time.Now().Add(freshWait)
+		case <-time.After(pollEvery): // without a rest the poller would take a processor from the services
 		}
-		took = append(took, time.Since(begun))
 	}
-	return took
+	return seen, load
+}
+
+// freshness matches bids with the first sighting at or past their Commit-LSN. Sightings are in order. A bid that was
+// readable before its 201 has 0. Both results are sorted.
+func freshness(bids []acknowledged, seen []sighting) (sinceStart, since201 []time.Duration, err error) {
+	for _, bid := range bids {
+		i, _ := slices.BinarySearchFunc(seen, bid.lsn, func(s sighting, at uint64) int { return cmp.Compare(s.lsn, at) })
+		if i == len(seen) {
+			return nil, nil, fmt.Errorf("the checkpoint was never seen at %X", bid.lsn)
+		}
+		sinceStart = append(sinceStart, seen[i].at.Sub(bid.start))
+		since201 = append(since201, max(0, seen[i].at.Sub(bid.answered)))
+	}
+	slices.Sort(sinceStart)
+	slices.Sort(since201)
+	return sinceStart, since201, nil
+}
+
+func TestAStallShowsInEveryBidOfItsTime(t *testing.T) {
+	const bids, every, answer = 4000, 250 * time.Microsecond, 3 * time.Millisecond
+	for name, c := range map[string]struct {
+		from, until time.Duration // of the stall
+		late        int           // bids that were answered in that time
+	}{
+		"no stall":          {0, 0, 0},
+		"a stall of 500 ms": {200 * time.Millisecond, 700 * time.Millisecond, 2000},
+		"a stall of 10 ms":  {200 * time.Millisecond, 210 * time.Millisecond, 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			begun := time.Now()
+			var placed []acknowledged
+			var seen []sighting
+			for n := range bids {
+				start := time.Duration(n) * every
+				answered := start + answer
+				placed = append(placed, acknowledged{begun.Add(start), begun.Add(answered), uint64(100 + 10*n)})
+				// The checkpoint passes each second bid as soon as it is answered.
+				if stalled := answered >= c.from && answered < c.until; !stalled && n%2 == 1 {
+					seen = append(seen, sighting{begun.Add(answered), uint64(105 + 10*n)})
+				}
+			}
+			sinceStart, since201, err := freshness(placed, seen)
+			if err != nil || len(since201) != bids {
+				t.Fatalf("%d samples, %v", len(since201), err)
+			}
+			for i, d := range since201[bids-c.late:] { // in steps of 250 us
+				if want := time.Duration(i+1) * every; d < want-every || d > want+every || sinceStart[bids-c.late+i] != d+answer {
+					t.Fatalf("late bid %d of %d: %v after its 201, %v after its start, want %v", i, c.late, d, sinceStart[bids-c.late+i], want)
+				}
+			}
+			if d := since201[bids-c.late-1]; d > every {
+				t.Errorf("a bid outside of the stall took %v", d)
+			}
+		})
+	}
+	if _, _, err := freshness([]acknowledged{{lsn: 11}}, []sighting{{lsn: 10}}); err == nil {
+		t.Error("a bid that was never readable is no error")
+	}
 }
 
 // checkpointLSN is the fifth word of the checkpoint.
