@@ -113,17 +113,29 @@ func parseLevel(args []string, out io.Writer) (q levels.Request, p *place, err e
 		return q, p, cli.Wrong(errors.New("which level? loadtest level --help lists them"))
 	}
 	q.Plan.Level, q.Plan.URL = level.ID, p.url
-	// --duration alone drops the number of iterations that the level has by default.
-	if given(flags, "duration") && !given(flags, "iterations") {
-		q.Plan.Iterations = 0
-	}
-	if given(flags, "iterations") && !given(flags, "duration") {
-		q.Plan.Duration = 0
-	}
-	if err := errors.Join(q.Plan.Check(), p.readProcesses()); err != nil {
+	if err := errors.Join(bound(flags, &q.Plan), q.Plan.Check(), p.readProcesses()); err != nil {
 		return q, p, cli.Wrong(err)
 	}
 	return q, p, nil
+}
+
+// bound settles what ends the load. A duration, or iterations, that are given alone drop the other that the level has by
+// default.
+func bound(flags *flag.FlagSet, p *levels.Plan) error {
+	if len(p.Stages) > 0 {
+		if given(flags, "rate") || given(flags, "duration") {
+			return errors.New("--stages says the rate and the duration: leave out --rate and --duration")
+		}
+		p.Duration = p.Stages.Length()
+	}
+	timed := len(p.Stages) > 0 || given(flags, "duration")
+	if timed && !given(flags, "iterations") {
+		p.Iterations = 0
+	}
+	if !timed && given(flags, "iterations") {
+		p.Duration = 0
+	}
+	return nil
 }
 
 func levelHelp() string {
@@ -139,6 +151,10 @@ func addLoad(flags *flag.FlagSet, q *levels.Request, d levels.Plan) {
 	flags.IntVar(&q.Plan.Iterations, "iterations", d.Iterations, "times that each user runs the scenario; with --duration, what comes first ends the run")
 	flags.DurationVar(&q.Plan.Duration, "duration", d.Duration, "length of the run")
 	flags.Float64Var(&q.Plan.Rate, "rate", 0, "scenario starts per second over all users, answers or not (open model); 0: as fast as answers come (closed)")
+	flags.Func("stages", "a rate that changes (open model), instead of --rate and --duration: `30s:100,1m:1000,30s:0` goes linearly from 0/s to 100/s within 30 s, to 1000/s within a minute and to 0/s within 30 s; a time of 0s jumps", func(text string) (err error) {
+		q.Plan.Stages, err = engine.ParseStages(text)
+		return err
+	})
 	flags.DurationVar(&q.Plan.RampUp, "ramp-up", d.RampUp, "time within which the users start, one after the other")
 	flags.DurationVar(&q.Plan.Think, "think", d.Think, "mean pause between two requests (levels 6, 7 and mix)")
 	flags.Func("mix", "what the users of level mix do, and how often: `bid=1,list=2,raffle=5,bids=3,mine=1,cancel=0.1`", func(text string) (err error) {

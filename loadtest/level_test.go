@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,6 +50,7 @@ func (s *stack) everyLevel(t *testing.T) {
 		{"7 --vusers 10 --duration 2s --think 100ms --ramp-up 100ms", []string{"bid", "bid, attempts", "bid, too late", "connect", "raffle"}, 0},
 		{"mix --mix bid=4,list=1,raffle=1,bids=1,mine=1,cancel=1 --vusers 4 --iterations 30 --ramp-up 0s",
 			[]string{"bid", "bid, attempts", "bids", "cancel", "connect", "list", "mine", "raffle"}, 0},
+		{"mix --mix bid=1,list=1 --vusers 8 --stages 500ms:40,500ms:40,500ms:0", []string{"bid", "bid, attempts", "connect", "list"}, 0},
 		{"mix --mix list=1 --vusers 2 --iterations 5 --ramp-up 0s", []string{"connect", "list"}, -1},
 	} {
 		args := append([]string{"level"}, strings.Fields(c.args+" --max-errors 50 --work "+work)...)
@@ -98,6 +100,21 @@ func runToReport(ctx context.Context, t *testing.T, args []string) *report.Run {
 		t.Fatal(err)
 	}
 	return &r
+}
+
+func TestWhatIsGivenEndsTheLoad(t *testing.T) {
+	for args, want := range map[string]levels.Plan{
+		"4":                              {Iterations: 1000},
+		"4 --duration 5s":                {Duration: 5 * time.Second},
+		"4 --stages 1s:5,2s:0":           {Duration: 3 * time.Second},
+		"1 --iterations 3":               {Iterations: 3},
+		"1 --iterations 3 --stages 1s:5": {Iterations: 3, Duration: time.Second},
+	} {
+		q, _, err := parseLevel(strings.Fields(args), io.Discard)
+		if err != nil || q.Plan.Iterations != want.Iterations || q.Plan.Duration != want.Duration {
+			t.Errorf("%s: %d iterations, %v, %v", args, q.Plan.Iterations, q.Plan.Duration, err)
+		}
+	}
 }
 
 // Ctrl-C ends a level early and with a report that is reconciled like any other, but does not pass.

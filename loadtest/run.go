@@ -14,7 +14,7 @@ import (
 const runUsage = `usage: loadtest run --agents HOST:PORT,... N [FLAGS]
 
 Runs level N like "loadtest level N [FLAGS]", but the agents at these addresses make the load: users and
-rate are divided among them, they start at one moment, and their histograms are added up. An agent that is
+arrivals are divided among them, they start at one moment, and their histograms are added up. An agent that is
 lost, or that starts more than 50 ms off, makes the run invalid. LOADTEST_TOKEN_FILE or LOADTEST_TOKEN holds
 the secret of the agents.
 `

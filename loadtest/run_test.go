@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
 // startAgent runs the agent's subcommand until the test ends and returns its address.
@@ -51,6 +52,15 @@ func (s *stack) twoAgents(t *testing.T) {
 		if !c.Clean() || c.Acknowledged != 200 || c.Stored != 200 {
 			t.Errorf("%+v", c)
 		}
+	}
+	// Each agent takes every other arrival.
+	r = runToReport(t.Context(), t, strings.Fields("run --agents "+a+","+b+" 2 --vusers 10 --stages 500ms:61,500ms:61"))
+	asked := int64(0)
+	for _, s := range r.Samples {
+		asked += s.Asked
+	}
+	if !r.Verdict.Passed() || *r.Arrivals != (report.Arrivals{Asked: 46, Started: 46}) || asked != 46 || r.Agents[0].OK != 23 || r.Agents[1].OK != 23 {
+		t.Errorf("stages: %+v, %d, %+v, %+v", r.Arrivals, asked, r.Agents, r.Verdict)
 	}
 	// The controller opens and closes the raffle of a drop for both.
 	r = runToReport(t.Context(), t, strings.Fields("run --agents "+a+","+b+" 7 --vusers 10 --duration 2s --think 100ms --ramp-up 100ms --work "+work))

@@ -142,26 +142,22 @@ func TestSharesMakeTheWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 20).Draw(t, "agents")
 		users := rapid.IntRange(n, 10_000).Draw(t, "users")
-		rate := rapid.SampledFrom([]float64{0, 0.5, 1000}).Draw(t, "rate")
-		shares, err := Split(users, rate, n)
+		shares, err := Split(users, n)
 		if err != nil {
 			t.Fatal(err)
 		}
-		next, sum := 0, 0.0
+		next := 0
 		for i, s := range shares {
 			if s.FirstUser != next || s.Users < users/n || s.Users > users/n+1 || s.Agent != i || s.Agents != n {
 				t.Fatalf("share %d of %d users: %+v", i, users, s)
 			}
-			if rate > 0 && (s.Delay.Seconds() < float64(i)/rate-1e-6 || s.Delay.Seconds() >= float64(n)/rate) {
-				t.Fatalf("share %d begins %v late at %v/s", i, s.Delay, rate)
-			}
-			next, sum = next+s.Users, sum+s.Rate
+			next += s.Users
 		}
-		if next != users || sum < rate*0.999 || sum > rate*1.001 {
-			t.Fatalf("%d of %d users, %v of %v/s", next, users, sum, rate)
+		if next != users {
+			t.Fatalf("%d of %d users", next, users)
 		}
 	})
-	if _, err := Split(1, 0, 2); err == nil {
+	if _, err := Split(1, 2); err == nil {
 		t.Error("one user was divided among two agents")
 	}
 }

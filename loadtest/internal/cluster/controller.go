@@ -40,7 +40,7 @@ func NewController(agents []string, channel *tls.Config, dir string, notes io.Wr
 // called once a second with the progress of all agents together.
 func (c *Controller) Run(ctx context.Context, job Job, progress func(report.Progress)) (*report.Run, []string, error) {
 	defer c.client.CloseIdleConnections()
-	shares, err := Split(job.Share.Users, job.Share.Rate, len(c.agents))
+	shares, err := Split(job.Share.Users, len(c.agents))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,7 +91,7 @@ type share struct {
 // the cores, are those of the controller's machine.
 func (c *Controller) collect(ctx context.Context, g *group) (*report.Run, []string, error) {
 	shares := make([]share, len(g.members))
-	failed := g.each(func(i int, m *member) error { return c.takeIn(ctx, m, g.last[i].Files, &shares[i]) })
+	failed := g.each(func(i int, m *member) error { return c.takeIn(ctx, m, g.start, g.last[i].Files, &shares[i]) })
 	var (
 		parts   []*report.Run
 		files   []string
@@ -125,11 +125,11 @@ func (c *Controller) collect(ctx context.Context, g *group) (*report.Run, []stri
 }
 
 // takeIn gets one agent's result, in terms of the whole run, and its files.
-func (c *Controller) takeIn(ctx context.Context, m *member, names []string, s *share) (err error) {
+func (c *Controller) takeIn(ctx context.Context, m *member, start time.Time, names []string, s *share) (err error) {
 	if s.run, err = m.fetch(ctx); err != nil {
 		return fmt.Errorf("result: %w", err)
 	}
-	s.start = m.judgeStart(s.run.Started)
+	s.start = m.judgeStart(s.run.Started, start)
 	s.run.Started = s.run.Started.Add(-m.offset)
 	for _, list := range [][]string{s.run.Verdict.Failed, s.run.Verdict.Invalid} {
 		for i := range list {

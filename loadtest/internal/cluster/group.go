@@ -108,7 +108,6 @@ func (g *group) prepare(ctx context.Context, prepared func(start time.Time)) err
 		prepared(g.start)
 	}
 	err := g.each(func(_ int, m *member) error {
-		m.due = g.start.Add(m.job.Share.Delay)
 		if err := m.call(ctx, http.MethodPost, m.path("/start"), startOrder{g.start.Add(m.offset)}, nil); err != nil {
 			return fmt.Errorf("could not be started: %w", err)
 		}

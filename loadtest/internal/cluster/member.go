@@ -29,7 +29,6 @@ type member struct {
 	job       Job
 	offset    time.Duration // its clock minus ours
 	uncertain time.Duration // by how much the offset may be wrong
-	due       time.Time     // when its load is to begin, by our clock
 }
 
 // refusal is an answer that is not a success.
@@ -107,9 +106,9 @@ func (m *member) measureClock(ctx context.Context) error {
 	return nil
 }
 
-// judgeStart compares the start of the agent's load, by its clock, with the moment that was ordered.
-func (m *member) judgeStart(started time.Time) report.Condition {
-	off := started.Add(-m.offset).Sub(m.due)
+// judgeStart compares the start of the agent's load, by its clock, with the moment that was ordered, by ours.
+func (m *member) judgeStart(started, due time.Time) report.Condition {
+	off := started.Add(-m.offset).Sub(due)
 	return report.Condition{
 		Name:  "start of agent " + m.addr,
 		Limit: fmt.Sprintf("within %d ms of the common start", maxOffset.Milliseconds()),

@@ -38,8 +38,7 @@ func (j Job) Begin(ctx context.Context) (time.Time, error) {
 	if j.Await == nil {
 		return time.Time{}, nil
 	}
-	at, err := j.Await(ctx)
-	return at.Add(j.Share.Delay), err
+	return j.Await(ctx)
 }
 
 // DecodePlan reads the plan into v and refuses a field that v does not have.
@@ -56,21 +55,18 @@ func decode(r io.Reader, v any) error {
 	return d.Decode(v)
 }
 
-// Share is a part of a load. Users are numbered over all agents, so what is derived from a user's number
+// Share is a part of a load. Of the arrivals of the open model each agent takes every Agents-th, so that theirs interleave
+// like the arrivals of one generator. Users are numbered over all agents, so what is derived from a user's number
 // (random numbers, idempotency keys, login) is disjoint between agents and does not depend on their count.
 type Share struct {
-	Agent     int     `json:"agent"` // from 0
-	Agents    int     `json:"agents"`
-	FirstUser int     `json:"first_user"`
-	Users     int     `json:"users"`
-	Rate      float64 `json:"rate,omitempty"` // scenario starts per second, 0 in the closed model
-	// Delay is how long after the common start the first arrival of the open model is due, so that the agents'
-	// arrivals interleave like the arrivals of one generator.
-	Delay time.Duration `json:"delay_ns,omitempty"`
+	Agent     int `json:"agent"` // from 0
+	Agents    int `json:"agents"`
+	FirstUser int `json:"first_user"`
+	Users     int `json:"users"`
 }
 
-// Split divides users and rate among n agents: users as evenly as they go, the rate evenly.
-func Split(users int, rate float64, n int) ([]Share, error) {
+// Split divides users among n agents as evenly as they go.
+func Split(users, n int) ([]Share, error) {
 	if n < 1 || users < n {
 		return nil, fmt.Errorf("%d users can't be divided among %d agents", users, n)
 	}
@@ -78,10 +74,6 @@ func Split(users int, rate float64, n int) ([]Share, error) {
 	for i := range shares {
 		first, next := users*i/n, users*(i+1)/n
 		shares[i] = Share{Agent: i, Agents: n, FirstUser: first, Users: next - first}
-		if rate > 0 {
-			shares[i].Rate = rate / float64(n)
-			shares[i].Delay = time.Duration(float64(i) / rate * float64(time.Second))
-		}
 	}
 	return shares, nil
 }

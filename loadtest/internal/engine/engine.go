@@ -35,6 +35,10 @@ type Config struct {
 	Duration time.Duration
 	// Rate is the number of scenario starts per second over all users (open model); 0: closed model.
 	Rate float64
+	// Stages are a rate that changes (open model). Duration is then theirs.
+	Stages Stages
+	// Part of Parts is this generator's share of the arrivals: Part, Part+Parts and so on, from 0. No Parts: all.
+	Part, Parts int
 	// Arrivals is the number of scenario starts in the open model; 0: no bound.
 	Arrivals int64
 	// RampUp spreads the first starts of the users evenly (closed model).
@@ -69,6 +73,9 @@ type Scenario func(user *User) error
 // Run makes the load and returns what was recorded. Cancelling the context ends it gracefully: requests
 // under way are finished and counted.
 func Run(ctx context.Context, c Config, scenario Scenario) (*Report, error) {
+	if len(c.Stages) > 0 {
+		c.Duration = c.Stages.Length()
+	}
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -140,8 +147,8 @@ func (c Config) check() error {
 	if c.Arrivals > 0 && c.Rate <= 0 {
 		errs = append(errs, errors.New("a number of arrivals needs a rate"))
 	}
-	if c.Rate < 0 {
-		errs = append(errs, errors.New("the rate can't be negative"))
+	if c.Rate < 0 || c.Rate > 0 && len(c.Stages) > 0 {
+		errs = append(errs, errors.New("the rate can't be negative, and stages exclude it"))
 	}
 	switch c.Client {
 	case "", ClientFast, ClientNet:

@@ -53,8 +53,20 @@ func TestClosedModelDoesEveryIterationOnce(t *testing.T) {
 }
 
 // A server that stalls once for 300 ms delays every arrival in that time. The open model shows the stall in a
-// percentile, but the time of service shows only one slow request.
+// percentile, but the time of service shows only one slow request. A rate that changes makes no difference.
 func TestOpenModelCountsFromTheIntendedStart(t *testing.T) {
+	for name, c := range map[string]Config{
+		"rate":   {VUsers: 1, Duration: time.Second, Rate: 200, Seed: 1},
+		"stages": {VUsers: 1, Stages: Stages{{0, 150}, {time.Second, 250}}, Seed: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			countsFromTheIntendedStart(t, c)
+		})
+	}
+}
+
+func countsFromTheIntendedStart(t *testing.T, c Config) {
 	var served atomic.Int64
 	addr := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		if served.Add(1) == 50 {
@@ -66,7 +78,8 @@ func TestOpenModelCountsFromTheIntendedStart(t *testing.T) {
 			}
 		}
 	})
-	r, err := Run(context.Background(), Config{Addr: addr, VUsers: 1, Duration: time.Second, Rate: 200, Seed: 1}, get(addr))
+	c.Addr = addr
+	r, err := Run(context.Background(), c, get(addr))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +134,7 @@ func TestArrivals(t *testing.T) {
 		rate float64
 		want time.Duration
 	}{{0, 100, 0}, {1, 100, 10 * time.Millisecond}, {4000, 4000, time.Second}, {3, 0.5, 6 * time.Second}} {
-		if got := arrivalOffset(c.n, c.rate); got != c.want {
+		if got := constant(c.rate).offset(float64(c.n)); got != c.want {
 			t.Errorf("arrival %d at %v/s is at %v, want %v", c.n, c.rate, got, c.want)
 		}
 	}
@@ -132,6 +145,9 @@ func TestArrivals(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	_, err := Run(context.Background(), Config{Rate: -1, Arrivals: 1}, nil)
+	if _, both := Run(context.Background(), Config{VUsers: 1, Rate: 1, Stages: Stages{{time.Second, 1}}}, nil); both == nil || !strings.Contains(both.Error(), "stages exclude") {
+		t.Errorf("a rate and stages: %v", both)
+	}
 	for _, want := range []string{"user", "needs a rate", "negative"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not mention %s", err, want)

@@ -14,12 +14,13 @@ import (
 // pacer says when an iteration starts.
 type pacer struct {
 	start    time.Time
-	rate     float64
+	stages   Stages // of all generators together; nil: closed model
+	part     float64
+	parts    float64 // generators
 	rampUp   time.Duration
 	users    int
 	first    int   // user
-	limit    int64 // of arrivals; 0: none
-	most     int64 // that the users' iterations allow; 0: any number
+	limit    int64 // of arrivals
 	duration time.Duration
 	arrivals atomic.Int64
 	begun    atomic.Int64 // of the arrivals
@@ -30,12 +31,35 @@ type pacer struct {
 const late = 50 * time.Millisecond
 
 func newPacer(c Config, start time.Time) *pacer {
-	return &pacer{start: start, rate: c.Rate, rampUp: c.RampUp, users: c.VUsers, first: c.FirstUser, limit: c.Arrivals, most: int64(c.VUsers) * int64(c.Iterations), duration: c.Duration}
+	p := &pacer{start: start, stages: c.Stages, part: float64(c.Part), parts: float64(max(c.Parts, 1)), rampUp: c.RampUp,
+		users: c.VUsers, first: c.FirstUser, limit: math.MaxInt64, duration: c.Duration}
+	if c.Rate > 0 {
+		p.stages = constant(c.Rate)
+	}
+	for _, bound := range []int64{c.Arrivals, int64(c.VUsers) * int64(c.Iterations)} {
+		if bound > 0 {
+			p.limit = min(p.limit, bound)
+		}
+	}
+	if c.Duration > 0 {
+		p.limit = p.asked(c.Duration)
+	}
+	return p
 }
 
-// arrivalOffset is the intended start of the n-th arrival (from 0) at a constant rate per second.
-func arrivalOffset(n int64, rate float64) time.Duration {
-	return time.Duration(float64(n) / rate * float64(time.Second))
+// constant is a load without an end.
+func constant(rate float64) Stages { return Stages{{0, rate}, {math.MaxInt64, rate}} }
+
+// offset is the intended start of the generator's n-th arrival (from 0). Of the arrivals of all generators it takes every
+// parts-th.
+func (p *pacer) offset(n int64) time.Duration { return p.stages.offset(float64(n)*p.parts + p.part) }
+
+// rounding is the part of an arrival that an integral of the rate may be wrong by.
+const rounding = 1e-6
+
+// asked is the number of the generator's arrivals whose intended start comes before a time; 0 in the closed model.
+func (p *pacer) asked(before time.Duration) int64 {
+	return min(p.limit, max(0, int64(math.Ceil((p.stages.arrivals(before)-p.part-rounding)/p.parts))))
 }
 
 // rampOffset is when user id of users starts, so that all have started within rampUp.
@@ -47,21 +71,18 @@ func rampOffset(id, users int, rampUp time.Duration) time.Duration {
 // any free user takes the next arrival. If all users were busy, the iteration starts late, and the delay is
 // part of the latency. more is false when the run is over.
 func (p *pacer) wait(ctx context.Context, u *User) (more bool) {
-	if p.rate == 0 {
+	if p.stages == nil {
 		if u.Iteration > 0 || p.rampUp == 0 {
 			return ctx.Err() == nil
 		}
 		return sleep.Until(ctx, p.start.Add(rampOffset(u.ID-p.first, p.users, p.rampUp))) == nil
 	}
 	u.Arrival = p.arrivals.Add(1) - 1
-	if p.limit > 0 && u.Arrival >= p.limit {
+	if u.Arrival >= p.limit {
 		return false
 	}
-	u.intended = p.start.Add(arrivalOffset(u.Arrival, p.rate))
-	if p.duration > 0 && !u.intended.Before(p.start.Add(p.duration)) {
-		return false
-	}
-	if sleep.Until(ctx, u.intended) != nil && !p.justLate(ctx, u.intended) {
+	u.intended = p.start.Add(p.offset(u.Arrival))
+	if sleep.Until(ctx, u.intended) != nil && !p.justLate(ctx) {
 		return false
 	}
 	p.begun.Add(1)
@@ -69,28 +90,16 @@ func (p *pacer) wait(ctx context.Context, u *User) (more bool) {
 }
 
 // justLate says whether a run that has ended by its duration still takes an arrival.
-func (p *pacer) justLate(ctx context.Context, intended time.Time) bool {
-	if !errors.Is(ctx.Err(), context.DeadlineExceeded) || p.duration == 0 {
-		return false
-	}
-	end := p.start.Add(p.duration)
-	return intended.Before(end) && time.Since(end) < late
+func (p *pacer) justLate(ctx context.Context) bool {
+	return errors.Is(ctx.Err(), context.DeadlineExceeded) && time.Since(p.start.Add(p.duration)).Abs() < late
 }
 
 // count tells what became of the arrivals of a run that took so long; nil in the closed model.
 func (p *pacer) count(elapsed time.Duration) *report.Arrivals {
-	if p.rate == 0 {
+	if p.stages == nil {
 		return nil
 	}
-	if p.duration > 0 {
-		elapsed = min(elapsed, p.duration)
-	}
 	begun := p.begun.Load()
-	asked := max(begun, int64(math.Ceil(p.rate*elapsed.Seconds())))
-	for _, bound := range []int64{p.limit, p.most} {
-		if bound > 0 {
-			asked = min(asked, bound)
-		}
-	}
+	asked := max(begun, p.asked(elapsed))
 	return &report.Arrivals{Asked: asked, Started: begun, Dropped: asked - begun}
 }

@@ -71,12 +71,15 @@ func (w *watch) look(last bool) {
 	sum := w.run.recorder.look(before)
 	sum.At = at
 	active := int(w.run.active.Load())
-	sample := report.Sample{At: sum.At, ActiveUsers: active, LagMS: w.takeLag(), Busy: w.busy.since()}
-	if n := len(w.samples); n == 0 || w.samples[n-1].At < sum.At { // one look in each second is enough
+	sample := report.Sample{ActiveUsers: active, LagMS: w.takeLag(), Busy: w.busy.since()}
+	for sample.At = len(w.samples); sample.At <= sum.At; sample.At++ { // a late look stands for the seconds that it missed
+		from := time.Duration(sample.At) * time.Second
+		sample.Asked = w.run.pace.asked(min(from+time.Second, elapsed)) - w.run.pace.asked(from)
 		w.samples = append(w.samples, sample)
 	}
 	p := &w.totals
 	p.Elapsed, p.ActiveUsers, p.Last = elapsed, active, sum
+	p.Pause = w.run.pace.stages != nil && sample.Asked == 0
 	p.Done += sum.OK + sum.Failed
 	p.Failed += sum.Failed
 	if w.run.config.Progress != nil {

@@ -103,7 +103,7 @@ func (q Request) load(ctx context.Context, d *drop) (run *report.Run, journals [
 	}
 	var before map[string]time.Duration
 	var unknown error
-	job := cluster.Job{ID: newID(), Plan: plan, Share: cluster.Share{Agents: 1, Users: q.Plan.VUsers, Rate: q.Plan.Rate},
+	job := cluster.Job{ID: newID(), Plan: plan, Share: cluster.Share{Agents: 1, Users: q.Plan.VUsers},
 		Prepared: func(start time.Time) {
 			before, unknown = engine.TreesCPU(q.Processes)
 			d.closeAt(ctx, start.Add(q.Plan.Duration/2))

@@ -113,7 +113,7 @@ func bids(w *shared) engine.Scenario { return w.bid }
 func groups(w *shared) engine.Scenario {
 	return func(u *engine.User) error {
 		n := u.ID
-		if w.plan.Rate > 0 {
+		if w.plan.open() {
 			n = int(u.Arrival)
 		}
 		switch n % 3 {

@@ -1,8 +1,10 @@
 package levels
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -198,6 +200,31 @@ func TestPlansAreChecked(t *testing.T) {
 		change(&p)
 		if err := p.Check(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+// Seconds in which nothing was asked for say nothing of the system.
+func TestALoadWithoutGoodAnswersIsEnded(t *testing.T) {
+	for _, c := range []struct {
+		told  report.Progress
+		ended bool
+	}{
+		{report.Progress{ActiveUsers: 1}, true},
+		{report.Progress{ActiveUsers: 1, Pause: true}, false},
+		{report.Progress{ActiveUsers: 1, Last: report.Second{OK: 1}}, false},
+		{report.Progress{}, false},
+	} {
+		ctx, end := context.WithCancelCause(t.Context())
+		tell := watchful(nil, end)
+		for range hopeless {
+			if ctx.Err() != nil {
+				t.Errorf("%+v: ended too soon", c.told)
+			}
+			tell(c.told)
+		}
+		if ended := errors.Is(context.Cause(ctx), errEnded); ended != c.ended {
+			t.Errorf("%+v: ended %v", c.told, ended)
 		}
 	}
 }

@@ -22,7 +22,9 @@ type Plan struct {
 	Iterations int           `json:"iterations"`
 	Duration   time.Duration `json:"duration_ns"`
 	Rate       float64       `json:"rate"`
-	RampUp     time.Duration `json:"ramp_up_ns"`
+	// Stages are a rate that changes. If there are any, Rate is 0 and Duration theirs.
+	Stages engine.Stages `json:"stages,omitempty"`
+	RampUp time.Duration `json:"ramp_up_ns"`
 	// Think is the mean time between two requests of a scenario (levels 6, 7 and mix).
 	Think  time.Duration `json:"think_ns"`
 	Seed   uint64        `json:"seed"`
@@ -104,6 +106,9 @@ func (p Plan) Address() (addr string, tls bool, err error) {
 	return net.JoinHostPort(u.Hostname(), port), u.Scheme == "https", nil
 }
 
+// open is whether the load is of the open model.
+func (p Plan) open() bool { return p.Rate > 0 || len(p.Stages) > 0 }
+
 // base is scheme and authority without a slash at the end.
 func (p Plan) base() string {
 	addr, tls, err := p.Address()
@@ -123,18 +128,19 @@ func (p Plan) fields() []report.Field {
 		{Name: "iterations each", Value: fmt.Sprint(p.Iterations)},
 		{Name: "duration", Value: fmt.Sprint(p.Duration)},
 		{Name: "rate", Value: fmt.Sprintf("%g/s", p.Rate)},
+		{Name: "stages", Value: p.Stages.String()},
 		{Name: "think time", Value: fmt.Sprint(p.Think)},
 		{Name: "client", Value: p.Client},
+		{Name: "mix", Value: p.Mix.String()},
 	}
-	if len(p.Mix) > 0 {
-		fields = append(fields, report.Field{Name: "mix", Value: p.Mix.String()})
-	}
-	if p.Rate == 0 {
+	if !p.open() {
 		fields = append(fields, report.Field{Name: "ramp-up", Value: fmt.Sprint(p.RampUp)})
 	}
 	if p.ShareConnections {
 		fields = append(fields, report.Field{Name: "connections", Value: "shared by all users"})
 	}
-	unset := func(f report.Field) bool { return f.Value == "0" || f.Value == "0s" || f.Value == "0/s" }
+	unset := func(f report.Field) bool {
+		return f.Value == "" || f.Value == "0" || f.Value == "0s" || f.Value == "0/s"
+	}
 	return slices.DeleteFunc(fields, unset)
 }

@@ -178,7 +178,8 @@ func (w *shared) load(ctx context.Context, level Level, job cluster.Job, client 
 	}
 	c := engine.Config{
 		Addr: addr, TLS: tls, Client: w.plan.Client, FirstUser: job.Share.FirstUser, VUsers: job.Share.Users,
-		Iterations: w.plan.Iterations, Duration: w.plan.Duration, Rate: job.Share.Rate, RampUp: w.plan.RampUp, Seed: w.plan.Seed,
+		Iterations: w.plan.Iterations, Duration: w.plan.Duration, Rate: w.plan.Rate, Stages: w.plan.Stages,
+		Part: job.Share.Agent, Parts: job.Share.Agents, RampUp: w.plan.RampUp, Seed: w.plan.Seed,
 		DropBodies: level.dropBodies, Steady: level.steady, ShareConnections: w.plan.ShareConnections,
 	}
 	if len(w.raffles) > 0 {
@@ -214,11 +215,13 @@ var errEnded = errors.New("the load was ended early")
 // hopeless is for how many seconds a run goes on in which no request is answered well.
 const hopeless = 30
 
-// watchful ends a run after hopeless seconds without a good answer.
+// watchful ends a run after hopeless seconds without a good answer. Pauses do not count.
 func watchful(progress func(report.Progress), end context.CancelCauseFunc) func(report.Progress) {
 	bad := 0
 	return func(p report.Progress) {
-		bad++
+		if !p.Pause {
+			bad++
+		}
 		if p.Last.OK > 0 || p.ActiveUsers == 0 {
 			bad = 0
 		}

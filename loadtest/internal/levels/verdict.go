@@ -59,7 +59,7 @@ func judgeLoad(run *report.Run, level Level, p Plan) {
 		done := run.All().Count()
 		run.Verdict.Add("iterations done", progress.Grouped(asked), progress.Grouped(done), done == asked)
 	}
-	if p.Rate == 0 {
+	if !p.open() {
 		u := run.Users
 		run.Verdict.Add("users that began", progress.Grouped(int64(p.VUsers)), progress.Grouped(int64(u.Started)), u.Started == p.VUsers)
 	}

@@ -177,7 +177,7 @@ func TestPageSaysWhatWasAskedAndJudged(t *testing.T) {
 	run.Verdict.Conditions = []Condition{{"p99 of bid", "at most 250 ms", "181 ms", true}, {"users", "20", "15", false}}
 	run.Reconciliations = []Reconciliation{{Store: "Redis", Altered: 1, Misplaced: 2, Differences: []string{"load-7: price 9, sent 8"}}}
 	busy := 0.5
-	run.Samples[3].Busy = &busy
+	run.Samples[3].Busy, run.Samples[3].Asked = &busy, 45
 	doc := document(t, run)
 	for heading, wants := range map[string][]string{
 		"Verdict":        {"p99 of bid at most 250 ms 181 ms ✓ held", "users 20 15 ✗ failed"},
@@ -205,8 +205,9 @@ func TestPageSaysWhatWasAskedAndJudged(t *testing.T) {
 	if !strings.HasPrefix(classes["sum"], "all steps ") || strings.Contains(classes["sum"], "bid") || !strings.HasPrefix(classes["part"], "attempts of POST bid ") {
 		t.Errorf("classes of rows %q", classes)
 	}
-	if throughput := plots(t, doc)[0]; len(throughput.Lines) != 3 {
-		t.Errorf("the throughput has %d lines, want two steps and failures", len(throughput.Lines))
+	throughput := plots(t, doc)[0].Lines
+	if len(throughput) != 4 || throughput[3].Name != "arrivals asked for" || *throughput[3].Y[3] != 45 || *throughput[3].Y[4] != 0 {
+		t.Errorf("the throughput has the lines %+v, want two steps, failures and arrivals", throughput)
 	}
 }
 

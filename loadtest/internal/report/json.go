@@ -74,8 +74,8 @@ func (r *Run) check() error {
 		return fmt.Errorf("samples: %w", err)
 	}
 	for _, s := range r.Samples {
-		if s.ActiveUsers < 0 || s.LagMS != nil && (*s.LagMS < 0 || *s.LagMS > maxLag) {
-			return fmt.Errorf("second %d: users or lag out of range", s.At)
+		if !counts(s.Asked, 0) || s.ActiveUsers < 0 || s.LagMS != nil && (*s.LagMS < 0 || *s.LagMS > maxLag) {
+			return fmt.Errorf("second %d: arrivals, users or lag out of range", s.At)
 		}
 	}
 	for _, c := range r.Paths {

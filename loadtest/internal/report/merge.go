@@ -99,9 +99,10 @@ func (s *Second) merge(o Second) {
 	s.Total = s.Total.Merge(o.Total)
 }
 
-// mergeSamples adds up active users. All generators look at the same lag, so the highest figure counts.
+// mergeSamples adds up arrivals and active users. All generators look at the same lag, so the highest figure counts.
 func (r *Run) mergeSamples(samples []Sample) {
 	r.Samples = mergeSorted(r.Samples, samples, func(v Sample) int { return v.At }, func(a, b Sample) Sample {
+		a.Asked += b.Asked
 		a.ActiveUsers += b.ActiveUsers
 		if a.LagMS == nil || b.LagMS != nil && *b.LagMS > *a.LagMS {
 			a.LagMS = b.LagMS

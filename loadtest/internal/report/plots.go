@@ -95,7 +95,8 @@ func timeChart(title, unit string, axis []interval) chart {
 	return c
 }
 
-// throughput has a line for each step, and one for failures if there were any.
+// throughput has a line for each step, one for failures if there were any, and one for the arrivals of the open model that
+// were asked for.
 func (r *Run) throughput(axis []interval, all Step) chart {
 	c := timeChart("Throughput", "requests/s", axis)
 	for _, s := range r.counted() {
@@ -103,6 +104,13 @@ func (r *Run) throughput(axis []interval, all Step) chart {
 	}
 	if all.Failed > 0 {
 		c.add("failed", warm, rates(axis, all.Seconds, func(s Second) int64 { return s.Failed }))
+	}
+	if r.OpenModel() {
+		var asked []Second
+		for _, s := range r.Samples {
+			asked = append(asked, Second{At: s.At, OK: s.Asked})
+		}
+		c.add("arrivals asked for", soft, rates(axis, asked, func(s Second) int64 { return s.OK }))
 	}
 	return c
 }

@@ -11,6 +11,7 @@ type Progress struct {
 	Failed      int64         `json:"failed"`
 	ActiveUsers int           `json:"active_users"`
 	Last        Second        `json:"last"` // the last whole second, all steps together
+	Pause       bool          `json:"-"`    // the open model asked this generator for no arrival in that second
 }
 
 // Merge adds the progress of another generator of the same run.

@@ -169,7 +169,8 @@ type Second struct {
 
 // Sample is an observation at one moment of the run.
 type Sample struct {
-	At          int      `json:"at"` // whole seconds since the start
+	At          int      `json:"at"`              // whole seconds since the start
+	Asked       int64    `json:"asked,omitempty"` // arrivals of the open model whose intended start lies in this second
 	ActiveUsers int      `json:"active_users"`
 	LagMS       *float64 `json:"lag_ms,omitempty"` // of the read model, milliseconds; nil if not observed
 	Busy        *float64 `json:"busy,omitempty"`   // part of the generator's machine that was busy, from 0 to 1
