@@ -16,7 +16,6 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 )
 
 const (
@@ -187,7 +186,7 @@ func (s *replication) bidAtRate(b *testing.B) {
 
 func cpuOf(b *testing.B, pid int) time.Duration {
 	b.Helper()
-	t, err := engine.TreeCPU(pid)
+	t, err := treeCPU(pid)
 	if err != nil {
 		b.Fatal(err)
 	}

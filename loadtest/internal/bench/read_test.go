@@ -191,7 +191,7 @@ func (s *reads) used(b *testing.B) map[string]time.Duration {
 	b.Helper()
 	used := map[string]time.Duration{}
 	for pid, name := range map[int]string{s.query.PID(): "query", s.redis.PID(): "redis", s.primary.PID(): "pg", s.standby.PID(): "pg", s.pgpool.PID(): "pg"} {
-		t, err := engine.TreeCPU(pid)
+		t, err := treeCPU(pid)
 		if err != nil {
 			b.Fatal(err)
 		}

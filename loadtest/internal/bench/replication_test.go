@@ -17,7 +17,6 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 )
 
 const (
@@ -244,7 +243,7 @@ func (s *replication) cpu(b *testing.B) map[string]time.Duration {
 		pids["replicator"] = s.replicator.PID()
 	}
 	for name, pid := range pids {
-		t, err := engine.TreeCPU(pid)
+		t, err := treeCPU(pid)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -135,11 +135,20 @@ func (s *stack) cpu(b *testing.B) map[string]time.Duration {
 		pids["haproxy"] = s.doorPID
 	}
 	for name, pid := range pids {
-		t, err := engine.TreeCPU(pid)
+		t, err := treeCPU(pid)
 		if err != nil {
 			b.Fatal(err)
 		}
 		used[name] = t
 	}
 	return used
+}
+
+// treeCPU is what a process and its descendants have used.
+func treeCPU(pid int) (time.Duration, error) {
+	used, err := engine.TreesCPU(map[string]int{"": pid})
+	if _, ok := used[""]; !ok && err == nil {
+		err = fmt.Errorf("there is no process %d", pid)
+	}
+	return used[""], err
 }

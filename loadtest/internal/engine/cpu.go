@@ -20,21 +20,8 @@ func SelfCPU() time.Duration {
 // ticks is USER_HZ, the unit of the times in /proc/PID/stat: 100 on every Linux platform that Go knows.
 const ticks = 100
 
-// TreeCPU is the processor time of a process and all its descendants that are alive, plus the time of the
-// children that it has waited for (proc(5): fields 14 to 17 of /proc/PID/stat).
-func TreeCPU(pid int) (time.Duration, error) {
-	used, err := TreesCPU(map[string]int{"": pid})
-	if err != nil {
-		return 0, err
-	}
-	total, ok := used[""]
-	if !ok {
-		return 0, fmt.Errorf("there is no process %d", pid)
-	}
-	return total, nil
-}
-
-// TreesCPU is TreeCPU for several processes, by name. Processes that don't exist are left out.
+// TreesCPU is the processor time of processes, by name, and all their descendants that are alive, plus the time of the
+// children that they have waited for (proc(5): fields 14 to 17 of /proc/PID/stat). Processes that don't exist are left out.
 func TreesCPU(pids map[string]int) (map[string]time.Duration, error) {
 	all, err := procfs.AllProcs()
 	if err != nil {
