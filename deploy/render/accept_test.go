@@ -91,7 +91,7 @@ func (p place) write(t *testing.T, name, text string, mode os.FileMode) (path st
 
 func (p place) postgres(t *testing.T, node string) {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), testenv.Tool(t, "postgres", "postgresql-15"),
+	c := exec.CommandContext(t.Context(), testenv.PostgresTool(t, "postgres"),
 		"-C", "max_connections", "-c", "config_file="+filepath.Join(p.conf, node, "postgresql.conf"))
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Errorf("postgres, %s: %v\n%s", node, err, out)

@@ -134,7 +134,7 @@ func (c *nodeAlone) describe(t *testing.T, name string, id int, ports []int) dep
 	}
 	n := deploy.Node{
 		Name: name, ID: id, Witness: name == "witness", Address: deploy.Address{Port: ports[id-1]}, Data: filepath.Join(c.dir, name, "data"),
-		Conf: filepath.Join(c.dir, name), Sockets: c.dir, Bin: "/usr/lib/postgresql/15/bin", Program: c.program, SharedBuffersMB: 32, CacheMB: 64,
+		Conf: filepath.Join(c.dir, name), Sockets: c.dir, Bin: testenv.PostgresBin(t), Program: c.program, SharedBuffersMB: 32, CacheMB: 64,
 		OSUsers: []string{"postgres", me.Username}, PCP: deploy.Address{Port: 1}, Passwords: deploy.NodePasswords{Repmgr: "a", Standby: "b", Pgpool: "c"},
 		Settings: []deploy.Setting{{Name: "fsync", Value: "off"}},
 	}

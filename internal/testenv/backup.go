@@ -82,11 +82,15 @@ func (p *Postgres) RemoveSlots(t testing.TB) {
 	if p.proc.running() {
 		t.Fatalf("%s: slots of a running server", p.proc.name)
 	}
+	p.proc.must(t, p.removeSlots())
+}
+
+func (p *Postgres) removeSlots() error {
 	slots, err := filepath.Glob(filepath.Join(p.data(), "pg_replslot", "*"))
-	p.proc.must(t, err)
 	for _, slot := range slots {
-		p.proc.must(t, os.RemoveAll(slot))
+		err = errors.Join(err, os.RemoveAll(slot))
 	}
+	return err
 }
 
 // StartFrom starts another server from a backup, on a port of its own.

@@ -23,24 +23,10 @@ func serverBinary(name, pkg string) (string, error) {
 	return "", fmt.Errorf("%s not found: install package %s (deploy/local/install does)", name, pkg)
 }
 
-const postgresPackage = "postgresql-15"
-
-// postgresBinary prefers the version that the project runs on to any other in PATH.
-func postgresBinary(name string) (string, error) {
-	path := filepath.Join("/usr/lib/postgresql/15/bin", name)
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
-	}
-	return serverBinary(name, postgresPackage)
-}
-
 // Tool finds a program of a server's package, as the servers of this package are found.
 func Tool(t testing.TB, name, pkg string) string {
 	t.Helper()
 	path, err := serverBinary(name, pkg)
-	if pkg == postgresPackage {
-		path, err = postgresBinary(name)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}

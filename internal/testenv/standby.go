@@ -1,8 +1,10 @@
 package testenv
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -11,8 +13,8 @@ import (
 // synchronous_standby_names takes.
 const StandbyName = "standby"
 
-// StartStandby starts a hot standby of p, made by pg_basebackup and fed by streaming, and waits
-// until it streams and has replayed what p holds now.
+// StartStandby starts a hot standby of p, fed by streaming, and waits until it streams and has replayed what p holds
+// now.
 func (p *Postgres) StartStandby(t testing.TB, opts ...Option) *Postgres {
 	t.Helper()
 	o := apply(opts)
@@ -26,15 +28,39 @@ func (p *Postgres) StartStandby(t testing.TB, opts ...Option) *Postgres {
 	return s
 }
 
-// copyPrimary copies the primary's data. -R writes standby.signal and primary_conninfo.
+// copyPrimary copies the primary's data with pg_basebackup. Builds of PostgreSQL that have the server alone lack it. The
+// copy is then that of a primary that stands still.
 func (s *Postgres) copyPrimary() error {
+	source := fmt.Sprintf("postgres://standby:standby@%s/?sslmode=disable&application_name=%s", s.primary.Addr(), StandbyName)
 	path, err := postgresBinary("pg_basebackup")
+	if errors.Is(err, os.ErrNotExist) {
+		return s.copyFrozen(source)
+	}
 	if err != nil {
 		return err
 	}
-	source := fmt.Sprintf("postgres://standby:standby@%s/?sslmode=disable&application_name=%s", s.primary.Addr(), StandbyName)
+	// -R writes standby.signal and primary_conninfo.
 	return runTool(s.proc.owner, s.dir, path, "-D", s.data(), "-d", source,
 		"-X", "stream", "-c", "fast", "-R", "--no-sync", "--no-manifest")
+}
+
+// copyFrozen makes what pg_basebackup -R makes. The standby begins with a crash recovery.
+func (s *Postgres) copyFrozen(source string) error {
+	if err := s.primary.frozen(func() error { return copyData(s.primary.data(), s.data()) }); err != nil {
+		return err
+	}
+	if err := s.removeSlots(); err != nil {
+		return err
+	}
+	if err := writeConfig(filepath.Join(s.data(), "standby.signal"), "", s.proc.owner); err != nil {
+		return err
+	}
+	auto, err := os.OpenFile(filepath.Join(s.data(), "postgresql.auto.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(auto, "primary_conninfo = '%s'\n", source)
+	return errors.Join(err, auto.Close())
 }
 
 // WaitReplay waits until the standby has replayed everything that its primary has flushed by now.

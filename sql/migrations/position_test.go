@@ -177,6 +177,13 @@ func TestNodePositionOfAStandbyAcrossPromotions_R7(t *testing.T) {
 	if n := position(second); !n.standby || n.at != before.at || n.beat != before.beat || n.rows != before.rows {
 		t.Errorf("standby: %+v, primary: %+v", n, before)
 	}
+	// Otherwise the third node follows the first one to timeline 2, sooner or later.
+	super := connect(t, third.URL("postgres"))
+	exec(t, super, "ALTER SYSTEM RESET primary_conninfo")
+	exec(t, super, "SELECT pg_reload_conf()")
+	testenv.Eventually(t, 10*time.Second, "the third node stays behind", func() bool {
+		return text(t, super, "SELECT count(*)::text FROM pg_stat_wal_receiver") == "0"
+	})
 	first.Stop(t)
 	second.Promote(t)
 	promoted := position(second)

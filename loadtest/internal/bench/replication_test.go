@@ -185,7 +185,7 @@ func (s *replication) baseline(b *testing.B, target string) float64 {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	begun := time.Now()
-	c := exec.CommandContext(ctx, "/usr/lib/postgresql/15/bin/pg_recvlogical", "-d", s.primary.URL("postgres"), "--slot", baselineSlot,
+	c := exec.CommandContext(ctx, testenv.PostgresTool(b, "pg_recvlogical"), "-d", s.primary.URL("postgres"), "--slot", baselineSlot,
 		"--start", "--no-loop", "--endpos", target, "-o", "proto_version=1", "-o", "publication_names=pyramid", "-o", "binary=true", "-o", "messages=true",
 		"-f", "/dev/null")
 	if out, err := testenv.Run(c); err != nil {

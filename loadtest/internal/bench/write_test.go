@@ -194,7 +194,7 @@ INSERT INTO bids (raffle_id, user_id, size, price, quantity, created_at, idempot
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), d+30*time.Second)
 	defer cancel()
-	c := exec.CommandContext(ctx, "/usr/lib/postgresql/15/bin/pgbench", "-n", "-M", "prepared", "-c", "64", "-j", "2",
+	c := exec.CommandContext(ctx, testenv.PostgresTool(b, "pgbench"), "-n", "-M", "prepared", "-c", "64", "-j", "2",
 		"-T", strconv.Itoa(int(d.Seconds())), "-f", script, s.primary.URL("command"))
 	out, err := testenv.Run(c)
 	if err != nil {
