@@ -48,8 +48,8 @@ type Writer interface {
 	Away(since time.Time) bool
 }
 
-// Batcher combines the bids that arrive together into one statement. It adds no delay: a lone bid is sent at once,
-// and a batch holds the bids that arrived while the batch before it was under way.
+// Batcher combines the bids that arrive together into one statement. A lone bid is sent at once, and a batch holds the bids
+// that arrived while the batch before it was under way. Only gather lets a batch wait longer.
 type Batcher struct {
 	to     Writer
 	limits Limits
@@ -231,11 +231,11 @@ func (b *Batcher) try(ctx context.Context, batch []*waiting) (refused []*waiting
 	}
 	start := b.now()
 	results, err := b.to.Place(ctx, bids)
-	end := b.now()
+	end, waiting := b.now(), b.queue.answered(len(bids))
 	if b.to.Away(start) { // the time says nothing about how fast the primary is
 		b.pressure.paused(end)
 	} else {
-		b.pressure.ended(len(bids), end.Sub(start), err != nil, b.queue.length(), end)
+		b.pressure.ended(len(bids), end.Sub(start), err != nil, waiting, end)
 	}
 	switch {
 	case err == nil:

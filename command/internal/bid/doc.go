@@ -4,7 +4,7 @@
 // The problem: when a shoe drops, thousands of bids arrive in one second. A transaction for each bid costs too much,
 // because each commit has a flush, a message to the standby and one to the replicator of its own.
 //
-// The obvious ways fail. A timer that gathers bids delays a lone bid for nothing. One line for all raffles lets a
+// The obvious ways fail. A timer for every batch delays a lone bid for nothing. One line for all raffles lets a
 // locked or crowded raffle hold up the others. Statements side by side store a raffle's bids out of order, although
 // equal prices rank by arrival.
 //
@@ -15,7 +15,8 @@
 //  2. If no batch is under way, Place takes one and sends it on the caller's goroutine, so that a lone bid waits for
 //     nothing. Otherwise a lane takes the bid: one lane at a time collects the next batch as soon as none is under way,
 //     the bids make a full one, or Limits.Overlap has passed since the next batch began to wait. If the last batch held
-//     the bids of all callers, the next one waits up to 10 ms until they have bid again (gather).
+//     the bids of all callers, the next one waits up to 10 ms more until they have bid again. Now and then a batch waits
+//     so to find that out (gather).
 //  3. A batch takes bids from the lines in turn, but never from a line of which another batch has bids.
 //  4. run refuses the bids that have waited longer than Limits.Wait. Store.Place places the others in one
 //     transaction.

@@ -58,7 +58,7 @@ type line struct {
 type batch struct {
 	bids     []*waiting
 	lines    []*line
-	gathered bool // it has waited for bids that were about to come
+	gathered bool // all callers that were waited for had come
 }
 
 // queue has a line for each raffle. No raffle is in two batches at once, so its bids are stored in the order
@@ -120,7 +120,7 @@ func (q *queue) enter(w *waiting, batchLimit, queueLimit int) (*batch, error) {
 	l.bids = append(l.bids, w)
 	q.waiting++
 	q.makeReady(l)
-	if q.underway == 0 && !q.gather.awaits(q.waiting, w.since) {
+	if q.underway == 0 && (q.waiting >= batchLimit || !q.gather.awaits(q.waiting, w.since)) {
 		return q.take(batchLimit), nil
 	}
 	if q.sleeping || q.waiting >= batchLimit {
@@ -168,7 +168,7 @@ func (q *queue) collect(limit int, now time.Time) (b *batch, wait time.Duration)
 	case q.readyBids() >= limit:
 	case q.underway > 0:
 		wait = q.since.Add(q.overlap).Sub(now)
-	case q.gather.awaits(q.waiting, now):
+	case q.waiting > 0 && q.gather.awaits(q.waiting, now): // otherwise only locked lines are ready
 		wait = q.gather.until.Sub(now)
 	}
 	if wait > 0 {
@@ -193,8 +193,12 @@ func (l *line) next() int {
 }
 
 func (q *queue) take(limit int) *batch {
-	b := &batch{gathered: q.gather.taken()}
-	q.since = time.Time{}
+	b := &batch{gathered: q.gather.taken(q.waiting)}
+	if q.underway > 0 {
+		q.gather.overlaps()
+	}
+	// The next bid wakes the lane that collects, so that its wait begins then.
+	q.since, q.sleeping = time.Time{}, true
 	for len(q.ready) > 0 && len(b.bids) < limit && len(b.lines) < rafflesAtMost {
 		l := q.ready[0]
 		q.ready = slices.Delete(q.ready, 0, 1)
@@ -241,7 +245,7 @@ func (q *queue) leave(b *batch, refused []*waiting, now time.Time) {
 		}
 	}
 	if q.underway--; q.underway == 0 {
-		q.gather.ended(len(b.bids), q.waiting, b.gathered, now)
+		q.gather.ended(len(b.bids), len(refused), b.gathered, now)
 	}
 	q.signal()
 }
