@@ -5,14 +5,15 @@ import (
 	"os/exec"
 )
 
-// Start starts a command. If the test process dies before the command has ended, the kernel kills it.
+// Start starts a command, which sets no SysProcAttr. If the test process dies before the command has ended, the kernel
+// kills it.
 func Start(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = attributes(nil)
 	return startOnForkThread(cmd)
 }
 
-// Run runs a command to its end and returns what it has written to its standard output and error. If the test process
-// dies meanwhile, the kernel kills the command.
+// Run runs a command, which sets no SysProcAttr, to its end and returns what it has written to its standard output and
+// error. If the test process dies meanwhile, the kernel kills the command.
 func Run(cmd *exec.Cmd) ([]byte, error) {
 	cmd.SysProcAttr = attributes(nil)
 	return run(cmd)

@@ -3,7 +3,7 @@
 
 -- +goose Up
 -- The id of the transaction that wrote the heartbeat, if it took its id after it had read lsn. A transaction takes its id
--- before it writes, so everything before lsn was written by transactions with lower ids. Null: nothing is known.
+-- before it commits, so all commits before lsn are those of transactions with lower ids. Null: nothing is known.
 ALTER TABLE heartbeats ADD COLUMN transaction xid8;
 
 -- compatible: the heartbeat looks as before, and held is as true as before.

@@ -163,3 +163,23 @@ func TestRefusedBidsAreNotWaitedFor(t *testing.T) {
 		t.Errorf("%d are waited for until %v", g.expect, g.until.Sub(now))
 	}
 }
+
+// Two waits in a row that end by time are the last ones until the next trial.
+func TestWaitsThatEndByTimeAreGivenUp(t *testing.T) {
+	g := gather{all: true}
+	now := time.Unix(0, 0)
+	for range gatherMisses {
+		g.answered(20, 1)
+		g.ended(20, 0, true, now)
+		if !g.awaits(20, now) {
+			t.Fatal("nobody is waited for")
+		}
+		if g.taken(20) {
+			t.Fatal("one of 21 was missing")
+		}
+	}
+	g.answered(20, 1)
+	if g.ended(20, 0, false, now); g.awaits(0, now) {
+		t.Error("a third time")
+	}
+}

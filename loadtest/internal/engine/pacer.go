@@ -77,11 +77,12 @@ func (p *pacer) wait(ctx context.Context, u *User) (more bool) {
 		}
 		return sleep.Until(ctx, p.start.Add(rampOffset(u.ID-p.first, p.users, p.rampUp))) == nil
 	}
-	u.Arrival = p.arrivals.Add(1) - 1
-	if u.Arrival >= p.limit {
+	n := p.arrivals.Add(1) - 1
+	if n >= p.limit {
 		return false
 	}
-	u.intended = p.start.Add(p.offset(u.Arrival))
+	u.Arrival = n*int64(p.parts) + int64(p.part)
+	u.intended = p.start.Add(p.offset(n))
 	if sleep.Until(ctx, u.intended) != nil && !p.justLate(ctx) {
 		return false
 	}

@@ -142,3 +142,13 @@ func TestALoadThatIsEndedTakesNoMoreArrivals(t *testing.T) {
 		t.Errorf("%+v, %v", r.Arrivals, err)
 	}
 }
+
+// Arrivals are numbered over all generators, so what an arrival does, does not depend on their number.
+func TestArrivalsAreNumberedOverAllGenerators(t *testing.T) {
+	p, u := newPacer(Config{Rate: 1e6, Part: 1, Parts: 3}, time.Now()), new(User)
+	for _, want := range []int64{1, 4, 7} {
+		if !p.wait(t.Context(), u) || u.Arrival != want {
+			t.Errorf("arrival %d, want %d", u.Arrival, want)
+		}
+	}
+}

@@ -18,7 +18,7 @@ import (
 type User struct {
 	// ID counts from Config.FirstUser, Iteration from 0.
 	ID, Iteration int
-	// Arrival is the number of the iteration over all users, from 0 (open model).
+	// Arrival is the number of the iteration over all users of all generators, from 0 (open model).
 	Arrival int64
 	// Rand is the user's own generator.
 	Rand *rand.Rand

@@ -79,7 +79,7 @@ func (w *watch) look(last bool) {
 	}
 	p := &w.totals
 	p.Elapsed, p.ActiveUsers, p.Last = elapsed, active, sum
-	p.Pause = w.run.pace.stages != nil && sample.Asked == 0
+	p.Pause = w.run.pace.stages != nil && sample.Asked == 0 && w.run.pace.begun.Load() < w.run.pace.limit
 	p.Done += sum.OK + sum.Failed
 	p.Failed += sum.Failed
 	if w.run.config.Progress != nil {
