@@ -42,8 +42,8 @@ func TestTruncateDuringTheCopyIsNotServed_P6(t *testing.T) {
 		SELECT 'shoe', 'm', 'red', 'sneaker', '/', 1, date '2026-01-01' FROM generate_series(1, 50000) i`)
 	s.bids(1000)
 	s.replicate()
-	testenv.Eventually(t, patience, "the slot", func() bool {
-		return s.count("SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'pyramid%' AND database = current_database()") == 1
+	testenv.Eventually(t, patience, "the slot has its snapshot", func() bool {
+		return s.count("SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'pyramid%' AND database = current_database() AND confirmed_flush_lsn IS NOT NULL") == 1
 	})
 	s.server.Pause(t)
 	s.exec("TRUNCATE bids")

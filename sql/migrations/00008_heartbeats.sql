@@ -24,9 +24,6 @@ BEGIN
     beat.nonce := ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint;
     beat.timeline := public.current_timeline();
     beat.lsn := pg_current_wal_insert_lsn();
-    IF fresh THEN
-        beat.transaction := pg_current_xact_id();
-    END IF;
     IF before.transaction < pg_snapshot_xmin(pg_current_snapshot()) THEN
         -- All transactions that wrote before the last heartbeat's lsn have ended. One that waits for a synchronous standby
         -- has not.
@@ -38,6 +35,9 @@ BEGIN
             -- The time limit has hit while the WAL was read. The heartbeat is worth more than its newest position.
             beat.held := coalesce(before.held, '0/0');
         END;
+    END IF;
+    IF fresh THEN -- late, because a slot that is made waits for transactions with an id
+        beat.transaction := pg_current_xact_id();
     END IF;
     beat.at := clock_timestamp();
     IF beat.timeline > 1 AND NOT EXISTS (SELECT FROM public.timelines t WHERE t.timeline = beat.timeline) THEN
