@@ -107,7 +107,7 @@ func gone(pid int) bool {
 	return !ok || state == "Z"
 }
 
-// Descendants lists the processes that a process has started, and those that these have started.
+// Descendants lists the children of a process and their descendants.
 func Descendants(t testing.TB, pid int) []int {
 	t.Helper()
 	pids, err := children(pid)

@@ -183,6 +183,11 @@ func TestLockedRaffle_W6(t *testing.T) {
 	if err != nil || !errors.Is(results[0].Err, bid.ErrLocked) || results[1].Err != nil || !errors.Is(results[2].Err, bid.ErrLocked) {
 		t.Errorf("%+v, %v", results, err)
 	}
+	// Now both raffles are known to have the size, so another statement takes their locks.
+	results, err = s.Place(t.Context(), []bid.Bid{newBid(fixture.Open, 1, "k"), newBid(101, 1, "l")})
+	if err != nil || !errors.Is(results[0].Err, bid.ErrLocked) || results[1].Err != nil {
+		t.Errorf("no new size: %+v, %v", results, err)
+	}
 	if _, err := s.Cancel(t.Context(), fixture.Open, kept.Placed.ID, 1); !errors.Is(err, bid.ErrLocked) {
 		t.Errorf("cancel: %v", err)
 	}
