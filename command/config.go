@@ -20,6 +20,8 @@ type Config struct {
 	// JWTKeysDir holds the signing keys, for all instances. If it holds none, the service makes one.
 	JWTKeysDir string        `env:"JWT_KEYS_DIR,required"`
 	TokenTTL   time.Duration `env:"TOKEN_TTL" envDefault:"1h"`
+	// RefreshTTL is how long after a login its refresh tokens are good. To trade one does not make it longer.
+	RefreshTTL time.Duration `env:"REFRESH_TTL" envDefault:"720h"`
 	// BidLanes is bid.Limits.Lanes.
 	BidLanes int `env:"BID_LANES" envDefault:"4"`
 	// BidQueue is how many bids may wait before further ones are answered 503 at once. Raffles with few waiting bids
@@ -58,6 +60,9 @@ func (c *Config) Check() []error {
 	}
 	if c.TokenTTL < time.Second || c.TokenTTL > 24*time.Hour {
 		problems = append(problems, fmt.Errorf("TOKEN_TTL must be 1s to 24h, not %v", c.TokenTTL))
+	}
+	if c.RefreshTTL < time.Second || c.RefreshTTL > 365*24*time.Hour {
+		problems = append(problems, fmt.Errorf("REFRESH_TTL must be 1s to 8760h, not %v", c.RefreshTTL))
 	}
 	if c.BidLanes < 1 || c.BidLanes > 64 {
 		problems = append(problems, fmt.Errorf("BID_LANES must be 1 to 64, not %d", c.BidLanes))

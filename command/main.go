@@ -67,7 +67,7 @@ func routes(config *Config, keys *auth.Folder, server *primary.Server, reg prome
 	signer := auth.NewSigner(keys, config.TokenTTL, config.Clock().Now)
 	return &api.API{
 		Limits:   limit.NewGuard(config.RateLimit, config.TrustedProxies, reg),
-		Logins:   account.NewLogins(server, signer, config.loginCores(), loginsWaiting, reg),
+		Logins:   account.NewLogins(server, signer, config.RefreshTTL, config.loginCores(), loginsWaiting, reg),
 		Keys:     keys,
 		Verifier: auth.NewVerifier(keys, config.Clock().Now),
 		OpenAPI:  document,

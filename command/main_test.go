@@ -23,7 +23,7 @@ import (
 
 func TestConfig(t *testing.T) {
 	for name, value := range map[string]string{"LISTEN_ADDR": ":0", "ADMIN_ADDR": ":0", "JWT_KEYS_DIR": "keys",
-		"PRIMARY_URL": "postgres://command:secret@a:1,b:2/pyramid", "TOKEN_TTL": "", "LOG_LEVEL": "debug",
+		"PRIMARY_URL": "postgres://command:secret@a:1,b:2/pyramid", "TOKEN_TTL": "", "REFRESH_TTL": "24h", "LOG_LEVEL": "debug",
 		"RATE_LIMIT": "user=20/40,address=200/400", "TRUSTED_PROXIES": "10.0.0.0/8"} {
 		t.Setenv(name, value)
 	}
@@ -31,11 +31,11 @@ func TestConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	config, err := env.Parse(&Config{})
-	if err != nil || config.TokenTTL != time.Hour ||
+	if err != nil || config.TokenTTL != time.Hour || config.RefreshTTL != 24*time.Hour ||
 		config.RateLimit.User != (limit.Rate{PerSecond: 20, Burst: 40}) || len(config.TrustedProxies) != 1 {
 		t.Fatalf("%+v, %v", config, err)
 	}
-	for name, value := range map[string]string{"LISTEN_ADDR": "8081", "JWT_KEYS_DIR": "", "LOG_LEVEL": "loud", "TOKEN_TTL": "25h",
+	for name, value := range map[string]string{"LISTEN_ADDR": "8081", "JWT_KEYS_DIR": "", "LOG_LEVEL": "loud", "TOKEN_TTL": "25h", "REFRESH_TTL": "1ms",
 		"RATE_LIMIT": "20", "TRUSTED_PROXIES": "proxy",
 		"PRIMARY_URL": "postgres://command:secret@a/pyramid?target_session_attrs=any"} {
 		t.Setenv(name, value)
@@ -47,7 +47,7 @@ func TestConfig(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, name := range []string{"LISTEN_ADDR", "JWT_KEYS_DIR", "LogLevel", "TOKEN_TTL", "PRIMARY_URL", "RateLimit", "TrustedProxies"} {
+	for _, name := range []string{"LISTEN_ADDR", "JWT_KEYS_DIR", "LogLevel", "TOKEN_TTL", "REFRESH_TTL", "PRIMARY_URL", "RateLimit", "TrustedProxies"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not reported in: %v", name, err)
 		}

@@ -148,7 +148,7 @@ func (s stack) given(service string, cores int) deploy.Environment {
 	}
 	var e deploy.Environment
 	for _, name := range []string{
-		"GOMAXPROCS", "LOG_LEVEL", "LOGIN_CORES", "TRUSTED_PROXIES", "BID_LANES", "BID_QUEUE", "MIN_LSN_WAIT", "LIVE_MAX", "LIVE_ADDRESS_MAX", "VERIFY_INTERVAL",
+		"GOMAXPROCS", "LOG_LEVEL", "LOGIN_CORES", "REFRESH_TTL", "TRUSTED_PROXIES", "BID_LANES", "BID_QUEUE", "MIN_LSN_WAIT", "LIVE_MAX", "LIVE_ADDRESS_MAX", "VERIFY_INTERVAL",
 	} {
 		if value := cmp.Or(s.getenv(name), otherwise[name]); value != "" {
 			e = append(e, name+"="+value)

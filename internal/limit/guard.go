@@ -45,7 +45,7 @@ func (g *Guard) Address(r *http.Request, now time.Time) time.Duration {
 	return g.count("address", g.addresses.Take(g.proxies.Client(r), 1, now))
 }
 
-// LoginAddress returns 0 or how long the address of a login or a registration has to wait.
+// LoginAddress returns 0 or how long the address of a login, a registration or a request with a refresh token has to wait.
 func (g *Guard) LoginAddress(r *http.Request, now time.Time) time.Duration {
 	if g.loginAddresses == nil {
 		return 0

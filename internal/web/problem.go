@@ -83,6 +83,8 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 func (p *Problem) challenge() string {
 	const realm = `Bearer realm="stock-pyramid"`
 	switch {
+	case p.Type == WrongPassword.URI: // no other token would help
+		return ""
 	case p.Status == http.StatusForbidden:
 		return realm + `, error="insufficient_scope", error_description="` + p.Title + `"`
 	case p.Status == http.StatusUnauthorized && p.Type == BadToken.URI:

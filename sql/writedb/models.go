@@ -66,6 +66,17 @@ type Raffle struct {
 	ClosingPrice *int32
 }
 
+type RefreshFamily struct {
+	ID        []byte
+	UserID    int64
+	Token     []byte
+	Previous  []byte
+	Nonce     []byte
+	RotatedAt *time.Time
+	Password  []byte
+	ExpiresAt time.Time
+}
+
 type Timeline struct {
 	Timeline int32
 	Parent   int32

@@ -33,6 +33,41 @@ func (q *Queries) AddUser(ctx context.Context, arg AddUserParams) (User, error) 
 	return i, err
 }
 
+const ChangePassword = `-- name: ChangePassword :execrows
+UPDATE users SET password_hash = $1 WHERE id = $2 AND password_hash = $3
+`
+
+type ChangePasswordParams struct {
+	NewHash string
+	ID      int64
+	OldHash string
+}
+
+// Changes nothing if the password is no longer the one that was checked.
+func (q *Queries) ChangePassword(ctx context.Context, arg ChangePasswordParams) (int64, error) {
+	result, err := q.db.Exec(ctx, ChangePassword, arg.NewHash, arg.ID, arg.OldHash)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const UserByID = `-- name: UserByID :one
+SELECT id, login, password_hash, role FROM users WHERE id = $1
+`
+
+func (q *Queries) UserByID(ctx context.Context, id int64) (User, error) {
+	row := q.db.QueryRow(ctx, UserByID, id)
+	var i User
+	err := row.Scan(
+		&i.ID,
+		&i.Login,
+		&i.PasswordHash,
+		&i.Role,
+	)
+	return i, err
+}
+
 const UserByLogin = `-- name: UserByLogin :one
 SELECT id, login, password_hash, role FROM users WHERE login = $1
 `

@@ -63,7 +63,7 @@ func TestLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	reg := prometheus.NewRegistry()
-	l := NewLogins(fixture.Primary(t, db), auth.NewSigner(keys, time.Minute, time.Now), 1, 1, reg)
+	l := NewLogins(fixture.Primary(t, db), auth.NewSigner(keys, time.Minute, time.Now), time.Hour, 1, 1, reg)
 	verifier := auth.NewVerifier(keys, time.Now)
 	token, err := l.Login(t.Context(), "admin", fixture.Password)
 	if err != nil || token.Expires != time.Minute {
@@ -146,7 +146,7 @@ func TestRegister_W4(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := NewLogins(fixture.Primary(t, db), auth.NewSigner(keys, time.Minute, time.Now), 1, 19, prometheus.NewRegistry())
+	l := NewLogins(fixture.Primary(t, db), auth.NewSigner(keys, time.Minute, time.Now), time.Hour, 1, 19, prometheus.NewRegistry())
 	var outcomes [3]atomic.Int64 // registered, taken, busy
 	var wg sync.WaitGroup
 	for range 50 {

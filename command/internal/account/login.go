@@ -1,4 +1,5 @@
-// Package account holds what users do with their accounts: registering and logging in.
+// Package account holds what users do with their accounts: registering, logging in and out, trading refresh tokens, and
+// changing the password.
 package account
 
 import (
@@ -12,10 +13,11 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
+	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
 
-// Errors of a login or a registration.
+// Errors of a login, a registration or a new password.
 var (
 	// ErrCredentials: the login is unknown or the password is wrong; nobody is told which.
 	ErrCredentials = errors.New("login or password wrong")
@@ -23,26 +25,34 @@ var (
 	ErrBusy = errors.New("too many logins at once")
 	// ErrTaken: another user has the login.
 	ErrTaken = errors.New("login taken")
+	// ErrPassword: the old password is wrong.
+	ErrPassword = errors.New("old password wrong")
+	// ErrUnknownUser: there is no such user, although a token says so.
+	ErrUnknownUser = errors.New("unknown user")
 	// ErrUnavailable: the database doesn't answer, or there is no key to sign with.
 	ErrUnavailable = primary.ErrUnavailable
 )
 
 const (
 	maxLogin = 64 // characters, as the table users has it
-	// accountConns is how many logins and registrations are in the database at once.
+	// accountConns is how many requests with passwords are in the database at once.
 	accountConns = 2
 )
 
-// Token is what a login yields.
+// Token is what a login or a refresh token yields. The times are from now. Refresh is empty if the database still has the
+// schema of the last release.
 type Token struct {
-	Access  string
-	Expires time.Duration // from now
+	Access         string
+	Expires        time.Duration
+	Refresh        string
+	RefreshExpires time.Duration
 }
 
 // Logins checks passwords, hands out tokens and registers users.
 type Logins struct {
 	conns         *primary.Conns
 	signer        *auth.Signer
+	families      *families
 	checks        *checks
 	registering   chan struct{} // at most a quarter of the checks' places
 	nobody        string
@@ -50,10 +60,11 @@ type Logins struct {
 	registrations *prometheus.CounterVec
 }
 
-// NewLogins registers its metrics. Password checks take at most so many cores, and at most waiting further checks
-// wait. A check takes about 26 ms of CPU and 19 MiB.
-func NewLogins(server *primary.Server, signer *auth.Signer, cores float64, waiting int, reg prometheus.Registerer) *Logins {
-	l := &Logins{conns: server.Conns("accounts", accountConns, primary.RequestTime), signer: signer, checks: newChecks(cores, waiting, reg),
+// NewLogins registers its metrics. refresh is how long after a login its refresh tokens are good. Password checks take at
+// most so many cores, and at most waiting further checks wait. A check takes about 26 ms of CPU and 19 MiB.
+func NewLogins(server *primary.Server, signer *auth.Signer, refresh time.Duration, cores float64, waiting int, reg prometheus.Registerer) *Logins {
+	l := &Logins{conns: server.Conns("accounts", accountConns, primary.RequestTime), signer: signer,
+		families: newFamilies(server, refresh, reg), checks: newChecks(cores, waiting, reg),
 		registering: make(chan struct{}, max(1, (int(cores)+waiting)/4)),
 		nobody:      auth.HashPassword("nobody has this password"),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -66,7 +77,7 @@ func NewLogins(server *primary.Server, signer *auth.Signer, cores float64, waiti
 	return l
 }
 
-// Login returns a token for a user who knows their password.
+// Login returns tokens for a user who knows their password. Errors: ErrCredentials, ErrBusy, ErrUnavailable.
 func (l *Logins) Login(ctx context.Context, login, password string) (Token, error) {
 	token, err := l.login(ctx, login, password)
 	l.outcomes.WithLabelValues(label(err)).Inc()
@@ -102,21 +113,50 @@ func (l *Logins) login(ctx context.Context, login, password string) (Token, erro
 	if !known || !right {
 		return Token{}, ErrCredentials
 	}
-	access, err := l.signer.Sign(user.ID, user.Role)
+	return l.issue(ctx, *user)
+}
+
+// issue returns the tokens of a user whose password was checked.
+func (l *Logins) issue(ctx context.Context, user writedb.User) (Token, error) {
+	access, err := l.sign(user.ID, user.Role)
+	if err != nil {
+		return Token{}, err
+	}
+	token := Token{Access: access, Expires: l.signer.TTL()}
+	refresh, err := l.families.begin(ctx, user)
+	switch {
+	case pg.HasCode(err, pg.UndefinedTable): // the migrations have not run yet
+		return token, nil
+	case err != nil:
+		return Token{}, err
+	}
+	token.Refresh, token.RefreshExpires = refresh.String(), l.families.life
+	return token, nil
+}
+
+func (l *Logins) sign(user int64, role string) (string, error) {
+	access, err := l.signer.Sign(user, role)
 	if errors.Is(err, auth.ErrNoKey) {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return Token{Access: access, Expires: l.signer.TTL()}, err
+	return access, err
 }
 
 // find returns nil for a login that no user has.
 func (l *Logins) find(ctx context.Context, login string) (*writedb.User, error) {
+	return l.read(ctx, l.conns, func(ctx context.Context, q *writedb.Queries) (writedb.User, error) {
+		return q.UserByLogin(ctx, login)
+	})
+}
+
+// read returns nil if there is no such user.
+func (l *Logins) read(ctx context.Context, conns *primary.Conns, one func(context.Context, *writedb.Queries) (writedb.User, error)) (*writedb.User, error) {
 	// A cancelled query costs a database connection, so the query goes on if the client goes away.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), primary.RequestTime)
 	defer cancel()
 	var user writedb.User
-	err := l.conns.Read(ctx, func(conn *pgx.Conn) (err error) {
-		user, err = writedb.New(conn).UserByLogin(ctx, login)
+	err := conns.Read(ctx, func(conn *pgx.Conn) (err error) {
+		user, err = one(ctx, writedb.New(conn))
 		return err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -132,8 +172,10 @@ func label(err error) string {
 	switch {
 	case err == nil:
 		return "accepted"
-	case errors.Is(err, ErrCredentials), errors.Is(err, ErrTaken):
+	case errors.Is(err, ErrCredentials), errors.Is(err, ErrTaken), errors.Is(err, ErrPassword), errors.Is(err, ErrRefreshToken):
 		return "refused"
+	case errors.Is(err, ErrReused):
+		return "reused"
 	case errors.Is(err, ErrBusy):
 		return "busy"
 	case errors.Is(err, ErrUnavailable):

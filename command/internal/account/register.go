@@ -70,6 +70,14 @@ func asStored(login, password string) (storedLogin, storedPassword string, possi
 	return storedLogin, storedPassword, errLogin == nil && errPassword == nil
 }
 
+// asHashed converts a typed password as NewPassword does. A text that no password can be stays as it is; its check fails.
+func asHashed(password string) string {
+	if stored, err := precis.OpaqueString.String(password); err == nil {
+		return stored
+	}
+	return password
+}
+
 // Register adds a bidder with a login and a password that NewLogin and NewPassword returned. Hashing takes turns with
 // the password checks. Registrations take at most a quarter of the places, so that logins find one. Errors: ErrTaken,
 // ErrBusy, ErrUnavailable, primary.ErrUnknownOutcome.

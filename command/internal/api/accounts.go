@@ -11,10 +11,13 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
+// tokenDocument has the names of RFC 6749, section 5.1. Times are in seconds.
 type tokenDocument struct {
-	AccessToken string `json:"access_token"`
-	TokenType   string `json:"token_type"`
-	ExpiresIn   int64  `json:"expires_in"` // seconds
+	AccessToken      string `json:"access_token"`
+	TokenType        string `json:"token_type"`
+	ExpiresIn        int64  `json:"expires_in"`
+	RefreshToken     string `json:"refresh_token,omitempty"`
+	RefreshExpiresIn int64  `json:"refresh_expires_in,omitempty"`
 }
 
 type credentials struct {
@@ -91,10 +94,14 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Cache-Control", "no-store") // RFC 6749, section 5.1
-	web.WriteJSON(w, r, http.StatusOK, tokenDocument{
-		AccessToken: token.Access, TokenType: "Bearer", ExpiresIn: int64(token.Expires.Seconds())})
+	writeToken(w, r, token)
 	return nil
+}
+
+func writeToken(w http.ResponseWriter, r *http.Request, t account.Token) {
+	w.Header().Set("Cache-Control", "no-store") // RFC 6749, section 5.1
+	web.WriteJSON(w, r, http.StatusOK, tokenDocument{AccessToken: t.Access, TokenType: "Bearer", ExpiresIn: int64(t.Expires.Seconds()),
+		RefreshToken: t.Refresh, RefreshExpiresIn: int64(t.RefreshExpires.Seconds())})
 }
 
 func (a *API) jwks(w http.ResponseWriter, _ *http.Request) error {

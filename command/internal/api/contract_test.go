@@ -72,7 +72,7 @@ func newLimitedService(t testing.TB, rates limit.Rates) *service {
 		Cancels:  bid.NewCancels(bids),
 		Raffles:  raffle.NewStore(server, reg),
 		Limits:   limit.NewGuard(rates, nil, reg),
-		Logins:   account.NewLogins(server, auth.NewSigner(keys, time.Hour, time.Now), 2, 100, reg),
+		Logins:   account.NewLogins(server, auth.NewSigner(keys, time.Hour, time.Now), 24*time.Hour, 2, 100, reg),
 		Keys:     keys,
 		Verifier: auth.NewVerifier(keys, time.Now),
 		OpenAPI:  text,

@@ -22,8 +22,12 @@ var table = []struct {
 }{
 	{err: auth.ErrToken, kind: web.BadToken, detail: "the token is not accepted; log in again"},
 	{err: account.ErrCredentials, kind: web.WrongCredentials, detail: "login or password is wrong"},
+	{err: account.ErrPassword, kind: web.WrongPassword, detail: "the old password is wrong"},
+	{err: account.ErrRefreshToken, kind: web.BadRefreshToken, detail: "the refresh token is not accepted; log in again"},
+	{err: account.ErrReused, kind: web.RefreshTokenReused, detail: "the refresh token was used before, so its whole family is ended; log in again"},
+	{err: account.ErrUnknownUser, kind: web.BadToken, detail: "the token's user does not exist"},
 	{err: account.ErrTaken, kind: web.LoginTaken, detail: "this login is taken"},
-	{err: account.ErrBusy, kind: web.Busy, detail: "too many logins and registrations at once", retry: time.Second},
+	{err: account.ErrBusy, kind: web.Busy, detail: "too many requests of accounts at once", retry: time.Second},
 	{err: bid.ErrUnknownUser, kind: web.BadToken, detail: "the token's user does not exist"},
 	{err: raffle.ErrUnknownSeller, kind: web.BadToken, detail: "the token's user does not exist"},
 	{err: raffle.ErrUnknown, kind: web.UnknownRaffle, detail: "there is no such raffle"},

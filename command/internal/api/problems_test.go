@@ -72,7 +72,7 @@ func badRequests(s *service) []badRequest {
 		return badRequest{name: "raffle: " + name, method: "POST", path: "/v1/raffles", body: body, status: status, fields: fields, header: admin}
 	}
 	const ends = `"ends_at":"2126-01-01T00:00:00Z"`
-	return []badRequest{
+	return append(badAccounts(s, bearer), []badRequest{
 		account("nothing", `{}`, 422, "login password"), account("taken", `{"login":"user1","password":"12345678"}`, 409, ""),
 		account("empty login", `{"login":"","password":"12345678"}`, 422, "login"),
 		account("long login", `{"login":"`+strings.Repeat("ü", 65)+`","password":"12345678"}`, 422, "login"),
@@ -183,10 +183,11 @@ func badRequests(s *service) []badRequest {
 		{name: "PUT of a bid", method: "PUT", path: bids + "/1", body: goodBid, status: 405},
 		{name: "GET of login", method: "GET", path: login, status: 405},
 		{name: "POST of keys", method: "POST", path: "/.well-known/jwks.json", status: 405},
-	}
+	}...)
 }
 
-var allow = map[string]string{"GET of bids": "POST", "PUT of a bid": "DELETE", "GET of login": "POST", "GET of users": "POST", "GET of close": "POST", "POST of keys": "GET, HEAD"}
+var allow = map[string]string{"GET of bids": "POST", "PUT of a bid": "DELETE", "GET of login": "POST", "GET of users": "POST", "GET of close": "POST", "POST of keys": "GET, HEAD",
+	"POST of me": "GET, HEAD", "POST of password": "PUT", "GET of token": "POST"}
 
 func TestBadRequests(t *testing.T) {
 	s := newService(t)
@@ -248,7 +249,10 @@ func checkProblem(t *testing.T, c badRequest, answer response) {
 	}
 	challenge := answer.Header.Get("WWW-Authenticate")
 	wanted := map[int]string{http.StatusUnauthorized: "Bearer realm=", http.StatusForbidden: `error="insufficient_scope"`}[c.status]
-	if *p.Type == web.BadToken.URI {
+	switch *p.Type {
+	case web.WrongPassword.URI:
+		wanted = ""
+	case web.BadToken.URI:
 		wanted = `error="invalid_token"`
 	}
 	if !strings.Contains(challenge, wanted) || (wanted == "") != (challenge == "") || strings.Contains(challenge, "error=") != strings.HasPrefix(wanted, "error=") {
