@@ -1,4 +1,4 @@
-// Command command is the write side of Stock Pyramid: it takes registrations, logins, raffles, bids
+// Command command is the write side of Stock Pyramid: it takes registrations, logins, products, raffles, bids
 // and cancellations, commits them to the primary, closes raffles when their time is over, and writes the
 // heartbeat of the primary.
 package main
@@ -14,6 +14,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/command/internal/api"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/product"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
@@ -54,7 +55,7 @@ func serve(ctx context.Context, config *Config) error {
 		return err
 	}
 	a := routes(config, keys, server, s.Metrics)
-	a.Bids, a.Cancels, a.Raffles = bids, bid.NewCancels(store), raffles
+	a.Bids, a.Cancels, a.Raffles, a.Products = bids, bid.NewCancels(store), raffles, product.NewStore(server)
 	s.Serve(a.Handler(s.Log, s.Metrics), primary.Writable(server))
 	s.Add(keys.Run)
 	s.Add(raffle.NewCloser(server, raffles, s.Log, s.Metrics).Run)
@@ -62,7 +63,7 @@ func serve(ctx context.Context, config *Config) error {
 	return s.Run(ctx)
 }
 
-// routes is the API without bids and raffles.
+// routes is the API without bids, raffles and products.
 func routes(config *Config, keys *auth.Folder, server *primary.Server, reg prometheus.Registerer) *api.API {
 	signer := auth.NewSigner(keys, config.TokenTTL, config.Clock().Now)
 	return &api.API{

@@ -18,7 +18,8 @@ type bidDocument struct {
 	Price    int   `json:"price"`
 }
 
-// R2, R3, R5: a bid is read back with its Commit-LSN on every path, and every path gives the same bytes.
+// R2, R3, R5: a bid is read back with its Commit-LSN on every path, and every path gives the same bytes. So are changes of
+// products and raffles.
 func TestABidTravelsToEveryPath_R2_R3_R5(t *testing.T) {
 	s := startStack(t)
 	authorization := s.login(t, "user1")
@@ -49,6 +50,7 @@ func TestABidTravelsToEveryPath_R2_R3_R5(t *testing.T) {
 	if !bytes.Contains(want, bytes.TrimSpace(a.body)) {
 		t.Errorf("the bid %s is not in %s", a.body, want)
 	}
+	s.adminsChangesTravel(t)
 }
 
 // R6: while Redis stops and comes back, a read has the same body throughout, and in the end Redis answers it again.

@@ -28,10 +28,12 @@ var (
 	WrongPassword      = Kind{"/problems/wrong-password", "Old password wrong", http.StatusForbidden}
 	NoPath             = Kind{"/problems/no-path", "Nothing at this path", http.StatusNotFound}
 	UnknownRaffle      = Kind{"/problems/unknown-raffle", "Unknown raffle", http.StatusNotFound}
+	UnknownProduct     = Kind{"/problems/unknown-product", "Unknown product", http.StatusNotFound}
 	UnknownBid         = Kind{"/problems/unknown-bid", "Unknown bid", http.StatusNotFound}
 	MethodNotAllowed   = Kind{"/problems/method-not-allowed", "Method not allowed", http.StatusMethodNotAllowed}
 	LoginTaken         = Kind{"/problems/login-taken", "Login taken", http.StatusConflict}
 	RaffleNotOpen      = Kind{"/problems/raffle-not-open", "Raffle not open", http.StatusConflict}
+	RaffleStarted      = Kind{"/problems/raffle-started", "Raffle started", http.StatusConflict}
 	PositionLost       = Kind{"/problems/position-lost", "Position lost", http.StatusConflict}
 	BodyTooLarge       = Kind{"/problems/body-too-large", "Body too large", http.StatusRequestEntityTooLarge}
 	NotJSON            = Kind{"/problems/not-json", "Body not application/json", http.StatusUnsupportedMediaType}
@@ -49,7 +51,7 @@ var (
 // Kinds are all of them.
 var Kinds = []Kind{
 	BadBody, BadRequest, NoToken, BadToken, WrongCredentials, BadRefreshToken,
-	RefreshTokenReused, AdminsOnly, NotYours, WrongPassword, NoPath, UnknownRaffle, UnknownBid, MethodNotAllowed, LoginTaken,
-	RaffleNotOpen, PositionLost, BodyTooLarge, NotJSON, BadValue, TooManySizes, KeyReused,
+	RefreshTokenReused, AdminsOnly, NotYours, WrongPassword, NoPath, UnknownRaffle, UnknownProduct, UnknownBid, MethodNotAllowed, LoginTaken,
+	RaffleNotOpen, RaffleStarted, PositionLost, BodyTooLarge, NotJSON, BadValue, TooManySizes, KeyReused,
 	TooManyRequests, Internal, Busy, RaffleLocked, Unavailable, OutcomeUnknown,
 }

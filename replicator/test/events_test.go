@@ -50,6 +50,9 @@ var changes = []event{
 	{"close", func(h *history) {
 		h.exec("UPDATE raffles SET closed_at = clock_timestamp(), closing_price = 1000 WHERE id = $1", h.raffle())
 	}},
+	{"move a raffle's times", func(h *history) {
+		h.exec("UPDATE raffles SET ends_at = ends_at + $2 * interval '1 minute', starts_at = starts_at - interval '1 s' WHERE id = $1", h.raffle(), h.random.IntN(7)-2)
+	}},
 	{"a raffle comes and goes", func(h *history) {
 		h.exec("INSERT INTO raffles (id, product_id, seller_id, starts_at, ends_at) VALUES (99, 1, 1, now(), '2040-01-01')")
 		h.exec("INSERT INTO bids (raffle_id, user_id, size, price, created_at) VALUES (99, 1, 260, 5, now())")
@@ -66,7 +69,11 @@ var changes = []event{
 		h.exec("DROP TABLE kept")
 	}},
 	{"change a product", func(h *history) {
-		h.exec("UPDATE products SET release_price = release_price + 1 WHERE id = $1", 1+h.random.IntN(5))
+		h.exec("UPDATE products SET release_price = release_price + 1, name = name || 'x' WHERE id = $1", 1+h.random.IntN(5))
+	}},
+	{"add a product", func(h *history) {
+		h.exec(`INSERT INTO products (name, model, color, category, image_url, release_price, release_date)
+			VALUES ('new', 'N', 'sand', 'sneakers', '/n.png', 1000, '2026-11-24')`)
 	}},
 	{"truncate", func(h *history) { h.clear("TRUNCATE bids") }},
 	{"truncate within a transaction", func(h *history) {

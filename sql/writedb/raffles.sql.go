@@ -46,14 +46,46 @@ func (q *Queries) AddRaffle(ctx context.Context, arg AddRaffleParams) (Raffle, e
 	return i, err
 }
 
+const ChangeRaffle = `-- name: ChangeRaffle :execrows
+UPDATE raffles r SET starts_at = coalesce($1::timestamptz, r.starts_at),
+    ends_at = coalesce($2::timestamptz, r.ends_at)
+WHERE r.id = $3 AND r.closed_at IS NULL AND r.ends_at > clock_timestamp()
+  AND (r.starts_at > clock_timestamp() OR coalesce($1::timestamptz, r.starts_at) = r.starts_at)
+  AND coalesce($2::timestamptz, r.ends_at) > coalesce($1::timestamptz, r.starts_at)
+  AND coalesce($2::timestamptz, r.ends_at) > clock_timestamp()
+`
+
+type ChangeRaffleParams struct {
+	StartsAt *time.Time
+	EndsAt   *time.Time
+	ID       int64
+}
+
+// Moves the times of a raffle; null means unchanged. Follows LockRaffleRow and LockRaffle, so that every bid is wholly
+// before or wholly after it. A raffle whose end has passed is over, closed or not, because bids were refused since.
+func (q *Queries) ChangeRaffle(ctx context.Context, arg ChangeRaffleParams) (int64, error) {
+	result, err := q.db.Exec(ctx, ChangeRaffle, arg.StartsAt, arg.EndsAt, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const CloseRaffle = `-- name: CloseRaffle :execrows
 UPDATE raffles r SET closed_at = clock_timestamp()
 WHERE r.id = $1 AND r.closed_at IS NULL AND r.starts_at <= clock_timestamp()
+  AND (NOT $2::boolean OR r.ends_at <= clock_timestamp())
 `
 
-// The trigger change_raffle takes the time anew and adds the price.
-func (q *Queries) CloseRaffle(ctx context.Context, id int64) (int64, error) {
-	result, err := q.db.Exec(ctx, CloseRaffle, id)
+type CloseRaffleParams struct {
+	ID     int64
+	ByTime bool
+}
+
+// The trigger change_raffle takes the time anew and adds the price. The end of a raffle may have been moved since the closer
+// has found the raffle due.
+func (q *Queries) CloseRaffle(ctx context.Context, arg CloseRaffleParams) (int64, error) {
+	result, err := q.db.Exec(ctx, CloseRaffle, arg.ID, arg.ByTime)
 	if err != nil {
 		return 0, err
 	}
@@ -136,6 +168,43 @@ SELECT id FROM raffles WHERE id = $1 FOR NO KEY UPDATE
 func (q *Queries) LockRaffleRow(ctx context.Context, id int64) error {
 	_, err := q.db.Exec(ctx, LockRaffleRow, id)
 	return err
+}
+
+const RaffleState = `-- name: RaffleState :one
+SELECT r.id, r.product_id, r.seller_id, r.starts_at, r.ends_at, r.closed_at, r.closing_price,
+       (r.closed_at IS NOT NULL OR r.ends_at <= clock_timestamp())::boolean AS over,
+       (r.starts_at <= clock_timestamp())::boolean AS started
+FROM raffles r WHERE r.id = $1
+`
+
+type RaffleStateRow struct {
+	ID           int64
+	ProductID    int64
+	SellerID     int64
+	StartsAt     time.Time
+	EndsAt       time.Time
+	ClosedAt     *time.Time
+	ClosingPrice *int32
+	Over         bool
+	Started      bool
+}
+
+// The raffle, and what may have kept it from being changed.
+func (q *Queries) RaffleState(ctx context.Context, id int64) (RaffleStateRow, error) {
+	row := q.db.QueryRow(ctx, RaffleState, id)
+	var i RaffleStateRow
+	err := row.Scan(
+		&i.ID,
+		&i.ProductID,
+		&i.SellerID,
+		&i.StartsAt,
+		&i.EndsAt,
+		&i.ClosedAt,
+		&i.ClosingPrice,
+		&i.Over,
+		&i.Started,
+	)
+	return i, err
 }
 
 const TryCloserLock = `-- name: TryCloserLock :one

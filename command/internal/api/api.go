@@ -12,6 +12,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/product"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/limit"
@@ -40,6 +41,7 @@ type API struct {
 	Bids     Bids
 	Cancels  Cancels
 	Raffles  *raffle.Store
+	Products *product.Store
 	Logins   *account.Logins
 	Limits   *limit.Guard
 	Keys     *auth.Folder
@@ -63,7 +65,10 @@ func (a *API) routes() []route {
 		{"GET", "/v1/me", a.asUser(a.me)},
 		{"PUT", "/v1/me/password", a.asUser(a.changePassword)},
 		{"POST", "/v1/raffles", a.asAdmin(a.openRaffle)},
+		{"PATCH", "/v1/raffles/{raffle_id}", a.asAdmin(a.changeRaffle)},
 		{"POST", "/v1/raffles/{raffle_id}/close", a.asAdmin(a.closeRaffle)},
+		{"POST", "/v1/products", a.asAdmin(a.addProduct)},
+		{"PATCH", "/v1/products/{product_id}", a.asAdmin(a.changeProduct)},
 		{"DELETE", "/v1/raffles/{raffle_id}/bids/{id}", a.asUser(a.cancelBid)},
 		{"GET", "/.well-known/jwks.json", a.jwks},
 		{"GET", "/openapi/command.yaml", web.OpenAPI(a.OpenAPI)},

@@ -22,6 +22,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/fixture"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/product"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/limit"
@@ -71,6 +72,7 @@ func newLimitedService(t testing.TB, rates limit.Rates) *service {
 		Bids:     batcher,
 		Cancels:  bid.NewCancels(bids),
 		Raffles:  raffle.NewStore(server, reg),
+		Products: product.NewStore(server),
 		Limits:   limit.NewGuard(rates, nil, reg),
 		Logins:   account.NewLogins(server, auth.NewSigner(keys, time.Hour, time.Now), 24*time.Hour, 2, 100, reg),
 		Keys:     keys,

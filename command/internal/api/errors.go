@@ -7,6 +7,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/product"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
@@ -31,6 +32,9 @@ var table = []struct {
 	{err: bid.ErrUnknownUser, kind: web.BadToken, detail: "the token's user does not exist"},
 	{err: raffle.ErrUnknownSeller, kind: web.BadToken, detail: "the token's user does not exist"},
 	{err: raffle.ErrUnknown, kind: web.UnknownRaffle, detail: "there is no such raffle"},
+	{err: product.ErrUnknown, kind: web.UnknownProduct, detail: "there is no such product"},
+	{err: raffle.ErrClosed, kind: web.RaffleNotOpen, detail: "the raffle is over"},
+	{err: raffle.ErrStarted, kind: web.RaffleStarted, detail: "the raffle has started"},
 	{err: raffle.ErrNotStarted, kind: web.RaffleNotOpen, detail: "the raffle has not started"},
 	{err: bid.ErrUnknownRaffle, kind: web.UnknownRaffle, detail: "there is no such raffle"},
 	{err: bid.ErrUnknownBid, kind: web.UnknownBid, detail: "there is no such bid"},

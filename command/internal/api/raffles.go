@@ -98,6 +98,61 @@ func (a *API) closeRaffle(w http.ResponseWriter, r *http.Request, _ auth.Identit
 	return nil
 }
 
+func (a *API) changeRaffle(w http.ResponseWriter, r *http.Request, _ auth.Identity) error {
+	id, err := pathID(r, "raffle_id")
+	if err != nil {
+		return err
+	}
+	change, err := readChange(w, r)
+	if err != nil {
+		return err
+	}
+	changed, lsn, err := a.Raffles.Change(r.Context(), id, change)
+	switch {
+	case errors.Is(err, raffle.ErrEndsFirst):
+		return invalid(web.FieldError{Field: "ends_at", Detail: "must be after starts_at"})
+	case errors.Is(err, raffle.ErrOver):
+		return invalid(web.FieldError{Field: "ends_at", Detail: "must be in the future"})
+	case err != nil:
+		return repeatable(err, "it is not known whether the raffle was changed; ask again")
+	}
+	w.Header().Set(commitLSN, lsn)
+	web.WriteJSON(w, r, http.StatusOK, documentOfRaffle(changed))
+	return nil
+}
+
+func readChange(w http.ResponseWriter, r *http.Request) (c raffle.Change, err error) {
+	var body struct {
+		StartsAt *string `json:"starts_at"`
+		EndsAt   *string `json:"ends_at"`
+	}
+	if err := web.ReadJSON(w, r, &body); err != nil {
+		return c, err
+	}
+	var flaws []web.FieldError
+	for _, field := range []struct {
+		name string
+		text *string
+		to   **time.Time
+	}{{"starts_at", body.StartsAt, &c.StartsAt}, {"ends_at", body.EndsAt, &c.EndsAt}} {
+		if field.text == nil {
+			continue
+		}
+		at, err := readTime(*field.text)
+		if err != nil {
+			flaws = append(flaws, web.FieldError{Field: field.name, Detail: err.Error()})
+		}
+		*field.to = &at
+	}
+	switch {
+	case flaws != nil:
+		return c, invalid(flaws...)
+	case c == (raffle.Change{}):
+		return c, web.BadValue.Problem("there is no field to change")
+	}
+	return c, nil
+}
+
 // readTime reads RFC 3339 with an upper case T and Z and truncates to microseconds, as the database stores times.
 func readTime(text string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, text)

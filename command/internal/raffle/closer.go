@@ -157,7 +157,7 @@ func (c *Closer) closeAll(ctx context.Context, due []writedb.DueRafflesRow, rest
 			continue
 		}
 		g.Go(func() error {
-			if _, _, err := c.store.Close(ctx, d.ID, ByTime); err != nil {
+			if _, _, err := c.store.Close(ctx, d.ID, ByTime); err != nil && !errors.Is(err, ErrNotOver) {
 				c.log.WarnContext(ctx, "raffle not closed yet", "raffle", d.ID, "ends_at", d.EndsAt, "error", err)
 				mu.Lock()
 				defer mu.Unlock()

@@ -1,4 +1,4 @@
-// Package raffle opens and closes raffles. Store does it for an admin. Closer closes raffles when their time is over;
+// Package raffle opens, changes and closes raffles. Store does it for an admin. Closer closes raffles when their time is over;
 // of all instances, one Closer works at a time.
 package raffle
 
@@ -30,13 +30,27 @@ type New struct {
 	EndsAt    time.Time
 }
 
-// Errors of opening or closing a raffle.
+// Change is what is to change of a raffle. A nil field stays.
+type Change struct {
+	StartsAt *time.Time
+	EndsAt   *time.Time
+}
+
+// Errors of opening, changing or closing a raffle.
 var (
 	ErrUnknown        = errors.New("unknown raffle")
 	ErrUnknownProduct = errors.New("unknown product")
 	ErrUnknownSeller  = errors.New("unknown seller")
 	ErrOver           = errors.New("raffle would be over at once")
 	ErrNotStarted     = errors.New("raffle not started")
+	// ErrClosed: the raffle is closed, or its end has passed.
+	ErrClosed = errors.New("raffle closed")
+	// ErrStarted: the start of a raffle that has started never changes.
+	ErrStarted = errors.New("raffle started")
+	// ErrEndsFirst: the raffle would end before it starts.
+	ErrEndsFirst = errors.New("raffle would end before it starts")
+	// ErrNotOver: the end was moved, so it is too early for a close by time.
+	ErrNotOver = errors.New("raffle not over")
 	// ErrUnavailable: trying again may help and is safe.
 	ErrUnavailable = primary.ErrUnavailable
 	// ErrUnknownOutcome: the raffle may have been opened, but the answer was lost.

@@ -26,7 +26,7 @@ const (
 // closeWait is how long a close waits for another change of the raffle, or for the bids under way.
 const closeWait = 250 * time.Millisecond
 
-// Store opens and closes raffles in the primary. Requests of admins and closes by time use separate connections.
+// Store opens, changes and closes raffles in the primary. Requests of admins and closes by time use separate connections.
 type Store struct {
 	admins *primary.Conns
 	closes *primary.Conns
@@ -79,8 +79,8 @@ func notAdded(err error) error {
 	return err
 }
 
-// Close closes a raffle, or finds it closed, and returns it with a position at or past the commit. Errors:
-// ErrUnknown, ErrNotStarted and ErrUnavailable; closing again is always safe.
+// Close closes a raffle, or finds it closed, and returns it with a position at or past the commit. Errors: ErrUnknown,
+// ErrNotStarted (by an admin), ErrNotOver (by time) and ErrUnavailable; closing again is always safe.
 func (s *Store) Close(ctx context.Context, id int64, cause Cause) (r Raffle, lsn string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), primary.RequestTime)
 	defer cancel()
@@ -96,13 +96,15 @@ func (s *Store) Close(ctx context.Context, id int64, cause Cause) (r Raffle, lsn
 	lsn, err = conns.Transact(ctx,
 		primary.Step{SQL: row, Args: []any{id}},
 		primary.Step{SQL: writedb.LockRaffle, Args: []any{id}},
-		primary.Step{SQL: writedb.CloseRaffle, Args: []any{id}, Read: primary.Affected(&closed)},
+		primary.Step{SQL: writedb.CloseRaffle, Args: []any{id, cause == ByTime}, Read: primary.Affected(&closed)},
 		primary.Step{SQL: writedb.GetRaffle, Args: []any{id}, Read: primary.RowsInto(&found, pgx.RowToStructByPos[writedb.Raffle])})
 	switch {
 	case errors.Is(err, primary.ErrUnknownOutcome): // closing again shows the outcome
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case err == nil && len(found) == 0:
 		err = ErrUnknown
+	case err == nil && found[0].ClosedAt == nil && cause == ByTime:
+		err = ErrNotOver
 	case err == nil && found[0].ClosedAt == nil:
 		err = ErrNotStarted
 	}

@@ -20,9 +20,28 @@ SELECT id FROM raffles WHERE id = @id FOR NO KEY UPDATE NOWAIT;
 SELECT pg_advisory_xact_lock(raffle_lock(@id));
 
 -- name: CloseRaffle :execrows
--- The trigger change_raffle takes the time anew and adds the price.
+-- The trigger change_raffle takes the time anew and adds the price. The end of a raffle may have been moved since the closer
+-- has found the raffle due.
 UPDATE raffles r SET closed_at = clock_timestamp()
-WHERE r.id = @id AND r.closed_at IS NULL AND r.starts_at <= clock_timestamp();
+WHERE r.id = @id AND r.closed_at IS NULL AND r.starts_at <= clock_timestamp()
+  AND (NOT @by_time::boolean OR r.ends_at <= clock_timestamp());
+
+-- name: ChangeRaffle :execrows
+-- Moves the times of a raffle; null means unchanged. Follows LockRaffleRow and LockRaffle, so that every bid is wholly
+-- before or wholly after it. A raffle whose end has passed is over, closed or not, because bids were refused since.
+UPDATE raffles r SET starts_at = coalesce(sqlc.narg(starts_at)::timestamptz, r.starts_at),
+    ends_at = coalesce(sqlc.narg(ends_at)::timestamptz, r.ends_at)
+WHERE r.id = @id AND r.closed_at IS NULL AND r.ends_at > clock_timestamp()
+  AND (r.starts_at > clock_timestamp() OR coalesce(sqlc.narg(starts_at)::timestamptz, r.starts_at) = r.starts_at)
+  AND coalesce(sqlc.narg(ends_at)::timestamptz, r.ends_at) > coalesce(sqlc.narg(starts_at)::timestamptz, r.starts_at)
+  AND coalesce(sqlc.narg(ends_at)::timestamptz, r.ends_at) > clock_timestamp();
+
+-- name: RaffleState :one
+-- The raffle, and what may have kept it from being changed.
+SELECT r.id, r.product_id, r.seller_id, r.starts_at, r.ends_at, r.closed_at, r.closing_price,
+       (r.closed_at IS NOT NULL OR r.ends_at <= clock_timestamp())::boolean AS over,
+       (r.starts_at <= clock_timestamp())::boolean AS started
+FROM raffles r WHERE r.id = @id;
 
 -- name: GetRaffle :one
 SELECT id, product_id, seller_id, starts_at, ends_at, closed_at, closing_price FROM raffles WHERE id = @id;
