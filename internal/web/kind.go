@@ -39,7 +39,7 @@ var (
 	NotJSON            = Kind{"/problems/not-json", "Body not application/json", http.StatusUnsupportedMediaType}
 	BadValue           = Kind{"/problems/bad-value", "Value missing or out of range", http.StatusUnprocessableEntity}
 	TooManySizes       = Kind{"/problems/too-many-sizes", "No room for another size", http.StatusUnprocessableEntity}
-	KeyReused          = Kind{"/problems/key-reused", "Idempotency key used for another bid", http.StatusUnprocessableEntity}
+	KeyReused          = Kind{"/problems/key-reused", "Idempotency key used before", http.StatusUnprocessableEntity}
 	TooManyRequests    = Kind{"/problems/too-many-requests", "Too many requests", http.StatusTooManyRequests}
 	Internal           = Kind{"/problems/internal", "Fault of the service", http.StatusInternalServerError}
 	Busy               = Kind{"/problems/busy", "Not done: too much at once", http.StatusServiceUnavailable}

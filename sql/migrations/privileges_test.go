@@ -46,11 +46,11 @@ GROUP BY r.rolname, g.privilege_type ORDER BY 1`
 // privileges are all that the roles of the services may do. The role migrator owns the tables.
 const privileges = `
 command: CONNECT database
-command: DELETE public.bids, public.refresh_families
+command: DELETE public.bids, public.idempotency_keys, public.refresh_families
 command: EXECUTE public.heartbeat(), wal.commits()
-command: INSERT public.bids, public.cancelled_bids, public.products(name model color category image_url release_price release_date), public.raffles(product_id seller_id starts_at ends_at), public.refresh_families, public.users(login password_hash)
-command: SELECT public.bids, public.cancelled_bids, public.heartbeats, public.products, public.raffles, public.refresh_families, public.timelines, public.users
-command: UPDATE public.products(name model color category image_url release_price release_date), public.raffles(starts_at ends_at closed_at), public.refresh_families(token previous nonce rotated_at), public.users(password_hash)
+command: INSERT public.bids, public.cancelled_bids, public.idempotency_keys, public.products(name model color category image_url release_price release_date), public.raffles(product_id seller_id starts_at ends_at), public.refresh_families, public.users(login password_hash)
+command: SELECT public.bids, public.cancelled_bids, public.heartbeats, public.idempotency_keys, public.products, public.raffles, public.refresh_families, public.timelines, public.users
+command: UPDATE public.idempotency_keys(request_hash answer created_at), public.products(name model color category image_url release_price release_date), public.raffles(starts_at ends_at closed_at), public.refresh_families(token previous nonce rotated_at), public.users(password_hash)
 command: USAGE public.bid_ids, schema wal
 everybody: EXECUTE public.before_commit(), public.change_raffle(), public.commit_position(), public.current_timeline(), public.highest_price(), public.known_position(), public.node_position(), public.position_text(), public.raffle_lock(), public.refuse_cancelled(), public.timeline_branches(), public.visible_position()
 everybody: USAGE schema public

@@ -45,6 +45,14 @@ type Heartbeat struct {
 	Transaction pgtype.Uint64
 }
 
+type IdempotencyKey struct {
+	Scope       string
+	Key         string
+	RequestHash []byte
+	Answer      []byte
+	CreatedAt   time.Time
+}
+
 type Product struct {
 	ID           int64
 	Name         string

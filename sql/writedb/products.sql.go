@@ -10,9 +10,18 @@ import (
 )
 
 const AddProduct = `-- name: AddProduct :one
-INSERT INTO products (name, model, color, category, image_url, release_price, release_date)
-VALUES ($1, $2, $3, $4, $5, $6, ($7::text)::date)
-RETURNING id, name, model, color, category, image_url, release_price, to_char(release_date, 'YYYY-MM-DD')::text AS release_date
+WITH added AS (
+    INSERT INTO products (name, model, color, category, image_url, release_price, release_date)
+    SELECT $1::text, $2::text, $3::text, $4::text, $5::text, $6::integer, ($7::text)::date
+    WHERE $8::text = '' OR EXISTS (SELECT FROM idempotency_keys c WHERE c.scope = $9::text AND c.key = $8::text AND c.answer IS NULL)
+    RETURNING id, name, model, color, category, image_url, release_price, release_date
+), remembered AS (
+    UPDATE idempotency_keys k SET answer = jsonb_build_object('id', a.id, 'name', a.name, 'model', a.model, 'color', a.color,
+        'category', a.category, 'image_url', a.image_url, 'release_price', a.release_price, 'release_date', a.release_date)
+    FROM added a WHERE k.scope = $9::text AND k.key = $8::text
+)
+SELECT a.id, a.name, a.model, a.color, a.category, a.image_url, a.release_price, to_char(a.release_date, 'YYYY-MM-DD')::text AS release_date
+FROM added a
 `
 
 type AddProductParams struct {
@@ -23,6 +32,8 @@ type AddProductParams struct {
 	ImageUrl     string
 	ReleasePrice int32
 	ReleaseDate  string
+	Key          string
+	Scope        string
 }
 
 type AddProductRow struct {
@@ -36,6 +47,7 @@ type AddProductRow struct {
 	ReleaseDate  string
 }
 
+// Returns no row if there is a key that is not claimed (see ClaimKey). An empty key is none.
 func (q *Queries) AddProduct(ctx context.Context, arg AddProductParams) (AddProductRow, error) {
 	row := q.db.QueryRow(ctx, AddProduct,
 		arg.Name,
@@ -45,6 +57,8 @@ func (q *Queries) AddProduct(ctx context.Context, arg AddProductParams) (AddProd
 		arg.ImageUrl,
 		arg.ReleasePrice,
 		arg.ReleaseDate,
+		arg.Key,
+		arg.Scope,
 	)
 	var i AddProductRow
 	err := row.Scan(

@@ -46,6 +46,63 @@ func (q *Queries) AddRaffle(ctx context.Context, arg AddRaffleParams) (Raffle, e
 	return i, err
 }
 
+const AddRaffleOnce = `-- name: AddRaffleOnce :one
+WITH added AS (
+    INSERT INTO raffles (product_id, seller_id, starts_at, ends_at)
+    SELECT $1::bigint, $2::bigint, coalesce($3::timestamptz, now()), $4::timestamptz
+    WHERE $4::timestamptz > now()
+      AND EXISTS (SELECT FROM idempotency_keys c WHERE c.scope = $5 AND c.key = $6 AND c.answer IS NULL)
+    RETURNING id, product_id, seller_id, starts_at, ends_at, closed_at, closing_price
+), remembered AS (
+    UPDATE idempotency_keys k SET answer = jsonb_build_object('id', a.id, 'product_id', a.product_id, 'seller_id', a.seller_id,
+        'starts_at', a.starts_at, 'ends_at', a.ends_at)
+    FROM added a WHERE k.scope = $5 AND k.key = $6
+)
+SELECT a.id, a.product_id, a.seller_id, a.starts_at, a.ends_at, a.closed_at, a.closing_price FROM added a
+`
+
+type AddRaffleOnceParams struct {
+	ProductID int64
+	SellerID  int64
+	StartsAt  *time.Time
+	EndsAt    time.Time
+	Scope     string
+	Key       string
+}
+
+type AddRaffleOnceRow struct {
+	ID           int64
+	ProductID    int64
+	SellerID     int64
+	StartsAt     time.Time
+	EndsAt       time.Time
+	ClosedAt     *time.Time
+	ClosingPrice *int32
+}
+
+// AddRaffle with a key. It also returns no row if the key is not claimed (see ClaimKey).
+func (q *Queries) AddRaffleOnce(ctx context.Context, arg AddRaffleOnceParams) (AddRaffleOnceRow, error) {
+	row := q.db.QueryRow(ctx, AddRaffleOnce,
+		arg.ProductID,
+		arg.SellerID,
+		arg.StartsAt,
+		arg.EndsAt,
+		arg.Scope,
+		arg.Key,
+	)
+	var i AddRaffleOnceRow
+	err := row.Scan(
+		&i.ID,
+		&i.ProductID,
+		&i.SellerID,
+		&i.StartsAt,
+		&i.EndsAt,
+		&i.ClosedAt,
+		&i.ClosingPrice,
+	)
+	return i, err
+}
+
 const ChangeRaffle = `-- name: ChangeRaffle :execrows
 UPDATE raffles r SET starts_at = coalesce($1::timestamptz, r.starts_at),
     ends_at = coalesce($2::timestamptz, r.ends_at)

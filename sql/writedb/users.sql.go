@@ -33,6 +33,51 @@ func (q *Queries) AddUser(ctx context.Context, arg AddUserParams) (User, error) 
 	return i, err
 }
 
+const AddUserOnce = `-- name: AddUserOnce :one
+WITH added AS (
+    INSERT INTO users (login, password_hash) VALUES ($1, $2)
+    ON CONFLICT (login) DO NOTHING
+    RETURNING id, login, password_hash, role
+), remembered AS (
+    INSERT INTO idempotency_keys (scope, key, answer)
+    SELECT $3::text, $4::text, jsonb_build_object('id', a.id, 'login', a.login, 'role', a.role) FROM added a
+    ON CONFLICT (scope, key) DO UPDATE SET answer = excluded.answer, created_at = excluded.created_at
+)
+SELECT a.id, a.login, a.password_hash, a.role FROM added a
+`
+
+type AddUserOnceParams struct {
+	Login        string
+	PasswordHash string
+	Scope        string
+	Key          string
+}
+
+type AddUserOnceRow struct {
+	ID           int64
+	Login        string
+	PasswordHash string
+	Role         string
+}
+
+// AddUser with a key. Its scope has the login, so it is new, or of a user who was removed by hand.
+func (q *Queries) AddUserOnce(ctx context.Context, arg AddUserOnceParams) (AddUserOnceRow, error) {
+	row := q.db.QueryRow(ctx, AddUserOnce,
+		arg.Login,
+		arg.PasswordHash,
+		arg.Scope,
+		arg.Key,
+	)
+	var i AddUserOnceRow
+	err := row.Scan(
+		&i.ID,
+		&i.Login,
+		&i.PasswordHash,
+		&i.Role,
+	)
+	return i, err
+}
+
 const ChangePassword = `-- name: ChangePassword :execrows
 UPDATE users SET password_hash = $1 WHERE id = $2 AND password_hash = $3
 `

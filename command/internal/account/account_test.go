@@ -151,7 +151,7 @@ func TestRegister_W4(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			u, err := l.Register(t.Context(), "mina", "Fahrradkette")
+			u, _, err := l.Register(t.Context(), Registration{Login: "mina", Password: "Fahrradkette"})
 			switch {
 			case err == nil && u.Login == "mina" && u.Role == auth.RoleBidder && u.ID > fixture.Admin:
 				outcomes[0].Add(1)

@@ -120,10 +120,13 @@ func TestWhatIsNoRefreshToken(t *testing.T) {
 // Before the migrations have run, a login has no refresh token.
 func TestLoginWithTheLastSchema(t *testing.T) {
 	l, db := accounts(t)
-	db.Exec(t, "DROP TABLE refresh_families")
+	db.Exec(t, "DROP TABLE refresh_families, idempotency_keys")
 	token, err := l.Login(t.Context(), "user1", fixture.Password)
 	if err != nil || token.Access == "" || token.Refresh != "" {
 		t.Errorf("%+v, %v", token, err)
+	}
+	if u, _, err := l.Register(t.Context(), Registration{Login: "mina", Password: "Fahrradkette"}); err != nil || u.Login != "mina" {
+		t.Errorf("%+v, %v", u, err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stock-pyramid/stock-pyramid/command/internal/idempotency"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/pg"
@@ -172,7 +173,8 @@ func label(err error) string {
 	switch {
 	case err == nil:
 		return "accepted"
-	case errors.Is(err, ErrCredentials), errors.Is(err, ErrTaken), errors.Is(err, ErrPassword), errors.Is(err, ErrRefreshToken):
+	case errors.Is(err, ErrCredentials), errors.Is(err, ErrTaken), errors.Is(err, ErrPassword), errors.Is(err, ErrRefreshToken),
+		errors.Is(err, idempotency.ErrReused):
 		return "refused"
 	case errors.Is(err, ErrReused):
 		return "reused"

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/text/secure/precis"
 
+	"github.com/stock-pyramid/stock-pyramid/command/internal/idempotency"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
@@ -22,9 +23,9 @@ const (
 
 // User is a user without the password hash.
 type User struct {
-	ID    int64
-	Login string
-	Role  string // auth.RoleBidder or auth.RoleAdmin
+	ID    int64  `json:"id"`
+	Login string `json:"login"`
+	Role  string `json:"role"` // auth.RoleBidder or auth.RoleAdmin
 }
 
 // NewLogin returns a new login in the form that is stored: lower case, composed characters of the usual width (RFC
@@ -78,46 +79,63 @@ func asHashed(password string) string {
 	return password
 }
 
-// Register adds a bidder with a login and a password that NewLogin and NewPassword returned. Hashing takes turns with
-// the password checks. Registrations take at most a quarter of the places, so that logins find one. Errors: ErrTaken,
-// ErrBusy, ErrUnavailable, primary.ErrUnknownOutcome.
-func (l *Logins) Register(ctx context.Context, login, password string) (User, error) {
-	u, err := l.register(ctx, login, password)
+// Registration is a login and a password that NewLogin and NewPassword returned. An empty key is none.
+type Registration struct{ Login, Password, Key string }
+
+// Register adds a bidder, or returns the one that the same registration with the same key has added before (replayed). Hashing
+// takes turns with the password checks. Registrations take at most a quarter of the places, so that logins find one. Errors:
+// ErrTaken, idempotency.ErrReused, ErrBusy, ErrUnavailable, primary.ErrUnknownOutcome.
+func (l *Logins) Register(ctx context.Context, r Registration) (u User, replayed bool, err error) {
+	u, replayed, err = l.register(ctx, r)
 	l.registrations.WithLabelValues(label(err)).Inc()
 	if err != nil {
-		return User{}, fmt.Errorf("register: %w", err)
+		return User{}, false, fmt.Errorf("register: %w", err)
 	}
-	return u, nil
+	return u, replayed, nil
 }
 
-func (l *Logins) register(ctx context.Context, login, password string) (User, error) {
+func (l *Logins) register(ctx context.Context, r Registration) (u User, replayed bool, err error) {
 	select {
 	case l.registering <- struct{}{}:
 		defer func() { <-l.registering }()
 	default:
-		return User{}, ErrBusy
+		return User{}, false, ErrBusy
 	}
 	leave, err := l.checks.enter()
 	if err != nil {
-		return User{}, err
+		return User{}, false, err
 	}
 	defer leave()
-	other, err := l.find(ctx, login) // a taken login costs no hash
+	other, err := l.find(ctx, r.Login) // a taken login costs no hash
+	if err == nil && other == nil {
+		u, err = l.add(ctx, r)
+		if !errors.Is(err, ErrTaken) || r.Key == "" {
+			return u, false, err
+		}
+		other, err = l.find(ctx, r.Login)
+	}
 	if err != nil {
-		return User{}, err
+		return User{}, false, err
 	}
-	if other != nil {
-		return User{}, ErrTaken
-	}
+	u, err = l.registered(ctx, other, r)
+	return u, err == nil, err
+}
+
+// add hashes the password and adds the user, with the key.
+func (l *Logins) add(ctx context.Context, r Registration) (User, error) {
 	var hash string
-	if err := l.checks.turn(ctx, func() { hash = auth.HashPassword(password) }); err != nil {
+	if err := l.checks.turn(ctx, func() { hash = auth.HashPassword(r.Password) }); err != nil {
 		return User{}, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), primary.RequestTime)
 	defer cancel()
 	var added []writedb.User
-	_, err = l.conns.Transact(ctx, primary.Step{SQL: writedb.AddUser, Args: []any{login, hash},
-		Read: primary.RowsInto(&added, pgx.RowToStructByPos[writedb.User])})
+	step := primary.Step{SQL: writedb.AddUser, Args: []any{r.Login, hash},
+		Read: primary.RowsInto(&added, pgx.RowToStructByPos[writedb.User])}
+	if key := idempotency.OfRegistration(r.Login, r.Key); key.Key != "" {
+		step.SQL, step.Args = writedb.AddUserOnce, append(step.Args, key.Scope, key.Key)
+	}
+	_, err := l.conns.Transact(ctx, step)
 	switch {
 	case err != nil:
 		return User{}, err
@@ -125,4 +143,38 @@ func (l *Logins) register(ctx context.Context, login, password string) (User, er
 		return User{}, ErrTaken
 	}
 	return User{ID: added[0].ID, Login: added[0].Login, Role: added[0].Role}, nil
+}
+
+// registered returns the user whom the same registration has added. other has the login. The stored hash tells whether the
+// password is the same; after a change of the password it is not.
+func (l *Logins) registered(ctx context.Context, other *writedb.User, r Registration) (u User, err error) {
+	if other == nil || r.Key == "" {
+		return User{}, ErrTaken
+	}
+	var first idempotency.First
+	key := idempotency.OfRegistration(r.Login, r.Key)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), primary.RequestTime)
+	defer cancel()
+	if _, err := l.conns.Transact(bounded, key.Find(&first)...); err != nil {
+		return User{}, repeatableRead(err)
+	}
+	switch found, err := first.Into(key, &u); {
+	case err != nil:
+		return User{}, err
+	case !found || u.ID != other.ID:
+		return User{}, ErrTaken
+	}
+	right, err := l.checks.check(ctx, other.PasswordHash, r.Password)
+	if err == nil && !right {
+		err = idempotency.ErrReused
+	}
+	return u, err
+}
+
+// repeatableRead says of a transaction that only reads that nothing was done.
+func repeatableRead(err error) error {
+	if errors.Is(err, primary.ErrUnknownOutcome) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
 }

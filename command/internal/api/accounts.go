@@ -54,6 +54,10 @@ type userDocument struct {
 }
 
 func (a *API) register(w http.ResponseWriter, r *http.Request) error {
+	key, err := readKey(r)
+	if err != nil {
+		return err
+	}
 	body, err := readCredentials(w, r)
 	if err != nil {
 		return err
@@ -68,10 +72,11 @@ func (a *API) register(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), loginLimit)
 	defer cancel()
-	u, err := a.Logins.Register(ctx, login, password)
+	u, replayed, err := a.Logins.Register(ctx, account.Registration{Login: login, Password: password, Key: key})
 	if err != nil {
-		return err
+		return keyed(err, key)
 	}
+	markReplayed(w, replayed)
 	w.Header().Set("Location", fmt.Sprintf("/v1/users/%d", u.ID))
 	web.WriteJSON(w, r, http.StatusCreated, userDocument(u))
 	return nil

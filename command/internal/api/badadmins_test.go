@@ -6,7 +6,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
-// badAdmins are the bad requests for changes of raffles, and for products.
+// badAdmins are the bad requests for changes of raffles, for products, and with keys other than those of bids.
 func badAdmins(admin map[string]string) (list []badRequest) {
 	add := func(name, method, path, body string, status int, fields string, header map[string]string) {
 		list = append(list, badRequest{name: name, method: method, path: path, body: body, status: status, fields: fields, header: header})
@@ -55,6 +55,10 @@ func badAdmins(admin map[string]string) (list []badRequest) {
 	add("change of a product: by name", "PATCH", "/v1/products/one", `{"name":"x"}`, 404, "", admin)
 	add("change of a product: form", "PATCH", one, "x", 415, "", text)
 	add("change of a product: large", "PATCH", one, `{"name":"`+strings.Repeat("x", web.MaxBody)+`"}`, 413, "", admin)
+	for _, path := range []string{"/v1/raffles", products, "/v1/users"} {
+		add(path+": empty key", "POST", path, `{}`, 400, "", map[string]string{"Authorization": admin["Authorization"], idempotencyKey: " "})
+		add(path+": long key", "POST", path, `{}`, 400, "", map[string]string{"Authorization": admin["Authorization"], idempotencyKey: strings.Repeat("k", 256)})
+	}
 	add("DELETE of a product", "DELETE", one, "", 405, "", admin)
 	return list
 }

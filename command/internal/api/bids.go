@@ -45,9 +45,7 @@ func (a *API) placeBid(w http.ResponseWriter, r *http.Request, who auth.Identity
 	h := w.Header()
 	h.Set("Location", "/v1/raffles/"+strconv.FormatInt(result.Placed.RaffleID, 10)+"/bids/"+strconv.FormatInt(result.Placed.ID, 10))
 	h.Set(commitLSN, result.LSN)
-	if result.Replayed {
-		h.Set(idempotencyReplayed, "true")
-	}
+	markReplayed(w, result.Replayed)
 	web.WriteJSON(w, r, http.StatusCreated, documentOf(result.Placed))
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/account"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/bid"
+	"github.com/stock-pyramid/stock-pyramid/command/internal/idempotency"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/product"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/raffle"
@@ -42,6 +43,7 @@ var table = []struct {
 	{err: bid.ErrNotOpen, kind: web.RaffleNotOpen, detail: "the raffle is not open"},
 	{err: bid.ErrTooManySizes, kind: web.TooManySizes, detail: "the raffle has bids of as many sizes as it may have; bid on one of those"},
 	{err: bid.ErrKeyReused, kind: web.KeyReused, detail: "this Idempotency-Key was used for another bid"},
+	{err: idempotency.ErrReused, kind: web.KeyReused, detail: "this Idempotency-Key was used for another request"},
 	{err: raffle.ErrUnknownOutcome, kind: web.OutcomeUnknown, detail: "it is not known whether the raffle was opened; look before you ask again"},
 	{err: primary.ErrUnknownOutcome, kind: web.OutcomeUnknown,
 		detail: "it is not known whether this was done; look before you ask again"},
@@ -64,8 +66,8 @@ func problem(err error) *web.Problem {
 	return nil
 }
 
-// keyed returns the error of a bid as its client gets it. A bid with an idempotency key is never placed twice, so an
-// unknown outcome asks the client to send the bid again.
+// keyed returns the error of a request that may have an idempotency key. With one it is never carried out twice, so an
+// unknown outcome asks the client to send it again.
 func keyed(err error, key string) error {
 	if key == "" {
 		return err

@@ -20,18 +20,23 @@ type productDocument struct {
 	ReleaseDate  string `json:"release_date"`
 }
 
-func (a *API) addProduct(w http.ResponseWriter, r *http.Request, _ auth.Identity) error {
+func (a *API) addProduct(w http.ResponseWriter, r *http.Request, who auth.Identity) error {
+	key, err := readKey(r)
+	if err != nil {
+		return err
+	}
 	fields, err := readProduct(w, r, true)
 	if err != nil {
 		return err
 	}
-	added, lsn, err := a.Products.Add(r.Context(), fields)
+	added, err := a.Products.Add(r.Context(), who.UserID, key, fields)
 	if err != nil {
-		return err
+		return keyed(err, key)
 	}
-	w.Header().Set("Location", fmt.Sprintf("/v1/products/%d", added.ID))
-	w.Header().Set(commitLSN, lsn)
-	web.WriteJSON(w, r, http.StatusCreated, productDocument(added))
+	w.Header().Set("Location", fmt.Sprintf("/v1/products/%d", added.Product.ID))
+	w.Header().Set(commitLSN, added.LSN)
+	markReplayed(w, added.Replayed)
+	web.WriteJSON(w, r, http.StatusCreated, productDocument(added.Product))
 	return nil
 }
 

@@ -36,22 +36,33 @@ func (a *API) openRaffle(w http.ResponseWriter, r *http.Request, who auth.Identi
 	if err != nil {
 		return err
 	}
-	opened, lsn, err := a.Raffles.Add(r.Context(), n)
+	opened, err := a.Raffles.Add(r.Context(), n)
 	switch {
 	case errors.Is(err, raffle.ErrUnknownProduct):
 		return invalid(web.FieldError{Field: "product_id", Detail: "is no product"})
 	case errors.Is(err, raffle.ErrOver):
 		return invalid(web.FieldError{Field: "ends_at", Detail: "must be in the future"})
 	case err != nil:
-		return err
+		return keyed(err, n.Key)
 	}
-	w.Header().Set("Location", fmt.Sprintf("/v1/raffles/%d", opened.ID))
-	w.Header().Set(commitLSN, lsn)
-	web.WriteJSON(w, r, http.StatusCreated, documentOfRaffle(opened))
+	w.Header().Set("Location", fmt.Sprintf("/v1/raffles/%d", opened.Raffle.ID))
+	w.Header().Set(commitLSN, opened.LSN)
+	markReplayed(w, opened.Replayed)
+	web.WriteJSON(w, r, http.StatusCreated, documentOfRaffle(opened.Raffle))
 	return nil
 }
 
+func markReplayed(w http.ResponseWriter, replayed bool) {
+	if replayed {
+		w.Header().Set(idempotencyReplayed, "true")
+	}
+}
+
 func readRaffle(w http.ResponseWriter, r *http.Request, who auth.Identity) (raffle.New, error) {
+	key, err := readKey(r)
+	if err != nil {
+		return raffle.New{}, err
+	}
 	var body struct {
 		ProductID int64   `json:"product_id"`
 		StartsAt  *string `json:"starts_at"`
@@ -60,7 +71,7 @@ func readRaffle(w http.ResponseWriter, r *http.Request, who auth.Identity) (raff
 	if err := web.ReadJSON(w, r, &body); err != nil {
 		return raffle.New{}, err
 	}
-	n := raffle.New{ProductID: body.ProductID, SellerID: who.UserID}
+	n := raffle.New{ProductID: body.ProductID, SellerID: who.UserID, Key: key}
 	var flaws []web.FieldError
 	if n.ProductID <= 0 {
 		flaws = append(flaws, web.FieldError{Field: "product_id", Detail: "must be the id of a product"})

@@ -13,31 +13,42 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stock-pyramid/stock-pyramid/command/internal/idempotency"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
 
 // Product is what raffles sell. ReleasePrice is in KRW, ReleaseDate is YYYY-MM-DD.
 type Product struct {
-	ID           int64
-	Name         string
-	Model        string
-	Color        string
-	Category     string
-	ImageURL     string
-	ReleasePrice int32
-	ReleaseDate  string
+	ID           int64  `json:"id"`
+	Name         string `json:"name"`
+	Model        string `json:"model"`
+	Color        string `json:"color"`
+	Category     string `json:"category"`
+	ImageURL     string `json:"image_url"`
+	ReleasePrice int32  `json:"release_price"`
+	ReleaseDate  string `json:"release_date"`
 }
 
-// Fields are the values of a product. A nil field is missing in a new product, and stays in one that is changed.
+// Fields are the values of a product. A nil field is missing in a new product, and stays in one that is changed. Their JSON
+// tells whether two requests are the same.
 type Fields struct {
-	Name         *string
-	Model        *string
-	Color        *string
-	Category     *string
-	ImageURL     *string
-	ReleasePrice *int32
-	ReleaseDate  *string
+	Name         *string `json:"name"`
+	Model        *string `json:"model"`
+	Color        *string `json:"color"`
+	Category     *string `json:"category"`
+	ImageURL     *string `json:"image_url"`
+	ReleasePrice *int32  `json:"release_price"`
+	ReleaseDate  *string `json:"release_date"`
+}
+
+// Added is a product that was added, as it was then.
+type Added struct {
+	Product Product
+	// Replayed: an earlier request with the same key and the same values added it.
+	Replayed bool
+	// LSN is a position at or past the commit.
+	LSN string
 }
 
 const (
@@ -117,39 +128,65 @@ func NewStore(server *primary.Server) *Store {
 	return &Store{conns: server.Conns("products", 1, lockWait)}
 }
 
-// Add adds a product, of which no field is missing, and returns it with a position at or past the commit. Errors:
-// ErrUnavailable (nothing was done) and ErrUnknownOutcome of package primary.
-func (s *Store) Add(ctx context.Context, f Fields) (Product, string, error) {
-	p, lsn, err := s.one(ctx, writedb.AddProduct, f.Name, f.Model, f.Color, f.Category, f.ImageURL, f.ReleasePrice, f.ReleaseDate)
+// Add adds a product, of which no field is missing, or returns the one that the same request of the user has added before. An
+// empty key is none. Errors: idempotency.ErrReused, and ErrUnavailable (nothing was done) and ErrUnknownOutcome of package
+// primary.
+func (s *Store) Add(ctx context.Context, user int64, key string, f Fields) (Added, error) {
+	a, err := s.add(ctx, user, key, f)
 	if err != nil {
-		return Product{}, "", fmt.Errorf("add a product: %w", err)
+		return Added{}, fmt.Errorf("add a product: %w", err)
 	}
-	return p, lsn, nil
+	return a, nil
+}
+
+func (s *Store) add(ctx context.Context, user int64, text string, f Fields) (a Added, err error) {
+	key, err := idempotency.Of("products", user, text, f)
+	if err != nil {
+		return a, err
+	}
+	var rows []writedb.AddProductRow
+	var first idempotency.First
+	a.LSN, err = s.transact(ctx, key.Once(primary.Step{SQL: writedb.AddProduct,
+		Args: append(f.args(), key.Key, key.Scope), Read: primary.RowsInto(&rows, pgx.RowToStructByPos[writedb.AddProductRow])}, &first))
+	switch {
+	case err != nil:
+	case len(rows) > 0:
+		a.Product = product(rows[0])
+	default:
+		if a.Replayed, err = first.Into(key, &a.Product); err == nil && !a.Replayed {
+			err = primary.ErrUnavailable // the first request was taken back by hand meanwhile
+		}
+	}
+	return a, err
 }
 
 // Change changes the fields that are there, and returns the product with a position at or past the commit. Errors:
-// ErrUnknown and those of Add. The same change may be repeated.
+// ErrUnknown, and those of package primary. The same change may be repeated.
 func (s *Store) Change(ctx context.Context, id int64, f Fields) (Product, string, error) {
-	p, lsn, err := s.one(ctx, writedb.ChangeProduct, f.Name, f.Model, f.Color, f.Category, f.ImageURL, f.ReleasePrice, f.ReleaseDate, id)
+	var rows []writedb.ChangeProductRow
+	lsn, err := s.transact(ctx, []primary.Step{{SQL: writedb.ChangeProduct, Args: append(f.args(), id),
+		Read: primary.RowsInto(&rows, pgx.RowToStructByPos[writedb.ChangeProductRow])}})
+	if err == nil && len(rows) == 0 {
+		err = ErrUnknown
+	}
 	if err != nil {
 		return Product{}, "", fmt.Errorf("change product %d: %w", id, err)
 	}
-	return p, lsn, nil
+	return product(rows[0]), lsn, nil
 }
 
-func (s *Store) one(ctx context.Context, sql string, args ...any) (Product, string, error) {
+func (s *Store) transact(ctx context.Context, steps []primary.Step) (lsn string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), primary.RequestTime)
 	defer cancel()
-	var rows []writedb.AddProductRow
-	lsn, err := s.conns.Transact(ctx, primary.Step{SQL: sql, Args: args,
-		Read: primary.RowsInto(&rows, pgx.RowToStructByPos[writedb.AddProductRow])})
-	switch {
-	case err != nil:
-		return Product{}, "", err
-	case len(rows) == 0:
-		return Product{}, "", ErrUnknown
-	}
-	r := rows[0]
+	return s.conns.Transact(ctx, steps...)
+}
+
+func (f Fields) args() []any {
+	return []any{f.Name, f.Model, f.Color, f.Category, f.ImageURL, f.ReleasePrice, f.ReleaseDate}
+}
+
+func product[R writedb.AddProductRow | writedb.ChangeProductRow](row R) Product {
+	r := writedb.AddProductRow(row)
 	return Product{ID: r.ID, Name: r.Name, Model: r.Model, Color: r.Color, Category: r.Category, ImageURL: r.ImageUrl,
-		ReleasePrice: r.ReleasePrice, ReleaseDate: r.ReleaseDate}, lsn, nil
+		ReleasePrice: r.ReleasePrice, ReleaseDate: r.ReleaseDate}
 }

@@ -11,23 +11,34 @@ import (
 
 // Raffle is an auction of one product. Times have a resolution of microseconds, prices are in KRW.
 type Raffle struct {
-	ID        int64
-	ProductID int64
-	SellerID  int64
-	StartsAt  time.Time
-	EndsAt    time.Time
+	ID        int64     `json:"id"`
+	ProductID int64     `json:"product_id"`
+	SellerID  int64     `json:"seller_id"`
+	StartsAt  time.Time `json:"starts_at"`
+	EndsAt    time.Time `json:"ends_at"`
 	// ClosedAt is nil until the close, which is final.
-	ClosedAt *time.Time
+	ClosedAt *time.Time `json:"-"`
 	// ClosingPrice is the highest price of the bids at the close, nil if there were none.
-	ClosingPrice *int32
+	ClosingPrice *int32 `json:"-"`
 }
 
-// New is a raffle to be opened.
+// New is a raffle to be opened. Its JSON tells whether two requests are the same.
 type New struct {
-	ProductID int64
-	SellerID  int64
-	StartsAt  *time.Time // nil: now
-	EndsAt    time.Time
+	ProductID int64      `json:"product_id"`
+	SellerID  int64      `json:"seller_id"`
+	StartsAt  *time.Time `json:"starts_at"` // nil: now
+	EndsAt    time.Time  `json:"ends_at"`
+	// Key is the idempotency key, scoped to the seller. Empty: none.
+	Key string `json:"-"`
+}
+
+// Opened is a raffle that was opened, as it was then.
+type Opened struct {
+	Raffle Raffle
+	// Replayed: an earlier request with the same key and the same values opened it.
+	Replayed bool
+	// LSN is a position at or past the commit.
+	LSN string
 }
 
 // Change is what is to change of a raffle. A nil field stays.

@@ -42,7 +42,8 @@ func TestAdd(t *testing.T) {
 		{"seller", raffle.New{ProductID: 1, SellerID: 99, EndsAt: soon}, raffle.ErrUnknownSeller},
 		{"over", raffle.New{ProductID: 1, SellerID: 2, StartsAt: &past, EndsAt: past.Add(time.Second)}, raffle.ErrOver},
 	} {
-		r, lsn, err := s.Add(t.Context(), c.n)
+		opened, err := s.Add(t.Context(), c.n)
+		r, lsn := opened.Raffle, opened.LSN
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}

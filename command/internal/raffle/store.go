@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stock-pyramid/stock-pyramid/command/internal/idempotency"
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
@@ -49,21 +50,46 @@ func NewStore(server *primary.Server, reg prometheus.Registerer) *Store {
 	return s
 }
 
-// Add opens a raffle and returns it with a position at or past the commit. Errors: ErrUnknownProduct,
-// ErrUnknownSeller, ErrOver, ErrUnavailable (nothing was done) and ErrUnknownOutcome.
-func (s *Store) Add(ctx context.Context, n New) (Raffle, string, error) {
+// Add opens a raffle, or returns the one that the same request has opened before. Errors: ErrUnknownProduct,
+// ErrUnknownSeller, ErrOver, idempotency.ErrReused, ErrUnavailable (nothing was done) and ErrUnknownOutcome.
+func (s *Store) Add(ctx context.Context, n New) (Opened, error) {
+	o, err := s.add(ctx, n)
+	if err != nil {
+		return Opened{}, fmt.Errorf("open a raffle of product %d: %w", n.ProductID, notAdded(err))
+	}
+	return o, nil
+}
+
+func (s *Store) add(ctx context.Context, n New) (o Opened, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), primary.RequestTime)
 	defer cancel()
-	var added []writedb.Raffle
-	lsn, err := s.admins.Transact(ctx, primary.Step{SQL: writedb.AddRaffle, Args: []any{n.ProductID, n.SellerID, n.StartsAt, n.EndsAt},
-		Read: primary.RowsInto(&added, pgx.RowToStructByPos[writedb.Raffle])})
-	if err == nil && len(added) == 0 {
-		err = ErrOver
+	n.EndsAt = n.EndsAt.UTC() // the same time in another zone is the same request
+	if n.StartsAt != nil {
+		at := n.StartsAt.UTC()
+		n.StartsAt = &at
 	}
+	key, err := idempotency.Of("raffles", n.SellerID, n.Key, n)
 	if err != nil {
-		return Raffle{}, "", fmt.Errorf("open a raffle of product %d: %w", n.ProductID, notAdded(err))
+		return o, err
 	}
-	return Raffle(added[0]), lsn, nil
+	var added []writedb.Raffle
+	var first idempotency.First
+	step := primary.Step{SQL: writedb.AddRaffle, Args: []any{n.ProductID, n.SellerID, n.StartsAt, n.EndsAt},
+		Read: primary.RowsInto(&added, pgx.RowToStructByPos[writedb.Raffle])}
+	if key.Key != "" {
+		step.SQL, step.Args = writedb.AddRaffleOnce, append(step.Args, key.Scope, key.Key)
+	}
+	o.LSN, err = s.admins.Transact(ctx, key.Once(step, &first)...)
+	switch {
+	case err != nil:
+	case len(added) > 0:
+		o.Raffle = Raffle(added[0])
+	default:
+		if o.Replayed, err = first.Into(key, &o.Raffle); err == nil && !o.Replayed {
+			err = ErrOver
+		}
+	}
+	return o, err
 }
 
 func notAdded(err error) error {

@@ -6,6 +6,21 @@ SELECT @product_id::bigint, @seller_id::bigint, coalesce(sqlc.narg(starts_at)::t
 WHERE @ends_at::timestamptz > now()
 RETURNING id, product_id, seller_id, starts_at, ends_at, closed_at, closing_price;
 
+-- name: AddRaffleOnce :one
+-- AddRaffle with a key. It also returns no row if the key is not claimed (see ClaimKey).
+WITH added AS (
+    INSERT INTO raffles (product_id, seller_id, starts_at, ends_at)
+    SELECT @product_id::bigint, @seller_id::bigint, coalesce(sqlc.narg(starts_at)::timestamptz, now()), @ends_at::timestamptz
+    WHERE @ends_at::timestamptz > now()
+      AND EXISTS (SELECT FROM idempotency_keys c WHERE c.scope = @scope AND c.key = @key AND c.answer IS NULL)
+    RETURNING id, product_id, seller_id, starts_at, ends_at, closed_at, closing_price
+), remembered AS (
+    UPDATE idempotency_keys k SET answer = jsonb_build_object('id', a.id, 'product_id', a.product_id, 'seller_id', a.seller_id,
+        'starts_at', a.starts_at, 'ends_at', a.ends_at)
+    FROM added a WHERE k.scope = @scope AND k.key = @key
+)
+SELECT a.id, a.product_id, a.seller_id, a.starts_at, a.ends_at, a.closed_at, a.closing_price FROM added a;
+
 -- name: LockRaffleRow :exec
 -- A close begins with this. Every change of a raffle locks the row first and takes the raffle's lock second, because
 -- an UPDATE by hand locks the row and then fires the trigger, which takes the raffle's lock.
