@@ -22,6 +22,7 @@ var (
 	BadToken         = Kind{"/problems/bad-token", "Token not accepted", http.StatusUnauthorized}
 	WrongCredentials = Kind{"/problems/wrong-credentials", "Login or password wrong", http.StatusUnauthorized}
 	AdminsOnly       = Kind{"/problems/admins-only", "Only for admins", http.StatusForbidden}
+	ForeignOrigin    = Kind{"/problems/foreign-origin", "Page of an origin that is not listed", http.StatusForbidden}
 	NotYours         = Kind{"/problems/not-yours", "Bid of another user", http.StatusForbidden}
 	NoPath           = Kind{"/problems/no-path", "Nothing at this path", http.StatusNotFound}
 	UnknownRaffle    = Kind{"/problems/unknown-raffle", "Unknown raffle", http.StatusNotFound}
@@ -45,7 +46,7 @@ var (
 
 // Kinds are all of them.
 var Kinds = []Kind{
-	BadBody, BadRequest, NoToken, BadToken, WrongCredentials, AdminsOnly,
+	BadBody, BadRequest, NoToken, BadToken, WrongCredentials, AdminsOnly, ForeignOrigin,
 	NotYours, NoPath, UnknownRaffle, UnknownBid, MethodNotAllowed, LoginTaken,
 	RaffleNotOpen, PositionLost, BodyTooLarge, NotJSON, BadValue, TooManySizes, KeyReused,
 	TooManyRequests, Internal, Busy, RaffleLocked, Unavailable, OutcomeUnknown,
