@@ -1,6 +1,8 @@
 package deploy
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -39,11 +41,24 @@ func (d FrontDoor) Files() (Files, error) {
 		Answers map[string]string
 		// AnswerHeaders are those that pages of other origins may read.
 		AnswerHeaders string
-	}{d, answers(d.Limits.MaxBody), strings.Join(cors.AnswerHeaders, ", ")}
-	return files, errors.Join(
+		// PagePolicy is the Content-Security-Policy of the first page.
+		PagePolicy string
+	}{d, answers(d.Limits.MaxBody), strings.Join(cors.AnswerHeaders, ", "), ""}
+	err := files.copy("index.html", "haproxy/index.html")
+	data.PagePolicy = policy(files["index.html"].Content)
+	return files, errors.Join(err,
 		files.add("haproxy.cfg", "haproxy/haproxy.cfg", 0o600, false, data),
 		files.copy("allow.map", "haproxy/allow.map"),
 		files.copy("static.html", "haproxy/static.html"))
+}
+
+// policy lets a page have its own style and the empty icon, and nothing else.
+func policy(page string) string {
+	_, style, _ := strings.Cut(page, "<style>")
+	style, _, _ = strings.Cut(style, "</style>")
+	sum := sha256.Sum256([]byte(style))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+		"'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
 
 func onLoopback(list []Instance) []Instance {

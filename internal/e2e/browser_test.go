@@ -92,6 +92,7 @@ func TestABrowserUsesTheAPIFromAListedOrigin(t *testing.T) {
 		t.Errorf("another origin: %q", got)
 	}
 	s.holdToRefusal(t, front, foreign.url)
+	s.holdToFirstPage(t, front)
 }
 
 // holdToRefusal opens a websocket as a browser does for a page, and is told why not.
