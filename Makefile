@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill upgrade-drill restore-drill capture rotate generate fuzz build images compose-up compose-drill compose-down
+.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill upgrade-drill restore-drill readme capture rotate generate fuzz build images compose-up compose-drill compose-down
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,7 +32,7 @@ ONE_AT_A_TIME = $(GO) test -vet off -timeout 30m $(if $(CI),-p 3 -toolexec 'nice
 
 # Some tests need the services of the last release, which are built while the installation waits for the network.
 test: ## Run every test against real servers on free ports; installs what is missing
-	@$(GO) run ./deploy/release ./command ./query ./replicator >/dev/null & build=$$!; deploy/local/install && wait $$build
+	@$(GO) run ./deploy/release ./command ./query ./replicator >/dev/null & build=$$!; deploy/local/install && deploy/local/install chromium && wait $$build
 	$(if $(CI),,$(GO) vet ./...)
 	$(ONE_AT_A_TIME) ./...
 
@@ -85,6 +85,9 @@ upgrade-drill: ## Start the last release, upgrade it and go back under load, and
 restore-drill: ## Restore for real: to an earlier moment, Redis alone, and into a new system (2 minutes)
 	@deploy/local/install
 	$(GO) run ./internal/e2e/restoredrill
+
+readme: ## Run the lines of README.md on a clean clone, on the ports of `make up` (10 minutes; takes root)
+	$(GO) run ./internal/e2e/readme
 
 capture: ## With TLS: log in and bid while a program looks for plain text on the loopback device (takes root)
 	@deploy/local/ctl capture

@@ -1,8 +1,13 @@
 package deploy
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/cors"
 )
 
 // Instance is one instance of a service, with the port of its admin listener, which says whether it is ready.
@@ -18,6 +23,8 @@ type FrontDoor struct {
 	Conf, Run      string // the folder that gets these files, and the folder of its sockets
 	Command, Query []Instance
 	Limits         Limits
+	// Origins are those whose pages may use the API besides the front door's own.
+	Origins cors.Origins
 	// TLS is that of the front door itself. The services have certificates of the same authority.
 	TLS *TLS
 }
@@ -32,11 +39,26 @@ func (d FrontDoor) Files() (Files, error) {
 	data := struct {
 		FrontDoor
 		Answers map[string]string
-	}{d, answers(d.Limits.MaxBody)}
-	return files, errors.Join(
+		// AnswerHeaders are those that pages of other origins may read.
+		AnswerHeaders string
+		// PagePolicy is the Content-Security-Policy of the first page.
+		PagePolicy string
+	}{d, answers(d.Limits.MaxBody), strings.Join(cors.AnswerHeaders, ", "), ""}
+	err := files.copy("index.html", "haproxy/index.html")
+	data.PagePolicy = policy(files["index.html"].Content)
+	return files, errors.Join(err,
 		files.add("haproxy.cfg", "haproxy/haproxy.cfg", 0o600, false, data),
 		files.copy("allow.map", "haproxy/allow.map"),
 		files.copy("static.html", "haproxy/static.html"))
+}
+
+// policy lets a page have its own style and the empty icon, and nothing else.
+func policy(page string) string {
+	_, style, _ := strings.Cut(page, "<style>")
+	style, _, _ = strings.Cut(style, "</style>")
+	sum := sha256.Sum256([]byte(style))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+		"'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
 
 func onLoopback(list []Instance) []Instance {
@@ -65,6 +87,8 @@ func answers(maxBody int) map[string]string {
 		"unavailable":    problem(503, "Not done: not possible now", "/problems/unavailable", "the service is not ready or has no room, and nothing was done; try again soon", retry),
 		"lateRead":       problem(504, "Gateway Timeout", "about:blank", "the service did not answer in time; ask again"),
 		"lateWrite":      problem(504, "Perhaps done", "/problems/outcome-unknown", "the service did not answer in time: "+unknown),
+		"preflight": fmt.Sprintf(`status 204 hdr Access-Control-Allow-Methods "%%[var(txn.allow)]" hdr Access-Control-Allow-Headers "%s" hdr Access-Control-Max-Age %d`,
+			strings.Join(cors.RequestHeaders, ", "), cors.MaxAge),
 		// An EventSource waits from 1 to 5 s, so that not all come back at once.
 		"comeBack": `content-type text/event-stream hdr Cache-Control no-store lf-string "retry: %[rand(4000),add(1000)]\n\n"`,
 	}

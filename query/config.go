@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/cors"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
@@ -36,6 +37,8 @@ type config struct {
 	RateLimit limit.Rates `env:"RATE_LIMIT" envDefault:"read=2000/4000"`
 	// TrustedProxies are the networks whose X-Forwarded-For is believed, besides the loopback ones.
 	TrustedProxies web.Proxies `env:"TRUSTED_PROXIES"`
+	// Origins are those whose pages may open sessions of socket.io besides the front door's own.
+	Origins cors.Origins `env:"CORS_ORIGINS"`
 	// RedisMaxLag is the lag of Redis beyond which a fresher standby answers instead.
 	RedisMaxLag time.Duration `env:"REDIS_MAX_LAG" envDefault:"2s"`
 	// StandbyMaxLag is the lag of the standby beyond which the primary answers what only SQL can answer.

@@ -35,7 +35,7 @@ func serve(ctx context.Context, c *config) error {
 	if err != nil {
 		return err
 	}
-	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier, Limits: limit.NewGuard(c.RateLimit, c.TrustedProxies, s.Metrics)}
+	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier, Limits: limit.NewGuard(c.RateLimit, c.TrustedProxies, s.Metrics), Origins: c.Origins}
 	s.Serve(api.New(s.Log, s.Metrics, parts, c.AllowReadPath, document), b.chain.Ready)
 	s.OnDrain(b.feed.Drain)
 	for _, part := range []func(context.Context) error{b.primary.Run, b.trust.Watch, b.chain.Watch, b.feed.Run} {

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/version"
 	"github.com/stock-pyramid/stock-pyramid/sql/migrations"
 )
 
@@ -27,6 +28,9 @@ const usage = `usage: sql init | migrate up | migrate down | migrate status
 Two starters at once are safe: the second waits for the first.`
 
 func main() {
+	if version.Print(os.Stdout, "sql", os.Args[1:]) {
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, strings.Join(os.Args[1:], " ")); err != nil {

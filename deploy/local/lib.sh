@@ -23,7 +23,7 @@ CA=$CONF/tls/ca.crt # whom clients trust with TLS=yes
 MARK=$LOCAL_DIR/made-by-stock-pyramid
 NODE=$LOCAL_DIR/bin/node # where the user postgres may run it
 
-# Each setting and its default. A value that was given to an earlier `make up` stays until `make clean`.
+# Each setting and its default, to which PORT_OFFSET is added. A value that was given to an earlier `make up` stays until `make clean`.
 SETTINGS=(
     HTTP_PORT=8080 STATS_PORT=8404
     COMMAND_PORT=8081 QUERY_PORT=8082 REPLICATOR_PORT=8083
@@ -33,17 +33,16 @@ SETTINGS=(
 )
 
 load_settings() {
-    local pair name
+    local pair name value moved=${PORT_OFFSET:-}
+    [[ $moved =~ ^[0-9]{0,5}$ ]] || die "PORT_OFFSET=$moved is not a number" "give one up to 13000: make up PORT_OFFSET=10000"
     for pair in "${SETTINGS[@]}"; do
-        name=${pair%%=*}
-        if [[ -z ${!name:-} && -r $CONF/settings ]]; then
+        name=${pair%%=*} value=${pair#*=}
+        [[ $name != *_PORT ]] || value=$((value + 10#0$moved))
+        if [[ -z ${!name:-} && -r $CONF/settings && ($name != *_PORT || -z $moved) ]]; then
             printf -v "$name" '%s' "$(sed -n "s/^$name=//p" "$CONF/settings")"
         fi
-        [[ -n ${!name:-} ]] || printf -v "$name" '%s' "${pair#*=}"
-        [[ $name == *_PORT ]] || continue
-        if [[ ! ${!name} =~ ^[1-9][0-9]{0,4}$ ]] || ((${!name} > 65535)); then
-            die "$name=${!name} is not a port" "give a number from 1 to 65535"
-        fi
+        [[ -n ${!name:-} ]] || printf -v "$name" '%s' "$value"
+        [[ $name != *_PORT || ${!name} =~ ^[1-9][0-9]{0,4}$ ]] || die "$name=${!name} is not a port" "give a number from 1 to 32767"
     done
     # The folder of the programs: that of the last `make up` or `ctl build`.
     BIN=$(cat "$CONF/build" 2>/dev/null) || BIN=$ROOT/bin
@@ -102,7 +101,8 @@ STARTED_AT=${EPOCHREALTIME/./}
 
 # go_build PACKAGE...: into bin/, with the commit, also in a checkout of another user, which git does not trust.
 go_build() {
-    (cd "$ROOT" && GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=* go build -buildvcs=auto -o bin/ "$@")
+    (cd "$ROOT" && GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=* go run ./deploy/build "$@") ||
+        die "the build failed" "see the lines above"
 }
 
 # One line per step: the seconds since the start and what is done now.

@@ -148,7 +148,7 @@ check_ports() {
     local program pair
     for program in "${PROGRAMS[@]}"; do
         for pair in $(ports_of "$program"); do echo "$program $pair $(pid_of "$program")"; done
-    done | "$ROOT/bin/render" ports || die "the stack can't have its ports" "see the lines above; one is moved so: make up HTTP_PORT=18080"
+    done | "$ROOT/bin/render" ports || die "the stack can't have its ports" "see the lines above; make up PORT_OFFSET=10000 moves all of them, make up HTTP_PORT=18080 one"
 }
 
 # A drill lets a program run with a clock that is off (ctl clock), which sets CLOCK and, for programs that ask the C library

@@ -35,6 +35,7 @@ import (
 	"syscall"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/version"
 )
 
 const usage = `usage: node init | start | agent | run | promote [--force] | switchover | lead | show | watch | backup | restore
@@ -54,6 +55,9 @@ const usage = `usage: node init | start | agent | run | promote [--force] | swit
 The environment says which node: NODE, NODE_ID, PEER, DATA_DIR, CONF_DIR, SOCKET_DIR, PORT, PG_BIN, PGSERVICEFILE, PGPASSFILE.`
 
 func main() {
+	if version.Print(os.Stdout, "node", os.Args[1:]) {
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := do(ctx, os.Args[1:]...); err != nil {

@@ -109,6 +109,7 @@ func (s stack) special(name string) deploy.Environment {
 			// Through the front door, so that the keys are there as long as one instance of command is.
 			fmt.Sprintf("JWKS_URL=%s://%s/.well-known/jwks.json", s.scheme("http"), deploy.Address{Host: s.host("haproxy"), Port: s.HTTPPort}),
 			fmt.Sprintf("ALLOW_READ_PATH=%t", !s.apart),
+			"CORS_ORIGINS=" + s.getenv("CORS_ORIGINS"),
 		}, s.wide()...)
 	}
 	return deploy.Environment{redis}

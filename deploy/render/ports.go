@@ -45,8 +45,11 @@ func portsOf(in io.Reader) error {
 	return checkPorts(list)
 }
 
-// checkPorts finds every port that two programs need, and every port of a program that does not run and that something
-// else listens on. The error has a line for each.
+// clientPorts is where the ports begin that Linux gives to clients by default (ip_local_port_range).
+const clientPorts = 32768
+
+// checkPorts finds every port that two programs need, every port that clients may hold, and every port of a program that
+// does not run and that something else listens on. The error has a line for each.
 func checkPorts(list []claim) error {
 	var problems []error
 	taken := map[int]claim{}
@@ -57,6 +60,11 @@ func checkPorts(list []claim) error {
 			continue
 		}
 		taken[c.port] = c
+		if c.port >= clientPorts {
+			problems = append(problems, fmt.Errorf("port %d (%s) is not below %d, from where on the kernel gives ports to clients, so any client may hold it; choose a lower %s or a lower PORT_OFFSET",
+				c.port, c.program, clientPorts, c.setting))
+			continue
+		}
 		if c.running {
 			continue
 		}

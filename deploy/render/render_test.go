@@ -48,9 +48,9 @@ func rendered(t *testing.T) (conf, secrets deploy.Files) {
 }
 
 func TestWrongSettingsAreReportedTogether(t *testing.T) {
-	setUp(t, "HTTP_PORT=eighty", "REDIS_PORT=70000", "REPLICAS=10", "LINKS=perhaps", "BODY_TIME=soon", "CONF=")
+	setUp(t, "HTTP_PORT=eighty", "REDIS_PORT=70000", "REPLICAS=10", "LINKS=perhaps", "BODY_TIME=soon", "CONF=", "CORS_ORIGINS=*,https://a.example/")
 	_, err := env.Parse(&settings{})
-	for _, name := range []string{"HTTPPort", "REDIS_PORT", "REPLICAS", "LINKS", "BODY_TIME", "CONF"} {
+	for _, name := range []string{"HTTPPort", "REDIS_PORT", "REPLICAS", "LINKS", "BODY_TIME", "CONF", `"*"`, `"https://a.example/"`} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not reported: %v", name, err)
 		}

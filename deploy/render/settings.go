@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/stock-pyramid/stock-pyramid/deploy"
+	"github.com/stock-pyramid/stock-pyramid/internal/cors"
 )
 
 // settings are what deploy/local/lib.sh has settled.
@@ -77,8 +78,18 @@ func (s *settings) Check() []error {
 	if s.Links == "yes" && s.LinkPort == 0 {
 		errs = append(errs, errors.New("LINK_PORT is missing, and LINKS is yes"))
 	}
-	_, err := localLimits(os.Getenv)
-	return append(errs, err)
+	_, limitsErr := localLimits(os.Getenv)
+	_, originsErr := readOrigins(os.Getenv)
+	return append(errs, limitsErr, originsErr)
+}
+
+// readOrigins are those whose pages may use the API besides the front door's own. HAProxy and query get the same list.
+func readOrigins(getenv func(string) string) (cors.Origins, error) {
+	list, err := cors.Parse(getenv("CORS_ORIGINS"))
+	if err != nil {
+		return nil, fmt.Errorf("CORS_ORIGINS: %w", err)
+	}
+	return list, nil
 }
 
 // localLimits are the limits of the local stack's front door. Load levels come from one address, so here one address may

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -29,13 +30,9 @@ func (s stack) instances(service service) []deploy.Instance {
 
 // configurations are the files of the folder CONF.
 func (s stack) configurations() (deploy.Files, error) {
-	limits, err := s.frontDoorLimits()
+	door, err := s.frontDoor()
 	if err != nil {
 		return nil, err
-	}
-	door := deploy.FrontDoor{
-		Address: s.listener(s.HTTPPort), StatsPort: s.StatsPort, Conf: filepath.Join(s.Conf, "haproxy"), Run: s.Run,
-		Command: s.instances(s.command()), Query: s.instances(s.query()), Limits: limits, TLS: s.tls("haproxy"),
 	}
 	pgpool := deploy.Pgpool{
 		Address: s.listener(s.PgpoolPort), PCPPort: s.PCPPort, Run: s.Run, Nodes: s.databaseNodes(), Clients: s.clients,
@@ -66,6 +63,15 @@ func (s stack) configurations() (deploy.Files, error) {
 		return conf, nil
 	}
 	return conf, add(conf, "")(s.supervisor().Files())
+}
+
+func (s stack) frontDoor() (deploy.FrontDoor, error) {
+	limits, limitsErr := s.frontDoorLimits()
+	origins, originsErr := readOrigins(s.getenv)
+	return deploy.FrontDoor{
+		Address: s.listener(s.HTTPPort), StatsPort: s.StatsPort, Conf: filepath.Join(s.Conf, "haproxy"), Run: s.Run,
+		Command: s.instances(s.command()), Query: s.instances(s.query()), Limits: limits, Origins: origins, TLS: s.tls("haproxy"),
+	}, errors.Join(limitsErr, originsErr)
 }
 
 // addPrometheus adds the folder of Prometheus, and that of the exporters if they are apart.

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/version"
 )
 
 // Program is a program with subcommands.
@@ -53,6 +55,9 @@ func (p Program) Main(ctx context.Context) {
 
 // Run runs the subcommand that args begins with.
 func (p Program) Run(ctx context.Context, args []string, out, notes io.Writer) error {
+	if version.Print(out, p.Name, args) {
+		return nil
+	}
 	if len(args) == 0 {
 		args = []string{p.Default}
 	}
@@ -100,7 +105,7 @@ func (p Program) usage() string {
 	for _, c := range p.Commands {
 		fmt.Fprintf(&b, "  %-8s %s\n", c.Name, c.Summary)
 	}
-	fmt.Fprintf(&b, "\n%s SUBCOMMAND --help says what it does and lists its flags.\n", p.Name)
+	fmt.Fprintf(&b, "\n%s SUBCOMMAND --help says what it does and lists its flags. %s --version names the build.\n", p.Name, p.Name)
 	return b.String()
 }
 

@@ -42,6 +42,7 @@ func TestStatusAndTextOfASubcommand(t *testing.T) {
 		{"go --far", 2, "", "tool: flag provided but not defined: -far; tool go --help lists the flags\n"},
 		{"go on", 2, "", "tool: unexpected argument \"on\"; tool go --help lists the flags\n"},
 		{"help", 0, "usage: tool [SUBCOMMAND [FLAGS]]\n\nTries things.\n\n  go       go on\n", ""},
+		{"--version", 0, "tool (devel) (commit unknown; go1.", ""},
 		{"stop", 2, "", "tool: unknown subcommand \"stop\"\nusage: tool [SUBCOMMAND"},
 	} {
 		var out, notes bytes.Buffer

@@ -40,7 +40,7 @@ func (d *door) addr() string { return strings.TrimPrefix(d.url, "http://") }
 // described is the methods of each path of both documents, and the service of each call.
 func described(t testing.TB) (methods map[string][]string, service map[string]string) {
 	t.Helper()
-	methods, service = map[string][]string{"/static.html": {"GET", "HEAD"}}, map[string]string{}
+	methods, service = map[string][]string{"/": {"GET", "HEAD"}, "/static.html": {"GET", "HEAD"}}, map[string]string{}
 	for _, name := range []string{"command", "query"} {
 		text, err := os.ReadFile("../../" + name + "/openapi.yaml")
 		if err != nil {

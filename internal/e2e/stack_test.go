@@ -47,11 +47,11 @@ func startStack(t testing.TB, options ...testenv.Option) *stack {
 	return s
 }
 
-// startQuery starts an instance of the read side.
-func (s *stack) startQuery(t testing.TB) (program *testenv.Program, url, admin string) {
+// startQuery starts an instance of the read side, with further settings.
+func (s *stack) startQuery(t testing.TB, settings ...string) (program *testenv.Program, url, admin string) {
 	t.Helper()
-	return startService(t, "query", testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
-		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URLOf("query"), s.redis.Trust(), "ALLOW_READ_PATH=true")
+	return startService(t, "query", append(settings, testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
+		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URLOf("query"), s.redis.Trust(), "ALLOW_READ_PATH=true")...)
 }
 
 func startService(t testing.TB, name string, environment ...string) (program *testenv.Program, url, admin string) {

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/version"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
@@ -35,9 +36,13 @@ func Signals() (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 }
 
-// Main reads the configuration from the environment and serves until a signal. The program's exit status is 0 after a
+// Main reads the configuration from the environment and serves until a signal; with the argument -version it only prints
+// the version. The program's exit status is 0 after a
 // signal, otherwise 1 with the reason on standard error.
 func Main[C env.Checker](name string, config C, serve func(context.Context, C) error) {
+	if version.Print(os.Stdout, name, os.Args[1:]) {
+		return
+	}
 	ctx, stop := Signals()
 	defer stop()
 	_, err := env.Parse(config)
@@ -56,7 +61,7 @@ func New(name string, c env.Common, notes io.Writer) (*Service, error) {
 	log := slog.New(slog.NewJSONHandler(notes, &slog.HandlerOptions{Level: c.LogLevel})).With("service", name)
 	slog.SetDefault(log)
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
 	servers, err := web.Listen(log, c.ListenAddr, c.AdminAddr)
 	if err != nil {
 		return nil, err

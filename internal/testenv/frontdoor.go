@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stock-pyramid/stock-pyramid/deploy"
+	"github.com/stock-pyramid/stock-pyramid/internal/cors"
 )
 
 // FrontDoor is what a front door leads to: the instances of each service.
@@ -17,6 +18,8 @@ type FrontDoor struct {
 	// Limits are those that deploy.ReadLimits knows, NAME=value each. Without them one address may use the whole
 	// front door.
 	Limits []string
+	// Origins are those whose pages may use the API.
+	Origins cors.Origins
 }
 
 // Instance has the addresses (host:port, or a URL of it) of one instance of a service: the public one and the admin one, which says
@@ -27,7 +30,7 @@ type Instance struct{ Public, Admin string }
 func StartFrontDoor(t testing.TB, f FrontDoor, opts ...Option) (h *HAProxy, url, metrics string) {
 	t.Helper()
 	dir := testFolder(t, memoryRun, "frontdoor", nil)
-	door := deploy.FrontDoor{Address: deploy.Address{Port: FreePort(t)}, StatsPort: FreePort(t), Conf: dir, Run: dir}
+	door := deploy.FrontDoor{Address: deploy.Address{Port: FreePort(t)}, StatsPort: FreePort(t), Conf: dir, Run: dir, Origins: f.Origins}
 	secured, err := apply(opts).secured, f.fill(&door)
 	if err == nil {
 		door.TLS, err = secured.files(dir, nil)

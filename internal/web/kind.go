@@ -24,6 +24,7 @@ var (
 	BadRefreshToken    = Kind{"/problems/bad-refresh-token", "Refresh token not accepted", http.StatusUnauthorized}
 	RefreshTokenReused = Kind{"/problems/refresh-token-reused", "Refresh token used again", http.StatusUnauthorized}
 	AdminsOnly         = Kind{"/problems/admins-only", "Only for admins", http.StatusForbidden}
+	ForeignOrigin      = Kind{"/problems/foreign-origin", "Page of an origin that is not listed", http.StatusForbidden}
 	NotYours           = Kind{"/problems/not-yours", "Bid of another user", http.StatusForbidden}
 	WrongPassword      = Kind{"/problems/wrong-password", "Old password wrong", http.StatusForbidden}
 	NoPath             = Kind{"/problems/no-path", "Nothing at this path", http.StatusNotFound}
@@ -51,7 +52,7 @@ var (
 // Kinds are all of them.
 var Kinds = []Kind{
 	BadBody, BadRequest, NoToken, BadToken, WrongCredentials, BadRefreshToken,
-	RefreshTokenReused, AdminsOnly, NotYours, WrongPassword, NoPath, UnknownRaffle, UnknownProduct, UnknownBid, MethodNotAllowed, LoginTaken,
+	RefreshTokenReused, AdminsOnly, ForeignOrigin, NotYours, WrongPassword, NoPath, UnknownRaffle, UnknownProduct, UnknownBid, MethodNotAllowed, LoginTaken,
 	RaffleNotOpen, RaffleStarted, PositionLost, BodyTooLarge, NotJSON, BadValue, TooManySizes, KeyReused,
 	TooManyRequests, Internal, Busy, RaffleLocked, Unavailable, OutcomeUnknown,
 }

@@ -10,10 +10,9 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
-)
 
-// changed follows the commit of a source that had changes.
-const changed = ", changed"
+	"github.com/stock-pyramid/stock-pyramid/internal/version"
+)
 
 // Commit is the revision of the program's source; "" if the program was not built from a checkout.
 func Commit() string {
@@ -21,22 +20,7 @@ func Commit() string {
 	if !ok {
 		return ""
 	}
-	return revision(info)
-}
-
-func revision(info *debug.BuildInfo) (commit string) {
-	var dirty string
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			commit = s.Value
-		case "vcs.modified":
-			if s.Value == "true" {
-				dirty = changed
-			}
-		}
-	}
-	return commit + dirty
+	return version.Commit(info)
 }
 
 // ownBuild is the build of this program, also if another build has taken its file's place.
@@ -54,8 +38,8 @@ func Build(program string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("build of %s: %w", program, err)
 	}
-	commit := revision(info)
-	if commit != "" && !strings.HasSuffix(commit, changed) {
+	commit := version.Commit(info)
+	if commit != "" && !strings.HasSuffix(commit, version.Changed) {
 		return "commit " + commit, nil
 	}
 	hash := sha256.New()

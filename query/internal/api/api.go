@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
+	"github.com/stock-pyramid/stock-pyramid/internal/cors"
 	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
@@ -31,13 +32,15 @@ type Parts struct {
 	Feed     *live.Hub
 	Verifier *auth.Verifier
 	Limits   *limit.Guard
+	// Origins are those whose pages may open sessions of socket.io besides our own.
+	Origins cors.Origins
 }
 
 // New makes the public handler. document is the OpenAPI description; allowReadPath honours the request
 // header Read-Path; without a verifier no token can be checked.
 func New(log *slog.Logger, reg prometheus.Registerer, p Parts, allowReadPath bool, document []byte) http.Handler {
 	a := &API{book: p.Book, feed: p.Feed, verifier: p.Verifier, limits: p.Limits, allowReadPath: allowReadPath, document: document}
-	sockets := live.NewSocketIO(p.Feed, a.joinable)
+	sockets := live.NewSocketIO(p.Feed, a.joinable, p.Origins)
 	rt := web.NewRouter(log, reg, problem)
 	for _, r := range a.routes() {
 		rt.Handle(http.MethodGet, r.path, a.limited(r.weight, r.handler))

@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/cors"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
@@ -34,6 +36,7 @@ const (
 type SocketIO struct {
 	hub     *Hub
 	check   Check
+	origins cors.Origins
 	upgrade websocket.Upgrader
 
 	mu       sync.Mutex
@@ -41,17 +44,21 @@ type SocketIO struct {
 	present  census
 }
 
-// NewSocketIO makes the handler.
-func NewSocketIO(h *Hub, check Check) *SocketIO {
+// NewSocketIO makes the handler. Only pages of its own origin and of the given ones may use it.
+func NewSocketIO(h *Hub, check Check, origins cors.Origins) *SocketIO {
 	return &SocketIO{
-		hub: h, check: check, sessions: make(map[string]*session), present: newCensus(h.bounds),
-		// The upgrader refuses pages of other origins by default.
-		upgrade: websocket.Upgrader{HandshakeTimeout: writeTime, ReadBufferSize: 1 << 10, WriteBufferPool: &sync.Pool{}, WriteBufferSize: 4 << 10},
+		hub: h, check: check, origins: origins, sessions: make(map[string]*session), present: newCensus(h.bounds),
+		upgrade: websocket.Upgrader{HandshakeTimeout: writeTime, ReadBufferSize: 1 << 10, WriteBufferPool: &sync.Pool{}, WriteBufferSize: 4 << 10,
+			CheckOrigin: origins.Allow},
 	}
 }
 
 // Serve answers a request under /socket.io/. An error is returned only before anything is written.
 func (s *SocketIO) Serve(w http.ResponseWriter, r *http.Request) error {
+	// Browsers show a websocket to every page, so the server must refuse pages (RFC 6455, 10.2).
+	if !s.origins.Allow(r) {
+		return web.ForeignOrigin.Problem(fmt.Sprintf("pages of %.100q may not use this server; its operator lists origins in CORS_ORIGINS", r.Header.Get("Origin")))
+	}
 	query := r.URL.Query()
 	transport := query.Get("transport")
 	if query.Get("EIO") != "4" {

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/cors"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
@@ -53,7 +54,7 @@ func startFeedOf(t testing.TB, data AppendData) *feed {
 	go func() { ended <- f.hub.Run(ctx) }()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", f.serve)
-	f.sockets = NewSocketIO(f.hub, joinable)
+	f.sockets = NewSocketIO(f.hub, joinable, cors.Origins{"https://shop.example.com"})
 	mux.HandleFunc("/socket.io/", func(w http.ResponseWriter, r *http.Request) {
 		if err := f.sockets.Serve(w, r); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
