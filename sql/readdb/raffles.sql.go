@@ -73,6 +73,25 @@ func (q *Queries) RaffleDetail(ctx context.Context, id int64) ([]RaffleDetailRow
 	return items, nil
 }
 
+const raffleEntry = `-- name: RaffleEntry :one
+SELECT id, product_id, seller_id, starts_at, ends_at, closed_at, closing_price FROM raffles WHERE id = $1
+`
+
+func (q *Queries) RaffleEntry(ctx context.Context, id int64) (Raffle, error) {
+	row := q.db.QueryRow(ctx, raffleEntry, id)
+	var i Raffle
+	err := row.Scan(
+		&i.ID,
+		&i.ProductID,
+		&i.SellerID,
+		&i.StartsAt,
+		&i.EndsAt,
+		&i.ClosedAt,
+		&i.ClosingPrice,
+	)
+	return i, err
+}
+
 const raffleExists = `-- name: RaffleExists :one
 SELECT EXISTS (SELECT 1 FROM raffles WHERE id = $1)
 `

@@ -189,8 +189,9 @@ type Reader interface {
 	Probe(ctx context.Context) (Position, error)
 	// Raffles lists raffles.
 	Raffles(ctx context.Context, q RafflesQuery, minLSN lsn.Position) (RafflePage, Position, error)
-	// Exists returns ErrNotFound if there is no such raffle. It costs less than any other lookup of a raffle.
-	Exists(ctx context.Context, id int64, minLSN lsn.Position) (Position, error)
+	// Entry returns a raffle without its product and bids, or ErrNotFound. It costs less than any other lookup of a
+	// raffle.
+	Entry(ctx context.Context, id int64, minLSN lsn.Position) (readmodel.Raffle, Position, error)
 	// Raffle returns one raffle or ErrNotFound.
 	Raffle(ctx context.Context, id int64, minLSN lsn.Position) (RaffleDetail, Position, error)
 	// Bids lists bids of a raffle and size, or returns ErrNotFound for an unknown raffle.

@@ -184,13 +184,11 @@ func (c *Chain) Raffle(ctx context.Context, id int64, w Want) (RaffleDetail, Pos
 	})
 }
 
-// Exists is as Bids.
-func (c *Chain) Exists(ctx context.Context, id int64, w Want) (Position, error) {
-	_, at, err := run(ctx, c, w, func(ctx context.Context, r Reader, minLSN lsn.Position) (struct{}, Position, error) {
-		at, err := r.Exists(ctx, id, minLSN)
-		return struct{}{}, at, err
+// Entry is as Bids.
+func (c *Chain) Entry(ctx context.Context, id int64, w Want) (readmodel.Raffle, Position, error) {
+	return run(ctx, c, w, func(ctx context.Context, r Reader, minLSN lsn.Position) (readmodel.Raffle, Position, error) {
+		return r.Entry(ctx, id, minLSN)
 	})
-	return at, err
 }
 
 // SizeBids is as Bids.

@@ -188,16 +188,34 @@ func (r *Redis) missing(ctx context.Context, id int64, minLSN lsn.Position) (bid
 	return at, fmt.Errorf("%w: raffle %d", bidbook.ErrUndecided, id)
 }
 
-// Exists asks whether the set of the raffle's sizes has the member RaffleKnown.
-func (r *Redis) Exists(ctx context.Context, id int64, minLSN lsn.Position) (bidbook.Position, error) {
+// Entry reads the raffle's entry, and whether the set of its sizes has the member RaffleKnown.
+func (r *Redis) Entry(ctx context.Context, id int64, minLSN lsn.Position) (readmodel.Raffle, bidbook.Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
-	p, err := r.ask(ctx, ask, minLSN, func(e readmodel.Epoch) { ask.Add("SISMEMBER", e.Sizes(id), readmodel.RaffleKnown) })
-	switch {
-	case err != nil:
-		return p.at, err
-	case ask.Replies.Int() == 1 || ask.Replies.Err() != nil:
-		return p.at, ask.Replies.Err()
+	p, err := r.ask(ctx, ask, minLSN, func(e readmodel.Epoch) { writeEntry(ask, e, id) })
+	if err != nil {
+		return readmodel.Raffle{}, p.at, err
 	}
-	return r.missing(ctx, id, minLSN)
+	raffle, known, err := readEntry(ask)
+	if err == nil && !known {
+		at, err := r.missing(ctx, id, minLSN)
+		return readmodel.Raffle{}, at, err
+	}
+	return raffle, p.at, err
+}
+
+func writeEntry(ask *request, e readmodel.Epoch, id int64) {
+	ask.Add("GET", e.Raffle(id))
+	ask.Add("SISMEMBER", e.Sizes(id), readmodel.RaffleKnown)
+}
+
+// readEntry returns a raffle. It is known only if all its keys are whole.
+func readEntry(ask *request) (raffle readmodel.Raffle, known bool, err error) {
+	entry := ask.Replies.Bytes()
+	known = ask.Replies.Int() == 1 && entry != nil
+	if err := ask.Replies.Err(); err != nil || !known {
+		return raffle, false, err
+	}
+	raffle, err = readmodel.ParseRaffle(entry)
+	return raffle, true, err
 }

@@ -23,5 +23,8 @@ FROM raffles r JOIN products p ON p.id = r.product_id LEFT JOIN LATERAL (
 WHERE r.id = @id
 ORDER BY s.size;
 
+-- name: RaffleEntry :one
+SELECT id, product_id, seller_id, starts_at, ends_at, closed_at, closing_price FROM raffles WHERE id = @id;
+
 -- name: RaffleExists :one
 SELECT EXISTS (SELECT 1 FROM raffles WHERE id = @id);
