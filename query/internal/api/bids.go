@@ -114,6 +114,7 @@ func (a *API) bidPage(w http.ResponseWriter, r *http.Request, l list, room *[]re
 		}
 		next = l.next(after, at)
 	}
+	l.setLink(w.Header(), next)
 	return respond(w, r, at, func(dst []byte) []byte { return appendBidPage(dst, page.Bids, next) })
 }
 

@@ -21,28 +21,29 @@ func (a *API) raffles(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return a.failed(w, at, err)
 	}
-	return a.rafflePage(q.Status, l, page, at).send(w, r, at)
+	d, next := a.rafflePage(q.Status, l, page, at)
+	l.setLink(w.Header(), next)
+	return d.send(w, r, at)
 }
 
 // rafflePage is a page as it is sent. The cursor of one from a listing carries the position from which on the listing
 // is right: later pages are right from there on, too, and equal pages have equal bytes.
-func (a *API) rafflePage(status bidbook.Status, l list, page bidbook.RafflePage, at bidbook.Position) *document {
+func (a *API) rafflePage(status bidbook.Status, l list, page bidbook.RafflePage, at bidbook.Position) (d *document, next *cursor) {
 	from := at.At
 	if page.Listing != nil {
 		from = page.Listing.At
 	}
-	var next *cursor
 	if page.More {
 		last := page.Raffles[len(page.Raffles)-1]
 		next = l.next(bidbook.Keyset{At: last.EndsAt, ID: last.ID}, bidbook.Position{At: from})
 	}
 	tail := append(appendNext([]byte{']'}, next), '\n')
 	if page.Listing != nil {
-		return a.listings.encoded(status, page.Listing).document(page.First, page.First+len(page.Raffles), tail, l.from == nil)
+		return a.listings.encoded(status, page.Listing).document(page.First, page.First+len(page.Raffles), tail, l.from == nil), next
 	}
 	rows, _, sums := encodeRows(page.Raffles)
 	n := len(page.Raffles)
-	return newDocument(rows, tail, sums[n].tag(n, page.More))
+	return newDocument(rows, tail, sums[n].tag(n, page.More)), next
 }
 
 func (a *API) raffle(w http.ResponseWriter, r *http.Request) error {
