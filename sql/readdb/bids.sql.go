@@ -11,8 +11,9 @@ import (
 )
 
 const bid = `-- name: Bid :one
-SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
-WHERE raffle_id = $1 AND id = $2
+SELECT b.raffle_id, b.id, b.user_id, b.size, b.price, b.quantity, b.created_at,
+       EXISTS (SELECT 1 FROM raffles r WHERE r.id = b.raffle_id AND r.closed_at IS NOT NULL) AS final
+FROM bids b WHERE b.raffle_id = $1 AND b.id = $2
 `
 
 type BidParams struct {
@@ -28,8 +29,10 @@ type BidRow struct {
 	Price     int32
 	Quantity  int32
 	CreatedAt time.Time
+	Final     bool
 }
 
+// One bid, and whether its raffle is closed.
 func (q *Queries) Bid(ctx context.Context, arg BidParams) (BidRow, error) {
 	row := q.db.QueryRow(ctx, bid, arg.RaffleID, arg.ID)
 	var i BidRow
@@ -41,6 +44,7 @@ func (q *Queries) Bid(ctx context.Context, arg BidParams) (BidRow, error) {
 		&i.Price,
 		&i.Quantity,
 		&i.CreatedAt,
+		&i.Final,
 	)
 	return i, err
 }

@@ -40,7 +40,7 @@ func (a *API) raffleBids(w http.ResponseWriter, r *http.Request) error {
 	defer rooms.Put(room)
 	q.Buf, q.After = *room, l.after()
 	page, at, err := a.book.Bids(r.Context(), q, l.want)
-	return a.bidPage(w, r, l, room, page, at, err)
+	return a.bidPage(w, r, l, checkedList, room, page, at, err)
 }
 
 func (a *API) sizeBids(w http.ResponseWriter, r *http.Request) error {
@@ -58,7 +58,7 @@ func (a *API) sizeBids(w http.ResponseWriter, r *http.Request) error {
 	defer rooms.Put(room)
 	q.Buf, q.After = *room, l.after()
 	page, at, err := a.book.SizeBids(r.Context(), q, l.want)
-	return a.bidPage(w, r, l, room, page, at, err)
+	return a.bidPage(w, r, l, checkedList, room, page, at, err)
 }
 
 func (a *API) myBids(w http.ResponseWriter, r *http.Request) error {
@@ -80,11 +80,8 @@ func (a *API) myBids(w http.ResponseWriter, r *http.Request) error {
 	}
 	q.After = l.after()
 	page, at, err := a.book.UserBids(r.Context(), q, l.want)
-	w.Header()["Cache-Control"] = noStore
-	return a.bidPage(w, r, l, &[]readmodel.Bid{}, page, at, err)
+	return a.bidPage(w, r, l, private, &[]readmodel.Bid{}, page, at, err)
 }
-
-var noStore = []string{"no-store"}
 
 // user checks the token of a request (RFC 6750, section 2.1).
 func (a *API) user(r *http.Request) (auth.Identity, error) {
@@ -100,7 +97,7 @@ func (a *API) user(r *http.Request) (auth.Identity, error) {
 }
 
 // bidPage answers with a page whose bids were read into room.
-func (a *API) bidPage(w http.ResponseWriter, r *http.Request, l list, room *[]readmodel.Bid, page bidbook.BidPage, at bidbook.Position, err error) error {
+func (a *API) bidPage(w http.ResponseWriter, r *http.Request, l list, keep keeping, room *[]readmodel.Bid, page bidbook.BidPage, at bidbook.Position, err error) error {
 	if err != nil {
 		return a.failed(w, at, err)
 	}
@@ -114,8 +111,7 @@ func (a *API) bidPage(w http.ResponseWriter, r *http.Request, l list, room *[]re
 		}
 		next = l.next(after, at)
 	}
-	l.setLink(w.Header(), next)
-	return respond(w, r, at, func(dst []byte) []byte { return appendBidPage(dst, page.Bids, next) })
+	return respond(w, r, at, answer{content: bidsContent{page.Bids, next}, keep: keep, rows: len(page.Bids), list: &l, next: next})
 }
 
 func (a *API) bid(w http.ResponseWriter, r *http.Request) error {
@@ -135,7 +131,11 @@ func (a *API) bid(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return a.failed(w, at, err)
 	}
-	return respond(w, r, at, func(dst []byte) []byte { return appendBid(dst, &clock{}, &b) })
+	keep := untagged
+	if b.Final {
+		keep = final
+	}
+	return respond(w, r, at, answer{content: bidContent(b.Bid), keep: keep})
 }
 
 // pathID reads an id from the path. A text that can't be an id gets the error for an unknown one.

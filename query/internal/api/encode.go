@@ -1,13 +1,10 @@
 package api
 
 import (
-	"net/http"
-	"strconv"
 	"sync"
 	"unicode/utf8"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
-	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
@@ -19,22 +16,6 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 8<<10); return &b
 const largestKept = 1 << 20
 
 var jsonType = []string{"application/json"}
-
-func respond(w http.ResponseWriter, r *http.Request, at bidbook.Position, body func([]byte) []byte) error {
-	buffer := buffers.Get().(*[]byte)
-	b := append(body((*buffer)[:0]), '\n')
-	h := w.Header()
-	setPosition(h, at)
-	h["Content-Type"] = jsonType
-	h["Content-Length"] = []string{strconv.Itoa(len(b))}
-	web.SendWhole(r, len(b))
-	_, err := w.Write(b)
-	if cap(b) <= largestKept {
-		*buffer = b
-		buffers.Put(buffer)
-	}
-	return err
-}
 
 func appendBidPage(dst []byte, bids []readmodel.Bid, next *cursor) []byte {
 	var c clock

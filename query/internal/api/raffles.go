@@ -22,6 +22,9 @@ func (a *API) raffles(w http.ResponseWriter, r *http.Request) error {
 		return a.failed(w, at, err)
 	}
 	d, next := a.rafflePage(q.Status, l, page, at)
+	if n := len(page.Raffles); !d.kept {
+		d.long = n > longPage && n <= maxBids
+	}
 	l.setLink(w.Header(), next)
 	return d.send(w, r, at)
 }
@@ -59,5 +62,9 @@ func (a *API) raffle(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return a.failed(w, at, err)
 	}
-	return respond(w, r, at, func(dst []byte) []byte { return appendDetail(dst, detail) })
+	keep := checkedOne
+	if detail.Raffle.ClosedAt != 0 {
+		keep = closedDetail
+	}
+	return respond(w, r, at, answer{content: detailContent(detail), keep: keep})
 }

@@ -144,6 +144,12 @@ type RafflesQuery struct {
 	Limit  int
 }
 
+// FoundBid is one bid. Final says that its raffle is closed, so that the bid can't be cancelled any more.
+type FoundBid struct {
+	readmodel.Bid
+	Final bool
+}
+
 // BidPage is a page of bids; More says that there is a further one.
 type BidPage struct {
 	Bids []readmodel.Bid
@@ -204,7 +210,7 @@ type Reader interface {
 type Finder interface {
 	Reader
 	// Bid returns one bid or ErrNoBid.
-	Bid(ctx context.Context, raffleID, id int64, minLSN lsn.Position) (readmodel.Bid, Position, error)
+	Bid(ctx context.Context, raffleID, id int64, minLSN lsn.Position) (FoundBid, Position, error)
 	// UserBids lists bids of a user.
 	UserBids(ctx context.Context, q UserQuery, minLSN lsn.Position) (BidPage, Position, error)
 }

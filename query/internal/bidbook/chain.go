@@ -199,8 +199,8 @@ func (c *Chain) SizeBids(ctx context.Context, q SizeQuery, w Want) (BidPage, Pos
 }
 
 // Bid is as Bids, on the SQL paths; the error for an unknown bid is ErrNoBid.
-func (c *Chain) Bid(ctx context.Context, raffleID, id int64, w Want) (readmodel.Bid, Position, error) {
-	return find(ctx, c, w, func(ctx context.Context, f Finder, minLSN lsn.Position) (readmodel.Bid, Position, error) {
+func (c *Chain) Bid(ctx context.Context, raffleID, id int64, w Want) (FoundBid, Position, error) {
+	return find(ctx, c, w, func(ctx context.Context, f Finder, minLSN lsn.Position) (FoundBid, Position, error) {
 		return f.Bid(ctx, raffleID, id, minLSN)
 	})
 }

@@ -120,22 +120,23 @@ func (p *Postgres) UserBids(ctx context.Context, q bidbook.UserQuery, minLSN lsn
 }
 
 // Bid reads one row by its primary key.
-func (p *Postgres) Bid(ctx context.Context, raffleID, id int64, minLSN lsn.Position) (readmodel.Bid, bidbook.Position, error) {
-	var found readmodel.Bid
+func (p *Postgres) Bid(ctx context.Context, raffleID, id int64, minLSN lsn.Position) (bidbook.FoundBid, bidbook.Position, error) {
+	var found bidbook.FoundBid
 	missing := false
 	at, err := p.read(ctx, minLSN, func(db *readdb.Queries) error {
 		row, err := db.Bid(ctx, readdb.BidParams{RaffleID: raffleID, ID: id})
 		if missing = errors.Is(err, pgx.ErrNoRows); missing {
 			return nil
 		}
-		found = bid(readdb.BidsNewestRow(row))
+		found = bidbook.FoundBid{Final: row.Final, Bid: readmodel.Bid{RaffleID: row.RaffleID, ID: row.ID, UserID: row.UserID,
+			Size: row.Size, Price: row.Price, Quantity: row.Quantity, CreatedAt: row.CreatedAt.UnixMicro()}}
 		return err
 	})
 	if err != nil {
-		return readmodel.Bid{}, at, err
+		return bidbook.FoundBid{}, at, err
 	}
 	if missing {
-		return readmodel.Bid{}, at, bidbook.ErrNoBid
+		return bidbook.FoundBid{}, at, bidbook.ErrNoBid
 	}
 	return found, at, nil
 }

@@ -31,5 +31,7 @@ ORDER BY created_at DESC, id DESC
 LIMIT @row_limit::integer;
 
 -- name: Bid :one
-SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
-WHERE raffle_id = @raffle_id AND id = @id;
+-- One bid, and whether its raffle is closed.
+SELECT b.raffle_id, b.id, b.user_id, b.size, b.price, b.quantity, b.created_at,
+       EXISTS (SELECT 1 FROM raffles r WHERE r.id = b.raffle_id AND r.closed_at IS NOT NULL) AS final
+FROM bids b WHERE b.raffle_id = @raffle_id AND b.id = @id;
