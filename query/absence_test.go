@@ -15,7 +15,7 @@ import (
 var absent = map[string]int{
 	"/v1/raffles/4711": http.StatusNotFound, "/v1/raffles/4711/bids?size=270": http.StatusNotFound,
 	"/v1/raffles/4711/bids?size=270&order=highest": http.StatusNotFound, "/v1/raffles/4711/live": http.StatusNotFound,
-	"/v1/bids?size=31000": http.StatusOK,
+	"/v1/bids?size=31000": http.StatusOK, "/v1/products/4711": http.StatusNotFound,
 }
 
 // R8: what does not exist is known without SQL.

@@ -31,7 +31,7 @@ func TestIncompleteReadModelIsNotServed_R1(t *testing.T) {
 		must(s.rdb.Del(t.Context(), key).Err())
 		must(s.rdb.ZAdd(t.Context(), key, z(member, score)).Err())
 	}
-	const detail, list = "/v1/raffles/1", "/v1/raffles"
+	const detail, list, search = "/v1/raffles/1", "/v1/raffles", "/v1/raffles?q=m1&expand=product"
 	for _, c := range []struct {
 		name   string
 		breaks func()
@@ -60,13 +60,14 @@ func TestIncompleteReadModelIsNotServed_R1(t *testing.T) {
 			entry := s.rdb.HGet(t.Context(), e.Products(), "2").Val()
 			must(s.rdb.Del(t.Context(), e.Products()).Err())
 			must(s.rdb.HSet(t.Context(), e.Products(), "2", entry).Err())
-		}, []string{detail}},
+			must(s.rdb.Append(t.Context(), e.RafflesVersion(), "+").Err())
+		}, []string{detail, "/v1/products/2", "/v1/products", search}},
 		{"sizes lost", remove(e.Sizes(1)), []string{"/v1/raffles/1/bids?size=255", detail}},
 		{"raffle lost", remove(e.Raffle(1)), []string{detail}},
-		{"raffles lost", remove(e.Raffles(), e.RafflesVersion()), []string{list}},
+		{"raffles lost", remove(e.Raffles(), e.RafflesVersion()), []string{list, search}},
 		{"size lost", remove(e.SizeNewest(270)), []string{"/v1/bids?size=270"}},
 		{"member of another make over all raffles", func() { must(s.rdb.ZAdd(t.Context(), e.SizeNewest(270), z("x", 1e17)).Err()) }, []string{"/v1/bids?size=270"}},
-		{"products lost", remove(e.Products()), []string{detail}},
+		{"products lost", remove(e.Products(), e.RafflesVersion()), []string{detail, "/v1/products/2", "/v1/products", search}},
 		{"member of another make", func() { must(s.rdb.ZAdd(t.Context(), e.Newest(1, 270), z("x", 1e17)).Err()) }, []string{someBids}},
 		{"key of another type", func() { must(s.rdb.Set(t.Context(), e.Newest(1, 270), "x", 0).Err()) }, []string{someBids}},
 	} {

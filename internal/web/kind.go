@@ -25,6 +25,7 @@ var (
 	NotYours         = Kind{"/problems/not-yours", "Bid of another user", http.StatusForbidden}
 	NoPath           = Kind{"/problems/no-path", "Nothing at this path", http.StatusNotFound}
 	UnknownRaffle    = Kind{"/problems/unknown-raffle", "Unknown raffle", http.StatusNotFound}
+	UnknownProduct   = Kind{"/problems/unknown-product", "Unknown product", http.StatusNotFound}
 	UnknownBid       = Kind{"/problems/unknown-bid", "Unknown bid", http.StatusNotFound}
 	MethodNotAllowed = Kind{"/problems/method-not-allowed", "Method not allowed", http.StatusMethodNotAllowed}
 	LoginTaken       = Kind{"/problems/login-taken", "Login taken", http.StatusConflict}
@@ -46,7 +47,7 @@ var (
 // Kinds are all of them.
 var Kinds = []Kind{
 	BadBody, BadRequest, NoToken, BadToken, WrongCredentials, AdminsOnly,
-	NotYours, NoPath, UnknownRaffle, UnknownBid, MethodNotAllowed, LoginTaken,
+	NotYours, NoPath, UnknownRaffle, UnknownProduct, UnknownBid, MethodNotAllowed, LoginTaken,
 	RaffleNotOpen, PositionLost, BodyTooLarge, NotJSON, BadValue, TooManySizes, KeyReused,
 	TooManyRequests, Internal, Busy, RaffleLocked, Unavailable, OutcomeUnknown,
 }

@@ -11,10 +11,11 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// The kinds of cursors of lists of bids whose order can't be chosen.
+// The kinds of cursors of lists whose order can't be chosen.
 const (
-	kindSize = 's'
-	kindUser = 'u'
+	kindSize     = 's'
+	kindUser     = 'u'
+	kindProducts = 'p'
 )
 
 // rooms hold the bids of pages.

@@ -67,20 +67,12 @@ func appendRaffle(dst []byte, c *clock, r *readmodel.Raffle) []byte {
 
 func appendDetail(dst []byte, d bidbook.RaffleDetail) []byte {
 	dst = appendRaffle(dst, &clock{}, &d.Raffle)
-	p := &d.Product
-	dst = appendInt(dst, `,"product":{"id":`, p.ID)
-	dst = appendText(dst, `,"name":`, p.Name)
-	dst = appendText(dst, `,"model":`, p.Model)
-	dst = appendText(dst, `,"color":`, p.Color)
-	dst = appendText(dst, `,"category":`, p.Category)
-	dst = appendText(dst, `,"image_url":`, p.ImageURL)
-	dst = appendInt(dst, `,"release_price":`, int64(p.ReleasePrice))
-	dst = appendText(dst, `,"release_date":`, p.ReleaseDate)
+	dst = appendProduct(append(dst, `,"product":`...), &d.Product)
 	var count int64
 	for _, s := range d.Sizes {
 		count += s.Count
 	}
-	dst = append(appendInt(dst, `},"bid_count":`, count), `,"sizes":[`...)
+	dst = append(appendInt(dst, `,"bid_count":`, count), `,"sizes":[`...)
 	for i, s := range d.Sizes {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -90,6 +82,17 @@ func appendDetail(dst []byte, d bidbook.RaffleDetail) []byte {
 		dst = append(appendInt(dst, `,"highest":`, int64(s.Highest)), '}')
 	}
 	return append(dst, `]}`...)
+}
+
+func appendProduct(dst []byte, p *readmodel.Product) []byte {
+	dst = appendInt(dst, `{"id":`, p.ID)
+	dst = appendText(dst, `,"name":`, p.Name)
+	dst = appendText(dst, `,"model":`, p.Model)
+	dst = appendText(dst, `,"color":`, p.Color)
+	dst = appendText(dst, `,"category":`, p.Category)
+	dst = appendText(dst, `,"image_url":`, p.ImageURL)
+	dst = appendInt(dst, `,"release_price":`, int64(p.ReleasePrice))
+	return append(appendText(dst, `,"release_date":`, p.ReleaseDate), '}')
 }
 
 func appendInt(dst []byte, key string, v int64) []byte {

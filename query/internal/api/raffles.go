@@ -2,22 +2,32 @@ package api
 
 import (
 	"net/http"
+	"slices"
+	"strconv"
 
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
 func (a *API) raffles(w http.ResponseWriter, r *http.Request) error {
-	p := readParams(r, "status", "limit", "cursor")
-	q := bidbook.RafflesQuery{Status: statuses[p.choice("status", "open", "closed", "all")], Limit: p.number("limit", maxRaffles, defaultLimit)}
-	l, err := a.list(r, p, cursor{kind: byte(q.Status)})
+	p := readParams(r, "status", "q", "category", "ends_before", "expand", "limit", "cursor")
+	expand := p.set("expand", "product", "highest")
+	q := bidbook.SearchQuery{Filter: filterIn(p), Product: slices.Contains(expand, "product"), Highest: slices.Contains(expand, "highest")}
+	q.Status = statuses[p.choice("status", "open", "closed", "all")]
+	before := p.time("ends_before")
+	is := cursor{kind: byte(q.Status), filter: filterOf(q.Text, q.Category, textOf(before))}
+	if q.Filter != (bidbook.Filter{}) || len(expand) > 0 {
+		return a.search(w, r, p, is, q, before)
+	}
+	q.Limit = p.number("limit", maxRaffles, defaultLimit)
+	l, err := a.list(r, p, is)
 	if err == nil {
 		err = a.spendRows(r, q.Limit, raffleRows)
 	}
 	if err != nil {
 		return err
 	}
-	q.After = l.after()
-	page, at, err := a.book.Raffles(r.Context(), q, l.want)
+	q.After = l.endsBefore(before)
+	page, at, err := a.book.Raffles(r.Context(), q.RafflesQuery, l.want)
 	if err != nil {
 		return a.failed(w, at, err)
 	}
@@ -27,6 +37,23 @@ func (a *API) raffles(w http.ResponseWriter, r *http.Request) error {
 	}
 	l.setLink(w.Header(), next)
 	return d.send(w, r, at)
+}
+
+// endsBefore is where a list of raffles begins: behind its cursor, or else behind the raffles that end at a time or
+// later (microseconds since 1970; 0: none does).
+func (l list) endsBefore(at int64) *bidbook.Keyset {
+	if l.from == nil && at != 0 {
+		return &bidbook.Keyset{At: at}
+	}
+	return l.after()
+}
+
+// textOf is a number for filterOf. 0 is empty.
+func textOf(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 // rafflePage is a page as it is sent. The cursor of one from a listing carries the position from which on the listing
@@ -42,7 +69,7 @@ func (a *API) rafflePage(status bidbook.Status, l list, page bidbook.RafflePage,
 	}
 	tail := append(appendNext([]byte{']'}, next), '\n')
 	if page.Listing != nil {
-		return a.listings.encoded(status, page.Listing).document(page.First, page.First+len(page.Raffles), tail, l.from == nil), next
+		return a.listings.encoded(status, page.Listing).document(page.First, page.First+len(page.Raffles), tail, l.from == nil && l.is.filter == 0), next
 	}
 	rows, _, sums := encodeRows(page.Raffles)
 	n := len(page.Raffles)

@@ -191,6 +191,7 @@ type RaffleDetail struct {
 // Reader is one path. If the path has not reached minLSN, a lookup returns ErrBehind and the path's position. Every
 // path has reached the zero position.
 type Reader interface {
+	Catalog
 	// Probe returns the path's position, as cheaply as the path can.
 	Probe(ctx context.Context) (Position, error)
 	// Raffles lists raffles.
