@@ -175,6 +175,76 @@ func (q *Queries) BidsNewest(ctx context.Context, arg BidsNewestParams) ([]BidsN
 	return items, nil
 }
 
+const bidsOfRaffle = `-- name: BidsOfRaffle :many
+WITH RECURSIVE sizes AS (
+    (SELECT b.size FROM bids b WHERE b.raffle_id = $1 ORDER BY b.size LIMIT 1)
+    UNION ALL
+    SELECT n.size FROM sizes s CROSS JOIN LATERAL (
+        SELECT b.size FROM bids b WHERE b.raffle_id = $1 AND b.size > s.size ORDER BY b.size LIMIT 1) n
+)
+SELECT m.raffle_id, m.id, m.user_id, m.size, m.price, m.quantity, m.created_at FROM sizes s CROSS JOIN LATERAL (
+    SELECT b.raffle_id, b.id, b.user_id, b.size, b.price, b.quantity, b.created_at FROM bids b
+    WHERE b.raffle_id = $1 AND b.size = s.size
+      AND (b.created_at, b.id) < ($2::timestamptz, $3::bigint)
+    ORDER BY b.created_at DESC, b.id DESC
+    LIMIT $4::integer) m
+WHERE EXISTS (SELECT 1 FROM raffles WHERE raffles.id = $1)
+ORDER BY m.created_at DESC, m.id DESC
+LIMIT $4::integer
+`
+
+type BidsOfRaffleParams struct {
+	RaffleID        int64
+	BeforeCreatedAt time.Time
+	BeforeID        int64
+	RowLimit        int32
+}
+
+type BidsOfRaffleRow struct {
+	RaffleID  int64
+	ID        int64
+	UserID    int64
+	Size      int16
+	Price     int32
+	Quantity  int32
+	CreatedAt time.Time
+}
+
+// Bids of all sizes of a raffle, newest first, after a keyset: the newest of each size, merged. None if there is no such
+// raffle.
+func (q *Queries) BidsOfRaffle(ctx context.Context, arg BidsOfRaffleParams) ([]BidsOfRaffleRow, error) {
+	rows, err := q.db.Query(ctx, bidsOfRaffle,
+		arg.RaffleID,
+		arg.BeforeCreatedAt,
+		arg.BeforeID,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []BidsOfRaffleRow
+	for rows.Next() {
+		var i BidsOfRaffleRow
+		if err := rows.Scan(
+			&i.RaffleID,
+			&i.ID,
+			&i.UserID,
+			&i.Size,
+			&i.Price,
+			&i.Quantity,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const bidsOfSize = `-- name: BidsOfSize :many
 SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
 WHERE size = $1 AND (created_at, id) < ($2::timestamptz, $3::bigint)

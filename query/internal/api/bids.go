@@ -26,11 +26,15 @@ func (a *API) raffleBids(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p := readParams(r, "size", "order", "limit", "cursor")
+	p := readParams(r, "size", "order", "min_price", "max_price", "limit", "cursor")
+	q := bidbook.BidsQuery{RaffleID: id, Order: orders[p.choice("order", "newest", "highest")]}
+	if _, one := p.get("size"); !one && q.Order == bidbook.Newest {
+		return a.allBids(w, r, p, q)
+	}
 	p.required("size")
-	q := bidbook.BidsQuery{RaffleID: id, Size: int16(p.number("size", maxSize, 1)),
-		Order: orders[p.choice("order", "newest", "highest")], Limit: p.number("limit", maxBids, defaultLimit)}
-	l, err := a.list(r, p, cursor{kind: byte(q.Order), raffle: id, size: q.Size})
+	q.Size, q.Limit = int16(p.number("size", maxSize, 1)), p.number("limit", maxBids, defaultLimit)
+	prices := priceRange(p, q.Order)
+	l, err := a.list(r, p, cursor{kind: byte(q.Order), raffle: id, size: q.Size, filter: prices.filter()})
 	if err == nil {
 		err = a.spendRows(r, q.Limit, bidRows)
 	}
@@ -39,9 +43,9 @@ func (a *API) raffleBids(w http.ResponseWriter, r *http.Request) error {
 	}
 	room := rooms.Get().(*[]readmodel.Bid)
 	defer rooms.Put(room)
-	q.Buf, q.After = *room, l.after()
+	q.Buf, q.After = *room, prices.start(l.after())
 	page, at, err := a.book.Bids(r.Context(), q, l.want)
-	return a.bidPage(w, r, l, checkedList, room, page, at, err)
+	return a.bidPage(w, r, l, checkedList, room, prices.cut(page), at, err)
 }
 
 func (a *API) sizeBids(w http.ResponseWriter, r *http.Request) error {

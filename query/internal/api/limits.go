@@ -11,7 +11,7 @@ import (
 
 // Reads of an address are limited by weight. A list weighs 1 for up to 50 bids or 250 raffles, and 1 more for each 50
 // or 250 further rows. A search weighs 1 for each 100 rows, 4 more with a filter, and 1 more for each 10 rows with the
-// highest price. A raffle's details weigh 2. A lookup that only SQL can answer weighs 5, and so does the
+// highest price. Bids of all sizes weigh 5, and 1 more for each 25. A raffle's details and its best bids weigh 2. A lookup that only SQL can answer weighs 5, and so does the
 // opening of a feed. A Min-LSN that was not reached costs 10 more, because every path was asked for it. Details that
 // were refused because their bids would have to be counted cost 20 more, because they waited for that.
 const (
@@ -24,6 +24,8 @@ const (
 	foundRows   = 100
 	filtering   = 4
 	highestRows = 10
+	merging     = 4
+	mergedRows  = 25 // each size may have to give as many
 )
 
 // limited charges each request before anything is done for it. A request of weight 0 is never limited.

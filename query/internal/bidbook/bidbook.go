@@ -192,6 +192,7 @@ type RaffleDetail struct {
 // path has reached the zero position.
 type Reader interface {
 	Catalog
+	Merger
 	// Probe returns the path's position, as cheaply as the path can.
 	Probe(ctx context.Context) (Position, error)
 	// Raffles lists raffles.

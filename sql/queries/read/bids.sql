@@ -35,3 +35,22 @@ LIMIT @row_limit::integer;
 SELECT b.raffle_id, b.id, b.user_id, b.size, b.price, b.quantity, b.created_at,
        EXISTS (SELECT 1 FROM raffles r WHERE r.id = b.raffle_id AND r.closed_at IS NOT NULL) AS final
 FROM bids b WHERE b.raffle_id = @raffle_id AND b.id = @id;
+
+-- name: BidsOfRaffle :many
+-- Bids of all sizes of a raffle, newest first, after a keyset: the newest of each size, merged. None if there is no such
+-- raffle.
+WITH RECURSIVE sizes AS (
+    (SELECT b.size FROM bids b WHERE b.raffle_id = @raffle_id ORDER BY b.size LIMIT 1)
+    UNION ALL
+    SELECT n.size FROM sizes s CROSS JOIN LATERAL (
+        SELECT b.size FROM bids b WHERE b.raffle_id = @raffle_id AND b.size > s.size ORDER BY b.size LIMIT 1) n
+)
+SELECT m.raffle_id, m.id, m.user_id, m.size, m.price, m.quantity, m.created_at FROM sizes s CROSS JOIN LATERAL (
+    SELECT b.raffle_id, b.id, b.user_id, b.size, b.price, b.quantity, b.created_at FROM bids b
+    WHERE b.raffle_id = @raffle_id AND b.size = s.size
+      AND (b.created_at, b.id) < (@before_created_at::timestamptz, @before_id::bigint)
+    ORDER BY b.created_at DESC, b.id DESC
+    LIMIT @row_limit::integer) m
+WHERE EXISTS (SELECT 1 FROM raffles WHERE raffles.id = @raffle_id)
+ORDER BY m.created_at DESC, m.id DESC
+LIMIT @row_limit::integer;
