@@ -304,9 +304,13 @@ func (q *Queries) BidsOfSize(ctx context.Context, arg BidsOfSizeParams) ([]BidsO
 }
 
 const bidsOfUser = `-- name: BidsOfUser :many
-SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
-WHERE user_id = $1 AND (created_at, id) < ($2::timestamptz, $3::bigint)
-ORDER BY created_at DESC, id DESC
+SELECT b.raffle_id, b.id, b.user_id, b.size, b.price, b.quantity, b.created_at,
+       EXISTS (SELECT 1 FROM raffles r WHERE r.id = b.raffle_id AND r.closed_at IS NOT NULL) AS closed,
+       coalesce(b.id = (SELECT h.id FROM bids h WHERE h.raffle_id = b.raffle_id AND h.size = b.size
+                        ORDER BY (-h.price), h.created_at, h.id LIMIT 1), false)::boolean AS best
+FROM bids b
+WHERE b.user_id = $1 AND (b.created_at, b.id) < ($2::timestamptz, $3::bigint)
+ORDER BY b.created_at DESC, b.id DESC
 LIMIT $4::integer
 `
 
@@ -325,9 +329,12 @@ type BidsOfUserRow struct {
 	Price     int32
 	Quantity  int32
 	CreatedAt time.Time
+	Closed    bool
+	Best      bool
 }
 
-// Bids of one user, newest first, after a keyset.
+// Bids of one user, newest first, after a keyset; whether the raffle of each is closed, and whether the bid is the best of
+// its raffle and size, which is one probe of bids_highest.
 func (q *Queries) BidsOfUser(ctx context.Context, arg BidsOfUserParams) ([]BidsOfUserRow, error) {
 	rows, err := q.db.Query(ctx, bidsOfUser,
 		arg.UserID,
@@ -350,6 +357,77 @@ func (q *Queries) BidsOfUser(ctx context.Context, arg BidsOfUserParams) ([]BidsO
 			&i.Price,
 			&i.Quantity,
 			&i.CreatedAt,
+			&i.Closed,
+			&i.Best,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const bidsOfUserInRaffle = `-- name: BidsOfUserInRaffle :many
+SELECT b.raffle_id, b.id, b.user_id, b.size, b.price, b.quantity, b.created_at,
+       EXISTS (SELECT 1 FROM raffles r WHERE r.id = b.raffle_id AND r.closed_at IS NOT NULL) AS closed,
+       coalesce(b.id = (SELECT h.id FROM bids h WHERE h.raffle_id = b.raffle_id AND h.size = b.size
+                        ORDER BY (-h.price), h.created_at, h.id LIMIT 1), false)::boolean AS best
+FROM bids b
+WHERE b.user_id = $1 AND b.raffle_id = $2
+  AND (b.created_at, b.id) < ($3::timestamptz, $4::bigint)
+ORDER BY b.created_at DESC, b.id DESC
+LIMIT $5::integer
+`
+
+type BidsOfUserInRaffleParams struct {
+	UserID          int64
+	RaffleID        int64
+	BeforeCreatedAt time.Time
+	BeforeID        int64
+	RowLimit        int32
+}
+
+type BidsOfUserInRaffleRow struct {
+	RaffleID  int64
+	ID        int64
+	UserID    int64
+	Size      int16
+	Price     int32
+	Quantity  int32
+	CreatedAt time.Time
+	Closed    bool
+	Best      bool
+}
+
+// As BidsOfUser, in one raffle.
+func (q *Queries) BidsOfUserInRaffle(ctx context.Context, arg BidsOfUserInRaffleParams) ([]BidsOfUserInRaffleRow, error) {
+	rows, err := q.db.Query(ctx, bidsOfUserInRaffle,
+		arg.UserID,
+		arg.RaffleID,
+		arg.BeforeCreatedAt,
+		arg.BeforeID,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []BidsOfUserInRaffleRow
+	for rows.Next() {
+		var i BidsOfUserInRaffleRow
+		if err := rows.Scan(
+			&i.RaffleID,
+			&i.ID,
+			&i.UserID,
+			&i.Size,
+			&i.Price,
+			&i.Quantity,
+			&i.CreatedAt,
+			&i.Closed,
+			&i.Best,
 		); err != nil {
 			return nil, err
 		}

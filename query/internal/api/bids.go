@@ -2,10 +2,8 @@ package api
 
 import (
 	"net/http"
-	"strings"
 	"sync"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
@@ -45,7 +43,7 @@ func (a *API) raffleBids(w http.ResponseWriter, r *http.Request) error {
 	defer rooms.Put(room)
 	q.Buf, q.After = *room, prices.start(l.after())
 	page, at, err := a.book.Bids(r.Context(), q, l.want)
-	return a.bidPage(w, r, l, checkedList, room, prices.cut(page), at, err)
+	return a.bidPage(w, r, l, room, prices.cut(page), at, err)
 }
 
 func (a *API) sizeBids(w http.ResponseWriter, r *http.Request) error {
@@ -63,46 +61,11 @@ func (a *API) sizeBids(w http.ResponseWriter, r *http.Request) error {
 	defer rooms.Put(room)
 	q.Buf, q.After = *room, l.after()
 	page, at, err := a.book.SizeBids(r.Context(), q, l.want)
-	return a.bidPage(w, r, l, checkedList, room, page, at, err)
-}
-
-func (a *API) myBids(w http.ResponseWriter, r *http.Request) error {
-	who, err := a.user(r)
-	if err != nil {
-		return err
-	}
-	p := readParams(r, "limit", "cursor")
-	q := bidbook.UserQuery{UserID: who.UserID, Limit: p.number("limit", maxBids, defaultLimit)}
-	l, err := a.list(r, p, cursor{kind: kindUser, raffle: who.UserID})
-	if err == nil {
-		err = l.noScan()
-	}
-	if err == nil {
-		err = a.spendRows(r, q.Limit, bidRows)
-	}
-	if err != nil {
-		return err
-	}
-	q.After = l.after()
-	page, at, err := a.book.UserBids(r.Context(), q, l.want)
-	return a.bidPage(w, r, l, private, &[]readmodel.Bid{}, page, at, err)
-}
-
-// user checks the token of a request (RFC 6750, section 2.1).
-func (a *API) user(r *http.Request) (auth.Identity, error) {
-	values := r.Header["Authorization"]
-	scheme, token, _ := strings.Cut(strings.Join(values, ","), " ")
-	if len(values) != 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return auth.Identity{}, web.NoToken.Problem("send a token: Authorization: Bearer ...")
-	}
-	if a.verifier == nil {
-		return auth.Identity{}, auth.ErrNoKeys
-	}
-	return a.verifier.Verify(r.Context(), token)
+	return a.bidPage(w, r, l, room, page, at, err)
 }
 
 // bidPage answers with a page whose bids were read into room.
-func (a *API) bidPage(w http.ResponseWriter, r *http.Request, l list, keep keeping, room *[]readmodel.Bid, page bidbook.BidPage, at bidbook.Position, err error) error {
+func (a *API) bidPage(w http.ResponseWriter, r *http.Request, l list, room *[]readmodel.Bid, page bidbook.BidPage, at bidbook.Position, err error) error {
 	if err != nil {
 		return a.failed(w, at, err)
 	}
@@ -116,7 +79,7 @@ func (a *API) bidPage(w http.ResponseWriter, r *http.Request, l list, keep keepi
 		}
 		next = l.next(after, at)
 	}
-	return respond(w, r, at, answer{content: bidsContent{page.Bids, next}, keep: keep, rows: len(page.Bids), list: &l, next: next})
+	return respond(w, r, at, answer{content: bidsContent{page.Bids, next}, keep: checkedList, rows: len(page.Bids), list: &l, next: next})
 }
 
 func (a *API) bid(w http.ResponseWriter, r *http.Request) error {

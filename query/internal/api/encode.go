@@ -30,14 +30,18 @@ func appendBidPage(dst []byte, bids []readmodel.Bid, next *cursor) []byte {
 }
 
 func appendBid(dst []byte, c *clock, b *readmodel.Bid) []byte {
+	return append(appendOpenBid(dst, c, b), '}')
+}
+
+// appendOpenBid leaves the object open.
+func appendOpenBid(dst []byte, c *clock, b *readmodel.Bid) []byte {
 	dst = appendInt(dst, `{"id":`, b.ID)
 	dst = appendInt(dst, `,"raffle_id":`, b.RaffleID)
 	dst = appendInt(dst, `,"user_id":`, b.UserID)
 	dst = appendInt(dst, `,"size":`, int64(b.Size))
 	dst = appendInt(dst, `,"price":`, int64(b.Price))
 	dst = appendInt(dst, `,"quantity":`, int64(b.Quantity))
-	dst = c.append(dst, `,"created_at":`, b.CreatedAt)
-	return append(dst, '}')
+	return c.append(dst, `,"created_at":`, b.CreatedAt)
 }
 
 func appendNext(dst []byte, next *cursor) []byte {

@@ -32,7 +32,7 @@ func (a *API) allBids(w http.ResponseWriter, r *http.Request, p *params, q bidbo
 	defer rooms.Put(room)
 	q.Buf, q.After = *room, l.after()
 	page, at, err := a.book.AllSizes(r.Context(), q, l.want)
-	return a.bidPage(w, r, l, checkedList, room, page, at, err)
+	return a.bidPage(w, r, l, room, page, at, err)
 }
 
 // prices is a range of prices in KRW; 0: without a bound.

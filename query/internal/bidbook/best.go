@@ -36,3 +36,42 @@ func (c *Chain) Best(ctx context.Context, id int64, w Want) (BestBids, Position,
 		return r.Best(ctx, id, minLSN)
 	})
 }
+
+// Standing is how a bid compares with the others of its raffle and size.
+type Standing byte
+
+// The best bid leads, and has won once the raffle is closed; see BestBids.
+const (
+	Leading Standing = iota
+	Outbid
+	Won
+	Lost
+)
+
+// StandingOf is the standing of a bid that is the best, or is not, in a raffle that is closed, or is not.
+func StandingOf(best, closed bool) Standing {
+	switch {
+	case best && closed:
+		return Won
+	case best:
+		return Leading
+	case closed:
+		return Lost
+	}
+	return Outbid
+}
+
+// String is the standing as the API spells it.
+func (s Standing) String() string { return [...]string{"leading", "outbid", "won", "lost"}[s] }
+
+// StandingBid is a bid with its standing.
+type StandingBid struct {
+	readmodel.Bid
+	Standing Standing
+}
+
+// UserPage is a page of a user's bids; More says that there is a further one.
+type UserPage struct {
+	Bids []StandingBid
+	More bool
+}

@@ -130,11 +130,11 @@ type SizeQuery struct {
 	Limit int
 }
 
-// UserQuery asks for up to Limit bids of a user, newest first.
+// UserQuery asks for up to Limit bids of a user, newest first, in one raffle or in all (RaffleID 0).
 type UserQuery struct {
-	UserID int64
-	After  *Keyset
-	Limit  int
+	UserID, RaffleID int64
+	After            *Keyset
+	Limit            int
 }
 
 // RafflesQuery asks for up to Limit raffles, latest end first; After is nil for the first page.
@@ -214,7 +214,7 @@ type Finder interface {
 	// Bid returns one bid or ErrNoBid.
 	Bid(ctx context.Context, raffleID, id int64, minLSN lsn.Position) (FoundBid, Position, error)
 	// UserBids lists bids of a user.
-	UserBids(ctx context.Context, q UserQuery, minLSN lsn.Position) (BidPage, Position, error)
+	UserBids(ctx context.Context, q UserQuery, minLSN lsn.Position) (UserPage, Position, error)
 }
 
 // Cut makes a page of rows that were read with a limit of limit+1; more says that there is a further page.

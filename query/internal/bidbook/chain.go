@@ -206,8 +206,8 @@ func (c *Chain) Bid(ctx context.Context, raffleID, id int64, w Want) (FoundBid, 
 }
 
 // UserBids is as Bids, on the SQL paths.
-func (c *Chain) UserBids(ctx context.Context, q UserQuery, w Want) (BidPage, Position, error) {
-	return find(ctx, c, w, func(ctx context.Context, f Finder, minLSN lsn.Position) (BidPage, Position, error) {
+func (c *Chain) UserBids(ctx context.Context, q UserQuery, w Want) (UserPage, Position, error) {
+	return find(ctx, c, w, func(ctx context.Context, f Finder, minLSN lsn.Position) (UserPage, Position, error) {
 		return f.UserBids(ctx, q, minLSN)
 	})
 }

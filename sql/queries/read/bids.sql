@@ -24,10 +24,27 @@ ORDER BY created_at DESC, id DESC
 LIMIT @row_limit::integer;
 
 -- name: BidsOfUser :many
--- Bids of one user, newest first, after a keyset.
-SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
-WHERE user_id = @user_id AND (created_at, id) < (@before_created_at::timestamptz, @before_id::bigint)
-ORDER BY created_at DESC, id DESC
+-- Bids of one user, newest first, after a keyset; whether the raffle of each is closed, and whether the bid is the best of
+-- its raffle and size, which is one probe of bids_highest.
+SELECT b.raffle_id, b.id, b.user_id, b.size, b.price, b.quantity, b.created_at,
+       EXISTS (SELECT 1 FROM raffles r WHERE r.id = b.raffle_id AND r.closed_at IS NOT NULL) AS closed,
+       coalesce(b.id = (SELECT h.id FROM bids h WHERE h.raffle_id = b.raffle_id AND h.size = b.size
+                        ORDER BY (-h.price), h.created_at, h.id LIMIT 1), false)::boolean AS best
+FROM bids b
+WHERE b.user_id = @user_id AND (b.created_at, b.id) < (@before_created_at::timestamptz, @before_id::bigint)
+ORDER BY b.created_at DESC, b.id DESC
+LIMIT @row_limit::integer;
+
+-- name: BidsOfUserInRaffle :many
+-- As BidsOfUser, in one raffle.
+SELECT b.raffle_id, b.id, b.user_id, b.size, b.price, b.quantity, b.created_at,
+       EXISTS (SELECT 1 FROM raffles r WHERE r.id = b.raffle_id AND r.closed_at IS NOT NULL) AS closed,
+       coalesce(b.id = (SELECT h.id FROM bids h WHERE h.raffle_id = b.raffle_id AND h.size = b.size
+                        ORDER BY (-h.price), h.created_at, h.id LIMIT 1), false)::boolean AS best
+FROM bids b
+WHERE b.user_id = @user_id AND b.raffle_id = @raffle_id
+  AND (b.created_at, b.id) < (@before_created_at::timestamptz, @before_id::bigint)
+ORDER BY b.created_at DESC, b.id DESC
 LIMIT @row_limit::integer;
 
 -- name: Bid :one
