@@ -14,8 +14,9 @@ import (
 // absent are requests for what does not exist, with the status that says so.
 var absent = map[string]int{
 	"/v1/raffles/4711": http.StatusNotFound, "/v1/raffles/4711/bids?size=270": http.StatusNotFound,
+	"/v1/raffles/4711/bids": http.StatusNotFound, "/v1/raffles/4711/best": http.StatusNotFound,
 	"/v1/raffles/4711/bids?size=270&order=highest": http.StatusNotFound, "/v1/raffles/4711/live": http.StatusNotFound,
-	"/v1/bids?size=31000": http.StatusOK,
+	"/v1/bids?size=31000": http.StatusOK, "/v1/products/4711": http.StatusNotFound,
 }
 
 // R8: what does not exist is known without SQL.
@@ -71,7 +72,7 @@ func TestWhatIsLostIsNotAbsent_R1(t *testing.T) {
 	s := startStack(t)
 	e := s.checkpoint.Epoch
 	const raffle = "/v1/raffles/5"
-	paths := []string{raffle, raffle + "/bids?size=270"}
+	paths := []string{raffle, raffle + "/bids?size=270", raffle + "/bids", raffle + "/best"}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {

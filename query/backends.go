@@ -63,6 +63,7 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 		Primary: sqlbook.New(first, bidbook.PathPrimary, b.primary),
 		Scan:    sqlbook.New(b.pools[3], bidbook.PathScan, b.primary),
 	}, b.primary, bidbook.Staleness{MinLSN: c.MinLSNWait, RedisLag: c.RedisMaxLag, StandbyLag: c.StandbyMaxLag}, log, reg)
+	b.feed.Closing = api.Closing(b.chain)
 	return b, nil
 }
 

@@ -28,7 +28,13 @@ func TestBadInput(t *testing.T) {
 		{"/v1/raffles/9223372036854775807", 404, ""}, {"/v1/raffles/999999", 404, ""}, {"/v1/raffles/1%00", 404, ""},
 		{"/v1/raffles/999999/bids?size=270", 404, ""}, {"/v1/raffles/999999/bids?size=270&order=highest", 404, ""},
 		{"/v1/raffles/x/bids?size=270", 404, ""}, {"/v1/raffles/x/bids", 404, ""},
-		{bids, 400, "size"}, {bids + "?size=", 400, "size"}, {bids + "?size=abc", 400, "size"}, {bids + "?size=27.5", 400, "size"},
+		{"/v1/raffles/999999/bids", 404, ""}, {"/v1/raffles/999999/best", 404, ""}, {"/v1/raffles/x/best", 404, ""}, {"/v1/raffles/1/best?size=270", 400, "size"},
+		{bids + "?order=highest", 400, "size"}, {bids + "?limit=201", 422, "limit"}, {bids + "?cursor=" + bidCursor, 400, "cursor"}, {bids + "?min_price=5", 400, "min_price"},
+		{bids + "?size=270&min_price=5", 400, "min_price"}, {bids + "?size=270&order=newest&max_price=5", 400, "max_price"},
+		{bids + "?size=270&order=highest&min_price=0", 422, "min_price"}, {bids + "?size=270&order=highest&max_price=2147483648", 422, "max_price"},
+		{bids + "?size=270&order=highest&max_price=x", 400, "max_price"}, {bids + "?size=270&order=highest&min_price=6&max_price=5", 422, "min_price"},
+		{bids + "?size=270&order=highest&min_price=5&cursor=" + highCursor, 400, "cursor"}, {bids + "?size=270&order=highest&max_price=5&cursor=" + highCursor, 400, "cursor"},
+		{bids + "?size=", 400, "size"}, {bids + "?size=abc", 400, "size"}, {bids + "?size=27.5", 400, "size"},
 		{bids + "?size=%2B270", 400, "size"}, {bids + "?size=1e2", 400, "size"}, {bids + "?size=270&size=270", 400, "size"},
 		{bids + "?size=0", 422, "size"}, {bids + "?size=-5", 422, "size"}, {bids + "?size=32768", 422, "size"},
 		{bids + "?size=99999999999999999999999", 422, "size"},
@@ -47,6 +53,16 @@ func TestBadInput(t *testing.T) {
 		{"/v1/raffles?status=unknown", 400, "status"}, {"/v1/raffles?status=", 400, "status"}, {"/v1/raffles?status=open&status=open", 400, "status"},
 		{"/v1/raffles?limit=10001", 422, "limit"}, {"/v1/raffles?limit=0", 422, "limit"}, {"/v1/raffles?size=270", 400, "size"},
 		{"/v1/raffles/1?size=270", 400, "size"},
+		{"/v1/raffles?q=", 422, "q"}, {"/v1/raffles?q=" + strings.Repeat("a", 65), 422, "q"}, {"/v1/raffles?q=%FF", 400, "q"}, {"/v1/raffles?q=a%00b", 400, "q"},
+		{"/v1/raffles?q=a&q=b", 400, "q"}, {"/v1/raffles?category=", 422, "category"}, {"/v1/raffles?category=%0A", 400, "category"},
+		{"/v1/raffles?ends_before=", 400, "ends_before"}, {"/v1/raffles?ends_before=2026-01-01", 400, "ends_before"}, {"/v1/raffles?ends_before=2026-01-01T00:00:00+09:00", 400, "ends_before"},
+		{"/v1/raffles?ends_before=1970-01-01T00:00:00Z", 422, "ends_before"}, {"/v1/raffles?ends_before=9999-12-31T23:59:59-01:00", 422, "ends_before"},
+		{"/v1/raffles?expand=", 400, "expand"}, {"/v1/raffles?expand=bids", 400, "expand"}, {"/v1/raffles?expand=product,product", 400, "expand"}, {"/v1/raffles?expand=product,", 400, "expand"},
+		{"/v1/raffles?expand=product&limit=1001", 422, "limit"}, {"/v1/raffles?expand=highest&limit=101", 422, "limit"}, {"/v1/raffles?q=a&limit=1001", 422, "limit"},
+		{"/v1/raffles?q=m&cursor=" + raffleCursor, 400, "cursor"}, {"/v1/raffles?ends_before=2026-01-01T00:00:00Z&cursor=" + raffleCursor, 400, "cursor"},
+		{"/v1/products?limit=0", 422, "limit"}, {"/v1/products?limit=1001", 422, "limit"}, {"/v1/products?q=", 422, "q"}, {"/v1/products?status=open", 400, "status"},
+		{"/v1/products?cursor=" + raffleCursor, 400, "cursor"}, {"/v1/products?cursor=x", 400, "cursor"}, {"/v1/products/", 404, ""},
+		{"/v1/products/0", 404, ""}, {"/v1/products/x", 404, ""}, {"/v1/products/999999", 404, ""}, {"/v1/products/1?q=a", 400, "q"},
 		{"/v1/bids", 400, "size"}, {"/v1/bids?size=0", 422, "size"}, {"/v1/bids?size=270&limit=2001", 422, "limit"}, {"/v1/bids?size=270&order=newest", 400, "order"},
 		{"/v1/bids?size=270&cursor=" + bidCursor, 400, "cursor"}, {bids + "?size=270&cursor=" + sizeCursor, 400, "cursor"}, {"/v1/bids?size=260&cursor=" + sizeCursor, 400, "cursor"},
 		{bids + "/0", 404, ""}, {bids + "/x", 404, ""}, {bids + "/01", 404, ""}, {bids + "/77777", 404, ""}, {"/v1/raffles/2/bids/1", 404, ""}, {"/v1/raffles/x/bids/1", 404, ""},
@@ -55,7 +71,7 @@ func TestBadInput(t *testing.T) {
 		a := s.get(t, c.path)
 		checkProblem(t, c.path, a, c.status, c.field)
 	}
-	for _, path := range []string{"/v1/raffles/1", "/v1/raffles/1/bids/1"} {
+	for _, path := range []string{"/v1/raffles/1", "/v1/raffles/1/bids/1", "/v1/raffles/1/bids", "/v1/raffles/1/best", "/v1/raffles?q=m", "/v1/raffles?expand=highest", "/v1/products", "/v1/products/1"} {
 		checkProblem(t, path+" by a scan", s.get(t, path, "Read-Path", "scan"), 400, "Read-Path")
 	}
 	for _, c := range []struct {
@@ -72,7 +88,7 @@ func TestBadInput(t *testing.T) {
 		for _, v := range c.values {
 			headers = append(headers, c.name, v)
 		}
-		for _, path := range []string{someBids, "/v1/raffles", "/v1/raffles/1"} {
+		for _, path := range []string{someBids, "/v1/raffles/1/bids", "/v1/raffles/1/best", "/v1/raffles", "/v1/raffles/1", "/v1/raffles?q=m", "/v1/products", "/v1/products/1"} {
 			a := s.get(t, path, headers...)
 			if c.status != 200 {
 				checkProblem(t, path+" "+c.name+" "+strings.Join(c.values, ","), a, c.status, c.name)
@@ -98,7 +114,7 @@ func checkProblem(t *testing.T, what string, a answer, status int, field string)
 func TestMethods(t *testing.T) {
 	t.Parallel()
 	s := startStack(t)
-	for _, path := range []string{someBids, "/v1/raffles/1", "/v1/raffles", "/v1/bids?size=270", "/v1/raffles/1/bids/1", "/hello", "/openapi/query.yaml"} {
+	for _, path := range []string{someBids, "/v1/raffles/1", "/v1/raffles", "/v1/bids?size=270", "/v1/raffles/1/bids/1", "/v1/raffles/1/bids", "/v1/raffles/1/best", "/v1/products", "/v1/products/1", "/hello", "/openapi/query.yaml"} {
 		get, head := s.get(t, path), request(t, http.MethodHead, s.url+path)
 		if get.status != 200 || head.status != 200 || head.body != "" || head.header.Get("Content-Length") != get.header.Get("Content-Length") {
 			t.Errorf("HEAD %s: %d %v, GET %d %v", path, head.status, head.header, get.status, get.header)

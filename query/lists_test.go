@@ -1,22 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
@@ -196,67 +191,6 @@ func TestSizeBelowItsFloorIsSQLs_R1(t *testing.T) {
 	}
 	if !slices.Equal(got, all) || !seen["redis"] || !seen["replica"] {
 		t.Errorf("R1: %d of %d bids from %v", len(got), len(all), seen)
-	}
-}
-
-func TestOneBidAndMyBids(t *testing.T) {
-	t.Parallel()
-	s := startStack(t)
-	keys, err := auth.OpenFolder(t.TempDir(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	published := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if _, err := io.Copy(w, bytes.NewReader(keys.JWKS())); err != nil {
-			t.Error(err)
-		}
-	}))
-	defer published.Close()
-	c := s.config()
-	c.JWKSURL = published.URL
-	s.url = s.serve(t, c)
-	sign := func(user int64, ttl time.Duration) string {
-		token, err := auth.NewSigner(keys, ttl, time.Now).Sign(user, auth.RoleBidder)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return "Bearer " + token
-	}
-	testenv.Eventually(t, patience, "the replica answers", func() bool { return s.get(t, "/v1/raffles/1/bids/10002").path() == "replica" })
-	one := s.expect(t, http.StatusOK, "replica", "/v1/raffles/1/bids/10002")
-	if listed := s.get(t, "/v1/raffles/1/bids?size=260").body; !strings.Contains(listed, strings.TrimSuffix(one.body, "\n")) {
-		t.Errorf("%s is not in %s", one.body, listed)
-	}
-	s.expect(t, http.StatusServiceUnavailable, "", "/v1/raffles/1/bids/10002", "Read-Path", "redis")
-
-	want := collect(t, s, "SELECT id FROM bids WHERE user_id = 3 ORDER BY created_at DESC, id DESC", scanID)
-	var got []int64
-	for page, next := 0, ""; ; page++ {
-		path := []string{"replica", "standby", "primary"}[page%3]
-		a := s.expect(t, http.StatusOK, path, "/v1/me/bids?limit=20"+next, "Read-Path", path, "Authorization", sign(3, time.Hour))
-		if a.header.Get("Cache-Control") != "no-store" {
-			t.Errorf("%v", a.header)
-		}
-		p := decode[bidPage](t, a)
-		for _, b := range p.Bids {
-			got = append(got, b.ID)
-		}
-		if p.NextCursor == nil {
-			break
-		}
-		next = "&cursor=" + *p.NextCursor
-		if a := s.get(t, "/v1/me/bids?limit=20"+next, "Authorization", sign(4, time.Hour)); a.status != http.StatusBadRequest {
-			t.Errorf("another user's cursor: %d", a.status)
-		}
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("my bids: %d, want %d", len(got), len(want))
-	}
-	for _, token := range []string{"", "Bearer", "Bearer x", "Basic eDp5", sign(3, -time.Hour), sign(3, time.Hour) + "x"} {
-		a := s.get(t, "/v1/me/bids", "Authorization", token)
-		if a.status != http.StatusUnauthorized || a.header.Get("WWW-Authenticate") == "" {
-			t.Errorf("token %q: %d", token, a.status)
-		}
 	}
 }
 

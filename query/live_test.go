@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,12 +18,17 @@ import (
 
 const liveFeed = "/v1/raffles/1/live"
 
-// feedOf opens a feed and returns its lines.
+// feedOf opens the feed of raffle 1 and returns its lines.
 func (s *stack) feedOf(t *testing.T, headers ...string) *bufio.Scanner {
+	t.Helper()
+	return s.feedAt(t, liveFeed, headers...)
+}
+
+func (s *stack) feedAt(t *testing.T, path string, headers ...string) *bufio.Scanner {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+liveFeed, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +65,7 @@ func data(t *testing.T, lines *bufio.Scanner) string {
 func TestLiveFeed(t *testing.T) {
 	t.Parallel()
 	s := startStack(t)
+	t.Run("closed_raffles", s.testLiveOfClosedRaffles) // first, because the next one moves the checkpoint beyond the primary
 	t.Run("bids_as_reads_show_them", s.testLiveBids)
 	t.Run("wrong_requests", s.testLiveRequests)
 }
@@ -80,21 +87,49 @@ func (s *stack) testLiveBids(t *testing.T) {
 	}
 	bid := s.bids(t, "id = 10001")[0]
 	s.publish(t, readmodel.Event{Kind: readmodel.EventBid, Bid: bid},
-		readmodel.Event{Kind: readmodel.EventClose, ClosedAt: 1_700_000_000_000_001, ClosingPrice: 70},
-		readmodel.Event{Kind: readmodel.EventClose, ClosedAt: 1_700_000_000_000_000})
+		readmodel.Event{Kind: readmodel.EventClose, ClosedAt: 1_700_000_000_000_001, ClosingPrice: 70})
 	resumed := s.feedOf(t, "Last-Event-ID", first)
 	data(t, resumed) // start
-	for _, lines := range []*bufio.Scanner{feed, resumed} {
+	withParameter := s.feedAt(t, liveFeed+"?last_event_id="+first)
+	data(t, withParameter)
+	for _, lines := range []*bufio.Scanner{feed, resumed, withParameter} {
 		text := data(t, lines)
 		if page := s.get(t, "/v1/raffles/1/bids?size=260&limit=10").body; !strings.Contains(page, text) || !strings.Contains(text, `"id":10001,`) {
 			t.Errorf("the feed has %s, reads have %s", text, page)
 		}
-		for _, want := range []string{
-			`{"raffle_id":1,"closed_at":"2023-11-14T22:13:20.000001Z","closing_price":70}`,
-			`{"raffle_id":1,"closed_at":"2023-11-14T22:13:20.000000Z","closing_price":null}`,
-		} {
-			if got := data(t, lines); got != want {
-				t.Errorf("close is %s, want %s", got, want)
+		if got, want := data(t, lines), `{"raffle_id":1,"closed_at":"2023-11-14T22:13:20.000001Z","closing_price":70}`; got != want {
+			t.Errorf("close is %s, want %s", got, want)
+		}
+	}
+}
+
+// The feed of a closed raffle tells of the close as a read does, and ends.
+func (s *stack) testLiveOfClosedRaffles(t *testing.T) {
+	for _, path := range []string{"/v1/raffles/3", "/v1/raffles/6"} {
+		raffle := decode[struct {
+			ClosedAt     string `json:"closed_at"`
+			ClosingPrice *int64 `json:"closing_price"`
+		}](t, s.get(t, path))
+		price := "null"
+		if raffle.ClosingPrice != nil {
+			price = strconv.FormatInt(*raffle.ClosingPrice, 10)
+		}
+		want := fmt.Sprintf(`{"raffle_id":%s,"closed_at":"%s","closing_price":%s}`, strings.TrimPrefix(path, "/v1/raffles/"), raffle.ClosedAt, price)
+		feed, id := s.feedAt(t, path+"/live"), ""
+		for feed.Scan() && feed.Text() != "data: "+want {
+			if at, is := strings.CutPrefix(feed.Text(), "id: "); is {
+				id = at
+			}
+		}
+		for _, lines := range []*bufio.Scanner{feed, s.feedAt(t, path+"/live", "Last-Event-ID", id)} {
+			var last string
+			for lines.Scan() {
+				if text, is := strings.CutPrefix(lines.Text(), "data: "); is {
+					last = text
+				}
+			}
+			if lines.Err() != nil || last != "" && last != want || last == "" && lines != feed {
+				t.Errorf("the feed of %s ends with %q, %v, want %s", path, last, lines.Err(), want)
 			}
 		}
 	}
@@ -117,6 +152,7 @@ func (s *stack) publish(t *testing.T, events ...readmodel.Event) {
 func (s *stack) testLiveRequests(t *testing.T) {
 	for path, want := range map[string]int{
 		"/v1/raffles/999999/live": 404, "/v1/raffles/x/live": 404, liveFeed + "?size=0": 422, liveFeed + "?size=a": 400, liveFeed + "?limit=1": 400,
+		liveFeed + "?last_event_id=1.2": 400,
 	} {
 		if a := s.get(t, path); a.status != want {
 			t.Errorf("GET %s: %d %s, want %d", path, a.status, a.body, want)
@@ -124,6 +160,9 @@ func (s *stack) testLiveRequests(t *testing.T) {
 	}
 	if a := s.get(t, liveFeed, "Last-Event-ID", "1.2"); a.status != http.StatusBadRequest || problemOf(t, a).Errors[0].Field != "Last-Event-ID" {
 		t.Errorf("a wrong Last-Event-ID: %d %s", a.status, a.body)
+	}
+	if a := s.get(t, liveFeed+"?last_event_id=1.2", "Last-Event-ID", "1.3"); problemOf(t, a).Errors[0].Field != "Last-Event-ID" {
+		t.Errorf("the header does not win: %s", a.body)
 	}
 	if a := request(t, http.MethodHead, s.url+liveFeed); a.status != http.StatusOK || a.header.Get("Content-Type") != "text/event-stream" {
 		t.Errorf("HEAD: %d %v", a.status, a.header)

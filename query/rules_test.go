@@ -31,13 +31,14 @@ func TestIncompleteReadModelIsNotServed_R1(t *testing.T) {
 		must(s.rdb.Del(t.Context(), key).Err())
 		must(s.rdb.ZAdd(t.Context(), key, z(member, score)).Err())
 	}
-	const detail, list = "/v1/raffles/1", "/v1/raffles"
+	const all, best = "/v1/raffles/1/bids", "/v1/raffles/1/best"
+	const detail, list, search = "/v1/raffles/1", "/v1/raffles", "/v1/raffles?q=m1&expand=product"
 	for _, c := range []struct {
 		name   string
 		breaks func()
 		asks   []string
 	}{
-		{"no checkpoint", remove(readmodel.CheckpointKey), []string{someBids, detail, list}},
+		{"no checkpoint", remove(readmodel.CheckpointKey), []string{someBids, detail, list, all, best}},
 		{"half applied", change(func(c *readmodel.Checkpoint) { c.Applying = true }), []string{someBids, detail, list}},
 		{"flushed", func() { must(s.rdb.FlushAll(t.Context()).Err()) }, []string{someBids, detail, list}},
 		{"flushed, checkpoint back", func() { must(s.rdb.FlushAll(t.Context()).Err()); s.setCheckpoint(t, func(*readmodel.Checkpoint) {}) },
@@ -45,11 +46,11 @@ func TestIncompleteReadModelIsNotServed_R1(t *testing.T) {
 		{"another epoch that is empty", change(func(c *readmodel.Checkpoint) { c.Epoch = 77 }), []string{someBids, detail, list}},
 		{"another database", change(func(c *readmodel.Checkpoint) { c.SystemID++ }), []string{someBids, detail, list}},
 		{"corrupt checkpoint", func() { must(s.rdb.Set(t.Context(), readmodel.CheckpointKey, "1 2 3", 0).Err()) }, []string{someBids}},
-		{"newest lost", remove(e.Newest(1, 270)), []string{someBids}},
-		{"highest lost", remove(e.Highest(1, 270)), []string{someBids + "&order=highest", detail}},
+		{"newest lost", remove(e.Newest(1, 270)), []string{someBids, all}},
+		{"highest lost", remove(e.Highest(1, 270)), []string{someBids + "&order=highest", detail, best}},
 		// ZADD makes a lost set anew, with only the members that come from then on.
-		{"newest lost and begun anew", func() { anew(e.Newest(1, 270), 1e15) }, []string{someBids}},
-		{"highest lost and begun anew", func() { anew(e.Highest(1, 270), -7) }, []string{someBids + "&order=highest", detail}},
+		{"newest lost and begun anew", func() { anew(e.Newest(1, 270), 1e15) }, []string{someBids, all}},
+		{"highest lost and begun anew", func() { anew(e.Highest(1, 270), -7) }, []string{someBids + "&order=highest", detail, best}},
 		{"size lost and begun anew", func() { anew(e.SizeNewest(270), 1e15) }, []string{"/v1/bids?size=270"}},
 		{"floor lost", remove(e.SizeFloor(270)), []string{"/v1/bids?size=270"}},
 		{"raffles lost and begun anew", func() {
@@ -60,13 +61,14 @@ func TestIncompleteReadModelIsNotServed_R1(t *testing.T) {
 			entry := s.rdb.HGet(t.Context(), e.Products(), "2").Val()
 			must(s.rdb.Del(t.Context(), e.Products()).Err())
 			must(s.rdb.HSet(t.Context(), e.Products(), "2", entry).Err())
-		}, []string{detail}},
-		{"sizes lost", remove(e.Sizes(1)), []string{"/v1/raffles/1/bids?size=255", detail}},
-		{"raffle lost", remove(e.Raffle(1)), []string{detail}},
-		{"raffles lost", remove(e.Raffles(), e.RafflesVersion()), []string{list}},
+			must(s.rdb.Append(t.Context(), e.RafflesVersion(), "+").Err())
+		}, []string{detail, "/v1/products/2", "/v1/products", search}},
+		{"sizes lost", remove(e.Sizes(1)), []string{"/v1/raffles/1/bids?size=255", detail, all, best}},
+		{"raffle lost", remove(e.Raffle(1)), []string{detail, best}},
+		{"raffles lost", remove(e.Raffles(), e.RafflesVersion()), []string{list, search}},
 		{"size lost", remove(e.SizeNewest(270)), []string{"/v1/bids?size=270"}},
 		{"member of another make over all raffles", func() { must(s.rdb.ZAdd(t.Context(), e.SizeNewest(270), z("x", 1e17)).Err()) }, []string{"/v1/bids?size=270"}},
-		{"products lost", remove(e.Products()), []string{detail}},
+		{"products lost", remove(e.Products(), e.RafflesVersion()), []string{detail, "/v1/products/2", "/v1/products", search}},
 		{"member of another make", func() { must(s.rdb.ZAdd(t.Context(), e.Newest(1, 270), z("x", 1e17)).Err()) }, []string{someBids}},
 		{"key of another type", func() { must(s.rdb.Set(t.Context(), e.Newest(1, 270), "x", 0).Err()) }, []string{someBids}},
 	} {

@@ -123,11 +123,20 @@ func (s *stack) pages(t *testing.T, list string, path func(page int) string, bet
 			return ids
 		}
 		next = "&cursor=" + *p.NextCursor
+		a.linksTo(t, list+next)
 		between(n, p)
 	}
 }
 
 func nothing(int, bidPage) {}
+
+// linksTo checks where the header Link leads.
+func (a answer) linksTo(t testing.TB, next string) {
+	t.Helper()
+	if got, want := a.header.Get("Link"), "<"+next+`>; rel="next"`; got != want {
+		t.Errorf("Link: %s, want %s", got, want)
+	}
+}
 
 func (s *stack) testOrder(t *testing.T) {
 	for order, by := range map[string]string{"newest": "created_at DESC, id DESC", "highest": "price DESC, created_at, id"} {
@@ -169,6 +178,7 @@ func (s *stack) testRafflesPaged(t *testing.T) {
 				break
 			}
 			next = "&cursor=" + *p.NextCursor
+			a.linksTo(t, "/v1/raffles?limit=7&status="+status+next)
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("R4: status %s: got %d raffles, want %d, or another order", status, len(got), len(want))

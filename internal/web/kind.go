@@ -51,8 +51,9 @@ var (
 
 // Kinds are all of them.
 var Kinds = []Kind{
-	BadBody, BadRequest, NoToken, BadToken, WrongCredentials, BadRefreshToken,
-	RefreshTokenReused, AdminsOnly, ForeignOrigin, NotYours, WrongPassword, NoPath, UnknownRaffle, UnknownProduct, UnknownBid, MethodNotAllowed, LoginTaken,
+	BadBody, BadRequest, NoToken, BadToken, WrongCredentials, BadRefreshToken, RefreshTokenReused,
+	AdminsOnly, ForeignOrigin, NotYours, WrongPassword,
+	NoPath, UnknownRaffle, UnknownProduct, UnknownBid, MethodNotAllowed, LoginTaken,
 	RaffleNotOpen, RaffleStarted, PositionLost, BodyTooLarge, NotJSON, BadValue, TooManySizes, KeyReused,
 	TooManyRequests, Internal, Busy, RaffleLocked, Unavailable, OutcomeUnknown,
 }

@@ -11,8 +11,9 @@ import (
 )
 
 const bid = `-- name: Bid :one
-SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
-WHERE raffle_id = $1 AND id = $2
+SELECT b.raffle_id, b.id, b.user_id, b.size, b.price, b.quantity, b.created_at,
+       EXISTS (SELECT 1 FROM raffles r WHERE r.id = b.raffle_id AND r.closed_at IS NOT NULL) AS final
+FROM bids b WHERE b.raffle_id = $1 AND b.id = $2
 `
 
 type BidParams struct {
@@ -28,8 +29,10 @@ type BidRow struct {
 	Price     int32
 	Quantity  int32
 	CreatedAt time.Time
+	Final     bool
 }
 
+// One bid, and whether its raffle is closed.
 func (q *Queries) Bid(ctx context.Context, arg BidParams) (BidRow, error) {
 	row := q.db.QueryRow(ctx, bid, arg.RaffleID, arg.ID)
 	var i BidRow
@@ -41,6 +44,7 @@ func (q *Queries) Bid(ctx context.Context, arg BidParams) (BidRow, error) {
 		&i.Price,
 		&i.Quantity,
 		&i.CreatedAt,
+		&i.Final,
 	)
 	return i, err
 }
@@ -171,6 +175,76 @@ func (q *Queries) BidsNewest(ctx context.Context, arg BidsNewestParams) ([]BidsN
 	return items, nil
 }
 
+const bidsOfRaffle = `-- name: BidsOfRaffle :many
+WITH RECURSIVE sizes AS (
+    (SELECT b.size FROM bids b WHERE b.raffle_id = $1 ORDER BY b.size LIMIT 1)
+    UNION ALL
+    SELECT n.size FROM sizes s CROSS JOIN LATERAL (
+        SELECT b.size FROM bids b WHERE b.raffle_id = $1 AND b.size > s.size ORDER BY b.size LIMIT 1) n
+)
+SELECT m.raffle_id, m.id, m.user_id, m.size, m.price, m.quantity, m.created_at FROM sizes s CROSS JOIN LATERAL (
+    SELECT b.raffle_id, b.id, b.user_id, b.size, b.price, b.quantity, b.created_at FROM bids b
+    WHERE b.raffle_id = $1 AND b.size = s.size
+      AND (b.created_at, b.id) < ($2::timestamptz, $3::bigint)
+    ORDER BY b.created_at DESC, b.id DESC
+    LIMIT $4::integer) m
+WHERE EXISTS (SELECT 1 FROM raffles WHERE raffles.id = $1)
+ORDER BY m.created_at DESC, m.id DESC
+LIMIT $4::integer
+`
+
+type BidsOfRaffleParams struct {
+	RaffleID        int64
+	BeforeCreatedAt time.Time
+	BeforeID        int64
+	RowLimit        int32
+}
+
+type BidsOfRaffleRow struct {
+	RaffleID  int64
+	ID        int64
+	UserID    int64
+	Size      int16
+	Price     int32
+	Quantity  int32
+	CreatedAt time.Time
+}
+
+// Bids of all sizes of a raffle, newest first, after a keyset: the newest of each size, merged. None if there is no such
+// raffle.
+func (q *Queries) BidsOfRaffle(ctx context.Context, arg BidsOfRaffleParams) ([]BidsOfRaffleRow, error) {
+	rows, err := q.db.Query(ctx, bidsOfRaffle,
+		arg.RaffleID,
+		arg.BeforeCreatedAt,
+		arg.BeforeID,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []BidsOfRaffleRow
+	for rows.Next() {
+		var i BidsOfRaffleRow
+		if err := rows.Scan(
+			&i.RaffleID,
+			&i.ID,
+			&i.UserID,
+			&i.Size,
+			&i.Price,
+			&i.Quantity,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const bidsOfSize = `-- name: BidsOfSize :many
 SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
 WHERE size = $1 AND (created_at, id) < ($2::timestamptz, $3::bigint)
@@ -230,9 +304,13 @@ func (q *Queries) BidsOfSize(ctx context.Context, arg BidsOfSizeParams) ([]BidsO
 }
 
 const bidsOfUser = `-- name: BidsOfUser :many
-SELECT raffle_id, id, user_id, size, price, quantity, created_at FROM bids
-WHERE user_id = $1 AND (created_at, id) < ($2::timestamptz, $3::bigint)
-ORDER BY created_at DESC, id DESC
+SELECT b.raffle_id, b.id, b.user_id, b.size, b.price, b.quantity, b.created_at,
+       EXISTS (SELECT 1 FROM raffles r WHERE r.id = b.raffle_id AND r.closed_at IS NOT NULL) AS closed,
+       coalesce(b.id = (SELECT h.id FROM bids h WHERE h.raffle_id = b.raffle_id AND h.size = b.size
+                        ORDER BY (-h.price), h.created_at, h.id LIMIT 1), false)::boolean AS best
+FROM bids b
+WHERE b.user_id = $1 AND (b.created_at, b.id) < ($2::timestamptz, $3::bigint)
+ORDER BY b.created_at DESC, b.id DESC
 LIMIT $4::integer
 `
 
@@ -251,9 +329,12 @@ type BidsOfUserRow struct {
 	Price     int32
 	Quantity  int32
 	CreatedAt time.Time
+	Closed    bool
+	Best      bool
 }
 
-// Bids of one user, newest first, after a keyset.
+// Bids of one user, newest first, after a keyset; whether the raffle of each is closed, and whether the bid is the best of
+// its raffle and size, which is one probe of bids_highest.
 func (q *Queries) BidsOfUser(ctx context.Context, arg BidsOfUserParams) ([]BidsOfUserRow, error) {
 	rows, err := q.db.Query(ctx, bidsOfUser,
 		arg.UserID,
@@ -276,6 +357,77 @@ func (q *Queries) BidsOfUser(ctx context.Context, arg BidsOfUserParams) ([]BidsO
 			&i.Price,
 			&i.Quantity,
 			&i.CreatedAt,
+			&i.Closed,
+			&i.Best,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const bidsOfUserInRaffle = `-- name: BidsOfUserInRaffle :many
+SELECT b.raffle_id, b.id, b.user_id, b.size, b.price, b.quantity, b.created_at,
+       EXISTS (SELECT 1 FROM raffles r WHERE r.id = b.raffle_id AND r.closed_at IS NOT NULL) AS closed,
+       coalesce(b.id = (SELECT h.id FROM bids h WHERE h.raffle_id = b.raffle_id AND h.size = b.size
+                        ORDER BY (-h.price), h.created_at, h.id LIMIT 1), false)::boolean AS best
+FROM bids b
+WHERE b.user_id = $1 AND b.raffle_id = $2
+  AND (b.created_at, b.id) < ($3::timestamptz, $4::bigint)
+ORDER BY b.created_at DESC, b.id DESC
+LIMIT $5::integer
+`
+
+type BidsOfUserInRaffleParams struct {
+	UserID          int64
+	RaffleID        int64
+	BeforeCreatedAt time.Time
+	BeforeID        int64
+	RowLimit        int32
+}
+
+type BidsOfUserInRaffleRow struct {
+	RaffleID  int64
+	ID        int64
+	UserID    int64
+	Size      int16
+	Price     int32
+	Quantity  int32
+	CreatedAt time.Time
+	Closed    bool
+	Best      bool
+}
+
+// As BidsOfUser, in one raffle.
+func (q *Queries) BidsOfUserInRaffle(ctx context.Context, arg BidsOfUserInRaffleParams) ([]BidsOfUserInRaffleRow, error) {
+	rows, err := q.db.Query(ctx, bidsOfUserInRaffle,
+		arg.UserID,
+		arg.RaffleID,
+		arg.BeforeCreatedAt,
+		arg.BeforeID,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []BidsOfUserInRaffleRow
+	for rows.Next() {
+		var i BidsOfUserInRaffleRow
+		if err := rows.Scan(
+			&i.RaffleID,
+			&i.ID,
+			&i.UserID,
+			&i.Size,
+			&i.Price,
+			&i.Quantity,
+			&i.CreatedAt,
+			&i.Closed,
+			&i.Best,
 		); err != nil {
 			return nil, err
 		}

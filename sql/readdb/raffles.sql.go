@@ -10,6 +10,69 @@ import (
 	"time"
 )
 
+const bestBids = `-- name: BestBids :many
+WITH RECURSIVE best AS (
+    (SELECT b.size, b.id, b.user_id, b.price, b.quantity, b.created_at FROM bids b
+     WHERE b.raffle_id = $1 ORDER BY b.size, (-b.price), b.created_at, b.id LIMIT 1)
+    UNION ALL
+    SELECT n.size, n.id, n.user_id, n.price, n.quantity, n.created_at FROM best p CROSS JOIN LATERAL (
+        SELECT b.size, b.id, b.user_id, b.price, b.quantity, b.created_at FROM bids b
+        WHERE b.raffle_id = $1 AND b.size > p.size ORDER BY b.size, (-b.price), b.created_at, b.id LIMIT 1) n
+)
+SELECT r.id, r.product_id, r.seller_id, r.starts_at, r.ends_at, r.closed_at, r.closing_price, coalesce(b.size, 0)::smallint AS size, coalesce(b.id, 0)::bigint AS bid_id, coalesce(b.user_id, 0)::bigint AS user_id,
+       coalesce(b.price, 0)::integer AS price, coalesce(b.quantity, 0)::integer AS quantity,
+       coalesce(b.created_at, 'epoch')::timestamptz AS created_at
+FROM raffles r LEFT JOIN best b ON true
+WHERE r.id = $1
+ORDER BY b.size
+`
+
+type BestBidsRow struct {
+	Raffle    Raffle
+	Size      int16
+	BidID     int64
+	UserID    int64
+	Price     int32
+	Quantity  int32
+	CreatedAt time.Time
+}
+
+// The raffle, once for each size that has bids, with the best bid of the size: the highest price, and the earliest among
+// equals. Once with the bid 0 if it has no bids. It goes from size to size, so it reads one bid of each.
+func (q *Queries) BestBids(ctx context.Context, raffleID int64) ([]BestBidsRow, error) {
+	rows, err := q.db.Query(ctx, bestBids, raffleID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []BestBidsRow
+	for rows.Next() {
+		var i BestBidsRow
+		if err := rows.Scan(
+			&i.Raffle.ID,
+			&i.Raffle.ProductID,
+			&i.Raffle.SellerID,
+			&i.Raffle.StartsAt,
+			&i.Raffle.EndsAt,
+			&i.Raffle.ClosedAt,
+			&i.Raffle.ClosingPrice,
+			&i.Size,
+			&i.BidID,
+			&i.UserID,
+			&i.Price,
+			&i.Quantity,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const raffleDetail = `-- name: RaffleDetail :many
 SELECT r.id, r.product_id, r.seller_id, r.starts_at, r.ends_at, r.closed_at, r.closing_price, p.id, p.name, p.model, p.color, p.category, p.image_url, p.release_price, p.release_date, coalesce(s.size, 0)::smallint AS size,
        coalesce(s.count, 0)::bigint AS count, coalesce(s.highest, 0)::integer AS highest
@@ -71,6 +134,25 @@ func (q *Queries) RaffleDetail(ctx context.Context, id int64) ([]RaffleDetailRow
 		return nil, err
 	}
 	return items, nil
+}
+
+const raffleEntry = `-- name: RaffleEntry :one
+SELECT id, product_id, seller_id, starts_at, ends_at, closed_at, closing_price FROM raffles WHERE id = $1
+`
+
+func (q *Queries) RaffleEntry(ctx context.Context, id int64) (Raffle, error) {
+	row := q.db.QueryRow(ctx, raffleEntry, id)
+	var i Raffle
+	err := row.Scan(
+		&i.ID,
+		&i.ProductID,
+		&i.SellerID,
+		&i.StartsAt,
+		&i.EndsAt,
+		&i.ClosedAt,
+		&i.ClosingPrice,
+	)
+	return i, err
 }
 
 const raffleExists = `-- name: RaffleExists :one

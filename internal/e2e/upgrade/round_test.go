@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"sync"
 	"testing"
@@ -207,6 +208,9 @@ func ids(t *testing.T, body []byte) (list []int64) {
 	return list
 }
 
+// standing is what the last release does not say of a user's bids yet.
+var standing = regexp.MustCompile(`,"standing":"[a-z]+"`)
+
 func withoutCursor(t *testing.T, body []byte) []byte {
 	t.Helper()
 	var doc map[string]json.RawMessage
@@ -214,6 +218,9 @@ func withoutCursor(t *testing.T, body []byte) []byte {
 		t.Fatal(err)
 	}
 	delete(doc, "next_cursor")
+	if bids, is := doc["bids"]; is {
+		doc["bids"] = standing.ReplaceAll(bids, nil)
+	}
 	body, err := json.Marshal(doc) // sorted by name; the values keep their bytes
 	if err != nil {
 		t.Fatal(err)

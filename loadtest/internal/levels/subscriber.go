@@ -17,12 +17,16 @@ import (
 type subscriber struct {
 	drop *drop
 
+	leave context.CancelFunc // ends the feed
+
 	mu            sync.Mutex
 	log           feed.Log
 	started, over bool
 }
 
 func (s *subscriber) run(ctx context.Context) {
+	ctx, s.leave = context.WithCancel(ctx)
+	defer s.leave()
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	defer transport.CloseIdleConnections()
 	live := feed.Follower{Client: &http.Client{Transport: transport}, Take: s.take,
@@ -59,6 +63,7 @@ func (s *subscriber) take(ctx context.Context, m feed.Message) error {
 		s.log.Reset(again)
 	case "close":
 		s.over = true
+		s.leave() // the feed ends with the close
 	}
 	return nil
 }

@@ -64,9 +64,12 @@ func (a *API) routes() []route {
 		{"/v1/raffles/{id}/bids", a.raffleBids, 1},
 		{"/v1/raffles/{id}", a.raffle, 2},
 		{"/v1/raffles/{id}/bids/{bid_id}", a.bid, 5},
+		{"/v1/raffles/{id}/best", a.best, 2},
 		{"/v1/raffles/{id}/live", a.live, 0},
 		{"/v1/bids", a.sizeBids, 1},
 		{"/v1/me/bids", a.myBids, 5},
+		{"/v1/products", a.products, 1},
+		{"/v1/products/{id}", a.product, 1},
 		{"/openapi/query.yaml", web.OpenAPI(a.document), 0},
 	}
 }

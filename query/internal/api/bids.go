@@ -2,19 +2,18 @@ package api
 
 import (
 	"net/http"
-	"strings"
 	"sync"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// The kinds of cursors of lists of bids whose order can't be chosen.
+// The kinds of cursors of lists whose order can't be chosen.
 const (
-	kindSize = 's'
-	kindUser = 'u'
+	kindSize     = 's'
+	kindUser     = 'u'
+	kindProducts = 'p'
 )
 
 // rooms hold the bids of pages.
@@ -25,11 +24,15 @@ func (a *API) raffleBids(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p := readParams(r, "size", "order", "limit", "cursor")
+	p := readParams(r, "size", "order", "min_price", "max_price", "limit", "cursor")
+	q := bidbook.BidsQuery{RaffleID: id, Order: orders[p.choice("order", "newest", "highest")]}
+	if _, one := p.get("size"); !one && q.Order == bidbook.Newest {
+		return a.allBids(w, r, p, q)
+	}
 	p.required("size")
-	q := bidbook.BidsQuery{RaffleID: id, Size: int16(p.number("size", maxSize, 1)),
-		Order: orders[p.choice("order", "newest", "highest")], Limit: p.number("limit", maxBids, defaultLimit)}
-	l, err := a.list(r, p, cursor{kind: byte(q.Order), raffle: id, size: q.Size})
+	q.Size, q.Limit = int16(p.number("size", maxSize, 1)), p.number("limit", maxBids, defaultLimit)
+	prices := priceRange(p, q.Order)
+	l, err := a.list(r, p, cursor{kind: byte(q.Order), raffle: id, size: q.Size, filter: prices.filter()})
 	if err == nil {
 		err = a.spendRows(r, q.Limit, bidRows)
 	}
@@ -38,9 +41,9 @@ func (a *API) raffleBids(w http.ResponseWriter, r *http.Request) error {
 	}
 	room := rooms.Get().(*[]readmodel.Bid)
 	defer rooms.Put(room)
-	q.Buf, q.After = *room, l.after()
+	q.Buf, q.After = *room, prices.start(l.after())
 	page, at, err := a.book.Bids(r.Context(), q, l.want)
-	return a.bidPage(w, r, l, room, page, at, err)
+	return a.bidPage(w, r, l, room, prices.cut(page), at, err)
 }
 
 func (a *API) sizeBids(w http.ResponseWriter, r *http.Request) error {
@@ -61,44 +64,6 @@ func (a *API) sizeBids(w http.ResponseWriter, r *http.Request) error {
 	return a.bidPage(w, r, l, room, page, at, err)
 }
 
-func (a *API) myBids(w http.ResponseWriter, r *http.Request) error {
-	who, err := a.user(r)
-	if err != nil {
-		return err
-	}
-	p := readParams(r, "limit", "cursor")
-	q := bidbook.UserQuery{UserID: who.UserID, Limit: p.number("limit", maxBids, defaultLimit)}
-	l, err := a.list(r, p, cursor{kind: kindUser, raffle: who.UserID})
-	if err == nil {
-		err = l.noScan()
-	}
-	if err == nil {
-		err = a.spendRows(r, q.Limit, bidRows)
-	}
-	if err != nil {
-		return err
-	}
-	q.After = l.after()
-	page, at, err := a.book.UserBids(r.Context(), q, l.want)
-	w.Header()["Cache-Control"] = noStore
-	return a.bidPage(w, r, l, &[]readmodel.Bid{}, page, at, err)
-}
-
-var noStore = []string{"no-store"}
-
-// user checks the token of a request (RFC 6750, section 2.1).
-func (a *API) user(r *http.Request) (auth.Identity, error) {
-	values := r.Header["Authorization"]
-	scheme, token, _ := strings.Cut(strings.Join(values, ","), " ")
-	if len(values) != 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return auth.Identity{}, web.NoToken.Problem("send a token: Authorization: Bearer ...")
-	}
-	if a.verifier == nil {
-		return auth.Identity{}, auth.ErrNoKeys
-	}
-	return a.verifier.Verify(r.Context(), token)
-}
-
 // bidPage answers with a page whose bids were read into room.
 func (a *API) bidPage(w http.ResponseWriter, r *http.Request, l list, room *[]readmodel.Bid, page bidbook.BidPage, at bidbook.Position, err error) error {
 	if err != nil {
@@ -114,7 +79,7 @@ func (a *API) bidPage(w http.ResponseWriter, r *http.Request, l list, room *[]re
 		}
 		next = l.next(after, at)
 	}
-	return respond(w, r, at, func(dst []byte) []byte { return appendBidPage(dst, page.Bids, next) })
+	return respond(w, r, at, answer{content: bidsContent{page.Bids, next}, keep: checkedList, rows: len(page.Bids), list: &l, next: next})
 }
 
 func (a *API) bid(w http.ResponseWriter, r *http.Request) error {
@@ -134,7 +99,11 @@ func (a *API) bid(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return a.failed(w, at, err)
 	}
-	return respond(w, r, at, func(dst []byte) []byte { return appendBid(dst, &clock{}, &b) })
+	keep := untagged
+	if b.Final {
+		keep = final
+	}
+	return respond(w, r, at, answer{content: bidContent(b.Bid), keep: keep})
 }
 
 // pathID reads an id from the path. A text that can't be an id gets the error for an unknown one.

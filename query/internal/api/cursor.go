@@ -1,39 +1,47 @@
 package api
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"strings"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
-// cursor says where a list continues. It names the list (kind is an Order, a Status, kindSize or kindUser; raffle is
-// the user for kindUser; raffle and size are 0 for raffles), the last row, and the position of the first page, which
-// every later page must have reached too (R4).
+// cursor says where a list continues. It names the list (kind is an Order, a Status, kindSize, kindUser or
+// kindProducts; raffle is the user for kindUser; raffle and size are 0 for raffles and products; filter is a hash of what
+// the list is filtered by, 0 if nothing is), the last row, and the position of the first page, which every later page
+// must have reached too (R4).
 type cursor struct {
 	kind   byte
 	raffle int64
 	size   int16
 	after  bidbook.Keyset
 	first  lsn.Position
+	filter uint64
 }
 
+// Version 1 ends before the timeline, which is no longer written. Version 3 has a filter at its end.
 const (
-	cursorVersion = 2
-	cursorLen     = 1 + 1 + 8 + 2 + 4 + 8 + 8 + 8 + 4
-
-	// Version 1 ends before the timeline.
-	oldVersion = 1
-	oldLen     = cursorLen - 4
+	cursorVersion   = 2
+	cursorLen       = 1 + 1 + 8 + 2 + 4 + 8 + 8 + 8 + 4
+	oldVersion      = 1
+	oldLen          = cursorLen - 4
+	filteredVersion = 3
+	filteredLen     = cursorLen + 8
 )
 
 var cursorText = base64.RawURLEncoding.Strict()
 
 // append appends the cursor's text: base64url of the version and the fields, big-endian.
 func (c cursor) append(dst []byte) []byte {
-	var raw [cursorLen]byte
+	var raw [filteredLen]byte
 	b := append(raw[:0], cursorVersion, c.kind)
+	if c.filter != 0 {
+		b[0] = filteredVersion
+	}
 	b = binary.BigEndian.AppendUint64(b, uint64(c.raffle))
 	b = binary.BigEndian.AppendUint16(b, uint16(c.size))
 	b = binary.BigEndian.AppendUint32(b, uint32(c.after.Price))
@@ -41,16 +49,22 @@ func (c cursor) append(dst []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(c.after.ID))
 	b = binary.BigEndian.AppendUint64(b, uint64(c.first.LSN))
 	b = binary.BigEndian.AppendUint32(b, c.first.Timeline)
+	if c.filter != 0 {
+		b = binary.BigEndian.AppendUint64(b, c.filter)
+	}
 	return cursorText.AppendEncode(dst, b)
 }
 
 // parseCursor reads what append wrote, also in version 1; anything else is errBadCursor.
 func parseCursor(s string) (cursor, error) {
 	version, length := byte(cursorVersion), cursorLen
-	if len(s) == cursorText.EncodedLen(oldLen) {
+	switch len(s) {
+	case cursorText.EncodedLen(oldLen):
 		version, length = oldVersion, oldLen
-	}
-	if len(s) != cursorText.EncodedLen(length) {
+	case cursorText.EncodedLen(filteredLen):
+		version, length = filteredVersion, filteredLen
+	case cursorText.EncodedLen(cursorLen):
+	default:
 		return cursor{}, errBadCursor
 	}
 	b, err := cursorText.DecodeString(s)
@@ -68,8 +82,13 @@ func parseCursor(s string) (cursor, error) {
 		},
 		first: lsn.Position{LSN: lsn.LSN(binary.BigEndian.Uint64(b[32:]))},
 	}
-	if version == cursorVersion {
+	if version != oldVersion {
 		c.first.Timeline = binary.BigEndian.Uint32(b[40:])
+	}
+	if version == filteredVersion {
+		if c.filter = binary.BigEndian.Uint64(b[44:]); c.filter == 0 {
+			return cursor{}, errBadCursor
+		}
 	}
 	if c.after.At < 0 || c.after.ID < 1 || c.after.Price < 0 || (c.after.Price > 0) != (c.kind == byte(bidbook.Highest)) {
 		return cursor{}, errBadCursor
@@ -79,5 +98,18 @@ func parseCursor(s string) (cursor, error) {
 
 // continues says whether the cursor belongs to the same list.
 func (c cursor) continues(list cursor) bool {
-	return c.kind == list.kind && c.raffle == list.raffle && c.size == list.size
+	return c.kind == list.kind && c.raffle == list.raffle && c.size == list.size && c.filter == list.filter
+}
+
+// filterOf is the hash of what a list is filtered by. It is 0 if all values are empty.
+func filterOf(values ...string) uint64 {
+	if strings.Join(values, "") == "" {
+		return 0
+	}
+	var b []byte
+	for _, v := range values {
+		b = append(binary.BigEndian.AppendUint32(b, uint32(len(v))), v...)
+	}
+	sum := sha256.Sum256(b)
+	return binary.BigEndian.Uint64(sum[:]) | 1
 }

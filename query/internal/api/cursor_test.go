@@ -16,6 +16,7 @@ func FuzzParseCursor(f *testing.F) {
 	f.Add(string(cursor{kind: 'n', raffle: 1, size: 270, after: bidbook.Keyset{At: 5, ID: 6}, first: lsn.Position{Timeline: 3, LSN: 7}}.append(nil)))
 	f.Add(string(cursor{kind: 'h', raffle: 1, size: 270, after: bidbook.Keyset{At: 5, ID: 6, Price: 8}, first: lsn.Position{Timeline: 3, LSN: 7}}.append(nil)))
 	f.Add(string(cursor{kind: 'o', after: bidbook.Keyset{At: 5, ID: 6}, first: lsn.Position{Timeline: 3, LSN: 7}}.append(nil)))
+	f.Add(string(cursor{kind: 'o', after: bidbook.Keyset{At: 5, ID: 6}, filter: 9}.append(nil)))
 	f.Fuzz(func(t *testing.T, s string) {
 		c, err := parseCursor(s)
 		if err != nil {
@@ -45,5 +46,23 @@ func TestCursorLengths(t *testing.T) {
 		if c, err := parseCursor(bad); err == nil {
 			t.Errorf("%q parsed to %+v", bad, c)
 		}
+	}
+}
+
+// A filter has a hash of its own, whatever its values hold, and none has none.
+func TestFiltersAreToldApart(t *testing.T) {
+	seen := map[uint64]bool{}
+	lists := [][]string{{"", ""}, {"a", ""}, {"", "a"}, {"ab", ""}, {"a", "b"}, {"", "ab"}, {"a\x00b", ""}, {"a", "", "b"}}
+	for _, values := range lists {
+		seen[filterOf(values...)] = true
+	}
+	if len(seen) != len(lists) || !seen[0] || filterOf() != 0 {
+		t.Errorf("%d hashes for %d filters", len(seen), len(lists))
+	}
+	plain := cursor{kind: 'o', after: bidbook.Keyset{At: 5, ID: 6}}
+	filtered := plain
+	filtered.filter = filterOf("a")
+	if back, err := parseCursor(string(filtered.append(nil))); err != nil || back != filtered || back.continues(plain) || plain.continues(back) {
+		t.Errorf("%+v, %v", back, err)
 	}
 }

@@ -6,19 +6,16 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
 // document is a page of raffles (head, rows and tail) with its entity tag. A kept document is compressed once for
-// each coding, any other is sent as it is.
+// each coding. Of the others, only long ones are compressed whose rows cost no more than a list of bids.
 type document struct {
 	rows, tail []byte
 	tag        string
-	kept       bool
+	kept, long bool
 	forms      [3]func() form
 }
 
@@ -29,17 +26,6 @@ type form struct {
 	tag, length    []string
 	contentCodings []string
 }
-
-// coding is a content coding (RFC 9110, section 8.4.1) that bodies are served in.
-type coding int
-
-const (
-	identity coding = iota
-	gzipped
-	zstandard
-)
-
-var codingNames = [...]string{identity: "identity", gzipped: "gzip", zstandard: "zstd"}
 
 var rafflesHead = []byte(`{"raffles":[`)
 
@@ -54,9 +40,15 @@ func newDocument(rows, tail []byte, tag string) *document {
 func (d *document) form(c coding) form {
 	f := form{body: [][]byte{rafflesHead, d.rows, d.tail}, tag: []string{`W/"` + d.tag + `"`}}
 	if c != identity {
-		f.body = [][]byte{compress(c, bytes.Join(f.body, nil))}
+		whole := bytes.Join(f.body, nil)
+		if d.kept {
+			whole = compress(c, whole)
+		} else {
+			whole = compressFast(c, whole)
+		}
+		f.body = [][]byte{whole}
 		f.tag = []string{`W/"` + d.tag + "-" + codingNames[c] + `"`} // other bytes, so another tag
-		f.contentCodings = []string{codingNames[c]}
+		f.contentCodings = codingHeaders[c]
 	}
 	for _, part := range f.body {
 		f.size += len(part)
@@ -65,45 +57,16 @@ func (d *document) form(c coding) form {
 	return f
 }
 
-var zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
-	if err != nil {
-		panic("api: zstd: " + err.Error()) // only for options that contradict each other
-	}
-	return e
-})
-
-func compress(c coding, b []byte) []byte {
-	if c == zstandard {
-		return zstdEncoder().EncodeAll(b, nil)
-	}
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	_, err := w.Write(b)
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		panic("api: gzip: " + err.Error()) // a buffer takes everything
-	}
-	return out.Bytes()
-}
-
-var (
-	varyHeader = []string{"Accept-Encoding"}
-	revalidate = []string{"no-cache"} // a client may keep the page, but must ask whether it is fresh
-)
-
 // send answers with the document in the coding that the client likes best, or with 304 if the client has it.
 func (d *document) send(w http.ResponseWriter, r *http.Request, at bidbook.Position) error {
 	c := identity
-	if d.kept {
+	if d.kept || d.long {
 		c = accepted(r.Header["Accept-Encoding"])
 	}
 	f := d.forms[c]()
 	h := w.Header()
 	setPosition(h, at)
-	h["Etag"], h["Vary"], h["Cache-Control"] = f.tag, varyHeader, revalidate
+	h["Etag"], h["Vary"], h["Cache-Control"] = f.tag, varyCoding, revalidate
 	if matches(r.Header["If-None-Match"], f.tag[0]) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil

@@ -1,13 +1,10 @@
 package api
 
 import (
-	"net/http"
-	"strconv"
 	"sync"
 	"unicode/utf8"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
-	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 )
 
@@ -19,22 +16,6 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 8<<10); return &b
 const largestKept = 1 << 20
 
 var jsonType = []string{"application/json"}
-
-func respond(w http.ResponseWriter, r *http.Request, at bidbook.Position, body func([]byte) []byte) error {
-	buffer := buffers.Get().(*[]byte)
-	b := append(body((*buffer)[:0]), '\n')
-	h := w.Header()
-	setPosition(h, at)
-	h["Content-Type"] = jsonType
-	h["Content-Length"] = []string{strconv.Itoa(len(b))}
-	web.SendWhole(r, len(b))
-	_, err := w.Write(b)
-	if cap(b) <= largestKept {
-		*buffer = b
-		buffers.Put(buffer)
-	}
-	return err
-}
 
 func appendBidPage(dst []byte, bids []readmodel.Bid, next *cursor) []byte {
 	var c clock
@@ -49,14 +30,18 @@ func appendBidPage(dst []byte, bids []readmodel.Bid, next *cursor) []byte {
 }
 
 func appendBid(dst []byte, c *clock, b *readmodel.Bid) []byte {
+	return append(appendOpenBid(dst, c, b), '}')
+}
+
+// appendOpenBid leaves the object open.
+func appendOpenBid(dst []byte, c *clock, b *readmodel.Bid) []byte {
 	dst = appendInt(dst, `{"id":`, b.ID)
 	dst = appendInt(dst, `,"raffle_id":`, b.RaffleID)
 	dst = appendInt(dst, `,"user_id":`, b.UserID)
 	dst = appendInt(dst, `,"size":`, int64(b.Size))
 	dst = appendInt(dst, `,"price":`, int64(b.Price))
 	dst = appendInt(dst, `,"quantity":`, int64(b.Quantity))
-	dst = c.append(dst, `,"created_at":`, b.CreatedAt)
-	return append(dst, '}')
+	return c.append(dst, `,"created_at":`, b.CreatedAt)
 }
 
 func appendNext(dst []byte, next *cursor) []byte {
@@ -86,20 +71,12 @@ func appendRaffle(dst []byte, c *clock, r *readmodel.Raffle) []byte {
 
 func appendDetail(dst []byte, d bidbook.RaffleDetail) []byte {
 	dst = appendRaffle(dst, &clock{}, &d.Raffle)
-	p := &d.Product
-	dst = appendInt(dst, `,"product":{"id":`, p.ID)
-	dst = appendText(dst, `,"name":`, p.Name)
-	dst = appendText(dst, `,"model":`, p.Model)
-	dst = appendText(dst, `,"color":`, p.Color)
-	dst = appendText(dst, `,"category":`, p.Category)
-	dst = appendText(dst, `,"image_url":`, p.ImageURL)
-	dst = appendInt(dst, `,"release_price":`, int64(p.ReleasePrice))
-	dst = appendText(dst, `,"release_date":`, p.ReleaseDate)
+	dst = appendProduct(append(dst, `,"product":`...), &d.Product)
 	var count int64
 	for _, s := range d.Sizes {
 		count += s.Count
 	}
-	dst = append(appendInt(dst, `},"bid_count":`, count), `,"sizes":[`...)
+	dst = append(appendInt(dst, `,"bid_count":`, count), `,"sizes":[`...)
 	for i, s := range d.Sizes {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -109,6 +86,17 @@ func appendDetail(dst []byte, d bidbook.RaffleDetail) []byte {
 		dst = append(appendInt(dst, `,"highest":`, int64(s.Highest)), '}')
 	}
 	return append(dst, `]}`...)
+}
+
+func appendProduct(dst []byte, p *readmodel.Product) []byte {
+	dst = appendInt(dst, `{"id":`, p.ID)
+	dst = appendText(dst, `,"name":`, p.Name)
+	dst = appendText(dst, `,"model":`, p.Model)
+	dst = appendText(dst, `,"color":`, p.Color)
+	dst = appendText(dst, `,"category":`, p.Category)
+	dst = appendText(dst, `,"image_url":`, p.ImageURL)
+	dst = appendInt(dst, `,"release_price":`, int64(p.ReleasePrice))
+	return append(appendText(dst, `,"release_date":`, p.ReleaseDate), '}')
 }
 
 func appendInt(dst []byte, key string, v int64) []byte {

@@ -24,6 +24,7 @@ var problems = []struct {
 }{
 	{errNoRaffle, web.UnknownRaffle.Problem("there is no such raffle")},
 	{bidbook.ErrNoBid, web.UnknownBid.Problem("there is no such bid")},
+	{bidbook.ErrNoProduct, web.UnknownProduct.Problem("there is no such product")},
 	{bidbook.ErrNotFound, web.UnknownRaffle.Problem("there is no such raffle")},
 	{errBadCursor, web.BadRequest.Problem("the cursor does not belong to this request",
 		web.FieldError{Field: "cursor", Detail: "take it from next_cursor of the same list, and keep the other parameters"})},

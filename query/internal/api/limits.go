@@ -10,7 +10,8 @@ import (
 )
 
 // Reads of an address are limited by weight. A list weighs 1 for up to 50 bids or 250 raffles, and 1 more for each 50
-// or 250 further rows. A raffle's details weigh 2. A lookup that only SQL can answer weighs 5, and so does the
+// or 250 further rows. A search weighs 1 for each 100 rows, 4 more with a filter, and 1 more for each 10 rows with the
+// highest price. Bids of all sizes weigh 5, and 1 more for each 25. A raffle's details and its best bids weigh 2. A lookup that only SQL can answer weighs 5, and so does the
 // opening of a feed. A Min-LSN that was not reached costs 10 more, because every path was asked for it. Details that
 // were refused because their bids would have to be counted cost 20 more, because they waited for that.
 const (
@@ -19,6 +20,12 @@ const (
 	feedWeight = 5
 	unreached  = 10
 	uncounted  = 20
+
+	foundRows   = 100
+	filtering   = 4
+	highestRows = 10
+	merging     = 4
+	mergedRows  = 25 // each size may have to give as many
 )
 
 // limited charges each request before anything is done for it. A request of weight 0 is never limited.
@@ -46,6 +53,19 @@ func (a *API) spend(r *http.Request, weight int) error {
 		return web.TooManyRequests.Problem("too many requests; slow down, or ask for less at once").Retry(wait)
 	}
 	return nil
+}
+
+// spendSearch charges a search of raffles or products. A filter is looked for in all products, and the highest price of
+// a raffle is one lookup for each of its sizes.
+func (a *API) spendSearch(r *http.Request, q bidbook.SearchQuery) error {
+	weight := (q.Limit - 1) / foundRows
+	if q.Filter != (bidbook.Filter{}) {
+		weight += filtering
+	}
+	if q.Highest {
+		weight += q.Limit / highestRows
+	}
+	return a.spend(r, weight)
 }
 
 // spendRows charges a list for its rows. The route's weight covers as many of them as rows says.

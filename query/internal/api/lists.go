@@ -21,15 +21,17 @@ var statuses = map[string]bidbook.Status{"open": bidbook.Open, "closed": bidbook
 
 // list is which list a request wants, from where on, and how current the answer must be.
 type list struct {
-	is   cursor // the fields that all cursors of the list have in common
-	from *cursor
-	want bidbook.Want
+	is     cursor // the fields that all cursors of the list have in common
+	from   *cursor
+	want   bidbook.Want
+	path   string
+	params *params
 }
 
 // list reads what all requests for lists share. A cursor's position counts like a Min-LSN, so the client need not
 // repeat that.
 func (a *API) list(r *http.Request, p *params, is cursor) (l list, err error) {
-	l.is = is
+	l.is, l.path, l.params = is, r.URL.Path, p
 	if err := p.err(); err != nil {
 		return l, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
@@ -25,6 +26,17 @@ func AppendEvent(dst []byte, raffleID int64, e *readmodel.Event) []byte {
 	return append(appendInt(dst, `,"closing_price":`, int64(e.ClosingPrice)), '}')
 }
 
+// Closing lets the feeds ask how a raffle closed.
+func Closing(book *bidbook.Chain) live.Closing {
+	return func(ctx context.Context, raffleID int64, holds lsn.Position) (*readmodel.Event, error) {
+		r, _, err := book.Entry(ctx, raffleID, bidbook.Want{Min: holds})
+		if err != nil || r.ClosedAt == 0 {
+			return nil, err
+		}
+		return &readmodel.Event{Kind: readmodel.EventClose, ClosedAt: r.ClosedAt, ClosingPrice: r.ClosingPrice}, nil
+	}
+}
+
 // live feeds a client. An EventSource gets an empty feed instead of a temporary refusal, because it gives up for ever
 // on any status but 200.
 func (a *API) live(w http.ResponseWriter, r *http.Request) error {
@@ -43,7 +55,7 @@ func (a *API) follow(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p := readParams(r, "size")
+	p := readParams(r, "size", "last_event_id")
 	size := int16(p.number("size", maxSize, 0))
 	if err := p.err(); err != nil {
 		return err
@@ -55,11 +67,11 @@ func (a *API) follow(w http.ResponseWriter, r *http.Request) error {
 	if err := l.noScan(); err != nil {
 		return err
 	}
-	from, err := lastEventID(r)
+	from, err := lastEventID(r, p)
 	if err != nil {
 		return err
 	}
-	if at, err := a.book.Exists(r.Context(), id, l.want); err != nil {
+	if _, at, err := a.book.Entry(r.Context(), id, l.want); err != nil {
 		return a.failed(w, at, err)
 	}
 	return a.feed.ServeSSE(w, r, id, size, from)
@@ -76,7 +88,7 @@ func temporary(err error) bool {
 
 // joinable returns why a raffle can't be joined, in words for a socket.io client, or "" if it can.
 func (a *API) joinable(ctx context.Context, raffleID int64) string {
-	_, err := a.book.Exists(ctx, raffleID, bidbook.Want{})
+	_, _, err := a.book.Entry(ctx, raffleID, bidbook.Want{})
 	if err == nil {
 		return ""
 	}
@@ -86,11 +98,20 @@ func (a *API) joinable(ctx context.Context, raffleID int64) string {
 	return "something went wrong here"
 }
 
-// lastEventID reads the header that a client sends when it comes back (HTML standard, Server-sent events).
-func lastEventID(r *http.Request) (live.Position, error) {
+// lastEventID reads the header that a client sends when it comes back (HTML standard, Server-sent events), or else the
+// parameter of a client that can't send headers, such as an EventSource that is made anew.
+func lastEventID(r *http.Request, p *params) (live.Position, error) {
 	list := r.Header.Values("Last-Event-ID")
 	if len(list) == 0 || list[0] == "" {
-		return live.Position{}, nil
+		text, _ := p.get("last_event_id")
+		if text == "" {
+			return live.Position{}, nil
+		}
+		from, err := live.ParsePosition(text)
+		if err != nil {
+			p.malformed = append(p.malformed, web.FieldError{Field: "last_event_id", Detail: "must be the id of an event of this feed"})
+		}
+		return from, p.err()
 	}
 	from, err := live.ParsePosition(list[0])
 	if err != nil || len(list) > 1 {

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
@@ -97,6 +100,54 @@ func (p *params) number(name string, limit, missing int) int {
 		p.outOfRange = append(p.outOfRange, web.FieldError{Field: name, Detail: fmt.Sprintf("must be from 1 to %d", limit)})
 	}
 	return n
+}
+
+// maxText is how many characters a text in a parameter has at most.
+const maxText = 64
+
+// text reads a text that is not empty. Without the parameter it returns "".
+func (p *params) text(name string) string {
+	s, given := p.get(name)
+	switch {
+	case !given:
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
+		p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "must be UTF-8 without control characters"})
+	case s == "" || utf8.RuneCountInString(s) > maxText:
+		p.outOfRange = append(p.outOfRange, web.FieldError{Field: name, Detail: fmt.Sprintf("must have 1 to %d characters", maxText)})
+	}
+	return s
+}
+
+// time reads a time as microseconds since 1970, rounded up. Without the parameter it returns 0.
+func (p *params) time(name string) int64 {
+	s, given := p.get(name)
+	if !given {
+		return 0
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	switch {
+	case err != nil:
+		p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "must be a time as in RFC 3339, with + written as %2B"})
+	case t.Unix() < 1 || t.UTC().Year() > 9999:
+		p.outOfRange = append(p.outOfRange, web.FieldError{Field: name, Detail: "must be after 1970-01-01T00:00:00Z and before the year 10000"})
+	}
+	return t.Add(time.Microsecond - 1).UnixMicro()
+}
+
+// set reads some of the words, with commas between them.
+func (p *params) set(name string, words ...string) (chosen []string) {
+	list, given := p.get(name)
+	if !given {
+		return nil
+	}
+	for word := range strings.SplitSeq(list, ",") {
+		if !slices.Contains(words, word) || slices.Contains(chosen, word) {
+			p.malformed = append(p.malformed, web.FieldError{Field: name, Detail: "must be some of " + strings.Join(words, ", ") + ", with commas between them"})
+			return nil
+		}
+		chosen = append(chosen, word)
+	}
+	return chosen
 }
 
 func (p *params) required(name string) {

@@ -130,11 +130,11 @@ type SizeQuery struct {
 	Limit int
 }
 
-// UserQuery asks for up to Limit bids of a user, newest first.
+// UserQuery asks for up to Limit bids of a user, newest first, in one raffle or in all (RaffleID 0).
 type UserQuery struct {
-	UserID int64
-	After  *Keyset
-	Limit  int
+	UserID, RaffleID int64
+	After            *Keyset
+	Limit            int
 }
 
 // RafflesQuery asks for up to Limit raffles, latest end first; After is nil for the first page.
@@ -142,6 +142,12 @@ type RafflesQuery struct {
 	Status Status
 	After  *Keyset
 	Limit  int
+}
+
+// FoundBid is one bid. Final says that its raffle is closed, so that the bid can't be cancelled any more.
+type FoundBid struct {
+	readmodel.Bid
+	Final bool
 }
 
 // BidPage is a page of bids; More says that there is a further one.
@@ -185,12 +191,15 @@ type RaffleDetail struct {
 // Reader is one path. If the path has not reached minLSN, a lookup returns ErrBehind and the path's position. Every
 // path has reached the zero position.
 type Reader interface {
+	Catalog
+	Merger
 	// Probe returns the path's position, as cheaply as the path can.
 	Probe(ctx context.Context) (Position, error)
 	// Raffles lists raffles.
 	Raffles(ctx context.Context, q RafflesQuery, minLSN lsn.Position) (RafflePage, Position, error)
-	// Exists returns ErrNotFound if there is no such raffle. It costs less than any other lookup of a raffle.
-	Exists(ctx context.Context, id int64, minLSN lsn.Position) (Position, error)
+	// Entry returns a raffle without its product and bids, or ErrNotFound. It costs less than any other lookup of a
+	// raffle.
+	Entry(ctx context.Context, id int64, minLSN lsn.Position) (readmodel.Raffle, Position, error)
 	// Raffle returns one raffle or ErrNotFound.
 	Raffle(ctx context.Context, id int64, minLSN lsn.Position) (RaffleDetail, Position, error)
 	// Bids lists bids of a raffle and size, or returns ErrNotFound for an unknown raffle.
@@ -203,9 +212,9 @@ type Reader interface {
 type Finder interface {
 	Reader
 	// Bid returns one bid or ErrNoBid.
-	Bid(ctx context.Context, raffleID, id int64, minLSN lsn.Position) (readmodel.Bid, Position, error)
+	Bid(ctx context.Context, raffleID, id int64, minLSN lsn.Position) (FoundBid, Position, error)
 	// UserBids lists bids of a user.
-	UserBids(ctx context.Context, q UserQuery, minLSN lsn.Position) (BidPage, Position, error)
+	UserBids(ctx context.Context, q UserQuery, minLSN lsn.Position) (UserPage, Position, error)
 }
 
 // Cut makes a page of rows that were read with a limit of limit+1; more says that there is a further page.

@@ -184,13 +184,11 @@ func (c *Chain) Raffle(ctx context.Context, id int64, w Want) (RaffleDetail, Pos
 	})
 }
 
-// Exists is as Bids.
-func (c *Chain) Exists(ctx context.Context, id int64, w Want) (Position, error) {
-	_, at, err := run(ctx, c, w, func(ctx context.Context, r Reader, minLSN lsn.Position) (struct{}, Position, error) {
-		at, err := r.Exists(ctx, id, minLSN)
-		return struct{}{}, at, err
+// Entry is as Bids.
+func (c *Chain) Entry(ctx context.Context, id int64, w Want) (readmodel.Raffle, Position, error) {
+	return run(ctx, c, w, func(ctx context.Context, r Reader, minLSN lsn.Position) (readmodel.Raffle, Position, error) {
+		return r.Entry(ctx, id, minLSN)
 	})
-	return at, err
 }
 
 // SizeBids is as Bids.
@@ -201,15 +199,15 @@ func (c *Chain) SizeBids(ctx context.Context, q SizeQuery, w Want) (BidPage, Pos
 }
 
 // Bid is as Bids, on the SQL paths; the error for an unknown bid is ErrNoBid.
-func (c *Chain) Bid(ctx context.Context, raffleID, id int64, w Want) (readmodel.Bid, Position, error) {
-	return find(ctx, c, w, func(ctx context.Context, f Finder, minLSN lsn.Position) (readmodel.Bid, Position, error) {
+func (c *Chain) Bid(ctx context.Context, raffleID, id int64, w Want) (FoundBid, Position, error) {
+	return find(ctx, c, w, func(ctx context.Context, f Finder, minLSN lsn.Position) (FoundBid, Position, error) {
 		return f.Bid(ctx, raffleID, id, minLSN)
 	})
 }
 
 // UserBids is as Bids, on the SQL paths.
-func (c *Chain) UserBids(ctx context.Context, q UserQuery, w Want) (BidPage, Position, error) {
-	return find(ctx, c, w, func(ctx context.Context, f Finder, minLSN lsn.Position) (BidPage, Position, error) {
+func (c *Chain) UserBids(ctx context.Context, q UserQuery, w Want) (UserPage, Position, error) {
+	return find(ctx, c, w, func(ctx context.Context, f Finder, minLSN lsn.Position) (UserPage, Position, error) {
 		return f.UserBids(ctx, q, minLSN)
 	})
 }

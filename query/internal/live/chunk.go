@@ -119,8 +119,8 @@ func (c *chunk) frame(f event, data func([]byte) []byte) {
 	c.last = f.id
 }
 
-func (c *chunk) resets() bool {
-	return slices.ContainsFunc(c.events, func(f event) bool { return f.name == nameReset })
+func (c *chunk) has(name string) bool {
+	return slices.ContainsFunc(c.events, func(f event) bool { return f.name == name })
 }
 
 // of is the view of a size (mm; 0: any), made once for all subscribers of it.

@@ -22,6 +22,9 @@
 //  6. After a failed read the hub checks each room: if the stream does not hold all events after the room's position,
 //     the room gets a reset. The hub also checks a room after a read of as many entries as a stream is sure to keep,
 //     because entries before them may have been trimmed.
+//  7. When a feed begins, and after each reset, the subscriber asks whether the raffle is closed, because a close that
+//     lies behind it would never come. The close ends the feed. A closed raffle's feed has what the stream has behind
+//     the subscriber's position, and then the close, which is made anew if the subscriber is behind it.
 //
 // Invariants: a published chunk never changes, apart from its views and its link to the next chunk. Except by a reset,
 // a subscriber's position never goes back. The chunks that slow subscribers keep in memory are bounded for each room,

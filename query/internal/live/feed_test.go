@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,10 @@ type feed struct {
 	url        string
 	checkpoint readmodel.Checkpoint
 	bids       int64
+
+	closed atomic.Pointer[readmodel.Event] // how the raffle closed
+	away   atomic.Bool                     // nobody knows whether it is closed
+	asked  atomic.Int64                    // how often somebody has asked
 }
 
 func startFeed(t testing.TB) *feed {
@@ -49,6 +54,7 @@ func startFeedOf(t testing.TB, data AppendData) *feed {
 	f.checkpoint = readmodel.Checkpoint{SystemID: 1, Timeline: 1, Slot: "pyramid_1", LSN: 1000, Epoch: 1, Token: "token"}
 	f.connectRedis(t)
 	f.hub = f.newHub(data)
+	f.hub.Closing = f.closing
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- f.hub.Run(ctx) }()

@@ -31,6 +31,8 @@ var (
 type Hub struct {
 	// Clock is compared with the times of bids. It is set before Run.
 	Clock clock.Clock
+	// Closing says whether a raffle is closed, which ends its feeds. It is set before Run.
+	Closing Closing
 
 	client   *redis.Client
 	data     AppendData

@@ -62,3 +62,23 @@ func wholeNumber(value any, limit float64) (int64, bool) {
 	f, ok := value.(float64)
 	return int64(f), ok && f >= 1 && f <= limit && f == math.Trunc(f)
 }
+
+// parseLeave reads {raffle_id} as the JSON decoder left it, or says what is wrong.
+func parseLeave(args []any) (raffle int64, problem string) {
+	if len(args) == 0 {
+		return 0, "leave needs an object with raffle_id"
+	}
+	fields, ok := args[0].(map[string]any)
+	if !ok {
+		return 0, "leave needs an object with raffle_id"
+	}
+	for name := range fields {
+		if name != "raffle_id" {
+			return 0, fmt.Sprintf("leave does not know %.40q", name)
+		}
+	}
+	if raffle, ok = wholeNumber(fields["raffle_id"], 1<<53); !ok {
+		return 0, "leave: raffle_id " + joinFields["raffle_id"]
+	}
+	return raffle, ""
+}

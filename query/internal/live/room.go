@@ -52,7 +52,7 @@ func (r *room) publish(now time.Time) (due time.Time) {
 	r.tail.next = c
 	close(r.tail.ready)
 	r.tail = c
-	if c.resets() { // a subscriber from before a reset does not resume in memory
+	if c.has(nameReset) { // a subscriber from before a reset does not resume in memory
 		r.oldest = c
 	}
 	for c.total-r.oldest.total > keptBytes {

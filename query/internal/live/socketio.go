@@ -5,7 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strings"
+	"fmt"
+	"time"
 )
 
 // packet handles an engine.io packet of the client.
@@ -91,12 +92,13 @@ func (c *session) leave() {
 	}
 }
 
-// event handles the client's event join and ignores all others.
+// event handles the client's events join and leave, and refuses all others. It ignores the events of a namespace that
+// the client is not in.
 func (c *session) event(namespace string, p []byte) {
 	c.mu.Lock()
 	m := c.member
 	c.mu.Unlock()
-	if namespace != Namespace || m == nil {
+	if namespace != "/" && (namespace != Namespace || m == nil) {
 		return
 	}
 	digits := len(p) - len(bytes.TrimLeft(p, "0123456789"))
@@ -106,8 +108,15 @@ func (c *session) event(namespace string, p []byte) {
 		c.end(errProtocol)
 		return
 	}
-	if args[0] == "join" {
+	switch name, _ := args[0].(string); {
+	case namespace == "/":
+		c.refuse("", ack, "join and leave are events of the namespace "+Namespace)
+	case name == "join":
 		m.join(ack, args[1:])
+	case name == "leave":
+		m.quit(ack, args[1:])
+	default:
+		m.refuse(ack, fmt.Sprintf("there is no event %.40q, only join and leave", name))
 	}
 }
 
@@ -140,11 +149,8 @@ func (m *member) join(ack string, args []any) {
 		m.refuse(ack, problem)
 		return
 	}
-	if old := m.joined[request.raffle]; old != nil {
-		old.cancel()
-		<-old.ended
-		delete(m.joined, request.raffle)
-	}
+	m.drop(request.raffle)
+	m.forgetEnded()
 	hub := m.session.io.hub
 	if len(m.joined) >= maxJoined {
 		m.refuse(ack, "too many raffles are joined on this connection")
@@ -171,35 +177,13 @@ func (m *member) join(ack string, args []any) {
 	}()
 }
 
-// refuse tells the client what is wrong: in the acknowledgement if it wants one, otherwise by an event.
-func (m *member) refuse(ack, problem string) {
-	if ack != "" {
-		m.acknowledge(ack, map[string]any{"error": problem})
-		return
-	}
-	m.post("42", []any{"error", map[string]any{"message": problem}})
-}
-
-func (m *member) acknowledge(ack string, answer map[string]any) {
-	if ack != "" {
-		m.post("43", []any{answer}, ack)
-	}
-}
-
-func (m *member) post(kind string, arguments []any, ack ...string) {
-	text, err := json.Marshal(arguments)
-	if err != nil {
-		m.session.io.hub.log.Error("socket.io", "error", err)
-		return
-	}
-	m.session.post(append([]byte(kind+Namespace+","+strings.Join(ack, "")), text...))
-}
-
 // feed sends a subscription to the client until either ends.
 func (m *member) feed(ctx context.Context, sub *Subscription) {
 	defer sub.close()
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
 	for {
-		c, err := sub.next(ctx, nil)
+		c, err := sub.next(ctx, beat.C)
 		if err == nil {
 			err = m.send(ctx, sub, c)
 		}
@@ -221,8 +205,10 @@ const maxBatch = 64 << 10
 func (m *member) send(ctx context.Context, sub *Subscription, c *chunk) error {
 	for c != nil {
 		var out [][]byte
+		closed := false
 		for size := 0; c != nil && size < maxBatch; c = sub.more() {
 			part := sub.take(c)
+			closed = closed || part.closes()
 			sub.hub.metrics.resets.WithLabelValues(sub.transport).Add(float64(part.resets()))
 			for _, packet := range part.packets() {
 				size += len(packet)
@@ -234,6 +220,9 @@ func (m *member) send(ctx context.Context, sub *Subscription, c *chunk) error {
 		}
 		if err := m.session.send(ctx, out); err != nil {
 			return err
+		}
+		if closed {
+			return errClosed
 		}
 	}
 	return nil

@@ -98,7 +98,12 @@ func (o *sse) begin() error {
 	return o.flush(c.text)
 }
 
-// write writes a chunk and the chunks that are already published after it. For nil it writes a heartbeat.
+// comeBackNever is the retry time behind a close, in milliseconds: a day.
+const comeBackNever = "retry: 86400000\n\n"
+
+// write writes a chunk and the chunks that are already published after it. For nil it writes a heartbeat. Behind the
+// close of the raffle it returns errClosed. An EventSource that is not closed then would come back at once, so it is
+// told to come back in a day.
 func (o *sse) write(c *chunk) error {
 	if c == nil {
 		// An id without data is no event, but an EventSource keeps it. Without it, the last id of a subscriber whose
@@ -121,6 +126,9 @@ func (o *sse) write(c *chunk) error {
 			return err
 		}
 		o.s.hub.metrics.resets.WithLabelValues(o.s.transport).Add(float64(part.resets()))
+		if part.closes() {
+			return errors.Join(o.flush([]byte(comeBackNever)), errClosed)
+		}
 	}
 	err := o.control.Flush()
 	if first != 0 && err == nil {

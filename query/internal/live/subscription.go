@@ -16,8 +16,10 @@ type Subscription struct {
 	client    netip.Addr
 	size      int16
 	ended     <-chan struct{}
-	at        Position // the subscriber has had everything up to here
-	node      *chunk   // the chunk taken last; nil while missed events are read from Redis
+	at        Position         // the subscriber has had everything up to here
+	node      *chunk           // the chunk taken last; nil while missed events are read from Redis
+	unsure    bool             // it is not known whether the raffle is closed
+	end       *readmodel.Event // how the raffle closed, if it is known to be closed
 }
 
 // maxBehind is how many bytes a subscriber may lie behind the newest chunk, besides the bytes in its connection's
@@ -39,7 +41,7 @@ func (h *Hub) subscribe(transport string, client netip.Addr, raffleID int64, siz
 	}
 	r.subscribers++
 	h.metrics.subscribers.WithLabelValues(transport).Inc()
-	s := &Subscription{hub: h, room: r, transport: transport, client: client, size: size, ended: h.exits.pick(), at: from}
+	s := &Subscription{hub: h, room: r, transport: transport, client: client, size: size, ended: h.exits.pick(), at: from, unsure: true}
 	if (from == Position{}) {
 		s.node, s.at = r.tail, r.tail.last
 		if h.now.Epoch == s.at.Epoch && h.now.after(s.at) {
@@ -63,6 +65,12 @@ func (s *Subscription) close() {
 
 // next waits for the next chunk. It returns nil if beat comes first.
 func (s *Subscription) next(ctx context.Context, beat <-chan time.Time) (*chunk, error) {
+	if s.unsure {
+		s.settle(ctx)
+	}
+	if s.end != nil {
+		return s.rest(ctx)
+	}
 	for s.node == nil {
 		c, err := s.resume(ctx)
 		if c != nil || err != nil {
@@ -103,9 +111,11 @@ func (s *Subscription) more() *chunk {
 // the chunk.
 func (s *Subscription) take(c *chunk) part {
 	p := c.of(s.size).after(s.at)
-	if c.resets() || c.last.after(s.at) {
+	resets := c.has(nameReset)
+	if resets || c.last.after(s.at) {
 		s.at = c.last
 	}
+	s.unsure = s.unsure || resets && s.end == nil
 	return p
 }
 

@@ -29,10 +29,10 @@ func (c *chunk) pick(size int16) *view {
 	return v
 }
 
-// after returns the part of the view that is new to a subscriber at a position. A reset and the events behind it are
-// new to every subscriber.
+// after returns the part of the view that is new to a subscriber at a position. A reset, a close and the events behind
+// them are new to every subscriber.
 func (v *view) after(at Position) part {
-	first := slices.IndexFunc(v.events, func(f event) bool { return f.name == nameReset || f.id.after(at) })
+	first := slices.IndexFunc(v.events, func(f event) bool { return f.name == nameReset || f.name == nameClose || f.id.after(at) })
 	if first < 0 {
 		return part{}
 	}
@@ -61,6 +61,11 @@ func (p part) resets() (n int) {
 		}
 	}
 	return n
+}
+
+// closes says whether the part has the raffle's close.
+func (p part) closes() bool {
+	return slices.ContainsFunc(p.events, func(f event) bool { return f.name == nameClose })
 }
 
 // packets are the socket.io packets of the part. The packets of a whole view are made once.

@@ -7,10 +7,6 @@ import (
 	"slices"
 	"sort"
 	"sync"
-	"sync/atomic"
-	"time"
-
-	"golang.org/x/sync/singleflight"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
@@ -19,11 +15,10 @@ import (
 
 // catalogue is all raffles of the read model at one version. A raffle that is not in it does not exist at that version.
 type catalogue struct {
-	version string
-	at      bidbook.Position // the position at which it was read
-	ids     []int64          // ascending
-	more    bool             // there are raffles that it lacks
-	all     listing
+	edition
+	ids  []int64 // ascending
+	more bool    // there are raffles that it lacks
+	all  listing
 
 	mu    sync.Mutex
 	lists map[bidbook.Status]listing
@@ -40,7 +35,7 @@ type listing struct {
 const mostKept = 50_000
 
 func newCatalogue(page bidbook.RafflePage, at bidbook.Position, version string) *catalogue {
-	c := &catalogue{version: version, at: at, more: page.More, lists: map[bidbook.Status]listing{},
+	c := &catalogue{edition: edition{version, at}, more: page.More, lists: map[bidbook.Status]listing{},
 		all: listing{&bidbook.Listing{Raffles: page.Raffles, At: at.At}, math.MaxInt64}}
 	for i := range page.Raffles {
 		c.ids = append(c.ids, page.Raffles[i].ID)
@@ -80,13 +75,7 @@ func (c *catalogue) listing(s bidbook.Status, now int64) *bidbook.Listing {
 // page returns a page of raffles, or false if the page reaches beyond the raffles that the catalogue holds.
 func (c *catalogue) page(q bidbook.RafflesQuery, now int64) (bidbook.RafflePage, bool) {
 	l := c.listing(q.Status, now)
-	first := 0
-	if k := q.After; k != nil {
-		first = sort.Search(len(l.Raffles), func(i int) bool {
-			r := &l.Raffles[i]
-			return r.EndsAt < k.At || r.EndsAt == k.At && r.ID < k.ID
-		})
-	}
+	first := behind(l, q.After)
 	end := min(first+q.Limit, len(l.Raffles))
 	if c.more && end == len(l.Raffles) {
 		return bidbook.RafflePage{}, false
@@ -94,16 +83,16 @@ func (c *catalogue) page(q bidbook.RafflesQuery, now int64) (bidbook.RafflePage,
 	return bidbook.RafflePage{Raffles: l.Raffles[first:end:end], More: end < len(l.Raffles), Listing: l, First: first}, true
 }
 
-// keeper keeps the latest catalogue.
-type keeper struct {
-	latest  atomic.Pointer[catalogue]
-	flights singleflight.Group
-	next    atomic.Int64 // the earliest time of the next reading (nanoseconds since the Unix epoch)
+// behind is the index of the first raffle after a keyset.
+func behind(l *bidbook.Listing, k *bidbook.Keyset) int {
+	if k == nil {
+		return 0
+	}
+	return sort.Search(len(l.Raffles), func(i int) bool {
+		r := &l.Raffles[i]
+		return r.EndsAt < k.At || r.EndsAt == k.At && r.ID < k.ID
+	})
 }
-
-// After a catalogue was read, it is not read again for restAfterRead times as long. So reading it takes a quarter of
-// the time at most, however often raffles change. Meanwhile each page is read by itself.
-const restAfterRead = 3
 
 // catalogue returns a catalogue that holds at the position returned with it, which has reached minLSN. It returns nil
 // if there is none now.
@@ -117,60 +106,27 @@ func (r *Redis) catalogue(ctx context.Context, ask *request, minLSN lsn.Position
 	}
 	version := p.version(ask.Replies.Bytes())
 	whole := ask.Replies.Len() == 1 && isSentinel(&ask.Replies)
-	switch c := r.keeper.latest.Load(); {
+	switch {
 	case ask.Replies.Err() != nil:
 		return nil, p.at, ask.Replies.Err()
 	case !whole:
 		return nil, p.at, fmt.Errorf("%w: no raffles", bidbook.ErrIncomplete)
-	case version == "":
-		return nil, p.at, nil
-	case c != nil && c.version == version:
-		return c, p.at, nil
 	}
-	c, err := r.readAgain(ctx)
-	switch {
-	case err != nil || c == nil:
-		return nil, p.at, err
-	case c.version == version:
-		return c, p.at, nil
-	case r.primary.Reached(c.at.At, p.at.At):
-		return c, c.at, nil // a newer one
+	c, at, err := r.raffles.at(ctx, r, version, p.at)
+	if err != nil || c == nil {
+		return nil, at, err
 	}
-	return nil, p.at, nil
-}
-
-// readAgain reads the catalogue once for all callers that ask at the same time. It returns nil if the last reading
-// was too recent, or if the raffles changed during this one.
-func (r *Redis) readAgain(ctx context.Context) (*catalogue, error) {
-	if time.Now().UnixNano() < r.keeper.next.Load() {
-		return nil, nil
-	}
-	flight := r.keeper.flights.DoChan("", func() (any, error) {
-		begun := time.Now()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bidbook.RedisBudget)
-		defer cancel()
-		c, err := r.readCatalogue(ctx)
-		r.keeper.next.Store(time.Now().Add(restAfterRead * time.Since(begun)).UnixNano())
-		return c, err
-	})
-	select {
-	case result := <-flight:
-		return result.Val.(*catalogue), result.Err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	return *c, at, nil
 }
 
 func (r *Redis) readCatalogue(ctx context.Context) (*catalogue, error) {
 	ask := r.client.Request()
 	defer ask.Release()
 	page, version, at, err := r.readRaffles(ctx, ask, bidbook.RafflesQuery{Status: bidbook.All, Limit: mostKept}, lsn.Position{})
-	if err != nil || version == "" {
+	if err != nil {
 		return nil, err
 	}
-	c := newCatalogue(page, at, version)
-	r.keeper.latest.Store(c)
-	return c, nil
+	return newCatalogue(page, at, version), nil
 }
 
 // missing returns the error for a raffle of which the read model has no keys. It is ErrNotFound if a catalogue of all
@@ -188,16 +144,34 @@ func (r *Redis) missing(ctx context.Context, id int64, minLSN lsn.Position) (bid
 	return at, fmt.Errorf("%w: raffle %d", bidbook.ErrUndecided, id)
 }
 
-// Exists asks whether the set of the raffle's sizes has the member RaffleKnown.
-func (r *Redis) Exists(ctx context.Context, id int64, minLSN lsn.Position) (bidbook.Position, error) {
+// Entry reads the raffle's entry, and whether the set of its sizes has the member RaffleKnown.
+func (r *Redis) Entry(ctx context.Context, id int64, minLSN lsn.Position) (readmodel.Raffle, bidbook.Position, error) {
 	ask := r.client.Request()
 	defer ask.Release()
-	p, err := r.ask(ctx, ask, minLSN, func(e readmodel.Epoch) { ask.Add("SISMEMBER", e.Sizes(id), readmodel.RaffleKnown) })
-	switch {
-	case err != nil:
-		return p.at, err
-	case ask.Replies.Int() == 1 || ask.Replies.Err() != nil:
-		return p.at, ask.Replies.Err()
+	p, err := r.ask(ctx, ask, minLSN, func(e readmodel.Epoch) { writeEntry(ask, e, id) })
+	if err != nil {
+		return readmodel.Raffle{}, p.at, err
 	}
-	return r.missing(ctx, id, minLSN)
+	raffle, known, err := readEntry(ask)
+	if err == nil && !known {
+		at, err := r.missing(ctx, id, minLSN)
+		return readmodel.Raffle{}, at, err
+	}
+	return raffle, p.at, err
+}
+
+func writeEntry(ask *request, e readmodel.Epoch, id int64) {
+	ask.Add("GET", e.Raffle(id))
+	ask.Add("SISMEMBER", e.Sizes(id), readmodel.RaffleKnown)
+}
+
+// readEntry returns a raffle. It is known only if all its keys are whole.
+func readEntry(ask *request) (raffle readmodel.Raffle, known bool, err error) {
+	entry := ask.Replies.Bytes()
+	known = ask.Replies.Int() == 1 && entry != nil
+	if err := ask.Replies.Err(); err != nil || !known {
+		return raffle, false, err
+	}
+	raffle, err = readmodel.ParseRaffle(entry)
+	return raffle, true, err
 }

@@ -36,7 +36,8 @@ type Redis struct {
 	ended   atomic.Pointer[func(error)]
 
 	outlines outlines
-	keeper   keeper
+	raffles  keeper[*catalogue]
+	products keeper[*goods]
 }
 
 type request = autopipe.Request[*snapshot]
@@ -74,6 +75,7 @@ func New(url string, trust *Trust, primary *primary.Watch) (*Redis, error) {
 	server := resp.ServerOf(o)
 	server.DialTimeout = redisDialTime
 	r := &Redis{trust: trust, primary: primary}
+	r.raffles.anew, r.products.anew = r.readCatalogue, r.readGoods
 	r.client = autopipe.New(autopipe.Options{
 		Server: server, VersionKey: readmodel.CheckpointKey, Budget: bidbook.RedisBudget, HeldUp: bidbook.RedisHeldUp,
 		MaxLight: maxLight, Light: lightLimits, Heavy: heavyLimits, Ended: r.pipelineEnded,

@@ -106,36 +106,59 @@ func (p *Postgres) SizeBids(ctx context.Context, q bidbook.SizeQuery, minLSN lsn
 	return page(bids, q.Limit), at, nil
 }
 
-// UserBids reads an index range.
-func (p *Postgres) UserBids(ctx context.Context, q bidbook.UserQuery, minLSN lsn.Position) (bidbook.BidPage, bidbook.Position, error) {
+// standingRows is the work for a bid with its standing, in rows.
+const standingRows = 4
+
+// UserBids reads an index range, and for each bid the best one of its raffle and size, in the same snapshot.
+func (p *Postgres) UserBids(ctx context.Context, q bidbook.UserQuery, minLSN lsn.Position) (bidbook.UserPage, bidbook.Position, error) {
 	after := from(q.After)
-	var bids []readmodel.Bid
-	at, err := p.readRows(ctx, q.Limit, minLSN, list(&bids, func(db *readdb.Queries) ([]readdb.BidsOfUserRow, error) {
-		return db.BidsOfUser(ctx, readdb.BidsOfUserParams{UserID: q.UserID, BeforeCreatedAt: time.UnixMicro(after.At), BeforeID: after.ID, RowLimit: int32(q.Limit) + 1})
-	}, func(r readdb.BidsOfUserRow) readmodel.Bid { return bid(readdb.BidsNewestRow(r)) }))
-	if err != nil {
-		return bidbook.BidPage{}, at, err
+	var found []bidbook.StandingBid
+	at, err := p.readRows(ctx, standingRows*q.Limit, minLSN, func(db *readdb.Queries) error {
+		params := readdb.BidsOfUserInRaffleParams{UserID: q.UserID, RaffleID: q.RaffleID, BeforeCreatedAt: time.UnixMicro(after.At),
+			BeforeID: after.ID, RowLimit: int32(q.Limit) + 1}
+		rows, err := readUser(ctx, db, params)
+		found = make([]bidbook.StandingBid, len(rows))
+		for i, r := range rows {
+			found[i] = bidbook.StandingBid{Standing: bidbook.StandingOf(r.Best, r.Closed), Bid: readmodel.Bid{RaffleID: r.RaffleID, ID: r.ID,
+				UserID: r.UserID, Size: r.Size, Price: r.Price, Quantity: r.Quantity, CreatedAt: r.CreatedAt.UnixMicro()}}
+		}
+		return err
+	})
+	bids, more := bidbook.Cut(found, q.Limit)
+	return bidbook.UserPage{Bids: bids, More: more}, at, err
+}
+
+// readUser reads the bids of a user in one raffle, or in all.
+func readUser(ctx context.Context, db *readdb.Queries, q readdb.BidsOfUserInRaffleParams) ([]readdb.BidsOfUserRow, error) {
+	if q.RaffleID == 0 {
+		return db.BidsOfUser(ctx, readdb.BidsOfUserParams{UserID: q.UserID, BeforeCreatedAt: q.BeforeCreatedAt, BeforeID: q.BeforeID, RowLimit: q.RowLimit})
 	}
-	return page(bids, q.Limit), at, nil
+	rows, err := db.BidsOfUserInRaffle(ctx, q)
+	all := make([]readdb.BidsOfUserRow, len(rows))
+	for i, r := range rows {
+		all[i] = readdb.BidsOfUserRow(r)
+	}
+	return all, err
 }
 
 // Bid reads one row by its primary key.
-func (p *Postgres) Bid(ctx context.Context, raffleID, id int64, minLSN lsn.Position) (readmodel.Bid, bidbook.Position, error) {
-	var found readmodel.Bid
+func (p *Postgres) Bid(ctx context.Context, raffleID, id int64, minLSN lsn.Position) (bidbook.FoundBid, bidbook.Position, error) {
+	var found bidbook.FoundBid
 	missing := false
 	at, err := p.read(ctx, minLSN, func(db *readdb.Queries) error {
 		row, err := db.Bid(ctx, readdb.BidParams{RaffleID: raffleID, ID: id})
 		if missing = errors.Is(err, pgx.ErrNoRows); missing {
 			return nil
 		}
-		found = bid(readdb.BidsNewestRow(row))
+		found = bidbook.FoundBid{Final: row.Final, Bid: readmodel.Bid{RaffleID: row.RaffleID, ID: row.ID, UserID: row.UserID,
+			Size: row.Size, Price: row.Price, Quantity: row.Quantity, CreatedAt: row.CreatedAt.UnixMicro()}}
 		return err
 	})
 	if err != nil {
-		return readmodel.Bid{}, at, err
+		return bidbook.FoundBid{}, at, err
 	}
 	if missing {
-		return readmodel.Bid{}, at, bidbook.ErrNoBid
+		return bidbook.FoundBid{}, at, bidbook.ErrNoBid
 	}
 	return found, at, nil
 }

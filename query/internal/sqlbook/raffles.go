@@ -2,8 +2,11 @@ package sqlbook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/pg"
@@ -30,20 +33,24 @@ func (p *Postgres) Raffles(ctx context.Context, q bidbook.RafflesQuery, minLSN l
 	return bidbook.RafflePage{Raffles: raffles, More: more}, at, err
 }
 
-// Exists probes the primary key.
-func (p *Postgres) Exists(ctx context.Context, id int64, minLSN lsn.Position) (bidbook.Position, error) {
-	var known bool
+// Entry reads one row by its primary key.
+func (p *Postgres) Entry(ctx context.Context, id int64, minLSN lsn.Position) (readmodel.Raffle, bidbook.Position, error) {
+	var row readdb.Raffle
+	missing := false
 	at, err := p.read(ctx, minLSN, func(db *readdb.Queries) (err error) {
-		known, err = db.RaffleExists(ctx, id)
+		row, err = db.RaffleEntry(ctx, id)
+		if missing = errors.Is(err, pgx.ErrNoRows); missing {
+			return nil
+		}
 		return err
 	})
-	if err != nil {
-		return at, err
+	switch {
+	case err != nil:
+		return readmodel.Raffle{}, at, err
+	case missing:
+		return readmodel.Raffle{}, at, bidbook.ErrNotFound
 	}
-	if !known {
-		return at, bidbook.ErrNotFound
-	}
-	return at, nil
+	return raffle(row), at, nil
 }
 
 func readRaffles(ctx context.Context, db *readdb.Queries, path bidbook.Path, params readdb.RafflesLatestEndParams) ([]readdb.Raffle, error) {

@@ -189,7 +189,7 @@ func TestARestartOfTheServerFailsNoRead_R6(t *testing.T) {
 		db.Kill(t)
 		db.Start(t)
 		for range 2 * transactions {
-			if _, err := reader.Exists(t.Context(), 1, lsn.Position{}); !errors.Is(err, bidbook.ErrNotFound) {
+			if _, _, err := reader.Entry(t.Context(), 1, lsn.Position{}); !errors.Is(err, bidbook.ErrNotFound) {
 				t.Errorf("R6: %v", err)
 			}
 		}

@@ -23,5 +23,26 @@ FROM raffles r JOIN products p ON p.id = r.product_id LEFT JOIN LATERAL (
 WHERE r.id = @id
 ORDER BY s.size;
 
+-- name: RaffleEntry :one
+SELECT id, product_id, seller_id, starts_at, ends_at, closed_at, closing_price FROM raffles WHERE id = @id;
+
 -- name: RaffleExists :one
 SELECT EXISTS (SELECT 1 FROM raffles WHERE id = @id);
+
+-- name: BestBids :many
+-- The raffle, once for each size that has bids, with the best bid of the size: the highest price, and the earliest among
+-- equals. Once with the bid 0 if it has no bids. It goes from size to size, so it reads one bid of each.
+WITH RECURSIVE best AS (
+    (SELECT b.size, b.id, b.user_id, b.price, b.quantity, b.created_at FROM bids b
+     WHERE b.raffle_id = @raffle_id ORDER BY b.size, (-b.price), b.created_at, b.id LIMIT 1)
+    UNION ALL
+    SELECT n.size, n.id, n.user_id, n.price, n.quantity, n.created_at FROM best p CROSS JOIN LATERAL (
+        SELECT b.size, b.id, b.user_id, b.price, b.quantity, b.created_at FROM bids b
+        WHERE b.raffle_id = @raffle_id AND b.size > p.size ORDER BY b.size, (-b.price), b.created_at, b.id LIMIT 1) n
+)
+SELECT sqlc.embed(r), coalesce(b.size, 0)::smallint AS size, coalesce(b.id, 0)::bigint AS bid_id, coalesce(b.user_id, 0)::bigint AS user_id,
+       coalesce(b.price, 0)::integer AS price, coalesce(b.quantity, 0)::integer AS quantity,
+       coalesce(b.created_at, 'epoch')::timestamptz AS created_at
+FROM raffles r LEFT JOIN best b ON true
+WHERE r.id = @raffle_id
+ORDER BY b.size;
