@@ -85,13 +85,14 @@ func Run(ctx context.Context, c Config, scenario Scenario) (*Report, error) {
 	if sleep.Until(ctx, c.Start) != nil {
 		return nil, context.Cause(ctx)
 	}
+	before, start := SelfCPU(), time.Now()
 	if c.Duration > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.Duration)
+		ctx, cancel = context.WithDeadline(ctx, start.Add(c.Duration))
 		defer cancel()
 	}
-	before, start := SelfCPU(), time.Now()
 	r := &run{config: c, recorder: newRecorder(c.VUsers, start), pace: newPacer(c, start)}
+	defer context.AfterFunc(ctx, r.pace.end)()
 	if c.ShareConnections {
 		shared, closeIdle := newClient(c, c.VUsers, net.DialTimeout)
 		defer closeIdle()

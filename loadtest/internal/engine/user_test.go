@@ -27,6 +27,49 @@ func TestDroppedArrivalsAreCounted(t *testing.T) {
 	}
 }
 
+// What comes due after the end of a run was not asked for, however long its last answers take. What came due before it and
+// was not started is dropped.
+func TestArrivalsAfterTheEndAreNotAskedFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		load           Config
+		ended, elapsed time.Duration
+		begun          int64
+		want           report.Arrivals
+	}{
+		"its own end":                   {Config{Rate: 100, Duration: time.Second}, time.Second, 4 * time.Second, 100, report.Arrivals{Asked: 100, Started: 100}},
+		"its own end, all users busy":   {Config{Rate: 100, Duration: time.Second}, time.Second, 4 * time.Second, 60, report.Arrivals{Asked: 100, Started: 60, Dropped: 40}},
+		"an early end":                  {Config{Rate: 100, Duration: time.Minute}, time.Second, 4 * time.Second, 100, report.Arrivals{Asked: 100, Started: 100}},
+		"an early end, all users busy":  {Config{Rate: 100, Duration: time.Minute}, time.Second, 4 * time.Second, 60, report.Arrivals{Asked: 100, Started: 60, Dropped: 40}},
+		"an early end of a third":       {Config{Rate: 100, Duration: time.Minute, Part: 1, Parts: 3}, time.Second, 4 * time.Second, 33, report.Arrivals{Asked: 33, Started: 33}},
+		"an early end of stages":        {Config{Stages: Stages{{time.Second, 100}, {time.Minute, 100}}}, 2 * time.Second, 4 * time.Second, 150, report.Arrivals{Asked: 150, Started: 150}},
+		"an early end before the first": {Config{Stages: Stages{{time.Second, 0}, {time.Minute, 100}}}, time.Second, 4 * time.Second, 0, report.Arrivals{}},
+		"the last arrival":              {Config{Rate: 100, Arrivals: 10}, 0, 4 * time.Second, 10, report.Arrivals{Asked: 10, Started: 10}},
+	} {
+		p := newPacer(c.load, time.Now())
+		p.ended.Store(int64(c.ended))
+		p.begun.Store(c.begun)
+		if got := *p.count(c.elapsed); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
+// A run that is cancelled asks for nothing while it waits for its last answers.
+func TestACancelledRunDropsNothing(t *testing.T) {
+	release := make(chan struct{})
+	addr := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(150*time.Millisecond, cancel)
+	time.AfterFunc(600*time.Millisecond, func() { close(release) })
+	r, err := Run(ctx, Config{Addr: addr, VUsers: 50, Duration: time.Minute, Rate: 50}, get(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := *r.Arrivals; a.Started == 0 || a.Started != a.Asked || a.Dropped != 0 || r.Samples[0].Asked != a.Asked {
+		t.Errorf("%+v, of which the first second asked for %d", a, r.Samples[0].Asked)
+	}
+}
+
 // The users' iterations bound the arrivals, too.
 func TestArrivalsAreNotMoreThanTheIterations(t *testing.T) {
 	addr := serve(t, func(http.ResponseWriter, *http.Request) {})
