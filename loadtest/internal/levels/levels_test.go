@@ -195,6 +195,7 @@ func TestPlansAreChecked(t *testing.T) {
 		"duration":          func(p *Plan) { p.Duration = 0 },
 		"can be negative":   func(p *Plan) { p.Think = -1 },
 		"be positive":       func(p *Plan) { p.MaxDuration = 0 },
+		"ends it after 1m":  func(p *Plan) { p.Duration = time.Minute },
 	} {
 		p := good
 		change(&p)

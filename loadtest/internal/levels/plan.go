@@ -85,6 +85,8 @@ func (p Plan) Check() error {
 	}
 	if p.MaxDuration <= 0 {
 		errs = append(errs, errors.New("the longest duration must be positive"))
+	} else if p.Duration >= p.MaxDuration {
+		errs = append(errs, fmt.Errorf("the load takes %v, but --max-duration ends it after %v, and then it fails: raise --max-duration", p.Duration, p.MaxDuration))
 	}
 	return errors.Join(errs...)
 }
