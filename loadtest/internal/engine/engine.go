@@ -70,13 +70,13 @@ const defaultTimeout = 10 * time.Second
 // Scenario is what a virtual user does in one iteration, through user.Do.
 type Scenario func(user *User) error
 
-// Run makes the load and returns what was recorded. Cancelling the context ends it gracefully: requests
+// Run makes the load and returns what was recorded: steps, errors, samples, users and arrivals. Cancelling the context ends it gracefully: requests
 // under way are finished and counted.
-func Run(ctx context.Context, c Config, scenario Scenario) (*Report, error) {
+func Run(ctx context.Context, c Config, scenario Scenario) (*report.Run, error) {
 	if len(c.Stages) > 0 {
 		c.Duration = c.Stages.Length()
 	}
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	if c.Timeout == 0 {
@@ -102,8 +102,11 @@ func Run(ctx context.Context, c Config, scenario Scenario) (*Report, error) {
 	err := r.users(ctx, scenario)
 	elapsed, used := time.Since(start), SelfCPU()-before
 	samples := watch.stop()
-	result := r.recorder.report()
-	result.Elapsed, result.GeneratorCPU, result.Samples = elapsed, used, samples
+	result, unmerged := r.recorder.report()
+	if unmerged != nil {
+		return nil, unmerged
+	}
+	result.Elapsed, result.Generator.CPU, result.Samples = elapsed, used, samples
 	result.Users, result.Arrivals = report.Users{Asked: c.VUsers, Started: int(r.started.Load())}, r.pace.count(elapsed)
 	return result, err
 }
@@ -137,7 +140,8 @@ func (r *run) users(ctx context.Context, scenario Scenario) error {
 	return nil
 }
 
-func (c Config) check() error {
+// Check reports everything that is wrong.
+func (c Config) Check() error {
 	var errs []error
 	if c.VUsers < 1 {
 		errs = append(errs, errors.New("there must be at least one virtual user"))
