@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill upgrade-drill restore-drill readme capture rotate generate fuzz build images compose-up compose-drill compose-down
+.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill race-drill upgrade-drill restore-drill readme capture rotate generate fuzz build images compose-up compose-drill compose-down
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,13 +54,15 @@ config-check: ## Let each server check its configuration, and check the scripts
 	$(GO) test -vet off -count 1 ./deploy/...
 	@deploy/local/validate
 
-# Packages that start no goroutine are left out, and tests of whole services, because they take minutes; the histories run
-# the programs with the detector. At its end a program with the detector need not wait a second for late reports.
+# Packages that start no goroutine are left out, and most tests of whole services, because they take minutes. The histories
+# and RACED run the services' programs with the detector. At its end such a program need not wait a second for late reports.
 CONCURRENT = git grep -lE '\bgo (func|[a-z][A-Za-z.]*)\(|\.Go\(|\.Parallel\(|httptest\.NewServer|StartProcess' -- '*.go' | xargs dirname | sort -u | sed 's,^,./,'
+RACED = -run 'TestABidTravels|TestOneBidPerKey|InAFailover|TestFlushedRedis|TestAPromotion|TestLiveFeedExactlyOnce|TestReplicatorKilled' ./internal/e2e
 race: export GORACE = atexit_sleep_ms=0
-race: ## Run the packages with the race detector, and histories against programs that have it (HISTORIES=12)
+race: ## Run the packages with the race detector, and histories and a load against programs that have it (HISTORIES=12)
 	$(ONE_AT_A_TIME) -race $$($(CONCURRENT) | grep -vE '/(replicator/test|query|loadtest(/internal/(report|dataset))?|internal/e2e(/(abuse|drill|upgrade))?)$$')
 	HISTORIES=$(or $(HISTORIES),12) $(GO) test -race -vet off -timeout 30m -run NoHistory ./replicator/test
+	$(GO) test -race -vet off -timeout 30m $(RACED)
 
 bench: ## Measure both sides beside their baselines in the same run (BENCH=Read: only those; BENCH_BASE=COMMIT: beside that commit)
 	@deploy/local/install
@@ -76,6 +78,9 @@ abuse: ## Run every abuse beside a steady load and show what became of it (10 mi
 
 drill: ## Cause every failure for real under load and show what was lost (15 minutes; takes root; DRILL=freeze: only those)
 	@deploy/local/drill --no-skips $(DRILL)
+
+race-drill: ## Cause the most telling failures under load with programs that have the race detector (10 minutes; takes root; DRILL=freeze: only those)
+	@GOFLAGS="$$GOFLAGS -race" deploy/local/drill --no-skips --slack 4 $(or $(DRILL),--short)
 
 upgrade-drill: ## Start the last release, upgrade it and go back under load, and judge that (10 minutes)
 	@deploy/local/install

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -25,7 +26,7 @@ not cross it.
 func runAgent(ctx context.Context, args []string, out, notes io.Writer) error {
 	flags := cli.NewFlags("loadtest agent", agentUsage)
 	listen := flags.String("listen", "127.0.0.1:9500", "`address` for the controller")
-	work := flags.String("work", filepath.Join(orElse(os.Getenv("LOCAL_DIR"), ".local"), "loadtest"), "`folder` for tokens and journals")
+	work := flags.String("work", filepath.Join(cmp.Or(os.Getenv("LOCAL_DIR"), ".local"), "loadtest"), "`folder` for tokens and journals")
 	procs := flags.Int("procs", 0, "processors that the load may use at once (default: all)")
 	if err := cli.Parse(flags, args, 0, out); err != nil {
 		return err

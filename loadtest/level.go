@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -40,8 +41,8 @@ type place struct {
 // addPlace adds the flags that all load commands share. URLs with passwords come from the environment only.
 func addPlace(flags *flag.FlagSet) *place {
 	p := &place{database: os.Getenv("LOADTEST_DATABASE_URL")}
-	flags.StringVar(&p.url, "url", orElse(os.Getenv("LOADTEST_URL"), "http://127.0.0.1:8080"), "`address` of the front door")
-	local := orElse(os.Getenv("LOCAL_DIR"), ".local")
+	flags.StringVar(&p.url, "url", cmp.Or(os.Getenv("LOADTEST_URL"), "http://127.0.0.1:8080"), "`address` of the front door")
+	local := cmp.Or(os.Getenv("LOCAL_DIR"), ".local")
 	flags.StringVar(&p.out, "out", filepath.Join(local, "reports"), "`folder` for reports")
 	flags.StringVar(&p.work, "work", filepath.Join(local, "loadtest"), "`folder` for tokens and journals")
 	return p
@@ -77,13 +78,6 @@ func (p *place) readProcesses() error {
 		p.processes[name] = pid
 	}
 	return nil
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 func runLevel(ctx context.Context, args []string, out, notes io.Writer) error {
@@ -203,11 +197,5 @@ func execute(ctx context.Context, q levels.Request, p *place, out, notes io.Writ
 	if err != nil {
 		return err
 	}
-	if err := emit(run, p.out, out); err != nil {
-		return err
-	}
-	if !run.Verdict.Passed() {
-		return levels.ErrFailed
-	}
-	return nil
+	return emit(run, p.out, out, run.WriteText)
 }

@@ -81,6 +81,8 @@ func TestUsage(t *testing.T) {
 		{"level 1 --stages 30s", 2, "", `"30s" is not TIME:RATE`},
 		{"level 1 --stages 1s:5 --rate 5", 2, "", "leave out --rate and --duration"},
 		{"level 1 --stages 1s:5 --duration 1s", 2, "", "leave out --rate and --duration"},
+		{"level 1 --stages 10m:5,15m:0", 2, "", "the load takes 25m0s, but --max-duration ends it after 20m0s"},
+		{"level 1 --duration 1h --max-duration 1h", 2, "", "--max-duration ends it after 1h0m0s"},
 		{"level 1 --url nowhere", 2, "", "http://host:port"},
 		{"level 1 --client curl", 2, "", "want fasthttp or nethttp"},
 		{"try -h", 0, "usage: loadtest try", ""},

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/levels"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
@@ -50,17 +51,22 @@ func (l *live) end() {
 	l.steps.End()
 }
 
-// emit shows the result and keeps it. It is shown first, because a folder can be full.
-func emit(run *report.Run, dir string, out io.Writer) error {
-	if err := run.WriteText(out); err != nil {
+// emit shows the result, keeps it, and fails if the run did not pass. It is shown first, because a folder can be full.
+func emit(run *report.Run, dir string, out io.Writer, show func(io.Writer) error) error {
+	if err := show(out); err != nil {
 		return err
 	}
 	name, err := keep(run, dir)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "\nreport: %s.html\n\n", name)
-	return err
+	if _, err := fmt.Fprintf(out, "\nreport: %s.html\n\n", name); err != nil {
+		return err
+	}
+	if !run.Verdict.Passed() {
+		return levels.ErrFailed
+	}
+	return nil
 }
 
 // keep writes the result to files: JSON, to be compared, HTML, JUnit XML and the lines of a Go benchmark. It returns their

@@ -35,11 +35,5 @@ func runReconcile(ctx context.Context, args []string, out, notes io.Writer) erro
 		return err
 	}
 	run.Elapsed = time.Since(run.Started)
-	if err := emit(run, p.out, out); err != nil {
-		return err
-	}
-	if !run.Verdict.Passed() {
-		return levels.ErrFailed
-	}
-	return nil
+	return emit(run, p.out, out, run.WriteText)
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -37,7 +36,7 @@ func runTry(ctx context.Context, args []string, out, _ io.Writer) error {
 	if _, _, err := (levels.Plan{URL: *url}).Address(); err != nil {
 		return cli.Wrong(err)
 	}
-	client := frontdoor.New(strings.TrimSuffix(*url, "/"))
+	client := frontdoor.New(*url)
 	defer client.Close()
 	t := trial{client: client, out: out}
 	for _, step := range []func(context.Context) error{t.login, t.find, t.bid, t.readBack} {
@@ -92,18 +91,11 @@ func (t *trial) login(ctx context.Context) error {
 }
 
 func (t *trial) find(ctx context.Context) error {
-	var list struct {
-		Raffles []struct {
-			ID int64 `json:"id"`
-		} `json:"raffles"`
+	open, err := t.client.Raffles(ctx, "open")
+	if err != nil {
+		return fmt.Errorf("%w; see the logs of query and haproxy, or start over with new data (make down clean up)", err)
 	}
-	if _, err := t.ask(ctx, "query", http.MethodGet, "/v1/raffles?status=open&limit=1", nil, http.StatusOK, &list); err != nil {
-		return err
-	}
-	if len(list.Raffles) == 0 {
-		return errors.New("no raffle is open: start over with new data (make down clean up)")
-	}
-	t.raffle = list.Raffles[0].ID
+	t.raffle = open[0]
 	return nil
 }
 

@@ -58,14 +58,7 @@ func TestAHeartbeatHoldsWhatIsVisible_R7(t *testing.T) {
 	}
 	p.SetSynchronous(t, testenv.StandbyName)
 	s.Pause(t)
-	writer, done := connect(t, p.URL("postgres")), make(chan error, 1)
-	go func() {
-		_, err := writer.Exec(t.Context(), "INSERT INTO seen VALUES (1)")
-		done <- err
-	}()
-	testenv.Eventually(t, 10*time.Second, "the commit waits", func() bool {
-		return text(t, local, "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1"
-	})
+	done := waiting(t, p, "INSERT INTO seen VALUES (1)")
 	flushed := text(t, local, "SELECT pg_current_wal_flush_lsn()::text")
 	for range 3 {
 		exec(t, local, "SELECT heartbeat()")
@@ -82,5 +75,67 @@ func TestAHeartbeatHoldsWhatIsVisible_R7(t *testing.T) {
 	}
 	if last(ofTheOneBefore) != "true" {
 		t.Error("the position stays back after the commit")
+	}
+}
+
+// waiting begins a commit, and returns when it waits for the standby.
+func waiting(t *testing.T, p *testenv.Postgres, sql string) (done chan error) {
+	t.Helper()
+	writer, other := connect(t, p.URL("postgres")), connect(t, p.URL("postgres"))
+	done = make(chan error, 1)
+	go func() {
+		_, err := writer.Exec(t.Context(), sql)
+		done <- err
+	}()
+	testenv.Eventually(t, 10*time.Second, "the commit waits", func() bool {
+		return text(t, other, "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1"
+	})
+	return done
+}
+
+// A prepared transaction outlives its session and a crash. While it is open it holds no position back. While its commit waits
+// for the standby, no heartbeat passes that commit.
+func TestAHeartbeatStaysBeforeAPreparedBid_R7(t *testing.T) {
+	t.Parallel()
+	p := testenv.StartPostgres(t, testenv.Set("max_prepared_transactions", "1"))
+	s := p.StartStandby(t, testenv.Set("max_prepared_transactions", "1"))
+	const bids = "SELECT count(*)::text FROM bids"
+	for _, bid := range []struct {
+		crash         bool
+		before, after string // bids
+	}{{false, "0", "1"}, {true, "1", "2"}} {
+		exec(t, connect(t, p.URL("postgres")), "BEGIN; INSERT INTO bids (raffle_id, user_id, size, price, created_at) VALUES (1, 1, 270, 1000, now()); PREPARE TRANSACTION 'bid'")
+		if bid.crash {
+			p.Kill(t)
+			p.Start(t)
+		}
+		local := connect(t, p.URL("postgres"))
+		exec(t, local, "SET synchronous_commit = local")
+		beat := func(compare, position string) {
+			t.Helper()
+			for range 3 { // the second one could hold the position of the first
+				exec(t, local, "SELECT heartbeat()")
+			}
+			if is := text(t, local, "SELECT (held "+compare+" '"+position+"')::text FROM heartbeats ORDER BY number DESC LIMIT 1"); is != "true" {
+				t.Errorf("after a crash %v: what is held is not %s %s", bid.crash, compare, position)
+			}
+		}
+		beat(">", text(t, local, "SELECT pg_current_wal_insert_lsn()::text"))
+		p.SetSynchronous(t, testenv.StandbyName)
+		s.Pause(t)
+		done := waiting(t, p, "COMMIT PREPARED 'bid'")
+		beat("<", text(t, local, "SELECT pg_current_wal_flush_lsn()::text"))
+		if n := text(t, local, bids); n != bid.before {
+			t.Errorf("%s bids are visible while the commit waits", n)
+		}
+		s.Resume(t)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		beat(">", text(t, local, "SELECT pg_current_wal_flush_lsn()::text"))
+		if n := text(t, local, bids); n != bid.after {
+			t.Errorf("%s bids are visible after the commit", n)
+		}
+		p.SetSynchronous(t, "")
 	}
 }

@@ -63,7 +63,7 @@ func (s *stack) bids(b *testing.B, w way) bidCost {
 	before := s.cpu(b)
 	report := s.post(b, s.bearer, config)
 	after := s.cpu(b)
-	c := bidCost{perSecond: report.PerSecond("bid"), cpu: make(map[string]float64)}
+	c := bidCost{perSecond: report.PerSecond(report.Step("bid").OK), cpu: make(map[string]float64)}
 	fmt.Printf("write  %-7s %-30s %6.0f/s, CPU per bid", s.name, w.name, c.perSecond)
 	for _, name := range []string{"generator", "haproxy", "command", "primary", "standby", "replicator", "redis"} {
 		if _, measured := after[name]; !measured || name == "haproxy" && !w.door {

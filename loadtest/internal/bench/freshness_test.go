@@ -13,6 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
 const (
@@ -36,7 +37,7 @@ func BenchmarkFreshness(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	fmt.Printf("fresh  %.0f bids/s, %d dropped; %d positions of the checkpoint\n", load.report.PerSecond("bid"), load.report.Arrivals.Dropped, len(seen))
+	fmt.Printf("fresh  %.0f bids/s, %d dropped; %d positions of the checkpoint\n", load.report.PerSecond(load.report.Step("bid").OK), load.report.Arrivals.Dropped, len(seen))
 	printFreshness("201 to readable in Redis", since201)
 	printFreshness("intended start to readable in Redis", sinceStart)
 	b.ReportMetric(millis(since201, .5), "ms-p50")
@@ -64,7 +65,7 @@ type acknowledged struct {
 // steadyLoad is what came of the bids.
 type steadyLoad struct {
 	bids   []acknowledged
-	report *engine.Report
+	report *report.Run
 	err    error
 }
 
@@ -91,7 +92,7 @@ func (s *stack) steady(b *testing.B, bearer []string) (load steadyLoad) {
 	load.bids = slices.Concat(perUser...)
 	if load.err == nil {
 		if step := load.report.Step("bid"); step.Failed > 0 || len(load.bids) == 0 {
-			load.err = fmt.Errorf("%d bids failed: %v; %d got their 201", step.Failed, step.Failures, len(load.bids))
+			load.err = fmt.Errorf("%d bids failed: %v; %d got their 201", step.Failed, load.report.Errors, len(load.bids))
 		}
 	}
 	return load

@@ -19,6 +19,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
 const (
@@ -110,7 +111,7 @@ func (s *overloaded) ids(b *testing.B) []int64 {
 
 // tally counts the answers of one run. The ids are kept per user, because each user has a goroutine of its own.
 type tally struct {
-	report  *engine.Report
+	report  *report.Run
 	ids     [][]int64
 	seconds []atomic.Int64 // accepted bids by the second of the answer
 	unfit   atomic.Int64   // refusals without Retry-After and 201s without an id
@@ -166,9 +167,10 @@ func (s *overloaded) overload(b *testing.B, name string, times float64) {
 		}
 		duration = time.Duration(n) * time.Second
 	}
-	peak := s.run(b, engine.Config{VUsers: 512, Duration: 2 * window}).report.PerSecond("bid")
+	full := s.run(b, engine.Config{VUsers: 512, Duration: 2 * window}).report
+	peak := full.PerSecond(full.Step("bid").OK)
 	gentle := engine.Config{VUsers: 64, Duration: 2 * time.Second, Rate: peak / 10}
-	calm := s.run(b, gentle).report.Step("bid").Percentile(50)
+	calm := s.run(b, gentle).report.Step("bid").Total.At(50)
 	fmt.Printf("%s   capacity %.0f/s with 512 users, p50 %v at a tenth of it; now %.0f/s for %v from %d users\n",
 		name, peak, calm, times*peak, duration, overloadUsers)
 
@@ -210,8 +212,8 @@ func (s *overloaded) printRates(b *testing.B, name string, t *tally, peak float6
 	}
 	mean := sum / float64(max(whole, 1))
 	fmt.Printf("\n%s   mean %.2f of the capacity, lowest %.2f; accepted p50 %v, p99 %v from the intended start, %v and %v of service\n",
-		name, mean/peak, lowest/peak, step.Percentile(50), step.Percentile(99),
-		time.Duration(step.Service.ValueAtPercentile(50))*time.Microsecond, time.Duration(step.Service.ValueAtPercentile(99))*time.Microsecond)
+		name, mean/peak, lowest/peak, step.Total.At(50), step.Total.At(99),
+		step.Service.At(50), step.Service.At(99))
 	b.ReportMetric(mean/peak, "x-capacity")
 	b.ReportMetric(lowest/peak, "x-capacity-lowest")
 }
@@ -223,13 +225,13 @@ func printRecovery(b *testing.B, name string, after []*tally, calm time.Duration
 	fmt.Printf("%s   p50 in the seconds after the overload:", name)
 	for second, t := range slices.Backward(after) {
 		step := t.report.Step("bid")
-		if step.OK > step.Failed && step.Percentile(50) <= 2*calm+2*time.Millisecond && normal == second+1 {
+		if step.OK > step.Failed && step.Total.At(50) <= 2*calm+2*time.Millisecond && normal == second+1 {
 			normal = second
 		}
 	}
 	for _, t := range after {
 		step := t.report.Step("bid")
-		fmt.Printf(" %v (%d refused)", step.Percentile(50), step.Failed)
+		fmt.Printf(" %v (%d refused)", step.Total.At(50), step.Failed)
 	}
 	fmt.Printf("; before it %v; normal after %d s\n", calm, normal)
 	b.ReportMetric(float64(normal), "s-to-normal")
@@ -242,8 +244,10 @@ func (s *overloaded) audit(b *testing.B, name string) {
 	accepted, lost, kinds := []int64{}, 0, map[string]int64{}
 	for _, t := range s.runs {
 		accepted = append(accepted, slices.Concat(t.ids...)...)
-		for kind, f := range t.report.Step("bid").Failures {
-			kinds[kind] += f.Count
+		for _, e := range t.report.Errors {
+			if e.Step == "bid" {
+				kinds[e.Kind] += e.Count
+			}
 		}
 		if n := t.unfit.Load(); n > 0 {
 			b.Errorf("%d refusals without Retry-After or 201s without an id", n)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
 // reads is the whole system for reading.
@@ -201,7 +202,7 @@ func (s *reads) used(b *testing.B) map[string]time.Duration {
 }
 
 // lookup asks for one of the pages at random.
-func (s *reads) lookup(ctx context.Context, c engine.Config) (*engine.Report, error) {
+func (s *reads) lookup(ctx context.Context, c engine.Config) (*report.Run, error) {
 	c.Addr, c.Seed = s.queryAddr, uint64(time.Now().UnixNano())
 	return engine.Run(ctx, c, func(u *engine.User) error {
 		if u.Iteration == 0 {
@@ -221,8 +222,8 @@ func (s *reads) lookupsByEngine(b *testing.B) {
 	}
 	step := report.Step("lookup")
 	fmt.Printf("read   lookup of 50 by engine   %7.0f/s with 64 users, p50 %v, p99 %v, %d failed, generator %.0f us\n",
-		report.PerSecond("lookup"), step.Percentile(50), step.Percentile(99), step.Failed,
-		float64(report.GeneratorCPU.Microseconds())/float64(step.OK))
+		report.PerSecond(report.Step("lookup").OK), step.Total.At(50), step.Total.At(99), step.Failed,
+		float64(report.Generator.CPU.Microseconds())/float64(step.OK))
 }
 
 // openWhileWriting measures latency from the intended start at 8,000 lookups a second while 2,000 bids a
@@ -230,7 +231,7 @@ func (s *reads) lookupsByEngine(b *testing.B) {
 func (s *reads) openWhileWriting(b *testing.B) {
 	b.Helper()
 	type outcome struct {
-		report *engine.Report
+		report *report.Run
 		err    error
 	}
 	looked := make(chan outcome)
@@ -245,14 +246,14 @@ func (s *reads) openWhileWriting(b *testing.B) {
 	}
 	report := o.report
 	step := report.Step("lookup")
-	fmt.Printf("read   open model at 8,000/s with %.0f bids/s: %.0f/s, p50 %v, p99 %v, max %v, %d failed\n", bids.PerSecond("bid"),
-		report.PerSecond("lookup"), step.Percentile(50), step.Percentile(99), step.Percentile(100), step.Failed)
-	b.ReportMetric(float64(step.Percentile(50).Microseconds())/1000, "ms-p50@8000/s")
-	b.ReportMetric(float64(step.Percentile(99).Microseconds())/1000, "ms-p99@8000/s")
+	fmt.Printf("read   open model at 8,000/s with %.0f bids/s: %.0f/s, p50 %v, p99 %v, max %v, %d failed\n", bids.PerSecond(bids.Step("bid").OK),
+		report.PerSecond(report.Step("lookup").OK), step.Total.At(50), step.Total.At(99), step.Total.At(100), step.Failed)
+	b.ReportMetric(float64(step.Total.At(50).Microseconds())/1000, "ms-p50@8000/s")
+	b.ReportMetric(float64(step.Total.At(99).Microseconds())/1000, "ms-p99@8000/s")
 }
 
 // bid writes to the open raffles of the data set.
-func (s *reads) bid(b *testing.B, c engine.Config) *engine.Report {
+func (s *reads) bid(b *testing.B, c engine.Config) *report.Run {
 	b.Helper()
 	bearer := tokens(b, s.commandAddr, 256)
 	open := query(b, s.standby, "SELECT format('/v1/raffles/%s/bids', id) FROM raffles WHERE closed_at IS NULL AND starts_at <= now()", pgx.RowTo[string])

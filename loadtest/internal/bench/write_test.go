@@ -21,6 +21,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
 // The demo data's open raffles.
@@ -72,7 +73,7 @@ func medianRatio(ours, base []float64) float64 {
 }
 
 // post bids with a fresh key each and fails on any answer but 201.
-func (s *stack) post(b *testing.B, bearer []string, c engine.Config) *engine.Report {
+func (s *stack) post(b *testing.B, bearer []string, c engine.Config) *report.Run {
 	b.Helper()
 	c.Addr, c.Seed = cmp.Or(c.Addr, s.commandAddr), uint64(time.Now().UnixNano())
 	report, err := engine.Run(context.Background(), c, func(u *engine.User) error {
@@ -83,7 +84,7 @@ func (s *stack) post(b *testing.B, bearer []string, c engine.Config) *engine.Rep
 		b.Fatal(err)
 	}
 	if step := report.Step("bid"); step.Failed > 0 {
-		b.Fatalf("%d bids failed: %v", step.Failed, step.Failures)
+		b.Fatalf("%d bids failed: %v", step.Failed, report.Errors)
 	}
 	return report
 }
@@ -124,9 +125,9 @@ func (s *stack) open(b *testing.B, bearer []string) {
 	report := s.post(b, bearer, engine.Config{VUsers: 512, Duration: 2 * measure, Rate: 4000})
 	step := report.Step("bid")
 	fmt.Printf("write  open model at 4,000/s: %.0f/s, p50 %v, p90 %v, p99 %v, max %v\n",
-		report.PerSecond("bid"), step.Percentile(50), step.Percentile(90), step.Percentile(99), step.Percentile(100))
-	b.ReportMetric(float64(step.Percentile(50).Microseconds())/1000, "ms-p50@4000/s")
-	b.ReportMetric(float64(step.Percentile(99).Microseconds())/1000, "ms-p99@4000/s")
+		report.PerSecond(report.Step("bid").OK), step.Total.At(50), step.Total.At(90), step.Total.At(99), step.Total.At(100))
+	b.ReportMetric(float64(step.Total.At(50).Microseconds())/1000, "ms-p50@4000/s")
+	b.ReportMetric(float64(step.Total.At(99).Microseconds())/1000, "ms-p99@4000/s")
 }
 
 // lone compares one client's bid with the same transaction sent by pgx in one pipeline.
@@ -136,7 +137,7 @@ func (s *stack) lone(b *testing.B, bearer []string) {
 	for range rounds {
 		direct := s.pipeline(b, 2000)
 		step := s.post(b, bearer[:1], engine.Config{VUsers: 1, Iterations: 2000, Duration: time.Minute}).Step("bid")
-		ours := step.Percentile(50)
+		ours := step.Total.At(50)
 		ratios = append(ratios, float64(ours)/float64(direct))
 		fmt.Printf("write  one client: p50 %v, the same transaction by pgx in one pipeline %v\n", ours, direct)
 	}

@@ -37,7 +37,7 @@ func NewController(agents []string, channel *tls.Config, dir string, notes io.Wr
 // files that they left. When ctx ends the agents are stopped, and the result covers the load up to then. An
 // agent that is lost makes the result invalid and ends the load of the others; an agent that began at another
 // moment makes the result invalid. An error is returned if the load never began or left no result. progress is
-// called once a second with the progress of all agents together.
+// called once or twice a second with the progress of all agents together.
 func (c *Controller) Run(ctx context.Context, job Job, progress func(report.Progress)) (*report.Run, []string, error) {
 	defer c.client.CloseIdleConnections()
 	shares, err := Split(job.Share.Users, len(c.agents))
@@ -49,7 +49,7 @@ func (c *Controller) Run(ctx context.Context, job Job, progress func(report.Prog
 		members[i] = &member{addr: addr, client: c.client, job: job}
 		members[i].job.Share = shares[i]
 	}
-	g := newGroup(ctx, members, c.timing)
+	g := newGroup(ctx, members, c.timing, progress)
 	defer g.stopAll()
 	if err := c.assign(ctx, g); err != nil {
 		return nil, nil, err
@@ -58,7 +58,7 @@ func (c *Controller) Run(ctx context.Context, job Job, progress func(report.Prog
 	if err := g.prepare(ctx, job.Prepared); err != nil {
 		return nil, nil, err
 	}
-	g.run(ctx, progress)
+	g.run(ctx)
 	return c.collect(ctx, g)
 }
 

@@ -14,11 +14,12 @@ import (
 
 // group is the agents of one run.
 type group struct {
-	members []*member
-	timing  timing
-	start   time.Time // the common start
-	stop    <-chan struct{}
-	stopAll context.CancelFunc // closes stop: all are told to stop
+	members  []*member
+	timing   timing
+	progress func(report.Progress) // of all together; may be nil
+	start    time.Time             // the common start
+	stop     <-chan struct{}
+	stopAll  context.CancelFunc // closes stop: all are told to stop
 
 	mu   sync.Mutex
 	last []status
@@ -28,9 +29,9 @@ type group struct {
 
 // newGroup tells the agents to stop when ctx ends. The other methods want a context that outlives it:
 // agents are followed until they have stopped.
-func newGroup(ctx context.Context, members []*member, t timing) *group {
+func newGroup(ctx context.Context, members []*member, t timing, progress func(report.Progress)) *group {
 	ctx, cancel := context.WithCancel(ctx)
-	return &group{members: members, timing: t, stop: ctx.Done(), stopAll: cancel,
+	return &group{members: members, timing: t, progress: progress, stop: ctx.Done(), stopAll: cancel,
 		last: make([]status, len(members)), errs: make([]error, len(members))}
 }
 
@@ -46,11 +47,7 @@ func (g *group) follow(ctx context.Context, reached func(State) bool) {
 	var wg sync.WaitGroup
 	for i, m := range g.members {
 		wg.Go(func() {
-			see := func(s status) {
-				g.mu.Lock()
-				defer g.mu.Unlock()
-				g.last[i] = s
-			}
+			see := func(s status) { g.see(i, s) }
 			s, err := m.follow(ctx, g.stop, g.timing, see, all)
 			if err == nil && s.State == Failed {
 				err = errors.New(s.Error)
@@ -131,25 +128,9 @@ func (g *group) dismiss(ctx context.Context, why error) error {
 	return why
 }
 
-// run follows all to their end and tells of their progress.
-func (g *group) run(ctx context.Context, progress func(report.Progress)) {
-	done := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				g.tell(progress)
-			case <-done:
-				return
-			}
-		}
-	})
+// run follows all to their end.
+func (g *group) run(ctx context.Context) {
 	g.follow(ctx, func(State) bool { return false })
-	close(done)
-	wg.Wait()
 	for i, err := range g.errs {
 		if errors.Is(err, errLost) {
 			g.errs[i] = fmt.Errorf("%w (noticed %.0f s after the start)", err, time.Since(g.start).Seconds())
@@ -157,17 +138,19 @@ func (g *group) run(ctx context.Context, progress func(report.Progress)) {
 	}
 }
 
-func (g *group) tell(progress func(report.Progress)) {
-	if progress == nil {
+// see takes an agent's status. With that of the first one it tells of the progress.
+func (g *group) see(i int, s status) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.last[i] = s
+	if i > 0 || g.progress == nil {
 		return
 	}
 	var all report.Progress
-	g.mu.Lock()
 	for _, s := range g.last {
 		all.Merge(s.Progress)
 	}
-	g.mu.Unlock()
 	if all.Elapsed > 0 {
-		progress(all)
+		g.progress(all)
 	}
 }

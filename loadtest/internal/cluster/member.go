@@ -41,48 +41,44 @@ func (r refusal) Error() string { return fmt.Sprintf("status %d: %s", r.code, r.
 
 // call sends a request; in and out are JSON bodies, nil for none.
 func (m *member) call(ctx context.Context, method, path string, in, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	var content []byte
+	if in != nil {
+		var err error
+		if content, err = json.Marshal(in); err != nil {
+			return err
+		}
+	}
+	return m.ask(ctx, callTime, method, path, content, func(body io.Reader) error {
+		if out == nil {
+			return nil
+		}
+		return json.NewDecoder(body).Decode(out)
+	})
+}
+
+// ask sends a request, and has the body of a successful answer read, both within the limit.
+func (m *member) ask(ctx context.Context, limit time.Duration, method, path string, content []byte, read func(io.Reader) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	body, err := m.open(ctx, method, path, in)
+	build, err := ownBuild()
 	if err != nil {
 		return err
 	}
-	defer body.Close()
-	if out == nil {
-		return nil
-	}
-	return json.NewDecoder(body).Decode(out)
-}
-
-// open sends a request and returns the body of a successful answer, to be closed.
-func (m *member) open(ctx context.Context, method, path string, in any) (io.ReadCloser, error) {
-	var content io.Reader
-	if in != nil {
-		raw, err := json.Marshal(in)
-		if err != nil {
-			return nil, err
-		}
-		content = bytes.NewReader(raw)
-	}
-	build, err := ownBuild()
+	r, err := http.NewRequestWithContext(ctx, method, "https://"+m.addr+path, bytes.NewReader(content))
 	if err != nil {
-		return nil, err
-	}
-	r, err := http.NewRequestWithContext(ctx, method, "https://"+m.addr+path, content)
-	if err != nil {
-		return nil, err
+		return err
 	}
 	r.Header.Set(buildHeader, build)
 	resp, err := m.client.Do(r)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		defer resp.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 500)) // the status says enough
-		return nil, refusal{resp.StatusCode, strings.TrimSpace(string(text))}
+		return refusal{resp.StatusCode, strings.TrimSpace(string(text))}
 	}
-	return resp.Body, nil
+	return read(resp.Body)
 }
 
 func (m *member) path(suffix string) string { return "/v1/jobs/" + m.job.ID + suffix }
@@ -160,30 +156,22 @@ func (m *member) follow(ctx context.Context, stop <-chan struct{}, t timing, see
 }
 
 // fetch takes the result of a job that is done.
-func (m *member) fetch(ctx context.Context) (*report.Run, error) {
-	ctx, cancel := context.WithTimeout(ctx, resultTime)
-	defer cancel()
-	body, err := m.open(ctx, http.MethodGet, m.path("/result"), nil)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	return report.ReadJSON(body)
+func (m *member) fetch(ctx context.Context) (run *report.Run, err error) {
+	err = m.ask(ctx, resultTime, http.MethodGet, m.path("/result"), nil, func(body io.Reader) (err error) {
+		run, err = report.ReadJSON(body)
+		return err
+	})
+	return run, err
 }
 
 // download copies one of the job's files.
 func (m *member) download(ctx context.Context, name, to string) error {
-	ctx, cancel := context.WithTimeout(ctx, fileTime)
-	defer cancel()
-	body, err := m.open(ctx, http.MethodGet, m.path("/files/"+name), nil)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	file, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(file, body)
-	return errors.Join(err, file.Close())
+	return m.ask(ctx, fileTime, http.MethodGet, m.path("/files/"+name), nil, func(body io.Reader) error {
+		file, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(file, body)
+		return errors.Join(err, file.Close())
+	})
 }

@@ -59,16 +59,15 @@ func load(ctx context.Context, j Job, progress func(report.Progress)) (Outcome, 
 	}
 	c := engine.Config{Addr: p.Addr, FirstUser: j.Share.FirstUser, VUsers: j.Share.Users, Iterations: p.Iterations,
 		Duration: time.Minute, Start: start, Progress: progress}
-	recorded, err := engine.Run(ctx, c, func(u *engine.User) error {
+	run, err := engine.Run(ctx, c, func(u *engine.User) error {
 		u.Request.SetRequestURI(fmt.Sprintf("http://%s/?user=%d&i=%d", p.Addr, u.ID, u.Iteration))
 		_ = u.Do("get", nil) // recorded as a failure
 		return nil
 	})
-	if recorded == nil {
+	if run == nil {
 		return Outcome{}, err
 	}
-	run := &report.Run{Version: report.Version, Level: "2"}
-	recorded.Fill(run)
+	run.Level = "2"
 	return Outcome{Run: run}, err
 }
 

@@ -19,22 +19,23 @@ type task struct {
 	cancel context.CancelCauseFunc
 	start  chan time.Time
 	done   chan struct{}
+	lease  time.Duration // for which the controller need not ask
+	gone   *time.Timer   // ends the job when the lease is over
 
 	mu      sync.Mutex
 	status  status
 	outcome Outcome
-	touched time.Time // when the controller last asked
 }
 
 // launch starts the job. The job ends with ctx, or when the controller has not asked for the time of the lease.
 func launch(ctx context.Context, runner Runner, job Job, lease time.Duration) *task {
 	ctx, cancel := context.WithCancelCause(ctx)
 	t := &task{job: job, cancel: cancel, start: make(chan time.Time, 1), done: make(chan struct{}),
-		status: status{State: Preparing}, touched: time.Now()}
+		status: status{State: Preparing}, lease: lease, gone: time.AfterFunc(lease, func() { cancel(errControllerGone) })}
 	t.job.Await = t.await
-	go t.watch(lease)
 	go func() {
 		defer close(t.done)
+		defer t.gone.Stop()
 		defer cancel(nil)
 		outcome, err := runner.Run(ctx, t.job, t.progress)
 		if cause := context.Cause(ctx); errors.Is(cause, errControllerGone) {
@@ -47,25 +48,6 @@ func launch(ctx context.Context, runner Runner, job Job, lease time.Duration) *t
 
 // errControllerGone is why an agent stops by itself.
 var errControllerGone = errors.New("the controller was not heard of any more")
-
-func (t *task) watch(lease time.Duration) {
-	tick := time.NewTicker(lease / 4)
-	defer tick.Stop()
-	for {
-		select {
-		case <-t.done:
-			return
-		case now := <-tick.C:
-			t.mu.Lock()
-			gone := now.Sub(t.touched) > lease
-			t.mu.Unlock()
-			if gone {
-				t.cancel(errControllerGone)
-				return
-			}
-		}
-	}
-}
 
 // await is the job's Await.
 func (t *task) await(ctx context.Context) (time.Time, error) {
@@ -110,7 +92,7 @@ func (t *task) end(o Outcome, err error) {
 func (t *task) look() status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.touched = time.Now()
+	t.gone.Reset(t.lease)
 	return t.status
 }
 

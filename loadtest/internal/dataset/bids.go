@@ -100,10 +100,7 @@ func (s *Set) planCells(index int) {
 
 func sliceOf(at time.Duration) int { return int((at + history) / sliceLength) }
 
-// Slices returns the number of slices that the bids come in.
-func (s *Set) Slices() int { return len(s.slices) }
-
-// Slice appends the bids of slice k, 0 to Slices()-1, to buf in the order of their ids.
+// Slice appends the bids of slice k, 0 to sliceCount-1, to buf in the order of their ids.
 func (s *Set) Slice(k int, buf []Bid) []Bid {
 	from := time.Duration(k)*sliceLength - history
 	random := s.random(forBids, k)

@@ -50,8 +50,8 @@ func TestSameSeedSameData(t *testing.T) {
 func TestSlicesDoNotDependOnTheirOrder(t *testing.T) {
 	s := newSet(t, small, 7)
 	streamed := slices.Collect(s.Bids())
-	backward := make([][]Bid, s.Slices())
-	for k := s.Slices() - 1; k >= 0; k-- {
+	backward := make([][]Bid, sliceCount)
+	for k := sliceCount - 1; k >= 0; k-- {
 		backward[k] = s.Slice(k, nil)
 	}
 	if !slices.Equal(streamed, slices.Concat(backward...)) {

@@ -6,6 +6,9 @@ import (
 	"testing"
 )
 
+// P returns the probability of rank, 1 to n.
+func (z *Zipf) P(rank int) float64 { return z.upTo[rank] - z.upTo[rank-1] }
+
 // TestZipfMatchesTheory compares draws with P(k) by Pearson's chi-square: with n-1 degrees of freedom
 // the statistic has mean n-1 and variance 2(n-1), and five deviations are never left by chance.
 func TestZipfMatchesTheory(t *testing.T) {

@@ -70,13 +70,13 @@ const defaultTimeout = 10 * time.Second
 // Scenario is what a virtual user does in one iteration, through user.Do.
 type Scenario func(user *User) error
 
-// Run makes the load and returns what was recorded. Cancelling the context ends it gracefully: requests
+// Run makes the load and returns what was recorded: steps, errors, samples, users and arrivals. Cancelling the context ends it gracefully: requests
 // under way are finished and counted.
-func Run(ctx context.Context, c Config, scenario Scenario) (*Report, error) {
+func Run(ctx context.Context, c Config, scenario Scenario) (*report.Run, error) {
 	if len(c.Stages) > 0 {
 		c.Duration = c.Stages.Length()
 	}
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	if c.Timeout == 0 {
@@ -85,13 +85,14 @@ func Run(ctx context.Context, c Config, scenario Scenario) (*Report, error) {
 	if sleep.Until(ctx, c.Start) != nil {
 		return nil, context.Cause(ctx)
 	}
+	before, start := SelfCPU(), time.Now()
 	if c.Duration > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.Duration)
+		ctx, cancel = context.WithDeadline(ctx, start.Add(c.Duration))
 		defer cancel()
 	}
-	before, start := SelfCPU(), time.Now()
 	r := &run{config: c, recorder: newRecorder(c.VUsers, start), pace: newPacer(c, start)}
+	defer context.AfterFunc(ctx, r.pace.end)()
 	if c.ShareConnections {
 		shared, closeIdle := newClient(c, c.VUsers, net.DialTimeout)
 		defer closeIdle()
@@ -101,8 +102,11 @@ func Run(ctx context.Context, c Config, scenario Scenario) (*Report, error) {
 	err := r.users(ctx, scenario)
 	elapsed, used := time.Since(start), SelfCPU()-before
 	samples := watch.stop()
-	result := r.recorder.report()
-	result.Elapsed, result.GeneratorCPU, result.Samples = elapsed, used, samples
+	result, unmerged := r.recorder.report()
+	if unmerged != nil {
+		return nil, unmerged
+	}
+	result.Elapsed, result.Generator.CPU, result.Samples = elapsed, used, samples
 	result.Users, result.Arrivals = report.Users{Asked: c.VUsers, Started: int(r.started.Load())}, r.pace.count(elapsed)
 	return result, err
 }
@@ -136,7 +140,8 @@ func (r *run) users(ctx context.Context, scenario Scenario) error {
 	return nil
 }
 
-func (c Config) check() error {
+// Check reports everything that is wrong.
+func (c Config) Check() error {
 	var errs []error
 	if c.VUsers < 1 {
 		errs = append(errs, errors.New("there must be at least one virtual user"))

@@ -44,11 +44,11 @@ func TestClosedModelDoesEveryIterationOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := r.Step("get")
-	if served.Load() != 210 || s.OK != 189 || s.Failed != 21 || s.Failures["status 503"].Count != 21 {
-		t.Errorf("%d served, recorded %d good and %d bad: %v", served.Load(), s.OK, s.Failed, s.Failures)
+	if served.Load() != 210 || s.OK != 189 || s.Failed != 21 || len(r.Errors) != 1 || r.Errors[0].Kind != "status 503" || r.Errors[0].Count != 21 {
+		t.Errorf("%d served, recorded %d good and %d bad: %v", served.Load(), s.OK, s.Failed, r.Errors)
 	}
-	if s.Total.TotalCount() != s.OK || s.Percentile(50) <= 0 || r.GeneratorCPU <= 0 {
-		t.Errorf("histogram holds %d of %d, p50 %v, CPU %v", s.Total.TotalCount(), s.OK, s.Percentile(50), r.GeneratorCPU)
+	if s.Total.Count() != s.OK || s.Total.At(50) <= 0 || r.Generator.CPU <= 0 {
+		t.Errorf("histogram holds %d of %d, p50 %v, CPU %v", s.Total.Count(), s.OK, s.Total.At(50), r.Generator.CPU)
 	}
 }
 
@@ -84,10 +84,10 @@ func countsFromTheIntendedStart(t *testing.T, c Config) {
 		t.Fatal(err)
 	}
 	s := r.Step("get")
-	if total := s.Percentile(90); total < 100*time.Millisecond {
+	if total := s.Total.At(90); total < 100*time.Millisecond {
 		t.Errorf("p90 from the intended start is %v: the stall is hidden", total)
 	}
-	if service := time.Duration(s.Service.ValueAtPercentile(90)) * time.Microsecond; service > 100*time.Millisecond {
+	if service := s.Service.At(90); service > 100*time.Millisecond {
 		t.Errorf("p90 of service is %v, though one request was slow", service)
 	}
 }
@@ -200,7 +200,7 @@ func TestCancelKeepsWhatIsUnderWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s := r.Step("get"); s.OK == 0 || s.Failed != 0 {
-		t.Errorf("%d good, %d bad: %v", s.OK, s.Failed, s.Failures)
+		t.Errorf("%d good, %d bad: %v", s.OK, s.Failed, r.Errors)
 	}
 }
 
@@ -227,7 +227,7 @@ func TestBothClientsSendAndReadTheSame(t *testing.T) {
 				})
 			})
 			if err != nil || r.Step("post").OK != 6 {
-				t.Errorf("%s, drop %v: %v, %+v", client, drop, err, r.Step("post").Failures)
+				t.Errorf("%s, drop %v: %v, %+v", client, drop, err, r.Errors)
 			}
 		}
 	}
@@ -268,21 +268,19 @@ func TestPortsAreCompared(t *testing.T) {
 	}
 }
 
-func TestFillHoldsErrorsWithTheirSample(t *testing.T) {
+func TestErrorsHaveTheirSample(t *testing.T) {
 	addr := serve(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no room", http.StatusServiceUnavailable) })
 	r, err := Run(context.Background(), Config{Addr: addr, VUsers: 2, Iterations: 2}, get(addr))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var result report.Run
-	r.Fill(&result)
-	if e := result.Errors; len(e) != 1 || e[0].Count != 4 || e[0].Kind != "status 503" || e[0].Sample != "no room\n" || e[0].First < 0 || e[0].First > r.Elapsed {
+	if e := r.Errors; len(e) != 1 || e[0].Count != 4 || e[0].Kind != "status 503" || e[0].Sample != "no room\n" || e[0].First < 0 || e[0].First > r.Elapsed {
 		t.Errorf("%+v", e)
 	}
-	if s := r.Step("get"); s.Failed != 4 || s.Total.TotalCount() != 0 || s.Unanswered.TotalCount() != 4 {
+	if s := r.Step("get"); s.Failed != 4 || s.Total.Count() != 0 || s.Failures.Count() != 4 {
 		t.Errorf("%+v", s)
 	}
-	if len(result.Steps) != 2 || !result.Steps[0].Part || result.All().Failed != 4 || result.All().Failures.Count() != 4 {
-		t.Errorf("%+v", result.Steps)
+	if len(r.Steps) != 2 || !r.Steps[0].Part || r.All().Failed != 4 || r.All().Failures.Count() != 4 {
+		t.Errorf("%+v", r.Steps)
 	}
 }

@@ -9,8 +9,8 @@ import (
 // spareFiles is what a generator needs beside its connections.
 const spareFiles = 200
 
-// CheckLimits makes sure that this process can hold a connection per user to one server: it raises the
-// soft limit of descriptors as far as it may, and compares the users with the ports of one address.
+// CheckLimits makes sure that this process can hold a connection per user to one server. It compares the users with the
+// descriptors, of which Go has raised the soft limit to the hard one, and with the ports of one address.
 func CheckLimits(users int) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -20,12 +20,6 @@ func CheckLimits(users int) error {
 	if need > limit.Max {
 		return fmt.Errorf("%d users need %d open files, but the hard limit is %d: raise it (as root: ulimit -Hn %d; "+
 			"lasting: nofile in /etc/security/limits.conf), or take fewer users", users, need, limit.Max, need)
-	}
-	if need > limit.Cur {
-		limit.Cur = need
-		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-			return fmt.Errorf("raise the limit of open files to %d: %w (try: ulimit -n %d)", need, err, need)
-		}
 	}
 	raw, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
 	if err != nil {

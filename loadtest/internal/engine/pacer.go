@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"math"
 	"sync/atomic"
 	"time"
@@ -21,10 +20,13 @@ type pacer struct {
 	users    int
 	first    int   // user
 	limit    int64 // of arrivals
-	duration time.Duration
 	arrivals atomic.Int64
 	begun    atomic.Int64 // of the arrivals
+	ended    atomic.Int64 // when the run took no more arrivals, as a time.Duration since start; 0: it takes them
 }
+
+// end notes that the run takes no more arrivals from now on. What comes due later was never asked for.
+func (p *pacer) end() { p.ended.CompareAndSwap(0, int64(time.Since(p.start))) }
 
 // late is how long after the end of a run an arrival from before its end may still begin. A user that sleeps until an
 // arrival never wakes up at the very moment.
@@ -32,7 +34,7 @@ const late = 50 * time.Millisecond
 
 func newPacer(c Config, start time.Time) *pacer {
 	p := &pacer{start: start, stages: c.Stages, part: float64(c.Part), parts: float64(max(c.Parts, 1)), rampUp: c.RampUp,
-		users: c.VUsers, first: c.FirstUser, limit: math.MaxInt64, duration: c.Duration}
+		users: c.VUsers, first: c.FirstUser, limit: math.MaxInt64}
 	if c.Rate > 0 {
 		p.stages = constant(c.Rate)
 	}
@@ -57,8 +59,12 @@ func (p *pacer) offset(n int64) time.Duration { return p.stages.offset(float64(n
 // rounding is the part of an arrival that an integral of the rate may be wrong by.
 const rounding = 1e-6
 
-// asked is the number of the generator's arrivals whose intended start comes before a time; 0 in the closed model.
+// asked is the number of the generator's arrivals whose intended start comes before a time and before the end of the run; 0
+// in the closed model.
 func (p *pacer) asked(before time.Duration) int64 {
+	if end := p.ended.Load(); end > 0 {
+		before = min(before, time.Duration(end))
+	}
 	return min(p.limit, max(0, int64(math.Ceil((p.stages.arrivals(before)-p.part-rounding)/p.parts))))
 }
 
@@ -81,21 +87,24 @@ func (p *pacer) wait(ctx context.Context, u *User) (more bool) {
 	if n >= p.limit {
 		return false
 	}
+	due := p.offset(n)
 	u.Arrival = n*int64(p.parts) + int64(p.part)
-	u.intended = p.start.Add(p.offset(n))
-	if sleep.Until(ctx, u.intended) != nil && !p.justLate(ctx) {
+	u.intended = p.start.Add(due)
+	if sleep.Until(ctx, u.intended) != nil && !p.justLate(due) {
 		return false
 	}
 	p.begun.Add(1)
 	return true
 }
 
-// justLate says whether a run that has ended by its duration still takes an arrival.
-func (p *pacer) justLate(ctx context.Context) bool {
-	return errors.Is(ctx.Err(), context.DeadlineExceeded) && time.Since(p.start.Add(p.duration)).Abs() < late
+// justLate says whether a run that has ended still takes the arrival that was due then.
+func (p *pacer) justLate(due time.Duration) bool {
+	p.end()
+	end := time.Duration(p.ended.Load())
+	return due <= end && time.Since(p.start) < end+late
 }
 
-// count tells what became of the arrivals of a run that took so long; nil in the closed model.
+// count tells what became of the arrivals of a run that took so long with its last answers; nil in the closed model.
 func (p *pacer) count(elapsed time.Duration) *report.Arrivals {
 	if p.stages == nil {
 		return nil

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -44,17 +45,22 @@ type shard struct {
 	_     [40]byte // keep two shards' locks off one cache line
 }
 
-// recording holds a step of one shard, and separately the seconds that the watch has not taken yet.
+// recording holds a step of one shard, and separately the seconds that the watch has not taken yet. service and total are
+// those of good requests, failed the total of the others.
 type recording struct {
-	Step
-	open []second
+	step                   string
+	part                   bool
+	service, total, failed *hdrhistogram.Histogram
+	errors                 map[string]report.ErrorKind
+	open                   []*second
 }
 
-// second counts the requests of a step that ended in one second of the run.
+// second holds the requests of a step that ended in one second of the run.
 type second struct {
-	at         int
-	ok, failed int64
-	total      *hdrhistogram.Histogram
+	*recording
+	at   int
+	good *hdrhistogram.Histogram // total
+	bad  int64
 }
 
 func newRecorder(users int, start time.Time) *Recorder {
@@ -69,46 +75,46 @@ func (r *Recorder) add(user int, s sample) {
 	sh := &r.shards[user%len(r.shards)]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	step, ok := sh.steps[s.step]
-	if !ok {
-		step = &recording{Step: *newStep(s.step, s.part)}
+	step := sh.steps[s.step]
+	if step == nil {
+		step = &recording{step: s.step, part: s.part, errors: make(map[string]report.ErrorKind),
+			service: report.NewHDR(digits), total: report.NewHDR(digits), failed: report.NewHDR(digits)}
 		sh.steps[s.step] = step
 	}
-	now := step.second(int(s.at.Sub(r.start) / time.Second))
+	after := s.at.Sub(r.start)
+	now := step.second(int(after / time.Second))
 	if s.failure != "" {
-		step.fail(s)
-		now.failed++
+		now.bad++
+		step.fail(s, after)
 		return
 	}
-	step.OK++
-	now.ok++
-	record(step.Service, s.service)
-	record(step.Total, s.total)
-	record(now.total, s.total)
+	record(now.good, s.total)
+	record(step.total, s.total)
+	record(step.service, s.service)
 }
 
 // second is the open second of that number. Requests end in nearly the order in which they are recorded, so it is
 // nearly always the last one.
 func (r *recording) second(at int) *second {
-	for i := len(r.open) - 1; i >= 0; i-- {
-		if r.open[i].at == at {
-			return &r.open[i]
+	for _, s := range slices.Backward(r.open) {
+		if s.at == at {
+			return s
 		}
 	}
-	r.open = append(r.open, second{at: at, total: report.NewHDR(secondDigits)})
-	return &r.open[len(r.open)-1]
+	s := &second{recording: r, at: at, good: report.NewHDR(secondDigits)}
+	r.open = append(r.open, s)
+	return s
 }
 
-func (s *Step) fail(o sample) {
-	s.Failed++
-	record(s.Unanswered, o.total)
-	f := s.Failures[o.failure]
-	if f.Count == 0 {
-		f.First, f.Sample = o.at, o.detail()
-		f.Sample = f.Sample[:min(len(f.Sample), maxDetail)]
+func (r *recording) fail(s sample, after time.Duration) {
+	record(r.failed, s.total)
+	e, known := r.errors[s.failure]
+	if !known {
+		detail := s.detail()
+		e = report.ErrorKind{Step: s.step, Kind: s.failure, First: after, Sample: detail[:min(len(detail), maxDetail)]}
 	}
-	f.Count++
-	s.Failures[o.failure] = f
+	e.Count++
+	r.errors[s.failure] = e
 }
 
 // record counts a latency outside the histogram's range at the edge of the range.
@@ -120,84 +126,62 @@ func record(h *hdrhistogram.Histogram, d time.Duration) {
 
 // look takes the seconds before the given one from the shards, and returns the sum of all steps. A request that was
 // recorded late is added to its own second, although that was taken before.
-func (r *Recorder) look(before int) report.Second {
-	all := second{total: report.NewHDR(secondDigits)}
-	for name, taken := range r.take(before) {
-		for _, s := range taken.open {
-			r.seconds[name] = enter(r.seconds[name], s.report())
-			if !taken.Part {
-				all.merge(s)
+func (r *Recorder) look(before int) (all report.Second) {
+	for i := range r.shards {
+		for _, s := range r.shards[i].take(before) {
+			one := report.Second{At: s.at, OK: s.good.TotalCount(), Failed: s.bad, Total: report.FromHDR(s.good)}
+			r.seconds[s.step] = report.AddSeconds(r.seconds[s.step], one)
+			if !s.part {
+				all.Merge(one)
 			}
 		}
 	}
-	return all.report()
+	return all
 }
 
-// take returns and forgets the shards' seconds before the given one, by step.
-func (r *Recorder) take(before int) map[string]*recording {
-	taken := make(map[string]*recording)
-	for i := range r.shards {
-		sh := &r.shards[i]
-		sh.mu.Lock()
-		for name, s := range sh.steps {
-			if taken[name] == nil {
-				taken[name] = &recording{Step: Step{Part: s.Part}}
+// take returns and forgets the seconds before the given one.
+func (sh *shard) take(before int) (taken []*second) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for _, step := range sh.steps {
+		step.open = slices.DeleteFunc(step.open, func(s *second) bool {
+			if s.at < before {
+				taken = append(taken, s)
 			}
-			s.open = slices.DeleteFunc(s.open, func(o second) bool {
-				if o.at < before {
-					taken[name].second(o.at).merge(o)
-				}
-				return o.at < before
-			})
-		}
-		sh.mu.Unlock()
+			return s.at < before
+		})
 	}
 	return taken
 }
 
-// enter adds a second to a list in order.
-func enter(list []report.Second, s report.Second) []report.Second {
-	i, found := slices.BinarySearchFunc(list, s.At, func(have report.Second, at int) int { return cmp.Compare(have.At, at) })
-	if !found {
-		return slices.Insert(list, i, s)
-	}
-	list[i].OK += s.OK
-	list[i].Failed += s.Failed
-	list[i].Total = list[i].Total.Merge(s.Total)
-	return list
-}
-
-func (s *second) merge(o second) {
-	s.ok += o.ok
-	s.failed += o.failed
-	s.total.Merge(o.total)
-}
-
-func (s *second) report() report.Second {
-	return report.Second{At: s.at, OK: s.ok, Failed: s.failed, Total: report.FromHDR(s.total)}
-}
-
 // report merges the shards: histograms are added up, percentiles never averaged.
-func (r *Recorder) report() *Report {
-	merged := make(map[string]*Step)
+func (r *Recorder) report() (*report.Run, error) {
+	var parts []*report.Run
 	for i := range r.shards {
-		sh := &r.shards[i]
-		sh.mu.Lock()
-		for name, s := range sh.steps {
-			m, ok := merged[name]
-			if !ok {
-				m = newStep(name, s.Part)
-				merged[name] = m
-			}
-			m.Merge(&s.Step)
-		}
-		sh.mu.Unlock()
+		parts = append(parts, r.shards[i].report(r.start))
 	}
-	result := &Report{Started: r.start}
-	for name, s := range merged {
-		s.Seconds = r.seconds[name]
-		result.Steps = append(result.Steps, s)
+	all, err := report.Merge(parts)
+	if err != nil {
+		return nil, err
 	}
-	slices.SortFunc(result.Steps, func(a, b *Step) int { return cmp.Compare(a.Name, b.Name) })
-	return result
+	for i := range all.Steps {
+		all.Steps[i].Seconds = r.seconds[all.Steps[i].Name]
+	}
+	slices.SortFunc(all.Steps, func(a, b report.Step) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(all.Errors, func(a, b report.ErrorKind) int {
+		return cmp.Or(cmp.Compare(a.Step, b.Step), cmp.Compare(a.First, b.First))
+	})
+	return all, nil
+}
+
+func (sh *shard) report(start time.Time) *report.Run {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	part := &report.Run{Started: start}
+	for _, s := range sh.steps {
+		part.Steps = append(part.Steps, report.Step{Name: s.step, Part: s.part, OK: s.total.TotalCount(), Failed: s.failed.TotalCount(),
+			Service: report.FromHDR(s.service), Total: report.FromHDR(s.total), Failures: report.FromHDR(s.failed)})
+		part.Errors = slices.AppendSeq(part.Errors, maps.Values(s.errors))
+	}
+	return part
 }

@@ -47,7 +47,7 @@ func TestAStallShowsInBothModels(t *testing.T) {
 			}
 			s := r.Step("get")
 			// There is no upper bound, because a busy machine adds stalls of its own.
-			if p := s.Percentile(99); p < stall*9/10 {
+			if p := s.Total.At(99); p < stall*9/10 {
 				t.Errorf("p99 is %v, and the server stalls for %v", p, stall)
 			}
 		})

@@ -30,9 +30,10 @@ const (
 	maxConns = 2048
 )
 
-// New makes a client; base is scheme and authority. It uses fasthttp, which costs half as much as net/http, because the
+// New makes a client; base is scheme and authority, perhaps with a slash at the end. It uses fasthttp, which costs half as much as net/http, because the
 // load shares the processors with what it tries.
 func New(base string) *Client {
+	base = strings.TrimSuffix(base, "/")
 	scheme, authority, _ := strings.Cut(base, "://")
 	secure := scheme == "https"
 	if !strings.Contains(authority, ":") {

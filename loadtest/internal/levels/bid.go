@@ -8,7 +8,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
@@ -61,9 +60,7 @@ func (w *shared) bidOn(u *engine.User, raffle int64) error {
 	}
 	if account.own = (reconcile.Entry{}); e.State == reconcile.Acknowledged {
 		account.own = e
-		if at, err := lsn.ParsePosition(string(u.Response.Header.Peek("Commit-LSN"))); err == nil {
-			account.seen = at
-		}
+		account.see(u.Response, "Commit-LSN")
 	}
 	return w.journal.Add(e)
 }

@@ -59,11 +59,10 @@ type drop struct {
 	err    error // of the close
 }
 
-// closedRaffle is a raffle as the answer to its close and its row show it.
+// closedRaffle is a raffle as the answer to its close shows it.
 type closedRaffle struct {
-	ID    int64     `json:"id"`
-	At    time.Time `json:"closed_at"`
-	Price *int64    `json:"closing_price"`
+	ID    int64  `json:"id"`
+	Price *int64 `json:"closing_price"`
 }
 
 // openDrop makes the raffle, and returns when it can be read and all subscribers follow it.
@@ -122,22 +121,16 @@ func (d *drop) end() {
 	d.door.Close()
 }
 
-// post sends a request of the admin, again if nothing was done, and returns the position of its commit.
+// post sends a request of the admin, and returns the position of its commit.
 func (d *drop) post(ctx context.Context, target string, body []byte, into any) (lsn string, err error) {
-	for {
-		a, err := d.door.Do(ctx, http.MethodPost, target, body, "Authorization", d.bearer)
-		switch {
-		case err != nil:
-			return "", err
-		case a.Status/100 == 2:
-			return a.Header.Get("Commit-LSN"), json.Unmarshal(a.Body, into)
-		case a.Status != http.StatusServiceUnavailable && a.Status != http.StatusTooManyRequests:
-			return "", fmt.Errorf("POST %s: status %d %s", target, a.Status, a.Body)
-		}
-		if err := sleep.For(ctx, firstRetry); err != nil {
-			return "", err
-		}
+	a, err := post(ctx, d.door, firstRetry, target, body, "Authorization", d.bearer)
+	if err == nil && a.Status/100 != 2 {
+		err = fmt.Errorf("POST %s: status %d %s", target, a.Status, a.Body)
 	}
+	if err != nil {
+		return "", err
+	}
+	return a.Header.Get("Commit-LSN"), json.Unmarshal(a.Body, into)
 }
 
 // closeTime bounds a close with its repetitions.
@@ -200,7 +193,7 @@ func (d *drop) count(is func(*subscriber) bool) (n int) {
 
 // outcome is what the primary holds of the raffle.
 type outcome struct {
-	closedRaffle
+	price   *int64 // the closing price
 	bids    []int64
 	late    int64 // bids that were made after the close
 	highest *int64
@@ -220,7 +213,7 @@ func (d *drop) judge(ctx context.Context, run *report.Run, database string) {
 	d.end()
 	v.Add("subscribers that saw the close", fmt.Sprint(subscribers), fmt.Sprint(d.count((*subscriber).isOver)), waited == nil)
 	v.Add("close in the middle", "answered", word(d.err), inTheMiddle && d.err == nil)
-	refused := find(run, stepLate)
+	refused := run.Step(stepLate)
 	v.Add(stepLate+": refused", "at least 1", progress.Grouped(refused.OK), refused.OK > 0)
 	if len(refused.Seconds) > 0 && inTheMiddle {
 		first, asked := refused.Seconds[0].At, int(d.asked.Sub(run.Started).Seconds())
@@ -232,8 +225,8 @@ func (d *drop) judge(ctx context.Context, run *report.Run, database string) {
 		return
 	}
 	v.Add("bids after the close", "0", progress.Grouped(o.late), o.late == 0)
-	v.Add("closing price", "the highest of "+progress.Grouped(int64(len(o.bids)))+" bids: "+price(o.highest), price(o.Price),
-		len(o.bids) > 0 && price(o.Price) == price(o.highest) && price(d.closed.Price) == price(o.highest))
+	v.Add("closing price", "the highest of "+progress.Grouped(int64(len(o.bids)))+" bids: "+price(o.highest), price(o.price),
+		len(o.bids) > 0 && price(o.price) == price(o.highest) && price(d.closed.Price) == price(o.highest))
 	var missing, repeated, resets int
 	for _, s := range d.followers {
 		missing, repeated, resets = missing+len(s.log.Missing(o.bids)), repeated+len(s.log.Repeated()), resets+s.log.Resets()
@@ -267,28 +260,10 @@ func (d *drop) read(ctx context.Context, database string) (o outcome, err error)
 		return o, errors.New("set LOADTEST_DATABASE_URL")
 	}
 	err = reconcile.OnPrimary(ctx, database, func(conn *pgx.Conn) error {
-		err := conn.QueryRow(ctx, "SELECT id, closed_at, closing_price FROM raffles WHERE id = $1 AND closed_at IS NOT NULL", d.raffle).Scan(&o.ID, &o.At, &o.Price)
-		if err != nil {
-			return fmt.Errorf("its row: %w", err)
-		}
-		rows, err := conn.Query(ctx, "SELECT id, price, created_at FROM bids WHERE raffle_id = $1", d.raffle)
-		if err != nil {
-			return err
-		}
-		var id, amount int64
-		var at time.Time
-		_, err = pgx.ForEachRow(rows, []any{&id, &amount, &at}, func() error {
-			o.bids = append(o.bids, id)
-			if !at.Before(o.At) {
-				o.late++
-			}
-			if o.highest == nil || amount > *o.highest {
-				o.highest = new(int64)
-				*o.highest = amount
-			}
-			return nil
-		})
-		return err
+		return conn.QueryRow(ctx, `SELECT r.closing_price, coalesce(array_agg(b.id) FILTER (WHERE b.id IS NOT NULL), '{}'),
+			count(*) FILTER (WHERE b.created_at >= r.closed_at), max(b.price)
+			FROM raffles r LEFT JOIN bids b ON b.raffle_id = r.id WHERE r.id = $1 AND r.closed_at IS NOT NULL
+			GROUP BY r.id`, d.raffle).Scan(&o.price, &o.bids, &o.late, &o.highest)
 	})
 	return o, err
 }

@@ -68,7 +68,7 @@ func Execute(ctx context.Context, q Request) (*report.Run, error) {
 	}
 	var d *drop
 	if level.closes {
-		if d, err = openDrop(ctx, q.Plan.base()); err != nil {
+		if d, err = openDrop(ctx, q.Plan.URL); err != nil {
 			return nil, err
 		}
 		q.Plan.Raffle = d.raffle
@@ -165,7 +165,7 @@ func compare(ctx context.Context, run *report.Run, p Plan, database string, prog
 	if err != nil {
 		return nil, err
 	}
-	run.Reconciliations = ledger.Compare(ctx, database, p.base(), progress)
+	run.Reconciliations = ledger.Compare(ctx, database, p.URL, progress)
 	return ledger, nil
 }
 

@@ -116,15 +116,7 @@ func groups(w *shared) engine.Scenario {
 		if w.plan.open() {
 			n = int(u.Arrival)
 		}
-		switch n % 3 {
-		case 0:
-			return w.bid(u)
-		case 1:
-			w.get(u, "list", listPath, nil)
-		case 2:
-			w.get(u, "raffle", w.rafflePath(w.raffle(u)), nil)
-		}
-		return nil
+		return actions[[]string{stepBid, "list", "raffle"}[n%3]](w, u)
 	}
 }
 

@@ -76,7 +76,7 @@ func (s *system) login(w http.ResponseWriter, r *http.Request) {
 
 func token(kid string, expires time.Time) string {
 	encode := base64.RawURLEncoding.EncodeToString
-	return encode([]byte(`{"kid":"`+kid+`"}`)) + "." + encode(fmt.Appendf(nil, `{"sub":"4","exp":%d}`, expires.Unix())) + ".c2ln"
+	return encode([]byte(`{"alg":"EdDSA","kid":"`+kid+`"}`)) + "." + encode(fmt.Appendf(nil, `{"sub":"4","exp":%d}`, expires.Unix())) + ".c2ln"
 }
 
 // answered is the response to a bid, with the body of a 201.
@@ -126,11 +126,11 @@ func TestABidIsRepeatedWithItsKey_W2(t *testing.T) {
 	if len(s.keys) != 20 || ledger.Acknowledged() != 20 || s.keys["load-id-2-0"] != 3 {
 		t.Errorf("%d keys, %d acknowledged: %v", len(s.keys), ledger.Acknowledged(), s.keys)
 	}
-	if wish, attempts := find(run, "bid"), find(run, "bid, attempts"); wish.OK != 20 || wish.Failed != 0 || attempts.OK != 20 || attempts.Failed != 40 {
+	if wish, attempts := run.Step("bid"), run.Step("bid, attempts"); wish.OK != 20 || wish.Failed != 0 || attempts.OK != 20 || attempts.Failed != 40 {
 		t.Errorf("%d good and %d bad bids by %d good and %d bad attempts", wish.OK, wish.Failed, attempts.OK, attempts.Failed)
 	}
 	// Two refusals are followed by pauses of at least 100 and 200 ms.
-	if low := find(run, "bid").Total.Summary().Min; low < 300*time.Millisecond {
+	if low := run.Step("bid").Total.Summary().Min; low < 300*time.Millisecond {
 		t.Errorf("a bid that was accepted at the third attempt took %v", low)
 	}
 }
@@ -143,7 +143,7 @@ func TestARefusalIsFinalAndPatienceEnds(t *testing.T) {
 		for _, n := range s.keys {
 			total += n
 		}
-		if bid := find(run, "bid"); ledger.Acknowledged() != 0 || total != 20 || bid.OK != 0 || bid.Failed != 20 || bid.Failures.Count() != 20 {
+		if bid := run.Step("bid"); ledger.Acknowledged() != 0 || total != 20 || bid.OK != 0 || bid.Failed != 20 || bid.Failures.Count() != 20 {
 			t.Errorf("status %d: %d acknowledged, sent %d times, want 20: %+v", status, ledger.Acknowledged(), total, bid)
 		}
 	}
@@ -182,7 +182,7 @@ func TestTokensAreCachedUntilTheyAreOfNoUse(t *testing.T) {
 
 func TestPlansAreChecked(t *testing.T) {
 	good := Plan{Level: "1", URL: "https://example.org/", VUsers: 1, Duration: time.Second, MaxDuration: time.Minute}
-	if addr, tls, err := good.Address(); good.Check() != nil || addr != "example.org:443" || !tls || err != nil || good.base() != "https://example.org:443" {
+	if addr, tls, err := good.Address(); good.Check() != nil || addr != "example.org:443" || !tls || err != nil {
 		t.Errorf("%v, %s, %v", good.Check(), addr, tls)
 	}
 	for want, change := range map[string]func(*Plan){
@@ -195,6 +195,7 @@ func TestPlansAreChecked(t *testing.T) {
 		"duration":          func(p *Plan) { p.Duration = 0 },
 		"can be negative":   func(p *Plan) { p.Think = -1 },
 		"be positive":       func(p *Plan) { p.MaxDuration = 0 },
+		"ends it after 1m":  func(p *Plan) { p.Duration = time.Minute },
 	} {
 		p := good
 		change(&p)
@@ -273,7 +274,7 @@ func TestABidThatWaitsAtTheEndIsSentAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bid := find(o.Run, "bid"); bid.OK != 2 || bid.Failed != 0 {
+	if bid := o.Run.Step("bid"); bid.OK != 2 || bid.Failed != 0 {
 		t.Errorf("%d good and %d bad bids", bid.OK, bid.Failed)
 	}
 }
@@ -286,7 +287,7 @@ func TestListsComeFromTheirPaths(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if step := find(run, "raffles from redis"); step.OK != 0 || step.Failed != 2 || run.Verdict.Passed() {
+	if step := run.Step("raffles from redis"); step.OK != 0 || step.Failed != 2 || run.Verdict.Passed() {
 		t.Errorf("%+v, %+v", step, run.Verdict)
 	}
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
 )
@@ -129,9 +128,7 @@ func (w *shared) cancel(u *engine.User) error {
 		own.State = reconcile.PerhapsCancelled
 	case status == http.StatusNoContent:
 		own.State = reconcile.Cancelled
-		if at, err := lsn.ParsePosition(string(u.Response.Header.Peek("Commit-LSN"))); err == nil {
-			a.seen = at
-		}
+		a.see(u.Response, "Commit-LSN")
 	default:
 		return nil // the answer says that nothing was done
 	}

@@ -56,6 +56,12 @@ type Limits struct {
 	MinRate float64
 }
 
+// load is the plan as an engine takes it that makes all of the load.
+func (p Plan) load() engine.Config {
+	return engine.Config{Client: p.Client, VUsers: p.VUsers, Iterations: p.Iterations, Duration: p.Duration, Rate: p.Rate,
+		Stages: p.Stages, RampUp: p.RampUp, Seed: p.Seed, ShareConnections: p.ShareConnections}
+}
+
 // Check reports everything that is wrong with the plan.
 func (p Plan) Check() error {
 	var errs []error
@@ -65,16 +71,10 @@ func (p Plan) Check() error {
 	if _, _, err := p.Address(); err != nil {
 		errs = append(errs, err)
 	}
-	if p.Client != "" && p.Client != engine.ClientFast && p.Client != engine.ClientNet {
-		errs = append(errs, fmt.Errorf("the client is %q, want %s or %s", p.Client, engine.ClientFast, engine.ClientNet))
+	if err := p.load().Check(); err != nil {
+		errs = append(errs, err)
 	}
-	if p.VUsers < 1 {
-		errs = append(errs, errors.New("there must be at least one virtual user"))
-	}
-	if p.Iterations < 1 && p.Duration <= 0 {
-		errs = append(errs, errors.New("give a duration or a number of iterations"))
-	}
-	if p.Iterations < 0 || p.Duration < 0 || p.Rate < 0 || p.RampUp < 0 || p.Think < 0 || p.Logins < 0 || p.Patience < 0 {
+	if p.Iterations < 0 || p.Duration < 0 || p.RampUp < 0 || p.Think < 0 || p.Logins < 0 || p.Patience < 0 {
 		errs = append(errs, errors.New("nothing can be negative"))
 	}
 	if l, err := Find(p.Level); err == nil && l.closes && (p.Duration <= 0 || p.Iterations > 0) {
@@ -85,6 +85,8 @@ func (p Plan) Check() error {
 	}
 	if p.MaxDuration <= 0 {
 		errs = append(errs, errors.New("the longest duration must be positive"))
+	} else if p.Duration >= p.MaxDuration {
+		errs = append(errs, fmt.Errorf("the load takes %v, but --max-duration ends it after %v, and then it fails: raise --max-duration", p.Duration, p.MaxDuration))
 	}
 	return errors.Join(errs...)
 }
@@ -108,18 +110,6 @@ func (p Plan) Address() (addr string, tls bool, err error) {
 
 // open is whether the load is of the open model.
 func (p Plan) open() bool { return p.Rate > 0 || len(p.Stages) > 0 }
-
-// base is scheme and authority without a slash at the end.
-func (p Plan) base() string {
-	addr, tls, err := p.Address()
-	if err != nil {
-		panic("levels: a plan that was not checked: " + err.Error())
-	}
-	if tls {
-		return "https://" + addr
-	}
-	return "http://" + addr
-}
 
 func (p Plan) fields() []report.Field {
 	fields := []report.Field{

@@ -60,7 +60,7 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 		return cluster.Outcome{}, err
 	}
 	level = level.of(p)
-	client := frontdoor.New(p.base())
+	client := frontdoor.New(p.URL)
 	defer client.Close()
 	w, err := r.prepare(ctx, client, level, p, job)
 	if err != nil {
@@ -176,12 +176,9 @@ func (w *shared) load(ctx context.Context, level Level, job cluster.Job, client 
 	if err != nil {
 		return nil, err
 	}
-	c := engine.Config{
-		Addr: addr, TLS: tls, Client: w.plan.Client, FirstUser: job.Share.FirstUser, VUsers: job.Share.Users,
-		Iterations: w.plan.Iterations, Duration: w.plan.Duration, Rate: w.plan.Rate, Stages: w.plan.Stages,
-		Part: job.Share.Agent, Parts: job.Share.Agents, RampUp: w.plan.RampUp, Seed: w.plan.Seed,
-		DropBodies: level.dropBodies, Steady: level.steady, ShareConnections: w.plan.ShareConnections,
-	}
+	c := w.plan.load()
+	c.Addr, c.TLS, c.DropBodies, c.Steady = addr, tls, level.dropBodies, level.steady
+	c.FirstUser, c.VUsers, c.Part, c.Parts = job.Share.FirstUser, job.Share.Users, job.Share.Agent, job.Share.Agents
 	if len(w.raffles) > 0 {
 		c.Lag = func(ctx context.Context) (float64, error) { return lag(ctx, client, w.raffles[0]) }
 	}
@@ -193,16 +190,15 @@ func (w *shared) load(ctx context.Context, level Level, job cluster.Job, client 
 	c.Progress = watchful(progress, end)
 	ctx, cancel := context.WithTimeoutCause(ctx, w.plan.MaxDuration, fmt.Errorf("%w: it took longer than --max-duration (%v)", errEnded, w.plan.MaxDuration))
 	defer cancel()
-	result, err := engine.Run(ctx, c, level.scenario(w))
-	if err != nil && result == nil {
+	run, err := engine.Run(ctx, c, level.scenario(w))
+	if run == nil {
 		return nil, err
 	}
-	run := &report.Run{Version: report.Version, Name: "level " + level.ID + ": " + level.Title, Purpose: level.Purpose, Level: level.ID,
-		Seed: w.plan.Seed, Config: w.plan.fields()}
+	run.Name, run.Purpose, run.Level = "level "+level.ID+": "+level.Title, level.Purpose, level.ID
+	run.Seed, run.Config = w.plan.Seed, w.plan.fields()
 	if len(w.raffles) > 0 {
 		run.Environment = append(run.Environment, report.Field{Name: "raffles to bid on", Value: strconv.Itoa(len(w.raffles))})
 	}
-	result.Fill(run)
 	if cause := context.Cause(ctx); errors.Is(cause, errEnded) {
 		run.Verdict.Failed = append(run.Verdict.Failed, cause.Error())
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
@@ -21,7 +22,7 @@ type subscriber struct {
 
 	mu            sync.Mutex
 	log           feed.Log
-	started, over bool
+	started, over atomic.Bool
 }
 
 func (s *subscriber) run(ctx context.Context) {
@@ -56,30 +57,22 @@ func (s *subscriber) take(ctx context.Context, m feed.Message) error {
 	defer s.mu.Unlock()
 	switch m.Name {
 	case "start":
-		s.started = true
+		s.started.Store(true)
 	case "bid":
 		s.log.Bid(data.ID)
 	case "reset":
 		s.log.Reset(again)
 	case "close":
-		s.over = true
+		s.over.Store(true)
 		s.leave() // the feed ends with the close
 	}
 	return nil
 }
 
-func (s *subscriber) isStarted() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.started
-}
+func (s *subscriber) isStarted() bool { return s.started.Load() }
 
 // isOver says whether the feed has told of the close. No bid comes after it.
-func (s *subscriber) isOver() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.over
-}
+func (s *subscriber) isOver() bool { return s.over.Load() }
 
 // reread reads all bids of the raffle, at a position or later, until every page is answered.
 func (d *drop) reread(ctx context.Context, lsn string) (ids []int64, err error) {

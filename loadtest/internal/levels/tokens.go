@@ -2,7 +2,6 @@ package levels
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,13 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/valyala/fasthttp"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
@@ -85,25 +86,13 @@ type claims struct {
 
 // inspect reads a JSON Web Token (RFC 7519) without checking it, because the services check it.
 func inspect(token string) (c claims, err error) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return c, errors.New("not a token")
+	var body jwt.RegisteredClaims
+	t, _, err := jwt.NewParser().ParseUnverified(token, &body)
+	if err != nil || body.ExpiresAt == nil {
+		return c, errors.Join(errors.New("not a token that expires"), err)
 	}
-	var head struct {
-		Kid string `json:"kid"`
-	}
-	var body struct {
-		Sub string `json:"sub"`
-		Exp int64  `json:"exp"`
-	}
-	for i, into := range []any{&head, &body} {
-		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
-		if err = errors.Join(err, json.Unmarshal(raw, into)); err != nil {
-			return c, err
-		}
-	}
-	id, err := strconv.ParseUint(body.Sub, 10, 32)
-	return claims{kid: head.Kid, user: uint32(id), expires: time.Unix(body.Exp, 0)}, err
+	id, err := strconv.ParseUint(body.Subject, 10, 32)
+	return claims{kid: fmt.Sprint(t.Header["kid"]), user: uint32(id), expires: body.ExpiresAt.Time}, err
 }
 
 // account is a virtual user's login. The zero value is not logged in.
@@ -115,6 +104,13 @@ type account struct {
 	// seen is the highest position that the user was shown, as its own commit or as a reading.
 	seen lsn.Position
 	own  reconcile.Entry // the last acknowledged bid; none if its ID is 0
+}
+
+// see notes the position that a header of an answer names.
+func (a *account) see(r *fasthttp.Response, header string) {
+	if at, err := lsn.ParsePosition(string(r.Header.Peek(header))); err == nil {
+		a.seen = at
+	}
 }
 
 // spare is how long a token must still be valid for a user to go on with it.
@@ -202,26 +198,28 @@ func parseToken(body []byte) (string, error) {
 	return doc.Token, nil
 }
 
-// logIn repeats a login that was refused because there were too many at once.
 func logIn(ctx context.Context, client *frontdoor.Client, login string) (string, error) {
+	a, err := post(ctx, client, time.Second, "/v1/login", credentials(login))
+	switch {
+	case err != nil:
+		return "", err
+	case a.Status == http.StatusOK:
+		return parseToken(a.Body)
+	case a.Status == http.StatusUnauthorized:
+		return "", errNoSuchLogin
+	}
+	return "", fmt.Errorf("status %d: %s", a.Status, a.Body)
+}
+
+// post sends a request, and again after a pause if it was refused because there were too many at once.
+func post(ctx context.Context, client *frontdoor.Client, pause time.Duration, target string, body []byte, header ...string) (frontdoor.Answer, error) {
 	for {
-		a, err := client.Do(ctx, http.MethodPost, "/v1/login", credentials(login))
-		switch {
-		case err != nil:
-			return "", err
-		case a.Status == http.StatusOK:
-			return parseToken(a.Body)
-		case a.Status == http.StatusUnauthorized:
-			return "", errNoSuchLogin
-		case a.Status != http.StatusServiceUnavailable && a.Status != http.StatusTooManyRequests:
-			return "", fmt.Errorf("status %d: %s", a.Status, a.Body)
+		a, err := client.Do(ctx, http.MethodPost, target, body, header...)
+		if err != nil || a.Status != http.StatusServiceUnavailable && a.Status != http.StatusTooManyRequests {
+			return a, err
 		}
-		timer := time.NewTimer(time.Second)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return "", ctx.Err()
+		if err := sleep.For(ctx, pause); err != nil {
+			return a, err
 		}
 	}
 }

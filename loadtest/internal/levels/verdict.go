@@ -3,7 +3,6 @@ package levels
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
@@ -16,17 +15,17 @@ func (q Request) judge(run *report.Run, level Level) {
 	v := &run.Verdict
 	judgeLoad(run, level, q.Plan)
 	for _, name := range level.steps {
-		step := find(run, name)
+		step := run.Step(name)
 		v.Add(name+": good requests", "at least 1", progress.Grouped(step.OK), step.OK > 0)
 	}
 	for _, name := range counted(run, level) {
-		step := find(run, name)
+		step := run.Step(name)
 		share := 100 * float64(step.Failed) / float64(max(step.Count(), 1))
 		v.Add(name+": failed", fmt.Sprintf("at most %g %%", q.Limits.MaxErrors),
 			fmt.Sprintf("%.3g %% (%s)", share, progress.Grouped(step.Failed)), share <= q.Limits.MaxErrors)
 		if q.Limits.MaxP99 > 0 {
 			all := step.Total.Merge(step.Failures)
-			p99 := time.Duration(all.HDR().ValueAtPercentile(99)) * time.Microsecond
+			p99 := all.At(99)
 			v.Add(name+": p99", "at most "+q.Limits.MaxP99.String(), p99.String(), all.Count() > 0 && p99 <= q.Limits.MaxP99)
 		}
 	}
@@ -65,21 +64,11 @@ func judgeLoad(run *report.Run, level Level, p Plan) {
 	}
 }
 
-// find returns the step of that name, an empty one if there is none.
-func find(run *report.Run, name string) report.Step {
-	for _, s := range run.Steps {
-		if s.Name == name {
-			return s
-		}
-	}
-	return report.Step{Name: name}
-}
-
 // judgeLedger holds the journals against what the engine counted. A journal that lacks entries would prove less than it
 // seems to.
 func judgeLedger(run *report.Run, l *reconcile.Ledger) {
-	v, bid := &run.Verdict, find(run, stepBid)
-	entries := bid.Count() + find(run, stepLate).Count()
+	v, bid := &run.Verdict, run.Step(stepBid)
+	entries := bid.Count() + run.Step(stepLate).Count()
 	v.Add("journal: complete", "yes", map[bool]string{true: "yes", false: "no"}[l.Complete()], l.Complete())
 	v.Add("journal: entries", progress.Grouped(entries), progress.Grouped(l.Entries()), l.Entries() == entries)
 	v.Add("journal: acknowledged", progress.Grouped(bid.OK), progress.Grouped(l.Acknowledged()), l.Acknowledged() == bid.OK)

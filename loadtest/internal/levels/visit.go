@@ -71,9 +71,7 @@ func (w *shared) get(u *engine.User, step, path string, right func(body []byte) 
 		return
 	}
 	u.Again(step + ", from " + string(u.Response.Header.Peek("Read-Path")))
-	if at, err := lsn.ParsePosition(string(u.Response.Header.Peek("Read-LSN"))); err == nil {
-		*seen = at
-	}
+	w.account(u).see(u.Response, "Read-LSN")
 }
 
 // minePath is the only reading that needs a login.

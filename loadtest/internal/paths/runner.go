@@ -227,9 +227,7 @@ func (r *runner) block(ctx context.Context, l lookup, m *measured, keys []key) e
 }
 
 // record adds a block to what the path did.
-func (r *runner) record(m *measured, result *engine.Report, step string) {
-	part := &report.Run{Level: r.run.Level}
-	result.Fill(part)
+func (r *runner) record(m *measured, part *report.Run, step string) {
 	for i := range part.Errors {
 		part.Errors[i].First += r.run.Elapsed
 	}
@@ -239,16 +237,11 @@ func (r *runner) record(m *measured, result *engine.Report, step string) {
 		}
 	}
 	r.parts = append(r.parts, part)
-	m.Blocks = append(m.Blocks, report.FromHDR(result.Step(step).Total))
+	m.Blocks = append(m.Blocks, part.Step(step).Total)
 }
 
 func (r *runner) add(ctx context.Context, l lookup, m *measured, all *report.Run, c *report.PathComparison) {
-	s := report.Step{Name: stepName(m.Path, m.Cache, l)}
-	for _, have := range all.Steps {
-		if have.Name == s.Name {
-			s = have
-		}
-	}
+	s := all.Step(stepName(m.Path, m.Cache, l))
 	m.OK, m.Failed, m.Latency = s.OK, s.Failed, s.Total
 	if m.lag.TotalCount() > 0 {
 		m.Lag = time.Duration(m.lag.ValueAtPercentile(50)-1) * time.Millisecond

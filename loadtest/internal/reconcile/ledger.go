@@ -19,12 +19,12 @@ type Set struct {
 	Size   int16
 }
 
-// Ledger holds the outcomes that journals say, and which of the bids were found. It takes some 30 bytes for each key.
+// Ledger holds the outcomes that journals say, and which of the bids were found. It takes some 50 bytes for each key.
 type Ledger struct {
 	books    []*book
 	sets     map[Set]struct{}
-	after    int64  // bids of the run have higher ids
-	stored   prints // by id - after: every row since the run began, also the rows of other bidders
+	after    int64 // bids of the run have higher ids
+	rows     rows  // every row since the run began, also the rows of other bidders
 	complete bool
 	entries  int64
 	acked    int64
@@ -32,28 +32,47 @@ type Ledger struct {
 	retries  int64
 }
 
-// book is one journal, by serial number.
+// book is one journal.
 type book struct {
-	prefix  string
-	outcome []int64 // the bid's id if acknowledged, or one of the following; 0 was never sent or its record is lost
-	sent    prints  // what the row must hold; without a time unless acknowledged
-	seen    bitmap  // in PostgreSQL, under any id
-	matched bitmap  // in PostgreSQL, under the acknowledged id
-	late    map[uint32]int64
-	gone    bitmap // cancelled
-	doubt   bitmap // perhaps cancelled
+	prefix string
+	keys   []key // by serial number
 }
+
+// key is what is known of an idempotency key.
+type key struct {
+	id      int64  // of the bid if it was acknowledged, or one of the following; 0 was never sent or its record is lost
+	late    int64  // id of a bid without an answer that was found
+	sent    uint64 // the print that the row must have; without a time unless acknowledged
+	seen    bool   // in PostgreSQL, under any id
+	matched bool   // in PostgreSQL, under the acknowledged id
+	gone    bool   // cancelled
+	doubt   bool   // perhaps cancelled
+}
+
+// key returns that of a serial number. It is valid until the next call.
+func (b *book) key(serial uint32) *key {
+	if missing := int(serial) + 1 - len(b.keys); missing > 0 {
+		b.keys = append(b.keys, make([]key, missing)...)
+	}
+	return &b.keys[serial]
+}
+
+// name is the idempotency key of a serial number.
+func (b *book) name(serial int) string { return b.prefix + strconv.Itoa(serial) }
 
 const (
 	outcomeUnknown = -1
 	outcomeRefused = -2
 )
 
+// serialBits bounds the keys of a journal to what fits into memory.
+const serialBits = 28
+
 // Load reads the journals of a run.
 func Load(journals ...string) (*Ledger, error) {
 	l := &Ledger{sets: make(map[Set]struct{}), complete: true}
 	for i, path := range journals {
-		b := &book{late: make(map[uint32]int64)}
+		b := new(book)
 		var twice error
 		h, complete, err := readJournal(path, func(e Entry) {
 			if err := b.enter(e); err != nil && twice == nil {
@@ -92,34 +111,29 @@ func (l *Ledger) count(e Entry) {
 }
 
 func (b *book) enter(e Entry) error {
-	for len(b.outcome) <= int(e.Serial) {
-		b.outcome = append(b.outcome, 0)
+	if e.Serial >= 1<<serialBits {
+		return fmt.Errorf("key %d is too high", e.Serial)
 	}
-	switch placed := b.outcome[e.Serial] > 0; {
-	case placed && e.State == Cancelled:
-		b.gone.add(int64(e.Serial))
-		return nil
-	case placed && e.State == PerhapsCancelled:
-		b.doubt.add(int64(e.Serial))
-		return nil
-	}
-	if b.outcome[e.Serial] != 0 {
-		return fmt.Errorf("two entries of key %d", e.Serial)
-	}
+	k := b.key(e.Serial)
 	switch {
+	case k.id > 0 && e.State == Cancelled:
+		k.gone = true
+		return nil
+	case k.id > 0 && e.State == PerhapsCancelled:
+		k.doubt = true
+		return nil
+	case k.id != 0:
+		return fmt.Errorf("two entries of key %d", e.Serial)
 	case e.State == Acknowledged && e.ID > 0:
-		b.outcome[e.Serial] = e.ID
+		k.id = e.ID
 	case e.State == Unknown:
-		b.outcome[e.Serial] = outcomeUnknown
-		e.Created = 0
+		k.id, e.Created = outcomeUnknown, 0
 	case e.State == Refused:
-		b.outcome[e.Serial] = outcomeRefused
+		k.id = outcomeRefused
 	default:
 		return fmt.Errorf("key %d has state %d and bid %d", e.Serial, e.State, e.ID)
 	}
-	if !b.sent.set(int64(e.Serial), e.row().print()) {
-		return fmt.Errorf("key %d is too high", e.Serial)
-	}
+	k.sent = e.row().print()
 	return nil
 }
 
@@ -160,7 +174,7 @@ func (l *Ledger) find(key string) (*book, uint32, bool) {
 		if !ok {
 			continue
 		}
-		n, err := strconv.ParseUint(rest, 10, 32)
+		n, err := strconv.ParseUint(rest, 10, serialBits)
 		if err == nil && strconv.FormatUint(n, 10) == rest {
 			return b, uint32(n), true
 		}
@@ -169,10 +183,7 @@ func (l *Ledger) find(key string) (*book, uint32, bool) {
 }
 
 // missable says whether the acknowledged bid of a key may be absent.
-func (b *book) missable(serial int) bool {
-	n := int64(serial)
-	return b.gone.has(n) || b.doubt.has(n) && !b.matched.has(n)
-}
+func (k key) missable() bool { return k.gone || k.doubt && !k.matched }
 
 func (l *Ledger) start(store string) report.Reconciliation {
 	return report.Reconciliation{Store: store, Acknowledged: l.acked, Unknown: l.unknown, Retries: l.retries}
@@ -180,10 +191,6 @@ func (l *Ledger) start(store string) report.Reconciliation {
 
 // examples bounds the lists of keys and differences in a result.
 const examples = 10
-
-func example(list []string, b *book, serial uint32) []string {
-	return few(list, b.prefix+strconv.FormatUint(uint64(serial), 10))
-}
 
 func few(list []string, s string) []string {
 	if len(list) < examples {

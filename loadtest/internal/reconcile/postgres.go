@@ -95,72 +95,68 @@ func (l *Ledger) readRows(ctx context.Context, conn *pgx.Conn, r *report.Reconci
 // row enters one row. A row without any key is suspicious: nobody but the run should bid meanwhile, so the row
 // may be the double of a bid that lost its key on the way. A row with a key of somebody else is ignored.
 func (l *Ledger) row(r *report.Reconciliation, stored shown, key *string) {
-	l.stored.set(stored.ID-l.after, stored.row().print())
+	if f := l.rows.at(stored.ID - l.after); f != nil {
+		f.print = stored.row().print()
+	}
 	if key == nil {
 		r.Unexpected++
 		return
 	}
 	b, serial, ours := l.find(*key)
-	switch {
-	case !ours:
+	if !ours {
 		return
-	case !b.seen.add(int64(serial)):
+	}
+	k := b.key(serial)
+	if k.seen {
 		r.Doubled++
-		r.DoubledKeys = example(r.DoubledKeys, b, serial)
-	default:
+		r.DoubledKeys = few(r.DoubledKeys, *key)
+	} else {
+		k.seen = true
 		r.Stored++
-		l.meet(r, b, serial, stored)
+		l.meet(r, k, *key, stored)
 	}
-	if b.gone.has(int64(serial)) {
+	if k.gone {
 		r.Unexpected++
-		r.Differences = few(r.Differences, fmt.Sprintf("bid %d of key %s%d was cancelled, and is there", stored.ID, b.prefix, serial))
+		r.Differences = few(r.Differences, fmt.Sprintf("bid %d of key %s was cancelled, and is there", stored.ID, *key))
 	}
-	if b.of(serial) == stored.ID {
-		b.matched.add(int64(serial))
-		b.hold(r, serial, stored, stored.row())
+	if k.id == stored.ID {
+		k.matched = true
+		k.hold(r, *key, stored, stored.row())
 	}
 }
 
 // hold compares what a row holds with what was sent under its key.
-func (b *book) hold(r *report.Reconciliation, serial uint32, stored shown, holds row) {
-	if holds.print() != b.sent.get(int64(serial)) {
+func (k *key) hold(r *report.Reconciliation, name string, stored shown, holds row) {
+	if holds.print() != k.sent {
 		r.Altered++
-		r.Differences = few(r.Differences, fmt.Sprintf("bid %d of key %s%d is stored as %+v, which was not sent or answered", stored.ID, b.prefix, serial, stored.row()))
+		r.Differences = few(r.Differences, fmt.Sprintf("bid %d of key %s is stored as %+v, which was not sent or answered", stored.ID, name, stored.row()))
 	}
-}
-
-// of is the outcome of a key, 0 if there is none.
-func (b *book) of(serial uint32) int64 {
-	if int(serial) < len(b.outcome) {
-		return b.outcome[serial]
-	}
-	return 0
 }
 
 // meet judges the first row of a key. A journal that was not closed may lack the last keys.
-func (l *Ledger) meet(r *report.Reconciliation, b *book, serial uint32, stored shown) {
-	switch outcome := b.of(serial); {
-	case outcome == 0 && !l.complete:
+func (l *Ledger) meet(r *report.Reconciliation, k *key, name string, stored shown) {
+	switch {
+	case k.id == 0 && !l.complete:
 		r.UnknownCommitted++
-	case outcome == 0 || outcome == outcomeRefused:
+	case k.id == 0 || k.id == outcomeRefused:
 		r.Unexpected++
-	case outcome == outcomeUnknown:
+	case k.id == outcomeUnknown:
 		r.UnknownCommitted++
-		r.UnknownKeys = example(r.UnknownKeys, b, serial)
-		b.late[serial] = stored.ID
+		r.UnknownKeys = few(r.UnknownKeys, name)
+		k.late = stored.ID
 		holds := stored.row()
 		holds.Created = 0 // the time was never answered
-		b.hold(r, serial, stored, holds)
+		k.hold(r, name, stored, holds)
 	}
 }
 
 // summarize counts what was acknowledged and not found.
 func (l *Ledger) summarize(r *report.Reconciliation) {
 	for _, b := range l.books {
-		for serial, id := range b.outcome {
-			if id > 0 && !b.matched.has(int64(serial)) && !b.missable(serial) {
+		for serial, k := range b.keys {
+			if k.id > 0 && !k.matched && !k.missable() {
 				r.Lost++
-				r.LostKeys = example(r.LostKeys, b, uint32(serial))
+				r.LostKeys = few(r.LostKeys, b.name(serial))
 			}
 		}
 	}

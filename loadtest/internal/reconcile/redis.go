@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
@@ -44,17 +45,13 @@ func fromRedis(ctx context.Context, door *frontdoor.Client, target, lsn string, 
 
 // await returns once Redis has reached the position and says that it has no lag.
 func await(ctx context.Context, door *frontdoor.Client, set Set, lsn string) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
 	for {
 		lag, err := fromRedis(ctx, door, fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", set.Raffle, set.Size), lsn, new(page))
 		if err == nil && lag == "0" || err != nil && !errors.Is(err, errBusy) {
 			return err
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("redis did not reach %s: %w", lsn, errors.Join(ctx.Err(), err))
+		if ended := sleep.For(ctx, pollEvery); ended != nil {
+			return fmt.Errorf("redis did not reach %s: %w", lsn, errors.Join(ended, err))
 		}
 	}
 }
@@ -87,6 +84,9 @@ func (l *Ledger) Redis(ctx context.Context, door *frontdoor.Client, lsn string, 
 	err := await(ctx, door, sets[0], lsn)
 	r.Waited = time.Since(start)
 	progress("wait for Redis", 1, 0)
+	for i := range l.rows { // of an earlier comparison
+		l.rows[i].redis = [orders]bool{}
+	}
 	copied := &copied{ledger: l, result: &r, door: door, lsn: lsn}
 	if err == nil {
 		err = copied.readAll(ctx, sets, progress)
@@ -108,7 +108,6 @@ type copied struct {
 
 	mu     sync.Mutex
 	result *report.Reconciliation
-	found  [orders]bitmap // by id - ledger.after
 	done   int64
 }
 
@@ -202,17 +201,13 @@ func (c *copied) readSet(ctx context.Context, w *walk) error {
 
 // patient repeats a read that had no room.
 func patient(ctx context.Context, read func() error) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
 	for try := 0; ; try++ {
 		err := read()
 		if !errors.Is(err, errBusy) || try == readRetries {
 			return err
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := sleep.For(ctx, pollEvery); err != nil {
+			return err
 		}
 	}
 }
@@ -221,15 +216,16 @@ func (c *copied) enter(o Order, p page) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range p.Bids {
-		n := b.ID - c.ledger.after
-		if n <= 0 {
+		f := c.ledger.rows.at(b.ID - c.ledger.after)
+		if f == nil {
 			continue
 		}
-		if !c.found[o].add(n) {
+		if f.redis[o] {
 			c.result.Doubled++
 			continue
 		}
-		switch c.ledger.stored.get(n) {
+		f.redis[o] = true
+		switch f.print {
 		case b.row().print():
 		case 0:
 			c.result.Unexpected++
@@ -245,22 +241,18 @@ func (c *copied) enter(o Order, p page) {
 func (c *copied) summarize() {
 	r := c.result
 	for _, b := range c.ledger.books {
-		for serial, id := range b.outcome {
-			late := b.late[uint32(serial)]
+		for serial, k := range b.keys {
 			switch {
-			case id > 0 && b.missable(serial): // enter has counted it if it is there
-			case id > 0 && b.matched.has(int64(serial)) && c.everywhere(id):
+			case k.id > 0 && k.missable(): // enter has counted it if it is there
+			case k.id > 0 && k.matched && c.everywhere(k.id):
 				r.Stored++
-			case id > 0:
-				r.Lost++
-				r.LostKeys = example(r.LostKeys, b, uint32(serial))
-			case late > 0 && c.everywhere(late):
+			case k.late > 0 && c.everywhere(k.late):
 				r.Stored++
 				r.UnknownCommitted++
-				r.UnknownKeys = example(r.UnknownKeys, b, uint32(serial))
-			case late > 0: // committed, so it must be here too
+				r.UnknownKeys = few(r.UnknownKeys, b.name(serial))
+			case k.id > 0, k.late > 0: // what was committed must be here, too
 				r.Lost++
-				r.LostKeys = example(r.LostKeys, b, uint32(serial))
+				r.LostKeys = few(r.LostKeys, b.name(serial))
 			}
 		}
 	}
@@ -268,6 +260,6 @@ func (c *copied) summarize() {
 
 // everywhere says whether a bid was found in both orders.
 func (c *copied) everywhere(id int64) bool {
-	n := id - c.ledger.after
-	return c.found[Newest].has(n) && c.found[Highest].has(n)
+	f := c.ledger.rows.at(id - c.ledger.after)
+	return f != nil && f.redis[Newest] && f.redis[Highest]
 }

@@ -38,28 +38,25 @@ func (b shown) row() row {
 	return row{Raffle: b.Raffle, User: b.User, Size: b.Size, Price: b.Price, Quantity: b.Quantity, Created: b.Created.UnixMicro()}
 }
 
-// prints are the hashes of bids by a dense number from 0.
-type prints []uint64
+// rows are the bids since the run began, by id less the last id before it.
+type rows []found
 
-// maxPrint bounds prints to 2 GB.
-const maxPrint = 1 << 28
-
-// set returns false for a number that can't be held.
-func (p *prints) set(n int64, print uint64) bool {
-	if n < 0 || n >= maxPrint {
-		return false
-	}
-	for n >= int64(len(*p)) {
-		*p = append(*p, 0)
-	}
-	(*p)[n] = print
-	return true
+// found says where a bid is.
+type found struct {
+	print uint64       // of its row; 0: there is none
+	redis [orders]bool // in which orders Redis has it
 }
 
-// get returns 0 for a number without a bid.
-func (p prints) get(n int64) uint64 {
-	if n < 0 || n >= int64(len(p)) {
-		return 0
+// maxRows bounds rows to 4 GB.
+const maxRows = 1 << 28
+
+// at returns what is found of a bid, which is valid until the next call; nil for one that is older or can't be held.
+func (r *rows) at(n int64) *found {
+	if n <= 0 || n >= maxRows {
+		return nil
 	}
-	return p[n]
+	if missing := int(n) + 1 - len(*r); missing > 0 {
+		*r = append(*r, make([]found, missing)...)
+	}
+	return &(*r)[n]
 }

@@ -2,7 +2,9 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -50,6 +52,9 @@ func (h Histogram) HDR() *hdrhistogram.Histogram {
 	return dense
 }
 
+// At is the value that q percent of the values do not exceed.
+func (h Histogram) At(q float64) time.Duration { return micros(h.HDR().ValueAtPercentile(q)) }
+
 // Count is the number of recorded values.
 func (h Histogram) Count() (n int64) {
 	for _, c := range h.Counts {
@@ -69,26 +74,16 @@ func (h Histogram) Merge(o Histogram) Histogram {
 		digits := min(h.Digits, o.Digits)
 		return h.coarsen(digits).Merge(o.coarsen(digits))
 	}
-	sum := Histogram{Digits: h.Digits}
-	add := func(from *Histogram, n int64) {
-		sum.Values = append(sum.Values, from.Values[0])
-		sum.Counts = append(sum.Counts, n)
-		from.Values, from.Counts = from.Values[1:], from.Counts[1:]
-	}
-	for len(h.Values) > 0 && len(o.Values) > 0 {
-		switch {
-		case h.Values[0] < o.Values[0]:
-			add(&h, h.Counts[0])
-		case h.Values[0] > o.Values[0]:
-			add(&o, o.Counts[0])
-		default:
-			n := o.Counts[0]
-			o.Values, o.Counts = o.Values[1:], o.Counts[1:]
-			add(&h, h.Counts[0]+n)
+	counts := make(map[int64]int64, len(h.Values)+len(o.Values))
+	for _, from := range []Histogram{h, o} {
+		for i, v := range from.Values {
+			counts[v] += from.Counts[i]
 		}
 	}
-	sum.Values = append(append(sum.Values, h.Values...), o.Values...)
-	sum.Counts = append(append(sum.Counts, h.Counts...), o.Counts...)
+	sum := Histogram{Digits: h.Digits, Values: slices.Sorted(maps.Keys(counts))}
+	for _, v := range sum.Values {
+		sum.Counts = append(sum.Counts, counts[v])
+	}
 	return sum
 }
 

@@ -62,12 +62,6 @@ type view struct {
 	Script template.JS
 }
 
-// Charts are the plots of the whole run.
-func (v view) Charts() []chart { return v.charts() }
-
-// StepCharts are the latencies of each step.
-func (v view) StepCharts() []chart { return v.stepCharts() }
-
 // FewNote explains the mark of a percentile.
 func (v view) FewNote() string { return fewNote }
 
@@ -120,55 +114,9 @@ func (r *Run) OfPaths() bool { return r.Level == "paths" }
 
 func part(n, of int64) float64 { return float64(n) / float64(max(of, 1)) }
 
-// latencyTable has a row for each step.
-type latencyTable struct {
-	Caption string
-	Rows    []latencyRow
-}
-
-type latencyRow struct {
-	Step
-	Class, Rate string
-	Latency     []string
-}
-
-// Latencies are the tables of the steps: a second one in the open model, and one of failures if there were any.
-func (v view) Latencies() (tables []latencyTable) {
-	sum := v.All().Name
-	add := func(caption string, of func(Step) Histogram) {
-		t := latencyTable{Caption: caption}
-		for _, s := range v.shown() {
-			row := latencyRow{Step: s, Rate: rate(v.PerSecond(s.OK)), Latency: of(s).cells()}
-			switch {
-			case s.Part:
-				row.Class = "part"
-			case s.Name == sum:
-				row.Class = "sum"
-			}
-			if of(s).Count() > 0 || len(tables) == 0 {
-				t.Rows = append(t.Rows, row)
-			}
-		}
-		if len(t.Rows) > 0 {
-			tables = append(tables, t)
-		}
-	}
-	add("Latency from the intended start to the answer", func(s Step) Histogram { return s.Total })
-	if v.OpenModel() {
-		add("Service time, from sending to the answer", func(s Step) Histogram { return s.Service })
-	}
-	add("Latency of the failed requests, from the intended start", func(s Step) Histogram { return s.Failures })
-	return tables
-}
-
 // ErrorShare is the part of its step's requests that failed in this way.
 func (v view) ErrorShare(e ErrorKind) string {
-	for _, s := range v.Steps {
-		if s.Name == e.Step {
-			return percent(part(e.Count, s.Count()))
-		}
-	}
-	return none
+	return percent(part(e.Count, v.Step(e.Step).Count()))
 }
 
 // comparison is a comparison of paths as the page shows it, with bars on one logarithmic axis from Low to High.

@@ -70,13 +70,12 @@ func (r *Run) check() error {
 			return fmt.Errorf("step %q: %w", s.Name, err)
 		}
 	}
-	if err := checkSeconds(r.Samples, func(s Sample) int { return s.At }); err != nil {
-		return fmt.Errorf("samples: %w", err)
-	}
+	last := -1
 	for _, s := range r.Samples {
-		if !counts(s.Asked, 0) || s.ActiveUsers < 0 || s.LagMS != nil && (*s.LagMS < 0 || *s.LagMS > maxLag) {
-			return fmt.Errorf("second %d: arrivals, users or lag out of range", s.At)
+		if s.At <= last || s.At > maxSeconds || !counts(s.Asked, int64(s.ActiveUsers)) || s.LagMS != nil && (*s.LagMS < 0 || *s.LagMS > maxLag) {
+			return fmt.Errorf("sample of second %d: its time, arrivals, users or lag are out of range", s.At)
 		}
+		last = s.At
 	}
 	for _, c := range r.Paths {
 		for _, p := range c.Paths {
@@ -99,29 +98,19 @@ func (s Step) check() error {
 	if err := errors.Join(s.Service.check(), s.Total.check(), s.Failures.check()); err != nil {
 		return err
 	}
+	last := -1
 	for _, sec := range s.Seconds {
-		if !counts(sec.OK, sec.Failed) {
-			return fmt.Errorf("second %d: a count is out of range", sec.At)
+		if sec.At <= last || sec.At > maxSeconds || !counts(sec.OK, sec.Failed) {
+			return fmt.Errorf("second %d is out of order, or its time or a count is out of range", sec.At)
 		}
 		if err := sec.Total.check(); err != nil {
 			return fmt.Errorf("second %d: %w", sec.At, err)
 		}
+		last = sec.At
 	}
-	return checkSeconds(s.Seconds, func(s Second) int { return s.At })
+	return nil
 }
 
 func counts(ok, failed int64) bool {
 	return ok >= 0 && failed >= 0 && ok <= maxCount && failed <= maxCount
-}
-
-// checkSeconds demands that seconds ascend and that the run is not too long.
-func checkSeconds[E any](list []E, at func(E) int) error {
-	previous := -1
-	for _, e := range list {
-		if at(e) <= previous || at(e) > maxSeconds {
-			return fmt.Errorf("second %d is out of order or range", at(e))
-		}
-		previous = at(e)
-	}
-	return nil
 }

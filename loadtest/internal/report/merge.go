@@ -71,13 +71,18 @@ func appendNew(list []string, s string) []string {
 
 func (r *Run) mergeSteps(steps []Step) {
 	for _, s := range steps {
-		i := slices.IndexFunc(r.Steps, func(have Step) bool { return have.Name == s.Name })
-		if i < 0 {
-			i = len(r.Steps)
-			r.Steps = append(r.Steps, Step{Name: s.Name})
-		}
-		r.Steps[i].merge(s)
+		entry(&r.Steps, Step{Name: s.Name}, func(have Step) bool { return have.Name == s.Name }).merge(s)
 	}
+}
+
+// entry is the element of a list that is what it asks for, or fresh, which it then appends.
+func entry[E any](list *[]E, fresh E, is func(E) bool) *E {
+	i := slices.IndexFunc(*list, is)
+	if i < 0 {
+		i = len(*list)
+		*list = append(*list, fresh)
+	}
+	return &(*list)[i]
 }
 
 func (s *Step) merge(o Step) {
@@ -87,13 +92,16 @@ func (s *Step) merge(o Step) {
 	s.Total = s.Total.Merge(o.Total)
 	s.Failures = s.Failures.Merge(o.Failures)
 	s.Part = s.Part || o.Part
-	s.Seconds = mergeSorted(s.Seconds, o.Seconds, func(v Second) int { return v.At }, func(a, b Second) Second {
-		a.merge(b)
-		return a
-	})
+	s.Seconds = AddSeconds(s.Seconds, o.Seconds...)
 }
 
-func (s *Second) merge(o Second) {
+// AddSeconds adds seconds to a list in order.
+func AddSeconds(list []Second, more ...Second) []Second {
+	return enter(list, more, func(s Second) int { return s.At }, (*Second).Merge)
+}
+
+// Merge adds the requests of another step or generator.
+func (s *Second) Merge(o Second) {
 	s.OK += o.OK
 	s.Failed += o.Failed
 	s.Total = s.Total.Merge(o.Total)
@@ -101,40 +109,32 @@ func (s *Second) merge(o Second) {
 
 // mergeSamples adds up arrivals and active users. All generators look at the same lag, so the highest figure counts.
 func (r *Run) mergeSamples(samples []Sample) {
-	r.Samples = mergeSorted(r.Samples, samples, func(v Sample) int { return v.At }, func(a, b Sample) Sample {
+	r.Samples = enter(r.Samples, samples, func(s Sample) int { return s.At }, func(a *Sample, b Sample) {
 		a.Asked += b.Asked
 		a.ActiveUsers += b.ActiveUsers
 		if a.LagMS == nil || b.LagMS != nil && *b.LagMS > *a.LagMS {
 			a.LagMS = b.LagMS
 		}
-		return a
 	})
 }
 
-// mergeSorted merges two lists that ascend by key, and combines elements of the same key.
-func mergeSorted[E any](a, b []E, key func(E) int, combine func(a, b E) E) []E {
-	var out []E
-	for len(a) > 0 && len(b) > 0 {
-		switch c := cmp.Compare(key(a[0]), key(b[0])); {
-		case c < 0:
-			out, a = append(out, a[0]), a[1:]
-		case c > 0:
-			out, b = append(out, b[0]), b[1:]
-		default:
-			out, a, b = append(out, combine(a[0], b[0])), a[1:], b[1:]
+// enter adds elements to a list that ascends by key. An element whose key the list has is merged.
+func enter[E any](list, more []E, key func(E) int, merge func(have *E, e E)) []E {
+	for _, e := range more {
+		i, found := slices.BinarySearchFunc(list, key(e), func(have E, k int) int { return cmp.Compare(key(have), k) })
+		if found {
+			merge(&list[i], e)
+		} else {
+			list = slices.Insert(list, i, e)
 		}
 	}
-	return append(append(out, a...), b...)
+	return list
 }
 
 func (r *Run) mergeErrors(kinds []ErrorKind) {
 	for _, e := range kinds {
-		i := slices.IndexFunc(r.Errors, func(have ErrorKind) bool { return have.Step == e.Step && have.Kind == e.Kind })
-		if i < 0 {
-			r.Errors = append(r.Errors, e)
-			continue
-		}
-		have := &r.Errors[i]
+		have := entry(&r.Errors, ErrorKind{Step: e.Step, Kind: e.Kind, First: e.First, Sample: e.Sample},
+			func(have ErrorKind) bool { return have.Step == e.Step && have.Kind == e.Kind })
 		have.Count += e.Count
 		if e.First < have.First {
 			have.First, have.Sample = e.First, e.Sample
@@ -146,14 +146,11 @@ func (r *Run) mergeCPU(p *Run) {
 	r.Generator.CPU += p.Generator.CPU
 	r.Generator.Warning = cmp.Or(r.Generator.Warning, p.Generator.Warning)
 	for _, c := range p.CPU {
-		i := slices.IndexFunc(r.CPU, func(have ProcessCPU) bool { return have.Name == c.Name })
-		switch {
-		case i < 0:
-			r.CPU = append(r.CPU, c)
-		case c.Name == GeneratorProcess:
-			r.CPU[i].CPU += c.CPU
-		default:
-			r.CPU[i].CPU = max(r.CPU[i].CPU, c.CPU)
+		have := entry(&r.CPU, ProcessCPU{Name: c.Name}, func(have ProcessCPU) bool { return have.Name == c.Name })
+		if c.Name == GeneratorProcess {
+			have.CPU += c.CPU
+		} else {
+			have.CPU = max(have.CPU, c.CPU)
 		}
 	}
 }

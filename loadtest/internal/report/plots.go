@@ -66,21 +66,21 @@ func drawn(charts ...chart) []chart {
 	return slices.DeleteFunc(charts, func(c chart) bool { return len(c.Lines) == 0 })
 }
 
-// charts are the plots of the whole run.
-func (r *Run) charts() []chart {
-	axis, all := r.timeline(), r.All()
-	return drawn(r.throughput(axis, all), r.failures(axis), latencies("Latency of good requests", axis, all.Seconds),
-		r.histogram(all), percentileCurve(r.counted()),
-		r.samples(axis, "Load", "active users", func(s Sample) *float64 { n := float64(s.ActiveUsers); return &n }),
-		r.samples(axis, "Lag of the read model", "ms", func(s Sample) *float64 { return s.LagMS }),
-		r.samples(axis, "Generator's machine", "part of it that was busy", func(s Sample) *float64 { return s.Busy }))
+// Charts are the plots of the whole run.
+func (v view) Charts() []chart {
+	axis, all := v.timeline(), v.All()
+	return drawn(v.throughput(axis, all), v.failures(axis), latencies("Latency of good requests", axis, all.Seconds),
+		v.histogram(all), percentileCurve(v.counted()),
+		v.samples(axis, "Load", "active users", func(s Sample) *float64 { n := float64(s.ActiveUsers); return &n }),
+		v.samples(axis, "Lag of the read model", "ms", func(s Sample) *float64 { return s.LagMS }),
+		v.samples(axis, "Generator's machine", "part of it that was busy", func(s Sample) *float64 { return s.Busy }))
 }
 
-// stepCharts are the latencies over time of each step, if there are several.
-func (r *Run) stepCharts() (charts []chart) {
-	if len(r.Steps) > 1 {
-		axis := r.timeline()
-		for _, s := range r.Steps {
+// StepCharts are the latencies over time of each step, if there are several.
+func (v view) StepCharts() (charts []chart) {
+	if len(v.Steps) > 1 {
+		axis := v.timeline()
+		for _, s := range v.Steps {
 			charts = append(charts, latencies(s.Name, axis, s.Seconds))
 		}
 	}

@@ -21,7 +21,7 @@ func (p *Progress) Merge(o Progress) {
 	p.Planned += o.Planned
 	p.Failed += o.Failed
 	p.ActiveUsers += o.ActiveUsers
-	p.Last.merge(o.Last)
+	p.Last.Merge(o.Last)
 	p.Last.At = max(p.Last.At, o.Last.At)
 }
 

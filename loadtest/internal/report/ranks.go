@@ -15,8 +15,7 @@ const mistake = 0.05
 // compareRanks returns the probability that chance alone makes two groups of runs differ so much: the Mann-Whitney U
 // test, which presumes nothing about how a measure is distributed.
 func compareRanks(before, after []float64) float64 {
-	c := benchmath.AssumeNothing.Compare(sampleOf(before), sampleOf(after))
-	return min(c.P, 1)
+	return min(benchmath.AssumeNothing.Compare(sampleOf(before), sampleOf(after)).P, 1)
 }
 
 func sampleOf(values []float64) *benchmath.Sample {

@@ -116,8 +116,8 @@ type Users struct {
 	Started int `json:"started"`
 }
 
-// Arrivals are the iterations of the open model. Asked are those whose intended start lies within the run; Dropped
-// are those of them that no user was free to start before its end.
+// Arrivals are the iterations of the open model. Asked are those whose intended start comes before the end of the run, also
+// if that end came early. Dropped are those of them that no user was free to start before the end.
 type Arrivals struct {
 	Asked   int64 `json:"asked"`
 	Started int64 `json:"started"`

@@ -57,7 +57,7 @@ func sums(axis []interval, seconds []Second) []Second {
 	out := make([]Second, len(axis))
 	for _, s := range seconds {
 		if i := int(float64(s.At) / axis[0].width); i < len(axis) {
-			out[i].merge(s)
+			out[i].Merge(s)
 		}
 	}
 	return out

@@ -28,6 +28,16 @@ func (h Histogram) Summary() Summary {
 
 func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 
+// Step returns the step of that name, an empty one if there is none.
+func (r *Run) Step(name string) Step {
+	for _, s := range r.Steps {
+		if s.Name == name {
+			return s
+		}
+	}
+	return Step{Name: name}
+}
+
 // Count is the number of requests, good and bad.
 func (s Step) Count() int64 { return s.OK + s.Failed }
 

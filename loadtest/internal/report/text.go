@@ -59,36 +59,56 @@ func (r *Run) shown() (rows []Step) {
 }
 
 func (r *Run) textSteps(b *strings.Builder) {
-	from := "from sending"
-	if r.OpenModel() {
-		from = "from the intended start"
-	}
-	rows := [][]string{append([]string{"latency " + from, "OK", "KO", "req/s"}, latencyHead...)}
-	for _, s := range r.shown() {
-		rows = append(rows, append([]string{s.Name, progress.Grouped(s.OK), progress.Grouped(s.Failed), rate(r.PerSecond(s.OK))}, s.Total.cells()...))
-	}
-	table(b, rows)
-	r.textFailures(b)
-	if r.OpenModel() {
-		rows = [][]string{append([]string{"service time"}, latencyHead...)}
-		for _, s := range r.shown() {
-			rows = append(rows, append([]string{s.Name}, s.Service.cells()...))
+	for _, t := range r.Latencies() {
+		rows := [][]string{append([]string{t.Caption, "OK", "KO", "req/s"}, latencyHead...)}
+		for _, s := range t.Rows {
+			rows = append(rows, append([]string{s.Name, progress.Grouped(s.OK), progress.Grouped(s.Failed), s.Rate}, s.Latency...))
 		}
 		table(b, rows)
 	}
 }
 
-// textFailures shows how long failed requests took, because a time-out is a wait, too.
-func (r *Run) textFailures(b *strings.Builder) {
-	rows := [][]string{append([]string{"latency of failed requests", "KO"}, latencyHead...)}
-	for _, s := range r.shown() {
-		if s.Failed > 0 {
-			rows = append(rows, append([]string{s.Name, progress.Grouped(s.Failed)}, s.Failures.cells()...))
+// LatencyTable has a row for each step.
+type LatencyTable struct {
+	Caption string
+	Rows    []LatencyRow
+}
+
+// LatencyRow is a step with its figures in words.
+type LatencyRow struct {
+	Step
+	Class, Rate string
+	Latency     []string
+}
+
+// Latencies are the tables of the steps: a second one in the open model, and one of failures if there were any, because a
+// time-out is a wait, too.
+func (r *Run) Latencies() (tables []LatencyTable) {
+	sum := r.All().Name
+	add := func(caption string, of func(Step) Histogram) {
+		t := LatencyTable{Caption: caption}
+		for _, s := range r.shown() {
+			row := LatencyRow{Step: s, Rate: rate(r.PerSecond(s.OK)), Latency: of(s).cells()}
+			switch {
+			case s.Part:
+				row.Class = "part"
+			case s.Name == sum:
+				row.Class = "sum"
+			}
+			if of(s).Count() > 0 || len(tables) == 0 {
+				t.Rows = append(t.Rows, row)
+			}
+		}
+		if len(t.Rows) > 0 {
+			tables = append(tables, t)
 		}
 	}
-	if len(rows) > 1 {
-		table(b, rows)
+	add("Latency from the intended start to the answer", func(s Step) Histogram { return s.Total })
+	if r.OpenModel() {
+		add("Service time, from sending to the answer", func(s Step) Histogram { return s.Service })
 	}
+	add("Latency of the failed requests, from the intended start", func(s Step) Histogram { return s.Failures })
+	return tables
 }
 
 func (r *Run) textErrors(b *strings.Builder) {

@@ -35,7 +35,7 @@ func TestOpenModelShowsBothTimes(t *testing.T) {
 	if err := run.WriteText(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"from the intended start", "service time", latency(run.Steps[0].Total.Summary().P99), latency(run.Steps[0].Service.Summary().P99)} {
+	for _, want := range []string{"from the intended start", "Service time", latency(run.Steps[0].Total.Summary().P99), latency(run.Steps[0].Service.Summary().P99)} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in %s", want, out.String())
 		}

@@ -80,16 +80,12 @@ func (l *loader) measure(ctx context.Context, tx pgx.Tx, e *Estimate) error {
 	}
 	e.Sample = l.set.Scale().Bids
 	start := time.Now()
-	if err := copyTable(ctx, l, tx, sample+" "+bidColumns, e.Sample, l.set.Bids(), l.bid); err != nil {
+	if err := l.copyBids(ctx, tx, sample); err != nil {
 		return err
 	}
 	e.Copy = time.Since(start)
-	for _, p := range parts {
-		l.progress(p.title, 0, 0)
-		if _, err := tx.Exec(ctx, p.create); err != nil {
-			return fmt.Errorf("%s: %w", p.title, err)
-		}
-		l.progress(p.title, 1, 0)
+	if err := l.makeParts(ctx, tx, parts); err != nil {
+		return err
 	}
 	e.Build = time.Since(start) - e.Copy
 	if err := tx.QueryRow(ctx, position).Scan(&after); err != nil {

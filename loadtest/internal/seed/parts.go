@@ -52,3 +52,12 @@ func dropParts(ctx context.Context, tx pgx.Tx, table string) ([]part, error) {
 	}
 	return parts, nil
 }
+
+func (l *loader) makeParts(ctx context.Context, tx pgx.Tx, parts []part) error {
+	for _, p := range parts {
+		if err := l.step(ctx, tx, p.title, p.create); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 )
@@ -88,7 +89,7 @@ func (l *loader) reclaim(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 		if hollow {
-			if err := l.vacuum(ctx, conn, "reclaim space of "+table, "VACUUM "+table); err != nil {
+			if err := l.step(ctx, conn, "reclaim space of "+table, "VACUUM "+table); err != nil {
 				return err
 			}
 		}
@@ -96,9 +97,15 @@ func (l *loader) reclaim(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-func (l *loader) vacuum(ctx context.Context, conn *pgx.Conn, step, sql string) error {
+// session is a connection or a transaction.
+type session interface {
+	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
+}
+
+// step executes a statement that takes long.
+func (l *loader) step(ctx context.Context, s session, step, sql string) error {
 	l.progress(step, 0, 0)
-	if _, err := conn.Exec(ctx, sql); err != nil {
+	if _, err := s.Exec(ctx, sql); err != nil {
 		return fmt.Errorf("%s: %w", step, err)
 	}
 	l.progress(step, 1, 0)
@@ -122,12 +129,8 @@ func (l *loader) load(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	l.summary.Copy = time.Since(start)
-	for _, p := range parts {
-		l.progress(p.title, 0, 0)
-		if _, err := tx.Exec(ctx, p.create); err != nil {
-			return fmt.Errorf("%s: %w", p.title, err)
-		}
-		l.progress(p.title, 1, 0)
+	if err := l.makeParts(ctx, tx, parts); err != nil {
+		return err
 	}
 	return l.setSequences(ctx, tx)
 }
@@ -171,7 +174,7 @@ func (l *loader) setSequences(ctx context.Context, tx pgx.Tx) error {
 // finish makes the visibility map, for index-only scans, and the planner's statistics.
 func (l *loader) finish(ctx context.Context, conn *pgx.Conn) error {
 	for _, table := range tables {
-		if err := l.vacuum(ctx, conn, "vacuum and analyze "+table, "VACUUM (ANALYZE) "+table); err != nil {
+		if err := l.step(ctx, conn, "vacuum and analyze "+table, "VACUUM (ANALYZE) "+table); err != nil {
 			return err
 		}
 	}
