@@ -47,7 +47,8 @@ func TestReadsOfAnAddressAreLimited_W7(t *testing.T) {
 	for range 9 {
 		passes("192.0.2.1", page)
 	}
-	for _, path := range []string{page, "/v1/raffles", "/v1/raffles/1", "/v1/raffles/1/bids/1", "/v1/bids?size=270", "/v1/me/bids", "/v1/raffles/1/live"} {
+	for _, path := range []string{page, "/v1/raffles", "/v1/raffles/1", "/v1/raffles/1/bids/1", "/v1/bids?size=270", "/v1/me/bids", "/v1/raffles/1/live",
+		"/v1/raffles/1/bids", "/v1/raffles/1/best", "/v1/raffles?q=m", "/v1/products", "/v1/products/1"} {
 		refused("192.0.2.1", path)
 	}
 	if a := from("192.0.2.1", "/v1/raffles/1/live", "Accept", "text/event-stream"); a.status != http.StatusOK || !strings.HasPrefix(a.body, "retry:") {
