@@ -124,6 +124,7 @@ func TestConfigReportsEverythingWrongAtOnce(t *testing.T) {
 		"LISTEN_ADDR": "no-port", "ADMIN_ADDR": "127.0.0.1:1", "PRIMARY_URL": "postgres://x:secret@h:port/db", "STANDBY_URL": "",
 		"REPLICA_URL": "postgres://query:secret@127.0.0.1/pyramid?target_session_attrs=prefer-standby",
 		"REDIS_URL":   "redis://:secret@a:1,b:2/0", "MIN_LSN_WAIT": "-1s", "REDIS_MAX_LAG": "0s", "JWKS_URL": "127.0.0.1/keys", "ALLOW_READ_PATH": "perhaps",
+		"CORS_ORIGINS": "*,https://shop.example.com/",
 	} {
 		t.Setenv(name, value)
 	}
@@ -131,7 +132,7 @@ func TestConfigReportsEverythingWrongAtOnce(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"LISTEN_ADDR", "PRIMARY_URL", "REPLICA_URL", "REDIS_URL", "MIN_LSN_WAIT", "REDIS_MAX_LAG", "JWKS_URL", "AllowReadPath"} {
+	for _, want := range []string{"LISTEN_ADDR", "PRIMARY_URL", "REPLICA_URL", "REDIS_URL", "MIN_LSN_WAIT", "REDIS_MAX_LAG", "JWKS_URL", "AllowReadPath", `"*"`, `"https://shop.example.com/"`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not named in %v", want, err)
 		}
