@@ -35,6 +35,16 @@ func (q *Queries) AddFamily(ctx context.Context, arg AddFamilyParams) error {
 	return err
 }
 
+const CommitLocally = `-- name: CommitLocally :exec
+SELECT set_config('synchronous_commit', 'local', true)
+`
+
+// The commit of this transaction does not wait for the standby.
+func (q *Queries) CommitLocally(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, CommitLocally)
+	return err
+}
+
 const DropExpiredFamilies = `-- name: DropExpiredFamilies :exec
 DELETE FROM refresh_families WHERE id = ANY (ARRAY(
     SELECT f.id FROM refresh_families f WHERE f.expires_at <= now()

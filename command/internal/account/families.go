@@ -72,13 +72,15 @@ func (f *families) enter(ctx context.Context) (bounded context.Context, leave fu
 	return bounded, func() { cancel(); <-f.places }, nil
 }
 
-// begin begins a family of a user whose password was checked and returns its token.
+// begin begins a family of a user whose password was checked and returns its token. It does not wait for the standby,
+// because a family that a failover loses costs its user one more login, and users also log in while bids have to wait.
 func (f *families) begin(ctx context.Context, user writedb.User) (refreshToken, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), primary.RequestTime)
 	defer cancel()
 	token := newRefreshToken()
 	password := sha256.Sum256([]byte(user.PasswordHash))
 	_, err := f.conns.Transact(ctx,
+		primary.Step{SQL: writedb.CommitLocally},
 		primary.Step{SQL: writedb.AddFamily, Args: []any{token.family(), user.ID, token.hash(), password[:], int64(f.life.Seconds())}},
 		primary.Step{SQL: writedb.DropOldFamilies, Args: []any{user.ID, int64(familiesAtMost)}},
 		primary.Step{SQL: writedb.DropExpiredFamilies, Args: []any{int64(expiredAtOnce)}})

@@ -19,6 +19,20 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
+// While the standby is away, a login is answered, and a bid waits.
+func TestALoginWaitsForNoStandby(t *testing.T) {
+	first := testenv.StartPostgres(t)
+	standby := first.StartStandby(t)
+	fixture.Fill(t, first)
+	first.SetSynchronous(t, testenv.StandbyName)
+	l := loginsOf(t, first)
+	standby.Pause(t)
+	defer standby.Resume(t)
+	if l.mustLogin(t) == "" {
+		t.Error("no refresh token")
+	}
+}
+
 // accounts is a Logins over a database with the users of fixture.
 func accounts(t testing.TB) (*Logins, *testenv.Database) {
 	t.Helper()

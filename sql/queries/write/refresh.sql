@@ -4,6 +4,10 @@
 INSERT INTO refresh_families (id, user_id, token, password, expires_at)
 VALUES (@id, @user_id, @token, @password, now() + make_interval(secs => @seconds::bigint));
 
+-- name: CommitLocally :exec
+-- The commit of this transaction does not wait for the standby.
+SELECT set_config('synchronous_commit', 'local', true);
+
 -- name: DropOldFamilies :exec
 -- Ends the oldest families of a user beyond the newest so many.
 DELETE FROM refresh_families WHERE id = ANY (ARRAY(
