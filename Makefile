@@ -79,7 +79,7 @@ abuse: ## Run every abuse beside a steady load and show what became of it (10 mi
 drill: ## Cause every failure for real under load and show what was lost (15 minutes; takes root; DRILL=freeze: only those)
 	@deploy/local/drill --no-skips $(DRILL)
 
-race-drill: ## Cause the most telling failures under load with programs that have the race detector (10 minutes; takes root; DRILL=freeze: only those)
+race-drill: ## Cause the most telling failures under load with programs that have the race detector (4 minutes; takes root; DRILL=freeze: only those)
 	@GOFLAGS="$$GOFLAGS -race" deploy/local/drill --no-skips --slack 4 $(or $(DRILL),--short)
 
 upgrade-drill: ## Start the last release, upgrade it and go back under load, and judge that (10 minutes)

@@ -128,8 +128,8 @@ type received struct {
 }
 
 func (s *Stream) receive() (received, error) {
-	// A context that can end would cost allocations for each message.
-	raw, err := s.conn.ReceiveMessage(context.Background())
+	// PgConn.ReceiveMessage would, after an error, write in a goroutine of its own, beside a status update.
+	raw, err := s.conn.Frontend().Receive()
 	if err != nil {
 		return received{}, fmt.Errorf("replication stream: %w", err)
 	}
