@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help up status down clean test check lint race sqlc-diff config-check bench loadtest abuse drill race-drill upgrade-drill restore-drill readme capture rotate generate fuzz build images compose-up compose-drill compose-down
+.PHONY: help up status down clean test check lint race sqlc-diff api-check config-check bench loadtest abuse drill race-drill upgrade-drill restore-drill readme capture rotate generate fuzz build images compose-up compose-drill compose-down
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,7 +38,7 @@ test: ## Run every test against real servers on free ports; installs what is mis
 
 check: ## Lint, check generated code and configurations, run the tests with the race detector
 	@deploy/local/install
-	@$(MAKE) --no-print-directory lint sqlc-diff config-check race
+	@$(MAKE) --no-print-directory lint sqlc-diff api-check config-check race
 
 lint: ## Run the linters and the import rules
 	$(TOOL) golangci-lint run ./...
@@ -49,6 +49,10 @@ SQLC_SUMS = { grep 'sqlc-dev/sqlc ' go.mod; sha256sum sqlc.yaml $(sort $(wildcar
 
 sqlc-diff: ## Fail if the generated database code is not what sqlc makes of sql/queries
 	@$(SQLC_SUMS) | cmp -s - sql/sqlc.sums || { echo "sql/sqlc.sums is of other files, so sqlc is asked; make generate writes it" && $(GO) tool sqlc diff; }
+
+api-check: ## Hold the joined OpenAPI document against its parts, and lint all three with redocly and spectral
+	$(GO) test -vet off -count 1 ./internal/openapi/...
+	@tools/api/lint command/openapi.yaml query/openapi.yaml internal/openapi/openapi.yaml
 
 config-check: ## Let each server check its configuration, and check the scripts
 	$(GO) test -vet off -count 1 ./deploy/...
@@ -125,7 +129,8 @@ compose-drill: ## Lose and cut off containers under load and show what was lost 
 compose-down: ## Remove the containers, and with them all data
 	$(COMPOSE) down -v
 
-generate: ## Make the database code from sql/queries
+generate: ## Make the database code from sql/queries, and the joined OpenAPI document with its pages
+	$(GO) run ./internal/openapi/generate
 	$(GO) tool sqlc generate
 	@$(SQLC_SUMS) >sql/sqlc.sums
 

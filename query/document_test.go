@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"sync"
@@ -30,6 +31,27 @@ func TestDocumentIsValid(t *testing.T) {
 	}
 	if err := doc.Validate(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// holdEvent fails the test if the document doesn't describe an event of the feed. An event whose name was read before is
+// not compared.
+func holdEvent(t testing.TB, event map[string]string) {
+	t.Helper()
+	if event["event"] == "" {
+		return
+	}
+	doc, err := openapi3.NewLoader().LoadFromData(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var data any
+	if err := json.Unmarshal([]byte(event["data"]), &data); err != nil {
+		t.Fatal(err)
+	}
+	value := map[string]any{"event": event["event"], "id": event["id"], "data": data}
+	if err := doc.Components.Schemas["FeedEvent"].Value.VisitJSON(value, openapi3.EnableJSONSchema2020()); err != nil {
+		t.Errorf("the document does not describe %v: %v", value, err)
 	}
 }
 

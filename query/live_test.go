@@ -50,11 +50,15 @@ func (s *stack) feedAt(t *testing.T, path string, headers ...string) *bufio.Scan
 	return bufio.NewScanner(response.Body)
 }
 
-// data returns the data of the next event.
+// data returns the data of the next event, which it holds against the document.
 func data(t *testing.T, lines *bufio.Scanner) string {
 	t.Helper()
+	event := map[string]string{}
 	for lines.Scan() {
-		if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+		name, text, _ := strings.Cut(lines.Text(), ": ")
+		event[name] = text
+		if name == "data" {
+			holdEvent(t, event)
 			return text
 		}
 	}

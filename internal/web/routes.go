@@ -7,11 +7,17 @@ import (
 	"github.com/gorilla/mux"
 )
 
-// OpenAPI serves the document that describes the routes (RFC 9512).
-func OpenAPI(document []byte) Handler {
+// YAML is the media type of an OpenAPI document (RFC 9512).
+const YAML = "application/yaml"
+
+// File serves a text that is the same as long as the service runs. Caches may keep it for a minute.
+func File(mediaType string, text []byte) Handler {
 	return func(w http.ResponseWriter, _ *http.Request) error {
-		w.Header().Set("Content-Type", "application/yaml")
-		_, err := w.Write(document)
+		h := w.Header()
+		h.Set("Content-Type", mediaType)
+		h.Set("Content-Length", strconv.Itoa(len(text)))
+		h.Set("Cache-Control", "public, max-age=60")
+		_, err := w.Write(text)
 		return err
 	}
 }

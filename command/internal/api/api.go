@@ -69,9 +69,9 @@ func (a *API) routes() []route {
 		{"POST", "/v1/raffles/{raffle_id}/close", a.asAdmin(a.closeRaffle)},
 		{"POST", "/v1/products", a.asAdmin(a.addProduct)},
 		{"PATCH", "/v1/products/{product_id}", a.asAdmin(a.changeProduct)},
-		{"DELETE", "/v1/raffles/{raffle_id}/bids/{id}", a.asUser(a.cancelBid)},
+		{"DELETE", "/v1/raffles/{raffle_id}/bids/{bid_id}", a.asUser(a.cancelBid)},
 		{"GET", "/.well-known/jwks.json", a.jwks},
-		{"GET", "/openapi/command.yaml", web.OpenAPI(a.OpenAPI)},
+		{"GET", "/openapi/command.yaml", web.File(web.YAML, a.OpenAPI)},
 	}
 }
 

@@ -83,7 +83,7 @@ func (a *API) cancelBid(w http.ResponseWriter, r *http.Request, who auth.Identit
 	if err != nil {
 		return err
 	}
-	id, err := pathID(r, "id")
+	id, err := pathID(r, "bid_id")
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func BenchmarkRead(b *testing.B) {
 
 func (s *reads) reads(b *testing.B) []read {
 	const list, raffle = "/v1/raffles?status=open&limit=1000", "/v1/raffles/%d"
-	const lookup = "/v1/raffles/{id}/bids"
+	const lookup = "/v1/raffles/{raffle_id}/bids"
 	first := []string{fmt.Sprintf(raffle, s.firstOpen(b))}
 	tag := s.entityTag(b, list)
 	return []read{
@@ -84,7 +84,7 @@ func (s *reads) reads(b *testing.B) []read {
 			headers: []string{"Accept-Encoding: gzip"}, copyHeaders: []string{"ACCEPT_ENCODING=gzip"}},
 		{name: "1,000 raffles, 304", route: "/v1/raffles", paths: []string{list},
 			headers: []string{"If-None-Match: " + tag}, copyHeaders: []string{"IF_NONE_MATCH=" + tag}},
-		{name: "one raffle", route: "/v1/raffles/{id}", paths: first},
+		{name: "one raffle", route: "/v1/raffles/{raffle_id}", paths: first},
 		{name: "newest 2,000 of a size", route: "/v1/bids", paths: []string{"/v1/bids?size=270&limit=2000"}, clients: heavyClients, least: 2000},
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/auth"
 	"github.com/stock-pyramid/stock-pyramid/internal/cors"
 	"github.com/stock-pyramid/stock-pyramid/internal/limit"
+	"github.com/stock-pyramid/stock-pyramid/internal/openapi"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/bidbook"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
@@ -61,16 +62,21 @@ func (a *API) routes() []route {
 	return []route{
 		{"/hello", a.hello, 0}, // the router tries them in this order
 		{"/v1/raffles", a.raffles, 1},
-		{"/v1/raffles/{id}/bids", a.raffleBids, 1},
-		{"/v1/raffles/{id}", a.raffle, 2},
-		{"/v1/raffles/{id}/bids/{bid_id}", a.bid, 5},
-		{"/v1/raffles/{id}/best", a.best, 2},
-		{"/v1/raffles/{id}/live", a.live, 0},
+		{"/v1/raffles/{raffle_id}/bids", a.raffleBids, 1},
+		{"/v1/raffles/{raffle_id}", a.raffle, 2},
+		{"/v1/raffles/{raffle_id}/bids/{bid_id}", a.bid, 5},
+		{"/v1/raffles/{raffle_id}/best", a.best, 2},
+		{"/v1/raffles/{raffle_id}/live", a.live, 0},
 		{"/v1/bids", a.sizeBids, 1},
 		{"/v1/me/bids", a.myBids, 5},
 		{"/v1/products", a.products, 1},
-		{"/v1/products/{id}", a.product, 1},
-		{"/openapi/query.yaml", web.OpenAPI(a.document), 0},
+		{"/v1/products/{product_id}", a.product, 1},
+		{"/openapi/query.yaml", web.File(web.YAML, a.document), 0},
+		{"/openapi.yaml", web.File(web.YAML, openapi.YAML), 1},
+		{"/openapi.json", web.File("application/json", openapi.JSON), 1},
+		{"/docs", servePage(openapi.Reference), 1},
+		{"/docs/problems", servePage(openapi.Problems), 1},
+		{"/problems/{problem}", aboutProblem, 0},
 	}
 }
 

@@ -20,7 +20,7 @@ const (
 var rooms = sync.Pool{New: func() any { return new([]readmodel.Bid) }}
 
 func (a *API) raffleBids(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r, "id", errNoRaffle)
+	id, err := pathID(r, "raffle_id", errNoRaffle)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (a *API) bidPage(w http.ResponseWriter, r *http.Request, l list, room *[]re
 }
 
 func (a *API) bid(w http.ResponseWriter, r *http.Request) error {
-	raffle, err := pathID(r, "id", errNoRaffle)
+	raffle, err := pathID(r, "raffle_id", errNoRaffle)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (a *API) follow(w http.ResponseWriter, r *http.Request) error {
 	if err := a.spend(r, feedWeight); err != nil {
 		return err
 	}
-	id, err := pathID(r, "id", errNoRaffle)
+	id, err := pathID(r, "raffle_id", errNoRaffle)
 	if err != nil {
 		return err
 	}

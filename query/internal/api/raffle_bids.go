@@ -73,7 +73,7 @@ func (v prices) cut(page bidbook.BidPage) bidbook.BidPage {
 
 // best answers with the best bid of each size.
 func (a *API) best(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r, "id", errNoRaffle)
+	id, err := pathID(r, "raffle_id", errNoRaffle)
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func (a *API) rafflePage(status bidbook.Status, l list, page bidbook.RafflePage,
 }
 
 func (a *API) raffle(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r, "id", errNoRaffle)
+	id, err := pathID(r, "raffle_id", errNoRaffle)
 	if err != nil {
 		return err
 	}

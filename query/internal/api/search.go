@@ -76,7 +76,7 @@ func (a *API) products(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) product(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r, "id", bidbook.ErrNoProduct)
+	id, err := pathID(r, "product_id", bidbook.ErrNoProduct)
 	if err != nil {
 		return err
 	}
