@@ -72,7 +72,7 @@ func TestABrowserUsesTheAPIFromAListedOrigin(t *testing.T) {
 	modules := npmClients(t)
 	s := startStack(t)
 	listed, foreign := startSite(t, modules), startSite(t, modules)
-	_, queryURL, queryAdmin := s.startQuery(t, "CORS_ORIGINS="+listed.url, "JWKS_URL="+s.commandURL+"/.well-known/jwks.json")
+	_, queryURL, queryAdmin := s.startQuery(t, "CORS_ORIGINS="+listed.url)
 	_, front, _ := testenv.StartFrontDoor(t, testenv.FrontDoor{Command: []testenv.Instance{{Public: s.commandURL, Admin: s.commandAdmin}},
 		Query: []testenv.Instance{{Public: queryURL, Admin: queryAdmin}}, Origins: cors.Origins{listed.url}})
 	want := map[string]string{

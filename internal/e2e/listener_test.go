@@ -19,11 +19,14 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
-// npmClients installs the clients of the feed, of the versions in the lock file, outside the work tree and
-// returns where Node.js finds them.
-func npmClients(t testing.TB) string {
+// npmClients installs the clients of the feed.
+func npmClients(t testing.TB) string { return npmInstall(t, "clients") }
+
+// npmInstall installs the packages of a folder here, of the versions in its lock file, outside the work tree and returns
+// where Node.js finds them.
+func npmInstall(t testing.TB, folder string) string {
 	t.Helper()
-	lock, err := os.ReadFile("clients/package-lock.json")
+	lock, err := os.ReadFile(filepath.Join(folder, "package-lock.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,12 +35,18 @@ func npmClients(t testing.TB) string {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(lock)
-	dir := filepath.Join(cache, "stock-pyramid", "clients-"+hex.EncodeToString(sum[:8]))
+	dir := filepath.Join(cache, "stock-pyramid", folder+"-"+hex.EncodeToString(sum[:8]))
 	if _, err := os.Stat(dir); err == nil {
 		return filepath.Join(dir, "node_modules")
 	}
-	// The folder is made under another name and then renamed, so that an interrupted install leaves nothing
-	// that looks complete.
+	npmCI(t, folder, dir)
+	return filepath.Join(dir, "node_modules")
+}
+
+// npmCI installs into dir. The folder is made under another name and then renamed, so that an interrupted install leaves
+// nothing that looks complete.
+func npmCI(t testing.TB, folder, dir string) {
+	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +56,7 @@ func npmClients(t testing.TB) string {
 	}
 	defer os.RemoveAll(work)
 	for _, name := range []string{"package.json", "package-lock.json", ".npmrc"} {
-		text, err := os.ReadFile(filepath.Join("clients", name))
+		text, err := os.ReadFile(filepath.Join(folder, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +76,6 @@ func npmClients(t testing.TB) string {
 			t.Fatal(err)
 		}
 	}
-	return filepath.Join(dir, "node_modules")
 }
 
 // listener is a client program of the feed and what it has received.

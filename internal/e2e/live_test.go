@@ -235,9 +235,9 @@ func (f *flood) awaitRefusals(t *testing.T, front string) {
 }
 
 // frontDoor starts the front door and returns its URL.
-func (s *stack) frontDoor(t testing.TB, limits ...string) string {
+func (s *stack) frontDoor(t testing.TB) string {
 	t.Helper()
 	_, url, _ := testenv.StartFrontDoor(t, testenv.FrontDoor{Command: []testenv.Instance{{Public: s.commandURL, Admin: s.commandAdmin}},
-		Query: []testenv.Instance{{Public: s.queryURL, Admin: s.queryAdmin}}, Limits: limits})
+		Query: []testenv.Instance{{Public: s.queryURL, Admin: s.queryAdmin}}})
 	return url
 }

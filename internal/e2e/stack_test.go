@@ -51,7 +51,8 @@ func startStack(t testing.TB, options ...testenv.Option) *stack {
 func (s *stack) startQuery(t testing.TB, settings ...string) (program *testenv.Program, url, admin string) {
 	t.Helper()
 	return startService(t, "query", append(settings, testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
-		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URLOf("query"), s.redis.Trust(), "ALLOW_READ_PATH=true")...)
+		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URLOf("query"), s.redis.Trust(), "ALLOW_READ_PATH=true",
+		"JWKS_URL="+s.commandURL+"/.well-known/jwks.json")...)
 }
 
 func startService(t testing.TB, name string, environment ...string) (program *testenv.Program, url, admin string) {
