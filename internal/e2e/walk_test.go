@@ -97,7 +97,7 @@ func newWalk(t *testing.T, s *stack) *walk {
 	if err := json.Unmarshal(a.body, &bid); err != nil {
 		t.Fatal(err)
 	}
-	w.exist = map[string]string{"raffle_id": strconv.Itoa(openRaffle), "bid_id": strconv.FormatInt(bid.ID, 10), "If-None-Match": "*"}
+	w.exist = map[string]string{"raffle_id": strconv.Itoa(openRaffle), "bid_id": strconv.FormatInt(bid.ID, 10), "product_id": "1", "If-None-Match": "*"}
 	return w
 }
 
