@@ -71,7 +71,7 @@ func TestRaffleListTagIsItsContent(t *testing.T) {
 	t.Parallel()
 	s := startStack(t)
 	another := *s
-	another.url = s.serve(t, s.config())
+	another.url = another.serve(t, another.config())
 	for _, p := range allPaths {
 		testenv.Eventually(t, patience, "the other instance answers", func() bool { return another.get(t, someBids, "Read-Path", p).path() == p })
 	}
