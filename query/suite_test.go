@@ -111,7 +111,7 @@ func (s *stack) pages(t *testing.T, list string, path func(page int) string, bet
 	t.Helper()
 	next := ""
 	for n := 0; ; n++ {
-		a := s.get(t, list+next, "Read-Path", path(n))
+		a := s.expect(t, http.StatusOK, path(n), list+next, "Read-Path", path(n))
 		if a.status != http.StatusOK {
 			t.Fatalf("page %d on %s: %d %s", n, path(n), a.status, a.body)
 		}
