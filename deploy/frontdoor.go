@@ -39,7 +39,7 @@ func (d FrontDoor) Files() (Files, error) {
 	data := struct {
 		FrontDoor
 		Answers map[string]string
-		// AnswerHeaders are those that pages of other origins may read.
+		// AnswerHeaders are the headers that pages of listed origins may read.
 		AnswerHeaders string
 		// PagePolicy is the Content-Security-Policy of the first page.
 		PagePolicy string

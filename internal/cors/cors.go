@@ -16,13 +16,13 @@ import (
 // MaxAge is how long a browser may keep the answer to a preflight request, in seconds. Chromium keeps none for longer.
 const MaxAge = 7200
 
-// RequestHeaders are the headers that a page may send, besides those that every page may send.
+// RequestHeaders are the headers that only pages of listed origins may send.
 var RequestHeaders = []string{
 	"Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Min-LSN", "Read-Path", "X-Request-Id",
 	"traceparent", "tracestate",
 }
 
-// AnswerHeaders are the headers of answers that a page may read, besides those that every page may read.
+// AnswerHeaders are the headers of answers that only pages of listed origins may read.
 var AnswerHeaders = []string{
 	"Allow", "Commit-LSN", "ETag", "Idempotency-Replayed", "Link", "Location", "RateLimit", "RateLimit-Limit", "RateLimit-Policy",
 	"RateLimit-Remaining", "RateLimit-Reset", "Read-LSN", "Read-Lag-Ms", "Read-Path", "Retry-After", "WWW-Authenticate", "X-Request-Id",

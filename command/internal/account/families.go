@@ -124,7 +124,7 @@ func (f *families) trade(ctx context.Context, token refreshToken) (traded, error
 	case len(found) == 0 || !found[0].Traded:
 		return traded{}, ErrRefreshToken
 	}
-	// The nonce is that of this request, or of the earlier one that has traded the token.
+	// If an earlier request has traded the token, the nonce is that request's.
 	return traded{user: found[0].UserID, role: found[0].Role, next: token.next(found[0].Nonce),
 		expires: time.Duration(found[0].Seconds) * time.Second}, nil
 }

@@ -115,7 +115,7 @@ func TestWhatIsNoRefreshToken(t *testing.T) {
 	if n := fixture.Count(t, db, "SELECT count(*) FROM refresh_families"); n != 1 {
 		t.Errorf("%d families", n)
 	}
-	l.refused(t, "another token of the family", forged.String(), ErrReused) // whoever names the family has had a token of it
+	l.refused(t, "another token of the family", forged.String(), ErrReused) // only a holder of a token knows the family's id
 	if n := fixture.Count(t, db, "SELECT count(*) FROM refresh_families"); n != 0 {
 		t.Errorf("%d families", n)
 	}
