@@ -1,0 +1,36 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
+)
+
+// The front door logs every failure, and one in LOG_SAMPLE of the good answers and of the refusals.
+func TestFrontDoorLogsFailuresAndASample(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, "LOG_SAMPLE=20")
+	ask := func(count, status int, do string) {
+		t.Helper()
+		for range count {
+			if w, _ := d.send(t, "GET", "/v1/raffles", "", "Do", do); w.StatusCode != status {
+				t.Fatalf("status %d instead of %d", w.StatusCode, status)
+			}
+		}
+	}
+	ask(400, http.StatusOK, "")
+	ask(100, http.StatusNotFound, "refuse")
+	ask(7, http.StatusBadGateway, "break")
+	logged := func(status int) int { return strings.Count(d.haproxy.Log(t), fmt.Sprintf(`"status":%d,`, status)) }
+	testenv.Eventually(t, patience, "each failure is in the log", func() bool { return logged(http.StatusBadGateway) >= 7 })
+	// 20 of 400 are chosen at random: with a chance of one in a thousand million none of them, or more than 60.
+	if n := logged(http.StatusOK); n < 1 || n > 60 {
+		t.Errorf("%d of 400 good answers are in the log", n)
+	}
+	if n := logged(http.StatusNotFound); n < 4 || n > 6 {
+		t.Errorf("%d of 100 refusals are in the log", n)
+	}
+}
