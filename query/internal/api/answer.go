@@ -34,10 +34,10 @@ type keeping struct {
 var (
 	revalidate  = []string{"no-cache"} // a client may keep the body, but must ask whether it is fresh
 	varyCoding  = []string{"Accept-Encoding"}
-	checkedList = keeping{cache: revalidate, vary: varyCoding, tagged: true}
+	checkedList = keeping{cache: revalidate, tagged: true}
 	checkedOne  = keeping{cache: revalidate, tagged: true}
 	untagged    = keeping{cache: revalidate}
-	private     = keeping{cache: []string{"no-store"}, vary: varyCoding}
+	private     = keeping{cache: []string{"no-store"}}
 	// final is for what never changes.
 	final = keeping{cache: []string{"public, max-age=31536000, immutable"}}
 	// closedDetail is for a closed raffle, whose product may still be corrected. Who names a position gets no body
@@ -52,7 +52,8 @@ const longPage = 100
 // respond makes the body and sends it, or answers 304 if the client has it.
 func respond(w http.ResponseWriter, r *http.Request, at bidbook.Position, a answer) error {
 	c := identity
-	if a.rows > longPage && len(r.Header["Accept-Encoding"]) > 0 {
+	if a.rows > longPage {
+		a.keep.vary = varyCoding
 		c = accepted(r.Header["Accept-Encoding"])
 	}
 	buffer := buffers.Get().(*[]byte)

@@ -59,14 +59,14 @@ func (d *document) form(c coding) form {
 
 // send answers with the document in the coding that the client likes best, or with 304 if the client has it.
 func (d *document) send(w http.ResponseWriter, r *http.Request, at bidbook.Position) error {
-	c := identity
+	h, c := w.Header(), identity
 	if d.kept || d.long {
+		h["Vary"] = varyCoding
 		c = accepted(r.Header["Accept-Encoding"])
 	}
 	f := d.forms[c]()
-	h := w.Header()
 	setPosition(h, at)
-	h["Etag"], h["Vary"], h["Cache-Control"] = f.tag, varyCoding, revalidate
+	h["Etag"], h["Cache-Control"] = f.tag, revalidate
 	if matches(r.Header["If-None-Match"], f.tag[0]) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
