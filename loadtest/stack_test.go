@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/paths"
 )
 
@@ -49,10 +48,10 @@ func startStack(t *testing.T) *stack {
 
 // answers says whether a path answers a list.
 func (s *stack) answers(ctx context.Context, path string) bool {
-	door := frontdoor.New(s.url)
+	door := client.New(s.url, client.WithAttempts(1))
 	defer door.Close()
-	a, err := door.Do(ctx, http.MethodGet, "/v1/raffles/901/bids?size=270", nil, "Read-Path", path)
-	return err == nil && a.Status == http.StatusOK
+	_, err := door.Bids(ctx, 901, client.BidFilter{Size: 270}, client.Through(path))
+	return err == nil
 }
 
 func startService(t *testing.T, name string, environment ...string) (program *testenv.Program, listen, admin string) {

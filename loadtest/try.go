@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/http"
 	"os"
-	"strings"
+	"slices"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
@@ -36,15 +36,15 @@ func runTry(ctx context.Context, args []string, out, _ io.Writer) error {
 	if _, _, err := (levels.Plan{URL: *url}).Address(); err != nil {
 		return cli.Wrong(err)
 	}
-	client := frontdoor.New(*url)
-	defer client.Close()
-	t := trial{client: client, out: out}
+	door := frontdoor.New(*url, 1)
+	defer door.Close()
+	t := trial{door: door, out: out}
 	for _, step := range []func(context.Context) error{t.login, t.find, t.bid, t.readBack} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(out, "     all its bids: %s/v1/raffles/%d/bids?size=%d&order=highest\n", client.Base(), t.raffle, trySize)
+	_, err := fmt.Fprintf(out, "     all its bids: %s/v1/raffles/%d/bids?size=%d&order=highest\n", door.Base(), t.raffle, trySize)
 	return err
 }
 
@@ -53,45 +53,23 @@ const trySize = 270
 
 // trial is one bid on its way through the system.
 type trial struct {
-	client     *frontdoor.Client
-	out        io.Writer
-	token, lsn string
-	raffle, id int64
+	door    *client.Client
+	session *client.Session
+	out     io.Writer
+	raffle  int64
+	bidID   int64
 }
 
-// ask sends a request that the named program answers, and reads the answer, which must have the status, into a value.
-func (t *trial) ask(ctx context.Context, program, method, target string, body []byte, status int, into any, header ...string) (frontdoor.Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	a, err := t.client.Do(ctx, method, target, body, header...)
-	if err != nil {
-		return a, fmt.Errorf("%w; see the log of haproxy", err)
+func (t *trial) login(ctx context.Context) (err error) {
+	if t.session, err = t.door.Login(ctx, "user1", dataset.Password); err != nil {
+		return fmt.Errorf("%w; see the logs of haproxy and command", err)
 	}
-	if a.Status != status {
-		return a, fmt.Errorf("%s %s: status %d instead of %d: %.300s; see the logs of %s and haproxy", method, target, a.Status, status, a.Body, program)
-	}
-	if err := json.Unmarshal(a.Body, into); err != nil {
-		return a, fmt.Errorf("%s %s: %w in %.300s", method, target, err, a.Body)
-	}
-	return a, nil
-}
-
-func (t *trial) login(ctx context.Context) error {
-	var answer struct {
-		Token string `json:"access_token"`
-	}
-	body := fmt.Appendf(nil, `{"login":"user1","password":%q}`, dataset.Password)
-	a, err := t.ask(ctx, "command", http.MethodPost, "/v1/login", body, http.StatusOK, &answer)
-	if err != nil {
-		return err
-	}
-	t.token = answer.Token
-	_, err = fmt.Fprintf(t.out, "POST /v1/login {\"login\":\"user1\"} -> %d, a token of %d characters\n", a.Status, len(t.token))
+	_, err = fmt.Fprintf(t.out, "POST /v1/login {\"login\":\"user1\"} -> 200, a token of %d characters\n", len(t.session.Tokens().Access))
 	return err
 }
 
 func (t *trial) find(ctx context.Context) error {
-	open, err := t.client.Raffles(ctx, "open")
+	open, err := frontdoor.Raffles(ctx, t.door, client.Open)
 	if err != nil {
 		return fmt.Errorf("%w; see the logs of query and haproxy, or start over with new data (make down clean up)", err)
 	}
@@ -100,59 +78,40 @@ func (t *trial) find(ctx context.Context) error {
 }
 
 func (t *trial) bid(ctx context.Context) error {
-	var bid struct {
-		ID int64 `json:"id"`
+	bid, receipt, err := t.session.PlaceBid(ctx, t.raffle, client.NewBid{Size: trySize, Price: 200_000 + rand.Int64N(30_000)})
+	if err != nil {
+		return fmt.Errorf("%w; see the logs of command and haproxy", err)
 	}
-	target := fmt.Sprintf("/v1/raffles/%d/bids", t.raffle)
-	body := fmt.Appendf(nil, `{"size":%d,"price":%d}`, trySize, 200_000+rand.IntN(30_000))
-	a, err := t.ask(ctx, "command", http.MethodPost, target, body, http.StatusCreated, &bid, "Authorization", "Bearer "+t.token)
+	t.bidID = bid.ID
+	shown, err := json.Marshal(bid)
 	if err != nil {
 		return err
 	}
-	t.id, t.lsn = bid.ID, a.Header.Get("Commit-LSN")
-	_, err = fmt.Fprintf(t.out, "POST %s -> %d, Commit-LSN: %s\n     %s\n", target, a.Status, t.lsn, strings.TrimSpace(string(a.Body)))
+	_, err = fmt.Fprintf(t.out, "POST /v1/raffles/%d/bids -> 201, Commit-LSN: %s\n     %s\n", t.raffle, receipt.Position, shown)
 	return err
 }
 
 // readBack reads until Redis answers. Every answer must have the bid.
 func (t *trial) readBack(ctx context.Context) error {
-	target := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&order=newest&limit=50", t.raffle, trySize)
-	end := time.Now().Add(tryBudget)
-	for {
-		a, err := t.read(ctx, target)
+	for end := time.Now().Add(tryBudget); ; {
+		page, err := t.session.Bids(ctx, t.raffle, client.BidFilter{Size: trySize})
 		if err != nil {
-			return err
+			return fmt.Errorf("%w; see the logs of query and haproxy", err)
 		}
-		path := a.Header.Get("Read-Path")
-		if path == "redis" {
-			_, err := fmt.Fprintf(t.out, "GET  %s -> %d with that bid\n     Read-Path: %s  Read-LSN: %s  Read-Lag-Ms: %s\n",
-				target, a.Status, path, a.Header.Get("Read-LSN"), a.Header.Get("Read-Lag-Ms"))
+		if !slices.ContainsFunc(page.Items, func(b client.Bid) bool { return b.ID == t.bidID }) {
+			return fmt.Errorf("the bid %d is not in the answer of %s, Read-LSN %s, which must not happen; see the logs of query and replicator",
+				t.bidID, page.Path, page.Position)
+		}
+		if page.Path == "redis" {
+			_, err := fmt.Fprintf(t.out, "GET  /v1/raffles/%d/bids?size=%d -> 200 with that bid\n     Read-Path: %s  Read-LSN: %s  Read-Lag-Ms: %d\n",
+				t.raffle, trySize, page.Path, page.Position, page.Lag.Milliseconds())
 			return err
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("reads still come from %s instead of redis; see the logs of replicator, then of query and redis", path)
+			return fmt.Errorf("reads still come from %s instead of redis; see the logs of replicator, then of query and redis", page.Path)
 		}
 		if err := sleep.For(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}
-}
-
-func (t *trial) read(ctx context.Context, target string) (frontdoor.Answer, error) {
-	var list struct {
-		Bids []struct {
-			ID int64 `json:"id"`
-		} `json:"bids"`
-	}
-	a, err := t.ask(ctx, "query", http.MethodGet, target, nil, http.StatusOK, &list, "Min-LSN", t.lsn)
-	if err != nil {
-		return a, err
-	}
-	for _, bid := range list.Bids {
-		if bid.ID == t.id {
-			return a, nil
-		}
-	}
-	return a, fmt.Errorf("the bid %d is not in the answer of %s, Read-LSN %s, which must not happen; see the logs of query and replicator",
-		t.id, a.Header.Get("Read-Path"), a.Header.Get("Read-LSN"))
 }

@@ -35,7 +35,7 @@ func TestTrySaysWhichLogToRead(t *testing.T) {
 	}
 	_, url, _ := testenv.StartFrontDoor(t, testenv.FrontDoor{Command: []testenv.Instance{dead()}, Query: []testenv.Instance{dead()}})
 	for url, want := range map[string]string{
-		url: "POST /v1/login: status 503 instead of 200", "http://" + dead().Public: "see the log of haproxy",
+		url: "POST /v1/login: 503 /problems/unavailable", "http://" + dead().Public: "connection refused",
 	} {
 		err := program.Run(t.Context(), []string{"try", "--url", url}, &bytes.Buffer{}, &bytes.Buffer{})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "haproxy") {

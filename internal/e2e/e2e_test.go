@@ -2,21 +2,14 @@ package e2e
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"testing"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
-
-type bidDocument struct {
-	ID       int64 `json:"id"`
-	RaffleID int64 `json:"raffle_id"`
-	Size     int   `json:"size"`
-	Price    int   `json:"price"`
-}
 
 // R2, R3, R5: a bid is read back with its Commit-LSN on every path, and every path gives the same bytes. So are changes of
 // products and raffles.
@@ -84,29 +77,15 @@ func TestRedisGoesAndComesBack_R6(t *testing.T) {
 	})
 }
 
-// readAll follows the cursors of one (raffle, size) on a forced path and returns the ids in order.
-func (s *stack) readAll(t *testing.T, raffle int64, parameters, path, lsn string) []int64 {
+// readAll returns the ids of all bids of one (raffle, size), in their order, from a forced path.
+func (s *stack) readAll(t *testing.T, raffle int64, of client.BidFilter, path string, at client.Position) (ids []int64) {
 	t.Helper()
-	var ids []int64
-	for cursor := ""; ; {
-		url := s.lookupURL(raffle, parameters+"&limit=2000")
-		if cursor != "" {
-			url += "&cursor=" + cursor
-		}
-		a := s.must(t, http.StatusOK, "GET", url, nil, "Read-Path", path, "Min-LSN", lsn)
-		var page struct {
-			Bids       []bidDocument `json:"bids"`
-			NextCursor *string       `json:"next_cursor"`
-		}
-		if err := json.Unmarshal(a.body, &page); err != nil {
+	of.Limit = 2000
+	for b, err := range s.api(t, client.WithAttempts(1)).EachBid(t.Context(), raffle, of, client.Through(path), client.AtLeast(at)) {
+		if err != nil {
 			t.Fatal(err)
 		}
-		for _, b := range page.Bids {
-			ids = append(ids, b.ID)
-		}
-		if page.NextCursor == nil {
-			return ids
-		}
-		cursor = *page.NextCursor
+		ids = append(ids, b.ID)
 	}
+	return ids
 }

@@ -1,7 +1,7 @@
 package e2e
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
@@ -42,23 +43,20 @@ type seen struct {
 // flushLoad keeps every accepted bid with its Commit-LSN, and every read.
 type flushLoad struct {
 	s        *stack
+	api      *client.Client // without a retry
 	mu       sync.Mutex
 	accepted map[book]map[int64]lsn.LSN
 	last     lsn.LSN
 	reads    []seen
 }
 
-func (l *flushLoad) write(i int, authorization string) error {
+func (l *flushLoad) write(i int, bidder *client.Session) error {
 	b := bookOf(i)
-	a, err := l.s.do("POST", l.s.bidsURL(b.raffle), map[string]int{"size": b.size, "price": 1000 * (1 + i%97)}, "Authorization", authorization)
-	if err != nil || a.status != http.StatusCreated {
-		return fmt.Errorf("bid %d: %d %s %w", i, a.status, a.body, err)
-	}
-	var doc bidDocument
-	if err := json.Unmarshal(a.body, &doc); err != nil {
+	made, receipt, err := bidder.PlaceBid(context.Background(), b.raffle, client.NewBid{Size: b.size, Price: int64(1000 * (1 + i%97))})
+	if err != nil {
 		return err
 	}
-	at, err := positionLSN(a.header.Get("Commit-LSN"))
+	at, err := positionLSN(string(receipt.Position))
 	if err != nil {
 		return err
 	}
@@ -67,7 +65,7 @@ func (l *flushLoad) write(i int, authorization string) error {
 	if l.accepted[b] == nil {
 		l.accepted[b] = make(map[int64]lsn.LSN)
 	}
-	l.accepted[b][doc.ID] = at
+	l.accepted[b][made.ID] = at
 	l.last = max(l.last, at)
 	return nil
 }
@@ -75,33 +73,27 @@ func (l *flushLoad) write(i int, authorization string) error {
 // read asks for a whole list. Every third time it asks with the position of the newest bid that was accepted so far.
 func (l *flushLoad) read(i int) error {
 	r := seen{book: bookOf(i), at: time.Now()}
-	var header []string
+	var at client.Position
 	var least lsn.LSN
 	if i%3 == 0 {
 		l.mu.Lock()
 		least = l.last
 		l.mu.Unlock()
-		header = []string{"Min-LSN", least.String()}
+		at = client.Position(least.String())
 	}
-	url := l.s.lookupURL(r.book.raffle, fmt.Sprintf("size=%d&order=%s&limit=2000", r.book.size, []string{"newest", "highest"}[i%2]))
-	a, err := l.s.do("GET", url, nil, header...)
-	if err != nil || a.status != http.StatusOK {
-		return fmt.Errorf("read %d, %v: %d %s %w", i, header, a.status, a.body, err)
+	of := client.BidFilter{Size: r.book.size, Order: []string{client.Newest, client.Highest}[i%2], Limit: 2000}
+	page, err := l.api.Bids(context.Background(), r.book.raffle, of, client.AtLeast(at))
+	if err != nil {
+		return fmt.Errorf("read %d at %q: %w", i, at, err)
 	}
-	var page struct {
-		Bids []bidDocument `json:"bids"`
-	}
-	if err := json.Unmarshal(a.body, &page); err != nil {
-		return err
-	}
-	if r.lsn, err = positionLSN(a.header.Get("Read-LSN")); err != nil {
+	if r.lsn, err = positionLSN(string(page.Position)); err != nil {
 		return err
 	}
 	if r.lsn < least {
 		return fmt.Errorf("read %d: Read-LSN %s for Min-LSN %s", i, r.lsn, least)
 	}
-	r.path = a.header.Get("Read-Path")
-	for _, b := range page.Bids {
+	r.path = page.Path
+	for _, b := range page.Items {
 		r.ids = append(r.ids, b.ID)
 	}
 	l.mu.Lock()
@@ -115,15 +107,15 @@ func (l *flushLoad) start(t *testing.T) (stop func() error) {
 	t.Helper()
 	clients := make([]func(i int) error, 0, flushWriters+flushReaders)
 	for w := range flushWriters {
-		authorization := l.s.login(t, fmt.Sprintf("user%d", w+1))
-		clients = append(clients, func(i int) error { return l.write(i, authorization) })
+		bidder := l.s.session(t, fmt.Sprintf("user%d", w+1), client.WithAttempts(1))
+		clients = append(clients, func(i int) error { return l.write(i, bidder) })
 	}
 	for range flushReaders {
 		clients = append(clients, l.read)
 	}
 	end := make(chan struct{})
 	errs := make(chan error, len(clients))
-	for n, client := range clients {
+	for n, one := range clients {
 		go func() {
 			pause := time.NewTicker(flushEvery)
 			defer pause.Stop()
@@ -134,7 +126,7 @@ func (l *flushLoad) start(t *testing.T) (stop func() error) {
 					return
 				case <-pause.C:
 				}
-				if err := client(i); err != nil {
+				if err := one(i); err != nil {
 					errs <- err
 					return
 				}
@@ -187,7 +179,7 @@ func TestFlushedRedisUnderLoadIsNeverWrong_R1_R2_R6_P3(t *testing.T) {
 		}
 		return nil
 	})
-	l := &flushLoad{s: s, accepted: make(map[book]map[int64]lsn.LSN)}
+	l := &flushLoad{s: s, api: s.api(t, client.WithAttempts(1)), accepted: make(map[book]map[int64]lsn.LSN)}
 	stop := l.start(t)
 	for range 3 {
 		before := time.Now()
@@ -208,8 +200,8 @@ func TestFlushedRedisUnderLoadIsNeverWrong_R1_R2_R6_P3(t *testing.T) {
 
 func (s *stack) flushRedis(t *testing.T) {
 	t.Helper()
-	client := redis.NewClient(&redis.Options{Addr: s.redis.Addr()})
-	if err := errors.Join(client.FlushAll(t.Context()).Err(), client.Close()); err != nil {
+	conn := redis.NewClient(&redis.Options{Addr: s.redis.Addr()})
+	if err := errors.Join(conn.FlushAll(t.Context()).Err(), conn.Close()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
@@ -43,8 +43,8 @@ func TestLiveFeedExactlyOnceInCommitOrder(t *testing.T) {
 	f.awaitJoined(t, 1)
 	var work sync.WaitGroup
 	for n := range liveWriters {
-		authorization := s.login(t, "user"+strconv.Itoa(n+1))
-		work.Go(func() { f.write(t, authorization) })
+		bidder := s.session(t, "user"+strconv.Itoa(n+1))
+		work.Go(func() { f.write(t, bidder) })
 	}
 	f.awaitPlaced(t, 3000)
 	proxy.SetTarget(strings.TrimPrefix(secondURL, "http://"))
@@ -77,15 +77,14 @@ type flood struct {
 	placed    atomic.Int64
 }
 
-func (f *flood) write(t *testing.T, authorization string) {
+func (f *flood) write(t *testing.T, bidder *client.Session) {
 	for n := f.taken.Add(1); n <= liveBids; n = f.taken.Add(1) {
 		f.awaitListeners(t, n)
-		bid := map[string]int{"size": 250 + 5*int(n%11), "price": 1000 + int(n)}
 		ctx, cancel := context.WithDeadline(context.Background(), f.until)
-		a, err := f.stack.insist(ctx, "POST", f.stack.bidsURL(openRaffle), bid, "Authorization", authorization)
+		_, _, err := bidder.PlaceBid(ctx, openRaffle, client.NewBid{Size: 250 + 5*int(n%11), Price: 1000 + n})
 		cancel()
-		if err != nil || a.status != http.StatusCreated {
-			t.Errorf("bid %d: %d %s %v", n, a.status, a.body, err)
+		if err != nil {
+			t.Errorf("bid %d: %v", n, err)
 			return
 		}
 		f.placed.Add(1)
@@ -166,14 +165,9 @@ func TestLiveFeedThroughTheFrontDoor(t *testing.T) {
 	}
 	f.awaitJoined(t, 1)
 	var want []int64
-	authorization := s.login(t, "user1")
+	bidder := s.session(t, "user1")
 	for range 3 {
-		a := s.must(t, http.StatusCreated, "POST", s.bidsURL(openRaffle), map[string]int{"size": 270, "price": 5}, "Authorization", authorization)
-		var placed bidDocument
-		if err := json.Unmarshal(a.body, &placed); err != nil {
-			t.Fatal(err)
-		}
-		want = append(want, placed.ID)
+		want = append(want, bidFive(t, bidder, openRaffle))
 	}
 	for _, l := range f.listeners {
 		testenv.EventuallyNoError(t, 20*time.Second, l.kind+" has all", func() error { return l.holdTo(want) })
@@ -191,16 +185,9 @@ func TestFeedsComeBackThroughTheFrontDoor(t *testing.T) {
 		f.listeners = append(f.listeners, listen(t, modules, kind, front, openRaffle))
 	}
 	f.awaitJoined(t, 1)
-	authorization := s.login(t, "user1")
+	bidder := s.session(t, "user1")
 	var want []int64
-	place := func() {
-		a := s.must(t, http.StatusCreated, "POST", s.bidsURL(openRaffle), map[string]int{"size": 270, "price": 5}, "Authorization", authorization)
-		var placed bidDocument
-		if err := json.Unmarshal(a.body, &placed); err != nil {
-			t.Fatal(err)
-		}
-		want = append(want, placed.ID)
-	}
+	place := func() { want = append(want, bidFive(t, bidder, openRaffle)) }
 	haveAll := func() {
 		for _, l := range f.listeners {
 			testenv.EventuallyNoError(t, 40*time.Second, l.kind+" has all", func() error { return l.holdTo(want) })
@@ -220,6 +207,16 @@ func TestFeedsComeBackThroughTheFrontDoor(t *testing.T) {
 	s.query.Resume(t)
 	place()
 	haveAll()
+}
+
+// bidFive places a bid and returns its id.
+func bidFive(t *testing.T, bidder *client.Session, raffle int64) int64 {
+	t.Helper()
+	bid, _, err := bidder.PlaceBid(t.Context(), raffle, client.NewBid{Size: 270, Price: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bid.ID
 }
 
 // awaitRefusals waits until the front door has found query down and an EventSource has had time for several tries.

@@ -2,9 +2,7 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
@@ -25,25 +24,20 @@ func TestReplicatorKilledUnderLoadLosesNothing_P1_P2(t *testing.T) {
 	var mu sync.Mutex
 	acknowledged := make(map[int64]bool)
 	var last lsn.LSN
-	load := func(client int) error {
-		authorization := s.login(t, fmt.Sprintf("user%d", client+1))
+	load := func(bidder int) error {
+		session := s.session(t, fmt.Sprintf("user%d", bidder+1))
 		for i := range perClient {
-			bid := map[string]int{"size": 250 + 5*(i%11), "price": 1000 * (1 + i%97)}
-			a, err := s.do("POST", s.bidsURL(openRaffle+int64(i%raffles)), bid, "Authorization", authorization,
-				"Idempotency-Key", fmt.Sprintf("%d-%d", client, i))
-			if err != nil || a.status != http.StatusCreated {
-				return fmt.Errorf("client %d, bid %d: %d %s %w", client, i, a.status, a.body, err)
+			bid := client.NewBid{Size: 250 + 5*(i%11), Price: int64(1000 * (1 + i%97)), Key: fmt.Sprintf("%d-%d", bidder, i)}
+			made, receipt, err := session.PlaceBid(t.Context(), openRaffle+int64(i%raffles), bid)
+			if err != nil {
+				return fmt.Errorf("bid %s: %w", bid.Key, err)
 			}
-			var doc bidDocument
-			if err := json.Unmarshal(a.body, &doc); err != nil {
-				return err
-			}
-			lsn, err := positionLSN(a.header.Get("Commit-LSN"))
+			lsn, err := positionLSN(string(receipt.Position))
 			if err != nil {
 				return err
 			}
 			mu.Lock()
-			acknowledged[doc.ID] = true
+			acknowledged[made.ID] = true
 			last = max(last, lsn)
 			mu.Unlock()
 		}
@@ -112,21 +106,19 @@ func (s *stack) compare(t *testing.T, raffles int64, before, acknowledged map[in
 	if len(stored) != len(before)+len(acknowledged) {
 		t.Fatalf("Postgres holds %d bids, want %d", len(stored), len(before)+len(acknowledged))
 	}
+	at := client.Position(last.String())
 	testenv.EventuallyNoError(t, 15*time.Second, "the read model catches up", func() error {
-		a, err := s.do("GET", s.lookupURL(openRaffle, "size=270&limit=1"), nil, "Read-Path", "redis", "Min-LSN", last.String())
-		if err == nil && a.status != http.StatusOK {
-			err = fmt.Errorf("%d %s", a.status, a.body)
-		}
+		_, err := s.api(t, client.WithAttempts(1)).Bids(t.Context(), openRaffle, client.BidFilter{Size: 270}, client.Through("redis"), client.AtLeast(at))
 		return err
 	})
 	for _, order := range []string{"newest", "highest"} {
 		var all []int64
 		for raffle := range raffles {
 			for size := 250; size <= 300; size += 5 {
-				parameters := fmt.Sprintf("size=%d&order=%s", size, order)
-				fromRedis := s.readAll(t, openRaffle+raffle, parameters, "redis", last.String())
-				if fromPrimary := s.readAll(t, openRaffle+raffle, parameters, "primary", last.String()); !slices.Equal(fromRedis, fromPrimary) {
-					t.Errorf("raffle %d %s: Redis holds %d bids, Postgres %d, or in another order", openRaffle+raffle, parameters, len(fromRedis), len(fromPrimary))
+				of := client.BidFilter{Size: size, Order: order}
+				fromRedis := s.readAll(t, openRaffle+raffle, of, "redis", at)
+				if fromPrimary := s.readAll(t, openRaffle+raffle, of, "primary", at); !slices.Equal(fromRedis, fromPrimary) {
+					t.Errorf("raffle %d %+v: Redis holds %d bids, Postgres %d, or in another order", openRaffle+raffle, of, len(fromRedis), len(fromPrimary))
 				}
 				all = append(all, fromRedis...)
 			}

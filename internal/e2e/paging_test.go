@@ -2,13 +2,14 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
@@ -42,14 +43,14 @@ const (
 func TestPagingWhileBidsArriveAndPathsChange_R4(t *testing.T) {
 	s := startStack(t)
 	known := &committed{bids: map[int64]lsn.LSN{}}
-	for _, id := range s.readAll(t, openRaffle, "size=270", "primary", "0/0") {
+	for _, id := range s.readAll(t, openRaffle, client.BidFilter{Size: 270}, "primary", "") {
 		known.bids[id] = 0
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	var writers sync.WaitGroup
-	authorization := s.login(t, "user1")
+	bidder := s.session(t, "user1")
 	for range bidWriters {
-		writers.Go(func() { s.keepBidding(ctx, t, authorization, known) })
+		writers.Go(func() { keepBidding(ctx, t, bidder, known) })
 	}
 	testenv.Eventually(t, 10*time.Second, "there are several pages", func() bool { return len(known.upTo(1<<63)) > 500 })
 	begin, before := time.Now(), len(known.upTo(1<<63))
@@ -68,7 +69,7 @@ func TestPagingWhileBidsArriveAndPathsChange_R4(t *testing.T) {
 }
 
 // keepBidding bids until ctx ends.
-func (s *stack) keepBidding(ctx context.Context, t *testing.T, authorization string, known *committed) {
+func keepBidding(ctx context.Context, t *testing.T, bidder *client.Session, known *committed) {
 	tick := time.NewTicker(bidWriters * time.Second / bidsPerSecond)
 	defer tick.Stop()
 	for {
@@ -77,17 +78,12 @@ func (s *stack) keepBidding(ctx context.Context, t *testing.T, authorization str
 			return
 		case <-tick.C:
 		}
-		bid := map[string]int{"size": 270, "price": 1000 * (1 + rand.IntN(200))}
-		a, err := s.do("POST", s.bidsURL(openRaffle), bid, "Authorization", authorization)
-		if err != nil || a.status != http.StatusCreated {
-			t.Errorf("bid: %d %s %v", a.status, a.body, err)
+		made, receipt, err := bidder.PlaceBid(t.Context(), openRaffle, client.NewBid{Size: 270, Price: 1000 * (1 + rand.Int64N(200))})
+		if err != nil {
+			t.Error(err)
 			return
 		}
-		var made bidDocument
-		lsn, err := positionLSN(a.header.Get("Commit-LSN"))
-		if err := json.Unmarshal(a.body, &made); err != nil {
-			t.Error(err)
-		}
+		lsn, err := positionLSN(string(receipt.Position))
 		if err != nil {
 			t.Error(err)
 		}
@@ -102,31 +98,24 @@ func (s *stack) walk(t *testing.T, order string, known *committed, from map[stri
 	t.Helper()
 	seen := map[int64]int{}
 	var must []int64
-	for cursor, page := "", 0; ; page++ {
-		a := s.pageFromAnywhere(t, s.lookupURL(openRaffle, "size=270&limit=20&order="+order+cursor), from)
-		if page == 0 {
-			lsn, err := positionLSN(a.header.Get("Read-LSN"))
+	of := client.BidFilter{Size: 270, Order: order, Limit: 20}
+	for {
+		page := s.pageFromAnywhere(t, of, from)
+		if of.Cursor == "" {
+			lsn, err := positionLSN(string(page.Position))
 			if err != nil {
 				t.Fatal(err)
 			}
 			must = known.upTo(lsn)
 		}
-		var body struct {
-			Bids       []bidDocument `json:"bids"`
-			NextCursor *string       `json:"next_cursor"`
-		}
-		if err := json.Unmarshal(a.body, &body); err != nil {
-			t.Fatal(err)
-		}
-		for _, b := range body.Bids {
+		for _, b := range page.Items {
 			if seen[b.ID]++; seen[b.ID] > 1 {
 				t.Errorf("R4: %s: bid %d twice", order, b.ID)
 			}
 		}
-		if body.NextCursor == nil {
+		if of.Cursor = page.Next; of.Cursor == "" {
 			break
 		}
-		cursor = "&cursor=" + *body.NextCursor
 	}
 	missing := 0
 	for _, id := range must {
@@ -140,22 +129,20 @@ func (s *stack) walk(t *testing.T, order string, known *committed, from map[stri
 }
 
 // pageFromAnywhere draws paths at random until one has the page. A path that is behind says so.
-func (s *stack) pageFromAnywhere(t *testing.T, url string, from map[string]int) answer {
+func (s *stack) pageFromAnywhere(t *testing.T, of client.BidFilter, from map[string]int) (page client.Page[client.Bid]) {
 	t.Helper()
+	api := s.api(t, client.WithAttempts(1))
 	for range 50 {
 		path := []string{"redis", "replica", "standby", "primary"}[rand.IntN(4)]
-		a, err := s.do("GET", url, nil, "Read-Path", path)
-		if err != nil {
+		page, err := api.Bids(t.Context(), openRaffle, of, client.Through(path))
+		if err == nil {
+			from[page.Path]++
+			return page
+		}
+		if p, is := errors.AsType[*client.Problem](err); !is || p.Status != http.StatusServiceUnavailable {
 			t.Fatal(err)
 		}
-		if a.status == http.StatusOK {
-			from[a.header.Get("Read-Path")]++
-			return a
-		}
-		if a.status != http.StatusServiceUnavailable {
-			t.Fatalf("%s: %d %s", url, a.status, a.body)
-		}
 	}
-	t.Fatalf("no path answers %s", url)
-	return answer{}
+	t.Fatalf("no path answers %+v", of)
+	return page
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 )
 
@@ -177,7 +178,7 @@ func (l *primaryLoad) told(at lsn.LSN) {
 }
 
 // write returns the position of the commit, 0 if it was refused.
-func (l *primaryLoad) write(method, url string, body any, authorization string) (at lsn.LSN, doc bidDocument, err error) {
+func (l *primaryLoad) write(method, url string, body any, authorization string) (at lsn.LSN, doc client.Bid, err error) {
 	a, err := l.s.do(method, url, body, "Authorization", authorization)
 	switch {
 	case err != nil:
@@ -218,7 +219,7 @@ func (l *primaryLoad) read() error {
 		return nil
 	}
 	var page struct {
-		Bids []bidDocument `json:"bids"`
+		Bids []client.Bid `json:"bids"`
 	}
 	if err := json.Unmarshal(a.body, &page); err != nil || a.status != http.StatusOK || a.header.Get("Read-Path") != "primary" {
 		return fmt.Errorf("read, %v: %d %v %s %w", header, a.status, a.header, a.body, err)

@@ -127,18 +127,6 @@ func (s *stack) must(t testing.TB, status int, method, url string, body any, hea
 	return a
 }
 
-func (s *stack) login(t testing.TB, user string) (authorization string) {
-	t.Helper()
-	a := s.must(t, http.StatusOK, "POST", s.commandURL+"/v1/login", map[string]string{"login": user, "password": "pyramid"})
-	var token struct {
-		AccessToken string `json:"access_token"`
-	}
-	if err := json.Unmarshal(a.body, &token); err != nil {
-		t.Fatal(err)
-	}
-	return "Bearer " + token.AccessToken
-}
-
 // openRaffle is the demo data's first open raffle.
 const openRaffle = 901
 

@@ -1,11 +1,11 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
 	"os"
@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/deploy/certs"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
@@ -33,13 +34,20 @@ func TestUsersOfRedisMayDoWhatTheServicesDo(t *testing.T) {
 	}
 	s := startStack(t, testenv.Secured(authority.Certificate(), pem))
 	feed := s.listen(t, openRaffle)
-	authorization := s.login(t, "user1")
-	bid := s.must(t, http.StatusCreated, "POST", s.bidsURL(openRaffle), map[string]int{"size": 270, "price": 250_000}, "Authorization", authorization)
-	s.must(t, http.StatusNoContent, "DELETE", s.commandURL+bid.header.Get("Location"), nil, "Authorization", authorization)
-	var last string
-	for _, price := range []int{260_000, 270_000} {
-		last = s.must(t, http.StatusCreated, "POST", s.bidsURL(openRaffle), map[string]int{"size": 270, "price": price}, "Authorization", authorization).header.Get("Commit-LSN")
+	bidder := s.session(t, "user1")
+	bid := func(price int64) client.Bid {
+		placed, _, err := bidder.PlaceBid(t.Context(), openRaffle, client.NewBid{Size: 270, Price: price})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return placed
 	}
+	if _, err := bidder.CancelBid(t.Context(), openRaffle, bid(250_000).ID); err != nil {
+		t.Fatal(err)
+	}
+	bid(260_000)
+	bid(270_000)
+	last := string(bidder.LastWrite())
 	further := 0
 	for _, path := range []string{
 		"/v1/raffles?limit=10", "/v1/raffles?status=closed", fmt.Sprintf("/v1/raffles/%d", openRaffle), "/v1/bids?size=270&limit=5",
@@ -54,9 +62,8 @@ func TestUsersOfRedisMayDoWhatTheServicesDo(t *testing.T) {
 	if further < 4 {
 		t.Errorf("%d lists have a further page, too few to try all commands", further)
 	}
-	for _, want := range []string{"event: bid", "event: cancel"} {
-		feed(want)
-	}
+	feed(client.EventBid)
+	feed(client.EventCancel)
 	s.verifyWithUsers(t, authority)
 	// Redis loads its file with the rights of a user, too.
 	s.redis.Kill(t)
@@ -103,31 +110,25 @@ func (s *stack) verify(t *testing.T) error {
 	return nil
 }
 
-// listen follows a raffle, and returns a function that waits for a line.
-func (s *stack) listen(t *testing.T, raffle int64) func(line string) {
+// listen follows a raffle, and returns a function that waits for an event.
+func (s *stack) listen(t *testing.T, raffle int64) func(client.EventKind) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	t.Cleanup(cancel)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/v1/raffles/%d/live", s.queryURL, raffle), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Accept", "text/event-stream")
-	answer, err := (&http.Client{}).Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { answer.Body.Close() })
-	lines := bufio.NewScanner(answer.Body)
-	return func(line string) {
+	next, stop := iter.Pull2(s.api(t).Follow(ctx, raffle, client.FeedOptions{}))
+	t.Cleanup(func() { cancel(); stop() })
+	await := func(kind client.EventKind) {
 		t.Helper()
-		for lines.Scan() {
-			if lines.Text() == line {
+		for {
+			switch event, err, _ := next(); {
+			case err != nil:
+				t.Fatalf("the feed ends without %s: %v", kind, err)
+			case event.Kind == kind:
 				return
 			}
 		}
-		t.Fatalf("the feed ends without %s: %v", line, lines.Err())
 	}
+	await(client.EventStart)
+	return await
 }
 
 // refusedBy is the length of Redis' list of refusals.

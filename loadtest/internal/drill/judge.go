@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
+	"github.com/stock-pyramid/stock-pyramid/client"
 )
 
 // Problem types that decide (docs/PROBLEMS.md).
@@ -15,7 +15,7 @@ const (
 	typePositionLost = "/problems/position-lost"
 )
 
-func problemType(a frontdoor.Answer) string {
+func problemType(a client.Answer) string {
 	var p struct {
 		Type string `json:"type"`
 	}
@@ -34,7 +34,7 @@ const (
 )
 
 // judgeBid judges the answer to an attempt to place a bid, or the error instead of an answer.
-func judgeBid(a frontdoor.Answer, err error) attempt {
+func judgeBid(a client.Answer, err error) attempt {
 	switch {
 	case err != nil:
 		return inDoubt
@@ -64,7 +64,7 @@ const (
 // judgeRead judges an answer to a read. want, if it is not nil, is an acknowledged bid that the answer must hold,
 // because the read asked for its position. The answer may be a list, newest first, of at most limit bids, or one bid.
 // shown are all bids of the answer.
-func judgeRead(a frontdoor.Answer, err error, want *Bid, limit int) (verdict read, shown []Bid, why string) {
+func judgeRead(a client.Answer, err error, want *Bid, limit int) (verdict read, shown []Bid, why string) {
 	switch {
 	case err != nil:
 		return readFailed, nil, reason(err)
@@ -104,11 +104,11 @@ func holds(shown []Bid, want Bid, limit int) bool {
 	return len(shown) == limit && !older
 }
 
-func path(a frontdoor.Answer) string { return a.Header.Get("Read-Path") }
+func path(a client.Answer) string { return a.Header.Get("Read-Path") }
 
 // reason is why there was no answer, without the URL.
 func reason(err error) string {
-	if of := errors.Unwrap(err); of != nil { // without the request
+	for of := errors.Unwrap(err); of != nil; of = errors.Unwrap(err) { // without the request and the ports
 		err = of
 	}
 	return err.Error()

@@ -5,22 +5,22 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
+	"github.com/stock-pyramid/stock-pyramid/client"
 )
 
-func answer(status int, body string) frontdoor.Answer {
-	return frontdoor.Answer{Status: status, Header: http.Header{"Read-Path": {"redis"}}, Body: []byte(body)}
+func answer(status int, body string) client.Answer {
+	return client.Answer{Status: status, Header: http.Header{"Read-Path": {"redis"}}, Body: []byte(body)}
 }
 
 func TestJudgeBid(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		a    frontdoor.Answer
+		a    client.Answer
 		err  error
 		want attempt
 	}{
 		{"201", answer(201, `{}`), nil, placed},
-		{"cut off", frontdoor.Answer{}, errors.New("EOF"), inDoubt},
+		{"cut off", client.Answer{}, errors.New("EOF"), inDoubt},
 		{"perhaps done", answer(503, `{"type":"/problems/outcome-unknown"}`), nil, inDoubt},
 		{"not done", answer(503, `{"type":"/problems/unavailable"}`), nil, notDone},
 		{"the front door lost the service", answer(502, `{"type":"/problems/outcome-unknown"}`), nil, inDoubt},
@@ -44,7 +44,7 @@ func TestJudgeReadFindsEachWrongRead_R2(t *testing.T) {
 	want := &Bid{7, 1, 270, 5, 1}
 	for _, c := range []struct {
 		name  string
-		a     frontdoor.Answer
+		a     client.Answer
 		err   error
 		want  *Bid
 		is    read
@@ -64,7 +64,7 @@ func TestJudgeReadFindsEachWrongRead_R2(t *testing.T) {
 		{"position lost", answer(409, `{"type":"/problems/position-lost"}`), nil, want, readLost, 0},
 		{"beyond", answer(422, `{"type":"/problems/bad-value"}`), nil, want, readRefused, 0},
 		{"not now", answer(503, `{"type":"/problems/unavailable"}`), nil, want, readRefused, 0},
-		{"no answer", frontdoor.Answer{}, errors.New("timeout"), want, readFailed, 0},
+		{"no answer", client.Answer{}, errors.New("timeout"), want, readFailed, 0},
 	} {
 		if got, shown, why := judgeRead(c.a, c.err, c.want, 2); got != c.is || len(shown) != c.shown || (why == "") != (got == readOK) {
 			t.Errorf("%s: %d, %d bids, %q", c.name, got, len(shown), why)

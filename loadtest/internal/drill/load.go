@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 )
 
 // sizes are those that the data set has, in mm.
@@ -111,7 +111,7 @@ func (l *load) bid(ctx context.Context) {
 }
 
 // settle notes what an attempt has shown, and says whether the outcome is known.
-func (l *load) settle(e *Entry, verdict attempt, a frontdoor.Answer, err error) bool {
+func (l *load) settle(e *Entry, verdict attempt, a client.Answer, err error) bool {
 	switch verdict {
 	case placed:
 		l.story.count("bid 201", "")
@@ -135,14 +135,14 @@ func (l *load) settle(e *Entry, verdict attempt, a frontdoor.Answer, err error) 
 }
 
 // request sends a request with a time-out.
-func (l *load) request(ctx context.Context, within time.Duration, method, target string, body []byte, header ...string) (frontdoor.Answer, error) {
+func (l *load) request(ctx context.Context, within time.Duration, method, target string, body []byte, header ...string) (client.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	return l.door.Do(ctx, method, target, body, header...)
+	return l.door.Send(ctx, method, target, body, header...)
 }
 
 // get reads at a position or later; at may be empty.
-func (l *load) get(ctx context.Context, target, at string) (frontdoor.Answer, error) {
+func (l *load) get(ctx context.Context, target, at string) (client.Answer, error) {
 	if at == "" {
 		return l.request(ctx, requestTime, http.MethodGet, target, nil)
 	}
@@ -150,8 +150,8 @@ func (l *load) get(ctx context.Context, target, at string) (frontdoor.Answer, er
 }
 
 // placed holds the 201 against what was asked for.
-func (l *load) placed(e *Entry, a frontdoor.Answer) {
-	verdict, shown, why := judgeRead(frontdoor.Answer{Status: http.StatusOK, Header: a.Header, Body: a.Body}, nil, nil, 0)
+func (l *load) placed(e *Entry, a client.Answer) {
+	verdict, shown, why := judgeRead(client.Answer{Status: http.StatusOK, Header: a.Header, Body: a.Body}, nil, nil, 0)
 	if verdict != readOK {
 		l.book.fault("a 201: " + why)
 		return
@@ -194,7 +194,7 @@ func (l *load) plain(ctx context.Context) {
 }
 
 // judge counts an answer and says whether it is good.
-func (l *load) judge(ctx context.Context, kind string, sent time.Time, a frontdoor.Answer, err error, want *Bid, limit int) bool {
+func (l *load) judge(ctx context.Context, kind string, sent time.Time, a client.Answer, err error, want *Bid, limit int) bool {
 	if ctx.Err() != nil {
 		return false // the drill has ended
 	}

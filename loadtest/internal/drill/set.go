@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 )
@@ -40,8 +38,9 @@ const (
 	users       = 16
 	raffleCount = 50
 	feedCount   = 20
-	// loginTime bounds the logins before the first drill.
-	loginTime = time.Minute
+	// loginTime bounds the logins before the first drill, loginAttempts each of them.
+	loginTime     = time.Minute
+	loginAttempts = 60
 )
 
 // set is what the drills share.
@@ -49,7 +48,7 @@ type set struct {
 	Config
 	ctl      Ctl
 	id       string // makes keys differ from those of any other set
-	door     *frontdoor.Client
+	door     *client.Client
 	feeds    *http.Client
 	raffles  []int64
 	bearers  []string
@@ -68,7 +67,8 @@ type Set struct {
 // Run carries out the drills one after the other. The error is about the whole set; what a drill has found is in its
 // result.
 func Run(ctx context.Context, c Config) (*Set, error) {
-	s := &set{Config: c, ctl: c.Ctl, id: newID(), door: frontdoor.New(c.URL), feeds: &http.Client{Transport: &http.Transport{DisableCompression: true}}}
+	s := &set{Config: c, ctl: c.Ctl, id: newID(), door: frontdoor.New(c.URL, loginAttempts),
+		feeds: &http.Client{Transport: &http.Transport{DisableCompression: true}}}
 	defer s.door.Close()
 	defer s.feeds.CloseIdleConnections()
 	if err := s.prepare(ctx); err != nil {
@@ -104,7 +104,7 @@ func (s *set) prepare(ctx context.Context) (err error) {
 	if s.programs, err = s.ctl.Programs(ctx); err != nil {
 		return err
 	}
-	open, err := s.door.Raffles(ctx, "open")
+	open, err := frontdoor.Raffles(ctx, s.door, client.Open)
 	if err != nil {
 		return err
 	}
@@ -112,31 +112,13 @@ func (s *set) prepare(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, loginTime)
 	defer cancel()
 	for i := range users {
-		bearer, err := s.logIn(ctx, fmt.Sprintf("user%d", i+1))
+		session, err := s.door.Login(ctx, fmt.Sprintf("user%d", i+1), dataset.Password)
 		if err != nil {
 			return err
 		}
-		s.bearers = append(s.bearers, bearer)
+		s.bearers = append(s.bearers, "Bearer "+session.Tokens().Access)
 	}
 	return nil
-}
-
-// logIn asks until it is answered, because a login may be refused for a moment.
-func (s *set) logIn(ctx context.Context, login string) (string, error) {
-	body := fmt.Appendf(nil, `{"login":%q,"password":%q}`, login, dataset.Password)
-	for {
-		var doc struct {
-			Token string `json:"access_token"`
-		}
-		a, err := s.door.Do(ctx, http.MethodPost, "/v1/login", body)
-		if err == nil && a.Status == http.StatusOK {
-			err = json.Unmarshal(a.Body, &doc)
-			return "Bearer " + doc.Token, err
-		}
-		if e := sleep.For(ctx, time.Second); e != nil || a.Status == http.StatusUnauthorized {
-			return "", errors.Join(fmt.Errorf("log in as %s: status %d %s", login, a.Status, a.Body), err, e)
-		}
-	}
 }
 
 // applicable returns why a drill can't run here; "" if it can.

@@ -2,17 +2,17 @@ package levels
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
@@ -44,8 +44,7 @@ func rush(w *shared) engine.Scenario {
 // drop is the raffle that everybody bids on, with the followers of its live feed and its close in the middle. One process
 // has it, however many generators there are. A nil drop is that of a level without one.
 type drop struct {
-	door   *frontdoor.Client
-	bearer string
+	admin  *client.Session
 	raffle int64
 
 	followers []*subscriber
@@ -55,39 +54,27 @@ type drop struct {
 	mu     sync.Mutex         // of closed
 	closer context.CancelFunc // gives up what closeAt waits for
 	asked  time.Time          // when the close was sent
-	closed closedRaffle
+	closed client.Raffle
 	err    error // of the close
-}
-
-// closedRaffle is a raffle as the answer to its close shows it.
-type closedRaffle struct {
-	ID    int64  `json:"id"`
-	Price *int64 `json:"closing_price"`
 }
 
 // openDrop makes the raffle, and returns when it can be read and all subscribers follow it.
 func openDrop(ctx context.Context, base string) (*drop, error) {
-	d := &drop{door: frontdoor.New(base)}
-	token, err := logIn(ctx, d.door, "admin")
+	admin, err := frontdoor.New(base, client.DefaultAttempts).Login(ctx, "admin", dataset.Password)
 	if err != nil {
 		return nil, fmt.Errorf("log in as admin: %w", err)
 	}
-	d.bearer = "Bearer " + token
-	var made closedRaffle
-	lsn, err := d.post(ctx, "/v1/raffles", fmt.Appendf(nil, `{"product_id":1,"ends_at":%q}`, time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339)), &made)
+	d := &drop{admin: admin}
+	made, _, err := admin.OpenRaffle(ctx, client.NewRaffle{ProductID: 1, EndsAt: time.Now().Add(24 * time.Hour)})
 	if err != nil {
 		return nil, fmt.Errorf("open a raffle: %w", err)
 	}
 	d.raffle = made.ID
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d.stop = stop
-	err = until(ctx, "the raffle to be read", func() bool {
-		a, err := d.door.Do(ctx, http.MethodGet, fmt.Sprintf("/v1/raffles/%d", d.raffle), nil, "Min-LSN", lsn)
-		return err == nil && a.Status == http.StatusOK
-	})
-	if err != nil {
+	if _, _, err := admin.Raffle(ctx, d.raffle); err != nil {
 		d.end()
-		return nil, err
+		return nil, fmt.Errorf("read the new raffle: %w", err)
 	}
 	for range subscribers {
 		s := &subscriber{drop: d}
@@ -118,41 +105,24 @@ func (d *drop) end() {
 			d.err = errors.Join(d.err, err)
 		}
 	}
-	d.door.Close()
-}
-
-// post sends a request of the admin, and returns the position of its commit.
-func (d *drop) post(ctx context.Context, target string, body []byte, into any) (lsn string, err error) {
-	a, err := post(ctx, d.door, firstRetry, target, body, "Authorization", d.bearer)
-	if err == nil && a.Status/100 != 2 {
-		err = fmt.Errorf("POST %s: status %d %s", target, a.Status, a.Body)
-	}
-	if err != nil {
-		return "", err
-	}
-	return a.Header.Get("Commit-LSN"), json.Unmarshal(a.Body, into)
+	d.admin.Close()
 }
 
 // closeTime bounds a close with its repetitions.
 const closeTime = 10 * time.Second
 
-// close closes the raffle. Closing a closed raffle answers the same, so it is sent again whatever goes wrong.
+// close closes the raffle.
 func (d *drop) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, closeTime)
 	defer cancel()
-	for {
-		var closed closedRaffle
-		_, err := d.post(ctx, fmt.Sprintf("/v1/raffles/%d/close", d.raffle), nil, &closed)
-		if err == nil {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			d.closed = closed
-			return nil
-		}
-		if sleep.For(ctx, firstRetry) != nil {
-			return fmt.Errorf("close the raffle: %w", err)
-		}
+	closed, _, err := d.admin.CloseRaffle(ctx, d.raffle)
+	if err != nil {
+		return fmt.Errorf("close the raffle: %w", err)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = closed
+	return nil
 }
 
 // closeAt closes the raffle at that time.
@@ -226,7 +196,7 @@ func (d *drop) judge(ctx context.Context, run *report.Run, database string) {
 	}
 	v.Add("bids after the close", "0", progress.Grouped(o.late), o.late == 0)
 	v.Add("closing price", "the highest of "+progress.Grouped(int64(len(o.bids)))+" bids: "+price(o.highest), price(o.price),
-		len(o.bids) > 0 && price(o.price) == price(o.highest) && price(d.closed.Price) == price(o.highest))
+		len(o.bids) > 0 && price(o.price) == price(o.highest) && price(d.closed.ClosingPrice) == price(o.highest))
 	var missing, repeated, resets int
 	for _, s := range d.followers {
 		missing, repeated, resets = missing+len(s.log.Missing(o.bids)), repeated+len(s.log.Repeated()), resets+s.log.Resets()

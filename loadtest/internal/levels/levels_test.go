@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/cluster"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
@@ -151,9 +151,10 @@ func TestARefusalIsFinalAndPatienceEnds(t *testing.T) {
 
 func TestTokensAreCachedUntilTheyAreOfNoUse(t *testing.T) {
 	s := startSystem(t, nil)
-	client := frontdoor.New(s.URL)
+	door := client.New(s.URL)
+	t.Cleanup(door.Close)
 	file := filepath.Join(t.TempDir(), "below", "tokens.json")
-	cached, err := openTokens(client, file)
+	cached, err := openTokens(door, file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +172,7 @@ func TestTokensAreCachedUntilTheyAreOfNoUse(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file is %v, %v", info.Mode(), err)
 	}
-	again, err := openTokens(client, file)
+	again, err := openTokens(door, file)
 	if err != nil || len(again.known) != 3 {
 		t.Errorf("%v, %v", again.known, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/cluster"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
@@ -20,6 +20,9 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
+
+// doorAttempts are few, so that a system that is down is told of soon.
+const doorAttempts = 3
 
 // FileJournal is the name of the journal among an outcome's files.
 const FileJournal = "journal"
@@ -60,9 +63,9 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 		return cluster.Outcome{}, err
 	}
 	level = level.of(p)
-	client := frontdoor.New(p.URL)
-	defer client.Close()
-	w, err := r.prepare(ctx, client, level, p, job)
+	door := frontdoor.New(p.URL, doorAttempts)
+	defer door.Close()
+	w, err := r.prepare(ctx, door, level, p, job)
 	if err != nil {
 		return cluster.Outcome{}, err
 	}
@@ -75,7 +78,7 @@ func (r *Runner) Run(ctx context.Context, job cluster.Job, progress func(report.
 		outcome.Files[FileJournal] = path
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(r.Procs))
-	outcome.Run, err = w.load(ctx, level, job, client, progress)
+	outcome.Run, err = w.load(ctx, level, job, door, progress)
 	if w.journal != nil {
 		err = errors.Join(err, w.journal.Close())
 	}
@@ -90,13 +93,13 @@ func createJournal(path, prefix string, after int64) (*reconcile.Journal, error)
 }
 
 // prepare does the work that is not part of the load: it looks for raffles and logs in.
-func (r *Runner) prepare(ctx context.Context, client *frontdoor.Client, level Level, p Plan, job cluster.Job) (w *shared, err error) {
+func (r *Runner) prepare(ctx context.Context, door *client.Client, level Level, p Plan, job cluster.Job) (w *shared, err error) {
 	w = &shared{plan: p, firstUser: job.Share.FirstUser, accounts: make([]account, job.Share.Users)}
 	if p.Raffle > 0 {
 		w.raffles, w.popularity = []int64{p.Raffle}, dataset.NewZipf(1, dataset.Skew)
 	}
 	if level.raffles {
-		if w.raffles, err = client.Raffles(ctx, "open"); err != nil {
+		if w.raffles, err = frontdoor.Raffles(ctx, door, client.Open); err != nil {
 			return nil, err
 		}
 		w.popularity = dataset.NewZipf(len(w.raffles), dataset.Skew)
@@ -104,26 +107,28 @@ func (r *Runner) prepare(ctx context.Context, client *frontdoor.Client, level Le
 	if !level.writes {
 		return w, nil
 	}
-	if w.logins, err = logins(ctx, client, p); err != nil {
+	patient := frontdoor.New(p.URL, loginAttempts)
+	defer patient.Close()
+	if w.logins, err = logins(ctx, patient, p); err != nil {
 		return nil, err
 	}
 	if level.ID == "6" { // the scenario logs in by itself
 		return w, nil
 	}
-	return w, r.logIn(ctx, client, w, job)
+	return w, r.logIn(ctx, patient, w, job)
 }
 
 // logins is the number of users to log in as: the plan's number, otherwise one for each virtual user, or all
 // users if the data set has fewer.
-func logins(ctx context.Context, client *frontdoor.Client, p Plan) (int, error) {
+func logins(ctx context.Context, door *client.Client, p Plan) (int, error) {
 	n := p.Logins
 	if n == 0 {
 		n = p.VUsers
 	}
-	_, err := logIn(ctx, client, fmt.Sprintf("user%d", n))
+	_, err := logIn(ctx, door, fmt.Sprintf("user%d", n))
 	if errors.Is(err, errNoSuchLogin) && p.Logins == 0 && n > dataset.Demo.Users {
 		n = dataset.Demo.Users
-		_, err = logIn(ctx, client, fmt.Sprintf("user%d", n))
+		_, err = logIn(ctx, door, fmt.Sprintf("user%d", n))
 	}
 	if err != nil {
 		return 0, fmt.Errorf("log in as user%d: %w", n, err)
@@ -131,10 +136,10 @@ func logins(ctx context.Context, client *frontdoor.Client, p Plan) (int, error) 
 	return n, nil
 }
 
-func (r *Runner) logIn(ctx context.Context, client *frontdoor.Client, w *shared, job cluster.Job) error {
+func (r *Runner) logIn(ctx context.Context, door *client.Client, w *shared, job cluster.Job) error {
 	start := time.Now()
-	name := strings.NewReplacer("/", "", ":", "_").Replace(strings.TrimPrefix(client.Base(), "http"))
-	t, err := openTokens(client, filepath.Join(r.Dir, "tokens"+name+".json"))
+	name := strings.NewReplacer("/", "", ":", "_").Replace(strings.TrimPrefix(door.Base(), "http"))
+	t, err := openTokens(door, filepath.Join(r.Dir, "tokens"+name+".json"))
 	if err != nil {
 		return err
 	}
@@ -158,20 +163,13 @@ func (r *Runner) logIn(ctx context.Context, client *frontdoor.Client, w *shared,
 }
 
 // lag returns the read model's lag in milliseconds.
-func lag(ctx context.Context, client *frontdoor.Client, raffle int64) (float64, error) {
-	target := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", raffle, dataset.SmallestSize)
-	a, err := client.Do(ctx, http.MethodGet, target, nil, "Read-Path", "redis")
-	if err == nil && a.Status != http.StatusOK {
-		err = fmt.Errorf("GET %s from redis: status %d", target, a.Status)
-	}
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseFloat(a.Header.Get("Read-Lag-Ms"), 64)
+func lag(ctx context.Context, door *client.Client, raffle int64) (float64, error) {
+	page, err := door.Bids(ctx, raffle, client.BidFilter{Size: dataset.SmallestSize, Limit: 1}, client.Through("redis"))
+	return float64(page.Lag.Milliseconds()), err
 }
 
 // load waits for the start and runs the engine.
-func (w *shared) load(ctx context.Context, level Level, job cluster.Job, client *frontdoor.Client, progress func(report.Progress)) (*report.Run, error) {
+func (w *shared) load(ctx context.Context, level Level, job cluster.Job, door *client.Client, progress func(report.Progress)) (*report.Run, error) {
 	addr, tls, err := w.plan.Address()
 	if err != nil {
 		return nil, err
@@ -180,7 +178,7 @@ func (w *shared) load(ctx context.Context, level Level, job cluster.Job, client 
 	c.Addr, c.TLS, c.DropBodies, c.Steady = addr, tls, level.dropBodies, level.steady
 	c.FirstUser, c.VUsers, c.Part, c.Parts = job.Share.FirstUser, job.Share.Users, job.Share.Agent, job.Share.Agents
 	if len(w.raffles) > 0 {
-		c.Lag = func(ctx context.Context) (float64, error) { return lag(ctx, client, w.raffles[0]) }
+		c.Lag = func(ctx context.Context) (float64, error) { return lag(ctx, door, w.raffles[0]) }
 	}
 	if c.Start, err = job.Begin(ctx); err != nil {
 		return nil, err

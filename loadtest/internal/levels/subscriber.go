@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"sync"
 	"sync/atomic"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/feed"
@@ -31,7 +31,7 @@ func (s *subscriber) run(ctx context.Context) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	defer transport.CloseIdleConnections()
 	live := feed.Follower{Client: &http.Client{Transport: transport}, Take: s.take,
-		URL: fmt.Sprintf("%s/v1/raffles/%d/live", s.drop.door.Base(), s.drop.raffle)}
+		URL: fmt.Sprintf("%s/v1/raffles/%d/live", s.drop.admin.Base(), s.drop.raffle)}
 	live.Run(ctx)
 }
 
@@ -49,7 +49,7 @@ func (s *subscriber) take(ctx context.Context, m feed.Message) error {
 	var again []int64
 	if m.Name == "reset" {
 		var err error
-		if again, err = s.drop.reread(ctx, data.MinLSN); err != nil {
+		if again, err = s.drop.reread(ctx, client.Position(data.MinLSN)); err != nil {
 			return err
 		}
 	}
@@ -75,33 +75,19 @@ func (s *subscriber) isStarted() bool { return s.started.Load() }
 func (s *subscriber) isOver() bool { return s.over.Load() }
 
 // reread reads all bids of the raffle, at a position or later, until every page is answered.
-func (d *drop) reread(ctx context.Context, lsn string) (ids []int64, err error) {
-	for n := range dataset.SizeCount {
-		path := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=2000", d.raffle, dataset.SmallestSize+n*dataset.SizeStep)
-		for target := path; target != ""; {
-			a, err := d.door.Do(ctx, http.MethodGet, target, nil, "Min-LSN", lsn)
-			if err != nil || a.Status != http.StatusOK {
-				if err := sleep.For(ctx, firstRetry); err != nil {
-					return nil, err
-				}
+func (d *drop) reread(ctx context.Context, at client.Position) (ids []int64, err error) {
+	for n := 0; n < dataset.SizeCount; {
+		of := client.BidFilter{Size: dataset.SmallestSize + n*dataset.SizeStep, Limit: 2000}
+		n++
+		for b, err := range d.admin.EachBid(ctx, d.raffle, of, client.AtLeast(at)) {
+			if err == nil {
+				ids = append(ids, b.ID)
 				continue
 			}
-			var p struct {
-				Bids []struct {
-					ID int64 `json:"id"`
-				} `json:"bids"`
-				Next string `json:"next_cursor"`
-			}
-			if err := json.Unmarshal(a.Body, &p); err != nil {
+			if err := sleep.For(ctx, firstRetry); err != nil {
 				return nil, err
 			}
-			for _, b := range p.Bids {
-				ids = append(ids, b.ID)
-			}
-			target = ""
-			if p.Next != "" {
-				target = path + "&cursor=" + url.QueryEscape(p.Next)
-			}
+			n-- // what was read again does no harm
 		}
 	}
 	return ids, nil

@@ -16,10 +16,9 @@ import (
 	"github.com/valyala/fasthttp"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
-	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/reconcile"
 )
 
@@ -34,14 +33,14 @@ var errNoSuchLogin = errors.New("login refused")
 
 // tokens obtains access tokens and keeps them in a file that only the owner can read.
 type tokens struct {
-	client *frontdoor.Client
-	file   string
-	mu     sync.Mutex
-	known  map[string]string // by login
+	door  *client.Client
+	file  string
+	mu    sync.Mutex
+	known map[string]string // by login
 }
 
-func openTokens(client *frontdoor.Client, file string) (*tokens, error) {
-	t := &tokens{client: client, file: file, known: make(map[string]string)}
+func openTokens(door *client.Client, file string) (*tokens, error) {
+	t := &tokens{door: door, file: file, known: make(map[string]string)}
 	raw, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
 		return t, nil
@@ -62,8 +61,15 @@ func (t *tokens) prune(ctx context.Context, until time.Time) error {
 			Kid string `json:"kid"`
 		} `json:"keys"`
 	}
-	if err := t.client.Get(ctx, "/.well-known/jwks.json", &keys); err != nil {
-		return err
+	a, err := t.door.Send(ctx, http.MethodGet, "/.well-known/jwks.json", nil)
+	if err == nil && a.Status != http.StatusOK {
+		err = fmt.Errorf("status %d", a.Status)
+	}
+	if err == nil {
+		err = json.Unmarshal(a.Body, &keys)
+	}
+	if err != nil {
+		return fmt.Errorf("public keys: %w", err)
 	}
 	published := make(map[string]bool)
 	for _, k := range keys.Keys {
@@ -141,7 +147,7 @@ func (t *tokens) obtain(ctx context.Context, logins []string, progress func(done
 	var done int64
 	for _, login := range missing {
 		group.Go(func() error {
-			token, err := logIn(groupContext, t.client, login)
+			token, err := logIn(groupContext, t.door, login)
 			if err != nil {
 				return fmt.Errorf("log in as %s: %w", login, err)
 			}
@@ -198,28 +204,20 @@ func parseToken(body []byte) (string, error) {
 	return doc.Token, nil
 }
 
-func logIn(ctx context.Context, client *frontdoor.Client, login string) (string, error) {
-	a, err := post(ctx, client, time.Second, "/v1/login", credentials(login))
-	switch {
-	case err != nil:
-		return "", err
-	case a.Status == http.StatusOK:
-		return parseToken(a.Body)
-	case a.Status == http.StatusUnauthorized:
+// loginAttempts outlast any time in which too many log in at once.
+const loginAttempts = 100
+
+// logIn returns an access token.
+func logIn(ctx context.Context, door *client.Client, login string) (string, error) {
+	s, err := door.Login(ctx, login, dataset.Password)
+	if p, refused := errors.AsType[*client.Problem](err); refused && p.Status == http.StatusUnauthorized {
 		return "", errNoSuchLogin
 	}
-	return "", fmt.Errorf("status %d: %s", a.Status, a.Body)
-}
-
-// post sends a request, and again after a pause if it was refused because there were too many at once.
-func post(ctx context.Context, client *frontdoor.Client, pause time.Duration, target string, body []byte, header ...string) (frontdoor.Answer, error) {
-	for {
-		a, err := client.Do(ctx, http.MethodPost, target, body, header...)
-		if err != nil || a.Status != http.StatusServiceUnavailable && a.Status != http.StatusTooManyRequests {
-			return a, err
-		}
-		if err := sleep.For(ctx, pause); err != nil {
-			return a, err
-		}
+	if err != nil {
+		return "", err
 	}
+	if token := s.Tokens().Access; token != "" {
+		return token, nil
+	}
+	return "", errors.New("the answer holds no token")
 }

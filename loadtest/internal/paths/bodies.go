@@ -5,18 +5,24 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
+// getTime is more than a scan takes.
+const getTime = 30 * time.Second
+
 // get reads a target through a path, at a position or later ("" for any).
-func (r *runner) get(ctx context.Context, target, path, lsn string) (frontdoor.Answer, error) {
+func (r *runner) get(ctx context.Context, target, path, lsn string) (client.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, getTime)
+	defer cancel()
 	header := []string{"Read-Path", path}
 	if lsn != "" {
 		header = append(header, "Min-LSN", lsn)
 	}
-	return r.door.Do(ctx, http.MethodGet, target, nil, header...)
+	return r.door.Send(ctx, http.MethodGet, target, nil, header...)
 }
 
 // compareTries is how often a key is read again if the bodies differ: somebody may be bidding.
@@ -61,7 +67,7 @@ func (r *runner) differ(ctx context.Context, target string, paths []string) (dif
 
 // differOnce asks each path for at least the position that the first answered at.
 func (r *runner) differOnce(ctx context.Context, target string, paths []string) (string, error) {
-	var first frontdoor.Answer
+	var first client.Answer
 	for i, p := range paths {
 		a, err := r.get(ctx, target, p, first.Header.Get("Read-LSN"))
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/dataset"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
@@ -94,7 +95,7 @@ type lookup struct {
 func Run(ctx context.Context, c Config) (*report.Run, error) {
 	run := &report.Run{Version: report.Version, Name: "paths", Level: "paths", Started: time.Now(), Seed: c.Seed, Config: c.fields(),
 		Purpose: "What a read costs on each path, that all give the same bytes, and what an index and the read model save."}
-	r := &runner{Config: c, run: run, door: frontdoor.New(c.URL), used: make(map[string]time.Duration)}
+	r := &runner{Config: c, run: run, door: frontdoor.New(c.URL, 1), used: make(map[string]time.Duration)}
 	defer r.door.Close()
 	keys, err := r.keys(ctx)
 	if err != nil {
@@ -142,7 +143,7 @@ type key struct {
 
 // keys are all raffles with all sizes, shuffled.
 func (r *runner) keys(ctx context.Context) ([]key, error) {
-	raffles, err := r.door.Raffles(ctx, "all")
+	raffles, err := frontdoor.Raffles(ctx, r.door, client.All)
 	if err != nil {
 		return nil, err
 	}

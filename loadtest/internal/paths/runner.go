@@ -14,9 +14,9 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/valyala/fasthttp"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
@@ -26,7 +26,7 @@ const connections = 32
 type runner struct {
 	Config
 	run  *report.Run
-	door *frontdoor.Client
+	door *client.Client
 	used map[string]time.Duration // processor time of the processes in the blocks
 	// parts are the results of a lookup's blocks, at the run's time, which is the measured time.
 	parts []*report.Run

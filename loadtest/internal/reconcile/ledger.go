@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
@@ -155,9 +156,9 @@ func (l *Ledger) Compare(ctx context.Context, database, base string, progress Pr
 	if postgres.Problem != "" {
 		return []report.Reconciliation{postgres}
 	}
-	door := frontdoor.New(base)
+	door := frontdoor.New(base, readAttempts)
 	defer door.Close()
-	return []report.Reconciliation{postgres, l.Redis(ctx, door, lsn, progress)}
+	return []report.Reconciliation{postgres, l.Redis(ctx, door, client.Position(lsn), progress)}
 }
 
 // Sets are all sets that may have a bid of the run, in order.

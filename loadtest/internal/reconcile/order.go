@@ -18,6 +18,12 @@ const (
 // String is the value of the parameter order.
 func (o Order) String() string { return [orders]string{"newest", "highest"}[o] }
 
+// page is one of the load's own reads.
+type page struct {
+	Bids []shown `json:"bids"`
+	Next string  `json:"next_cursor"`
+}
+
 // Sorted says whether a page of bids is in this order.
 func (o Order) Sorted(body []byte) bool {
 	var p page

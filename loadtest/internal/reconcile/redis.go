@@ -2,52 +2,48 @@ package reconcile
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stock-pyramid/stock-pyramid/client"
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
 const (
-	pageSize    = 2000 // bids in one answer: the API's limit
-	readers     = 8
-	pollEvery   = 200 * time.Millisecond
-	readRetries = 50
+	pageSize  = 2000 // bids in one answer: the API's limit
+	readers   = 8
+	pollEvery = 200 * time.Millisecond
+	// readAttempts outlast a time in which Redis has no room.
+	readAttempts = 50
 )
 
-// errBusy: the forced path is behind or has no room at the moment.
-var errBusy = errors.New("503")
+// inRedis are the options of a read that Redis must answer, at lsn or later.
+func inRedis(lsn client.Position) []client.ReadOption {
+	return []client.ReadOption{client.Through("redis"), client.AtLeast(lsn)}
+}
 
-// fromRedis reads what Redis must answer, at lsn or later.
-func fromRedis(ctx context.Context, door *frontdoor.Client, target, lsn string, into any) (lag string, err error) {
-	a, err := door.Do(ctx, http.MethodGet, target, nil, "Read-Path", "redis", "Min-LSN", lsn)
-	switch {
-	case err != nil:
-		return "", err
-	case a.Status == http.StatusServiceUnavailable:
-		return "", fmt.Errorf("GET %s from redis: %w %s", target, errBusy, a.Body)
-	case a.Status != http.StatusOK:
-		return "", fmt.Errorf("GET %s from redis: status %d %s", target, a.Status, a.Body)
-	case a.Header.Get("Read-Path") != "redis":
-		return "", fmt.Errorf("GET %s: %q answered instead of redis (set ALLOW_READ_PATH=true)", target, a.Header.Get("Read-Path"))
+// fromRedis says whether Redis has given an answer.
+func fromRedis(r client.Reading, err error) error {
+	if err == nil && r.Path != "redis" {
+		return fmt.Errorf("%q answered instead of redis (set ALLOW_READ_PATH=true)", r.Path)
 	}
-	return a.Header.Get("Read-Lag-Ms"), json.Unmarshal(a.Body, into)
+	return err
 }
 
 // await returns once Redis has reached the position and says that it has no lag.
-func await(ctx context.Context, door *frontdoor.Client, set Set, lsn string) error {
+func await(ctx context.Context, door *client.Client, set Set, lsn client.Position) error {
 	for {
-		lag, err := fromRedis(ctx, door, fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", set.Raffle, set.Size), lsn, new(page))
-		if err == nil && lag == "0" || err != nil && !errors.Is(err, errBusy) {
+		page, err := door.Bids(ctx, int64(set.Raffle), client.BidFilter{Size: int(set.Size), Limit: 1}, inRedis(lsn)...)
+		err = fromRedis(page.Reading, err)
+		p, refused := errors.AsType[*client.Problem](err)
+		behind := refused && p.Status == http.StatusServiceUnavailable
+		if err == nil && page.Lag == 0 || err != nil && !behind {
 			return err
 		}
 		if ended := sleep.For(ctx, pollEvery); ended != nil {
@@ -56,24 +52,10 @@ func await(ctx context.Context, door *frontdoor.Client, set Set, lsn string) err
 	}
 }
 
-type page struct {
-	Bids []shown `json:"bids"`
-	Next string  `json:"next_cursor"`
-}
-
-// details are a raffle as the API shows it.
-type details struct {
-	Sizes []struct {
-		Size    int16 `json:"size"`
-		Count   int64 `json:"count"`
-		Highest int64 `json:"highest"`
-	} `json:"sizes"`
-}
-
 // Redis compares the ledger with what the read API answers from Redis, once Redis has reached lsn and has no
 // lag: every raffle and size that may have a bid of the run, in both orders, and the counts and highest prices of their
 // raffles. Postgres must have been called before, because its rows tell which bids may be there, and what they hold.
-func (l *Ledger) Redis(ctx context.Context, door *frontdoor.Client, lsn string, progress Progress) report.Reconciliation {
+func (l *Ledger) Redis(ctx context.Context, door *client.Client, lsn client.Position, progress Progress) report.Reconciliation {
 	r := l.start("Redis")
 	start := time.Now()
 	sets := l.Sets()
@@ -103,8 +85,8 @@ func (l *Ledger) Redis(ctx context.Context, door *frontdoor.Client, lsn string, 
 // copied is the record of the bids found in Redis.
 type copied struct {
 	ledger *Ledger
-	door   *frontdoor.Client
-	lsn    string
+	door   *client.Client
+	lsn    client.Position
 
 	mu     sync.Mutex
 	result *report.Reconciliation
@@ -141,9 +123,8 @@ func raffles(sets []Set) map[uint32][]int16 {
 
 // readRaffle reads sets of a raffle, and holds what the raffle says of them against them.
 func (c *copied) readRaffle(ctx context.Context, raffle uint32, sizes []int16) error {
-	var d details
-	target := fmt.Sprintf("/v1/raffles/%d", raffle)
-	if err := patient(ctx, func() error { _, err := fromRedis(ctx, c.door, target, c.lsn, &d); return err }); err != nil {
+	d, r, err := c.door.Raffle(ctx, int64(raffle), inRedis(c.lsn)...)
+	if err := fromRedis(r, err); err != nil {
 		return err
 	}
 	for _, size := range sizes {
@@ -155,7 +136,7 @@ func (c *copied) readRaffle(ctx context.Context, raffle uint32, sizes []int16) e
 		}
 		said := [2]int64{}
 		for _, s := range d.Sizes {
-			if s.Size == size {
+			if s.Size == int(size) {
 				said = [2]int64{s.Count, s.Highest}
 			}
 		}
@@ -176,46 +157,30 @@ func (c *copied) misplaced(format string, values ...any) {
 // readSet reads a set page by page. Newest first, it ends with the page whose last bid is from before the run, because all
 // bids that follow are older still. Highest first, it has no such end.
 func (c *copied) readSet(ctx context.Context, w *walk) error {
-	path := fmt.Sprintf("/v1/raffles/%d/bids?size=%d&order=%s&limit=%d", w.set.Raffle, w.set.Size, w.order, pageSize)
-	for cursor := ""; ; {
-		var p page
-		target := path
-		if cursor != "" {
-			target += "&cursor=" + url.QueryEscape(cursor)
-		}
-		if err := patient(ctx, func() error { _, err := fromRedis(ctx, c.door, target, c.lsn, &p); return err }); err != nil {
+	of := client.BidFilter{Size: int(w.set.Size), Order: w.order.String(), Limit: pageSize}
+	for {
+		page, err := c.door.Bids(ctx, int64(w.set.Raffle), of, inRedis(c.lsn)...)
+		if err := fromRedis(page.Reading, err); err != nil {
 			return err
 		}
-		for _, b := range p.Bids {
-			if !w.next(b) {
+		for _, b := range page.Items {
+			if !w.next(shownOf(b)) {
 				c.misplaced("bid %d of raffle %d and size %d is out of its place in the order %s", b.ID, w.set.Raffle, w.set.Size, w.order)
 			}
 		}
-		c.enter(w.order, p)
-		if p.Next == "" || len(p.Bids) == 0 || w.order == Newest && w.last.ID <= c.ledger.after {
+		c.enter(w.order, page.Items)
+		if page.Next == "" || len(page.Items) == 0 || w.order == Newest && w.last.ID <= c.ledger.after {
 			return nil
 		}
-		cursor = p.Next
+		of.Cursor = page.Next
 	}
 }
 
-// patient repeats a read that had no room.
-func patient(ctx context.Context, read func() error) error {
-	for try := 0; ; try++ {
-		err := read()
-		if !errors.Is(err, errBusy) || try == readRetries {
-			return err
-		}
-		if err := sleep.For(ctx, pollEvery); err != nil {
-			return err
-		}
-	}
-}
-
-func (c *copied) enter(o Order, p page) {
+func (c *copied) enter(o Order, bids []client.Bid) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, b := range p.Bids {
+	for _, of := range bids {
+		b := shownOf(of)
 		f := c.ledger.rows.at(b.ID - c.ledger.after)
 		if f == nil {
 			continue

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/frontdoor"
+	"github.com/stock-pyramid/stock-pyramid/client"
 )
 
 // bids are those of the given ids: the higher the id, the later and the higher the price.
@@ -21,7 +21,7 @@ func bids(ids ...int64) (all []shown) {
 }
 
 // readAPI answers pages of two bids in each order, and a raffle that counts its bids.
-func readAPI(t *testing.T, sets map[string][]shown, count int, lag string) *frontdoor.Client {
+func readAPI(t *testing.T, sets map[string][]shown, count int, lag string) *client.Client {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Read-Path") != "redis" || r.Header.Get("Min-LSN") != "0/1" {
@@ -44,7 +44,9 @@ func readAPI(t *testing.T, sets map[string][]shown, count int, lag string) *fron
 		_ = json.NewEncoder(w).Encode(p)
 	}))
 	t.Cleanup(s.Close)
-	return frontdoor.New(s.URL)
+	door := client.New(s.URL)
+	t.Cleanup(door.Close)
+	return door
 }
 
 // P1, R1: what Redis lacks, has twice, alone, altered or out of place is found in either order, also behind the first page.

@@ -3,6 +3,8 @@ package reconcile
 import (
 	"hash/maphash"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/client"
 )
 
 // row is what a bid holds beside its id. Created is in microseconds since 1970.
@@ -32,6 +34,10 @@ type shown struct {
 	Price    int64     `json:"price"`
 	Quantity int64     `json:"quantity"`
 	Created  time.Time `json:"created_at"`
+}
+
+func shownOf(b client.Bid) shown {
+	return shown{ID: b.ID, Raffle: b.RaffleID, User: b.UserID, Size: int16(b.Size), Price: b.Price, Quantity: b.Quantity, Created: b.CreatedAt}
 }
 
 func (b shown) row() row {

@@ -1,0 +1,158 @@
+package client
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+)
+
+// issuer trades tokens as command does: each refresh token once, unless the next one was not used.
+type issuer struct {
+	mu     sync.Mutex
+	traded int  // trades so far; the present tokens are access-N and refresh-N
+	fails  bool // trades are refused for now
+	ended  bool
+}
+
+func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var body struct {
+		Refresh string `json:"refresh_token"`
+	}
+	if r.Method == http.MethodPost {
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			i.refuse(w, 400, BadBody)
+			return
+		}
+	}
+	switch r.URL.Path {
+	case "/v1/token":
+		switch {
+		case i.fails:
+			i.refuse(w, 503, Busy)
+		case i.ended || body.Refresh != fmt.Sprintf("refresh-%d", i.traded):
+			i.refuse(w, 401, RefreshTokenReused)
+		default:
+			i.traded++
+			fmt.Fprintf(w, `{"access_token":"access-%d","refresh_token":"refresh-%d","expires_in":3600,"refresh_expires_in":7200}`, i.traded, i.traded)
+		}
+	case "/v1/logout":
+		i.ended = true
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		if r.Header.Get("Authorization") != fmt.Sprintf("Bearer access-%d", i.traded) {
+			i.refuse(w, 401, BadToken)
+			return
+		}
+		fmt.Fprint(w, `{"id":1}`)
+	}
+}
+
+func (i *issuer) refuse(w http.ResponseWriter, status int, kind ProblemType) {
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"type":%q}`, kind)
+}
+
+func (i *issuer) trades() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.traded
+}
+
+// end refuses all tokens from now on.
+func (i *issuer) end() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.fails, i.ended = false, true
+}
+
+func (i *issuer) start(t *testing.T, expires time.Time, options ...Option) *Session {
+	t.Helper()
+	server := httptest.NewServer(i)
+	t.Cleanup(server.Close)
+	c := New(server.URL, options...)
+	t.Cleanup(c.Close)
+	return c.Resume(Tokens{Access: "access-0", Refresh: "refresh-0", Expires: expires})
+}
+
+// However many calls find the token expired or refused, the refresh token is traded once.
+func TestAllCallsShareOneTrade(t *testing.T) {
+	for name, expires := range map[string]time.Time{"expired": time.Now(), "about to expire": time.Now().Add(margin - time.Second)} {
+		t.Run(name, func(t *testing.T) {
+			i := new(issuer)
+			s := i.start(t, expires)
+			var calls sync.WaitGroup
+			for range 50 {
+				calls.Go(func() {
+					if u, err := s.Me(t.Context()); err != nil || u.ID != 1 {
+						t.Errorf("%+v, %v", u, err)
+					}
+				})
+			}
+			calls.Wait()
+			if n := i.trades(); n != 1 || s.Tokens().Refresh != "refresh-1" {
+				t.Errorf("%d trades, %+v", n, s.Tokens())
+			}
+		})
+	}
+}
+
+// A token that is refused although it has not expired is refreshed by the calls that were refused, once.
+func TestARefusedTokenIsRefreshed(t *testing.T) {
+	i := new(issuer)
+	s := i.start(t, time.Now().Add(time.Hour))
+	s.tokens.now.Access = "forged"
+	var calls sync.WaitGroup
+	for range 50 {
+		calls.Go(func() {
+			if _, err := s.Me(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+	if n := i.trades(); n != 1 {
+		t.Errorf("%d trades", n)
+	}
+	if err := s.Refresh(t.Context()); err != nil || i.trades() != 2 {
+		t.Errorf("%d trades, %v", i.trades(), err)
+	}
+}
+
+// While tokens can't be traded, a token that has not expired is still used. A session that is over says so.
+func TestASessionThatCannotRefresh(t *testing.T) {
+	i := &issuer{fails: true}
+	s := i.start(t, time.Now().Add(margin-time.Second), WithAttempts(1))
+	if _, err := s.Me(t.Context()); err != nil {
+		t.Errorf("the token is still good: %v", err)
+	}
+	i.end()
+	if _, err := s.Me(t.Context()); !errors.Is(err, RefreshTokenReused) {
+		t.Error(err)
+	}
+}
+
+func TestALogoutEndsTheSession(t *testing.T) {
+	i := new(issuer)
+	s := i.start(t, time.Now().Add(time.Hour))
+	if err := s.Logout(t.Context()); err != nil {
+		t.Error(err)
+	}
+	i.mu.Lock()
+	if !i.ended {
+		t.Error("the tokens still live")
+	}
+	i.mu.Unlock()
+	if _, err := s.Me(t.Context()); !errors.Is(err, ErrLoggedOut) {
+		t.Error(err)
+	}
+	if err := s.Logout(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
