@@ -22,10 +22,11 @@ func main() {
 	defer cancel()
 	err := run(ctx, cmp.Or(os.Getenv("STOCK_PYRAMID_URL"), "http://127.0.0.1:8080"))
 	if p, is := errors.AsType[*client.Problem](err); is {
-		err = fmt.Errorf("%s %s", p.Type, p.Detail) // programs decide by the type, people read the detail
+		fmt.Fprintln(os.Stderr, string(p.Type), p.Detail) // programs decide by the type, people read the detail
+	} else if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
