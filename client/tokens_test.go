@@ -1,9 +1,11 @@
 package client
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -135,6 +137,30 @@ func TestASessionThatCannotRefresh(t *testing.T) {
 	i.end()
 	if _, err := s.Me(t.Context()); !errors.Is(err, RefreshTokenReused) {
 		t.Error(err)
+	}
+}
+
+// A trade whose answer is lost is sent again with the same token, which then gets the same answer. The call that waits may
+// give up; the trade goes on.
+func TestATradeWhoseAnswerIsLost(t *testing.T) {
+	s := &script{answers: []reply{lost, {status: 200, body: `{"access_token":"b","refresh_token":"s","expires_in":3600}`}, {status: 200, body: `{"id":1}`}}}
+	session := s.client().Resume(Tokens{Access: "a", Refresh: "r", Expires: time.Now()})
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := session.Me(left); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if u, err := session.Me(t.Context()); err != nil || u.ID != 1 {
+		t.Errorf("%+v, %v", u, err)
+	}
+	if len(s.got) != 3 || session.Tokens().Refresh != "s" || s.got[2].Header.Get("Authorization") != "Bearer b" {
+		t.Errorf("%d requests, %+v", len(s.got), session.Tokens())
+	}
+	for _, r := range s.got[:2] {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || string(body) != `{"refresh_token":"r"}` {
+			t.Errorf("%s, %v", body, err)
+		}
 	}
 }
 
