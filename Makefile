@@ -32,7 +32,7 @@ ONE_AT_A_TIME = $(GO) test -vet off -timeout 30m $(if $(CI),-p 3 -toolexec 'nice
 
 # Some tests need the services of the last release, which are built while the installation waits for the network.
 test: ## Run every test against real servers on free ports; installs what is missing
-	@$(GO) run ./deploy/release ./command ./query ./replicator >/dev/null & build=$$!; deploy/local/install && deploy/local/install chromium && wait $$build
+	@$(GO) run ./deploy/release ./command ./query ./replicator >/dev/null & build=$$!; deploy/local/install && deploy/local/install chromium python3 && wait $$build
 	$(if $(CI),,$(GO) vet ./...)
 	$(ONE_AT_A_TIME) ./...
 

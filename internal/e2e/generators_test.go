@@ -23,7 +23,7 @@ type workshop struct {
 }
 
 // Four generators make clients of the joined document. These compile, and each logs in, bids, sends the bid again, reads it
-// at its position, turns the page, finds it among its own, and cancels it.
+// at its position, turns the page, finds it among its own, and cancels it. So do the examples, under faults.
 func TestGeneratedClientsBid(t *testing.T) {
 	document, err := filepath.Abs("../openapi/openapi.yaml")
 	if err != nil {
@@ -31,9 +31,12 @@ func TestGeneratedClientsBid(t *testing.T) {
 	}
 	w, modules := &workshop{t.TempDir(), t}, npmInstall(t, "generators")
 	var making sync.WaitGroup
+	defer making.Wait()
+	making.Go(func() { tryFailingExamples(t, modules) })
 	making.Go(func() { w.makeGo(document) })
 	making.Go(func() { w.makeTypeScript(document, modules) })
-	url := startStack(t).frontDoor(t)
+	s := startStack(t)
+	url := s.frontDoor(t)
 	making.Wait()
 	if t.Failed() {
 		return
@@ -44,6 +47,7 @@ func TestGeneratedClientsBid(t *testing.T) {
 	} {
 		w.run(".", filepath.Join(w.dir, flow[0]), flow[1:]...)
 	}
+	s.tryBiddingExamples(t, url, modules)
 }
 
 // makeGo lets oapi-codegen and ogen make clients, and builds a program of each.
@@ -66,10 +70,18 @@ func (w *workshop) makeGo(document string) {
 	tools.Wait()
 }
 
-// makeTypeScript lets openapi-typescript and @hey-api/openapi-ts make clients, and holds the programs against their types.
+// makeTypeScript lets openapi-typescript and @hey-api/openapi-ts make clients, and holds the programs and the example
+// against their types.
 func (w *workshop) makeTypeScript(document, modules string) {
 	w.copy(".")
-	if err := os.Symlink(modules, filepath.Join(w.dir, "node_modules")); err != nil {
+	example, err := filepath.Abs("../../examples/typescript")
+	if err == nil {
+		err = os.Symlink(example, filepath.Join(w.dir, "example"))
+	}
+	if err == nil {
+		err = os.Symlink(modules, filepath.Join(w.dir, "node_modules"))
+	}
+	if err != nil {
 		w.t.Error(err)
 		return
 	}
