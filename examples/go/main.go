@@ -97,10 +97,12 @@ func place(ctx context.Context, s *client.Session, raffle int64) (bid client.Bid
 		return bid, err
 	}
 	fmt.Printf("placed bid %d, committed at %s\n", bid.ID, receipt.Position)
-	for event, err, _ := next(); event.Kind != client.EventBid || event.Bid.ID != bid.ID; event, err, _ = next() {
-		if err != nil {
-			return bid, err
+	for shown := false; !shown; {
+		event, err, more := next()
+		if err != nil || !more {
+			return bid, cmp.Or(err, errors.New("the feed ended before it showed the bid"))
 		}
+		shown = event.Kind == client.EventBid && event.Bid.ID == bid.ID
 	}
 	fmt.Println("the feed shows the bid")
 	// A session asks for its last write by itself; AtLeast is for reads of somebody else.
