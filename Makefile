@@ -56,6 +56,7 @@ api-check: ## Hold the joined OpenAPI document against its parts, and lint all t
 
 config-check: ## Let each server check its configuration, and check the scripts
 	$(GO) test -vet off -count 1 ./deploy/...
+	@deploy/local/install shellcheck
 	@deploy/local/validate
 
 # Packages that start no goroutine are left out, and most tests of whole services, because they take minutes. The histories

@@ -24,7 +24,7 @@ superuser() {
 sql() {
     local database=pyramid pair
     case $1 in
-    primary | standby) load_roles && pair=${1^^}_PORT && pair==${!pair} ;;
+    primary | standby) load_roles && pair=${1^^}_PORT && pair="=${!pair}" ;;
     *) pair=$(ports_of "$1") ;;
     esac
     [[ $1 != witness ]] || database=repmgr

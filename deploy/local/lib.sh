@@ -1,6 +1,5 @@
 # shellcheck shell=bash
 # Settings, messages and small tools of the local stack; sourced by the scripts of this folder.
-# shellcheck disable=SC2034 # most of these names are used by the scripts that source it
 
 set -euo pipefail
 umask 022
@@ -101,7 +100,7 @@ STARTED_AT=${EPOCHREALTIME/./}
 
 # go_build PACKAGE...: into bin/, with the commit, also in a checkout of another user, which git does not trust.
 go_build() {
-    (cd "$ROOT" && GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=* go run ./deploy/build "$@") ||
+    (cd "$ROOT" && GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*' go run ./deploy/build "$@") ||
         die "the build failed" "see the lines above"
 }
 

@@ -154,7 +154,7 @@ check_ports() {
 # A drill lets a program run with a clock that is off (ctl clock), which sets CLOCK and, for programs that ask the C library
 # for the time, FAKE. The library must be loaded by the user who runs the server, because its semaphore belongs to the first.
 load_clock() {
-    CLOCK=$(cat "$RUN/$1.clock" 2>/dev/null) || CLOCK= FAKE=()
+    CLOCK=$(cat "$RUN/$1.clock" 2>/dev/null) || CLOCK='' FAKE=()
     [[ -z $CLOCK ]] || FAKE=(env "LD_PRELOAD=$(dpkg -L libfaketime | grep '/libfaketime\.so\.1$')" "FAKETIME=$CLOCK" DONT_FAKE_MONOTONIC=1)
 }
 
