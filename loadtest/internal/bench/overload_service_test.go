@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bufio"
 	"fmt"
 	"math"
 	"net/http"
@@ -12,33 +11,32 @@ import (
 	"testing"
 )
 
-var refusals = regexp.MustCompile(`^http_request_duration_seconds_bucket\{method="POST",route="/v1/raffles/\{raffle_id\}/bids",status="(?:429|503)",le="([^"]+)"\} ([0-9.e+]+)`)
+var refusals = regexp.MustCompile(`(?m)^http_request_duration_seconds_bucket\{method="POST",route="/v1/raffles/\{raffle_id\}/bids",status="(?:429|503)",le="([^"]+)"\} ([0-9.e+]+)`)
 
 // scrape reads the histogram of refused bids: how many took at most so many seconds, from their headers
 // being read to their answer.
 func (s *overloaded) scrape(b *testing.B) map[float64]float64 {
 	b.Helper()
-	r, err := http.Get(s.admin + "/metrics")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer r.Body.Close()
 	buckets := make(map[float64]float64)
-	lines := bufio.NewScanner(r.Body)
-	for lines.Scan() {
-		if m := refusals.FindStringSubmatch(lines.Text()); m != nil {
-			le, errLe := strconv.ParseFloat(m[1], 64)
-			n, errN := strconv.ParseFloat(m[2], 64)
-			if errLe != nil || errN != nil {
-				b.Fatal(errLe, errN)
-			}
-			buckets[le] += n
+	for _, m := range refusals.FindAllStringSubmatch(metrics(b, s.admin), -1) {
+		le, errLe := strconv.ParseFloat(m[1], 64)
+		n, errN := strconv.ParseFloat(m[2], 64)
+		if errLe != nil || errN != nil {
+			b.Fatal(errLe, errN)
 		}
-	}
-	if err := lines.Err(); err != nil {
-		b.Fatal(err)
+		buckets[le] += n
 	}
 	return buckets
+}
+
+// metrics are those of the service with this URL of its admin listener.
+func metrics(b *testing.B, admin string) string {
+	b.Helper()
+	r, body, err := get(admin + "/metrics")
+	if err != nil || r.StatusCode != http.StatusOK {
+		b.Fatalf("%s/metrics: %v, %v", admin, r, err)
+	}
+	return string(body)
 }
 
 func (s *overloaded) printRefusals(b *testing.B, name string, before, after map[float64]float64) {

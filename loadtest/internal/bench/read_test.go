@@ -12,27 +12,22 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/valyala/fasthttp"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/engine"
-	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
 // reads is the whole system for reading.
 type reads struct {
 	*stack
-	pgpool    *testenv.Pgpool
-	query     *testenv.Program
-	queryAddr string
-	lookups   []string // pages of 50 bids, one for each of many raffles and sizes
+	pgpool                *testenv.Pgpool
+	query                 *testenv.Program
+	queryAddr, queryAdmin string
+	keys                  []key
+	lookups               []string // pages of 50 bids, one for each of many raffles and sizes
 }
 
-const (
-	readTime = 3 * time.Second
-	// lookupKeys is how many raffles and sizes with at least a page of bids each are looked up.
-	lookupKeys, lookupBids = 10_000, 50
-)
+// readTime is the length of a turn.
+const readTime = 3 * time.Second
 
 // read is one line of the table: a request, and the baseline that answers the same bytes without looking them up.
 type read struct {
@@ -41,13 +36,14 @@ type read struct {
 	headers     []string
 	copyHeaders []string // of the request whose answer the baseline copies: NAME=value of staticserver
 	clients     int      // 0: wrkConnections
-	want        float64  // at least this part of the baseline's rate; 0: no matter
-	least       float64  // or at least so many a second
+	rate        goal     // of the baseline's rate
+	cpu         goal     // of the processor time of BENCH_BASE
+	hot         *hot     // for which bids are placed meanwhile; nil: none are
 }
 
 // BenchmarkRead compares every read with a static handler on the same router that writes the same bytes,
 // in turns, on the full data set (BENCH_SCALE=demo: on the demo data, which has fewer raffles with 50 bids
-// of a size); and its processor time with that of the commit BENCH_BASE.
+// of a size); and its processor time with that of the commit BENCH_BASE. Hot raffles are read while bids for them come in.
 func BenchmarkRead(b *testing.B) {
 	var systems []*reads
 	var lists [][]read
@@ -56,11 +52,11 @@ func BenchmarkRead(b *testing.B) {
 		systems, lists = append(systems, s), append(lists, s.reads(b))
 	}
 	s := systems[0]
-	fmt.Printf("read   %d raffles and sizes with at least %d bids\n", len(s.lookups), lookupBids)
+	fmt.Printf("read   %d raffles and sizes with at least %d bids are looked up\n", len(s.lookups), lookupBids)
 	for i, r := range lists[0] {
-		sides := []side{{s, r}}
-		if len(systems) > 1 {
-			sides = append(sides, side{systems[1], lists[1][i]})
+		var sides []side
+		for j, system := range systems {
+			sides = append(sides, side{reads: system, read: lists[j][i]})
 		}
 		compare(b, r, sides)
 	}
@@ -70,24 +66,28 @@ func BenchmarkRead(b *testing.B) {
 }
 
 func (s *reads) reads(b *testing.B) []read {
-	const list, raffle = "/v1/raffles?status=open&limit=1000", "/v1/raffles/%d"
-	const lookup = "/v1/raffles/{raffle_id}/bids"
-	first := []string{fmt.Sprintf(raffle, s.firstOpen(b))}
+	const list, lookup = "/v1/raffles?status=open&limit=1000", "/v1/raffles/{raffle_id}/bids"
 	tag := s.entityTag(b, list)
+	top := hottest(s.keys)
 	return []read{
-		{name: "hello", paths: []string{"/hello"}, want: 0.75},
-		{name: "lookup of 50, redis", route: lookup, paths: s.lookups, want: 0.65},
-		{name: "lookup of 50, replica", route: lookup, paths: s.lookups, headers: []string{"Read-Path: replica"}, clients: sqlClients},
+		{name: "hello", paths: []string{"/hello"}, rate: atLeast(0.75)},
+		{name: "lookup of 50, spread", route: lookup, paths: s.lookups, rate: atLeast(0.75), cpu: atMost(0.7)},
+		{name: "lookup of 50, skewed", route: lookup, paths: skewed(s.keys), rate: atLeast(0.85)},
+		{name: "lookup of 50, replica", route: lookup, paths: s.lookups, cpu: atMost(0.5), headers: []string{"Read-Path: replica"}, clients: sqlClients},
 		{name: "lookup of 50, standby", route: lookup, paths: s.lookups, headers: []string{"Read-Path: standby"}, clients: sqlClients},
-		{name: "1,000 raffles, plain", route: "/v1/raffles", paths: []string{list}, want: 0.8},
-		{name: "1,000 raffles, gzip", route: "/v1/raffles", paths: []string{list}, want: 0.8,
+		{name: "1,000 raffles, plain", route: "/v1/raffles", paths: []string{list}, rate: atLeast(0.8)},
+		{name: "1,000 raffles, gzip", route: "/v1/raffles", paths: []string{list}, rate: atLeast(0.8),
 			headers: []string{"Accept-Encoding: gzip"}, copyHeaders: []string{"ACCEPT_ENCODING=gzip"}},
-		{name: "1,000 raffles, 304", route: "/v1/raffles", paths: []string{list},
+		{name: "1,000 raffles, 304", route: "/v1/raffles", paths: []string{list}, rate: atLeast(0.85),
 			headers: []string{"If-None-Match: " + tag}, copyHeaders: []string{"IF_NONE_MATCH=" + tag}},
-		{name: "one raffle", route: "/v1/raffles/{raffle_id}", paths: first},
-		{name: "newest 2,000 of a size", route: "/v1/bids", paths: []string{"/v1/bids?size=270&limit=2000"}, clients: heavyClients, least: 2000},
+		{name: "newest 2,000 of a size", route: "/v1/bids", paths: []string{"/v1/bids?size=270&limit=2000"}, clients: heavyClients, rate: atLeast(0.8)},
+		// The hot ones come last, because their bids add to the data.
+		{name: "lookup of 50, one hot set", route: lookup, paths: []string{top.page()}, rate: atLeast(0.9), hot: &hot{top.Raffle, top.Size}},
+		{name: "one hot raffle", route: "/v1/raffles/{raffle_id}", paths: []string{rafflePath(top.Raffle)}, rate: atLeast(0.8), hot: &hot{raffle: top.Raffle}},
 	}
 }
+
+func rafflePath(id int64) string { return fmt.Sprintf("/v1/raffles/%d", id) }
 
 func (v *build) startReads(b *testing.B) *reads {
 	b.Helper()
@@ -101,12 +101,14 @@ func (v *build) startReads(b *testing.B) *reads {
 	s.pgpool = testenv.StartPgpool(b, s.primary, s.standby)
 	s.startReplicator(b)
 	s.command, s.commandAddr = v.start(b, "command", v.unlimited(), "PRIMARY_URL="+s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR="+b.TempDir(), "LOG_LEVEL=warn")
-	s.query, s.queryAddr = v.start(b, "query", v.unlimited(), "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
+	s.bearer = tokens(b, s.commandAddr, 64)
+	s.query, s.queryAddr, s.queryAdmin = v.startBoth(b, "query", v.unlimited(), "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
 		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true", "LOG_LEVEL=error")
 	testenv.Eventually(b, 10*time.Minute, "Redis answers", func() bool {
 		return s.head(b, "/v1/raffles").Get("Read-Path") == "redis"
 	})
-	s.lookups = s.pages(b)
+	s.keys = s.listKeys(b)
+	s.lookups = spread(s.keys)
 	return s
 }
 
@@ -118,17 +120,6 @@ func (s *reads) startReplicator(b *testing.B) {
 		Path: s.program(b, "./replicator"), Ready: "http://" + admin + "/livez",
 		Env: []string{"LISTEN_ADDR=" + listen, "ADMIN_ADDR=" + admin, "PRIMARY_URL=" + s.primary.URL("replicator"), "REDIS_URL=" + s.redis.URL()},
 	})
-}
-
-// pages are the first pages of raffles and sizes with enough bids, drawn without regard to their number.
-func (s *reads) pages(b *testing.B) []string {
-	b.Helper()
-	return query(b, s.standby, fmt.Sprintf(`SELECT format('/v1/raffles/%%s/bids?size=%%s&limit=%d', raffle_id, size) FROM bids
-		GROUP BY raffle_id, size HAVING count(*) >= %d ORDER BY md5(raffle_id || ' ' || size) LIMIT %d`, lookupBids, lookupBids, lookupKeys), pgx.RowTo[string])
-}
-
-func (s *reads) firstOpen(b *testing.B) int64 {
-	return query(b, s.standby, "SELECT min(id) FROM raffles WHERE closed_at IS NULL AND starts_at <= now()", pgx.RowTo[int64])[0]
 }
 
 func query[T any](b *testing.B, node *testenv.Postgres, sql string, scan pgx.RowToFunc[T]) []T {
@@ -155,20 +146,27 @@ func (s *reads) entityTag(b *testing.B, path string) string {
 }
 
 // plain asks for no compression, because a compressed answer has another entity tag.
-var plain = http.Client{Transport: &http.Transport{DisableCompression: true}}
+var plain = http.Client{Transport: &http.Transport{DisableCompression: true}, Timeout: 10 * time.Second}
 
 // head returns the headers of the answer to a GET.
 func (s *reads) head(b *testing.B, path string) http.Header {
 	b.Helper()
-	r, err := plain.Get("http://" + s.queryAddr + path)
+	r, _, err := get("http://" + s.queryAddr + path)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer r.Body.Close()
-	if _, err := io.Copy(io.Discard, r.Body); err != nil {
-		b.Fatal(err)
-	}
 	return r.Header
+}
+
+// get returns an answer of any status with its body.
+func get(url string) (r *http.Response, body []byte, err error) {
+	r, err = plain.Get(url)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.Body.Close()
+	body, err = io.ReadAll(r.Body)
+	return r, body, err
 }
 
 func median(v []float64) float64 {
@@ -199,72 +197,4 @@ func (s *reads) used(b *testing.B) map[string]time.Duration {
 		used[name] += t
 	}
 	return used
-}
-
-// lookup asks for one of the pages at random.
-func (s *reads) lookup(ctx context.Context, c engine.Config) (*report.Run, error) {
-	c.Addr, c.Seed = s.queryAddr, uint64(time.Now().UnixNano())
-	return engine.Run(ctx, c, func(u *engine.User) error {
-		if u.Iteration == 0 {
-			u.Request.Header.SetHost(s.queryAddr)
-		}
-		u.Request.SetRequestURI(s.lookups[u.Rand.IntN(len(s.lookups))])
-		return u.Do("lookup", func(r *fasthttp.Response) bool { return r.StatusCode() == fasthttp.StatusOK })
-	})
-}
-
-// lookupsByEngine is the lookup from Redis once more, by our own generator.
-func (s *reads) lookupsByEngine(b *testing.B) {
-	b.Helper()
-	report, err := s.lookup(b.Context(), engine.Config{VUsers: 64, Duration: readTime})
-	if err != nil {
-		b.Fatal(err)
-	}
-	step := report.Step("lookup")
-	fmt.Printf("read   lookup of 50 by engine   %7.0f/s with 64 users, p50 %v, p99 %v, %d failed, generator %.0f us\n",
-		report.PerSecond(report.Step("lookup").OK), step.Total.At(50), step.Total.At(99), step.Failed,
-		float64(report.Generator.CPU.Microseconds())/float64(step.OK))
-}
-
-// openWhileWriting measures latency from the intended start at 8,000 lookups a second while 2,000 bids a
-// second are written.
-func (s *reads) openWhileWriting(b *testing.B) {
-	b.Helper()
-	type outcome struct {
-		report *report.Run
-		err    error
-	}
-	looked := make(chan outcome)
-	go func() {
-		report, err := s.lookup(b.Context(), engine.Config{VUsers: 256, Duration: measure, Rate: 8000})
-		looked <- outcome{report, err}
-	}()
-	bids := s.bid(b, engine.Config{VUsers: 256, Duration: measure, Rate: 2000})
-	o := <-looked
-	if o.err != nil {
-		b.Fatal(o.err)
-	}
-	report := o.report
-	step := report.Step("lookup")
-	fmt.Printf("read   open model at 8,000/s with %.0f bids/s: %.0f/s, p50 %v, p99 %v, max %v, %d failed\n", bids.PerSecond(bids.Step("bid").OK),
-		report.PerSecond(report.Step("lookup").OK), step.Total.At(50), step.Total.At(99), step.Total.At(100), step.Failed)
-	b.ReportMetric(float64(step.Total.At(50).Microseconds())/1000, "ms-p50@8000/s")
-	b.ReportMetric(float64(step.Total.At(99).Microseconds())/1000, "ms-p99@8000/s")
-}
-
-// bid writes to the open raffles of the data set.
-func (s *reads) bid(b *testing.B, c engine.Config) *report.Run {
-	b.Helper()
-	bearer := tokens(b, s.commandAddr, 256)
-	open := query(b, s.standby, "SELECT format('/v1/raffles/%s/bids', id) FROM raffles WHERE closed_at IS NULL AND starts_at <= now()", pgx.RowTo[string])
-	c.Addr, c.Seed = s.commandAddr, uint64(time.Now().UnixNano())
-	report, err := engine.Run(b.Context(), c, func(u *engine.User) error {
-		fillBid(u, s.commandAddr, bearer)
-		u.Request.SetRequestURI(open[u.Rand.IntN(len(open))])
-		return u.Do("bid", nil)
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	return report
 }

@@ -6,81 +6,94 @@ import (
 	"time"
 )
 
-// side is one build's system and what it is asked for.
+// goal is what is asked of a ratio. The zero goal asks for nothing.
+type goal struct {
+	bound float64
+	most  bool // the bound is the most, otherwise the least
+}
+
+func atLeast(bound float64) goal { return goal{bound: bound} }
+
+func atMost(bound float64) goal { return goal{bound: bound, most: true} }
+
+// beside writes what was measured beside what is asked.
+func (g goal) beside(ratio float64) string {
+	text := fmt.Sprintf("%.2f", ratio)
+	switch {
+	case g.bound == 0:
+		return text
+	case g.most && ratio > g.bound, !g.most && ratio < g.bound:
+		return fmt.Sprintf("%s (asked %.2f, missed)", text, g.bound)
+	}
+	return fmt.Sprintf("%s (asked %.2f)", text, g.bound)
+}
+
+// side is one build's system, what it is asked for, and who bids meanwhile.
 type side struct {
 	*reads
-	read read
+	read  read
+	crowd *crowd
 }
 
-// compare has the sides and the baseline take turns.
+// compare has the sides and the baseline take turns. In the baseline's turns bids are placed in the first side, because the
+// processors are to have as much else to do as in the other turns.
 func compare(b *testing.B, r read, sides []side) {
 	b.Helper()
-	base := sides[0].baseline(b, r)
-	for _, s := range sides {
-		s.load(base).warm(b, time.Second)
+	static := sides[0].baseline(b, r)
+	for i := range sides {
+		sides[i].load(static).warm(b, time.Second)
+		sides[i].crowd = sides[i].gather(b)
 	}
-	var rate, still []float64
-	used := make([]readCost, len(sides))
+	var still []float64
+	all := make([]turns, len(sides))
 	for range rounds {
-		perSecond, _, _ := base.run(b, readTime)
-		still = append(still, perSecond)
+		sides[0].crowd.while(b, func() {
+			perSecond, _, _ := static.run(b, readTime)
+			still = append(still, perSecond)
+		})
 		for i, s := range sides {
-			perSecond := s.measure(b, base, &used[i])
-			if i == 0 {
-				rate = append(rate, perSecond)
-			}
+			s.crowd.while(b, func() { all[i] = append(all[i], s.measure(b, static)) })
 		}
 	}
-	fmt.Printf("read   %-24s %7.0f/s, static %7.0f/s: %.2f of it   CPU%s\n", r.name, median(rate), median(still), medianRatio(rate, still), used[0])
-	if len(sides) > 1 {
-		fmt.Printf("read   %-24s %s: CPU%s; system %.2f of it\n", "", sides[1].name, used[1], used[0].system()/used[1].system())
+	ours := all[0]
+	fmt.Printf("read   %-25s %7.0f/s, static %7.0f/s: rate %s of it   CPU%s\n", r.name, ours.median(turn.rate), median(still),
+		r.rate.beside(medianRatio(ours.values(turn.rate), still)), ours.perRequest())
+	for i, theirs := range all[1:] {
+		fmt.Printf("read   %-25s %7.0f/s by %s: CPU %s of it   CPU%s\n", "", theirs.median(turn.rate), sides[i+1].name,
+			r.cpu.beside(medianRatio(ours.values(turn.system), theirs.values(turn.system))), theirs.perRequest())
 	}
-	if got := medianRatio(rate, still); r.want > 0 && got < r.want {
-		fmt.Printf("read   %-24s below the %.2f that it should reach\n", r.name, r.want)
-	}
-	if got := median(rate); got < r.least {
-		fmt.Printf("read   %-24s below the %.0f/s that it should reach\n", r.name, r.least)
+	for _, s := range sides {
+		s.crowd.judge(b)
 	}
 }
 
-// load is what the side is asked for, like the load of the baseline.
-func (s side) load(like load) load {
-	like.addr, like.paths, like.headers = s.queryAddr, s.read.paths, s.read.headers
-	return like
+// load is what the side is asked for, like the load of the baseline. What the base refuses is no failure of ours.
+func (s side) load(static load) load {
+	static.addr, static.paths, static.headers, static.lenient = s.queryAddr, s.read.paths, s.read.headers, s.build != tree
+	return static
 }
 
-// measure runs the load once, adds what it cost, and returns the requests per second.
-func (s side) measure(b *testing.B, like load, to *readCost) (perSecond float64) {
+// measure runs the load once. The processor time of PostgreSQL is left out if it is that of bids.
+func (s side) measure(b *testing.B, static load) turn {
 	b.Helper()
 	before := s.used(b)
-	perSecond, requests, generator := s.load(like).run(b, readTime)
-	if to.used == nil {
-		to.used = make(map[string]time.Duration)
+	perSecond, requests, generator := s.load(static).run(b, readTime)
+	used := s.used(b)
+	t := turn{perSecond: perSecond, cpu: map[string]float64{"generator": micros(generator) / float64(requests)}}
+	for name := range used {
+		if name != "pg" || s.crowd == nil {
+			t.cpu[name] = micros(used[name]-before[name]) / float64(requests)
+		}
 	}
-	for name, t := range s.used(b) {
-		to.used[name] += t - before[name]
-	}
-	to.used["generator"] += generator
-	to.requests += requests
-	return perSecond
+	return t
 }
 
-// readCost is the processor time that requests took.
-type readCost struct {
-	used     map[string]time.Duration
-	requests int
-}
-
-func (c readCost) of(name string) (us float64) {
-	return float64(c.used[name].Nanoseconds()) / 1000 / float64(c.requests)
-}
-
-// system is the time of a request without the generator, in microseconds.
-func (c readCost) system() float64 { return c.of("query") + c.of("redis") + c.of("pg") }
-
-func (c readCost) String() (text string) {
+// perRequest writes the medians of the processor times.
+func (t turns) perRequest() (text string) {
 	for _, name := range []string{"query", "redis", "generator", "pg"} {
-		text += fmt.Sprintf("  %s %.0f us", name, c.of(name))
+		if _, measured := t[0].cpu[name]; measured {
+			text += fmt.Sprintf("  %s %.0f us", name, t.median(func(one turn) float64 { return one.cpu[name] }))
+		}
 	}
 	return text
 }

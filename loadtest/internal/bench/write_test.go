@@ -53,7 +53,7 @@ func BenchmarkWrite(b *testing.B) {
 			stacks[(i+round)%len(stacks)].round(b, costs)
 		}
 	}
-	at64, at512 := costs.rates(tree, direct64), costs.rates(tree, direct512)
+	at64, at512 := costs[tree][direct64].values(turn.rate), costs[tree][direct512].values(turn.rate)
 	fmt.Printf("write  median ratio to single-row inserts: %.2f at 64 connections, %.2f at 512\n", medianRatio(at64, base), medianRatio(at512, base))
 	b.ReportMetric(medianRatio(at64, base), "x-pgbench@64")
 	b.ReportMetric(medianRatio(at512, base), "x-pgbench@512")
@@ -78,7 +78,7 @@ func (s *stack) post(b *testing.B, bearer []string, c engine.Config) *report.Run
 	c.Addr, c.Seed = cmp.Or(c.Addr, s.commandAddr), uint64(time.Now().UnixNano())
 	report, err := engine.Run(context.Background(), c, func(u *engine.User) error {
 		fillBid(u, c.Addr, bearer)
-		return u.Do("bid", func(r *fasthttp.Response) bool { return r.StatusCode() == fasthttp.StatusCreated })
+		return u.Do("bid", isCreated)
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -88,6 +88,8 @@ func (s *stack) post(b *testing.B, bearer []string, c engine.Config) *report.Run
 	}
 	return report
 }
+
+func isCreated(r *fasthttp.Response) bool { return r.StatusCode() == fasthttp.StatusCreated }
 
 // fillBid costs the generator as little as it can, because the generator shares the processors with the
 // measured service.
@@ -101,12 +103,17 @@ func fillBid(u *engine.User, addr string, bearer []string) {
 	}
 	r.SetRequestURI("/v1/raffles/" + strconv.Itoa(firstOpen+u.Rand.IntN(openRaffles)) + "/bids")
 	r.Header.Set("Idempotency-Key", uuid4(u.Rand))
-	body := r.Body()[:0]
+	setBid(u, int64(250+5*u.Rand.IntN(11)))
+}
+
+// setBid makes the body that of a bid for the size, at a random price.
+func setBid(u *engine.User, size int64) {
+	body := u.Request.Body()[:0]
 	body = append(body, `{"size":`...)
-	body = strconv.AppendInt(body, int64(250+5*u.Rand.IntN(11)), 10)
+	body = strconv.AppendInt(body, size, 10)
 	body = append(body, `,"price":`...)
 	body = strconv.AppendInt(body, int64(1000*(1+u.Rand.IntN(500))), 10)
-	r.SetBody(append(body, '}'))
+	u.Request.SetBody(append(body, '}'))
 }
 
 // uuid4 is a random UUID (RFC 9562, section 5.4).

@@ -52,6 +52,9 @@ func demand(percent [SizeCount]int) (table [100]int16) {
 	return table
 }
 
+// Size draws a size by demand.
+func Size(r *rand.Rand) int16 { return sizes[r.IntN(len(sizes))] }
+
 // planBids draws each raffle's number of bids, then how many of them fall into each slice.
 func (s *Set) planBids() {
 	byRank := NewZipf(len(s.raffles), Skew)
@@ -145,7 +148,7 @@ func (s *Set) bid(random *rand.Rand, c cell, from time.Duration, highest bool) B
 	b := Bid{
 		RaffleID:  r.ID,
 		UserID:    int64(s.userIDs[s.users.Rank(random)-1]),
-		Size:      sizes[random.IntN(len(sizes))],
+		Size:      Size(random),
 		Quantity:  quantity(random.IntN(100)),
 		CreatedAt: between(random, max(from, r.Starts), min(from+sliceLength, r.end())),
 		Price:     s.ceilings[c.raffle],
