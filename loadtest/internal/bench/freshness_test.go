@@ -28,7 +28,7 @@ const (
 // a stall shows in all bids of its time. One poller notes when it first sees each position of the checkpoint.
 func BenchmarkFreshness(b *testing.B) {
 	s := startStack(b)
-	bearer := tokens(b, s.commandAddr, 64)
+	bearer := tokens(b, s.commandAddr)
 	s.post(b, bearer, engine.Config{VUsers: 64, Duration: 3 * time.Second})
 	loaded := make(chan steadyLoad, 1)
 	go func() { loaded <- s.steady(b, bearer) }()

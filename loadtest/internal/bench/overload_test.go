@@ -84,7 +84,7 @@ func startOverload(b *testing.B, slowed bool) *overloaded {
 		Env: []string{"LISTEN_ADDR=" + s.commandAddr, "ADMIN_ADDR=" + strings.TrimPrefix(s.admin, "http://"), "LOG_LEVEL=error",
 			"PRIMARY_URL=" + primary, "LOGIN_CORES=2", "JWT_KEYS_DIR=" + b.TempDir()},
 	})
-	s.bearer = tokens(b, s.commandAddr, 64)
+	s.bearer = tokens(b, s.commandAddr)
 	s.lastID = slices.Max(s.ids(b))
 	return s
 }

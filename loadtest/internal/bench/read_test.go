@@ -36,6 +36,7 @@ type read struct {
 	headers     []string
 	copyHeaders []string // of the request whose answer the baseline copies: NAME=value of staticserver
 	clients     int      // 0: wrkConnections
+	sql         bool     // PostgreSQL answers, otherwise Redis
 	rate        goal     // of the baseline's rate
 	cpu         goal     // of the processor time of BENCH_BASE
 	hot         *hot     // for which bids are placed meanwhile; nil: none are
@@ -73,8 +74,8 @@ func (s *reads) reads(b *testing.B) []read {
 		{name: "hello", paths: []string{"/hello"}, rate: atLeast(0.75)},
 		{name: "lookup of 50, spread", route: lookup, paths: s.lookups, rate: atLeast(0.75), cpu: atMost(0.7)},
 		{name: "lookup of 50, skewed", route: lookup, paths: skewed(s.keys), rate: atLeast(0.85)},
-		{name: "lookup of 50, replica", route: lookup, paths: s.lookups, cpu: atMost(0.5), headers: []string{"Read-Path: replica"}, clients: sqlClients},
-		{name: "lookup of 50, standby", route: lookup, paths: s.lookups, headers: []string{"Read-Path: standby"}, clients: sqlClients},
+		{name: "lookup of 50, replica", route: lookup, paths: s.lookups, cpu: atMost(0.5), headers: []string{"Read-Path: replica"}, clients: sqlClients, sql: true},
+		{name: "lookup of 50, standby", route: lookup, paths: s.lookups, headers: []string{"Read-Path: standby"}, clients: sqlClients, sql: true},
 		{name: "1,000 raffles, plain", route: "/v1/raffles", paths: []string{list}, rate: atLeast(0.8)},
 		{name: "1,000 raffles, gzip", route: "/v1/raffles", paths: []string{list}, rate: atLeast(0.8),
 			headers: []string{"Accept-Encoding: gzip"}, copyHeaders: []string{"ACCEPT_ENCODING=gzip"}},
@@ -101,7 +102,7 @@ func (v *build) startReads(b *testing.B) *reads {
 	s.pgpool = testenv.StartPgpool(b, s.primary, s.standby)
 	s.startReplicator(b)
 	s.command, s.commandAddr = v.start(b, "command", v.unlimited(), "PRIMARY_URL="+s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR="+b.TempDir(), "LOG_LEVEL=warn")
-	s.bearer = tokens(b, s.commandAddr, 64)
+	s.bearer = tokens(b, s.commandAddr)
 	s.query, s.queryAddr, s.queryAdmin = v.startBoth(b, "query", v.unlimited(), "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
 		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URL(), "ALLOW_READ_PATH=true", "LOG_LEVEL=error")
 	testenv.Eventually(b, 10*time.Minute, "Redis answers", func() bool {
@@ -151,22 +152,22 @@ var plain = http.Client{Transport: &http.Transport{DisableCompression: true}, Ti
 // head returns the headers of the answer to a GET.
 func (s *reads) head(b *testing.B, path string) http.Header {
 	b.Helper()
-	r, _, err := get("http://" + s.queryAddr + path)
+	_, header, _, err := get("http://" + s.queryAddr + path)
 	if err != nil {
 		b.Fatal(err)
 	}
-	return r.Header
+	return header
 }
 
 // get returns an answer of any status with its body.
-func get(url string) (r *http.Response, body []byte, err error) {
-	r, err = plain.Get(url)
+func get(url string) (status int, header http.Header, body []byte, err error) {
+	r, err := plain.Get(url)
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, nil, err
 	}
 	defer r.Body.Close()
 	body, err = io.ReadAll(r.Body)
-	return r, body, err
+	return r.StatusCode, r.Header, body, err
 }
 
 func median(v []float64) float64 {

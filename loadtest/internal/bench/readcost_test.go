@@ -16,9 +16,9 @@ func atLeast(bound float64) goal { return goal{bound: bound} }
 
 func atMost(bound float64) goal { return goal{bound: bound, most: true} }
 
-// beside writes what was measured beside what is asked.
+// beside writes what part of something was measured beside the part that is asked.
 func (g goal) beside(ratio float64) string {
-	text := fmt.Sprintf("%.2f", ratio)
+	text := fmt.Sprintf("%.2f of it", ratio)
 	switch {
 	case g.bound == 0:
 		return text
@@ -56,21 +56,31 @@ func compare(b *testing.B, r read, sides []side) {
 		}
 	}
 	ours := all[0]
-	fmt.Printf("read   %-25s %7.0f/s, static %7.0f/s: rate %s of it   CPU%s\n", r.name, ours.median(turn.rate), median(still),
+	fmt.Printf("read   %-25s %7.0f/s, static %7.0f/s: %s   CPU%s\n", r.name, ours.median(turn.rate), median(still),
 		r.rate.beside(medianRatio(ours.values(turn.rate), still)), ours.perRequest())
 	for i, theirs := range all[1:] {
-		fmt.Printf("read   %-25s %7.0f/s by %s: CPU %s of it   CPU%s\n", "", theirs.median(turn.rate), sides[i+1].name,
-			r.cpu.beside(medianRatio(ours.values(turn.system), theirs.values(turn.system))), theirs.perRequest())
+		fmt.Printf("read   %-25s %7.0f/s, CPU%s   by %s; our CPU %s\n", "", theirs.median(turn.rate), theirs.perRequest(), sides[i+1].name,
+			r.cpu.beside(medianRatio(ours.values(r.cost), theirs.values(r.cost))))
 	}
 	for _, s := range sides {
 		s.crowd.judge(b)
 	}
 }
 
-// load is what the side is asked for, like the load of the baseline. What the base refuses is no failure of ours.
+// load is what the side is asked for, like the load of the baseline.
 func (s side) load(static load) load {
-	static.addr, static.paths, static.headers, static.lenient = s.queryAddr, s.read.paths, s.read.headers, s.build != tree
+	static.of, static.addr, static.paths, static.headers = s.build, s.queryAddr, s.read.paths, s.read.headers
 	return static
+}
+
+// cost is the processor time of a request in query and in the store that answers. PostgreSQL has other work, too, which is not
+// counted to reads from Redis.
+func (r read) cost(t turn) (us float64) {
+	us = t.cpu["query"] + t.cpu["redis"]
+	if r.sql {
+		us += t.cpu["pg"]
+	}
+	return us
 }
 
 // measure runs the load once. The processor time of PostgreSQL is left out if it is that of bids.

@@ -37,11 +37,12 @@ type crowd struct {
 	*reads
 	hot
 	path                string
-	stored, tries       int64 // of bids and of SQL, before the first turn
+	stored              int64 // bids before the first turn
+	tries, answers      int64 // of SQL before the first turn
 	accepted, failed    int64 // bids
 	took                time.Duration
 	seen, moved, wrong  int // answers: all, those with a later position than the one before, and those that are no 200
-	firstWrong, firstNo string
+	lastWrong, refusals string
 }
 
 // gather returns the crowd of a read.
@@ -51,7 +52,8 @@ func (s side) gather(b *testing.B) *crowd {
 		return nil
 	}
 	c := &crowd{reads: s.reads, hot: *s.read.hot, path: s.read.paths[0]}
-	c.stored, c.tries = c.countStored(b), c.countTries(b)
+	c.stored = c.countStored(b)
+	c.tries, c.answers = c.countSQL(b)
 	return c
 }
 
@@ -83,7 +85,7 @@ func (c *crowd) while(b *testing.B, read func()) {
 	step := o.report.Step("bid")
 	c.accepted, c.failed, c.took = c.accepted+step.OK, c.failed+step.Failed, c.took+o.report.Elapsed
 	if step.Failed > 0 {
-		c.firstNo = fmt.Sprint(o.report.Errors)
+		c.refusals = fmt.Sprint(o.report.Errors)
 	}
 }
 
@@ -109,7 +111,7 @@ func (c *crowd) watch(ctx context.Context) {
 		c.seen++
 		at, err := c.look()
 		if err != nil {
-			c.wrong, c.firstWrong = c.wrong+1, err.Error()
+			c.wrong, c.lastWrong = c.wrong+1, err.Error()
 			continue
 		}
 		if at > last {
@@ -121,14 +123,14 @@ func (c *crowd) watch(ctx context.Context) {
 
 // look returns the position of an answer, which must be a 200.
 func (c *crowd) look() (lsn.LSN, error) {
-	r, body, err := get("http://" + c.queryAddr + c.path)
+	status, header, body, err := get("http://" + c.queryAddr + c.path)
 	if err != nil {
 		return 0, err
 	}
-	if r.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("%s: %s", r.Status, body)
+	if status != http.StatusOK {
+		return 0, fmt.Errorf("status %d: %s", status, body)
 	}
-	at, err := lsn.ParsePosition(r.Header.Get("Read-LSN"))
+	at, err := lsn.ParsePosition(header.Get("Read-LSN"))
 	return at.LSN, err
 }
 
@@ -138,45 +140,48 @@ func (c *crowd) countStored(b *testing.B) int64 {
 	return query(b, c.primary, fmt.Sprintf("SELECT count(*) FROM bids WHERE raffle_id = %d", c.raffle), pgx.RowTo[int64])[0]
 }
 
-var sqlTries = regexp.MustCompile(`(?m)^query_path_duration_seconds_count\{path="(?:replica|standby|primary)",result="[a-z]+"\} ([0-9.e+]+)$`)
+var sqlTries = regexp.MustCompile(`(?m)^query_path_duration_seconds_count\{path="(?:replica|standby|primary)",result="([a-z]+)"\} ([0-9.e+]+)$`)
 
-// countTries counts the reads that query has tried to answer by SQL.
-func (c *crowd) countTries(b *testing.B) (all int64) {
+// countSQL counts the reads for which query has tried a SQL path, and those of them that it has answered.
+func (c *crowd) countSQL(b *testing.B) (tries, answers int64) {
 	b.Helper()
 	for _, m := range sqlTries.FindAllStringSubmatch(metrics(b, "http://"+c.queryAdmin), -1) {
-		n, err := strconv.ParseFloat(m[1], 64)
+		n, err := strconv.ParseFloat(m[2], 64)
 		if err != nil {
 			b.Fatal(err)
 		}
-		all += int64(n)
+		if tries += int64(n); m[1] == "answered" {
+			answers += int64(n)
+		}
 	}
-	return all
+	return tries, answers
 }
 
-// judge prints what came of the bids and of the watched reads. It fails the benchmark if a bid was refused or lost, if an
-// answer was wrong or stood still, or if the working tree did not leave all reads to Redis.
+// judge prints what came of the bids and of the watched reads. It fails the benchmark if a bid was refused or lost, or if reads
+// of the working tree were refused, stood still, or were not all left to Redis. The reads of the base are only printed.
 func (c *crowd) judge(b *testing.B) {
 	b.Helper()
 	if c == nil {
 		return
 	}
-	tries, stored := c.countTries(b)-c.tries, c.countStored(b)
+	tries, answers := c.countSQL(b)
+	tries, answers = tries-c.tries, answers-c.answers
+	stored := c.countStored(b)
 	testenv.Eventually(b, 10*time.Second, "the raffle's detail counts every stored bid", func() bool { return c.bidCount(b) == stored })
-	fmt.Printf("read   %-25s %.0f bids/s in %s: %d accepted, %d stored and readable; %d of %d answers moved on; %d tries of SQL\n", "",
-		float64(c.accepted)/c.took.Seconds(), c.name, c.accepted, stored-c.stored, c.moved, c.seen, tries)
+	fmt.Printf("read   %-25s %7.0f bids/s in %s: %d accepted, %d stored and readable; of %d answers %d moved on, %d were wrong; %d reads tried SQL, %d were answered by it\n", "",
+		float64(c.accepted)/c.took.Seconds(), c.name, c.accepted, stored-c.stored, c.seen, c.moved, c.wrong, tries, answers)
 	if c.failed > 0 {
-		b.Errorf("%s: %d bids failed: %s", c.name, c.failed, c.firstNo)
-	}
-	if c.failed == 0 && stored-c.stored != c.accepted {
+		b.Errorf("%s: %d bids failed: %s", c.name, c.failed, c.refusals)
+	} else if stored-c.stored != c.accepted {
 		b.Errorf("%s: %d bids were accepted and %d are stored", c.name, c.accepted, stored-c.stored)
 	}
-	if c.wrong > 0 {
-		b.Errorf("%s: %d of %d answers were wrong: %s", c.name, c.wrong, c.seen, c.firstWrong)
+	if c.build != tree {
+		return
 	}
-	if 2*c.moved < c.seen {
-		b.Errorf("%s: only %d of %d answers had a later position than the one before", c.name, c.moved, c.seen)
+	if c.wrong > 0 || 2*c.moved < c.seen {
+		b.Errorf("of %d answers %d were wrong (%s) and %d had a later position than the one before", c.seen, c.wrong, c.lastWrong, c.moved)
 	}
-	if c.build == tree && tries > 0 {
+	if tries > 0 {
 		b.Errorf("%d reads of a hot raffle went to SQL", tries)
 	}
 }
@@ -184,7 +189,7 @@ func (c *crowd) judge(b *testing.B) {
 // bidCount is the number of bids that the raffle's detail tells.
 func (c *crowd) bidCount(b *testing.B) int64 {
 	b.Helper()
-	_, body, err := get("http://" + c.queryAddr + rafflePath(c.raffle))
+	_, _, body, err := get("http://" + c.queryAddr + rafflePath(c.raffle))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -98,10 +98,13 @@ func (v *build) seed(b *testing.B, primary *testenv.Postgres, scale string) {
 	}
 }
 
-// tokens logs in users 1 to n of the demo data.
-func tokens(b *testing.B, addr string, n int) []string {
+// bidders is how many users bid.
+const bidders = 64
+
+// tokens logs in the first users of the data set.
+func tokens(b *testing.B, addr string) []string {
 	b.Helper()
-	all := make([]string, n)
+	all := make([]string, bidders)
 	for i := range all {
 		body := fmt.Sprintf(`{"login":"user%d","password":"pyramid"}`, i+1)
 		req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()

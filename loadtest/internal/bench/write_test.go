@@ -39,7 +39,7 @@ func BenchmarkWrite(b *testing.B) {
 	var stacks []*stack
 	for _, v := range builds(b) {
 		s := v.startStack(b)
-		s.bearer = tokens(b, s.commandAddr, 64)
+		s.bearer = tokens(b, s.commandAddr)
 		s.post(b, s.bearer, engine.Config{VUsers: 64, Duration: 3 * time.Second}) // caches and plans
 		stacks = append(stacks, s)
 	}

@@ -26,11 +26,11 @@ const heavyClients = 48
 
 // load is what wrk asks for: the paths at random, all with the same headers.
 type load struct {
+	of      *build // nil: the baseline
 	addr    string
 	paths   []string
 	headers []string // "Name: value"
 	clients int      // connections
-	lenient bool     // any number may be refused
 }
 
 // pick is wrk's script: a random line of the file whose name is given behind --.
@@ -53,7 +53,7 @@ var (
 func (l load) warm(b *testing.B, d time.Duration) { l.wrk(b, d) }
 
 // run returns the requests per second, how many there were, and the generator's processor time. Refused
-// requests are printed and not counted; more than one in a hundred fails the benchmark, unless the load is lenient.
+// requests are printed and not counted; more than one in a hundred fails the benchmark, unless they are the base's.
 func (l load) run(b *testing.B, d time.Duration) (perSecond float64, requests int, generator time.Duration) {
 	b.Helper()
 	out, generator := l.wrk(b, d)
@@ -70,14 +70,21 @@ func (l load) run(b *testing.B, d time.Duration) (perSecond float64, requests in
 	}
 	if refused := wrkRefused.FindStringSubmatch(out); refused != nil {
 		n, err := strconv.Atoi(refused[1])
-		if err != nil || n == requests || n > requests/100 && !l.lenient {
+		if err != nil || n == requests || n > requests/100 && (l.of == nil || l.of == tree) {
 			b.Fatalf("%s: wrk says\n%s", l.paths[0], out)
 		}
-		fmt.Printf("read   %s: %d of %d were refused\n", l.paths[0], n, requests)
+		fmt.Printf("read   %s: %d of %d were refused by %s\n", l.paths[0], n, requests, l.name())
 		perSecond *= 1 - float64(n)/float64(requests)
 		requests -= n
 	}
 	return perSecond, requests, generator
+}
+
+func (l load) name() string {
+	if l.of == nil {
+		return "the baseline"
+	}
+	return l.of.name
 }
 
 func (l load) wrk(b *testing.B, d time.Duration) (out string, generator time.Duration) {
