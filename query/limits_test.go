@@ -2,6 +2,8 @@ package main
 
 import (
 	"net/http"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,7 +30,8 @@ func TestReadsOfAnAddressAreLimited_W7(t *testing.T) {
 		t.Helper()
 		a := from(address, path, headers...)
 		checkProblem(t, path, a, http.StatusTooManyRequests, "")
-		if p := problemOf(t, a); p.Type != "/problems/too-many-requests" || a.header.Get("Retry-After") == "" {
+		left, until := readLimit(t, a)
+		if p := problemOf(t, a); p.Type != "/problems/too-many-requests" || left < 0 || a.header.Get("Retry-After") != until {
 			t.Errorf("W7: %+v %v", p, a.header)
 		}
 	}
@@ -41,8 +44,14 @@ func TestReadsOfAnAddressAreLimited_W7(t *testing.T) {
 	for range 10 {
 		passes("192.0.2.1", page)
 	}
-	passes("192.0.2.1", large) // 40
-	passes("192.0.2.1", large)
+	says := func(want int, a answer) {
+		t.Helper()
+		if left, _ := readLimit(t, a); left != want {
+			t.Errorf("%d %v, want %d left", a.status, a.header, want)
+		}
+	}
+	says(-1, from("192.0.2.1", large)) // 40, and half is left
+	says(10, from("192.0.2.1", large))
 	refused("192.0.2.1", large) // costs the route's weight, 1
 	for range 9 {
 		passes("192.0.2.1", page)
@@ -51,16 +60,41 @@ func TestReadsOfAnAddressAreLimited_W7(t *testing.T) {
 		"/v1/raffles/1/bids", "/v1/raffles/1/best", "/v1/raffles?q=m", "/v1/products", "/v1/products/1"} {
 		refused("192.0.2.1", path)
 	}
+	says(0, from("192.0.2.1", "/v1/raffles/1/live", "Accept", "text/event-stream"))
 	if a := from("192.0.2.1", "/v1/raffles/1/live", "Accept", "text/event-stream"); a.status != http.StatusOK || !strings.HasPrefix(a.body, "retry:") {
 		t.Errorf("W7: an EventSource: %d %s", a.status, a.body)
 	}
 	passes("192.0.2.1", "/hello")
 	passes("192.0.2.2", large)
-	for range 9 { // 11 each
-		if a := from("192.0.2.3", page, "Min-LSN", "FFFFFF/0"); a.status != http.StatusUnprocessableEntity {
+	for i := range 9 { // 11 each
+		a := from("192.0.2.3", page, "Min-LSN", "FFFFFF/0")
+		if a.status != http.StatusUnprocessableEntity {
 			t.Errorf("R8: %d %s", a.status, a.body)
+		}
+		if left := 100 - 11*(i+1); left < 50 {
+			says(left, a)
 		}
 	}
 	passes("192.0.2.3", page)
 	refused("192.0.2.3", page)
+}
+
+var ofReads = regexp.MustCompile(`^"read";r=([0-9]+);t=([1-9][0-9]*)$`)
+
+// readLimit is what an answer says is left of its address's limit, -1 if it says nothing.
+func readLimit(t *testing.T, a answer) (left int, until string) {
+	t.Helper()
+	now, policy := a.header.Get("RateLimit"), a.header.Get("RateLimit-Policy")
+	if now == "" && policy == "" {
+		return -1, ""
+	}
+	m := ofReads.FindStringSubmatch(now)
+	if m == nil || policy != `"read";q=100;w=100000` {
+		t.Fatalf("RateLimit %s, RateLimit-Policy %s", now, policy)
+	}
+	left, err := strconv.Atoi(m[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return left, m[2]
 }

@@ -24,8 +24,8 @@ var RequestHeaders = []string{
 
 // AnswerHeaders are the headers of answers that only pages of listed origins may read.
 var AnswerHeaders = []string{
-	"Allow", "Commit-LSN", "ETag", "Idempotency-Replayed", "Link", "Location", "RateLimit", "RateLimit-Limit", "RateLimit-Policy",
-	"RateLimit-Remaining", "RateLimit-Reset", "Read-LSN", "Read-Lag-Ms", "Read-Path", "Retry-After", "WWW-Authenticate", "X-Request-Id",
+	"Allow", "Commit-LSN", "ETag", "Idempotency-Replayed", "Link", "Location", "RateLimit", "RateLimit-Policy",
+	"Read-LSN", "Read-Lag-Ms", "Read-Path", "Retry-After", "WWW-Authenticate", "X-Request-Id",
 }
 
 // Origins are the origins whose pages may use the API besides pages of its own origin.

@@ -25,6 +25,7 @@ type stack struct {
 	commandURL, queryURL       string
 	commandAdmin, queryAdmin   string // addresses
 	client                     *http.Client
+	keys                       string // the folder of command's keys
 }
 
 // demoBids is enough for the hot raffles to have several pages, and loads in a moment.
@@ -33,26 +34,32 @@ const demoBids = "5000"
 // startStack takes options of Redis.
 func startStack(t testing.TB, options ...testenv.Option) *stack {
 	t.Helper()
-	s := &stack{primary: testenv.StartPostgres(t), redis: testenv.StartRedis(t, options...)}
+	s := &stack{primary: testenv.StartPostgres(t), redis: testenv.StartRedis(t, options...), keys: t.TempDir()}
 	s.seed(t)
 	s.standby = s.primary.StartStandby(t)
 	s.pgpool = testenv.StartPgpool(t, s.primary, s.standby)
 	s.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	t.Cleanup(s.client.CloseIdleConnections)
-	keys := t.TempDir()
-	primary := "PRIMARY_URL=" + s.primary.URL("command")
-	s.command, s.commandURL, s.commandAdmin = startService(t, "command", primary, "LOGIN_CORES=2", "JWT_KEYS_DIR="+keys)
+	s.command, s.commandURL, s.commandAdmin = s.startCommand(t)
 	s.replicator, _, _ = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URLOf("replicator"), s.redis.Trust())
 	s.query, s.queryURL, s.queryAdmin = s.startQuery(t)
 	return s
 }
 
+// startCommand starts an instance of the write side, with further settings.
+func (s *stack) startCommand(t testing.TB, settings ...string) (program *testenv.Program, url, admin string) {
+	t.Helper()
+	usual := []string{"PRIMARY_URL=" + s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR=" + s.keys}
+	return startService(t, "command", append(usual, settings...)...)
+}
+
 // startQuery starts an instance of the read side, with further settings.
 func (s *stack) startQuery(t testing.TB, settings ...string) (program *testenv.Program, url, admin string) {
 	t.Helper()
-	return startService(t, "query", append(settings, testenv.Unlimited, "PRIMARY_URL="+s.primary.URL("query"), "REPLICA_URL="+s.pgpool.URL("query"),
-		"STANDBY_URL="+s.standby.URL("query"), "REDIS_URL="+s.redis.URLOf("query"), s.redis.Trust(), "ALLOW_READ_PATH=true",
-		"JWKS_URL="+s.commandURL+"/.well-known/jwks.json")...)
+	usual := []string{testenv.Unlimited, "PRIMARY_URL=" + s.primary.URL("query"), "REPLICA_URL=" + s.pgpool.URL("query"),
+		"STANDBY_URL=" + s.standby.URL("query"), "REDIS_URL=" + s.redis.URLOf("query"), s.redis.Trust(), "ALLOW_READ_PATH=true",
+		"JWKS_URL=" + s.commandURL + "/.well-known/jwks.json"}
+	return startService(t, "query", append(usual, settings...)...)
 }
 
 func startService(t testing.TB, name string, environment ...string) (program *testenv.Program, url, admin string) {

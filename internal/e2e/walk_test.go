@@ -35,6 +35,8 @@ type walk struct {
 	exist    map[string]string // ids that there are, in place of the examples of the document
 	statuses map[int]int
 	types    map[string]bool // of the problems that were answered
+	headers  map[string]bool // that answers had
+	near     bool            // every answer that may name a limit must do so
 }
 
 // asker is who asks.
@@ -66,11 +68,13 @@ func TestEveryAnswerIsDocumented(t *testing.T) {
 	s.command.Start(t)
 	s.query.Stop(t)
 	asked += w.all(bidder)
+	asked += w.nearLimits(s)
+	w.sendsEachHeader()
 	t.Logf("%d requests: %v", asked, w.statuses)
 	if asked < 1000 {
 		t.Errorf("%d requests", asked)
 	}
-	for _, status := range []int{200, 201, 204, 304, 400, 401, 403, 404, 405, 409, 413, 415, 422, 503} {
+	for _, status := range []int{200, 201, 204, 304, 400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 503} {
 		if w.statuses[status] == 0 {
 			t.Errorf("nothing was answered %d", status)
 		}
@@ -88,7 +92,7 @@ func newWalk(t *testing.T, s *stack) *walk {
 		t.Fatal(err)
 	}
 	openapi3filter.RegisterBodyDecoder("text/event-stream", openapi3filter.PlainBodyDecoder)
-	w := &walk{t: t, url: s.frontDoor(t), document: document, router: router, statuses: map[int]int{}, types: map[string]bool{},
+	w := &walk{t: t, url: s.frontDoor(t), document: document, router: router, statuses: map[int]int{}, types: map[string]bool{}, headers: map[string]bool{},
 		tokens: map[asker]string{stranger: "Bearer a.b.c", bidder: s.login(t, "user1"), admin: s.login(t, "admin")},
 		client: &http.Client{Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	t.Cleanup(w.client.CloseIdleConnections)
@@ -199,6 +203,7 @@ func (w *walk) send(s sent) {
 		w.t.Errorf("%s %s: %v", s.method, address, err)
 	}
 	w.statuses[answer.StatusCode]++
+	w.note(answer)
 	var problem struct{ Type string }
 	if answer.Header.Get("Content-Type") == "application/problem+json" && json.Unmarshal(body, &problem) == nil {
 		w.types[problem.Type] = true
@@ -249,7 +254,7 @@ func (w *walk) hold(r *http.Request, answer *http.Response, body []byte) error {
 		}
 		response = documented.Value
 	}
-	errs := []error{holdHeaders(response, answer.Header)}
+	errs := []error{w.holdHeaders(response, answer.Header)}
 	if route != nil {
 		errs = append(errs, openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
 			RequestValidationInput: &openapi3filter.RequestValidationInput{Request: described, PathParams: params, Route: route},
@@ -261,12 +266,13 @@ func (w *walk) hold(r *http.Request, answer *http.Response, body []byte) error {
 }
 
 // holdHeaders wants all required headers and no other than the documented ones.
-func holdHeaders(response *openapi3.Response, header http.Header) error {
+func (w *walk) holdHeaders(response *openapi3.Response, header http.Header) error {
 	documented := map[string]bool{}
 	var errs []error
 	for name, h := range response.Headers {
 		documented[http.CanonicalHeaderKey(name)] = true
-		if h.Value.Required && header.Get(name) == "" {
+		required := h.Value.Required || w.near && strings.HasPrefix(name, "RateLimit")
+		if required && header.Get(name) == "" {
 			errs = append(errs, fmt.Errorf("header %s is missing", name))
 		}
 	}

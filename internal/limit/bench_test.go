@@ -16,7 +16,24 @@ func BenchmarkRead(b *testing.B) {
 	r.RemoteAddr = "127.0.0.1:4711"
 	r.Header.Set("X-Forwarded-For", "192.0.2.1")
 	b.ReportAllocs()
+	w := httptest.NewRecorder()
 	for b.Loop() {
-		g.Read(r, 1, time.Now())
+		g.Read(w, r, 1, 0, time.Now())
+	}
+}
+
+// BenchmarkReadNearItsLimit is the same for a read whose answer names the limit.
+func BenchmarkReadNearItsLimit(b *testing.B) {
+	g := NewGuard(Rates{Read: Rate{1e6, 1e6}}, nil, prometheus.NewRegistry())
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
+	r.RemoteAddr = "127.0.0.1:4711"
+	r.Header.Set("X-Forwarded-For", "192.0.2.1")
+	now := time.Now()
+	g.Read(w, r, 6e5, 0, now)
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(w.Header())
+		g.Read(w, r, 1, 0, now)
+		now = now.Add(time.Microsecond)
 	}
 }

@@ -11,10 +11,10 @@ import (
 func ExampleLimiter() {
 	l, now := limit.NewLimiter[string](limit.Rate{PerSecond: 2, Burst: 2}), time.Unix(0, 0)
 	for range 3 {
-		fmt.Println(l.Take("192.0.2.1", 1, now))
+		fmt.Println(l.Take("192.0.2.1", 1, 0, now).Wait)
 	}
-	fmt.Println(l.Take("192.0.2.2", 1, now))
-	fmt.Println(l.Take("192.0.2.1", 1, now.Add(500*time.Millisecond)))
+	fmt.Println(l.Take("192.0.2.2", 1, 0, now).Wait)
+	fmt.Println(l.Take("192.0.2.1", 1, 0, now.Add(500*time.Millisecond)).Wait)
 	// Output:
 	// 0s
 	// 0s

@@ -10,76 +10,103 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
-// Guard holds the limits of users and addresses.
+// Guard holds the limits of users and addresses. Its methods name the limits that a request comes near to in the
+// headers of the answer, see headers.go.
 type Guard struct {
-	users          *Limiter[int64]
-	addresses      *Limiter[netip.Addr]
-	logins         *Limiter[string]
-	loginAddresses *Limiter[netip.Addr]
-	reads          *Limiter[netip.Addr]
+	users          gate[int64]
+	addresses      gate[netip.Addr]
+	logins         gate[string]
+	loginAddresses gate[netip.Addr]
+	reads          gate[netip.Addr]
 	proxies        web.Proxies
-	limited        *prometheus.CounterVec
 }
 
 // NewGuard registers its metric.
 func NewGuard(rates Rates, proxies web.Proxies, reg prometheus.Registerer) *Guard {
-	g := &Guard{users: NewLimiter[int64](rates.User), addresses: NewLimiter[netip.Addr](rates.Address),
-		logins: NewLimiter[string](rates.Login), loginAddresses: NewLimiter[netip.Addr](rates.LoginAddress),
-		reads: NewLimiter[netip.Addr](rates.Read), proxies: proxies,
-		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "rate_limited_total", Help: "Requests refused because their user or their address sends too many."}, []string{"by"})}
-	reg.MustRegister(g.limited)
-	return g
+	limited := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "rate_limited_total", Help: "Requests refused because their user or their address sends too many."}, []string{"by"})
+	reg.MustRegister(limited)
+	return &Guard{users: newGate[int64]("user", rates.User, limited), addresses: newGate[netip.Addr]("address", rates.Address, limited),
+		logins: newGate[string]("login", rates.Login, limited), loginAddresses: newGate[netip.Addr]("login-address", rates.LoginAddress, limited),
+		reads: newGate[netip.Addr]("read", rates.Read, limited), proxies: proxies}
 }
 
 // User returns 0 or how long a user has to wait.
-func (g *Guard) User(id int64, now time.Time) time.Duration {
-	return g.count("user", g.users.Take(id, 1, now))
+func (g *Guard) User(w http.ResponseWriter, id int64, now time.Time) time.Duration {
+	return g.users.pass(w, id, 1, 0, now)
 }
 
 // Address returns 0 or how long the address of a request has to wait.
-func (g *Guard) Address(r *http.Request, now time.Time) time.Duration {
-	if g.addresses == nil {
+func (g *Guard) Address(w http.ResponseWriter, r *http.Request, now time.Time) time.Duration {
+	if g.addresses.limiter == nil {
 		return 0
 	}
-	return g.count("address", g.addresses.Take(g.proxies.Client(r), 1, now))
+	return g.addresses.pass(w, g.proxies.Client(r), 1, 0, now)
 }
 
 // LoginAddress returns 0 or how long the address of a login, a registration or a request with a refresh token has to wait.
-func (g *Guard) LoginAddress(r *http.Request, now time.Time) time.Duration {
-	if g.loginAddresses == nil {
+func (g *Guard) LoginAddress(w http.ResponseWriter, r *http.Request, now time.Time) time.Duration {
+	if g.loginAddresses.limiter == nil {
 		return 0
 	}
-	return g.count("login-address", g.loginAddresses.Take(g.proxies.Client(r), 1, now))
+	return g.loginAddresses.pass(w, g.proxies.Client(r), 1, 0, now)
 }
 
 // Login returns 0 or how long an attempt to log in has to wait, for its address or for its login. An attempt that is
 // refused because of its address takes nothing from the login's rate.
-func (g *Guard) Login(r *http.Request, login string, now time.Time) time.Duration {
-	if wait := g.LoginAddress(r, now); wait > 0 {
+func (g *Guard) Login(w http.ResponseWriter, r *http.Request, login string, now time.Time) time.Duration {
+	if wait := g.LoginAddress(w, r, now); wait > 0 {
 		return wait
 	}
-	return g.count("login", g.logins.Take(login, 1, now))
+	return g.logins.pass(w, login, 1, 0, now)
 }
 
-// Read returns 0 or how long the address of a read of this weight has to wait. A nil Guard limits nothing.
-func (g *Guard) Read(r *http.Request, weight int, now time.Time) time.Duration {
-	if g == nil || g.reads == nil || weight <= 0 {
+// Read returns 0 or how long the address of a read has to wait that weighs so much beside what it was charged before. The
+// wait is for both. A nil Guard limits nothing.
+func (g *Guard) Read(w http.ResponseWriter, r *http.Request, weight, before int, now time.Time) time.Duration {
+	if g == nil || g.reads.limiter == nil || weight <= 0 {
 		return 0
 	}
-	return g.count("read", g.reads.Take(g.proxies.Client(r), weight, now))
+	return g.reads.pass(w, g.proxies.Client(r), weight, before, now)
 }
 
 // ReadMore charges the address for a further weight that a read turned out to have.
-func (g *Guard) ReadMore(r *http.Request, weight int, now time.Time) {
-	if g != nil && g.reads != nil {
-		g.reads.Owe(g.proxies.Client(r), weight, now)
+func (g *Guard) ReadMore(w http.ResponseWriter, r *http.Request, weight int, now time.Time) {
+	if g == nil || g.reads.limiter == nil {
+		return
+	}
+	if s := g.reads.limiter.Owe(g.proxies.Client(r), weight, now); s.Low {
+		g.reads.policy.announce(w.Header(), s)
 	}
 }
 
-func (g *Guard) count(by string, wait time.Duration) time.Duration {
-	if wait > 0 {
-		g.limited.WithLabelValues(by).Inc()
+// gate is a limit with its name.
+type gate[K comparable] struct {
+	limiter *Limiter[K]
+	name    string
+	policy  policy
+	limited *prometheus.CounterVec
+}
+
+func newGate[K comparable](name string, r Rate, limited *prometheus.CounterVec) gate[K] {
+	if r == (Rate{}) {
+		return gate[K]{}
 	}
-	return wait
+	return gate[K]{NewLimiter[K](r), name, newPolicy(name, r), limited}
+}
+
+// pass returns 0 or how long a request has to wait, for this limit and for those that it has exhausted before.
+func (g *gate[K]) pass(w http.ResponseWriter, key K, tokens, before int, now time.Time) time.Duration {
+	s := g.limiter.Take(key, tokens, before, now)
+	if !s.Low && s.Wait == 0 {
+		return 0
+	}
+	h := w.Header()
+	others := exhausted(h)
+	g.policy.announce(h, s)
+	if s.Wait == 0 {
+		return 0
+	}
+	g.limited.WithLabelValues(g.name).Inc()
+	return max(s.Wait, others)
 }

@@ -5,15 +5,14 @@ package limit
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
-// bucketsAtMost is how many buckets one Limiter keeps, some 15 MB.
+// bucketsAtMost is how many buckets one Limiter keeps, some 6 MB of addresses or 9 MB of logins.
 const bucketsAtMost = 1 << 16
 
 // Rate is how many requests per second may come in the long run, and how many may come at once. The zero Rate is no
@@ -62,71 +61,116 @@ func parseRate(text string) (Rate, error) {
 	return Rate{PerSecond: r, Burst: b}, nil
 }
 
+// interval is how long a token takes to come back, rounded to nanoseconds.
+func (r Rate) interval() time.Duration {
+	return time.Duration(math.Round(float64(time.Second) / r.PerSecond))
+}
+
+// whole is how long an empty bucket takes to be full.
+func (r Rate) whole() time.Duration { return r.interval() * time.Duration(r.Burst) }
+
 // Limiter has a bucket for each key that asked lately.
 type Limiter[K comparable] struct {
-	rate    Rate
-	most    int
-	mu      sync.Mutex
-	buckets map[K]*rate.Limiter
+	burst           int
+	interval, whole time.Duration // of its Rate
+	most            int
+	start           time.Time
+	mu              sync.Mutex
+	buckets         map[K]*bucket
 }
+
+// bucket is the time at which it is full again, counted from the limiter's start, so that it does not matter if
+// somebody sets the clock. Each token that is taken moves this time by one interval.
+type bucket struct{ full time.Duration }
+
+// lacks is how long the bucket takes to be full.
+func (b *bucket) lacks(at time.Duration) time.Duration { return max(b.full-at, 0) }
 
 // NewLimiter returns a limiter of a rate, nil for the zero Rate. A nil Limiter grants everything.
 func NewLimiter[K comparable](r Rate) *Limiter[K] {
 	if r == (Rate{}) {
 		return nil
 	}
-	return &Limiter[K]{rate: r, most: bucketsAtMost, buckets: make(map[K]*rate.Limiter)}
+	return &Limiter[K]{burst: r.Burst, interval: r.interval(), whole: r.whole(), most: bucketsAtMost, start: time.Now(),
+		buckets: make(map[K]*bucket)}
 }
 
-// Take takes so many tokens and returns 0. If the bucket has fewer, Take returns how long it is until it has enough.
-// A request for more than the burst takes the whole burst.
-func (l *Limiter[K]) Take(key K, tokens int, now time.Time) time.Duration {
+// Standing says how a request and its bucket stand.
+type Standing struct {
+	// Wait is how long the bucket takes to have enough for the request; 0: the request is granted.
+	Wait time.Duration
+	// Low says that less than half of the bucket is left. Left and More are set only if the bucket is low or the request
+	// has to wait.
+	Low bool
+	// Left is how many whole tokens the bucket has now, and More how long it takes to have one more.
+	Left int
+	More time.Duration
+}
+
+// Take takes so many tokens for a request that has taken others before, and none if the bucket has fewer. Wait is then
+// for all of them, because the request will take them all when it comes again. Beyond the burst a request takes none.
+func (l *Limiter[K]) Take(key K, tokens, before int, now time.Time) Standing {
 	if l == nil {
-		return 0
+		return Standing{}
 	}
-	tokens = min(tokens, l.rate.Burst)
+	all := min(before+tokens, l.burst)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := l.bucket(key, now)
-	if b.AllowN(now, tokens) {
-		return 0
+	at := now.Sub(l.start)
+	b := l.bucket(key, at)
+	lacks := b.lacks(at)
+	after := lacks + l.interval*time.Duration(max(all-before, 0))
+	if after > l.whole {
+		return l.standing(lacks, lacks+l.interval*time.Duration(all)-l.whole)
 	}
-	reserved := b.ReserveN(now, tokens)
-	defer reserved.CancelAt(now)
-	return reserved.DelayFrom(now)
+	b.full = at + after
+	return l.standing(after, 0)
 }
 
 // Owe takes so many tokens. The bucket may go below zero; then later requests wait until it is filled again.
-func (l *Limiter[K]) Owe(key K, tokens int, now time.Time) {
+func (l *Limiter[K]) Owe(key K, tokens int, now time.Time) Standing {
 	if l == nil {
-		return
+		return Standing{}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.bucket(key, now).ReserveN(now, min(tokens, l.rate.Burst))
+	at := now.Sub(l.start)
+	b := l.bucket(key, at)
+	b.full = at + b.lacks(at) + l.interval*time.Duration(min(tokens, l.burst))
+	return l.standing(b.lacks(at), 0)
+}
+
+// standing is that of a bucket which takes so long to be full.
+func (l *Limiter[K]) standing(lacks, wait time.Duration) Standing {
+	s := Standing{Wait: wait, Low: 2*lacks > l.whole}
+	if s.Low || wait > 0 {
+		s.Left = int(max(l.whole-lacks, 0) / l.interval)
+		s.More = lacks + l.interval*time.Duration(s.Left+1) - l.whole
+	}
+	return s
 }
 
 // bucket is the bucket of a key. The lock must be held.
-func (l *Limiter[K]) bucket(key K, now time.Time) *rate.Limiter {
+func (l *Limiter[K]) bucket(key K, at time.Duration) *bucket {
 	b := l.buckets[key]
 	if b == nil {
 		if len(l.buckets) >= l.most {
-			l.evict(now)
+			l.evict()
 		}
-		b = rate.NewLimiter(rate.Limit(l.rate.PerSecond), l.rate.Burst)
+		b = &bucket{full: at}
 		l.buckets[key] = b
 	}
 	return b
 }
 
 // evict looks at a few buckets and drops the fullest, because a full bucket limits no more than a missing one.
-func (l *Limiter[K]) evict(now time.Time) {
+func (l *Limiter[K]) evict() {
 	const few = 8
 	var fullest K
-	most, seen := -1.0, 0
+	first, seen := time.Duration(math.MaxInt64), 0
 	for key, b := range l.buckets { // in random order
-		if tokens := b.TokensAt(now); tokens > most {
-			fullest, most = key, tokens
+		if b.full < first {
+			fullest, first = key, b.full
 		}
 		if seen++; seen == few {
 			break

@@ -48,11 +48,11 @@ func TestTake(t *testing.T) {
 		{1, 500, 0}, {1, 500, 500},
 		{1, 60_000, 0}, {1, 60_000, 0}, {1, 60_000, 0}, {1, 60_000, 500}, // full again, and not more
 	} {
-		if got := l.Take(c.key, 1, at(c.ms)); got != time.Duration(c.wait)*time.Millisecond {
+		if got := l.Take(c.key, 1, 0, at(c.ms)).Wait; got != time.Duration(c.wait)*time.Millisecond {
 			t.Errorf("key %d at %d ms: wait %v, want %d ms", c.key, c.ms, got, c.wait)
 		}
 	}
-	if wait := (*Limiter[int64])(nil).Take(1, 1, at(0)); wait != 0 || NewLimiter[int64](Rate{}) != nil {
+	if wait := (*Limiter[int64])(nil).Take(1, 1, 0, at(0)).Wait; wait != 0 || NewLimiter[int64](Rate{}) != nil {
 		t.Errorf("no limit waits %v", wait)
 	}
 }
@@ -66,16 +66,16 @@ func TestTakeByWeight_W7(t *testing.T) {
 		tokens int
 		wait   time.Duration
 	}{{7, 0}, {4, 500 * time.Millisecond}, {3, 0}, {1, 500 * time.Millisecond}, {1000, 5 * time.Second}} {
-		if got := l.Take(1, c.tokens, now); got != c.wait {
+		if got := l.Take(1, c.tokens, 0, now).Wait; got != c.wait {
 			t.Errorf("%d tokens: wait %v, want %v", c.tokens, got, c.wait)
 		}
 	}
 	l.Owe(1, 4, now)
-	if got := l.Take(1, 1, now); got != 2500*time.Millisecond {
+	if got := l.Take(1, 1, 0, now).Wait; got != 2500*time.Millisecond {
 		t.Errorf("after a debt: wait %v", got)
 	}
 	l.Owe(2, 1000, now)
-	if got := l.Take(2, 1, now); got != 500*time.Millisecond {
+	if got := l.Take(2, 1, 0, now).Wait; got != 500*time.Millisecond {
 		t.Errorf("a debt is bounded: wait %v", got)
 	}
 	(*Limiter[int64])(nil).Owe(1, 1, now)
@@ -88,15 +88,15 @@ func TestBucketsAreBounded_W4(t *testing.T) {
 	l.most = 100
 	now := time.Unix(1000, 0)
 	for range 10 {
-		l.Take(-1, 1, now)
+		l.Take(-1, 1, 0, now)
 	}
 	for key := range int64(10_000) {
-		l.Take(key, 1, now)
+		l.Take(key, 1, 0, now)
 	}
 	if len(l.buckets) != 100 {
 		t.Errorf("%d buckets", len(l.buckets))
 	}
-	if l.Take(-1, 1, now) == 0 {
+	if l.Take(-1, 1, 0, now).Wait == 0 {
 		t.Error("the limited key was forgotten")
 	}
 }
@@ -136,9 +136,10 @@ func TestClient(t *testing.T) {
 
 func TestGuardWithoutLimits(t *testing.T) {
 	g := NewGuard(Rates{}, nil, prometheus.NewRegistry())
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
 	for range 1000 {
-		if g.User(1, time.Time{}) != 0 || g.Address(r, time.Time{}) != 0 {
+		if g.User(w, 1, time.Time{}) != 0 || g.Address(w, r, time.Time{}) != 0 || g.Login(w, r, "user1", time.Time{}) != 0 ||
+			g.Read(w, r, 1, 0, time.Time{}) != 0 || len(w.Header()) != 0 {
 			t.Fatal("limited")
 		}
 	}

@@ -99,6 +99,9 @@ func (c *check) response(where, status string, r *openapi3.Response) {
 	if status == "503" || status == "429" {
 		wanted = append(wanted, "Retry-After")
 	}
+	if status == "429" {
+		wanted = append(wanted, "RateLimit", "RateLimit-Policy")
+	}
 	for _, name := range wanted {
 		if r.Headers[name] == nil {
 			c.Errorf("%s has no header %s", where, name)

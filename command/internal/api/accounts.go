@@ -67,7 +67,7 @@ func (a *API) register(w http.ResponseWriter, r *http.Request) error {
 	if flaws := fieldErrors(errLogin, errPassword); flaws != nil {
 		return invalid(flaws...)
 	}
-	if wait := a.Limits.LoginAddress(r, time.Now()); wait > 0 {
+	if wait := a.Limits.LoginAddress(w, r, time.Now()); wait > 0 {
 		return tooMany(wait)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), loginLimit)
@@ -90,7 +90,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	if flaws := fieldErrors(notEmpty(body.Login), notEmpty(body.Password)); flaws != nil {
 		return invalid(flaws...)
 	}
-	if wait := a.Limits.Login(r, account.LoginKey(body.Login), time.Now()); wait > 0 {
+	if wait := a.Limits.Login(w, r, account.LoginKey(body.Login), time.Now()); wait > 0 {
 		return tooMany(wait)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), loginLimit)

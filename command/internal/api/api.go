@@ -88,7 +88,7 @@ func (a *API) Handler(log *slog.Logger, reg prometheus.Registerer) http.Handler 
 // the user.
 func (a *API) limited(h web.Handler) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if wait := a.Limits.Address(r, time.Now()); wait > 0 {
+		if wait := a.Limits.Address(w, r, time.Now()); wait > 0 {
 			return tooMany(wait)
 		}
 		return h(w, r)

@@ -22,7 +22,7 @@ func (a *API) asUser(h userHandler) web.Handler {
 		if err != nil {
 			return err
 		}
-		if wait := a.Limits.User(who.UserID, time.Now()); wait > 0 {
+		if wait := a.Limits.User(w, who.UserID, time.Now()); wait > 0 {
 			return tooMany(wait)
 		}
 		return h(w, r, who)

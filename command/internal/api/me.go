@@ -41,7 +41,7 @@ func (a *API) changePassword(w http.ResponseWriter, r *http.Request, who auth.Id
 		return invalid(flaws...)
 	}
 	// No login has a space, so the user has a rate of their own for this.
-	if wait := a.Limits.Login(r, "id "+strconv.FormatInt(who.UserID, 10), time.Now()); wait > 0 {
+	if wait := a.Limits.Login(w, r, "id "+strconv.FormatInt(who.UserID, 10), time.Now()); wait > 0 {
 		return tooMany(wait)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), loginLimit)
@@ -64,7 +64,7 @@ func (a *API) readRefreshToken(w http.ResponseWriter, r *http.Request) (string, 
 	if err := notEmpty(body.Token); err != nil {
 		return "", invalid(web.FieldError{Field: "refresh_token", Detail: err.Error()})
 	}
-	if wait := a.Limits.LoginAddress(r, time.Now()); wait > 0 {
+	if wait := a.Limits.LoginAddress(w, r, time.Now()); wait > 0 {
 		return "", tooMany(wait)
 	}
 	return body.Token, nil

@@ -61,15 +61,15 @@ type route struct {
 func (a *API) routes() []route {
 	return []route{
 		{"/hello", a.hello, 0}, // the router tries them in this order
-		{"/v1/raffles", a.raffles, 1},
-		{"/v1/raffles/{raffle_id}/bids", a.raffleBids, 1},
+		{"/v1/raffles", a.raffles, listWeight},
+		{"/v1/raffles/{raffle_id}/bids", a.raffleBids, listWeight},
 		{"/v1/raffles/{raffle_id}", a.raffle, 2},
-		{"/v1/raffles/{raffle_id}/bids/{bid_id}", a.bid, 5},
+		{"/v1/raffles/{raffle_id}/bids/{bid_id}", a.bid, lookupWeight},
 		{"/v1/raffles/{raffle_id}/best", a.best, 2},
 		{"/v1/raffles/{raffle_id}/live", a.live, 0},
-		{"/v1/bids", a.sizeBids, 1},
-		{"/v1/me/bids", a.myBids, 5},
-		{"/v1/products", a.products, 1},
+		{"/v1/bids", a.sizeBids, listWeight},
+		{"/v1/me/bids", a.myBids, lookupWeight},
+		{"/v1/products", a.products, listWeight},
 		{"/v1/products/{product_id}", a.product, 1},
 		{"/openapi/query.yaml", web.File(web.YAML, a.document), 0},
 		{"/openapi.yaml", web.File(web.YAML, openapi.YAML), 1},

@@ -34,7 +34,7 @@ func (a *API) raffleBids(w http.ResponseWriter, r *http.Request) error {
 	prices := priceRange(p, q.Order)
 	l, err := a.list(r, p, cursor{kind: byte(q.Order), raffle: id, size: q.Size, filter: prices.filter()})
 	if err == nil {
-		err = a.spendRows(r, q.Limit, bidRows)
+		err = a.spendRows(w, r, listWeight, q.Limit, bidRows)
 	}
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func (a *API) sizeBids(w http.ResponseWriter, r *http.Request) error {
 	q := bidbook.SizeQuery{Size: int16(p.number("size", maxSize, 1)), Limit: p.number("limit", maxBids, defaultLimit)}
 	l, err := a.list(r, p, cursor{kind: kindSize, size: q.Size})
 	if err == nil {
-		err = a.spendRows(r, q.Limit, bidRows)
+		err = a.spendRows(w, r, listWeight, q.Limit, bidRows)
 	}
 	if err != nil {
 		return err

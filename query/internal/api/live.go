@@ -48,7 +48,7 @@ func (a *API) live(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) follow(w http.ResponseWriter, r *http.Request) error {
-	if err := a.spend(r, feedWeight); err != nil {
+	if err := a.spend(w, r, feedWeight, 0); err != nil {
 		return err
 	}
 	id, err := pathID(r, "raffle_id", errNoRaffle)

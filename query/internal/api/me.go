@@ -22,7 +22,7 @@ func (a *API) myBids(w http.ResponseWriter, r *http.Request) error {
 		err = l.noScan()
 	}
 	if err == nil {
-		err = a.spendRows(r, q.Limit, bidRows)
+		err = a.spendRows(w, r, lookupWeight, q.Limit, bidRows)
 	}
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ func (a *API) allBids(w http.ResponseWriter, r *http.Request, p *params, q bidbo
 		err = l.noScan()
 	}
 	if err == nil {
-		err = a.spend(r, merging+q.Limit/mergedRows)
+		err = a.spend(w, r, merging+q.Limit/mergedRows, listWeight)
 	}
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ func (a *API) raffles(w http.ResponseWriter, r *http.Request) error {
 	q.Limit = p.number("limit", maxRaffles, defaultLimit)
 	l, err := a.list(r, p, is)
 	if err == nil {
-		err = a.spendRows(r, q.Limit, raffleRows)
+		err = a.spendRows(w, r, listWeight, q.Limit, raffleRows)
 	}
 	if err != nil {
 		return err

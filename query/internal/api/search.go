@@ -30,7 +30,7 @@ func (a *API) search(w http.ResponseWriter, r *http.Request, p *params, is curso
 		err = l.noScan()
 	}
 	if err == nil {
-		err = a.spendSearch(r, q)
+		err = a.spendSearch(w, r, q)
 	}
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (a *API) products(w http.ResponseWriter, r *http.Request) error {
 		err = l.noScan()
 	}
 	if err == nil {
-		err = a.spendSearch(r, bidbook.SearchQuery{Filter: q.Filter, RafflesQuery: bidbook.RafflesQuery{Limit: q.Limit}})
+		err = a.spendSearch(w, r, bidbook.SearchQuery{Filter: q.Filter, RafflesQuery: bidbook.RafflesQuery{Limit: q.Limit}})
 	}
 	if err != nil {
 		return err
