@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -24,6 +25,16 @@ func TestFrontDoorLogsFailuresAndASample(t *testing.T) {
 	ask(400, http.StatusOK, "")
 	ask(100, http.StatusNotFound, "refuse")
 	ask(7, http.StatusBadGateway, "break")
+	c := d.connection(t, "127.0.0.1")
+	if _, err := io.WriteString(c, "GET /v1/raffles HTTP/1.1\r\nHost: x\r\nDo: break off\r\nX-Request-Id: long-1\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(text), "begin") {
+		t.Fatalf("%v:\n%s", err, text)
+	}
+	testenv.Eventually(t, patience, "the long answer that was broken off is in the log", func() bool {
+		return strings.Contains(d.haproxy.Log(t), `"request_id":"long-1"`)
+	})
 	logged := func(status int) int { return strings.Count(d.haproxy.Log(t), fmt.Sprintf(`"status":%d,`, status)) }
 	testenv.Eventually(t, patience, "each failure is in the log", func() bool { return logged(http.StatusBadGateway) >= 7 })
 	// 20 of 400 are chosen at random: with a chance of one in a thousand million none of them, or more than 60.

@@ -125,6 +125,14 @@ func TestFrontDoorKeepsPaths(t *testing.T) {
 	}
 	w, body := d.ask(t, "POST", notBids, nil)
 	holdToProblem(t, w, body, http.StatusMethodNotAllowed, notBids)
+	// Raffles and bids whose odd id is "bids" have the methods of their kind.
+	for path, allow := range map[string]string{"/v1/raffles/bids": "GET, HEAD, PATCH", "/v1/raffles/7/bids/bids": "DELETE, GET, HEAD"} {
+		w, body := d.ask(t, "POST", path, nil)
+		holdToProblem(t, w, body, http.StatusMethodNotAllowed, path)
+		if got := w.Header.Get("Allow"); got != allow {
+			t.Errorf("POST %s: Allow %q, want %q", path, got, allow)
+		}
+	}
 }
 
 // ask sends one request on a connection of its own and reads the answer.

@@ -68,7 +68,7 @@ func (s *stub) close(t testing.TB) {
 	}
 }
 
-// answer does what the header Do says: feed, hang or break.
+// answer does what the header Do says: feed, hang, break or break off.
 func (s *stub) answer(w http.ResponseWriter, r *http.Request) {
 	s.asked.Add(1)
 	switch r.Header.Get("Do") {
@@ -83,6 +83,11 @@ func (s *stub) answer(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 		}
 	case "break":
+		panic(http.ErrAbortHandler)
+	case "break off":
+		w.Header().Set("Content-Length", "40000")
+		_, _ = io.WriteString(w, "begin")
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	case "refuse":
 		http.NotFound(w, r)

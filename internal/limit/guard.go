@@ -61,8 +61,8 @@ func (g *Guard) Login(w http.ResponseWriter, r *http.Request, login string, now 
 	return g.logins.pass(w, login, 1, 0, now)
 }
 
-// Read returns 0 or how long the address of a read has to wait that weighs so much beside what it was charged before. The
-// wait is for both. A nil Guard limits nothing.
+// Read charges a read's weight to its address, and returns 0 or how long the address has to wait. before is what the read
+// was already charged; the wait is for both. A nil Guard limits nothing.
 func (g *Guard) Read(w http.ResponseWriter, r *http.Request, weight, before int, now time.Time) time.Duration {
 	if g == nil || g.reads.limiter == nil || weight <= 0 {
 		return 0

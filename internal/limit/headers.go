@@ -60,8 +60,8 @@ func (p policy) put(h http.Header, header, item string, first bool) {
 	h[header] = []string{strings.Join(items, separator)}
 }
 
-// exhausted is how long a request has to wait for the limits that the headers name and that have nothing left. They
-// have granted it this time.
+// exhausted is how long a request has to wait for the limits that the headers name and that have nothing left. These
+// limits granted the request, but would refuse it at once if it came again.
 func exhausted(h http.Header) (longest time.Duration) {
 	for _, item := range list(h, standingHeader) {
 		_, t, _ := strings.Cut(item, ";r=0;t=")

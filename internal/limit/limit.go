@@ -107,8 +107,8 @@ type Standing struct {
 	More time.Duration
 }
 
-// Take takes so many tokens for a request that has taken others before, and none if the bucket has fewer. Wait is then
-// for all of them, because the request will take them all when it comes again. Beyond the burst a request takes none.
+// Take takes so many tokens, or none if the bucket has fewer. before is how many tokens the request has already taken.
+// Wait is for both, because the request takes them all when it comes again. Together it takes at most the burst.
 func (l *Limiter[K]) Take(key K, tokens, before int, now time.Time) Standing {
 	if l == nil {
 		return Standing{}

@@ -210,7 +210,9 @@ func TestNoBidAfterTheClose_W3(t *testing.T) {
 	db := testenv.NewDatabase(t)
 	fixture.Fill(t, db)
 	s := newStore(t, db)
+	place(t, s, newBid(fixture.Open, 1, "")) // so that the raffle has the size, whose first bids wait for each other
 	var placed atomic.Int64
+	placed.Add(1)
 	var wg sync.WaitGroup
 	for c := range 8 {
 		wg.Go(func() {

@@ -180,8 +180,10 @@ func (c *crowd) judge(b *testing.B) {
 	}
 	tries, sql := c.newTries(b)
 	stored := c.countStored(b)
-	testenv.Eventually(b, 10*time.Second, "the raffle's detail counts every stored bid", func() bool { return c.bidCount(b) == stored })
-	fmt.Printf("read   %-25s %7.0f bids/s in %s: %d accepted, %d stored and readable; of %d answers %d moved on, %d were wrong; what Redis did not answer: %v\n", "",
+	if c.build == tree {
+		testenv.Eventually(b, 10*time.Second, "the raffle's detail counts every stored bid", func() bool { return c.bidCount(b) == stored })
+	}
+	fmt.Printf("read   %-25s %7.0f bids/s in %s: %d accepted, %d stored; of %d answers %d moved on, %d were wrong; what Redis did not answer: %v\n", "",
 		float64(c.accepted)/c.took.Seconds(), c.name, c.accepted, stored-c.stored, c.seen, c.moved, c.wrong, tries)
 	if c.failed > 0 {
 		b.Errorf("%s: %d bids failed: %s", c.name, c.failed, c.refusals)

@@ -72,7 +72,7 @@ type outcome struct {
 	err    error
 }
 
-// bid places bids; aim says for what, otherwise it is a random open raffle of the demo data.
+// bid places bids. aim may change the raffle and the size, which are otherwise drawn from the demo data.
 func (s *reads) bid(ctx context.Context, c engine.Config, aim func(*engine.User)) (*report.Run, error) {
 	c.Addr, c.Seed = s.commandAddr, uint64(time.Now().UnixNano())
 	return engine.Run(ctx, c, func(u *engine.User) error {

@@ -68,6 +68,9 @@ func (l load) run(b *testing.B, d time.Duration) (perSecond float64, requests in
 	if requests, err = strconv.Atoi(total[1]); err != nil {
 		b.Fatal(err)
 	}
+	if requests == 0 {
+		b.Fatalf("%s: no answer at all; wrk says\n%s", l.paths[0], out)
+	}
 	if refused := wrkRefused.FindStringSubmatch(out); refused != nil {
 		n, err := strconv.Atoi(refused[1])
 		if err != nil || n == requests || n > requests/100 && (l.of == nil || l.of == tree) {
