@@ -135,6 +135,23 @@ func TestFrontDoorKeepsPaths(t *testing.T) {
 	}
 }
 
+// A connection that a client opens in advance, and uses for nothing, is closed without an answer, which the client would
+// take for that of its first request.
+func TestFrontDoorClosesAnUnusedConnectionSilently(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	unused, begun := d.connection(t, "127.0.0.1"), d.connection(t, "127.0.0.1")
+	if _, err := io.WriteString(begun, "GET /v1/raffles HTTP/1.1\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(unused); err != nil || len(text) > 0 {
+		t.Errorf("%v: %q", err, text)
+	}
+	if w, _ := readResponse(t, begun, "GET"); w.StatusCode != http.StatusRequestTimeout {
+		t.Errorf("a request that does not end: %d", w.StatusCode)
+	}
+}
+
 // ask sends one request on a connection of its own and reads the answer.
 func (d *door) ask(t testing.TB, method, path string, body io.Reader) (*http.Response, []byte) {
 	t.Helper()
