@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"time"
 
@@ -18,7 +17,8 @@ type call struct {
 	method, target string
 	body           any    // sent as JSON; nil: none
 	key            string // the Idempotency-Key
-	repeatable     bool   // sent twice, it has the effect of one
+	repeatable     bool   // two such requests do what one does
+	write          bool   // its error says whether it was perhaps done
 	authorized     bool   // it needs a token
 	read           bool   // it may have a position
 	at             Position
@@ -34,24 +34,28 @@ func (c *Client) do(ctx context.Context, q call, into any) (Answer, error) {
 			return Answer{}, fmt.Errorf("%s %s: %w", q.method, q.target, err)
 		}
 	}
+	var doubt error // of the first attempt that was perhaps carried out
 	for try := 1; ; try++ {
 		a, err := c.try(ctx, q, body)
 		if err == nil && into != nil {
 			if err = json.Unmarshal(a.Body, into); err != nil {
-				return a, fmt.Errorf("%s %s: decode the answer: %w", q.method, q.target, err)
+				err = fmt.Errorf("%w: %w", errUnreadable, err)
 			}
 		}
 		if err == nil {
 			return a, nil
 		}
 		err = fmt.Errorf("%s %s: %w", q.method, q.target, err)
+		if doubt == nil && q.write && inDoubt(err) {
+			doubt = err
+		}
 		pause, again := q.again(err)
 		pause = max(pause, backoff(try))
 		if !again || try >= c.core.attempts || endsBefore(ctx, pause) {
-			return a, err
+			return a, q.failure(doubt, err)
 		}
 		if ended := sleep.For(ctx, pause); ended != nil {
-			return a, fmt.Errorf("%w; before that: %w", ended, err)
+			return a, q.failure(doubt, fmt.Errorf("%w; before that: %w", ended, err))
 		}
 	}
 }
@@ -75,25 +79,18 @@ func endsBefore(ctx context.Context, pause time.Duration) bool {
 
 // again says whether a call that has failed may be sent again, and after which pause.
 func (q call) again(err error) (pause time.Duration, again bool) {
-	if _, is := errors.AsType[*refreshError](err); is {
-		return 0, false // it was tried often enough
+	if _, is := errors.AsType[*refreshError](err); is || final(err) {
+		return 0, false // a refresh was tried often enough
 	}
 	p, answered := errors.AsType[*Problem](err)
-	switch {
-	case !answered:
+	if !answered {
 		return 0, q.repeatable || unsent(err)
-	case p.Status == http.StatusTooManyRequests, p.Status == http.StatusServiceUnavailable && p.Type != OutcomeUnknown:
-		return p.RetryAfter, true // nothing was done
-	case p.Type == OutcomeUnknown, p.Status == http.StatusBadGateway, p.Status == http.StatusGatewayTimeout:
-		return p.RetryAfter, q.repeatable
+	}
+	switch p.Status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return p.RetryAfter, q.repeatable || p.nothingDone()
 	}
 	return 0, false
-}
-
-// unsent says whether there was no connection on which a request could be sent.
-func unsent(err error) bool {
-	failed, is := errors.AsType[*net.OpError](err)
-	return is && failed.Op == "dial"
 }
 
 // try sends a call once, and once more with another token if its token is no longer accepted.
@@ -137,6 +134,9 @@ func (c *Client) attempt(ctx context.Context, q call, body []byte, token string)
 	bounded, cancel := context.WithTimeout(ctx, c.core.attemptTime)
 	defer cancel()
 	a, err := c.Send(bounded, q.method, q.target, body, header...)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = tardyError{err}
+	}
 	if err != nil {
 		return a, err
 	}

@@ -60,7 +60,9 @@ func refusal(status int, kind ProblemType, retry string) reply {
 var (
 	placedBid = reply{status: 201, body: `{"id":1}`}
 	lost      = reply{err: io.ErrUnexpectedEOF}
-	refused   = reply{err: &net.OpError{Op: "dial", Err: errors.New("connection refused")}}
+	refused   = reply{err: &net.OpError{Op: "dial", Err: errDown}}
+
+	errDown = errors.New("connection refused")
 )
 
 func bidOn(ctx context.Context, s *Session) error {
@@ -108,12 +110,14 @@ func TestWhatIsSentAgain(t *testing.T) {
 		"a bid, locked":                   {bidOn, []reply{refusal(503, RaffleLocked, "1"), placedBid}, 2, time.Second, nil},
 		"a bid, closed":                   {bidOn, []reply{refusal(409, RaffleNotOpen, ""), placedBid}, 1, 0, RaffleNotOpen},
 		"a bid, never":                    {bidOn, []reply{busy}, DefaultAttempts, 11 * time.Second, Busy},
+		"a bid, never a connection":       {bidOn, []reply{refused}, DefaultAttempts, 6 * time.Second, errDown},
 		"a cancellation, perhaps done":    {cancelIt, []reply{unknown, lost, {status: 204}}, 3, time.Second, nil},
 		"a login, too many":               {logIn, []reply{refusal(429, TooManyRequests, "3"), good}, 2, 3 * time.Second, nil},
-		"a login without an answer":       {logIn, []reply{lost, good}, 1, 0, io.ErrUnexpectedEOF},
+		"a login without an answer":       {logIn, []reply{lost, good}, 2, 0, nil},
 		"a login without a connection":    {logIn, []reply{refused, good}, 2, 0, nil},
 		"a password, not changed":         {newPassword, []reply{busy, {status: 204}}, 2, time.Second, nil},
 		"a password, perhaps changed":     {newPassword, []reply{unknown, good}, 1, 0, OutcomeUnknown},
+		"a password, 503 of another":      {newPassword, []reply{refusal(503, Blank, "1"), good}, 1, 0, Blank},
 		"a password, broken off":          {newPassword, []reply{refusal(502, OutcomeUnknown, ""), good}, 1, 0, OutcomeUnknown},
 		"a password without an answer":    {newPassword, []reply{lost, good}, 1, 0, io.ErrUnexpectedEOF},
 		"a pause longer than the context": {readOne, []reply{refusal(503, Busy, "100"), good}, 1, 0, Busy},
@@ -139,7 +143,7 @@ func TestWhatIsSentAgain(t *testing.T) {
 	}
 }
 
-// An attempt that is not answered in time counts as lost.
+// An attempt that is not answered in time counts as lost. The error does not say that the caller's context has ended.
 func TestAnAttemptHasItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -148,8 +152,13 @@ func TestAnAttemptHasItsTime(t *testing.T) {
 		})
 		c, begun := New("http://test", WithHTTPClient(&http.Client{Transport: slow}), WithAttempts(2), WithAttemptTime(time.Second)), time.Now()
 		_, _, err := c.Raffle(t.Context(), 1)
-		if took := time.Since(begun); !errors.Is(err, context.DeadlineExceeded) || took < 2*time.Second || took > 3*time.Second {
+		if took := time.Since(begun); err == nil || errors.Is(err, context.DeadlineExceeded) || took < 2*time.Second || took > 3*time.Second {
 			t.Errorf("%v after %v", err, took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, _, err := c.Raffle(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the context's end: %v", err)
 		}
 	})
 }

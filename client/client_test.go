@@ -173,15 +173,21 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// Send neither retries nor adds anything, and returns any status.
+// Send neither retries nor adds anything but a session's token, and returns any status.
 func TestSend(t *testing.T) {
 	s := &script{answers: []reply{{status: 503, body: "no", header: []string{"A", "b"}}}}
-	a, err := s.session().Send(t.Context(), http.MethodPost, "/x", []byte("{}"), "C", "d")
+	a, err := s.client().Send(t.Context(), http.MethodPost, "/x", []byte("{}"), "C", "d")
 	if err != nil || a.Status != 503 || string(a.Body) != "no" || a.Header.Get("A") != "b" || len(s.got) != 1 {
 		t.Errorf("%+v, %v", a, err)
 	}
 	h := s.got[0].Header
 	if h.Get("C") != "d" || h.Get("Content-Type") != "application/json" || h.Get("Authorization") != "" {
+		t.Errorf("%v", h)
+	}
+	if _, err := s.session().Send(t.Context(), http.MethodGet, "/x", nil, "C", "d"); err != nil {
+		t.Error(err)
+	}
+	if h := s.got[1].Header; h.Get("C") != "d" || h.Get("Authorization") != "Bearer a" {
 		t.Errorf("%v", h)
 	}
 }

@@ -14,10 +14,13 @@
 // # Retries
 //
 // A call sends its request again, up to [WithAttempts] times and while its context lasts, and waits for Retry-After in
-// between. After an answer which says that nothing was done (429, 503), any request is sent again. After a lost answer or
-// "perhaps done" ([OutcomeUnknown], 502, 504), only a request that has the effect of one if it is sent twice: a read, a
-// cancellation, or a write with an Idempotency-Key. [Session.PlaceBid] and the other calls that make something always have
-// a key.
+// between. After an answer which says that nothing was done (429, or 503 with a type of the API), any request is sent again.
+// After a lost answer or "perhaps done" ([OutcomeUnknown], 502, 504), a request is sent again if a second one does no harm. That
+// is so for every call but [Session.ChangePassword]: [Session.PlaceBid] and the other calls that make something send an
+// Idempotency-Key.
+//
+// A write that was perhaps carried out ends with an error that is [OutcomeUnknown], even if a later attempt was refused. So ask
+// for OutcomeUnknown before [Busy] or [Unavailable].
 //
 // # Errors
 //

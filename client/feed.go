@@ -56,7 +56,7 @@ type FeedOptions struct {
 
 // Follow returns what happens to a raffle, in the order of the commits, each event once. If the feed is cut off, it is
 // opened again behind the last event, as often as it takes. It ends after EventClose, and with an error if ctx ends, if
-// the system refuses it for good, or if it can't be opened as often in a row as WithAttempts says.
+// the system refuses it for good, if an event can't be read, or if it can't be opened as often in a row as WithAttempts says.
 func (c *Client) Follow(ctx context.Context, raffleID int64, o FeedOptions) iter.Seq2[Event, error] {
 	target := rafflePath(raffleID) + "/live"
 	if query := parameters("size", number(o.Size)); len(query) > 0 {
@@ -97,7 +97,7 @@ func (f *feed) follow(ctx context.Context) error {
 	for failed := 1; ; failed++ {
 		f.came = false
 		err := f.open(ctx)
-		if errors.Is(err, errOver) {
+		if errors.Is(err, errOver) || final(err) {
 			return err
 		}
 		if f.came {
@@ -128,13 +128,13 @@ func (f *feed) open(ctx context.Context) error {
 	defer cancel(nil)
 	alarm := time.AfterFunc(feedSilence, func() { cancel(errSilent) })
 	defer alarm.Stop()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, f.core.base+f.target, nil)
+	header := []string{"Accept", "text/event-stream"}
+	if f.last != "" {
+		header = append(header, "Last-Event-ID", f.last)
+	}
+	r, err := f.core.request(ctx, http.MethodGet, f.target, nil, header...)
 	if err != nil {
 		return err
-	}
-	r.Header.Set("Accept", "text/event-stream")
-	if f.last != "" {
-		r.Header.Set("Last-Event-ID", f.last)
 	}
 	endless := *f.core.http
 	endless.Timeout = 0
@@ -144,14 +144,15 @@ func (f *feed) open(ctx context.Context) error {
 	}
 	defer w.Body.Close()
 	if w.StatusCode != http.StatusOK {
-		body, err := io.ReadAll(io.LimitReader(w.Body, answerAtMost))
+		body, err := io.ReadAll(io.LimitReader(w.Body, f.core.answerSize))
 		if err != nil {
 			return cause(ctx, err)
 		}
 		return problemOf(Answer{w.StatusCode, w.Header, body})
 	}
 	err = readMessages(w.Body, func(m message) error {
-		alarm.Reset(feedSilence)
+		alarm.Stop() // the caller may take its time
+		defer alarm.Reset(feedSilence)
 		return f.take(m)
 	})
 	if err == nil {
@@ -212,7 +213,7 @@ func eventOf(m message) (e Event, err error) {
 		return Event{}, nil
 	}
 	if err := json.Unmarshal([]byte(m.data), data); err != nil {
-		return Event{}, fmt.Errorf("event %s: %w in %.100q", m.name, err, m.data)
+		return Event{}, fmt.Errorf("event %s: %w: %w in %.100q", m.name, errUnreadable, err, m.data)
 	}
 	e.Kind, e.ID, e.MinLSN, e.ClosedAt, e.ClosingPrice = EventKind(m.name), m.id, at.MinLSN, end.ClosedAt, end.Price
 	return e, nil

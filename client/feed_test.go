@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -8,8 +9,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
 // streams serves the live feed: a stream for each request by turns, which ends with its text.
@@ -106,6 +112,10 @@ func TestAFeedThatCannotGoOn(t *testing.T) {
 		"of nothing":        {t.Context(), []reply{refusal(404, UnknownRaffle, "")}, 1, UnknownRaffle},
 		"refused too often": {t.Context(), []reply{{status: 200, body: "retry: 1\n\n"}}, 3, io.ErrUnexpectedEOF},
 		"down too long":     {t.Context(), []reply{{status: 200, body: "retry: 1\n\n"}, refusal(503, Busy, "")}, 3, Busy},
+		"no event":          {t.Context(), []reply{{status: 200, body: "event: bid\nid: 1\ndata: {\n\n"}}, 1, errUnreadable},
+		"an endless line":   {t.Context(), []reply{{status: 200, body: "data: " + strings.Repeat("a", messageLine)}}, 1, bufio.ErrTooLong},
+		"redirected":        {t.Context(), []reply{moved}, 1, Blank},
+		"a wrong last id":   {t.Context(), []reply{{status: 200, body: "retry: 1\nid: \x01\n\n"}}, 1, errUnsendable},
 		"left":              {ended, []reply{{err: context.Canceled}}, 1, context.Canceled},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -121,4 +131,51 @@ func TestAFeedThatCannotGoOn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// quiet is the body of a feed that ends with its request. It gives a part at each read, and nothing after the last one.
+type quiet struct {
+	ctx   context.Context
+	parts []string
+}
+
+func (q *quiet) Read(b []byte) (int, error) {
+	if len(q.parts) == 0 {
+		<-q.ctx.Done()
+	}
+	if q.ctx.Err() != nil {
+		return 0, context.Cause(q.ctx)
+	}
+	part := q.parts[0]
+	q.parts = q.parts[1:]
+	return copy(b, part), nil
+}
+
+// A feed in which no heartbeat comes is opened again. However long the caller takes over an event, the feed stays open.
+func TestASilentFeedIsOpenedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const bid, last = "event: bid\nid: 1.0-0\ndata: {\"id\":7}\n\n", "event: close\nid: 1.1-0\ndata: {}\n\n"
+		feeds, opened := [][]string{{":\n\n"}, {bid, last}}, 0
+		silent := roundTripper(func(r *http.Request) (*http.Response, error) {
+			opened++
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(&quiet{r.Context(), feeds[opened-1]}), Request: r}, nil
+		})
+		var cuts []error
+		begun := time.Now()
+		c := New("http://test", WithHTTPClient(&http.Client{Transport: silent}))
+		for e, err := range c.Follow(t.Context(), 9, FeedOptions{Cut: func(err error) { cuts = append(cuts, err) }}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(begun); e.Kind == EventBid && took != feedSilence+firstReopening {
+				t.Errorf("opened again after %v", took)
+			}
+			if err := sleep.For(t.Context(), 2*feedSilence); err != nil {
+				t.Error(err)
+			}
+		}
+		if opened != 2 || len(cuts) != 1 || !errors.Is(cuts[0], errSilent) {
+			t.Errorf("opened %d times: %v", opened, cuts)
+		}
+	})
 }

@@ -22,7 +22,9 @@ func TestLaterPositions_R7(t *testing.T) {
 // The reads of a session have the position of its last write, until the database says that it has lost it.
 func TestASessionReadsItsWrites_R2(t *testing.T) {
 	commit := func(at string) reply { return reply{status: 201, body: "{}", header: []string{"Commit-LSN", at}} }
-	good, gone := reply{status: 200, body: "{}"}, refusal(409, PositionLost, "")
+	good := reply{status: 200, body: "{}"}
+	gone := reply{status: 409, body: `{"type":"/problems/position-lost","errors":[{"field":"Min-LSN","detail":"is no position of the present history"}]}`}
+	cursor := reply{status: 409, body: `{"type":"/problems/position-lost","errors":[{"field":"cursor","detail":"start again without it"}]}`}
 	beyond := reply{status: 422, body: `{"type":"/problems/bad-value","errors":[{"field":"Min-LSN","detail":"is beyond the primary's position"}]}`}
 	for name, c := range map[string]struct {
 		answers []reply // of a bid, and of reads
@@ -32,6 +34,7 @@ func TestASessionReadsItsWrites_R2(t *testing.T) {
 	}{
 		"as it should be": {[]reply{commit("1-0/10"), good}, nil, []string{"1-0/10", "1-0/10"}, nil},
 		"lost":            {[]reply{commit("1-0/10"), gone, good}, nil, []string{"1-0/10", ""}, PositionLost},
+		"a lost cursor":   {[]reply{commit("1-0/10"), cursor, good}, nil, []string{"1-0/10", "1-0/10"}, PositionLost},
 		"beyond":          {[]reply{commit("1-0/10"), beyond, good}, nil, []string{"1-0/10", ""}, BadValue},
 		"switched off":    {[]reply{commit("1-0/10"), good}, []Option{WithoutReadYourWrites()}, []string{"", ""}, nil},
 	} {

@@ -47,10 +47,16 @@ func (p *Problem) Is(target error) bool {
 
 // deniesPosition says whether the Min-LSN of a read is no position of the present history.
 func (p *Problem) deniesPosition() bool {
-	if p.Type == PositionLost {
+	return (p.Type == PositionLost || p.Type == BadValue) && len(p.Errors) > 0 && p.Errors[0].Field == "Min-LSN"
+}
+
+// nothingDone says whether the system has refused a request before it did anything. A 503 of another server does not say so.
+func (p *Problem) nothingDone() bool {
+	switch p.Type {
+	case Busy, RaffleLocked, Unavailable, TooManyRequests:
 		return true
 	}
-	return p.Type == BadValue && len(p.Errors) == 1 && p.Errors[0].Field == "Min-LSN"
+	return p.Status == http.StatusTooManyRequests
 }
 
 // detailAtMost bounds what is shown of an answer that is no problem document, in bytes.

@@ -32,14 +32,14 @@ type credentials struct {
 // Register makes a user, who may then log in. If its answer is lost, the request is sent again with its key.
 func (c *Client) Register(ctx context.Context, login, password string) (User, error) {
 	var u User
-	_, err := c.do(ctx, call{method: http.MethodPost, target: "/v1/users", body: credentials{login, password}, key: newKey(), repeatable: true}, &u)
+	_, err := c.do(ctx, call{method: http.MethodPost, target: "/v1/users", body: credentials{login, password}, key: newKey(), repeatable: true, write: true}, &u)
 	return u, err
 }
 
-// Login logs in.
+// Login logs in. It is repeated after a lost answer, because a login that nobody uses does no harm.
 func (c *Client) Login(ctx context.Context, login, password string) (*Session, error) {
 	var answer tokenAnswer
-	if _, err := c.do(ctx, call{method: http.MethodPost, target: "/v1/login", body: credentials{login, password}}, &answer); err != nil {
+	if _, err := c.do(ctx, call{method: http.MethodPost, target: "/v1/login", body: credentials{login, password}, repeatable: true}, &answer); err != nil {
 		return nil, err
 	}
 	s := c.session()
@@ -47,7 +47,8 @@ func (c *Client) Login(ctx context.Context, login, password string) (*Session, e
 	return s, nil
 }
 
-// Resume makes a session of the tokens of an earlier one. Only one session may use them, because it trades them.
+// Resume makes a session of the tokens of an earlier one. The refresh token alone will do. Only one session may use them,
+// because it trades them.
 func (c *Client) Resume(t Tokens) *Session {
 	s := c.session()
 	s.tokens.now, s.tokens.renew = t, t.Expires.Add(-margin)
@@ -67,6 +68,15 @@ func (s *Session) Tokens() Tokens {
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()
 	return s.tokens.now
+}
+
+// Send does what Client.Send does, with the token of the session.
+func (s *Session) Send(ctx context.Context, method, target string, body []byte, header ...string) (Answer, error) {
+	token, err := s.tokens.access(ctx, "")
+	if err != nil {
+		return Answer{}, err
+	}
+	return s.Client.Send(ctx, method, target, body, append([]string{"Authorization", "Bearer " + token}, header...)...)
 }
 
 // Refresh trades the tokens now. A session does so by itself when it has to.
@@ -103,7 +113,7 @@ func (s *Session) Me(ctx context.Context) (User, error) {
 // ChangePassword replaces the user's password, and ends the refresh tokens of all sessions, this one too. After a lost
 // answer try to log in with the new password.
 func (s *Session) ChangePassword(ctx context.Context, old, password string) error {
-	_, err := s.do(ctx, call{method: http.MethodPut, target: "/v1/me/password", authorized: true,
+	_, err := s.do(ctx, call{method: http.MethodPut, target: "/v1/me/password", authorized: true, write: true,
 		body: map[string]string{"old_password": old, "new_password": password}}, nil)
 	return err
 }

@@ -12,7 +12,8 @@ import (
 // Tokens are what a session logs in with. Whoever has them can act as the user.
 type Tokens struct {
 	Access, Refresh string
-	// Expires is when the access token runs out, RefreshExpires when the refresh token does. Then one has to log in again.
+	// Expires is when the access token runs out, RefreshExpires when the refresh token does. From RefreshExpires on only a
+	// login gives tokens.
 	Expires, RefreshExpires time.Time
 }
 
@@ -25,8 +26,12 @@ type refreshError struct{ cause error }
 func (e *refreshError) Error() string { return "refresh the token: " + e.cause.Error() }
 func (e *refreshError) Unwrap() error { return e.cause }
 
-// margin is how long before its end an access token is refreshed, at most.
-const margin = 30 * time.Second
+const (
+	// margin is how long before its end an access token is refreshed, at most.
+	margin = 30 * time.Second
+	// tradePause is how long after a trade that has failed the next one begins, if the access token is still good.
+	tradePause = 5 * time.Second
+)
 
 // tokens keeps the tokens of a session. A refresh token may be traded once, so all that need a new access token share one
 // trade.
@@ -35,7 +40,7 @@ type tokens struct {
 
 	mu    sync.Mutex
 	now   Tokens
-	renew time.Time // when the access token is refreshed
+	renew time.Time // from when on a good access token is refreshed
 	trade *trade    // under way
 }
 
@@ -46,43 +51,34 @@ type trade struct {
 	err   error
 }
 
-// access returns an access token that is not the refused one. It trades the refresh token if it has to.
+// access returns an access token that is not the refused one. It trades the refresh token if it has to, and waits for the new
+// token if the present one is refused or expired.
 func (t *tokens) access(ctx context.Context, refused string) (string, error) {
 	t.mu.Lock()
-	if t.now.Access == "" {
+	held, now := t.now, time.Now()
+	if held.Access == "" && held.Refresh == "" {
 		t.mu.Unlock()
 		return "", &refreshError{ErrLoggedOut}
 	}
-	if t.now.Access != refused && time.Now().Before(t.renew) {
-		defer t.mu.Unlock()
-		return t.now.Access, nil
-	}
-	if t.trade == nil {
+	good := held.Access != refused && now.Before(held.Expires)
+	if t.trade == nil && (!good || !now.Before(t.renew)) {
 		t.trade = &trade{done: make(chan struct{})}
-		go t.refresh(context.WithoutCancel(ctx), t.trade, t.now)
+		go t.refresh(context.WithoutCancel(ctx), t.trade, held)
 	}
 	under := t.trade
 	t.mu.Unlock()
+	if good {
+		return held.Access, nil
+	}
 	select {
 	case <-under.done:
 	case <-ctx.Done():
-		return "", context.Cause(ctx)
+		return "", &refreshError{context.Cause(ctx)}
 	}
 	if under.err != nil {
-		return t.instead(refused, under.err)
+		return "", &refreshError{under.err}
 	}
 	return under.token, nil
-}
-
-// instead is the access token of before, if it is still good although it could not be refreshed.
-func (t *tokens) instead(refused string, err error) (string, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	p, answered := errors.AsType[*Problem](err)
-	if over := answered && p.Status == http.StatusUnauthorized; !over && t.now.Access != refused && time.Now().Before(t.now.Expires) {
-		return t.now.Access, nil
-	}
-	return "", &refreshError{err}
 }
 
 // refresh trades the refresh token. It goes on if the caller's context ends, because others wait for it, and because an
@@ -93,6 +89,7 @@ func (t *tokens) refresh(ctx context.Context, under *trade, old Tokens) {
 		body: map[string]string{"refresh_token": old.Refresh}}, &answer)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.renew = time.Now().Add(tradePause)
 	if under.err = err; err == nil {
 		t.take(answer)
 		under.token = t.now.Access
@@ -116,7 +113,7 @@ func (t *tokens) take(a tokenAnswer) {
 	t.renew = t.now.Expires.Add(-min(margin, life/4))
 }
 
-// end forgets the tokens, and returns them, after a trade that is under way.
+// end waits for a trade that is under way. Then it forgets the tokens and returns them.
 func (t *tokens) end(ctx context.Context) (Tokens, error) {
 	for {
 		t.mu.Lock()

@@ -17,11 +17,16 @@ import (
 type issuer struct {
 	mu     sync.Mutex
 	traded int  // trades so far; the present tokens are access-N and refresh-N
+	asked  int  // trades that were asked for
 	fails  bool // trades are refused for now
 	ended  bool
+	hold   chan struct{} // if it is not nil, trades wait until it is closed
 }
 
 func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if i.hold != nil && r.URL.Path == "/v1/token" {
+		<-i.hold
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	var body struct {
@@ -35,6 +40,7 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.URL.Path {
 	case "/v1/token":
+		i.asked++
 		switch {
 		case i.fails:
 			i.refuse(w, 503, Busy)
@@ -83,25 +89,59 @@ func (i *issuer) start(t *testing.T, expires time.Time, options ...Option) *Sess
 	return c.Resume(Tokens{Access: "access-0", Refresh: "refresh-0", Expires: expires})
 }
 
-// However many calls find the token expired or refused, the refresh token is traded once.
+// However many calls find the token expired, the refresh token is traded once.
 func TestAllCallsShareOneTrade(t *testing.T) {
-	for name, expires := range map[string]time.Time{"expired": time.Now(), "about to expire": time.Now().Add(margin - time.Second)} {
-		t.Run(name, func(t *testing.T) {
-			i := new(issuer)
-			s := i.start(t, expires)
-			var calls sync.WaitGroup
-			for range 50 {
-				calls.Go(func() {
-					if u, err := s.Me(t.Context()); err != nil || u.ID != 1 {
-						t.Errorf("%+v, %v", u, err)
-					}
-				})
-			}
-			calls.Wait()
-			if n := i.trades(); n != 1 || s.Tokens().Refresh != "refresh-1" {
-				t.Errorf("%d trades, %+v", n, s.Tokens())
+	i := new(issuer)
+	s := i.start(t, time.Now())
+	callOften(t, s)
+	if n := i.trades(); n != 1 || s.Tokens().Refresh != "refresh-1" {
+		t.Errorf("%d trades, %+v", n, s.Tokens())
+	}
+}
+
+func callOften(t *testing.T, s *Session) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	var calls sync.WaitGroup
+	for range 50 {
+		calls.Go(func() {
+			if u, err := s.Me(ctx); err != nil || u.ID != 1 {
+				t.Errorf("%+v, %v", u, err)
 			}
 		})
+	}
+	calls.Wait()
+}
+
+// While a token is good, no call waits for its refresh.
+func TestAGoodTokenIsUsedWhileItIsRefreshed(t *testing.T) {
+	i := &issuer{hold: make(chan struct{})}
+	s := i.start(t, time.Now().Add(margin-time.Second))
+	callOften(t, s)
+	close(i.hold)
+	awaitTrade(s)
+	if n := i.trades(); n != 1 || s.Tokens().Refresh != "refresh-1" {
+		t.Errorf("%d trades, %+v", n, s.Tokens())
+	}
+}
+
+// awaitTrade waits for the end of the trade that is under way.
+func awaitTrade(s *Session) {
+	s.tokens.mu.Lock()
+	under := s.tokens.trade
+	s.tokens.mu.Unlock()
+	if under != nil {
+		<-under.done
+	}
+}
+
+// The refresh token is all that a session needs.
+func TestASessionOfARefreshToken(t *testing.T) {
+	i := new(issuer)
+	s := i.start(t, time.Time{}).Resume(Tokens{Refresh: "refresh-0"})
+	if _, err := s.Me(t.Context()); err != nil || s.Tokens().Access != "access-1" {
+		t.Errorf("%+v, %v", s.Tokens(), err)
 	}
 }
 
@@ -110,15 +150,7 @@ func TestARefusedTokenIsRefreshed(t *testing.T) {
 	i := new(issuer)
 	s := i.start(t, time.Now().Add(time.Hour))
 	s.tokens.now.Access = "forged"
-	var calls sync.WaitGroup
-	for range 50 {
-		calls.Go(func() {
-			if _, err := s.Me(t.Context()); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	calls.Wait()
+	callOften(t, s)
 	if n := i.trades(); n != 1 {
 		t.Errorf("%d trades", n)
 	}
@@ -127,14 +159,22 @@ func TestARefusedTokenIsRefreshed(t *testing.T) {
 	}
 }
 
-// While tokens can't be traded, a token that has not expired is still used. A session that is over says so.
+// While tokens can't be traded, a token that has not expired is still used, and not every call tries a trade. A session that is
+// over says so.
 func TestASessionThatCannotRefresh(t *testing.T) {
 	i := &issuer{fails: true}
 	s := i.start(t, time.Now().Add(margin-time.Second), WithAttempts(1))
-	if _, err := s.Me(t.Context()); err != nil {
-		t.Errorf("the token is still good: %v", err)
+	for range 3 {
+		if _, err := s.Me(t.Context()); err != nil {
+			t.Errorf("the token is still good: %v", err)
+		}
+		awaitTrade(s)
 	}
 	i.end()
+	if i.asked != 1 {
+		t.Errorf("%d trades were tried", i.asked)
+	}
+	s.tokens.now.Expires = time.Now()
 	if _, err := s.Me(t.Context()); !errors.Is(err, RefreshTokenReused) {
 		t.Error(err)
 	}

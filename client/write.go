@@ -18,8 +18,8 @@ type NewBid struct {
 }
 
 // PlaceBid bids, and sends the bid again with its key until it knows the outcome: after a lost connection, 429, 503, and
-// "perhaps done". If it gives up, Receipt.Key is the key with which the same bid may be tried again; nobody knows whether
-// it was placed.
+// "perhaps done". If it gives up, Receipt.Key is the key with which the same bid may be tried again. The bid was perhaps placed
+// if the error is OutcomeUnknown, and otherwise surely not.
 func (s *Session) PlaceBid(ctx context.Context, raffleID int64, b NewBid) (Bid, Receipt, error) {
 	return create[Bid](ctx, s, rafflePath(raffleID)+"/bids", b, b.Key)
 }
@@ -111,7 +111,7 @@ func change[T any](ctx context.Context, s *Session, q call) (changed T, r Receip
 
 // write makes a call that may be repeated: it has a key, or the API says so.
 func (s *Session) write(ctx context.Context, q call, into any) (Receipt, error) {
-	q.authorized, q.repeatable = true, true
+	q.authorized, q.repeatable, q.write = true, true, true
 	a, err := s.do(ctx, q, into)
 	h := a.Header
 	return Receipt{Position(h.Get("Commit-LSN")), q.key, h.Get("Idempotency-Replayed") == "true", h.Get("X-Request-Id")}, err

@@ -25,6 +25,12 @@ func (s *stack) session(t testing.TB, user string, options ...client.Option) *cl
 	return session
 }
 
+// strict is a session that sends no request again, so that each refusal shows. The login may take several attempts.
+func (s *stack) strict(t testing.TB, user string) *client.Session {
+	t.Helper()
+	return s.api(t, client.WithAttempts(1)).Resume(s.session(t, user).Tokens())
+}
+
 // apart sends what query answers to query, as the front door does, and leaves the rest as it is.
 type apart struct {
 	query string // its URL

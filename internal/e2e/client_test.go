@@ -89,9 +89,9 @@ func enter(ctx context.Context, t *testing.T, c *client.Client) *client.Session 
 func awaitEvent(t *testing.T, next func() (client.Event, error, bool), kind client.EventKind, bid client.Bid) {
 	t.Helper()
 	for {
-		e, err, _ := next()
-		if err != nil {
-			t.Fatal(err)
+		e, err, ok := next()
+		if err != nil || !ok {
+			t.Fatalf("the feed ends without %s: %v", kind, err)
 		}
 		if e.Kind == kind && e.Bid == bid {
 			return

@@ -85,7 +85,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, status int, kind, deta
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("X-Request-Id", "7")
 	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Retry-After", "2")
 	}
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, fmt.Sprintf(`{"type":%q,"title":"Refused","status":%d,"detail":%q,"instance":%q}`, kind, status, detail, r.URL.Path+"#7")) // as above

@@ -25,7 +25,7 @@ func TestReplicatorKilledUnderLoadLosesNothing_P1_P2(t *testing.T) {
 	acknowledged := make(map[int64]bool)
 	var last lsn.LSN
 	load := func(bidder int) error {
-		session := s.session(t, fmt.Sprintf("user%d", bidder+1))
+		session := s.strict(t, fmt.Sprintf("user%d", bidder+1))
 		for i := range perClient {
 			bid := client.NewBid{Size: 250 + 5*(i%11), Price: int64(1000 * (1 + i%97)), Key: fmt.Sprintf("%d-%d", bidder, i)}
 			made, receipt, err := session.PlaceBid(t.Context(), openRaffle+int64(i%raffles), bid)

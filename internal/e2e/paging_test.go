@@ -48,7 +48,7 @@ func TestPagingWhileBidsArriveAndPathsChange_R4(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	var writers sync.WaitGroup
-	bidder := s.session(t, "user1")
+	bidder := s.strict(t, "user1")
 	for range bidWriters {
 		writers.Go(func() { keepBidding(ctx, t, bidder, known) })
 	}

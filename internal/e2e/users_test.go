@@ -119,8 +119,8 @@ func (s *stack) listen(t *testing.T, raffle int64) func(client.EventKind) {
 	await := func(kind client.EventKind) {
 		t.Helper()
 		for {
-			switch event, err, _ := next(); {
-			case err != nil:
+			switch event, err, ok := next(); {
+			case err != nil || !ok:
 				t.Fatalf("the feed ends without %s: %v", kind, err)
 			case event.Kind == kind:
 				return
