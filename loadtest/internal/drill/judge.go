@@ -106,9 +106,9 @@ func holds(shown []Bid, want Bid, limit int) bool {
 
 func path(a client.Answer) string { return a.Header.Get("Read-Path") }
 
-// reason is why there was no answer, without the URL.
+// reason is why there was no answer. It is the same text for all requests, so that they are counted together.
 func reason(err error) string {
-	for of := errors.Unwrap(err); of != nil; of = errors.Unwrap(err) { // without the request and the ports
+	for of := errors.Unwrap(err); of != nil; of = errors.Unwrap(err) { // the innermost error has neither URL nor ports
 		err = of
 	}
 	return err.Error()

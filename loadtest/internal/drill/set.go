@@ -38,7 +38,9 @@ const (
 	users       = 16
 	raffleCount = 50
 	feedCount   = 20
-	// loginTime bounds the logins before the first drill, loginAttempts each of them.
+	// doorAttempts are few, so that a front door that is down is reported at once.
+	doorAttempts = 2
+	// loginTime bounds all logins before the first drill together. loginAttempts last longer than that.
 	loginTime     = time.Minute
 	loginAttempts = 60
 )
@@ -67,7 +69,7 @@ type Set struct {
 // Run carries out the drills one after the other. The error is about the whole set; what a drill has found is in its
 // result.
 func Run(ctx context.Context, c Config) (*Set, error) {
-	s := &set{Config: c, ctl: c.Ctl, id: newID(), door: frontdoor.New(c.URL, loginAttempts),
+	s := &set{Config: c, ctl: c.Ctl, id: newID(), door: frontdoor.New(c.URL, doorAttempts),
 		feeds: &http.Client{Transport: &http.Transport{DisableCompression: true}}}
 	defer s.door.Close()
 	defer s.feeds.CloseIdleConnections()
@@ -111,8 +113,10 @@ func (s *set) prepare(ctx context.Context) (err error) {
 	s.raffles = open[:min(raffleCount, len(open))]
 	ctx, cancel := context.WithTimeout(ctx, loginTime)
 	defer cancel()
+	patient := frontdoor.New(s.URL, loginAttempts)
+	defer patient.Close()
 	for i := range users {
-		session, err := s.door.Login(ctx, fmt.Sprintf("user%d", i+1), dataset.Password)
+		session, err := patient.Login(ctx, fmt.Sprintf("user%d", i+1), dataset.Password)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,13 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/client"
 )
 
+// A caller that has more requests under way than connections waits, and a host that is gone is given up soon.
+func TestConnectionsAreBounded(t *testing.T) {
+	if tr := transport(); tr.MaxConnsPerHost != connections || tr.MaxIdleConnsPerHost != connections || tr.DialContext == nil {
+		t.Errorf("%d connections, %d kept", tr.MaxConnsPerHost, tr.MaxIdleConnsPerHost)
+	}
+}
+
 func TestRaffles(t *testing.T) {
 	bodies := map[string]string{client.Open: `{"raffles":[{"id":3},{"id":1}]}`, client.Closed: `{"raffles":[]}`, client.All: "no JSON"}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -21,7 +22,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/loadtest/internal/report"
 )
 
-// doorAttempts are few, so that a system that is down is told of soon.
+// doorAttempts are few, so that a system that is down is reported at once.
 const doorAttempts = 3
 
 // FileJournal is the name of the journal among an outcome's files.
@@ -162,10 +163,27 @@ func (r *Runner) logIn(ctx context.Context, door *client.Client, w *shared, job 
 	return err
 }
 
-// lag returns the read model's lag in milliseconds.
+// sendTime bounds a request that is sent once.
+const sendTime = 30 * time.Second
+
+// get reads a target once.
+func get(ctx context.Context, door *client.Client, target string, header ...string) (client.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	defer cancel()
+	a, err := door.Send(ctx, http.MethodGet, target, nil, header...)
+	if err == nil && a.Status != http.StatusOK {
+		err = fmt.Errorf("GET %s: status %d", target, a.Status)
+	}
+	return a, err
+}
+
+// lag returns the read model's lag in milliseconds. It asks once, because a later answer is no sample of this moment.
 func lag(ctx context.Context, door *client.Client, raffle int64) (float64, error) {
-	page, err := door.Bids(ctx, raffle, client.BidFilter{Size: dataset.SmallestSize, Limit: 1}, client.Through("redis"))
-	return float64(page.Lag.Milliseconds()), err
+	a, err := get(ctx, door, fmt.Sprintf("/v1/raffles/%d/bids?size=%d&limit=1", raffle, dataset.SmallestSize), "Read-Path", "redis")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseFloat(a.Header.Get("Read-Lag-Ms"), 64)
 }
 
 // load waits for the start and runs the engine.

@@ -76,19 +76,26 @@ func (s *subscriber) isOver() bool { return s.over.Load() }
 
 // reread reads all bids of the raffle, at a position or later, until every page is answered.
 func (d *drop) reread(ctx context.Context, at client.Position) (ids []int64, err error) {
-	for n := 0; n < dataset.SizeCount; {
+	for n := range dataset.SizeCount {
 		of := client.BidFilter{Size: dataset.SmallestSize + n*dataset.SizeStep, Limit: 2000}
-		n++
-		for b, err := range d.admin.EachBid(ctx, d.raffle, of, client.AtLeast(at)) {
-			if err == nil {
-				ids = append(ids, b.ID)
-				continue
-			}
+		list, err := d.bids(ctx, of, at)
+		for ; err != nil; list, err = d.bids(ctx, of, at) {
 			if err := sleep.For(ctx, firstRetry); err != nil {
 				return nil, err
 			}
-			n-- // what was read again does no harm
 		}
+		ids = append(ids, list...)
+	}
+	return ids, nil
+}
+
+// bids reads all bids of a size once.
+func (d *drop) bids(ctx context.Context, of client.BidFilter, at client.Position) (ids []int64, err error) {
+	for b, err := range d.admin.EachBid(ctx, d.raffle, of, client.AtLeast(at)) {
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, b.ID)
 	}
 	return ids, nil
 }

@@ -61,10 +61,7 @@ func (t *tokens) prune(ctx context.Context, until time.Time) error {
 			Kid string `json:"kid"`
 		} `json:"keys"`
 	}
-	a, err := t.door.Send(ctx, http.MethodGet, "/.well-known/jwks.json", nil)
-	if err == nil && a.Status != http.StatusOK {
-		err = fmt.Errorf("status %d", a.Status)
-	}
+	a, err := get(ctx, t.door, "/.well-known/jwks.json")
 	if err == nil {
 		err = json.Unmarshal(a.Body, &keys)
 	}
