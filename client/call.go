@@ -87,7 +87,7 @@ func (q call) again(err error) (pause time.Duration, again bool) {
 		return 0, q.repeatable || unsent(err)
 	}
 	switch p.Status {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return p.RetryAfter, q.repeatable || p.nothingDone()
 	}
 	return 0, false

@@ -117,6 +117,7 @@ func TestWhatIsSentAgain(t *testing.T) {
 		"a login without a connection":    {logIn, []reply{refused, good}, 2, 0, nil},
 		"a password, not changed":         {newPassword, []reply{busy, {status: 204}}, 2, time.Second, nil},
 		"a password, perhaps changed":     {newPassword, []reply{unknown, good}, 1, 0, OutcomeUnknown},
+		"a password, not got whole":       {newPassword, []reply{refusal(408, Blank, ""), good}, 2, 0, nil},
 		"a password, 503 of another":      {newPassword, []reply{refusal(503, Blank, "1"), good}, 1, 0, Blank},
 		"a password, broken off":          {newPassword, []reply{refusal(502, OutcomeUnknown, ""), good}, 1, 0, OutcomeUnknown},
 		"a password without an answer":    {newPassword, []reply{lost, good}, 1, 0, io.ErrUnexpectedEOF},

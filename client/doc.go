@@ -14,7 +14,7 @@
 // # Retries
 //
 // A call sends its request again, up to [WithAttempts] times and while its context lasts, and waits for Retry-After in
-// between. After an answer which says that nothing was done (429, or 503 with a type of the API), any request is sent again.
+// between. After an answer which says that nothing was done (408, 429, or 503 with a type of the API), any request is sent again.
 // After a lost answer or "perhaps done" ([OutcomeUnknown], 502, 504), a request is sent again if a second one does no harm. That
 // is so for every call but [Session.ChangePassword]: [Session.PlaceBid] and the other calls that make something send an
 // Idempotency-Key.

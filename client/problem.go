@@ -50,13 +50,14 @@ func (p *Problem) deniesPosition() bool {
 	return (p.Type == PositionLost || p.Type == BadValue) && len(p.Errors) > 0 && p.Errors[0].Field == "Min-LSN"
 }
 
-// nothingDone says whether the system has refused a request before it did anything. A 503 of another server does not say so.
+// nothingDone says whether the system has refused a request before it did anything. A 408 says that it did not get the
+// request whole. A 503 of another server says nothing about it.
 func (p *Problem) nothingDone() bool {
 	switch p.Type {
 	case Busy, RaffleLocked, Unavailable, TooManyRequests:
 		return true
 	}
-	return p.Status == http.StatusTooManyRequests
+	return p.Status == http.StatusTooManyRequests || p.Status == http.StatusRequestTimeout
 }
 
 // detailAtMost bounds what is shown of an answer that is no problem document, in bytes.
