@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// script answers requests by turns, and keeps them. Its last answer is that of all further requests.
+// script answers one request after another, and keeps them. Its last answer is used for all further requests.
 type script struct {
 	mu      sync.Mutex
 	answers []reply

@@ -44,7 +44,7 @@ func TestABidWhoseAnswerIsLostIsOneBid_W2(t *testing.T) {
 	}
 }
 
-// The types here are those that the services have.
+// The services have exactly these types.
 func TestProblemTypesAreThoseOfTheServices(t *testing.T) {
 	have := []ProblemType{BadBody, BadRequest, NoToken, BadToken, WrongCredentials, BadRefreshToken, RefreshTokenReused, AdminsOnly, ForeignOrigin,
 		NotYours, WrongPassword, NoPath, UnknownRaffle, UnknownProduct, UnknownBid, MethodNotAllowed, LoginTaken, RaffleNotOpen, RaffleStarted,

@@ -21,7 +21,7 @@ const (
 	// EventStart comes each time the feed is opened: what is committed from there on is sent, and a read AtLeast(MinLSN)
 	// shows what came before.
 	EventStart EventKind = "start"
-	// EventBid is a new bid, EventCancel one that was cancelled.
+	// EventBid is a new bid, EventCancel a cancelled bid.
 	EventBid    EventKind = "bid"
 	EventCancel EventKind = "cancel"
 	// EventClose is the close of the raffle, the last event.

@@ -18,7 +18,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
-// streams serves the live feed: a stream for each request by turns, which ends with its text.
+// streams serves the live feed: the next stream for each request. A stream ends with its text.
 type streams struct {
 	texts []string
 

@@ -27,7 +27,7 @@ const (
 	All    = "all"
 )
 
-// RaffleFilter chooses raffles. The zero value means those that are open.
+// RaffleFilter chooses raffles. The zero value means all open raffles.
 type RaffleFilter struct {
 	// Status is Open, Closed or All.
 	Status string
@@ -200,7 +200,7 @@ func number[N int | int64](n N) string {
 	return strconv.FormatInt(int64(n), 10)
 }
 
-// parameters are names and values by turns. What has no value is left out.
+// parameters are pairs of a name and a value. Names without a value are left out.
 func parameters(pairs ...string) url.Values {
 	v := url.Values{}
 	for i := 0; i+1 < len(pairs); i += 2 {

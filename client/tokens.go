@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Tokens are what a session logs in with. Whoever has them can act as the user.
+// Tokens are what a session logs in with. Their holder can act as the user.
 type Tokens struct {
 	Access, Refresh string
 	// Expires is when the access token runs out, RefreshExpires when the refresh token does. From RefreshExpires on only a

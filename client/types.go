@@ -35,7 +35,7 @@ type Raffle struct {
 type RaffleDetail struct {
 	Raffle
 	BidCount int64 `json:"bid_count"`
-	// Sizes are those that have bids, ascending.
+	// Sizes are the sizes with bids, ascending.
 	Sizes []SizeSummary `json:"sizes"`
 }
 

@@ -50,7 +50,7 @@ type RaffleChange struct {
 	EndsAt   time.Time `json:"ends_at,omitzero"`
 }
 
-// ChangeRaffle moves the start of a raffle that has not begun, or the end of one that is not over. It takes an admin.
+// ChangeRaffle moves the start of a raffle before it begins, or its end before it is over. It takes an admin.
 func (s *Session) ChangeRaffle(ctx context.Context, raffleID int64, to RaffleChange) (Raffle, Receipt, error) {
 	return change[Raffle](ctx, s, call{method: http.MethodPatch, target: rafflePath(raffleID), body: to})
 }

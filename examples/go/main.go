@@ -91,7 +91,7 @@ func place(ctx context.Context, s *client.Session, raffle int64) (bid client.Bid
 		return bid, err
 	}
 	fmt.Println("opened the live feed")
-	// The key makes one bid of all attempts, also of those that a program makes after it was started again.
+	// The key makes one bid of all attempts, also of attempts after a restart of the program.
 	bid, receipt, err := s.PlaceBid(ctx, raffle, client.NewBid{Size: size, Price: 250_000, Key: "example-" + rand.Text()})
 	if err != nil {
 		return bid, err

@@ -110,7 +110,7 @@ func myBids(ctx context.Context, t *testing.T, s *client.Session) (ids []int64) 
 	return ids
 }
 
-// leave refreshes the tokens and logs out. A copy of the session, and the session itself, are of no use then.
+// leave refreshes the tokens and logs out. Then neither the session nor a copy of it works.
 func leave(ctx context.Context, t *testing.T, s *client.Session) {
 	t.Helper()
 	before := s.Tokens()

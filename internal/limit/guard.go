@@ -95,7 +95,7 @@ func newGate[K comparable](name string, r Rate, limited *prometheus.CounterVec) 
 	return gate[K]{NewLimiter[K](r), name, newPolicy(name, r), limited}
 }
 
-// pass returns 0 or how long a request has to wait, for this limit and for those that it has exhausted before.
+// pass returns 0 or how long a request has to wait, for this limit and for the limits that it has just exhausted.
 func (g *gate[K]) pass(w http.ResponseWriter, key K, tokens, before int, now time.Time) time.Duration {
 	s := g.limiter.Take(key, tokens, before, now)
 	if !s.Low && s.Wait == 0 {

@@ -10,7 +10,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/limit"
 )
 
-// W4: answers name the limits of which less than half is left, and before them the one that refuses.
+// W4: answers name the limit that refuses first, and then the limits of which less than half is left.
 func TestAnswersNameTheirLimits_W4(t *testing.T) {
 	s := newLimitedService(t, limit.Rates{User: limit.Rate{PerSecond: 0.001, Burst: 4}, Address: limit.Rate{PerSecond: 0.0005, Burst: 10}})
 	const user, address = `"user";q=4;w=4000`, `"address";q=10;w=20000`

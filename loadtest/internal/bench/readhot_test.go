@@ -42,7 +42,7 @@ type crowd struct {
 	tries               map[string]int64 // of paths before the first turn
 	accepted, failed    int64            // bids
 	took                time.Duration
-	seen, moved, wrong  int // answers: all, those with a later position than the one before, and those that are no 200
+	seen, moved, wrong  int // answers: all, with a later position than the last one, with another status than 200
 	lastWrong, refusals string
 }
 
