@@ -29,8 +29,8 @@ type Options struct {
 	// VersionKey is read before and after the commands of each pipeline.
 	VersionKey string
 	// Budget is the time that a request may take, including the time that it waits. A request that has waited for
-	// more than half of the budget is not sent, because Redis is slow. If the last pipeline was quick, this process
-	// was held up and not Redis, so a request is sent if it has waited no longer than HeldUp.
+	// more than half of the budget is not sent if Redis is slow: the last pipeline failed, or it took half a budget and so
+	// did one before it. Otherwise this process was held up, so a request is sent if it has waited no longer than HeldUp.
 	Budget, HeldUp time.Duration
 	// MaxLight is the weight up to which a request is light.
 	MaxLight     int
@@ -116,8 +116,7 @@ func (c *Client[S]) work(q *queue[S], link *conn) {
 		if out, err = c.send(link, batch, out, alone); cap(out) > largestOut {
 			out = nil
 		}
-		q.quick.Store(err == nil && time.Since(begun) < c.o.Budget/2)
-		q.failed.Store(err != nil)
+		q.note(err, begun, time.Now(), c.o.Budget/2)
 	}
 }
 
@@ -125,7 +124,7 @@ func (c *Client[S]) work(q *queue[S], link *conn) {
 // others.
 func (c *Client[S]) dropExpired(q *queue[S], batch []*Request[S]) []*Request[S] {
 	now, most, late := time.Now(), c.o.Budget/2, ErrExpired
-	if q.quick.Load() {
+	if !q.slow.Load() {
 		most = c.o.HeldUp
 	}
 	if q.failed.Load() {

@@ -46,6 +46,7 @@ func (c *conn) exchange(deadline time.Time, out []byte, in *buffer, done func([]
 	}
 }
 
+// roundTrip takes what has arrived by the deadline, also if this process lacked a processor until after it.
 func (c *conn) roundTrip(deadline time.Time, out []byte, in *buffer, done func([]byte) (bool, error)) error {
 	if err := c.net.SetDeadline(deadline); err != nil {
 		return err
@@ -53,12 +54,16 @@ func (c *conn) roundTrip(deadline time.Time, out []byte, in *buffer, done func([
 	if _, err := c.net.Write(out); err != nil {
 		return err
 	}
-	for {
+	for late := false; ; {
 		if cap(in.b)-len(in.b) < leastRead {
 			in.b = slices.Grow(in.b, max(leastRead, cap(in.b)))
 		}
 		n, err := c.net.Read(in.b[len(in.b):cap(in.b)])
 		in.b = in.b[:len(in.b)+n]
+		if errors.Is(err, os.ErrDeadlineExceeded) && !late {
+			// Once the deadline is over, Read no longer looks whether there is something to read.
+			late, err = true, c.net.SetReadDeadline(time.Now().Add(lastLook))
+		}
 		if err != nil {
 			return err
 		}
@@ -72,8 +77,12 @@ func (c *conn) roundTrip(deadline time.Time, out []byte, in *buffer, done func([
 	}
 }
 
-// leastRead is the least space for a read, in bytes.
-const leastRead = 16 << 10
+const (
+	// leastRead is the least space for a read, in bytes.
+	leastRead = 16 << 10
+	// lastLook is the time for reading what has already arrived.
+	lastLook = time.Millisecond
+)
 
 // connect waits for a connection until the deadline.
 func (c *conn) connect(deadline time.Time) error {

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // queue holds the light or the heavy requests that wait for a worker.
 type queue[S any] struct {
 	limits Limits
-	quick  atomic.Bool // the last pipeline took less than half a budget
+	slow   atomic.Bool // see Options.Budget
 	failed atomic.Bool // the last pipeline failed
 
 	mu      sync.Mutex
@@ -18,6 +19,7 @@ type queue[S any] struct {
 	weight  int                    // of all waiting requests and their twins
 	first   map[uint64]*Request[S] // the shared ones among them, by their sums
 	closed  bool
+	lateAt  time.Time // the end of the last pipeline if that took long, otherwise zero
 }
 
 func newQueue[S any](limits Limits) *queue[S] {
@@ -95,6 +97,19 @@ func (q *queue[S]) next(batch []*Request[S]) []*Request[S] {
 		q.some.Signal()
 	}
 	return batch
+}
+
+// note keeps how a pipeline went. One that took long does not show that Redis is slow, nor do two at the same time: this
+// process may have been held up. One that was begun after the end of such a one does.
+func (q *queue[S]) note(err error, begun, ended time.Time, long time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	late := ended.Sub(begun) >= long
+	q.slow.Store(err != nil || late && !q.lateAt.IsZero() && begun.After(q.lateAt))
+	q.failed.Store(err != nil)
+	if q.lateAt = (time.Time{}); late {
+		q.lateAt = ended
+	}
 }
 
 // fail ends all waiting requests.

@@ -165,21 +165,43 @@ func TestWaitingIsWithinTheBudget_R8(t *testing.T) {
 	}
 }
 
-// R6: if this process was held up while Redis is quick, a waiting request is sent although its budget is over.
+// R6: if this process was held up while Redis is quick, a waiting request is sent although its budget is over. A pipeline that
+// took long shows that Redis is slow if it was begun after the end of another one.
 func TestAStallOfTheProcessShedsNothing_R6(t *testing.T) {
-	c := &Client[string]{o: Options{Budget: time.Hour, HeldUp: 5 * time.Hour}}
-	l := newQueue[string](Limits{})
+	type pipeline struct {
+		begun, ended time.Duration
+		err          error
+	}
+	broken := errors.New("broken")
 	for _, one := range []struct {
-		waited        time.Duration
-		quick, failed bool
-		want          error
-	}{{29 * time.Minute, false, false, nil}, {31 * time.Minute, false, false, ErrExpired}, {299 * time.Minute, true, false, nil},
-		{301 * time.Minute, true, false, ErrExpired}, {29 * time.Minute, false, true, nil}, {31 * time.Minute, false, true, ErrUnanswered}} {
-		l.quick.Store(one.quick)
-		l.failed.Store(one.failed)
-		r := &Request[string]{ctx: t.Context(), entered: time.Now().Add(-one.waited), done: make(chan struct{}, 1)}
-		if got := len(c.dropExpired(l, []*Request[string]{r})); got == 1 != (one.want == nil) || !errors.Is(r.failure, one.want) {
-			t.Errorf("R6: waited %v, the last pipeline was quick: %v, failed: %v: %d sent, %v", one.waited, one.quick, one.failed, got, r.failure)
+		name      string
+		pipelines []pipeline
+		most      time.Duration // that a request may have waited
+		late      error
+	}{
+		{"none yet", nil, 5 * time.Hour, ErrExpired},
+		{"quick", []pipeline{{0, time.Minute, nil}}, 5 * time.Hour, ErrExpired},
+		{"one took long", []pipeline{{0, 40 * time.Minute, nil}}, 5 * time.Hour, ErrExpired},
+		{"two at once took long", []pipeline{{0, 40 * time.Minute, nil}, {time.Minute, 41 * time.Minute, nil}}, 5 * time.Hour, ErrExpired},
+		{"two in turn took long", []pipeline{{0, 40 * time.Minute, nil}, {41 * time.Minute, 75 * time.Minute, nil}}, time.Hour / 2, ErrExpired},
+		{"then one was quick", []pipeline{{0, 40 * time.Minute, nil}, {41 * time.Minute, 75 * time.Minute, nil}, {76 * time.Minute, 77 * time.Minute, nil}}, 5 * time.Hour, ErrExpired},
+		{"failed", []pipeline{{0, time.Minute, broken}}, time.Hour / 2, ErrUnanswered},
+	} {
+		c := &Client[string]{o: Options{Budget: time.Hour, HeldUp: 5 * time.Hour}}
+		l := newQueue[string](Limits{})
+		day := time.Now()
+		for _, p := range one.pipelines {
+			l.note(p.err, day.Add(p.begun), day.Add(p.ended), c.o.Budget/2)
+		}
+		for _, over := range []bool{false, true} {
+			waited, want := one.most-time.Minute, error(nil)
+			if over {
+				waited, want = one.most+time.Minute, one.late
+			}
+			r := &Request[string]{ctx: t.Context(), entered: time.Now().Add(-waited), done: make(chan struct{}, 1)}
+			if got := len(c.dropExpired(l, []*Request[string]{r})); got == 1 != (want == nil) || !errors.Is(r.failure, want) {
+				t.Errorf("R6: %s: waited %v: %d sent, %v", one.name, waited, got, r.failure)
+			}
 		}
 	}
 }
