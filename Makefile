@@ -130,8 +130,9 @@ compose-drill: ## Lose and cut off containers under load and show what was lost 
 compose-down: ## Remove the containers, and with them all data
 	$(COMPOSE) down -v
 
-generate: ## Make the database code from sql/queries, and the joined OpenAPI document with its pages
+generate: ## Make the database code from sql/queries, the joined OpenAPI document with its pages, and docs/METRICS.md
 	$(GO) run ./internal/openapi/generate
+	$(GO) run ./deploy/metricsdoc
 	$(GO) tool sqlc generate
 	@$(SQLC_SUMS) >sql/sqlc.sums
 

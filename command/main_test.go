@@ -160,8 +160,8 @@ func TestStartsBeforeThePrimary(t *testing.T) {
 		t.Errorf("bid: %d %s", status, body)
 	}
 	_, metrics := p.get(p.admin + "/metrics")
-	for _, name := range []string{`bids_total{outcome="placed"} 1`, `logins_total{outcome="accepted"} 1`, "argon2_waiting", "argon2_running",
-		"argon2_check_seconds_count", "primary_connections", "http_request_duration_seconds", "go_goroutines"} {
+	for _, name := range []string{`command_bids_total{outcome="placed"} 1`, `command_logins_total{outcome="accepted"} 1`, "command_password_checks_waiting", "command_password_checks_running",
+		"command_password_check_seconds_count", "command_primary_connections", "http_request_duration_seconds", "go_goroutines"} {
 		if !strings.Contains(metrics, name) {
 			t.Errorf("no %s in the metrics", name)
 		}
@@ -181,7 +181,7 @@ func TestAnotherInstanceCloses(t *testing.T) {
 	instances := []*running{start(t, db), start(t, db)}
 	leads := func(p *running) bool {
 		_, metrics := p.get(p.admin + "/metrics")
-		return strings.Contains(metrics, "\ncloser_active 1\n")
+		return strings.Contains(metrics, "\ncommand_closer_active 1\n")
 	}
 	testenv.Eventually(t, 10*time.Second, "one closes", func() bool { return leads(instances[0]) || leads(instances[1]) })
 	if leads(instances[1]) {

@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -164,32 +163,6 @@ func TestWrongLimitsAreReportedTogether(t *testing.T) {
 	for name := range wrong {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not reported: %v", name, err)
-		}
-	}
-}
-
-// Alerts are tested by Prometheus itself.
-func TestAlerts(t *testing.T) {
-	dir := t.TempDir()
-	files, err := Prometheus{Jobs: []Job{{"postgres", []Target{{Address{Port: 1}, "node1"}}}}}.Files()
-	if err == nil {
-		err = files.Write(dir, nil)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	tests, err := os.ReadFile("testdata/alerts.yml")
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "alerts.yml"), tests, 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"check", "config", "prometheus.yml"}, {"test", "rules", "alerts.yml"}} {
-		c := exec.CommandContext(t.Context(), "promtool", args...)
-		c.Dir = dir
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Errorf("promtool %s: %v\n%s", args, err, out)
 		}
 	}
 }

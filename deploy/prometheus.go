@@ -5,14 +5,18 @@ import "errors"
 // Prometheus is what Prometheus asks for figures.
 type Prometheus struct {
 	Jobs []Job
+	// Alertmanager gets the alerts, if it has a port.
+	Alertmanager Address
 	// TLS is that of Prometheus, Exporter that of the exporters. With TLS all targets speak it.
 	TLS, Exporter *TLS
 }
 
 // Job is several targets of one kind.
 type Job struct {
-	Name    string
-	Targets []Target
+	Name string
+	// Interval is how often they are asked, if not as often as the others.
+	Interval string
+	Targets  []Target
 }
 
 // Target is one program. Node, if it is not empty, is the database node that the program tells about.
@@ -25,14 +29,15 @@ type Target struct {
 func (p Prometheus) Files() (Files, error) {
 	jobs := make([]Job, len(p.Jobs))
 	for i, j := range p.Jobs {
-		jobs[i].Name = j.Name
+		jobs[i].Name, jobs[i].Interval = j.Name, j.Interval
 		for _, t := range j.Targets {
 			t.Host = orLoopback(t.Host)
 			jobs[i].Targets = append(jobs[i].Targets, t)
 		}
 	}
 	files := Files{}
-	if err := files.add("prometheus.yml", "prometheus/prometheus.yml", 0o644, false, Prometheus{Jobs: jobs, TLS: p.TLS}); err != nil {
+	p.Alertmanager.Host = orLoopback(p.Alertmanager.Host)
+	if err := files.add("prometheus.yml", "prometheus/prometheus.yml", 0o644, false, Prometheus{Jobs: jobs, Alertmanager: p.Alertmanager, TLS: p.TLS}); err != nil {
 		return nil, err
 	}
 	for _, name := range []string{"rules.yml", "queries.yaml"} {

@@ -47,12 +47,12 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 		b.keys = auth.NewRemote(c.JWKSURL, log)
 		b.verifier = auth.NewVerifier(b.keys, c.Clock().Now)
 	}
-	if b.pools, err = openPools(c, b.primary); err != nil {
+	if b.pools, err = openPools(c, b.primary, reg); err != nil {
 		return nil, err
 	}
 	replica, standby, first := b.pools[0], b.pools[1], b.pools[2]
-	b.trust = redisbook.NewTrust(client, b.primary, log)
-	if b.book, err = redisbook.New(c.RedisURL, b.trust, b.primary); err != nil {
+	b.trust = redisbook.NewTrust(client, b.primary, log, reg)
+	if b.book, err = redisbook.New(c.RedisURL, b.trust, b.primary, reg); err != nil {
 		return nil, err
 	}
 	b.book.Clock = c.Clock()
@@ -67,8 +67,9 @@ func openBackends(c *config, log *slog.Logger, reg prometheus.Registerer) (*back
 	return b, nil
 }
 
-// openPools makes the pools of the paths replica, standby, primary and scan, in this order.
-func openPools(c *config, w *primary.Watch) (pools []*pgxpool.Pool, err error) {
+// openPools makes the pools of the paths replica, standby, primary and scan, in this order, and registers their metrics.
+func openPools(c *config, w *primary.Watch, reg prometheus.Registerer) (pools []*pgxpool.Pool, err error) {
+	states := poolStates{}
 	for _, p := range []struct {
 		name, url string
 		size      int
@@ -85,9 +86,9 @@ func openPools(c *config, w *primary.Watch) (pools []*pgxpool.Pool, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
-		pools = append(pools, pool)
+		pools, states[p.name] = append(pools, pool), pool
 	}
-	return pools, nil
+	return pools, reg.Register(states)
 }
 
 // closeTime bounds the closing of the pools, because a connection whose server hangs takes 15 s to close (pgx waits

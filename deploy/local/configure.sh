@@ -4,7 +4,7 @@
 ROLES=(migrator command query replicator standby repmgr pgpool exporter operator)
 
 make_folders() {
-    mkdir -p "$LOGS" "$CONF"/{node1,node2,witness,pgpool,haproxy,prometheus,links,tls} "$DATA"/{node1,node2,witness,redis,prometheus}
+    mkdir -p "$LOGS" "$CONF"/{node1,node2,witness,pgpool,haproxy,prometheus,alertmanager,links,tls} "$DATA"/{node1,node2,witness,redis,prometheus,alertmanager}
     mkdir -p "$RUN" "$BACKUPS" "$SECRETS/jwt"
     chmod 0700 "$RUN" "$BACKUPS" "$SECRETS" "$SECRETS/jwt" "$CONF"/{node1,node2,witness,pgpool}
     ((EUID != 0)) || chown "$PG_USER:" "$RUN" "$BACKUPS" {"$CONF","$DATA"}/{node1,node2,witness} "$CONF/pgpool"

@@ -27,7 +27,7 @@ SETTINGS=(
     HTTP_PORT=8080 STATS_PORT=8404
     COMMAND_PORT=8081 QUERY_PORT=8082 REPLICATOR_PORT=8083
     NODE1_PORT=15432 NODE2_PORT=15433 WITNESS_PORT=15434 PGPOOL_PORT=15439 PCP_PORT=15438
-    REDIS_PORT=16379 PROMETHEUS_PORT=19090 EXPORTER_PORT=19187 LINK_PORT=15441
+    REDIS_PORT=16379 PROMETHEUS_PORT=19090 ALERTMANAGER_PORT=19093 EXPORTER_PORT=19187 HOST_PORT=19100 LINK_PORT=15441
     REPLICAS=2 LINKS=no TLS=no
 )
 
@@ -68,6 +68,7 @@ list_programs() {
     [[ $LINKS != yes ]] || PROGRAMS+=(link-1 link-2 link-3)
     PROGRAMS+=(witness agent-3 postgres-1 agent-1 postgres-2 agent-2 redis pgpool exporter-1 exporter-2)
     for ((i = 1; i <= REPLICAS; i++)); do PROGRAMS+=("replicator-$i" "command-$i" "query-$i"); done
+    [[ -e $BIN/render ]] && ! grep -q ALERTMANAGER_PORT "$BIN/render" || PROGRAMS+=(host alertmanager) # the last release lacks them
     PROGRAMS+=(prometheus haproxy)
 }
 

@@ -20,7 +20,7 @@ func setUp(t *testing.T, changes ...string) {
 		"STARTER=/a %folder/run", "PROGRAMS=witness agent-3 postgres-1 redis pgpool haproxy",
 		"REPLICAS=2", "LINKS=", "HTTP_PORT=8080", "STATS_PORT=8404", "COMMAND_PORT=8081", "QUERY_PORT=8082", "REPLICATOR_PORT=8083",
 		"NODE1_PORT=15432", "NODE2_PORT=15433", "WITNESS_PORT=15434", "PGPOOL_PORT=15439", "PCP_PORT=15438", "REDIS_PORT=16379",
-		"PROMETHEUS_PORT=19090", "EXPORTER_PORT=19187", "LINK_PORT=15441",
+		"PROMETHEUS_PORT=19090", "ALERTMANAGER_PORT=19093", "EXPORTER_PORT=19187", "HOST_PORT=19100", "LINK_PORT=15441",
 	}, changes...) {
 		name, value, _ := strings.Cut(pair, "=")
 		t.Setenv(name, value)

@@ -46,6 +46,9 @@ type settings struct {
 	RedisPort      int `env:"REDIS_PORT,required,notEmpty"`
 	PrometheusPort int `env:"PROMETHEUS_PORT,required,notEmpty"`
 	ExporterPort   int `env:"EXPORTER_PORT,required,notEmpty"`
+	// Without their ports there are no Alertmanager and no exporter of the machine.
+	AlertmanagerPort int `env:"ALERTMANAGER_PORT"`
+	HostPort         int `env:"HOST_PORT"`
 	// LinkPort is the first of six, two for each link.
 	LinkPort int `env:"LINK_PORT"`
 }
@@ -60,7 +63,7 @@ func (s *settings) Check() []error {
 		"HTTP_PORT": s.HTTPPort, "STATS_PORT": s.StatsPort, "COMMAND_PORT": s.CommandPort, "QUERY_PORT": s.QueryPort,
 		"REPLICATOR_PORT": s.ReplicatorPort, "NODE1_PORT": s.Node1Port, "NODE2_PORT": s.Node2Port, "WITNESS_PORT": s.WitnessPort,
 		"PGPOOL_PORT": s.PgpoolPort, "PCP_PORT": s.PCPPort, "REDIS_PORT": s.RedisPort, "PROMETHEUS_PORT": s.PrometheusPort,
-		"EXPORTER_PORT": s.ExporterPort, "LINK_PORT": s.LinkPort,
+		"EXPORTER_PORT": s.ExporterPort, "LINK_PORT": s.LinkPort, "ALERTMANAGER_PORT": s.AlertmanagerPort, "HOST_PORT": s.HostPort,
 	} {
 		if port < 0 || port > 65535 {
 			errs = append(errs, fmt.Errorf("%s=%d is not a port", name, port))
@@ -80,7 +83,7 @@ func (s *settings) Check() []error {
 	}
 	_, limitsErr := localLimits(os.Getenv)
 	_, originsErr := readOrigins(os.Getenv)
-	return append(errs, limitsErr, originsErr)
+	return append(errs, limitsErr, originsErr, deploy.CheckWebhook(os.Getenv("ALERT_WEBHOOK")))
 }
 
 // readOrigins are those whose pages may use the API besides the front door's own. HAProxy and query get the same list.

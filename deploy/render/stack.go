@@ -74,9 +74,10 @@ func (s stack) frontDoor() (deploy.FrontDoor, error) {
 	}, errors.Join(limitsErr, originsErr)
 }
 
-// addPrometheus adds the folder of Prometheus, and that of the exporters if they are apart.
+// addPrometheus adds the folder of Prometheus, that of the exporters if they are apart, and that of Alertmanager.
 func (s stack) addPrometheus(conf deploy.Files) error {
-	files, err := deploy.Prometheus{Jobs: s.jobs(), TLS: s.tls("prometheus"), Exporter: s.tls("exporter")}.Files()
+	alerts := deploy.Address{Host: s.host("alertmanager"), Port: s.AlertmanagerPort}
+	files, err := deploy.Prometheus{Jobs: s.jobs(), Alertmanager: alerts, TLS: s.tls("prometheus"), Exporter: s.tls("exporter")}.Files()
 	for name, file := range files {
 		folder := "prometheus"
 		if name == "queries.yaml" || name == "exporter-web.yml" {
@@ -84,8 +85,14 @@ func (s stack) addPrometheus(conf deploy.Files) error {
 		}
 		conf[filepath.Join(folder, name)] = file
 	}
-	return err
+	if err != nil || s.AlertmanagerPort == 0 {
+		return err
+	}
+	return add(conf, "alertmanager")(deploy.Alertmanager{Webhook: s.getenv("ALERT_WEBHOOK"), TLS: s.tls("prometheus")}.Files())
 }
+
+// serviceInterval is how often Prometheus asks the services. ReadModelLag must fire within 15 s.
+const serviceInterval = "2s"
 
 func (s stack) folderOfExporter() string {
 	if s.apart {
@@ -107,9 +114,9 @@ func (s stack) supervisor() deploy.Supervisor {
 
 // jobs are what Prometheus asks.
 func (s stack) jobs() []deploy.Job {
-	jobs := []deploy.Job{{Name: "haproxy", Targets: []deploy.Target{{Address: deploy.Address{Host: s.host("haproxy"), Port: s.StatsPort}}}}}
+	jobs := []deploy.Job{s.alone("haproxy", s.StatsPort)}
 	for _, service := range s.services() {
-		job := deploy.Job{Name: service.name}
+		job := deploy.Job{Name: service.name, Interval: serviceInterval}
 		for _, i := range s.instances(service) {
 			job.Targets = append(job.Targets, deploy.Target{Address: deploy.Address{Host: i.Host, Port: i.AdminPort}})
 		}
@@ -121,7 +128,19 @@ func (s stack) jobs() []deploy.Job {
 			Address: deploy.Address{Host: s.host(fmt.Sprintf("exporter-%d", i+1)), Port: s.portOf(s.ExporterPort, i)}, Node: node.Name,
 		})
 	}
-	return append(jobs, postgres)
+	jobs = append(jobs, postgres)
+	if s.AlertmanagerPort != 0 {
+		jobs = append(jobs, s.alone("alertmanager", s.AlertmanagerPort))
+	}
+	if s.HostPort != 0 {
+		jobs = append(jobs, s.alone("host", s.HostPort))
+	}
+	return jobs
+}
+
+// alone is a job of one program.
+func (s stack) alone(name string, port int) deploy.Job {
+	return deploy.Job{Name: name, Targets: []deploy.Target{{Address: deploy.Address{Host: s.host(name), Port: port}}}}
 }
 
 // poolerSettings are those of pgpool-II on this machine. It starts all its children anew whenever a node comes or goes, so it has

@@ -24,7 +24,10 @@ type Guard struct {
 // NewGuard registers its metric.
 func NewGuard(rates Rates, proxies web.Proxies, reg prometheus.Registerer) *Guard {
 	limited := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "rate_limited_total", Help: "Requests refused because their user or their address sends too many."}, []string{"by"})
+		Name: "http_rate_limited_total", Help: "Requests refused because their user or their address sends too many."}, []string{"by"})
+	for _, by := range []string{"user", "address", "login", "login-address", "read"} {
+		limited.WithLabelValues(by)
+	}
 	reg.MustRegister(limited)
 	return &Guard{users: newGate[int64]("user", rates.User, limited), addresses: newGate[netip.Addr]("address", rates.Address, limited),
 		logins: newGate[string]("login", rates.Login, limited), loginAddresses: newGate[netip.Addr]("login-address", rates.LoginAddress, limited),

@@ -61,7 +61,8 @@ func New(name string, c env.Common, notes io.Writer) (*Service, error) {
 	log := slog.New(slog.NewJSONHandler(notes, &slog.HandlerOptions{Level: c.LogLevel})).With("service", name)
 	slog.SetDefault(log)
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(aboutItself(c.Clock())...)
 	servers, err := web.Listen(log, c.ListenAddr, c.AdminAddr)
 	if err != nil {
 		return nil, err

@@ -34,6 +34,7 @@ type Router struct {
 	problem  func(error) *Problem
 	log      *slog.Logger
 	duration *prometheus.HistogramVec
+	opened   *prometheus.CounterVec
 	expected rate.Sometimes // logging of 502 to 504
 }
 
@@ -44,8 +45,11 @@ func NewRouter(log *slog.Logger, reg prometheus.Registerer, problem func(error) 
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "http_request_duration_seconds", Help: "Time to answer a request, by route and status.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
-		}, []string{"method", "route", "status"})}
-	reg.MustRegister(rt.duration)
+		}, []string{"method", "route", "status"}),
+		opened: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "http_open_requests_total", Help: "Requests that stayed open for the next events, by route. They are not in http_request_duration_seconds.",
+		}, []string{"route"})}
+	reg.MustRegister(rt.duration, rt.opened)
 	rt.mux.NotFoundHandler = rt.serve("other", "none", func(http.ResponseWriter, *http.Request) error {
 		return NoPath.Problem("there is nothing at this path")
 	})
@@ -90,7 +94,9 @@ func (rt *Router) serve(method, route string, h Handler) http.Handler {
 					"request_id", w.Header().Get(RequestIDHeader))
 				whole = rt.fail(sw, r, Internal.Problem("something went wrong here"))
 			}
-			if took := time.Since(start).Seconds(); sw.status == http.StatusOK && r.Method == method {
+			if took := time.Since(start).Seconds(); sw.open {
+				rt.opened.WithLabelValues(route).Inc()
+			} else if sw.status == http.StatusOK && r.Method == method {
 				usual().Observe(took) // without looking up the labels
 			} else {
 				rt.duration.WithLabelValues(methodLabel(r.Method), route, statusLabel(sw.status)).Observe(took)
@@ -188,6 +194,15 @@ type statusWriter struct {
 	http.ResponseWriter
 	status int
 	wrote  bool
+	open   bool // see StaysOpen
+}
+
+// StaysOpen notes that the answer to a request lasts as long as its client likes, as a feed does. Its time is not a
+// latency, so such a request is counted apart. w is the writer that a Router gave to a Handler; others are left alone.
+func StaysOpen(w http.ResponseWriter) {
+	if sw, ok := w.(*statusWriter); ok {
+		sw.open = true
+	}
 }
 
 func (w *statusWriter) WriteHeader(status int) {

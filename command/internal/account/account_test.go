@@ -84,7 +84,7 @@ func TestLogin(t *testing.T) {
 		}
 	}
 	// A login that nobody has costs a check too, so that its answer comes no sooner.
-	if n := sampleCount(t, reg, "argon2_check_seconds"); n != 8 {
+	if n := sampleCount(t, reg, "command_password_check_seconds"); n != 8 {
 		t.Errorf("%d password checks for 8 logins", n)
 	}
 	if _, err := l.Login(t.Context(), "user2", fixture.Password); !errors.Is(err, auth.ErrHash) {

@@ -24,15 +24,15 @@ func newChecks(cores float64, waiting int, reg prometheus.Registerer) *checks {
 	atOnce := max(1, int(cores))
 	c := &checks{share: min(1, cores/float64(atOnce)), places: make(chan struct{}, atOnce+waiting), running: make(chan struct{}, atOnce),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "argon2_check_seconds", Help: "Time of a password check or hash, without waiting.",
+			Name: "command_password_check_seconds", Help: "Time of a password check or hash, without waiting.",
 			Buckets: []float64{.01, .02, .03, .05, .1, .2, .5, 1},
 		})}
 	reg.MustRegister(c.seconds,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "argon2_running", Help: "Password checks and hashes that run.",
+			Name: "command_password_checks_running", Help: "Password checks and hashes that run.",
 		}, func() float64 { return float64(len(c.running)) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "argon2_waiting", Help: "Password checks and hashes that wait.",
+			Name: "command_password_checks_waiting", Help: "Password checks and hashes that wait.",
 		}, func() float64 { return float64(max(0, len(c.places)-len(c.running))) }))
 	return c
 }

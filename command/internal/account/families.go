@@ -54,7 +54,7 @@ func newFamilies(server *primary.Server, life time.Duration, reg prometheus.Regi
 	f := &families{conns: server.Conns("refresh", familyConns, primary.RequestTime), life: life.Truncate(time.Second),
 		places: make(chan struct{}, familyPlaces),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "refreshes_total", Help: "Requests to trade a refresh token, by outcome.",
+			Name: "command_refreshes_total", Help: "Requests to trade a refresh token, by outcome.",
 		}, []string{"outcome"})}
 	reg.MustRegister(f.outcomes)
 	return f

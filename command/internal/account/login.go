@@ -69,11 +69,16 @@ func NewLogins(server *primary.Server, signer *auth.Signer, refresh time.Duratio
 		registering: make(chan struct{}, max(1, (int(cores)+waiting)/4)),
 		nobody:      auth.HashPassword("nobody has this password"),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "logins_total", Help: "Logins by outcome.",
+			Name: "command_logins_total", Help: "Logins by outcome.",
 		}, []string{"outcome"}),
 		registrations: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "registrations_total", Help: "Registrations by outcome.",
+			Name: "command_registrations_total", Help: "Registrations by outcome.",
 		}, []string{"outcome"})}
+	for _, counter := range []*prometheus.CounterVec{l.outcomes, l.registrations, l.families.outcomes} {
+		for _, outcome := range []string{"accepted", "refused", "reused", "busy", "unavailable", "failed"} {
+			counter.WithLabelValues(outcome)
+		}
+	}
 	reg.MustRegister(l.outcomes, l.registrations)
 	return l
 }

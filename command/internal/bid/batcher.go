@@ -72,15 +72,18 @@ func NewBatcher(to Writer, l Limits, now func() time.Time, log *slog.Logger, reg
 	b := &Batcher{to: to, limits: l, now: now, log: log,
 		queue: newQueue(l.Overlap), stop: make(chan struct{}), pressure: newPressure(l),
 		sizes: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "bid_batch_size", Help: "Bids in one statement.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
+			Name: "command_bid_batch_size", Help: "Bids in one statement.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "bid_queue_seconds", Help: "Time from a bid's arrival to its statement.",
+			Name: "command_bid_queue_seconds", Help: "Time from a bid's arrival to its statement.",
 			Buckets: []float64{.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}}),
 		sheds: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "bids_shed_total", Help: "Bids that were refused because too many waited (full), for too long (late), or for a locked raffle (locked)."},
+			Name: "command_bids_shed_total", Help: "Bids that were refused because too many waited (full), for too long (late), or for a locked raffle (locked)."},
 			[]string{"reason"})}
+	for _, reason := range []string{"full", "late", "locked"} {
+		b.sheds.WithLabelValues(reason)
+	}
 	reg.MustRegister(b.sizes, b.waits, b.sheds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "bid_queue_length", Help: "Bids that wait for a statement."}, func() float64 { return float64(b.queue.length()) }))
+		Name: "command_bid_queue_length", Help: "Bids that wait for a statement."}, func() float64 { return float64(b.queue.length()) }))
 	for range l.Lanes {
 		b.lanes.Go(b.lane)
 	}

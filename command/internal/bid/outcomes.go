@@ -31,6 +31,13 @@ var reasons = []struct {
 	{ErrUnknownOutcome, "unknown_outcome"}, {ErrUnavailable, "unavailable"},
 }
 
+func labels() (all []string) {
+	for _, r := range reasons {
+		all = append(all, r.label)
+	}
+	return all
+}
+
 func reason(err error) string {
 	for _, r := range reasons {
 		if errors.Is(err, r.err) {

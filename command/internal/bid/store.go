@@ -36,8 +36,11 @@ type Store struct {
 func NewStore(server *primary.Server, batches int, reg prometheus.Registerer) *Store {
 	s := &Store{server: server, places: server.Conns("bids", batches, keyWait), cancels: server.Conns("cancellations", cancelConns, keyWait),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "bids_total", Help: "Bids by what became of them: placed, replayed, cancelled, or the reason of the refusal.",
+			Name: "command_bids_total", Help: "Bids by what became of them: placed, replayed, cancelled, or the reason of the refusal.",
 		}, []string{"outcome"})}
+	for _, outcome := range append(labels(), "placed", "replayed", "cancelled", "failed") {
+		s.outcomes.WithLabelValues(outcome)
+	}
 	reg.MustRegister(s.outcomes)
 	return s
 }

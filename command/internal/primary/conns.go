@@ -188,12 +188,12 @@ func (c *Conns) watch(name string, reg prometheus.Registerer) {
 	gauge := func(name, help string, value func() float64) {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value))
 	}
-	gauge("primary_connections", "Open connections to the primary.", func() float64 { return float64(c.open.Load()) })
-	gauge("primary_connections_used", "Connections to the primary in use.", func() float64 { return float64(len(c.places)) })
-	gauge("primary_connections_max", "Most connections to the primary.", func() float64 { return float64(cap(c.places)) })
+	gauge("command_primary_connections", "Open connections to the primary.", func() float64 { return float64(c.open.Load()) })
+	gauge("command_primary_connections_used", "Connections to the primary in use.", func() float64 { return float64(len(c.places)) })
+	gauge("command_primary_connections_max", "Most connections to the primary.", func() float64 { return float64(cap(c.places)) })
 	c.made = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "primary_connections_made_total", Help: "Connections made to the primary.", ConstLabels: labels})
+		Name: "command_primary_connections_made_total", Help: "Connections made to the primary.", ConstLabels: labels})
 	c.waited = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "primary_wait_seconds_total", Help: "Time spent waiting for a connection to the primary.", ConstLabels: labels})
+		Name: "command_primary_wait_seconds_total", Help: "Time spent waiting for a connection to the primary.", ConstLabels: labels})
 	reg.MustRegister(c.made, c.waited)
 }

@@ -121,7 +121,7 @@ func TestAConflictKeepsTheConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range families {
-		if made := f.GetMetric()[0].GetCounter().GetValue(); f.GetName() == "primary_connections_made_total" && made != 1 {
+		if made := f.GetMetric()[0].GetCounter().GetValue(); f.GetName() == "command_primary_connections_made_total" && made != 1 {
 			t.Errorf("%v connections were made", made)
 		}
 	}

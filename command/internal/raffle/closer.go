@@ -46,7 +46,7 @@ type Closer struct {
 func NewCloser(server *primary.Server, store *Store, log *slog.Logger, reg prometheus.Registerer) *Closer {
 	c := &Closer{server: server, store: store, log: log,
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "closer_active", Help: "1: this instance closes raffles; 0: another one does, or none."}),
+			Name: "command_closer_active", Help: "1: this instance closes raffles; 0: another one does, or none."}),
 	}
 	reg.MustRegister(c.active)
 	return c

@@ -176,7 +176,7 @@ func newCloser(t testing.TB, db fixture.Server) (*raffle.Closer, *prometheus.Reg
 }
 
 func active(t testing.TB, reg *prometheus.Registry) bool {
-	return value(t, reg, "closer_active") == 1
+	return value(t, reg, "command_closer_active") == 1
 }
 
 // Raffles close within a second of their end, even if the closer loses its session or stops.

@@ -41,10 +41,13 @@ func NewStore(server *primary.Server, reg prometheus.Registerer) *Store {
 		admins: server.Conns("admins", 2, closeWait),
 		closes: server.Conns("closes", closesAside, closeWait),
 		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "raffles_closed_total", Help: "Raffles closed, by time or by an admin."}, []string{"cause"}),
+			Name: "command_raffles_closed_total", Help: "Raffles closed, by time or by an admin."}, []string{"cause"}),
 		late: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "raffle_close_lateness_seconds", Help: "Time from a raffle's end to its close by time.",
+			Name: "command_raffle_close_lateness_seconds", Help: "Time from a raffle's end to its close by time.",
 			Buckets: []float64{.01, .025, .05, .1, .15, .2, .3, .5, .75, 1, 2, 5, 30, 300}}),
+	}
+	for _, cause := range []Cause{ByTime, ByAdmin} {
+		s.closed.WithLabelValues(string(cause))
 	}
 	reg.MustRegister(s.closed, s.late)
 	return s

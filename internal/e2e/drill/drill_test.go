@@ -13,7 +13,7 @@ import (
 )
 
 // settings are the ports that a stack is given.
-var settings = []string{"HTTP", "STATS", "NODE1", "NODE2", "WITNESS", "PGPOOL", "PCP", "REDIS", "PROMETHEUS"}
+var settings = []string{"HTTP", "STATS", "NODE1", "NODE2", "WITNESS", "PGPOOL", "PCP", "REDIS", "PROMETHEUS", "ALERTMANAGER", "HOST"}
 
 // families are ports from which others are counted, with how far.
 var families = map[string][]int{"COMMAND": {0, 10, 1000, 1010}, "QUERY": {0, 10, 1000, 1010}, "REPLICATOR": {0, 10, 1000, 1010},

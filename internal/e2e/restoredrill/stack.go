@@ -21,7 +21,7 @@ type stack struct {
 
 // offsets are those of the ports. A service needs its port and, a thousand above, that of its admin listener.
 var offsets = map[string]int{
-	"HTTP": 0, "STATS": 1, "NODE1": 2, "NODE2": 3, "WITNESS": 4, "PGPOOL": 5, "PCP": 6, "REDIS": 7, "PROMETHEUS": 8, "EXPORTER": 10,
+	"HTTP": 0, "STATS": 1, "NODE1": 2, "NODE2": 3, "WITNESS": 4, "PGPOOL": 5, "PCP": 6, "REDIS": 7, "PROMETHEUS": 8, "ALERTMANAGER": 9, "EXPORTER": 10, "HOST": 12,
 	"LINK": 20, "COMMAND": 30, "QUERY": 50, "REPLICATOR": 70,
 }
 

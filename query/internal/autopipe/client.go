@@ -41,8 +41,12 @@ type Options struct {
 }
 
 // Limits bound the light or the heavy requests: the number of connections, the weight of a pipeline, and the weight
-// of the requests that wait. A request that finds no other one waiting is accepted whatever its weight.
-type Limits struct{ Connections, Pipeline, Waiting int }
+// of the requests that wait. A request that finds no other one waiting is accepted whatever its weight. Sent is told of each
+// pipeline that was answered: how many requests it held, twins included, and its weight. It may be nil.
+type Limits struct {
+	Connections, Pipeline, Waiting int
+	Sent                           func(requests, weight int)
+}
 
 // Client sends requests. S is the snapshot that two reads of the version key prove. It is made once for each
 // pipeline.
@@ -111,13 +115,26 @@ func (c *Client[S]) work(q *queue[S], link *conn) {
 		if batch = c.dropExpired(q, batch); len(batch) == 0 {
 			continue
 		}
+		requests, weight := size(batch)
 		begun := time.Now()
 		var err error
 		if out, err = c.send(link, batch, out, alone); cap(out) > largestOut {
 			out = nil
 		}
 		q.note(err, begun, time.Now(), c.o.Budget/2)
+		if err == nil && q.limits.Sent != nil {
+			q.limits.Sent(requests, weight)
+		}
 	}
+}
+
+// size is how many requests a pipeline holds, and its weight.
+func size[S any](batch []*Request[S]) (requests, weight int) {
+	for _, r := range batch {
+		requests += 1 + len(r.twins)
+		weight += r.load()
+	}
+	return requests, weight
 }
 
 // dropExpired ends the requests whose callers have left and the requests that have waited too long, and returns the

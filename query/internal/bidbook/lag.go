@@ -2,7 +2,10 @@ package bidbook
 
 import (
 	"context"
+	"sync"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
 )
 
 // lagEvery is how often the chain decides whether reads leave a lagging Redis. followEvery is how often the chain asks a
@@ -13,8 +16,14 @@ const (
 )
 
 // Watch decides again and again whether Redis lags so much that fresher standbys answer instead, until ctx ends. One
-// decision serves all reads. Watch also asks the standbys which history they follow, before a read needs them.
+// decision serves all reads. Watch also asks the standbys which history they follow, before a read needs them, and
+// measures all these paths for the metrics.
 func (c *Chain) Watch(ctx context.Context) error {
+	var measuring sync.WaitGroup
+	for _, p := range c.paths[1:3] {
+		measuring.Go(func() { c.measure(ctx, p) })
+	}
+	defer measuring.Wait()
 	tick := time.NewTicker(lagEvery)
 	defer tick.Stop()
 	shown, asked := map[Path]uint64{}, time.Time{}
@@ -55,6 +64,7 @@ func (c *Chain) follow(ctx context.Context, shown map[Path]uint64) {
 // itself.
 func (c *Chain) lagging(ctx context.Context, was bool) *Position {
 	redis, err := c.probe(ctx, c.paths[0])
+	c.metrics.probed(PathRedis, redis, err)
 	if err != nil || !lags(redis, c.staleness.RedisLag, was) {
 		return nil
 	}
@@ -67,6 +77,31 @@ func (c *Chain) lagging(ctx context.Context, was bool) *Position {
 		}
 	}
 	return nil
+}
+
+// measureEvery is how often a path to the standby is measured, and awayEvery how often one that does not answer, because
+// each question to a frozen server costs a connection.
+const (
+	measureEvery = time.Second
+	awayEvery    = 4 * time.Second
+)
+
+// measure asks a path where it stands, whether or not reads use it, until ctx ends.
+func (c *Chain) measure(ctx context.Context, p *path) {
+	for {
+		at, err := c.probe(ctx, p)
+		if ctx.Err() != nil {
+			return
+		}
+		c.metrics.probed(p.name, at, err)
+		pause := measureEvery
+		if err != nil {
+			pause = awayEvery
+		}
+		if sleep.For(ctx, pause) != nil {
+			return
+		}
+	}
 }
 
 // lags says whether an answer is too old. If the last one was, the limit is halved, so that the decision does not

@@ -12,6 +12,7 @@ type metrics struct {
 	tries    *prometheus.HistogramVec
 	answered map[Path]prometheus.Observer // the answered ones among tries, looked up once
 	open     *prometheus.GaugeVec
+	up, lag  *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -24,7 +25,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "query_path_breaker_open", Help: "1 while a path is spared after failures.",
 		}, []string{"path"}),
 	}
-	reg.MustRegister(m.tries, m.open)
+	m.up = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "query_path_up", Help: "1 if the path answered when it was asked last. It is asked every second, and every 4 s while it does not answer.",
+	}, []string{"path"})
+	m.lag = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "query_path_lag_seconds", Help: "How far a path was behind the primary when it was asked last (Read-Lag-Ms). Missing while the path does not answer.",
+	}, []string{"path"})
+	reg.MustRegister(m.tries, m.open, m.up, m.lag)
 	m.answered = map[Path]prometheus.Observer{}
 	for _, p := range []Path{PathRedis, PathReplica, PathStandby, PathPrimary, PathScan} {
 		m.answered[p] = m.tries.WithLabelValues(string(p), result(nil))
@@ -38,6 +45,17 @@ func (m *metrics) observe(p Path, took time.Duration, err error) {
 		return
 	}
 	m.tries.WithLabelValues(string(p), result(err)).Observe(took.Seconds())
+}
+
+// probed notes what a question for a path's position has shown.
+func (m *metrics) probed(p Path, at Position, err error) {
+	if err != nil {
+		m.up.WithLabelValues(string(p)).Set(0)
+		m.lag.DeleteLabelValues(string(p))
+		return
+	}
+	m.up.WithLabelValues(string(p)).Set(1)
+	m.lag.WithLabelValues(string(p)).Set(float64(at.LagMillis) / 1000)
 }
 
 func (m *metrics) setOpen(p Path, open bool) {

@@ -37,6 +37,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: []float64{.005, .01, .025, .05, .1, .15, .25, .5, 1, 2.5, 10},
 		}),
 	}
+	for _, transport := range []string{"sse", "socket.io"} {
+		m.subscribers.WithLabelValues(transport)
+		for _, counter := range []*prometheus.CounterVec{m.dropped, m.resets, m.refused} {
+			counter.WithLabelValues(transport)
+		}
+	}
 	reg.MustRegister(m.subscribers, m.events, m.dropped, m.resets, m.refused, m.unreadable, m.lag)
 	return m
 }

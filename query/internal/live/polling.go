@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
 // separator stands between the packets of a poll.
@@ -28,6 +30,7 @@ func (c *session) poll(w http.ResponseWriter, r *http.Request) error {
 		if c.using() == probing {
 			return writePolled(w, [][]byte{[]byte("6")}) // NOOP: the client waits for the end of its poll
 		}
+		web.StaysOpen(w)
 		select {
 		case <-c.wake:
 		case <-r.Context().Done():

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
 // Times of a feed. Heartbeats must come more often than the shortest time-out of a proxy in between.
@@ -33,6 +35,7 @@ func (h *Hub) ServeSSE(w http.ResponseWriter, r *http.Request, raffleID int64, s
 		return err
 	}
 	defer s.close()
+	web.StaysOpen(w)
 	out := &sse{w: w, control: http.NewResponseController(w), s: s}
 	if err := out.run(r.Context()); errors.Is(err, ErrSlow) || errors.Is(err, os.ErrDeadlineExceeded) {
 		h.metrics.dropped.WithLabelValues(s.transport).Inc()

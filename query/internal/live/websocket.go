@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
 
 // socketBuffer is about how many bytes of a client's packets the kernel holds. By default it may hold megabytes.
@@ -34,6 +36,7 @@ func (s *SocketIO) websocket(w http.ResponseWriter, r *http.Request, c *session)
 		}
 		return nil // the upgrader has answered
 	}
+	web.StaysOpen(w)
 	defer conn.Close()
 	conn.SetReadLimit(maxMessage)
 	below := conn.NetConn()

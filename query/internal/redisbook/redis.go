@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
@@ -66,8 +67,8 @@ const scriptRows = 400
 // redisDialTime bounds connecting and authenticating a connection for lookups.
 const redisDialTime = 500 * time.Millisecond
 
-// New makes a reader of the server that a redis:// URL names. It does not connect yet.
-func New(url string, trust *Trust, primary *primary.Watch) (*Redis, error) {
+// New makes a reader of the server that a redis:// URL names, and registers its metrics. It does not connect yet.
+func New(url string, trust *Trust, primary *primary.Watch, reg prometheus.Registerer) (*Redis, error) {
 	o, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("redis URL: %w", err)
@@ -76,9 +77,11 @@ func New(url string, trust *Trust, primary *primary.Watch) (*Redis, error) {
 	server.DialTimeout = redisDialTime
 	r := &Redis{trust: trust, primary: primary}
 	r.raffles.anew, r.products.anew = r.readCatalogue, r.readGoods
+	sent, light, heavy := newPipelines(reg), lightLimits, heavyLimits
+	light.Sent, heavy.Sent = sent.sent("light"), sent.sent("heavy")
 	r.client = autopipe.New(autopipe.Options{
 		Server: server, VersionKey: readmodel.CheckpointKey, Budget: bidbook.RedisBudget, HeldUp: bidbook.RedisHeldUp,
-		MaxLight: maxLight, Light: lightLimits, Heavy: heavyLimits, Ended: r.pipelineEnded,
+		MaxLight: maxLight, Light: light, Heavy: heavy, Ended: r.pipelineEnded,
 	}, r.validate)
 	return r, nil
 }

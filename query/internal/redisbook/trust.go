@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
@@ -21,6 +22,7 @@ type Trust struct {
 	client  *redis.Client
 	primary *primary.Watch
 	log     *slog.Logger
+	health  *health
 
 	policy atomic.Pointer[string] // nil until Redis has answered
 }
@@ -29,9 +31,9 @@ type Trust struct {
 // until the next check.
 const trustEvery = time.Second
 
-// NewTrust makes a Trust, which believes nothing before Watch has asked Redis.
-func NewTrust(client *redis.Client, primary *primary.Watch, log *slog.Logger) *Trust {
-	return &Trust{client: client, primary: primary, log: log}
+// NewTrust makes a Trust, which believes nothing before Watch has asked Redis, and registers its metrics.
+func NewTrust(client *redis.Client, primary *primary.Watch, log *slog.Logger, reg prometheus.Registerer) *Trust {
+	return &Trust{client: client, primary: primary, log: log, health: newHealth(reg)}
 }
 
 // Watch checks the policy of Redis every second until ctx ends.
@@ -53,8 +55,9 @@ func (t *Trust) Watch(ctx context.Context) error {
 func (t *Trust) checkPolicy(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, trustEvery)
 	defer cancel()
-	info, err := redisinfo.Read(ctx, t.client, "memory")
+	info, err := redisinfo.Read(ctx, t.client)
 	if err != nil {
+		t.health.up.Set(0)
 		level := slog.LevelDebug
 		if redis.HasErrorPrefix(err, "NOPERM") {
 			level = slog.LevelError
@@ -62,6 +65,7 @@ func (t *Trust) checkPolicy(ctx context.Context) {
 		t.log.Log(ctx, level, "policy of redis not read", "error", err)
 		return
 	}
+	t.health.show(info)
 	policy := info.Policy()
 	if was := t.policy.Swap(&policy); policy != redisinfo.NoEviction && (was == nil || *was != policy) {
 		t.log.ErrorContext(ctx, "redis may evict and is not used: set maxmemory-policy noeviction", "maxmemory-policy", policy)

@@ -26,6 +26,15 @@ var errorKinds = []struct {
 	{wal.ErrShape, "schema"}, {wal.ErrDecode, "decode"},
 }
 
+// allKinds are what errorKind returns.
+func allKinds() []string {
+	kinds := []string{"redis_full", "redis", "connection"}
+	for _, k := range errorKinds {
+		kinds = append(kinds, k.kind)
+	}
+	return kinds
+}
+
 func errorKind(err error) string {
 	var fromRedis redis.Error
 	var reply resp.Error

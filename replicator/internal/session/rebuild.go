@@ -24,6 +24,7 @@ func (s *session) rebuild(ctx context.Context, old *sink.Writer) (*sink.Writer, 
 	s.board.Metrics.Rebuilds.WithLabelValues(string(s.reason)).Inc()
 	s.board.Update(func(now *status.Status) { now.Rebuilds++; now.Rebuild = &status.Progress{Reason: s.reason} })
 	s.board.SetState(status.Rebuilding)
+	s.board.SetPhase(status.Preparing)
 	defer s.closeQuietly(old.Close)
 	// This is checked only after claim. If a table was left out of the publication, the served epoch lacks changes too,
 	// and claim has removed its checkpoint.
@@ -44,6 +45,7 @@ func (s *session) rebuild(ctx context.Context, old *sink.Writer) (*sink.Writer, 
 	if err != nil {
 		return nil, cp, err
 	}
+	s.board.SetPhase(status.Switching)
 	if err := s.await(ctx, cp.LSN); err != nil {
 		return nil, cp, err
 	}
@@ -81,10 +83,12 @@ func (s *session) beginBuild(ctx context.Context, b *snapshot.Builder, served bo
 
 // build makes the slot and copies its snapshot. It returns the checkpoint of the new epoch and the number of rows.
 func (s *session) build(ctx context.Context, b *snapshot.Builder) (cp readmodel.Checkpoint, rows int64, err error) {
+	s.board.SetPhase(status.CreatingSlot)
 	name, consistent, err := b.CreateSlot(ctx, s.stream)
 	if err != nil {
 		return cp, 0, err
 	}
+	s.board.SetPhase(status.Copying)
 	rows, err = b.Load(ctx, name, consistent)
 	if err == nil {
 		err = b.KeptSlot(ctx)

@@ -49,6 +49,7 @@ func New(servers []wal.Server, options *redis.Options, log *slog.Logger, reg pro
 	r := &Replicator{servers: servers, redis: redis.NewClient(options), log: log, requests: make(chan request)}
 	r.observer = wal.NewObserver(servers, func() int64 { return r.board.Beat() })
 	r.board = status.NewBoard(reg, r.observer.Pulse, time.Now())
+	r.board.Expect(allKinds()...)
 	r.repairs = status.NewRepairs(log, reg)
 	return r
 }

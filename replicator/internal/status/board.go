@@ -24,6 +24,7 @@ type Board struct {
 	status     Status
 	checkpoint readmodel.Checkpoint
 	changes    int       // how often the checkpoint was set
+	wrote      time.Time // when the checkpoint became another
 	absent     time.Time // when the checkpoint was removed last
 	flushed    lsn.LSN   // the primary's flush position when it was last seen
 	held       time.Time // since when something is held back; zero: nothing is
@@ -33,7 +34,7 @@ type Board struct {
 
 // NewBoard makes a board and registers its metrics. pulse returns what is known of the primary.
 func NewBoard(reg prometheus.Registerer, pulse func() (wal.Pulse, bool), now time.Time) *Board {
-	b := &Board{absent: now, pulse: pulse}
+	b := &Board{absent: now, wrote: now, pulse: pulse}
 	b.Metrics = newMetrics(reg, b)
 	b.SetState(Starting)
 	return b
@@ -54,6 +55,7 @@ func (b *Board) SetState(s State) {
 		b.status.State = s
 		if s != Rebuilding {
 			b.status.Rebuild, b.warned = nil, false
+			b.Metrics.setPhase("")
 		}
 		if s != Retrying {
 			b.status.RetryAt = ""
@@ -68,6 +70,14 @@ func (b *Board) SetState(s State) {
 			v = 1
 		}
 		b.Metrics.state.WithLabelValues(string(other)).Set(v)
+	}
+}
+
+// Expect makes the kinds of errors that Failed may get known to the metrics, so that the first error of a kind shows as an
+// increase.
+func (b *Board) Expect(kinds ...string) {
+	for _, kind := range kinds {
+		b.Metrics.errors.WithLabelValues(kind)
 	}
 }
 
@@ -112,6 +122,9 @@ func (b *Board) set(c readmodel.Checkpoint, now time.Time) {
 	if c.Slot == "" && b.checkpoint.Slot != "" {
 		b.absent = now
 	}
+	if c != b.checkpoint {
+		b.wrote = now
+	}
 	b.checkpoint = c
 	b.changes++
 }
@@ -133,6 +146,22 @@ func (b *Board) Slot(flushed lsn.LSN) (name string, rebuilding bool) {
 func (b *Board) WarnOnce() (first bool) {
 	b.update(func() { first, b.warned = !b.warned, true })
 	return first
+}
+
+// checkpointAge is for how long the checkpoint has been as it is.
+func (b *Board) checkpointAge(now time.Time) (age time.Duration) {
+	b.update(func() { age = max(now.Sub(b.wrote), 0) })
+	return age
+}
+
+// waitingFor is how many transactions a rebuild waits for.
+func (b *Board) waitingFor() (n float64) {
+	b.update(func() {
+		if p := b.status.Rebuild; p != nil {
+			n = float64(len(p.WaitsFor))
+		}
+	})
+	return n
 }
 
 func (b *Board) serving() float64 {

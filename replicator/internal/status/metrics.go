@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 )
 
 // Metrics are the metrics of the stream and of rebuilds. The parts of the replicator write them.
@@ -15,7 +17,7 @@ type Metrics struct {
 	lsn, Confirmed         prometheus.Gauge
 	Retained               prometheus.Gauge
 	RebuildRows, Expected  prometheus.Gauge
-	state                  *prometheus.GaugeVec
+	state, phase           *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer, b *Board) *Metrics {
@@ -44,9 +46,17 @@ func newMetrics(reg prometheus.Registerer, b *Board) *Metrics {
 		Expected:    gauge("rebuild_expected_rows", "Rows that the running or last rebuild expects."),
 		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "replicator_state", Help: "1 for the state that the replicator is in."}, []string{"state"}),
+		phase: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "replicator_rebuild_phase", Help: "1 for what a rebuild of this replicator does now, 0 for the rest."}, []string{"phase"}),
+	}
+	for t := tables.Bids; t <= tables.Products; t++ {
+		m.Rows.WithLabelValues(t.Kind())
+	}
+	for _, r := range reasons {
+		m.Rebuilds.WithLabelValues(string(r))
 	}
 	reg.MustRegister(m.Rows, m.Rebuilds, m.errors, m.Transactions, m.Flush, m.Changes, m.lsn, m.Confirmed,
-		m.Retained, m.RebuildRows, m.Expected, m.state,
+		m.Retained, m.RebuildRows, m.Expected, m.state, m.phase,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "replicator_lag_seconds",
 			Help: "How far the read model is behind, by the last heartbeat in the checkpoint and the clock of the primary."},
 			func() float64 { return float64(b.Read(time.Now()).LagMillis) / 1000 }),
@@ -56,6 +66,11 @@ func newMetrics(reg prometheus.Registerer, b *Board) *Metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "replicator_held_seconds",
 			Help: "How long the oldest transaction that is not in Redis yet has waited for the synchronous standby."},
 			func() float64 { return float64(b.Read(time.Now()).HeldMillis) / 1000 }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "replicator_checkpoint_age_seconds",
+			Help: "Since when the checkpoint in Redis stands still, as this replicator wrote or read it; without one, since when there is none."},
+			func() float64 { return b.checkpointAge(time.Now()).Seconds() }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "replicator_rebuild_waiting_transactions",
+			Help: "Open transactions that the new slot of a rebuild waits for."}, b.waitingFor),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "replicator_serving",
 			Help: "1 while Redis has a checkpoint, so that reads can be answered from it."}, b.serving))
 	return m

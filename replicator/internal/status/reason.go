@@ -25,6 +25,12 @@ const (
 	Requested          Reason = "requested"
 )
 
+// reasons are all reasons to rebuild.
+var reasons = []Reason{
+	CheckpointMissing, CheckpointCorrupt, OtherVersion, OtherFormat, OtherSystem, OtherTimeline, Failover, SlotMissing, SlotLost, CheckpointBehind,
+	PrimaryBehind, PrimaryForgot, PublicationChanged, Truncated, Torn, Evicted, Requested,
+}
+
 // KeepsServing says whether the old epoch may be served, with its lag, until the next one is complete, because it is
 // merely behind. Otherwise the old epoch holds what the primary does not have, or lacks something.
 func (r Reason) KeepsServing() bool {

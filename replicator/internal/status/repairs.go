@@ -32,6 +32,14 @@ func NewRepairs(log *slog.Logger, reg prometheus.Registerer) *Repairs {
 		spoiled: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "replicator_poisoned_parts", Help: "Parts of the read model that lack a row which it can't hold; SQL answers for them."}),
 	}
+	for t := tables.Bids; t <= tables.Products; t++ {
+		m.poisoned.WithLabelValues(t.Kind())
+	}
+	for _, part := range []readmodel.Part{{Raffle: 1}, {Size: 1}, {}} {
+		for _, counter := range []*prometheus.CounterVec{m.lost, m.reloaded, m.fails} {
+			counter.WithLabelValues(kindOf(part))
+		}
+	}
 	reg.MustRegister(m.lost, m.poisoned, m.reloaded, m.fails, m.waiting, m.spoiled)
 	return m
 }
