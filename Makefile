@@ -81,7 +81,7 @@ abuse: ## Run every abuse beside a steady load and show what became of it (10 mi
 	@deploy/local/install
 	ABUSE_TIME=$(or $(ABUSE_TIME),10s) $(GO) test -run '^TestAbuses' -count 1 -timeout 60m -v ./internal/e2e/abuse
 
-drill: ## Cause every failure for real under load and show what was lost (15 minutes; takes root; DRILL=freeze: only those)
+drill: ## Cause every failure for real under load and show what was lost, and which alerts fired (25 minutes; takes root; DRILL=freeze: only those)
 	@deploy/local/drill --no-skips $(DRILL)
 
 race-drill: ## Cause the most telling failures under load with programs that have the race detector (4 minutes; takes root; DRILL=freeze: only those)

@@ -10,7 +10,7 @@ import (
 )
 
 // debianUnits get drop-ins.
-var debianUnits = []string{"haproxy", "redis-server", "pgpool2", "prometheus"}
+var debianUnits = []string{"haproxy", "redis-server", "pgpool2", "prometheus", "prometheus-alertmanager"}
 
 // mostExposed is the limit of `systemd-analyze security` in tenths, of 100.
 const mostExposed = "20"

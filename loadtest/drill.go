@@ -22,6 +22,9 @@ of the bids and reads. With words only the drills run whose names hold one of th
 Environment, beside that of all load commands:
   LOADTEST_CTL        the program that handles the parts of the deployment
   LOADTEST_REDIS_URL  the Redis server that a drill empties
+  LOADTEST_PROMETHEUS_URL
+                      the Prometheus that says which alerts fire. Without it alerts are not judged, and the drills that wait for
+                      one are skipped
   LOADTEST_READY      the URLs of /readyz of programs, separated by commas, which are awaited after each drill
   LOADTEST_OLD_BUILD, LOADTEST_NEW_BUILD
                       the folders of the programs of two releases. The deployment runs the old one; the only drill is then
@@ -49,7 +52,7 @@ func runDrill(ctx context.Context, args []string, out, notes io.Writer) error {
 	if c.OldBuild != "" && c.NewBuild != "" {
 		c.Drills = drill.Upgrading(max(*slack, 1))
 	}
-	c.URL, c.Database = strings.TrimSuffix(p.url, "/"), p.database
+	c.URL, c.Database, c.Prometheus = strings.TrimSuffix(p.url, "/"), p.database, os.Getenv("LOADTEST_PROMETHEUS_URL")
 	if urls := os.Getenv("LOADTEST_READY"); urls != "" {
 		c.Ready = strings.Split(urls, ",")
 	}

@@ -93,7 +93,7 @@ func composed() *settings {
 		NodeProgram: "/usr/local/bin/node", Replicas: 2, TLS: "yes",
 		HTTPPort: 8080, StatsPort: 8404, CommandPort: 8081, QueryPort: 8082, ReplicatorPort: 8083,
 		Node1Port: 5432, Node2Port: 5432, WitnessPort: 5432, PgpoolPort: 5432, PCPPort: 9898, RedisPort: 6379,
-		PrometheusPort: 9090, ExporterPort: 9187,
+		PrometheusPort: 9090, AlertmanagerPort: 9093, ExporterPort: 9187,
 	}
 }
 

@@ -88,7 +88,7 @@ func (s stack) addPrometheus(conf deploy.Files) error {
 	if err != nil || s.AlertmanagerPort == 0 {
 		return err
 	}
-	return add(conf, "alertmanager")(deploy.Alertmanager{Webhook: s.getenv("ALERT_WEBHOOK"), TLS: s.tls("prometheus")}.Files())
+	return add(conf, "alertmanager")(deploy.Alertmanager{Webhook: s.getenv("ALERT_WEBHOOK"), TLS: s.tls("alertmanager")}.Files())
 }
 
 // serviceInterval is how often Prometheus asks the services. ReadModelLag must fire within 15 s.

@@ -16,7 +16,7 @@ import (
 // parts have certificates. Those of the user that PostgreSQL and pgpool-II run as are true.
 var parts = map[string]bool{
 	"node1": true, "node2": true, "witness": true, "pgpool": true,
-	"redis": false, "haproxy": false, "command": false, "query": false, "replicator": false, "prometheus": false, "exporter": false,
+	"redis": false, "haproxy": false, "command": false, "query": false, "replicator": false, "prometheus": false, "alertmanager": false, "exporter": false,
 }
 
 const authorityFile = "ca.pem" // in the folder SECRETS

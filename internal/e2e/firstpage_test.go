@@ -1,16 +1,13 @@
 package e2e
 
 import (
-	"fmt"
 	"html"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/stock-pyramid/stock-pyramid/deploy"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
 
@@ -39,10 +36,11 @@ func TestLinksOfMakeUpWork(t *testing.T) {
 	d := &door{command: startStub(t, "command"), query: startStub(t, "query")}
 	var metrics string
 	_, d.url, metrics = testenv.StartFrontDoor(t, testenv.FrontDoor{Command: instances(d.command), Query: instances(d.query)})
-	base := map[string]string{"HTTP": d.url, "STATS": strings.TrimSuffix(metrics, "/metrics"), "PROMETHEUS": startPrometheus(t)}
-	defaults := strings.NewReplacer("http://", "$HTTP://", ":8080", ":$HTTP_PORT", ":8404", ":$STATS_PORT", ":19090", ":$PROMETHEUS_PORT")
+	base := map[string]string{"HTTP": d.url, "STATS": strings.TrimSuffix(metrics, "/metrics"), "PROMETHEUS": startPrometheus(t, 0)}
+	_, base["ALERTMANAGER"] = startAlertmanager(t, "")
+	defaults := strings.NewReplacer("http://", "$HTTP://", ":8080", ":$HTTP_PORT", ":8404", ":$STATS_PORT", ":19090", ":$PROMETHEUS_PORT", ":19093", ":$ALERTMANAGER_PORT")
 	client := &http.Client{Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	for file, want := range map[string]int{"local/up": 3, "RUNBOOK.md": 2} {
+	for file, want := range map[string]int{"local/up": 4, "RUNBOOK.md": 4} {
 		text, err := os.ReadFile("../../deploy/" + file)
 		if err != nil {
 			t.Fatal(err)
@@ -61,23 +59,4 @@ func TestLinksOfMakeUpWork(t *testing.T) {
 			}
 		}
 	}
-}
-
-// startPrometheus starts it with the rules that are deployed and returns its URL.
-func startPrometheus(t testing.TB) string {
-	t.Helper()
-	dir, port := t.TempDir(), testenv.FreePort(t)
-	files, err := deploy.Prometheus{Jobs: []deploy.Job{{Name: "postgres", Targets: []deploy.Target{{Address: deploy.Address{Port: port}, Node: "node1"}}}}}.Files()
-	if err == nil {
-		err = files.Write(dir, nil)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	url := fmt.Sprintf("http://127.0.0.1:%d", port)
-	testenv.StartProcess(t, testenv.Process{
-		Path: testenv.Tool(t, "prometheus", "prometheus"), Ready: url + "/-/ready",
-		Args: []string{"--config.file=" + filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + strings.TrimPrefix(url, "http://")},
-	})
-	return url
 }

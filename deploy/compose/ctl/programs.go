@@ -20,7 +20,7 @@ type program string
 // programs are all, in the order in which a rolling restart takes them. A link is the way between two nodes.
 var programs = []string{
 	"link-1", "link-2", "link-3", "witness", "postgres-1", "postgres-2", "redis", "pgpool", "exporter-1", "exporter-2",
-	"replicator-1", "command-1", "query-1", "replicator-2", "command-2", "query-2", "prometheus", "haproxy",
+	"replicator-1", "command-1", "query-1", "replicator-2", "command-2", "query-2", "alertmanager", "prometheus", "haproxy",
 }
 
 const nodeProgram = "/usr/local/bin/node"

@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,8 +18,12 @@ type Drill struct {
 	// Rates is the load; the set's if zero. Strict: no request may fail.
 	Rates  Rates
 	Strict bool
+	// May are alerts that may fire, besides those that a step waits for (Alerts). No other page may.
+	May []string
 	// Short: the drill is in the short set.
 	Short bool
+
+	slack int // see slower
 }
 
 const (
@@ -57,7 +62,7 @@ func failure(name string, steps ...string) Drill {
 
 // clock is a drill that lets a program's clock go wrong.
 func clock(name, program string) Drill {
-	return failure(name+"'s clock 5 s ahead", "clock "+program+" +5s", "wait 6s", "clock "+program+" 0", "wait 3s").undo("clock " + program + " 0")
+	return failure(name+"'s clock 5 s ahead", "clock "+program+" +5s", "fires ClockWrong", "clock "+program+" 0", "wait 3s").undo("clock " + program + " 0")
 }
 
 // full is a drill that fills the disk of a program.
@@ -79,9 +84,15 @@ func (d Drill) undo(steps ...string) Drill      { d.Undo = steps; return d }
 func (d Drill) writes(most time.Duration) Drill { d.Writes = most; return d }
 func (d Drill) reads(most time.Duration) Drill  { d.Reads = most; return d }
 func (d Drill) inShort() Drill                  { d.Short = true; return d }
+func (d Drill) may(alerts ...string) Drill      { d.May = alerts; return d }
 
-// All are the drills in their order.
-var All = []Drill{
+// leaderless are alerts of the time in which nobody leads, or a node is on its way back.
+var leaderless = []string{"WritableNodes", "NodeDown", "TargetDown", "StandbyNotStreaming", "FrontDoorWithoutServer", "NoBidAccepted", "BidsFail", "CloserMissing"}
+
+// All are the drills in their order: those of failures, and those of alerts, which last until the alerts fire.
+var All = slices.Concat(failures, alerting)
+
+var failures = []Drill{
 	kill("{primary}"),
 	kill("{standby}"),
 	kill("witness"),
@@ -93,12 +104,12 @@ var All = []Drill{
 	kill("exporter-1"),
 	kill("prometheus"),
 	kill("haproxy").writes(doorTime).reads(doorTime),
-	kill("{primary} {primary-agent}").named("kill the primary's whole node").writes(decisions),
+	kill("{primary} {primary-agent}").named("kill the primary's whole node").writes(decisions).may(leaderless...),
 	failure("failover, and back by another one", "crash {primary}", "wait 6s", "start {primary}", "whole", "crash {standby}", "wait 6s", "start {standby}",
-		"wait 3s").undo("start {primary} {standby}").reads(killReads).inShort(),
+		"wait 3s").undo("start {primary} {standby}").reads(killReads).inShort().may(leaderless...),
 
-	freeze("{primary}", "12s").writes(decisions).inShort(),
-	freeze("{standby}", "8s").writes(decisions),
+	freeze("{primary}", "12s").writes(decisions).inShort().may(leaderless...),
+	freeze("{standby}", "8s").writes(decisions).may(leaderless...),
 	freeze("witness", "8s"),
 	freeze("pgpool", "8s"),
 	freeze("redis", "8s"),
@@ -109,33 +120,32 @@ var All = []Drill{
 	freeze("haproxy", "3s"),
 
 	failure("old primary started by hand", "stop {primary}", "wait 7s", "start {primary}", "wait 5s").
-		undo("start {primary}").writes(decisions).reads(killReads),
+		undo("start {primary}").writes(decisions).reads(killReads).may(leaderless...),
 	failure("walreceiver frozen before the kill", "freeze {standby}:walreceiver", "wait 2s", "crash {primary}", "wait 8s",
-		"thaw {standby}:walreceiver", "wait 2s", "start {primary}", "wait 4s").undo("thaw {standby}:walreceiver", "start {primary}").writes(outage),
+		"thaw {standby}:walreceiver", "wait 2s", "start {primary}", "wait 4s").undo("thaw {standby}:walreceiver", "start {primary}").writes(outage).may(leaderless...),
 	failure("standby lags before the kill", "sql {standby} SELECT pg_wal_replay_pause()", "wait 4s", "crash {primary}", "wait 6s",
-		"sql {standby} "+resume, "start {primary}", "wait 3s").undo("sql {standby} "+resume, "start {primary}").writes(decisions),
+		"sql {standby} "+resume, "start {primary}", "wait 3s").undo("sql {standby} "+resume, "start {primary}").writes(decisions).may(leaderless...),
 	failure("switchover and back", "switchover", "whole", "switchover", "whole"),
-	partition("primary").writes(decisions).inShort(),
-	partition("standby").writes(decisions),
+	partition("primary").writes(decisions).inShort().may(leaderless...),
+	partition("standby").writes(decisions).may(leaderless...),
 
-	full("standby's", "{standby}").writes(decisions),
-	full("primary's", "{primary}").writes(outage),
-	full("Redis'", "redis"),
+	full("standby's", "{standby}").writes(decisions).may(leaderless...),
+	full("primary's", "{primary}").writes(outage).may(leaderless...),
 	failure("slot dropped", "sql primary "+dropSlots, "wait 5s"),
 	failure("slot invalidated", "freeze replicator-1 replicator-2", "wait 2s", "sql primary "+keepLittle, "sql primary "+keepNothing, "sql primary "+reload,
 		"sql primary "+switchWAL, "sql primary "+switchWAL, "sql primary CHECKPOINT", "sql primary "+mustBeLost,
 		"thaw replicator-1 replicator-2", "sql primary "+keepAgain, "sql primary "+keepFiles, "sql primary "+reload, "wait 5s").
-		undo("thaw replicator-1 replicator-2", "sql primary "+keepAgain, "sql primary "+keepFiles, "sql primary "+reload),
+		undo("thaw replicator-1 replicator-2", "sql primary "+keepAgain, "sql primary "+keepFiles, "sql primary "+reload).may("ReadModelLag"),
 	failure("publication altered and put back", "sql primary "+dropTable, "wait 3s", "sql primary "+addTable, "wait 5s").undo("sql primary " + addTable),
 	failure("FLUSHALL", "flush", "wait 5s"),
 
-	clock("standby", "{standby}").writes(decisions),
-	clock("primary", "{primary}").writes(decisions),
+	clock("standby", "{standby}").writes(decisions).may(leaderless...),
+	clock("primary", "{primary}").writes(decisions).may(leaderless...),
 	clock("command-1", "command-1"),
 	clock("query-1", "query-1"),
 
 	{Name: "rolling restart of everything", Steps: []string{"rolling"}, Writes: failover, Reads: killReads, Rates: Rates{300, 1500}, Strict: true},
-	failure("everything killed at once", "kill *", "wait 8s").writes(time.Minute).reads(time.Minute).inShort(),
+	failure("everything killed at once", "kill *", "wait 8s").writes(time.Minute).reads(time.Minute).inShort().may(leaderless...),
 }
 
 // Upgrade takes a deployment of the old build to the new one and back. It needs both builds, so it is not one of All.

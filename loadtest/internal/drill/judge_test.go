@@ -110,7 +110,7 @@ func TestEachDrillCanBeUnderstood(t *testing.T) {
 	if got := replace.Replace("freeze {primary} {standby-agent} {primary-link} {standby-link}"); got != "freeze postgres-2 agent-1 link-3 link-2" {
 		t.Error(got)
 	}
-	programs := []string{"postgres-1", "postgres-2", "agent-1", "agent-2", "agent-3", "witness", "redis", "pgpool", "command-1", "query-1", "replicator-1", "replicator-2",
+	programs := []string{"postgres-1", "postgres-2", "agent-1", "agent-2", "agent-3", "witness", "redis", "pgpool", "command-1", "query-1", "query-2", "replicator-1", "replicator-2",
 		"haproxy", "exporter-1", "prometheus", "link-1", "link-2", "link-3"}
 	seen := make(map[string]bool)
 	for _, d := range All {

@@ -34,7 +34,7 @@ func threshold(name string, bound, got time.Duration) report.Condition {
 // words are what of a drill has no place elsewhere in the report.
 func (r *Result) words() string {
 	return fmt.Sprintf("from %s on, took %s; served by %s; %d wrong reads; feeds lost %d, doubled %d, had %d resets; %d nodes led at once; %d requests failed and %d were left out; whole after %s",
-		r.Started.UTC().Format(time.TimeOnly), seconds(r.Took), served(r.Paths), r.Wrong, r.FeedLost, r.FeedDoubled, r.Resets, r.Leaders, r.Failures, r.LeftOut, seconds(r.Whole))
+		r.Started.UTC().Format(time.TimeOnly), seconds(r.Took), served(r.Paths)+r.told(), r.Wrong, r.FeedLost, r.FeedDoubled, r.Resets, r.Leaders, r.Failures, r.LeftOut, seconds(r.Whole))
 }
 
 // reconciliation has the name of the drill in the place of the store's.

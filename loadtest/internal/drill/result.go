@@ -29,7 +29,9 @@ type Result struct {
 	// Failures is the number of requests that did not succeed at once.
 	Failures int `json:"failures"`
 	// LeftOut is the number of requests that were due and not sent, because as many as may be were under way.
-	LeftOut int64    `json:"left_out"`
+	LeftOut int64 `json:"left_out"`
+	// Alerts have fired.
+	Alerts  []string `json:"alerts,omitempty"`
 	Faults  []string `json:"faults,omitempty"`
 	Skipped string   `json:"skipped,omitempty"` // why the drill did not run
 
@@ -63,7 +65,7 @@ func (r *Result) write(w io.Writer, always bool) error {
 		word = "FAILED"
 	}
 	_, err := fmt.Fprintf(w, rowFormat, r.Name, fmt.Sprint(r.Acknowledged), fmt.Sprint(r.Lost), fmt.Sprint(r.Doubled), fmt.Sprint(r.Late), fmt.Sprint(r.Wrong),
-		seconds(r.NoWrites), seconds(r.NoReads), seconds(r.Whole), fmt.Sprint(r.Leaders), seconds(r.Took), word, served(r.Paths))
+		seconds(r.NoWrites), seconds(r.NoReads), seconds(r.Whole), fmt.Sprint(r.Leaders), seconds(r.Took), word, served(r.Paths)+r.told())
 	if err != nil || r.Passed() && !always {
 		return err
 	}
@@ -76,6 +78,14 @@ func (r *Result) write(w io.Writer, always bool) error {
 		return nil
 	}
 	return r.story.write(w)
+}
+
+// told names the alerts that have fired.
+func (r *Result) told() string {
+	if len(r.Alerts) == 0 {
+		return ""
+	}
+	return "; alerts " + strings.Join(r.Alerts, ", ")
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }

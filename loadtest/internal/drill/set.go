@@ -19,8 +19,8 @@ import (
 // Config says where the deployment is and what to do with it.
 type Config struct {
 	// URL is the front door, Database leads to every database node as a role that reads bids with their keys, Redis to
-	// the server that a drill empties.
-	URL, Database, Redis string
+	// the server that a drill empties. Prometheus judges which alerts fire; "": nobody does.
+	URL, Database, Redis, Prometheus string
 	// Ready are the /readyz of programs, which all must answer 200 for the deployment to be whole.
 	Ready []string
 	Ctl   Ctl
@@ -56,6 +56,7 @@ type set struct {
 	bearers  []string
 	programs []string
 	meters   *meters
+	alerts   alerts
 }
 
 // Set is the outcome of several drills.
@@ -142,6 +143,9 @@ func (s *set) applicable(ctx context.Context, steps []string) string {
 		if step == "flush" && s.Redis == "" {
 			return "LOADTEST_REDIS_URL is not set"
 		}
+		if strings.HasPrefix(step, "fires ") && s.Prometheus == "" {
+			return "LOADTEST_PROMETHEUS_URL is not set"
+		}
 	}
 	return ""
 }
@@ -182,6 +186,6 @@ func Select(short bool, slack int, words ...string) (list []Drill) {
 }
 
 func (d Drill) slower(slack int) Drill {
-	d.Writes, d.Reads = d.Writes*time.Duration(slack), d.Reads*time.Duration(slack)
+	d.Writes, d.Reads, d.slack = d.Writes*time.Duration(slack), d.Reads*time.Duration(slack), slack
 	return d
 }

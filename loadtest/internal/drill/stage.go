@@ -83,6 +83,9 @@ func (s *stage) play(ctx context.Context) {
 		s.result.broken = true
 		return
 	}
+	if err := s.quiet(ctx); err != nil {
+		s.result.fault("before it began: %v", err)
+	}
 	if err := s.steps(ctx, s.drill.Before); err != nil {
 		s.result.fault("%v", err)
 		return
@@ -92,6 +95,9 @@ func (s *stage) play(ctx context.Context) {
 	defer background.Wait()
 	defer end()
 	background.Go(func() { s.watchNodes(ctx) })
+	if s.Prometheus != "" {
+		background.Go(func() { s.watchAlerts(ctx) })
+	}
 	if err := s.openFeeds(ctx, &background); err != nil {
 		s.result.fault("%v", err)
 		return
@@ -105,6 +111,7 @@ func (s *stage) play(ctx context.Context) {
 		s.count(rows)
 	}
 	s.recover(ctx)
+	s.judgeAlerts(ctx)
 }
 
 // underLoad causes the failure while bids and reads go on, and waits until all outcomes are known.

@@ -19,6 +19,8 @@ import (
 //	rolling              restarts every program in turn, the primary after a switchover
 //	sql NODE STATEMENT   runs a statement as superuser
 //	flush                empties Redis
+//	hold STATEMENT       leaves a transaction with this statement open on the primary, until release
+//	fires ALERT... [15s] waits until these alerts fire, which may take no longer
 //	build FOLDER         lets every program that starts from now on be that of another build
 //	built                fails unless the programs run from that build
 //	verify               compares Redis with the primary
@@ -80,6 +82,12 @@ func (s *stage) do(ctx context.Context, step string) error {
 		return s.whole(ctx)
 	case "flush":
 		return flush(ctx, s.Redis)
+	case "fires":
+		return s.fires(ctx, words[1:])
+	case "hold":
+		return s.hold(ctx, strings.Join(words[1:], " "))
+	case "release":
+		return s.release(ctx)
 	case "rolling":
 		return s.rolling(ctx)
 	case "sql":
@@ -142,7 +150,8 @@ func (s *stage) rolling(ctx context.Context) error {
 // check refuses steps that can't be understood.
 func check(step string) error {
 	words := strings.Fields(step)
-	least := map[string]int{"build": 2, "built": 1, "verify": 1, "wait": 2, "whole": 1, "rolling": 1, "sql": 3, "switchover": 1, "flush": 1, "clock": 3}
+	least := map[string]int{"build": 2, "built": 1, "verify": 1, "wait": 2, "whole": 1, "rolling": 1, "sql": 3, "switchover": 1, "flush": 1, "clock": 3,
+		"fires": 2, "hold": 2, "release": 1}
 	for _, v := range verbs {
 		least[v] = 2
 	}
