@@ -14,7 +14,7 @@ Made by ` + "`make generate`" + ` from deploy/prometheus/metrics.yaml and rules.
 export. Each program has its metrics at ` + "`/metrics`" + ` of its admin listener, beside those of Go's runtime and of the process (` + "`go_*`, `process_*`" + `).
 A label's values are listed, or described by a regular expression, so they stay few: no id of a user, a raffle or a
 request is a label. A histogram has ` + "`_bucket`, `_sum` and `_count`" + `. Prometheus adds the labels job (the program), instance (its
-address) and, to those of a node, node.
+address) and, to those of a node, node; the exporter of a node adds server.
 
 What to do about an alert is in [RUNBOOK](../deploy/RUNBOOK.md#alerts).
 `
