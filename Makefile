@@ -32,7 +32,7 @@ ONE_AT_A_TIME = $(GO) test -vet off -timeout 30m $(if $(CI),-p 3 -toolexec 'nice
 
 # Some tests need the services of the last release, which are built while the installation waits for the network.
 test: ## Run every test against real servers on free ports; installs what is missing
-	@$(GO) run ./deploy/release ./command ./query ./replicator >/dev/null & build=$$!; deploy/local/install && deploy/local/install chromium python3 && wait $$build
+	@$(GO) run ./deploy/release ./command ./query ./replicator >/dev/null & build=$$!; deploy/local/install && deploy/local/install chromium python3 netdata netdata-plugins-python && wait $$build
 	$(if $(CI),,$(GO) vet ./...)
 	$(ONE_AT_A_TIME) ./...
 
@@ -54,10 +54,12 @@ api-check: ## Hold the joined OpenAPI document against its parts, and lint all t
 	$(GO) test -vet off -count 1 ./internal/openapi/...
 	@tools/api/lint command/openapi.yaml query/openapi.yaml internal/openapi/openapi.yaml
 
+# A name that one file sets may be used by another file (SC2034), and so may a function's arguments (SC2120).
+SCRIPTS = deploy/local/* deploy/compose/images deploy/netdata/*.sh examples/curl/bid.sh tools/api/lint .ci/run
 config-check: ## Let each server check its configuration, and check the scripts
 	$(GO) test -vet off -count 1 ./deploy/...
 	@deploy/local/install shellcheck
-	@deploy/local/validate
+	@shellcheck -x -P SCRIPTDIR -S warning -e SC2034,SC2120 $(SCRIPTS)
 
 # Packages that start no goroutine are left out, and most tests of whole services, because they take minutes. The histories
 # and RACED run the services' programs with the detector. At its end such a program need not wait a second for late reports.

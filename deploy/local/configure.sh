@@ -4,7 +4,7 @@
 ROLES=(migrator command query replicator standby repmgr pgpool exporter operator)
 
 make_folders() {
-    mkdir -p "$LOGS" "$CONF"/{node1,node2,witness,pgpool,haproxy,prometheus,alertmanager,links,tls} "$DATA"/{node1,node2,witness,redis,prometheus,alertmanager}
+    mkdir -p "$LOGS" "$CONF"/{node1,node2,witness,pgpool,haproxy,prometheus,alertmanager,links,tls} "$DATA"/{node1,node2,witness,redis,prometheus,alertmanager,netdata/lib,netdata/cache,netdata/log}
     mkdir -p "$RUN" "$BACKUPS" "$SECRETS/jwt"
     chmod 0700 "$RUN" "$BACKUPS" "$SECRETS" "$SECRETS/jwt" "$CONF"/{node1,node2,witness,pgpool}
     ((EUID != 0)) || chown "$PG_USER:" "$RUN" "$BACKUPS" {"$CONF","$DATA"}/{node1,node2,witness} "$CONF/pgpool"
@@ -33,7 +33,7 @@ configure() {
 render() (
     local pair
     for pair in "${SETTINGS[@]}"; do export "${pair%%=*}"; done
-    export LOCAL_DIR DATA LOGS RUN CONF SECRETS BACKUPS PG_USER PG_VERSION NODE_PROGRAM=$NODE STARTER=$HERE/run
+    export LOCAL_DIR DATA LOGS RUN CONF BIN SECRETS BACKUPS PG_USER PG_VERSION NODE_PROGRAM=$NODE STARTER=$HERE/run
     env PROGRAMS="${PROGRAMS[*]}" "$BIN/render" "$@" || die "render $* failed" "see the lines above"
 )
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Settings, messages and small tools of the local stack; sourced by the scripts of this folder.
+# Settings, messages and small tools of the local stack, and all its functions; sourced by the scripts of this folder.
 
 set -euo pipefail
 umask 022
@@ -28,12 +28,13 @@ SETTINGS=(
     COMMAND_PORT=8081 QUERY_PORT=8082 REPLICATOR_PORT=8083
     NODE1_PORT=15432 NODE2_PORT=15433 WITNESS_PORT=15434 PGPOOL_PORT=15439 PCP_PORT=15438
     REDIS_PORT=16379 PROMETHEUS_PORT=19090 ALERTMANAGER_PORT=19093 EXPORTER_PORT=19187 HOST_PORT=19100 LINK_PORT=15441
-    REPLICAS=2 LINKS=no TLS=no
+    NETDATA_PORT=19999
+    REPLICAS=2 LINKS=no TLS=no MONITOR=no
 )
 
 load_settings() {
     local pair name value moved=${PORT_OFFSET:-}
-    [[ $moved =~ ^[0-9]{0,5}$ ]] || die "PORT_OFFSET=$moved is not a number" "give one up to 13000: make up PORT_OFFSET=10000"
+    [[ $moved =~ ^[0-9]{0,5}$ ]] || die "PORT_OFFSET=$moved is not a number" "give one up to 12000: make up PORT_OFFSET=10000"
     for pair in "${SETTINGS[@]}"; do
         name=${pair%%=*} value=${pair#*=}
         [[ $name != *_PORT ]] || value=$((value + 10#0$moved))
@@ -51,6 +52,7 @@ load_settings() {
     0 | no) TLS=no HTTP=http SSLMODE=disable TRUST=() ;;
     *) die "TLS=$TLS is neither yes nor no" ;;
     esac
+    [[ $MONITOR =~ ^(no|netdata)$ ]] || die "MONITOR=$MONITOR is neither netdata nor no"
     list_programs
 }
 
@@ -70,6 +72,7 @@ list_programs() {
     for ((i = 1; i <= REPLICAS; i++)); do PROGRAMS+=("replicator-$i" "command-$i" "query-$i"); done
     [[ -e $BIN/render ]] && ! grep -q ALERTMANAGER_PORT "$BIN/render" || PROGRAMS+=(host alertmanager) # the last release lacks them
     PROGRAMS+=(prometheus haproxy)
+    [[ $MONITOR == no ]] || PROGRAMS+=("$MONITOR")
 }
 
 # node_of PROGRAM: the name of the node that it belongs to.
@@ -180,3 +183,7 @@ lock() {
     exec 9>"$LOCAL_DIR/lock"
     flock -n 9 || die "another make up, down or clean is at work in $LOCAL_DIR" "wait for it to end"
 }
+
+. "$HERE/procs.sh"
+. "$HERE/configure.sh"
+. "$HERE/database.sh"

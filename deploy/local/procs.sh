@@ -57,6 +57,8 @@ stamp() {
         agent-?) cat "$CONF/$(node_of "$1")"/{node.env,repmgr.conf,pg_service.conf} "$NODE" ;;
         pgpool) cat "$CONF/pgpool"/*.conf "$CONF/pgpool/pool_passwd" ;;
         haproxy | prometheus | alertmanager) cat "$CONF/$1"/* ;;
+        host) echo "$TLS" ;;
+        netdata) cat "$CONF/netdata"/*.conf "$CONF/netdata"/*.d/* "$BIN/prometheus.plugin" ;;
         redis) cat "$CONF/redis.conf" ;;
         link-?) cat "$CONF/links/$1.cfg" ;;
         exporter-?) cat "$SECRETS/$1.env" "$CONF/prometheus/queries.yaml" ;;
@@ -111,7 +113,7 @@ stop_signal() { case $1 in postgres-? | witness | pgpool) echo INT ;; *) echo TE
 # before their nodes, so that nobody takes over.
 stop_all() {
     local line programs
-    local order=('haproxy|prometheus|alertmanager|host|exporter-.' '(command|query|replicator)-.' 'pgpool|redis|agent-.')
+    local order=('haproxy|prometheus|alertmanager|host|netdata|exporter-.' '(command|query|replicator)-.' 'pgpool|redis|agent-.')
     load_roles
     order+=("$STANDBY" 'postgres-.' 'witness' 'link-.')
     for line in "${order[@]}"; do

@@ -77,6 +77,9 @@ func (s stack) settingsOfAll(cores int) map[string]deploy.Environment {
 			all[fmt.Sprintf("%s-%d.env", service.name, i+1)] = append(environment, s.given(service.name, cores)...)
 		}
 	}
+	if s.Monitor == netdata {
+		all["netdata.env"] = s.serving("prometheus")
+	}
 	for i, node := range s.databaseNodes() {
 		all[fmt.Sprintf("exporter-%d.env", i+1)] = deploy.Environment{
 			"PG_EXPORTER_EXTEND_QUERY_PATH=" + filepath.Join(s.Conf, s.folderOfExporter(), "queries.yaml"),

@@ -20,7 +20,7 @@ func setUp(t *testing.T, changes ...string) {
 		"STARTER=/a %folder/run", "PROGRAMS=witness agent-3 postgres-1 redis pgpool haproxy",
 		"REPLICAS=2", "LINKS=", "HTTP_PORT=8080", "STATS_PORT=8404", "COMMAND_PORT=8081", "QUERY_PORT=8082", "REPLICATOR_PORT=8083",
 		"NODE1_PORT=15432", "NODE2_PORT=15433", "WITNESS_PORT=15434", "PGPOOL_PORT=15439", "PCP_PORT=15438", "REDIS_PORT=16379",
-		"PROMETHEUS_PORT=19090", "ALERTMANAGER_PORT=19093", "EXPORTER_PORT=19187", "HOST_PORT=19100", "LINK_PORT=15441",
+		"PROMETHEUS_PORT=19090", "ALERTMANAGER_PORT=19093", "EXPORTER_PORT=19187", "HOST_PORT=19100", "LINK_PORT=15441", "NETDATA_PORT=19999", "BIN=/bin", "MONITOR=",
 	}, changes...) {
 		name, value, _ := strings.Cut(pair, "=")
 		t.Setenv(name, value)
@@ -48,9 +48,9 @@ func rendered(t *testing.T) (conf, secrets deploy.Files) {
 }
 
 func TestWrongSettingsAreReportedTogether(t *testing.T) {
-	setUp(t, "HTTP_PORT=eighty", "REDIS_PORT=70000", "REPLICAS=10", "LINKS=perhaps", "BODY_TIME=soon", "CONF=", "CORS_ORIGINS=*,https://a.example/")
+	setUp(t, "HTTP_PORT=eighty", "REDIS_PORT=70000", "REPLICAS=10", "LINKS=perhaps", "MONITOR=all", "BODY_TIME=soon", "CONF=", "CORS_ORIGINS=*,https://a.example/")
 	_, err := env.Parse(&settings{})
-	for _, name := range []string{"HTTPPort", "REDIS_PORT", "REPLICAS", "LINKS", "BODY_TIME", "CONF", `"*"`, `"https://a.example/"`} {
+	for _, name := range []string{"HTTPPort", "REDIS_PORT", "REPLICAS", "LINKS", "MONITOR", "BODY_TIME", "CONF", `"*"`, `"https://a.example/"`} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not reported: %v", name, err)
 		}
@@ -160,5 +160,42 @@ func TestNodesHaveOneName(t *testing.T) {
 				t.Errorf("%s lacks %s", name, line)
 			}
 		}
+	}
+}
+
+// netdata has files only if it is asked for. With TLS it speaks TLS and trusts the stack's authority.
+func TestNetdataIsAskedFor(t *testing.T) {
+	setUp(t)
+	conf, _ := rendered(t)
+	for name := range conf {
+		if strings.HasPrefix(name, "netdata/") {
+			t.Errorf("%s is there without MONITOR=netdata", name)
+		}
+	}
+	setUp(t, "MONITOR=netdata")
+	conf, secrets := rendered(t)
+	for name, want := range map[string]string{
+		"netdata.conf": "bind to = 127.0.0.1:19999\n", "apps_groups.conf": "postgres-2: */conf/node2/postgresql.conf*\n",
+		"python.d/haproxy.conf": "url: 'http://127.0.0.1:8404/;csv;norefresh'\n", "plugins.d/prometheus.plugin": "exec '/bin/prometheus.plugin' ",
+		"prometheus.conf": "\nquery-2 http://127.0.0.1:9092/metrics\n",
+	} {
+		if got := conf["netdata/"+name]; !strings.Contains(got.Content, want) {
+			t.Errorf("%s lacks %q:\n%s", name, want, got.Content)
+		}
+	}
+	if got := secrets["netdata.env"].Content; got != "" {
+		t.Errorf("its environment: %s", got)
+	}
+	setUp(t, "MONITOR=netdata", "TLS=yes")
+	conf, secrets = rendered(t)
+	for name, want := range map[string]string{
+		"netdata.conf": "bind to = 127.0.0.1:19999=dashboard|registry|badges|netdata.conf^SSL=force\n", "python.d/haproxy.conf": "https://127.0.0.1:8404/;csv;norefresh'\n  tls_ca_file: /conf/tls/ca.crt\n", "prometheus.conf": "\nquery-2 https://127.0.0.1:9092/metrics\n",
+	} {
+		if got := conf["netdata/"+name]; !strings.Contains(got.Content, want) {
+			t.Errorf("with TLS %s lacks %q:\n%s", name, want, got.Content)
+		}
+	}
+	if got := secrets["netdata.env"].Content; !strings.Contains(got, "SSL_CERT_FILE='/conf/tls/ca.crt'") {
+		t.Errorf("its environment with TLS: %s", got)
 	}
 }

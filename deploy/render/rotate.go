@@ -80,8 +80,12 @@ func reload(ctx context.Context, settings *settings) error {
 	if err := s.tellHAProxy(ctx); err != nil {
 		return err
 	}
-	// pgpool-II reads a certificate at its start only. Reads take another path meanwhile.
-	if err := s.ctl(ctx, "restart", "pgpool"); err != nil {
+	// pgpool-II and netdata read a certificate at their start only. Reads take another path meanwhile.
+	restarted := []string{"restart", "pgpool"}
+	if s.Monitor == netdata {
+		restarted = append(restarted, netdata)
+	}
+	if err := s.ctl(ctx, restarted...); err != nil {
 		return err
 	}
 	return os.WriteFile(file, []byte(now), 0o600)

@@ -31,6 +31,9 @@ type settings struct {
 	Replicas int    `env:"REPLICAS,required,notEmpty"`
 	Links    string `env:"LINKS"` // yes: the nodes reach each other through links
 	TLS      string `env:"TLS"`   // yes: every part speaks TLS
+	// Monitor is netdata if it watches the machine. Bin is the folder of the programs.
+	Monitor string `env:"MONITOR"`
+	Bin     string `env:"BIN"`
 
 	// Of several instances these are the ports of the first.
 	HTTPPort       int `env:"HTTP_PORT,required,notEmpty"`
@@ -50,7 +53,8 @@ type settings struct {
 	AlertmanagerPort int `env:"ALERTMANAGER_PORT"`
 	HostPort         int `env:"HOST_PORT"`
 	// LinkPort is the first of six, two for each link.
-	LinkPort int `env:"LINK_PORT"`
+	LinkPort    int `env:"LINK_PORT"`
+	NetdataPort int `env:"NETDATA_PORT"`
 }
 
 // adminOffset is from a service's port to that of its admin listener, instanceOffset from one instance to the next.
@@ -63,7 +67,7 @@ func (s *settings) Check() []error {
 		"HTTP_PORT": s.HTTPPort, "STATS_PORT": s.StatsPort, "COMMAND_PORT": s.CommandPort, "QUERY_PORT": s.QueryPort,
 		"REPLICATOR_PORT": s.ReplicatorPort, "NODE1_PORT": s.Node1Port, "NODE2_PORT": s.Node2Port, "WITNESS_PORT": s.WitnessPort,
 		"PGPOOL_PORT": s.PgpoolPort, "PCP_PORT": s.PCPPort, "REDIS_PORT": s.RedisPort, "PROMETHEUS_PORT": s.PrometheusPort,
-		"EXPORTER_PORT": s.ExporterPort, "LINK_PORT": s.LinkPort, "ALERTMANAGER_PORT": s.AlertmanagerPort, "HOST_PORT": s.HostPort,
+		"EXPORTER_PORT": s.ExporterPort, "LINK_PORT": s.LinkPort, "ALERTMANAGER_PORT": s.AlertmanagerPort, "HOST_PORT": s.HostPort, "NETDATA_PORT": s.NetdataPort,
 	} {
 		if port < 0 || port > 65535 {
 			errs = append(errs, fmt.Errorf("%s=%d is not a port", name, port))
@@ -77,6 +81,9 @@ func (s *settings) Check() []error {
 	}
 	if s.TLS != "" && s.TLS != "yes" && s.TLS != "no" {
 		errs = append(errs, fmt.Errorf("TLS=%s is neither yes nor no", s.TLS))
+	}
+	if s.Monitor != "" && s.Monitor != "no" && s.Monitor != "netdata" {
+		errs = append(errs, fmt.Errorf("MONITOR=%s is neither netdata nor no", s.Monitor))
 	}
 	if s.Links == "yes" && s.LinkPort == 0 {
 		errs = append(errs, errors.New("LINK_PORT is missing, and LINKS is yes"))

@@ -62,6 +62,9 @@ func (s stack) configurations() (deploy.Files, error) {
 	if s.apart {
 		return conf, nil
 	}
+	if err := s.addNetdata(conf); err != nil {
+		return nil, err
+	}
 	return conf, add(conf, "")(s.supervisor().Files())
 }
 

@@ -38,9 +38,10 @@ func TestLinksOfMakeUpWork(t *testing.T) {
 	_, d.url, metrics = testenv.StartFrontDoor(t, testenv.FrontDoor{Command: instances(d.command), Query: instances(d.query)})
 	base := map[string]string{"HTTP": d.url, "STATS": strings.TrimSuffix(metrics, "/metrics"), "PROMETHEUS": startPrometheus(t, 0)}
 	_, base["ALERTMANAGER"] = startAlertmanager(t, "")
-	defaults := strings.NewReplacer("http://", "$HTTP://", ":8080", ":$HTTP_PORT", ":8404", ":$STATS_PORT", ":19090", ":$PROMETHEUS_PORT", ":19093", ":$ALERTMANAGER_PORT")
+	base["NETDATA"] = startNetdata(t, named(t, "haproxy", metrics))
+	defaults := strings.NewReplacer("http://", "$HTTP://", ":8080", ":$HTTP_PORT", ":8404", ":$STATS_PORT", ":19090", ":$PROMETHEUS_PORT", ":19093", ":$ALERTMANAGER_PORT", ":19999", ":$NETDATA_PORT")
 	client := &http.Client{Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	for file, want := range map[string]int{"local/up": 4, "RUNBOOK.md": 4} {
+	for file, want := range map[string]int{"local/up": 5, "RUNBOOK.md": 5} {
 		text, err := os.ReadFile("../../deploy/" + file)
 		if err != nil {
 			t.Fatal(err)

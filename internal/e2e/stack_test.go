@@ -24,6 +24,7 @@ type stack struct {
 	command, query, replicator *testenv.Program
 	commandURL, queryURL       string
 	commandAdmin, queryAdmin   string // addresses
+	replicatorAdmin            string
 	client                     *http.Client
 	keys                       string // the folder of command's keys
 }
@@ -41,7 +42,7 @@ func startStack(t testing.TB, options ...testenv.Option) *stack {
 	s.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	t.Cleanup(s.client.CloseIdleConnections)
 	s.command, s.commandURL, s.commandAdmin = s.startCommand(t)
-	s.replicator, _, _ = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URLOf("replicator"), s.redis.Trust())
+	s.replicator, _, s.replicatorAdmin = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URLOf("replicator"), s.redis.Trust())
 	s.query, s.queryURL, s.queryAdmin = s.startQuery(t)
 	return s
 }

@@ -41,7 +41,7 @@ var otherwise = map[string]string{
 // after are the commands within sentences and tables, in an order in which they can be run once all blocks have been run.
 var after = []string{
 	"make status", "deploy/local/ctl backup", "deploy/local/loadtest level -h", "deploy/local/loadtest seed --scale 10x", "deploy/local/drill --list",
-	"make up CORS_ORIGINS=https://shop.example.com,http://localhost:5173", "REPLICAS=1 make up", "make down", "make clean",
+	"make up CORS_ORIGINS=https://shop.example.com,http://localhost:5173", "REPLICAS=1 make up", "make up MONITOR=netdata", "make down", "make clean",
 	"make up TLS=1", "make capture", "make down", "make clean", "make up PORT_OFFSET=10000", "make down", "make clean", "make build",
 }
 
