@@ -132,9 +132,10 @@ compose-drill: ## Lose and cut off containers under load and show what was lost 
 compose-down: ## Remove the containers, and with them all data
 	$(COMPOSE) down -v
 
-generate: ## Make the database code from sql/queries, the joined OpenAPI document with its pages, and docs/METRICS.md
+generate: ## Make the database code from sql/queries, the joined OpenAPI document with its pages, docs/METRICS.md, and the dashboard for Grafana
 	$(GO) run ./internal/openapi/generate
 	$(GO) run ./deploy/metricsdoc
+	$(GO) run ./deploy/grafana/generate
 	$(GO) tool sqlc generate
 	@$(SQLC_SUMS) >sql/sqlc.sums
 
