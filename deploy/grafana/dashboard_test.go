@@ -86,6 +86,11 @@ func TestPanelsStandBesideEachOther(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Each panel says what it shows, in which unit, and where from.
+func TestPanelsAreComplete(t *testing.T) {
+	open, closed := panelsOf(t)
 	for _, p := range append(open, closed...) {
 		if p.Type != "row" && (p.Title == "" || p.Description == "" || p.FieldConfig.Defaults.Unit == "" || p.Datasource.UID != "${datasource}" || len(p.Targets) == 0) {
 			t.Errorf("incomplete: %+v", p)

@@ -99,21 +99,7 @@ func (s *stack) watch(t testing.TB, stats string) string {
 func (s *stack) user(t testing.TB, front string) (use func()) {
 	t.Helper()
 	bidder, admin := s.session(t, "user1"), s.session(t, "admin")
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	followed := make(chan struct{})
-	t.Cleanup(func() { cancel(); <-followed })
-	go func() {
-		defer close(followed)
-		for ctx.Err() == nil { // a feed is counted at its end
-			aWhile, stop := context.WithTimeout(ctx, 3*time.Second)
-			for _, err := range bidder.Follow(aWhile, openRaffle, client.FeedOptions{}) {
-				if err != nil {
-					break
-				}
-			}
-			stop()
-		}
-	}()
+	followAgain(t, bidder)
 	if _, _, err := admin.OpenRaffle(t.Context(), client.NewRaffle{ProductID: 1, EndsAt: time.Now().Add(15 * time.Second)}); err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +123,26 @@ func (s *stack) user(t testing.TB, front string) (use func()) {
 			}
 		}
 	}
+}
+
+// followAgain follows a raffle for a while, again and again until the end of the test. A feed is counted at its end.
+func followAgain(t testing.TB, bidder *client.Session) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	followed := make(chan struct{})
+	t.Cleanup(func() { cancel(); <-followed })
+	go func() {
+		defer close(followed)
+		for ctx.Err() == nil {
+			aWhile, stop := context.WithTimeout(ctx, 3*time.Second)
+			for _, err := range bidder.Follow(aWhile, openRaffle, client.FeedOptions{}) {
+				if err != nil {
+					break
+				}
+			}
+			stop()
+		}
+	}()
 }
 
 // answers asks Prometheus and returns an error if no series has a number.

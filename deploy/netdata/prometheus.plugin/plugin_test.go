@@ -26,23 +26,8 @@ func TestTargetsAreReadOrRefused(t *testing.T) {
 	}
 }
 
-// A chart and its series are told once, values each time. A series that comes later is told with its chart.
-func TestEachChartIsToldOnce(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	bids := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bids_total", Help: "Bids by what became of them: it's new."}, []string{"outcome"})
-	lag := prometheus.NewGauge(prometheus.GaugeOpts{Name: "replicator_lag_seconds", Help: "Lag."})
-	took := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bid_queue_seconds", Help: "Waits."})
-	none := prometheus.NewGauge(prometheus.GaugeOpts{Name: "go_left_out", Help: "Not shown."})
-	registry.MustRegister(bids, lag, took, none)
-	bids.WithLabelValues("placed").Add(3)
-	lag.Set(0.25)
-	took.Observe(0.5)
-	server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	defer server.Close()
-	var out bytes.Buffer
-	c := collector{every: 5 * time.Second, out: bufio.NewWriter(&out), targets: []*target{{name: "command-1", url: server.URL, charts: charts{}}}}
-	for _, want := range []string{
-		`CHART prometheus_command-1.bid_queue_seconds_count '' 'Waits.' 'events/s' 'bid' 'prometheus.bid_queue_seconds_count' line 90000 5 '' prometheus.plugin 'command-1'
+const (
+	toldFirst = `CHART prometheus_command-1.bid_queue_seconds_count '' 'Waits.' 'events/s' 'bid' 'prometheus.bid_queue_seconds_count' line 90000 5 '' prometheus.plugin 'command-1'
 DIMENSION 'value' 'value' incremental 1 1000
 BEGIN prometheus_command-1.bid_queue_seconds_count
 SET 'value' = 1000
@@ -62,8 +47,8 @@ DIMENSION 'value' 'value' absolute 1 1000
 BEGIN prometheus_command-1.replicator_lag_seconds
 SET 'value' = 250
 END
-`,
-		`BEGIN prometheus_command-1.bid_queue_seconds_count
+`
+	toldThen = `BEGIN prometheus_command-1.bid_queue_seconds_count
 SET 'value' = 1000
 END
 BEGIN prometheus_command-1.bid_queue_seconds_sum
@@ -78,8 +63,25 @@ END
 BEGIN prometheus_command-1.replicator_lag_seconds
 SET 'value' = 250
 END
-`,
-	} {
+`
+)
+
+// A chart and its series are told once, values each time. A series that comes later is told with its chart.
+func TestEachChartIsToldOnce(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	bids := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "bids_total", Help: "Bids by what became of them: it's new."}, []string{"outcome"})
+	lag := prometheus.NewGauge(prometheus.GaugeOpts{Name: "replicator_lag_seconds", Help: "Lag."})
+	took := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "bid_queue_seconds", Help: "Waits."})
+	none := prometheus.NewGauge(prometheus.GaugeOpts{Name: "go_left_out", Help: "Not shown."})
+	registry.MustRegister(bids, lag, took, none)
+	bids.WithLabelValues("placed").Add(3)
+	lag.Set(0.25)
+	took.Observe(0.5)
+	server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	defer server.Close()
+	var out bytes.Buffer
+	c := collector{every: 5 * time.Second, out: bufio.NewWriter(&out), targets: []*target{{name: "command-1", url: server.URL, charts: charts{}}}}
+	for _, want := range []string{toldFirst, toldThen} {
 		out.Reset()
 		if err := c.collect(t.Context()); err != nil {
 			t.Fatal(err)
