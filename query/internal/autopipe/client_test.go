@@ -195,3 +195,34 @@ func TestGreeting(t *testing.T) {
 		other.Close()
 	}
 }
+
+// Every request is told once with the pipeline that answered it, also if it shared a twin's commands.
+func TestSentIsToldOfEveryRequest(t *testing.T) {
+	var mu sync.Mutex
+	var requests, weights int
+	c, _, _ := start(t, func(o *Options) {
+		o.Light.Sent = func(n, weight int) {
+			mu.Lock()
+			defer mu.Unlock()
+			requests, weights = requests+n, weights+weight
+		}
+	})
+	var wg sync.WaitGroup
+	for range 40 {
+		wg.Go(func() {
+			r := c.Request()
+			defer r.Release()
+			r.Add("ECHO", "x")
+			r.Share()
+			if _, err := r.Do(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	mu.Lock()
+	defer mu.Unlock()
+	if requests != 40 || weights < 40*twinWeight {
+		t.Errorf("told of %d requests of weight %d", requests, weights)
+	}
+}
