@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,18 +10,34 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
 // config is the configuration of `run`.
 type config struct {
 	env.Common
 	Stores
+	Named
 	VerifyInterval time.Duration `env:"VERIFY_INTERVAL" envDefault:"30s"`
+}
+
+// Named is the name of the pipeline.
+type Named struct {
+	Pipeline wal.Pipeline `env:"PIPELINE"`
+}
+
+// Check makes Named an env.Checker.
+func (n Named) Check() []error {
+	err := n.Pipeline.Check()
+	if err != nil {
+		err = fmt.Errorf("PIPELINE: %w", err)
+	}
+	return []error{err}
 }
 
 // Check makes config an env.Checker.
 func (c *config) Check() []error {
-	problems := append(c.Common.Check(), c.Stores.Check()...)
+	problems := slices.Concat(c.Common.Check(), c.Stores.Check(), c.Named.Check())
 	if c.VerifyInterval != 0 && c.VerifyInterval < 100*time.Millisecond {
 		problems = append(problems, fmt.Errorf("VERIFY_INTERVAL is %s, want 0 (off) or at least 100ms", c.VerifyInterval))
 	}

@@ -14,10 +14,15 @@ var program = cli.Program{
 	Default: "run",
 	Commands: []cli.Command{
 		{Name: "run", Summary: "replicate until SIGTERM; what happens without a subcommand", Run: runReplicator},
+		{Name: "check", Summary: "look whether the servers are fit, before the first run or after a change", Run: runCheck},
 		{Name: "status", Summary: "show what the running replicator does and how far it is", Run: runStatus},
 		{Name: "verify", Summary: "compare Redis with the primary, while both go on, and repair what differs", Run: runVerify},
 		{Name: "reload", Summary: "have the running replicator copy one raffle, the newest of a size, or the lists anew", Run: runReload},
+		{Name: "pause", Summary: "have the running replicator apply nothing until it is resumed", Run: runPause},
+		{Name: "resume", Summary: "end a pause", Run: runResume},
+		{Name: "dump", Summary: "print a key of the read model as JSON", Run: runDump},
 		{Name: "rebuild", Summary: "have the running replicator copy everything anew, beside what is served", Run: runRebuild},
+		{Name: "drop", Summary: "remove a pipeline: its slots, and its read model", Run: runDrop},
 	},
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
 
-const rebuildHelp = `usage: replicator rebuild [--accept-older-timeline]
+const rebuildHelp = `usage: replicator rebuild [--accept-older-timeline] [--json]
 
 Has the running replicator copy everything anew into the next epoch, and follows that until reads are
 answered from it. The old epoch is served meanwhile, as it stands: its lag grows. Redis needs room for
@@ -37,14 +37,20 @@ func runRebuild(ctx context.Context, args []string, out, notes io.Writer) error 
 	flags := cli.NewFlags("replicator rebuild", rebuildHelp)
 	older := flags.Bool("accept-older-timeline", false,
 		"also rebuild from a primary on an older timeline than the read model's: what the later one had is given up")
+	asJSON := jsonFlag(flags)
 	if err := cli.Parse(flags, args, 0, out); err != nil {
 		return err
 	}
+	return failed(out, *asJSON, rebuild(ctx, *older, *asJSON, out, notes))
+}
+
+// rebuild has a rebuild made and prints when it is served.
+func rebuild(ctx context.Context, older, asJSON bool, out, notes io.Writer) error {
 	o, err := newOperator()
 	if err != nil {
 		return cli.Wrong(err)
 	}
-	before, err := o.rebuild(ctx, *older)
+	before, err := o.rebuild(ctx, older)
 	if err != nil {
 		return err
 	}
@@ -54,6 +60,13 @@ func runRebuild(ctx context.Context, args []string, out, notes io.Writer) error 
 	p.End()
 	if err != nil {
 		return err
+	}
+	if asJSON {
+		return printJSON(out, struct {
+			Epoch   uint64  `json:"epoch"`
+			Before  uint64  `json:"before"`
+			Seconds float64 `json:"seconds"`
+		}{after.Epoch, before.Epoch, time.Since(begun).Seconds()})
 	}
 	_, err = fmt.Fprintf(out, "epoch %d is served in place of %d after %.1f s\n", after.Epoch, before.Epoch, time.Since(begun).Seconds())
 	return err

@@ -8,16 +8,13 @@ import (
 	"math"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/stock-pyramid/stock-pyramid/internal/cli"
-	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/progress"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 )
 
-const reloadHelp = `usage: replicator reload --raffle N | --size N | --lists
+const reloadHelp = `usage: replicator reload --raffle N | --size N | --lists [--json]
 
 Has the active replicator load a part of the read model anew, and waits until it is done. SQL answers for the
 part meanwhile; everything else is served as before. Interrupting this command does not stop the reload.
@@ -36,22 +33,23 @@ func runReload(ctx context.Context, args []string, out, notes io.Writer) error {
 	raffle := flags.Int64("raffle", 0, "reload raffle `N`")
 	size := flags.Int("size", 0, "reload the newest bids of size `N` over all raffles")
 	lists := flags.Bool("lists", false, "reload the lists of raffles and products")
+	asJSON := jsonFlag(flags)
 	if err := cli.Parse(flags, args, 0, out); err != nil {
 		return err
 	}
 	part, err := onePart(*raffle, *size, *lists)
 	if err != nil {
-		return cli.Wrong(err)
+		return failed(out, *asJSON, cli.Wrong(err))
 	}
-	cfg, err := env.Parse(&sink{})
+	return failed(out, *asJSON, reload(ctx, part, *asJSON, out, notes))
+}
+
+// reload has a part loaded anew and prints when it is done.
+func reload(ctx context.Context, part readmodel.Part, asJSON bool, out, notes io.Writer) error {
+	client, err := sinkClient()
 	if err != nil {
 		return cli.Wrong(err)
 	}
-	options, err := Stores{RedisURL: cfg.RedisURL}.options()
-	if err != nil {
-		return cli.Wrong(err)
-	}
-	client := redis.NewClient(options)
 	defer client.Close()
 	begun := time.Now()
 	p := progress.New(notes, time.Now)
@@ -59,6 +57,12 @@ func runReload(ctx context.Context, args []string, out, notes io.Writer) error {
 	p.End()
 	if err != nil {
 		return err
+	}
+	if asJSON {
+		return printJSON(out, struct {
+			Part    string  `json:"part"`
+			Seconds float64 `json:"seconds"`
+		}{part.String(), time.Since(begun).Seconds()})
 	}
 	_, err = fmt.Fprintf(out, "%s is reloaded after %.1f s\n", part, time.Since(begun).Seconds())
 	return err

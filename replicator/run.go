@@ -28,6 +28,8 @@ SIGTERM and is configured by the environment:
   ADMIN_ADDR       host:port of /livez, /readyz, /metrics and /debug/pprof
   PRIMARY_URL      all servers as role replicator: the one that takes writes on the highest timeline is the primary
   REDIS_URL        redis://host:port/database
+  PIPELINE         the name of the pipeline, none by default: with another name and another Redis, a second
+                   replicator of the database fills that Redis beside the first
   VERIFY_INTERVAL  how often some 200 raffles are compared in the background, default 30s; 0 turns it off
   PRIMARY_URL_FILE, REDIS_URL_FILE  files that hold these values instead
   TLS_FILE         a PEM file with a certificate and its key, with which both listeners speak TLS only
@@ -35,7 +37,7 @@ SIGTERM and is configured by the environment:
   CLOCK_OFFSET     sets its clock wrong for drills, -1h to 1h, default 0s
   LOG_LEVEL        debug, info (default), warn or error
 
-Of several replicators of one database one works and the others wait. A change that does not fit the
+Of several replicators of one pipeline one works and the others wait. A change that does not fit the
 read model stops it, and "replicator status" says why; once that is put right, "replicator rebuild"
 copies everything anew.
 `
@@ -72,6 +74,7 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 	}
 	r := session.New(primaries, options, s.Log, s.Metrics)
 	r.SetClock(cfg.Clock())
+	r.SetPipeline(cfg.Pipeline)
 	background, err := verifyInBackground(s, cfg, r)
 	if err != nil {
 		return err

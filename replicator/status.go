@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -17,23 +16,28 @@ import (
 const statusHelp = `usage: replicator status [--json]
 
 Shows what the running replicator does: its state, how far the read model is and how far behind, its
-replication slot, a rebuild under way, the last error, and what the background comparison has found.
+replication slot, a rebuild under way, the last error, and what the background comparison has found. With --json it
+prints the answer of GET /v1/status as it is.
 
 Environment:
   LISTEN_ADDR  host:port of the running replicator's GET /v1/status
 
 Exit status:
   0  it is streaming, so the read model follows the primary, or waits because another replicator works
-  1  it does neither, or no replicator answers
+  1  it does neither, as while it is paused, or no replicator answers
   2  wrong arguments
 `
 
-func runStatus(ctx context.Context, args []string, out, notes io.Writer) error {
+func runStatus(ctx context.Context, args []string, out, _ io.Writer) error {
 	flags := cli.NewFlags("replicator status", statusHelp)
-	asJSON := flags.Bool("json", false, "print the answer of GET /v1/status as it is")
+	asJSON := jsonFlag(flags)
 	if err := cli.Parse(flags, args, 0, out); err != nil {
 		return err
 	}
+	return failed(out, *asJSON, showStatus(ctx, out, *asJSON))
+}
+
+func showStatus(ctx context.Context, out io.Writer, asJSON bool) error {
 	o, err := newOperator()
 	if err != nil {
 		return cli.Wrong(err)
@@ -42,10 +46,8 @@ func runStatus(ctx context.Context, args []string, out, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if *asJSON {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(s)
+	if asJSON {
+		err = printJSON(out, s)
 	} else {
 		err = printStatus(out, s)
 	}
@@ -58,9 +60,18 @@ func runStatus(ctx context.Context, args []string, out, notes io.Writer) error {
 func printStatus(out io.Writer, s ops.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
+	if s.Pipeline != "" {
+		line("pipeline", "%s", s.Pipeline)
+	}
 	line("state", "%s", s.State)
 	if s.State == status.Waiting {
 		line("", "another replicator works; the position is the one in Redis")
+	}
+	if p := s.Pause; p != nil {
+		line("", "since %s; nothing is applied until \"replicator resume\"", p.Since)
+		if p.Reason != "" {
+			line("reason", "%s", p.Reason)
+		}
 	}
 	if s.Waits() {
 		line("waits for", "the synchronous standby, since %.1f s", float64(s.HeldMillis)/1000)
@@ -76,8 +87,8 @@ func printStatus(out io.Writer, s ops.Status) error {
 		line("position", "none: Redis has no whole read model, reads go to SQL")
 	} else {
 		line("position", "%s (epoch %d)", s.LSN, s.Epoch)
-		if s.State == status.Streaming {
-			line("slot", "%s, which holds %s of WAL back", s.Slot, megabytes(s.RetainedBytes))
+		if s.State == status.Streaming || s.State == status.Paused {
+			line("slot", "%s, which holds %s of WAL back%s", s.Slot, megabytes(s.RetainedBytes), limit(s))
 		}
 	}
 	line("lag", "%.3f s, %s of WAL", float64(s.LagMillis)/1000, megabytes(s.LagBytes))
@@ -112,6 +123,14 @@ func verified(line func(name, format string, args ...any), s ops.Status) {
 	if v.LastError != "" {
 		line("not verified", "%s: %s", v.LastErrorAt, v.LastError)
 	}
+}
+
+// limit says when the server gives the slot up.
+func limit(s ops.Status) string {
+	if s.LimitBytes == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; at %s the server gives it up", megabytes(s.LimitBytes))
 }
 
 const barWidth = 30

@@ -12,7 +12,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/verify"
 )
 
-const verifyHelp = `usage: replicator verify [--repair] [--raffle N] [--rate ROWS]
+const verifyHelp = `usage: replicator verify [--repair] [--raffle N] [--rate ROWS] [--json]
 
 Compares the read model in Redis with the primary, key by key and at equal positions of the write-ahead
 log, while bids come in and the replicator runs. What differs is printed, a line for each key. It uses a
@@ -41,6 +41,7 @@ func runVerify(ctx context.Context, args []string, out, notes io.Writer) error {
 	flags := cli.NewFlags("replicator verify", verifyHelp)
 	flags.BoolVar(&options.Repair, "repair", false, "mend what differs")
 	raffle := flags.Int64("raffle", 0, "compare the keys of raffle `N` only")
+	asJSON := jsonFlag(flags)
 	flags.IntVar(&options.Rate, "rate", 0, "read at most `ROWS` bids, and as many members of Redis, a second (0: no limit)")
 	if err := cli.Parse(flags, args, 0, out); err != nil {
 		return err
@@ -51,6 +52,10 @@ func runVerify(ctx context.Context, args []string, out, notes io.Writer) error {
 	if *raffle > 0 {
 		options.Scope = verify.Scope{After: *raffle - 1, To: *raffle}
 	}
+	return failed(out, *asJSON, compareAndPrint(ctx, options, *asJSON, out, notes))
+}
+
+func compareAndPrint(ctx context.Context, options verify.Options, asJSON bool, out, notes io.Writer) error {
 	cfg, err := env.Parse(&Stores{})
 	if err != nil {
 		return cli.Wrong(err)
@@ -59,7 +64,12 @@ func runVerify(ctx context.Context, args []string, out, notes io.Writer) error {
 	if err != nil {
 		return cli.Wrong(fmt.Errorf("could not compare: %w", err))
 	}
-	if err := printReport(out, report); err != nil {
+	if asJSON {
+		err = printJSON(out, report)
+	} else {
+		err = printReport(out, report)
+	}
+	if err != nil {
 		return cli.Wrong(err)
 	}
 	if report.Divergent > report.Repaired {

@@ -76,7 +76,7 @@ func (s *system) contents(served readmodel.Epoch) (keys []string) {
 	for _, key := range all {
 		e, _ := readmodel.EpochOf(key)
 		switch {
-		case key == readmodel.CheckpointKey, key == readmodel.EvictionsKey:
+		case key == readmodel.CheckpointKey, key == readmodel.EvictionsKey, key == readmodel.PipelineKey:
 		case e == served && (strings.HasSuffix(key, ":live") || strings.HasSuffix(key, ":version") || strings.HasSuffix(key, ":floor")):
 		case key == served.AllSizes(), key == readmodel.ReloadedKey: // they also have sizes whose bids are gone
 		default:

@@ -14,6 +14,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/pause"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
@@ -34,6 +35,7 @@ var ErrSilent = errors.New("the server has sent nothing on the replication strea
 
 // Job is the stream of a server and the read model to which it is applied, from a checkpoint on.
 type Job struct {
+	Pipeline   wal.Pipeline
 	Stream     *wal.Stream // started at the last commit in the checkpoint
 	Server     wal.Server  // of the stream
 	Confirmed  lsn.LSN     // of the slot
@@ -55,14 +57,15 @@ type Job struct {
 // applier writes batches to Redis, one after the other.
 type applier struct {
 	Job
-	queue     *queue
-	durable   *durable
-	group     *errgroup.Group
-	pending   map[readmodel.Part]bool      // parts whose loss is noted or whose reload runs
-	tried     map[readmodel.Part]time.Time // when a part may be tried again
-	reload    *reload                      // nil: there is none
-	held      *projection.Batch            // what the gate has not let through yet; nil: nothing
-	again     *time.Timer                  // when the gate is to be asked again
+	queue   *queue
+	durable *durable
+	group   *errgroup.Group
+	pending map[readmodel.Part]bool      // parts whose loss is noted or whose reload runs
+	tried   map[readmodel.Part]time.Time // when a part may be tried again
+	reload  *reload                      // nil: there is none
+	held    *projection.Batch            // what the gate has not let through yet; nil: nothing
+	resting
+	again     *time.Timer // when the gate is to be asked again
 	ask       asking
 	lastFlush time.Time
 	stopped   chan struct{}
@@ -72,29 +75,40 @@ type applier struct {
 func Run(ctx context.Context, job Job) error {
 	cp := job.Checkpoint
 	job.Board.Applied(cp)
-	job.Board.SetState(status.Streaming)
+	ordered, err := pause.Read(ctx, job.Redis)
+	if err != nil {
+		return err
+	}
 	now := time.Now()
 	a := &applier{Job: job, queue: newQueue(cp.Epoch), durable: &durable{confirmed: job.Confirmed}, lastFlush: now,
 		pending: make(map[readmodel.Part]bool), tried: make(map[readmodel.Part]time.Time), stopped: make(chan struct{}),
-		again: time.NewTimer(0), ask: asking{time.NewTimer(firstAsk), firstAsk}}
+		again: time.NewTimer(0), ask: asking{time.NewTimer(firstAsk), firstAsk}, resting: resting{ordered: copyOf(ordered)}}
 	a.durable.wrote(cp.Commit, now)
+	// A pause that was ordered before holds from the beginning, so that a takeover does not end it for a moment.
+	if err := a.rest(); err != nil {
+		return err
+	}
+	if !a.rests {
+		job.Board.SetState(status.Streaming)
+	}
 
 	g, ctx := errgroup.WithContext(ctx)
 	a.group = g
-	names := make(chan []string)
+	names, orders := make(chan []string), make(chan *readmodel.Pause)
 	g.Go(func() error { return a.wanted(ctx, names) })
+	g.Go(func() error { return a.orders(ctx, ordered, orders) })
 	g.Go(func() error {
 		return a.Stream.Run(&handler{ctx: ctx, queue: a.queue, projector: projection.NewProjector(cp.Epoch), handed: cp.LSN,
 			origin: originOf(cp), published: a.Published, altered: func(xid uint32) error { return a.Altered(ctx, xid) }})
 	})
-	g.Go(func() error { return a.run(ctx, names) })
+	g.Go(func() error { return a.run(ctx, names, orders) })
 	g.Go(func() error { return a.acknowledge(ctx) })
 	return g.Wait()
 }
 
 // run writes batches, and the steps of a reload. When no batch waits, it asks the server for its position. It goes on
 // with everything else while the gate holds a batch.
-func (a *applier) run(ctx context.Context, names <-chan []string) error {
+func (a *applier) run(ctx context.Context, names <-chan []string, orders <-chan *readmodel.Pause) error {
 	defer close(a.stopped)
 	defer a.ask.Stop()
 	defer a.again.Stop()
@@ -115,12 +129,14 @@ func (a *applier) run(ctx context.Context, names <-chan []string) error {
 			err = a.pass(ctx)
 		case all := <-names:
 			err = a.begin(ctx, all)
+		case p := <-orders:
+			a.order(p)
 		case p := <-a.chunks():
 			err = a.chunk(p)
 		case <-a.replayable():
 			err = a.replay()
 		case <-a.ask.C:
-			if len(a.queue.waiting) == 0 && a.held == nil {
+			if len(a.queue.waiting) == 0 && a.held == nil && !a.rests {
 				err = a.Stream.Status(a.durable.confirm(time.Now()), true)
 			}
 			a.ask.later()
@@ -129,16 +145,19 @@ func (a *applier) run(ctx context.Context, names <-chan []string) error {
 				err = a.Writer.Verify()
 			}
 		}
+		if err == nil {
+			err = a.rest()
+		}
 		if err != nil {
 			return err
 		}
 	}
 }
 
-// next returns the channel of the next batch; nil while the gate holds one. So a batch that is held takes no more
-// transactions, whose ends would be ever later, and the memory stays bounded.
+// next returns the channel of the next batch; nil while the gate holds one, or during a pause. So a batch that is held
+// takes no more transactions, whose ends would be ever later, and the memory stays bounded.
 func (a *applier) next() <-chan *projection.Batch {
-	if a.held != nil {
+	if a.held != nil || a.rests {
 		return nil
 	}
 	return a.queue.waiting
@@ -147,7 +166,7 @@ func (a *applier) next() <-chan *projection.Batch {
 // pass writes the held batch if the gate lets it through (P14).
 func (a *applier) pass(ctx context.Context) error {
 	b := a.held
-	if b == nil {
+	if b == nil || a.rests {
 		return nil
 	}
 	at, unfinished := b.Ends()

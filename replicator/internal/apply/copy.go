@@ -12,7 +12,7 @@ import (
 // copy starts the goroutine that reads the parts from a snapshot.
 func (a *applier) copy(ctx context.Context, rl *reload) {
 	ctx, rl.cancel = context.WithCancel(ctx)
-	rl.loader = snapshot.ForParts(a.Server, a.Checkpoint.Epoch, a.Plain)
+	rl.loader = snapshot.ForParts(a.Pipeline, a.Server, a.Checkpoint.Epoch, a.Plain)
 	parts := make(map[readmodel.Part][]int16)
 	for part, l := range rl.journal.Parts {
 		parts[part] = slices.Collect(maps.Keys(l.Sizes))

@@ -85,10 +85,10 @@ func (a *applier) wanted(ctx context.Context, names chan<- []string) error {
 	}
 }
 
-// begin begins a reload of the requested parts, unless one runs. It leaves out parts whose reload failed less than
-// reloadAgain ago.
+// begin begins a reload of the requested parts, unless one runs or a pause is ordered, in which none could end. It leaves
+// out parts whose reload failed less than reloadAgain ago.
 func (a *applier) begin(ctx context.Context, names []string) error {
-	if a.reload != nil {
+	if a.reload != nil || a.ordered != nil {
 		return nil
 	}
 	rl := &reload{begun: time.Now(), copied: make(chan snapshot.Copied, 1)}

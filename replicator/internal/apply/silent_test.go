@@ -29,10 +29,10 @@ func TestASilentStreamIsGivenUp_P13(t *testing.T) {
 		t.Fatal(err)
 	}
 	const epoch = 21
-	if _, _, err := stream.CreateSlot(ctx, uint64(epoch)); err != nil {
+	if _, _, err := stream.CreateSlot(ctx, wal.Unnamed.SlotName(uint64(epoch))); err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Start(ctx, wal.SlotName(uint64(epoch)), 0); err != nil {
+	if err := stream.Start(ctx, wal.Unnamed.SlotName(uint64(epoch)), 0); err != nil {
 		t.Fatal(err)
 	}
 	a := &applier{Job: Job{Stream: stream, Board: status.NewBoard(prometheus.NewRegistry(), nil, time.Now())}, durable: &durable{}, stopped: make(chan struct{})}

@@ -12,7 +12,7 @@ import (
 )
 
 // dropOrphanedSlots drops the unused slots of epochs before the given one, which former epochs and interrupted rebuilds
-// have left. It keeps the slot with the name except. A replicator that was stopped and wakes up can't drop the slot of
+// have left. It keeps the slots of other pipelines, and the slot with the name except. A replicator that was stopped and wakes up can't drop the slot of
 // its successor's epoch, because epochs only rise. If it drops the slot of a timeline, Redis
 // is rebuilt. done says that no orphaned slot is left.
 func (r *Replicator) dropOrphanedSlots(ctx context.Context, q wal.Querier, except string, before readmodel.Epoch) (done bool, err error) {
@@ -22,7 +22,7 @@ func (r *Replicator) dropOrphanedSlots(ctx context.Context, q wal.Querier, excep
 	}
 	done = true
 	for _, s := range slots {
-		e := readmodel.Epoch(wal.SlotEpoch(s.Name))
+		e := readmodel.Epoch(r.pipeline.SlotEpoch(s.Name))
 		if s.Name == except || e == 0 || e >= before {
 			continue
 		}

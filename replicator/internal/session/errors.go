@@ -19,7 +19,7 @@ var errorKinds = []struct {
 	err  error
 	kind string
 }{
-	{ErrStalePrimary, "stale_primary"}, {errNewer, "newer_primary"}, {errServer, "server"},
+	{ErrOtherPipeline, "other_pipeline"}, {ErrStalePrimary, "stale_primary"}, {errNewer, "newer_primary"}, {errServer, "server"},
 	{wal.ErrPublicationChanged, "publication_changed"}, {apply.ErrForgot, "primary_forgot"}, {snapshot.ErrSlotLost, "slot_lost"},
 	{apply.ErrSilent, "silent"}, {errNoRoom, "no_room"}, {sink.ErrFenced, "fenced"}, {sink.ErrTorn, "torn"},
 	{projection.ErrTruncated, "truncated"}, {errEvicted, "evicted"}, {redisinfo.ErrEvicts, "redis_unfit"},

@@ -14,9 +14,6 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/sql/replicationdb"
 )
 
-// lockKey is the advisory lock in the database that the one active replicator holds.
-const lockKey = 0x7079_7261_6d69_6400
-
 // lockPoll is how often the lock is asked for. lockAnswer is how long one answer may take, because a waiting replicator
 // must notice a silent server, too (P13).
 const (
@@ -26,12 +23,13 @@ const (
 
 // control is the connection that holds the lock.
 type control struct {
-	conn *pgx.Conn
-	node wal.Node
+	conn     *pgx.Conn
+	node     wal.Node
+	pipeline wal.Pipeline
 }
 
 // openControl connects to a primary.
-func openControl(ctx context.Context, node wal.Node) (*control, error) {
+func openControl(ctx context.Context, node wal.Node, p wal.Pipeline) (*control, error) {
 	conn, err := openSame(ctx, node, map[string]string{
 		"application_name": "replicator-control",
 		// The session is used every second. A session that is not belongs to a stopped replicator, and the server ends
@@ -43,7 +41,7 @@ func openControl(ctx context.Context, node wal.Node) (*control, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control connection: %w", err)
 	}
-	return &control{conn, node}, nil
+	return &control{conn, node, p}, nil
 }
 
 // openSame opens a connection to a node. The connection itself is asked which server it leads to, because a standby
@@ -87,19 +85,20 @@ func (c *control) lock(ctx context.Context, waiting func()) error {
 func (c *control) tryLock(ctx context.Context) (got bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lockAnswer)
 	defer cancel()
-	if err := c.conn.QueryRow(ctx, tryLock, int64(lockKey)).Scan(&got); err != nil {
+	if err := c.conn.QueryRow(ctx, tryLock, c.pipeline.Lock()).Scan(&got); err != nil {
 		return false, fmt.Errorf("lock: %w", err)
 	}
 	return got, nil
 }
 
-// endCopies ends the copies of former replicators. Only the holder of the lock copies, so no other copy is ended. A
+// endCopies ends the copies of former replicators. Only the holder of the lock copies for the pipeline, so no other copy
+// is ended. A
 // replicator that was stopped within a copy still locks the table: a TRUNCATE or a migration waits for it, and
 // everything that needs the table waits behind these.
 func (c *control) endCopies(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
 	defer cancel()
-	_, err := c.conn.Exec(ctx, endSessions, snapshot.CopyName)
+	_, err := c.conn.Exec(ctx, endSessions, snapshot.CopyName(c.pipeline))
 	if err != nil {
 		return fmt.Errorf("end former copies: %w", err)
 	}

@@ -19,7 +19,7 @@ func (s *session) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	s.succeed(s.state)
-	for _, step := range []func(context.Context) error{s.checkEvictions, s.rewrite, s.tryRestore} {
+	for _, step := range []func(context.Context) error{s.other, s.checkEvictions, s.rewrite, s.enter, s.tryRestore} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -128,7 +128,7 @@ func TestAFileThatACrashHasTornIsWrittenAnew_P1(t *testing.T) {
 	flush("second")
 	server.Kill(t)
 	server.Start(t)
-	if keys := r.redis.Keys(ctx, "*").Val(); len(keys) != 2 || r.redis.Exists(ctx, "first", "second").Val() != 2 {
+	if keys := r.redis.Keys(ctx, "*").Val(); len(keys) != 3 || r.redis.Exists(ctx, "first", "second", readmodel.PipelineKey).Val() != 3 {
 		t.Errorf("after the next start there are %v", keys)
 	}
 }
@@ -198,7 +198,7 @@ func TestASessionIsWithOneServer_P10(t *testing.T) {
 	}
 	moved := c.node
 	moved.Server = r.servers[0]
-	if _, err := openControl(ctx, moved); !errors.Is(err, errServer) {
+	if _, err := openControl(ctx, moved, wal.Unnamed); !errors.Is(err, errServer) {
 		t.Errorf("the address leads to another server: %v", err)
 	}
 }
@@ -215,12 +215,12 @@ func TestOnlyTheWalsenderOfTheReadModelIsEnded_P9(t *testing.T) {
 	must(t, err)
 	defer former.Close()
 	const epoch = 31
-	_, _, err = former.CreateSlot(ctx, uint64(epoch))
+	_, _, err = former.CreateSlot(ctx, wal.Unnamed.SlotName(uint64(epoch)))
 	must(t, err)
-	must(t, former.Start(ctx, wal.SlotName(uint64(epoch)), 0))
+	must(t, former.Start(ctx, wal.Unnamed.SlotName(uint64(epoch)), 0))
 	system, err := s.stream.Identify(ctx)
 	must(t, err)
-	cp := readmodel.Checkpoint{SystemID: system.ID + 1, Timeline: 1, Slot: wal.SlotName(uint64(epoch)), Epoch: epoch, Token: "a"}
+	cp := readmodel.Checkpoint{SystemID: system.ID + 1, Timeline: 1, Slot: wal.Unnamed.SlotName(uint64(epoch)), Epoch: epoch, Token: "a"}
 	active := func() bool {
 		slots, err := wal.Slots(ctx, c.conn)
 		must(t, err)

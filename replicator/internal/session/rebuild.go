@@ -10,7 +10,6 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/snapshot"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
 // errRebuild marks the errors of a rebuild.
@@ -31,9 +30,9 @@ func (s *session) rebuild(ctx context.Context, old *sink.Writer) (*sink.Writer, 
 	if err := s.state.published.Check(); err != nil {
 		return nil, readmodel.Checkpoint{}, err
 	}
-	b := &snapshot.Builder{Redis: s.redis, Node: s.control.node, Published: s.state.published, Token: s.token, Plain: s.plain,
+	b := &snapshot.Builder{Pipeline: s.pipeline, Redis: s.redis, Node: s.control.node, Published: s.state.published, Token: s.token, Plain: s.plain,
 		Board: s.board, Repairs: s.repairs, Log: s.log,
-		Epoch: snapshot.NextEpoch(s.state.checkpoint(), s.state.slots, s.state.mark, s.observer.Clock.Now())}
+		Epoch: snapshot.NextEpoch(s.pipeline, s.state.checkpoint(), s.state.slots, s.state.mark, s.observer.Clock.Now())}
 	defer s.closeQuietly(b.Close)
 	before, err := s.beginBuild(ctx, b, old.Value() != "")
 	if err != nil {
@@ -93,7 +92,7 @@ func (s *session) build(ctx context.Context, b *snapshot.Builder) (cp readmodel.
 	if err == nil {
 		err = b.KeptSlot(ctx)
 	}
-	slot := wal.SlotName(uint64(b.Epoch))
+	slot := s.pipeline.SlotName(uint64(b.Epoch))
 	if err != nil {
 		// The slot is useless now. It can be dropped only when this connection, which made it, is closed.
 		s.stream.Close()

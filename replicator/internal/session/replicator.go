@@ -22,6 +22,7 @@ import (
 
 // Replicator keeps one Redis equal to one primary.
 type Replicator struct {
+	pipeline wal.Pipeline
 	servers  []wal.Server // one of them is the primary
 	observer *wal.Observer
 	redis    *redis.Client
@@ -57,12 +58,18 @@ func New(servers []wal.Server, options *redis.Options, log *slog.Logger, reg pro
 // SetClock sets the wall clock, before Run.
 func (r *Replicator) SetClock(c clock.Clock) { r.observer.Clock = c }
 
+// SetPipeline names the pipeline, before Run.
+func (r *Replicator) SetPipeline(p wal.Pipeline) {
+	r.pipeline = p
+	r.board.Update(func(now *status.Status) { now.Pipeline = string(p) })
+}
+
 // Status is what the replicator says about itself.
 func (r *Replicator) Status(now time.Time) status.Status { return r.board.Read(now) }
 
-// Ready returns an error unless the replicator streams, or waits while another one works.
+// Ready returns an error unless the replicator streams, waits while another one works, or is paused.
 func (r *Replicator) Ready(context.Context) error {
-	if s := r.board.Read(time.Now()); s.State != status.Streaming && s.State != status.Waiting {
+	if s := r.board.Read(time.Now()); s.State != status.Streaming && s.State != status.Waiting && s.State != status.Paused {
 		return fmt.Errorf("replicator is %s", s.State)
 	}
 	return nil
@@ -80,6 +87,9 @@ func (r *Replicator) Run(ctx context.Context) error {
 		}
 		if asked := (*requestError)(nil); errors.As(err, &asked) {
 			r.take(asked.request)
+			continue
+		}
+		if errors.Is(err, errResumed) {
 			continue
 		}
 		pause := r.failures.next(err, r.board.HasMoved())

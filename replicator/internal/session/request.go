@@ -29,10 +29,10 @@ const takenWithin = 3 * time.Second
 // RequestRebuild asks for a rebuild. The old epoch is served until the new one is complete. With acceptOlder, a primary
 // on an older timeline than that of the read model is accepted once, and what the later timeline had is lost.
 // RequestRebuild returns once the request was taken. It fails with ErrBusy if another replicator is active, a rebuild
-// is under way, or Redis has no room for a second copy.
+// is under way, the replicator is paused, or Redis has no room for a second copy.
 func (r *Replicator) RequestRebuild(acceptOlder bool) error {
 	state := r.Status(time.Now()).State
-	if state == status.Waiting || state == status.Rebuilding {
+	if state == status.Waiting || state == status.Rebuilding || state == status.Paused {
 		return fmt.Errorf("%w: it is %s", ErrBusy, state)
 	}
 	q := request{older: acceptOlder, answer: make(chan error, 1)}

@@ -104,7 +104,7 @@ func (s *session) reach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.control, err = openControl(ctx, node)
+	s.control, err = openControl(ctx, node, s.pipeline)
 	return err
 }
 
@@ -173,6 +173,9 @@ func (s *session) replicate(ctx context.Context) error {
 		return err
 	}
 	if s.reason != status.Resume {
+		if err := s.rest(ctx, guard); err != nil {
+			return errors.Join(err, guard.Close())
+		}
 		guard, cp, err = s.rebuild(ctx, guard)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errRebuild, err)
@@ -239,7 +242,7 @@ func (s *session) apply(ctx context.Context, guard *sink.Writer, cp readmodel.Ch
 	if err := s.sameSlot(ctx, cp); err != nil {
 		return err
 	}
-	job := apply.Job{Stream: s.stream, Server: s.control.node.Server, Checkpoint: cp, Writer: guard, Gate: gate, Redis: s.redis, Plain: s.plain,
+	job := apply.Job{Pipeline: s.pipeline, Stream: s.stream, Server: s.control.node.Server, Checkpoint: cp, Writer: guard, Gate: gate, Redis: s.redis, Plain: s.plain,
 		Published: s.state.published, Altered: s.state.altered, Board: s.board, Repairs: s.repairs, Clock: s.observer.Clock, Log: s.log}
 	if slot := s.state.slot(cp.Slot); slot != nil {
 		job.Confirmed = slot.ConfirmedLSN

@@ -16,7 +16,8 @@ import (
 )
 
 // A logical slot does not survive a promotion (before PostgreSQL 17), and a slot that is made later lacks what was
-// committed before it. But the promoted node makes a slot before it lets anybody write (wal.continue_stream). If the WAL
+// committed before it. But the promoted node makes a slot of the unnamed pipeline before it lets anybody write
+// (wal.continue_stream). A named pipeline is rebuilt after a promotion. If the WAL
 // then has no commit between what Redis holds and the beginning of that slot, the slot's stream continues the read model,
 // and nothing need be copied. After a switchover this is the usual case, because the old primary ends only when it has sent
 // everything. After a failure Redis may lack commits or have too many, and then it is rebuilt.
@@ -50,7 +51,7 @@ const (
 // findSuccessor returns the slot of the system's timeline if its stream continues a checkpoint of an older timeline,
 // otherwise nil. The WAL must have the last commit of the checkpoint. The new slot's stream begins later and can't prove it.
 func (s *session) findSuccessor(ctx context.Context, found state, c readmodel.Checkpoint) (*wal.Slot, error) {
-	slot := found.slot(wal.SlotName(uint64(found.system.Timeline)))
+	slot := found.slot(s.pipeline.SlotName(uint64(found.system.Timeline)))
 	left, isAncestor := found.history.Left(c.Timeline)
 	switch {
 	case slot == nil, slot.Lost, slot.ConfirmedLSN < left, !isAncestor, !found.memory.proven:

@@ -19,7 +19,7 @@ func TestASlotThatWasMadeAnewIsNoticed_P4(t *testing.T) {
 		server.Exec(t, "SELECT wal.continue_stream()")
 		slots, err := wal.Slots(t.Context(), s.control.conn)
 		must(t, err)
-		if len(slots) != 1 || slots[0].Name != wal.SlotName(1) {
+		if len(slots) != 1 || slots[0].Name != wal.Unnamed.SlotName(1) {
 			t.Fatalf("%+v", slots)
 		}
 		return slots[0]

@@ -46,6 +46,7 @@ func (s *session) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.board.Update(func(now *status.Status) { now.LimitBytes = limit })
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {

@@ -29,6 +29,7 @@ import (
 //
 // The owner calls Begin, CreateSlot, Load, KeptSlot and Finish in this order, and Close in any case.
 type Builder struct {
+	Pipeline  wal.Pipeline
 	Redis     *redis.Client
 	Node      wal.Node
 	Published wal.Published // at the beginning; it must not change
@@ -89,7 +90,7 @@ func (b *Builder) Load(ctx context.Context, snapshot string, at lsn.LSN) (int64,
 	if err != nil {
 		return 0, err
 	}
-	l := newLoader(b.Node.Server, b.Epoch, b.Plain)
+	l := newLoader(b.Pipeline, b.Node.Server, b.Epoch, b.Plain)
 	l.snapshot = snapshot
 	g, loading := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.load(loading) })

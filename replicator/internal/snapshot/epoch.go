@@ -8,16 +8,16 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
-// NextEpoch returns an epoch after every epoch that is still named by the checkpoint, which may be nil, by a slot or by
-// the mark of a rebuild. It is at least the clock in milliseconds, so that it is new even if all of these are gone or
+// NextEpoch returns an epoch after every epoch that is still named by the checkpoint, which may be nil, by a slot of the
+// pipeline or by the mark of a rebuild. It is at least the clock in milliseconds, so that it is new even if all of these are gone or
 // are those of a restored backup. So a reader of live events that remembers an epoch never takes another one for it.
-func NextEpoch(cp *readmodel.Checkpoint, slots []wal.Slot, mark string, now time.Time) readmodel.Epoch {
+func NextEpoch(p wal.Pipeline, cp *readmodel.Checkpoint, slots []wal.Slot, mark string, now time.Time) readmodel.Epoch {
 	e := readmodel.Epoch(max(now.UnixMilli(), 1))
 	if cp != nil {
 		e = max(e, cp.Epoch+1)
 	}
 	for _, slot := range slots {
-		e = max(e, readmodel.Epoch(wal.SlotEpoch(slot.Name))+1)
+		e = max(e, readmodel.Epoch(p.SlotEpoch(slot.Name))+1)
 	}
 	return max(e, MarkEpoch(mark)+1)
 }

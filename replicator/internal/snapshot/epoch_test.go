@@ -21,7 +21,7 @@ func TestAnEpochIsNeverUsedTwice_P4(t *testing.T) {
 		{"slot", &cp, "", "pyramid_3000", 3001},
 		{"mark", &cp, mark(4000, "a", 1), "pyramid_3000", 4001},
 	} {
-		if got := NextEpoch(c.cp, []wal.Slot{{Name: c.slot}}, c.mark, time.UnixMilli(1000)); got != c.want {
+		if got := NextEpoch(wal.Unnamed, c.cp, []wal.Slot{{Name: c.slot}}, c.mark, time.UnixMilli(1000)); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
 		}
 	}

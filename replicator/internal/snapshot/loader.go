@@ -35,14 +35,15 @@ type Chunk struct {
 	work     int
 }
 
-// CopyName is the application_name of the connections that copy.
-const CopyName = "replicator-copy"
+// CopyName is the application_name of the connections that copy for a pipeline.
+func CopyName(p wal.Pipeline) string { return p.Application("replicator-copy") }
 
 // Loader reads a snapshot over several connections and hands the read model over in chunks.
 type Loader struct {
 	Full     chan *Chunk         // closed at the end, successful or not
 	Poisoned []projection.Poison // the rows that were left out; complete when Full is closed
 
+	pipeline wal.Pipeline
 	server   wal.Server
 	snapshot string
 	epoch    readmodel.Epoch
@@ -67,8 +68,8 @@ type reading struct {
 	sized []int16 // sizes with bids of the raffle that was read last
 }
 
-func newLoader(server wal.Server, e readmodel.Epoch, plain bool) *Loader {
-	l := &Loader{server: server, epoch: e, plain: plain, jobs: make(chan job), known: make(map[int64]struct{}),
+func newLoader(p wal.Pipeline, server wal.Server, e readmodel.Epoch, plain bool) *Loader {
+	l := &Loader{pipeline: p, server: server, epoch: e, plain: plain, jobs: make(chan job), known: make(map[int64]struct{}),
 		Full: make(chan *Chunk, chunks), free: make(chan *Chunk, chunks), mark: []byte(readmodel.Sentinel)}
 	for range chunks {
 		l.free <- &Chunk{}
@@ -149,7 +150,7 @@ func (l *Loader) work(ctx context.Context, r *reading) error {
 
 // read opens a connection that sees the snapshot and runs do on it.
 func (l *Loader) read(ctx context.Context, do job) (err error) {
-	conn, err := l.server.Open(ctx, map[string]string{"application_name": CopyName})
+	conn, err := l.server.Open(ctx, map[string]string{"application_name": CopyName(l.pipeline)})
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}

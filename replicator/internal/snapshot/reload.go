@@ -25,8 +25,8 @@ type Copied struct {
 
 // ForParts makes a loader that replaces parts of an existing epoch. Each key that it writes has readmodel.Loading in
 // place of its sentinel.
-func ForParts(server wal.Server, e readmodel.Epoch, plain bool) *Loader {
-	l := newLoader(server, e, plain)
+func ForParts(p wal.Pipeline, server wal.Server, e readmodel.Epoch, plain bool) *Loader {
+	l := newLoader(p, server, e, plain)
 	l.replace, l.mark = true, []byte(readmodel.Loading)
 	return l
 }

@@ -27,8 +27,8 @@ func (b *Builder) CreateSlot(ctx context.Context, stream *wal.Stream) (snapshot 
 	defer told.Wait()
 	defer done()
 	for range 100 {
-		b.Board.Update(func(s *status.Status) { s.Rebuild.Slot = wal.SlotName(uint64(b.Epoch)) })
-		snapshot, consistent, err = stream.CreateSlot(ctx, uint64(b.Epoch))
+		b.Board.Update(func(s *status.Status) { s.Rebuild.Slot = b.slot() })
+		snapshot, consistent, err = stream.CreateSlot(ctx, b.slot())
 		if !pg.HasCode(err, pg.DuplicateObject) {
 			return snapshot, consistent, err
 		}
@@ -37,13 +37,16 @@ func (b *Builder) CreateSlot(ctx context.Context, stream *wal.Stream) (snapshot 
 	return "", 0, err
 }
 
+// slot is the name of the slot.
+func (b *Builder) slot() string { return b.Pipeline.SlotName(uint64(b.Epoch)) }
+
 // KeptSlot fails if the server gave up the slot during the copy, because no stream could continue from the new epoch.
 func (b *Builder) KeptSlot(ctx context.Context) error {
 	slots, err := wal.Slots(ctx, b.Control)
 	if err != nil {
 		return err
 	}
-	name := wal.SlotName(uint64(b.Epoch))
+	name := b.slot()
 	if i := slices.IndexFunc(slots, func(s wal.Slot) bool { return s.Name == name && !s.Lost }); i < 0 {
 		return fmt.Errorf("slot %s: %w", name, ErrSlotLost)
 	}

@@ -49,7 +49,7 @@ func (b *Board) update(f func()) {
 	f()
 }
 
-// SetState changes the state. The last error is removed when the replicator streams or waits.
+// SetState changes the state. The last error is removed when the replicator streams, waits or is paused.
 func (b *Board) SetState(s State) {
 	b.update(func() {
 		b.status.State = s
@@ -60,7 +60,10 @@ func (b *Board) SetState(s State) {
 		if s != Retrying {
 			b.status.RetryAt = ""
 		}
-		if s == Streaming || s == Waiting {
+		if s != Paused {
+			b.status.Pause = nil
+		}
+		if s == Streaming || s == Waiting || s == Paused {
 			b.status.LastError, b.status.LastErrorAt = "", ""
 		}
 	})
@@ -81,6 +84,14 @@ func (b *Board) Expect(kinds ...string) {
 	}
 }
 
+// Rest notes that nothing is applied, because an operator has ordered so.
+func (b *Board) Rest(p readmodel.Pause) {
+	b.SetState(Paused)
+	b.update(func() {
+		b.status.Pause = &Pause{Since: time.UnixMicro(p.Since).UTC().Format(time.RFC3339Nano), Reason: p.Reason}
+	})
+}
+
 // Failed notes the error that ended a session, its kind, and the pause until the next session.
 func (b *Board) Failed(err error, kind string, now time.Time, pause time.Duration) {
 	b.SetState(Retrying)
@@ -91,9 +102,9 @@ func (b *Board) Failed(err error, kind string, now time.Time, pause time.Duratio
 	b.Metrics.errors.WithLabelValues(kind).Inc()
 }
 
-// Served returns the last checkpoint that was noted, and whether the replicator streams.
+// Served returns the last checkpoint that was noted, and whether the replicator streams or is paused.
 func (b *Board) Served() (c readmodel.Checkpoint, streaming bool) {
-	b.update(func() { c, streaming = b.checkpoint, b.status.State == Streaming })
+	b.update(func() { c, streaming = b.checkpoint, b.status.State == Streaming || b.status.State == Paused })
 	return c, streaming
 }
 
@@ -240,7 +251,7 @@ func (b *Board) reflect(ctx context.Context, client *redis.Client) {
 	var own bool
 	b.update(func() {
 		before = b.changes
-		own = b.status.State == Streaming || b.status.State == Rebuilding
+		own = b.status.State == Streaming || b.status.State == Rebuilding || b.status.State == Paused
 	})
 	if own {
 		return

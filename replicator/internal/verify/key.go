@@ -1,11 +1,6 @@
 package verify
 
-import (
-	"strconv"
-	"strings"
-
-	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
-)
+import "github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 
 // set is a raffle and a size, whose bids are in two orders.
 type set struct {
@@ -66,29 +61,13 @@ func (k key) structure() string {
 	}
 }
 
+// kinds are the kinds of keys that this package compares.
+var kinds = map[readmodel.KeyKind]kind{readmodel.KindNewest: newest, readmodel.KindHighest: highest, readmodel.KindSizes: sizes, readmodel.KindRaffle: raffle,
+	readmodel.KindRaffles: raffles, readmodel.KindProducts: products, readmodel.KindSizeNewest: sizeNewest}
+
 // parseKey parses a name. It returns false if this package has no such key.
 func parseKey(name string) (key, readmodel.Epoch, bool) {
-	e, ours := readmodel.EpochOf(name)
-	if !ours {
-		return key{}, 0, false
-	}
-	tag, rest, _ := strings.Cut(name, "}:")
-	_, what, _ := strings.Cut(rest, ":")
-	what, size, _ := strings.Cut(what, ":")
-	var k key
-	switch {
-	case tag == "{raffles":
-		k.kind = raffles
-	case tag == "{products":
-		k.kind = products
-	case strings.HasPrefix(tag, "{s"):
-		k.kind, size = sizeNewest, tag[2:]
-	default:
-		k.raffle, _ = strconv.ParseInt(tag[2:], 10, 64)
-		k.kind = map[string]kind{"n": newest, "h": highest, "sizes": sizes, "raffle": raffle}[what]
-	}
-	number, _ := strconv.ParseInt(size, 10, 16)
-	k.size = int16(number)
-	// If a part was not understood, the key has another name.
-	return k, e, k.name(e) == name
+	parsed, ours := readmodel.ParseKey(name)
+	k, compared := kinds[parsed.Kind]
+	return key{k, set{parsed.Raffle, parsed.Size}}, parsed.Epoch, ours && compared
 }

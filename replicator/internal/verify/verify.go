@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/pause"
 )
 
 // Verifier compares one primary with one Redis. It may run in any process, and several may run at once.
@@ -120,8 +121,17 @@ func (r *run) run(ctx context.Context) error {
 	return r.inspect(ctx, mismatches)
 }
 
-// findEpoch reads which epoch is served. It fails if none is.
+// ErrPaused is returned during a pause, because the stream must go on for a comparison.
+var ErrPaused = errors.New(`the replicator is paused: run "replicator resume" before`)
+
+// findEpoch reads which epoch is served. It fails if none is, and during a pause.
 func (r *run) findEpoch(ctx context.Context) error {
+	switch p, err := pause.Read(ctx, r.client); {
+	case err != nil:
+		return err
+	case p != nil:
+		return ErrPaused
+	}
 	stored, err := checkpoint(ctx, r.client)
 	if err != nil {
 		return err

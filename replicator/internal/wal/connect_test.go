@@ -76,7 +76,7 @@ func TestSlotsOutliveAPromotionWhereTheyCan_P4(t *testing.T) {
 		15: "CREATE_REPLICATION_SLOT pyramid_5 LOGICAL pgoutput (SNAPSHOT 'export')",
 		17: "CREATE_REPLICATION_SLOT pyramid_5 LOGICAL pgoutput (SNAPSHOT 'export', FAILOVER true)",
 	} {
-		if got := createSlot(5, version); got != want {
+		if got := createSlot(Unnamed.SlotName(5), version); got != want {
 			t.Errorf("%d: %s", version, got)
 		}
 	}

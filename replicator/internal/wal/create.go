@@ -16,20 +16,20 @@ import (
 // server, because if only the client gave up, the walsender would go on waiting.
 const createPatience = 10 * time.Second
 
-// CreateSlot makes the slot of an epoch and exports the snapshot of its consistent point. The snapshot lives until this
+// CreateSlot makes a slot and exports the snapshot of its consistent point. The snapshot lives until this
 // connection is used again or ends. CreateSlot waits for all open transactions that have written something, however
 // long they take; Blockers lists them.
-func (s *Stream) CreateSlot(ctx context.Context, epoch uint64) (snapshot string, consistent LSN, err error) {
+func (s *Stream) CreateSlot(ctx context.Context, name string) (snapshot string, consistent LSN, err error) {
 	if err := s.exec(ctx, fmt.Sprintf("SET lock_timeout = %d", createPatience.Milliseconds())); err != nil {
 		return "", 0, err
 	}
 	for {
-		r, err := pglogrepl.ParseCreateReplicationSlot(s.conn.Exec(ctx, createSlot(epoch, major(s.conn))))
+		r, err := pglogrepl.ParseCreateReplicationSlot(s.conn.Exec(ctx, createSlot(name, major(s.conn))))
 		if pg.HasCode(err, pg.LockNotAvailable) && ctx.Err() == nil { // the server has made no slot
 			continue
 		}
 		if err != nil {
-			return "", 0, fmt.Errorf("create slot %s: %w", SlotName(epoch), err)
+			return "", 0, fmt.Errorf("create slot %s: %w", name, err)
 		}
 		consistent, err = lsn.Parse(r.ConsistentPoint)
 		return r.SnapshotName, consistent, err
@@ -38,12 +38,12 @@ func (s *Stream) CreateSlot(ctx context.Context, epoch uint64) (snapshot string,
 
 // createSlot returns the command. Servers from 17 on can keep a slot in step on the standbys, so that it survives a
 // promotion (documentation of 17, chapter 47.2.3).
-func createSlot(epoch uint64, version int) string {
+func createSlot(name string, version int) string {
 	options := []string{"SNAPSHOT 'export'"}
 	if version >= 17 {
 		options = append(options, "FAILOVER true")
 	}
-	return fmt.Sprintf("CREATE_REPLICATION_SLOT %s LOGICAL pgoutput (%s)", SlotName(epoch), strings.Join(options, ", "))
+	return fmt.Sprintf("CREATE_REPLICATION_SLOT %s LOGICAL pgoutput (%s)", name, strings.Join(options, ", "))
 }
 
 // exec runs a short statement on the replication connection, before it streams.

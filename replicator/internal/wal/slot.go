@@ -27,11 +27,12 @@ type Querier interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// Slots lists the slots of this database with our prefix. Slots of other databases belong to others.
+// Slots lists the slots of all pipelines of this database, and others with our prefix. Slots of other databases belong to
+// others.
 func Slots(ctx context.Context, q Querier) ([]Slot, error) {
 	ctx, cancel := context.WithTimeout(ctx, AnswerTime)
 	defer cancel()
-	rows, err := q.Query(ctx, listSlots, SlotPrefix)
+	rows, err := q.Query(ctx, listSlots, slotPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("list slots: %w", err)
 	}

@@ -243,14 +243,3 @@ func readCopy(data []byte, size int) (string, error) {
 	}
 	return rows.String(), r.Close()
 }
-
-func TestSlotNames(t *testing.T) {
-	if e := SlotEpoch(SlotName(1795486993)); e != 1795486993 {
-		t.Error(e)
-	}
-	for _, other := range []string{"pyramid_", "pyramid_x", "pyramid", "other_1", "pyramid_99999999999999999999"} {
-		if e := SlotEpoch(other); e != 0 {
-			t.Errorf("%s is of epoch %d", other, e)
-		}
-	}
-}
