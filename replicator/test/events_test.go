@@ -99,6 +99,7 @@ var rests = []event{
 	{"rest longer", func(h *history) { <-time.After(time.Duration(h.random.IntN(120)) * time.Millisecond) }},
 	{"catch up", func(h *history) {
 		if len(h.pending) == 0 { // no fault is pending
+			h.endPause()
 			h.reached()
 		}
 	}},
@@ -129,6 +130,7 @@ var faults = []event{
 	}},
 	{"a key is lost", (*history).loseKey},
 	{"a row that the read model can't hold", (*history).poison},
+	{"pause", (*history).pause},
 	{"terminate the walsender", func(h *history) { h.terminate("replicator") }},
 	{"terminate the control session", func(h *history) { h.terminate("replicator-control") }},
 	{"drop the slot", func(h *history) { h.restart(h.dropSlots, h.replicators...) }},

@@ -205,6 +205,7 @@ func (h *history) settle() {
 	for len(h.pending) > 0 {
 		h.goOn(1 << 10)
 	}
+	h.endPause()
 }
 
 func (h *history) tell(what string, do func()) {

@@ -52,7 +52,7 @@ func TestAPauseAppliesNothingAndKeepsTheSlot_P1_P7(t *testing.T) {
 	s.expect("pause --reason=inspection", 0, "paused since", "replicator resume")
 	at := s.position()
 	walsender := s.activePID(at)
-	s.bids(20_000) // more than waits in the replicator and in the buffers of the connection
+	s.bids(100_000) // more than waits in the replicator and in the buffers of the connection
 	s.paused(8 * time.Second)
 	if now := s.position(); now.LSN != at.LSN || now.Commit != at.Commit || now.Epoch != at.Epoch {
 		t.Errorf("Redis moved during the pause: %s, then %s", at, now)
@@ -90,6 +90,8 @@ func TestAPauseOutlivesATakeoverAndARestart_P9(t *testing.T) {
 	testenv.Eventually(t, patience, "the second waits", func() bool { return s.report().State == status.Waiting })
 	s.expect("pause", 0, "paused since")
 	at := s.position()
+	testenv.Eventually(t, patience, "the second knows of the pause", func() bool { return s.report().Pause != nil })
+	s.expect("status", 0, "waiting", `nothing is applied until "replicator resume"`)
 	first.Kill(t)
 	s.bids(100)
 	s.paused(2 * time.Second)

@@ -2,7 +2,6 @@ package status
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -88,7 +87,7 @@ func (b *Board) Expect(kinds ...string) {
 func (b *Board) Rest(p readmodel.Pause) {
 	b.SetState(Paused)
 	b.update(func() {
-		b.status.Pause = &Pause{Since: time.UnixMicro(p.Since).UTC().Format(time.RFC3339Nano), Reason: p.Reason}
+		b.status.Pause = newPause(p)
 	})
 }
 
@@ -235,8 +234,8 @@ func (b *Board) Read(now time.Time) Status {
 	return s
 }
 
-// Mirror reads the checkpoint every second unless this replicator writes it, so that its status is true while another
-// replicator works.
+// Mirror reads the checkpoint and the pause every second unless this replicator writes them, so that its status is true
+// while another replicator works.
 func (b *Board) Mirror(ctx context.Context, client *redis.Client) {
 	for {
 		b.reflect(ctx, client)
@@ -256,14 +255,21 @@ func (b *Board) reflect(ctx context.Context, client *redis.Client) {
 	if own {
 		return
 	}
-	stored, err := client.Get(ctx, readmodel.CheckpointKey).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
+	stored, err := client.MGet(ctx, readmodel.CheckpointKey, readmodel.PauseKey).Result()
+	if err != nil {
 		return // the session reports the error
 	}
-	c, _ := readmodel.ParseCheckpoint(stored) // zero if it is missing or can't be read: it serves nobody
+	checkpoint, _ := stored[0].(string)
+	c, _ := readmodel.ParseCheckpoint(checkpoint) // zero if it is missing or can't be read: it serves nobody
+	ordered, paused := stored[1].(string)
+	p, _ := readmodel.ParsePause(ordered)
 	b.update(func() {
-		if b.changes == before {
-			b.set(c, time.Now())
+		if b.changes != before {
+			return
+		}
+		b.set(c, time.Now())
+		if b.status.Pause = nil; paused {
+			b.status.Pause = newPause(p)
 		}
 	})
 }

@@ -2,7 +2,11 @@
 // rebuilds.
 package status
 
-import "time"
+import (
+	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+)
 
 // State is what a replicator is doing.
 type State string
@@ -40,7 +44,7 @@ type Status struct {
 	HeldMillis    int64     `json:"held_ms"`                    // how long what comes next has waited for the synchronous standby (P14)
 	Rebuild       *Progress `json:"rebuild,omitempty"`
 	Rebuilds      int       `json:"rebuilds"`
-	Pause         *Pause    `json:"pause,omitempty"` // while it is paused
+	Pause         *Pause    `json:"pause,omitempty"` // of this or the other replicator
 	// The error that ended the last session; absent once a session streams again.
 	LastError   string `json:"last_error,omitempty"`
 	LastErrorAt string `json:"last_error_at,omitempty"`
@@ -51,6 +55,10 @@ type Status struct {
 type Pause struct {
 	Since  string `json:"since"`
 	Reason string `json:"reason,omitempty"`
+}
+
+func newPause(p readmodel.Pause) *Pause {
+	return &Pause{Since: time.UnixMicro(p.Since).UTC().Format(time.RFC3339Nano), Reason: p.Reason}
 }
 
 // Progress is how far a rebuild has come. Expected is the planner's estimate.
