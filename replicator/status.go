@@ -60,19 +60,7 @@ func showStatus(ctx context.Context, out io.Writer, asJSON bool) error {
 func printStatus(out io.Writer, s ops.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
-	if s.Pipeline != "" {
-		line("pipeline", "%s", s.Pipeline)
-	}
-	line("state", "%s", s.State)
-	if s.State == status.Waiting {
-		line("", "another replicator works; the position is the one in Redis")
-	}
-	if p := s.Pause; p != nil {
-		line("", "since %s; nothing is applied until \"replicator resume\"", p.Since)
-		if p.Reason != "" {
-			line("reason", "%s", p.Reason)
-		}
-	}
+	printState(line, s)
 	if s.Waits() {
 		line("waits for", "the synchronous standby, since %.1f s", float64(s.HeldMillis)/1000)
 	}
@@ -102,6 +90,23 @@ func printStatus(out io.Writer, s ops.Status) error {
 	verified(line, s)
 	// Flush writes what w buffers and returns the error of any write.
 	return w.Flush()
+}
+
+// printState prints what the replicator is doing, and whether it or the other one is paused.
+func printState(line func(name, format string, args ...any), s ops.Status) {
+	if s.Pipeline != "" {
+		line("pipeline", "%s", s.Pipeline)
+	}
+	line("state", "%s", s.State)
+	if s.State == status.Waiting {
+		line("", "another replicator works; the position is the one in Redis")
+	}
+	if p := s.Pause; p != nil {
+		line("", "since %s; nothing is applied until \"replicator resume\"", p.Since)
+		if p.Reason != "" {
+			line("reason", "%s", p.Reason)
+		}
+	}
 }
 
 // verified prints the state of the background comparison.

@@ -99,7 +99,7 @@ func TestAPauseOutlivesATakeoverAndARestart_P9(t *testing.T) {
 	if second.LSN != at.LSN || second.Token == at.Token {
 		t.Errorf("%s after %s: the second applied something, or never took over", second, at)
 	}
-	s.Program.Kill(t)
+	s.Kill(t)
 	s.own()
 	s.paused(3 * time.Second)
 	if third := s.position(); third.LSN != at.LSN || third.Token == second.Token {

@@ -136,10 +136,7 @@ func (a *applier) run(ctx context.Context, names <-chan []string, orders <-chan 
 		case <-a.replayable():
 			err = a.replay()
 		case <-a.ask.C:
-			if len(a.queue.waiting) == 0 && a.held == nil && !a.rests {
-				err = a.Stream.Status(a.durable.confirm(time.Now()), true)
-			}
-			a.ask.later()
+			err = a.askServer()
 		case now := <-idle.C:
 			if now.Sub(a.lastFlush) >= idleCheck {
 				err = a.Writer.Verify()
@@ -152,6 +149,15 @@ func (a *applier) run(ctx context.Context, names <-chan []string, orders <-chan 
 			return err
 		}
 	}
+}
+
+// askServer asks the server for its position, unless something waits to be written.
+func (a *applier) askServer() error {
+	a.ask.later()
+	if len(a.queue.waiting) > 0 || a.held != nil || a.rests {
+		return nil
+	}
+	return a.Stream.Status(a.durable.confirm(time.Now()), true)
 }
 
 // next returns the channel of the next batch; nil while the gate holds one, or during a pause. So a batch that is held

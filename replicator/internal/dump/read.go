@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -93,7 +94,7 @@ func sortedSet(rev bool, item func(member string) (any, error)) form {
 func scored(z redis.Z, item func(member string) (any, error)) (any, error) {
 	member := z.Member.(string)
 	if member == readmodel.Sentinel || member == readmodel.Loading {
-		return sentinel{member, fmt.Sprintf("%+g", z.Score)}, nil
+		return sentinel{member, strings.ToLower(fmt.Sprintf("%+g", z.Score))}, nil
 	}
 	v, err := item(member)
 	if math.IsInf(z.Score, 0) {
