@@ -115,11 +115,10 @@ func (a *applier) run(ctx context.Context, names <-chan []string, orders <-chan 
 	idle := time.NewTicker(idleCheck)
 	defer idle.Stop()
 	for {
-		// A select picks at random, so a full queue could delay the end.
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		err := context.Cause(ctx) // a select picks at random, so a full queue could delay the end
+		if err != nil {
+			return err
 		}
-		var err error
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -138,9 +137,7 @@ func (a *applier) run(ctx context.Context, names <-chan []string, orders <-chan 
 		case <-a.ask.C:
 			err = a.askServer()
 		case now := <-idle.C:
-			if now.Sub(a.lastFlush) >= idleCheck {
-				err = a.Writer.Verify()
-			}
+			err = a.idle(now)
 		}
 		if err == nil {
 			err = a.rest()
@@ -149,6 +146,14 @@ func (a *applier) run(ctx context.Context, names <-chan []string, orders <-chan 
 			return err
 		}
 	}
+}
+
+// idle reads the guard if nothing was written for a while.
+func (a *applier) idle(now time.Time) error {
+	if now.Sub(a.lastFlush) < idleCheck {
+		return nil
+	}
+	return a.Writer.Verify()
 }
 
 // askServer asks the server for its position, unless something waits to be written.
