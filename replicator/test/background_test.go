@@ -48,7 +48,7 @@ func TestBackgroundComparisonMendsWhatDiffers_P12(t *testing.T) {
 	testenv.Eventually(t, patience, "the parts are mended", func() bool { return s.redis.Exists(s.ctx, damaged...).Val() == 3 })
 	pass()
 	testenv.Eventually(t, patience, "the gauge goes down", func() bool { return s.metric("readmodel_divergent_keys") == "0" })
-	if s.metric(`replicator_reloads_total{part="raffle"}`) == "" || s.metric(`replicator_reloads_total{part="lists"}`) == "" {
+	if s.metric(`replicator_reloads_total{part="raffle"}`) == "0" || s.metric(`replicator_reloads_total{part="lists"}`) == "0" {
 		t.Error("no metric tells of the reloads")
 	}
 	if at := s.metric("readmodel_verify_last_pass_timestamp_seconds"); at == "0" || at == "" {
