@@ -1,6 +1,8 @@
 package test
 
 import (
+	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -132,5 +134,50 @@ func TestTwoPipelinesCanNotShareARedis_P2(t *testing.T) {
 	s.must(s.redis.FlushAll(s.ctx).Err())
 	if g := s.equal(); !strings.HasPrefix(g.Slot, "pyramid_green_") || s.redis.Get(s.ctx, readmodel.PipelineKey).Val() != "green" {
 		t.Errorf("%s", g)
+	}
+}
+
+// list reads the bids of raffle 1 in size 270 through a query, and returns the path that answered.
+func (s *system) list(r *readers) (path, body string) {
+	s.t.Helper()
+	response, err := r.client.Get(r.url + "/v1/raffles/1/bids?size=270&limit=2000")
+	s.must(err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	s.must(err)
+	return response.Header.Get("Read-Path"), string(text)
+}
+
+// Readers leave a Redis that is paused, come back to it, and find the same in the new Redis of another pipeline.
+func TestReadersGoFromOneRedisToAnother_R5_P7(t *testing.T) {
+	t.Parallel()
+	blue := newSystem(t, testenv.NewDatabase(t))
+	blue.replicate()
+	blue.bids(1000)
+	green := blue.beside()
+	green.replicate("PIPELINE=green")
+	blue.equal()
+	before := blue.startReaders(0, nil)
+	from := func(r *readers, redis bool) {
+		t.Helper()
+		testenv.EventuallyNoError(t, patience, "another path", func() error {
+			if path, _ := blue.list(r); (path == "redis") != redis {
+				return fmt.Errorf("the path is %s", path)
+			}
+			return nil
+		})
+	}
+	from(before, true)
+	blue.expect("pause", 0, "paused")
+	from(before, false)
+	blue.expect("resume", 0, "resumed")
+	from(before, true)
+	green.equal()
+	after := green.startReaders(0, nil)
+	from(after, true)
+	_, old := blue.list(before)
+	want := len(blue.ids("SELECT id FROM bids WHERE raffle_id = 1 AND size = 270"))
+	if path, now := blue.list(after); path != "redis" || now != old || strings.Count(now, `"id":`) != want {
+		t.Errorf("%s answers\n%s\nbefore it was\n%s", path, now, old)
 	}
 }
