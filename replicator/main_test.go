@@ -13,6 +13,9 @@ func TestCommandsTellAStrangerHowToUseThem(t *testing.T) {
 	}{
 		{"--help", "verify   compare Redis with the primary", 0}, {"run --help", "REDIS_URL", 0},
 		{"status --help", "Exit status:", 0}, {"verify --help", "-repair", 0}, {"rebuild --help", "LISTEN_ADDR", 0},
+		{"check --help", "It changes nothing", 0}, {"pause --help", "max_slot_wal_keep_size", 0}, {"resume --help", "Exit status:", 0},
+		{"dump --help", "{rRAFFLE}:E:n:SIZE", 0}, {"drop --help", "PIPELINE", 0}, {"drop now", `unexpected argument "now"`, 2},
+		{"dump", "one KEY", 2}, {"dump a b", `unexpected argument "b"`, 2}, {"dump --limit -1 a", "not negative", 2},
 		{"repair", `unknown subcommand "repair"`, 2}, {"verify --all", "flag provided but not defined", 2},
 		{"status now", `unexpected argument "now"`, 2}, {"verify --raffle -1", "must not be negative", 2},
 	} {
@@ -28,14 +31,14 @@ func TestCommandsTellAStrangerHowToUseThem(t *testing.T) {
 }
 
 func TestConfigurationNamesEverythingThatIsWrong(t *testing.T) {
-	c := &config{Stores: Stores{PrimaryURL: "postgres://x:secret@host:notaport/", RedisURL: "redis://a:1,b:2"}}
+	c := &config{Stores: Stores{PrimaryURL: "postgres://x:secret@host:notaport/", RedisURL: "redis://a:1,b:2"}, Named: Named{Pipeline: "Green"}}
 	var text string
 	for _, err := range c.Check() {
 		if err != nil {
 			text += err.Error() + "\n"
 		}
 	}
-	for _, want := range []string{"PRIMARY_URL", "REDIS_URL"} {
+	for _, want := range []string{"PRIMARY_URL", "REDIS_URL", "PIPELINE"} {
 		if !bytes.Contains([]byte(text), []byte(want)) {
 			t.Errorf("%q says nothing about %s", text, want)
 		}

@@ -32,6 +32,9 @@ func (r *Report) memory(info redisinfo.Info, primary facts, served bool) {
 	case 2*least > limit, !served && 2*most > limit:
 		level = Warn
 	}
-	r.add(level, do, what, "two epochs of %s bids take %s to %s; %s of %s (%s) are in use",
-		progress.Grouped(primary.bids), megabytes(2*least), megabytes(2*most), megabytes(used), megabytes(limit), bound)
+	take := megabytes(2 * least)
+	if most > least {
+		take += " to " + megabytes(2*most)
+	}
+	r.add(level, do, what, "two epochs of %s bids take %s; %s of %s (%s) are in use", progress.Grouped(primary.bids), take, megabytes(used), megabytes(limit), bound)
 }

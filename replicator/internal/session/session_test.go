@@ -17,6 +17,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/snapshot"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
@@ -131,5 +132,26 @@ func TestOnlySlotsOfFormerEpochsAreDropped_P4(t *testing.T) {
 	}
 	if got := strings.Join(left, " "); err != nil || len(left) != 4 || strings.Contains(got, "pyramid_12") {
 		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// A replicator ends the copies that a former one of its own pipeline has left, and those alone.
+func TestOnlyCopiesOfThePipelineAreEnded_P9(t *testing.T) {
+	r := newReplicator(t, testenv.NewDatabase(t).URL("replicator"))
+	r.SetPipeline("green")
+	s := reachIn(t, r)
+	copies := map[wal.Pipeline]*pgx.Conn{}
+	for _, p := range []wal.Pipeline{wal.Unnamed, "green", "green2"} {
+		conn, err := s.control.node.Open(t.Context(), map[string]string{"application_name": snapshot.CopyName(p)})
+		must(t, err)
+		t.Cleanup(func() { conn.Close(context.Background()) })
+		copies[p] = conn
+	}
+	must(t, s.control.endCopies(t.Context()))
+	testenv.Eventually(t, time.Minute, "the copy of green is ended", func() bool { return copies["green"].Ping(t.Context()) != nil })
+	for _, p := range []wal.Pipeline{wal.Unnamed, "green2"} {
+		if err := copies[p].Ping(t.Context()); err != nil {
+			t.Errorf("the copy of %s: %v", p, err)
+		}
 	}
 }
