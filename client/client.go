@@ -25,6 +25,7 @@ type core struct {
 	attemptTime time.Duration
 	answerSize  int64 // bounds an answer, in bytes
 	forget      bool
+	traceparent func(context.Context) string // nil: none
 }
 
 // Defaults of New.
@@ -56,6 +57,18 @@ func WithAttemptTime(d time.Duration) Option { return func(c *core) { c.attemptT
 // WithoutReadYourWrites makes sessions read without the position of their last write. A read may then be answered sooner,
 // from a state before the write.
 func WithoutReadYourWrites() Option { return func(c *core) { c.forget = true } }
+
+// WithTraceparent makes each request, also one that is sent again, have the header traceparent (W3C Trace Context) that f
+// returns for the context of its call. An empty one is not sent. With OpenTelemetry f can be
+//
+//	func(ctx context.Context) string {
+//		carrier := propagation.MapCarrier{}
+//		propagation.TraceContext{}.Inject(ctx, carrier)
+//		return carrier["traceparent"]
+//	}
+func WithTraceparent(f func(context.Context) string) Option {
+	return func(c *core) { c.traceparent = f }
+}
 
 // New makes a client of the system at base, which is scheme and authority, such as http://127.0.0.1:8080.
 func New(base string, options ...Option) *Client {
@@ -132,6 +145,11 @@ func (c *core) request(ctx context.Context, method, target string, body []byte, 
 	}
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.traceparent != nil {
+		if parent := c.traceparent(ctx); parent != "" {
+			header = append(header, "Traceparent", parent)
+		}
 	}
 	for i := 0; i+1 < len(header); i += 2 {
 		if strings.ContainsFunc(header[i+1], isControl) {

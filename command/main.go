@@ -55,10 +55,13 @@ func serve(ctx context.Context, config *Config) error {
 		return err
 	}
 	a := routes(config, keys, server, s.Metrics)
+	a.Requests = s.Requests
 	a.Bids, a.Cancels, a.Raffles, a.Products = bids, bid.NewCancels(store), raffles, product.NewStore(server)
 	s.Serve(a.Handler(s.Log, s.Metrics), primary.Writable(server))
 	s.Add(keys.Run)
-	s.Add(raffle.NewCloser(server, raffles, s.Log, s.Metrics).Run)
+	closer := raffle.NewCloser(server, raffles, s.Log, s.Metrics)
+	closer.Spans = s.Requests.Spans
+	s.Add(closer.Run)
 	s.Add(heartbeat.Run)
 	return s.Run(ctx)
 }

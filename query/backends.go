@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -110,13 +109,4 @@ func (b *backends) close() error {
 	}
 	b.book.Close()
 	return b.redis.Close()
-}
-
-// redisLog takes the lines that go-redis would write to standard error. They are of little use, because the breaker's
-// log says more.
-type redisLog struct{ log *slog.Logger }
-
-// Printf logs at level debug.
-func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
-	l.log.DebugContext(ctx, fmt.Sprintf(format, v...))
 }

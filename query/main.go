@@ -30,12 +30,12 @@ func serve(ctx context.Context, c *config) error {
 	if err != nil {
 		return err
 	}
-	redis.SetLogger(redisLog{s.Log})
+	redis.SetLogger(service.Lines{Log: s.Log})
 	b, err := openBackends(c, s.Log, s.Metrics)
 	if err != nil {
 		return err
 	}
-	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier, Limits: limit.NewGuard(c.RateLimit, c.TrustedProxies, s.Metrics), Origins: c.Origins}
+	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier, Limits: limit.NewGuard(c.RateLimit, c.TrustedProxies, s.Metrics), Origins: c.Origins, Requests: s.Requests}
 	s.Serve(api.New(s.Log, s.Metrics, parts, c.AllowReadPath, document), b.chain.Ready)
 	s.OnDrain(b.feed.Drain)
 	for _, part := range []func(context.Context) error{b.primary.Run, b.trust.Watch, b.chain.Watch, b.feed.Run} {

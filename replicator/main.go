@@ -4,6 +4,10 @@
 package main
 
 import (
+	"log/slog"
+
+	"github.com/redis/go-redis/v9"
+
 	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/internal/service"
 )
@@ -27,6 +31,8 @@ var program = cli.Program{
 }
 
 func main() {
+	// What go-redis would print says nothing that an error of ours does not say.
+	redis.SetLogger(service.Lines{Log: slog.New(slog.DiscardHandler)})
 	ctx, stop := service.Signals()
 	defer stop()
 	program.Main(ctx)

@@ -6,6 +6,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/stock-pyramid/stock-pyramid/internal/cli"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat/writer"
@@ -67,6 +69,7 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
+	redis.SetLogger(service.Lines{Log: s.Log})
 	// The heartbeat is written even while Redis is down or another replicator works.
 	heartbeat, err := writer.New(cfg.PrimaryURL, new(pg.Timelines), s.Log, s.Metrics)
 	if err != nil {
@@ -75,6 +78,7 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 	r := session.New(primaries, options, s.Log, s.Metrics)
 	r.SetClock(cfg.Clock())
 	r.SetPipeline(cfg.Pipeline)
+	r.SetSpans(s.Requests.Spans)
 	background, err := verifyInBackground(s, cfg, r)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,7 +27,8 @@ type stack struct {
 	commandAdmin, queryAdmin   string // addresses
 	replicatorAdmin            string
 	client                     *http.Client
-	keys                       string // the folder of command's keys
+	keys                       string   // the folder of command's keys
+	settings                   []string // of all services
 }
 
 // demoBids is enough for the hot raffles to have several pages, and loads in a moment.
@@ -35,23 +37,36 @@ const demoBids = "5000"
 // startStack takes options of Redis.
 func startStack(t testing.TB, options ...testenv.Option) *stack {
 	t.Helper()
+	s := newStack(t, options...)
+	s.startServices(t)
+	return s
+}
+
+// newStack is a stack whose services do not run yet.
+func newStack(t testing.TB, options ...testenv.Option) *stack {
+	t.Helper()
 	s := &stack{primary: testenv.StartPostgres(t), redis: testenv.StartRedis(t, options...), keys: t.TempDir()}
 	s.seed(t)
 	s.standby = s.primary.StartStandby(t)
 	s.pgpool = testenv.StartPgpool(t, s.primary, s.standby)
 	s.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	t.Cleanup(s.client.CloseIdleConnections)
-	s.command, s.commandURL, s.commandAdmin = s.startCommand(t)
-	s.replicator, _, s.replicatorAdmin = startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URLOf("replicator"), s.redis.Trust())
-	s.query, s.queryURL, s.queryAdmin = s.startQuery(t)
 	return s
+}
+
+func (s *stack) startServices(t testing.TB) {
+	t.Helper()
+	s.command, s.commandURL, s.commandAdmin = s.startCommand(t)
+	s.replicator, _, s.replicatorAdmin = startService(t, "replicator", slices.Concat(s.settings,
+		[]string{"PRIMARY_URL=" + s.primary.URL("replicator"), "REDIS_URL=" + s.redis.URLOf("replicator"), s.redis.Trust()})...)
+	s.query, s.queryURL, s.queryAdmin = s.startQuery(t)
 }
 
 // startCommand starts an instance of the write side, with further settings.
 func (s *stack) startCommand(t testing.TB, settings ...string) (program *testenv.Program, url, admin string) {
 	t.Helper()
 	usual := []string{"PRIMARY_URL=" + s.primary.URL("command"), "LOGIN_CORES=2", "JWT_KEYS_DIR=" + s.keys}
-	return startService(t, "command", append(usual, settings...)...)
+	return startService(t, "command", slices.Concat(usual, s.settings, settings)...)
 }
 
 // startQuery starts an instance of the read side, with further settings.
@@ -60,7 +75,7 @@ func (s *stack) startQuery(t testing.TB, settings ...string) (program *testenv.P
 	usual := []string{testenv.Unlimited, "PRIMARY_URL=" + s.primary.URL("query"), "REPLICA_URL=" + s.pgpool.URL("query"),
 		"STANDBY_URL=" + s.standby.URL("query"), "REDIS_URL=" + s.redis.URLOf("query"), s.redis.Trust(), "ALLOW_READ_PATH=true",
 		"JWKS_URL=" + s.commandURL + "/.well-known/jwks.json"}
-	return startService(t, "query", append(usual, settings...)...)
+	return startService(t, "query", slices.Concat(usual, s.settings, settings)...)
 }
 
 func startService(t testing.TB, name string, environment ...string) (program *testenv.Program, url, admin string) {

@@ -21,6 +21,11 @@ type Common struct {
 	ListenAddr string     `env:"LISTEN_ADDR,required"`
 	AdminAddr  string     `env:"ADMIN_ADDR,required"`
 	LogLevel   slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+	// LogSample: one in so many requests has a line in the log, besides those that failed or were slow. 0: none.
+	LogSample int `env:"LOG_SAMPLE" envDefault:"1000"`
+	// LogSlow: a request that takes longer has a line in the log. 0: none.
+	LogSlow time.Duration `env:"LOG_SLOW" envDefault:"1s"`
+	Traces  Traces
 	// TLSFile is a PEM file with a certificate and its key. With it both listeners speak TLS only, and a new file is used
 	// without a restart.
 	TLSFile string `env:"TLS_FILE"`
@@ -36,7 +41,10 @@ const FrontDoorDrain = 2 * time.Second
 
 // Check returns an error for each value that can't work.
 func (c Common) Check() []error {
-	problems := []error{address("LISTEN_ADDR", c.ListenAddr), address("ADMIN_ADDR", c.AdminAddr)}
+	problems := append(c.Traces.Check(), address("LISTEN_ADDR", c.ListenAddr), address("ADMIN_ADDR", c.AdminAddr))
+	if c.LogSample < 0 || c.LogSlow < 0 {
+		problems = append(problems, fmt.Errorf("LOG_SAMPLE and LOG_SLOW must not be negative, as %d or %v is", c.LogSample, c.LogSlow))
+	}
 	if c.DrainDelay < 0 || c.DrainDelay > 5*time.Second {
 		problems = append(problems, fmt.Errorf("DRAIN_DELAY must be from 0s to 5s, not %v", c.DrainDelay))
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/tracing"
+	"github.com/stock-pyramid/stock-pyramid/internal/tracing/otlp"
 	"github.com/stock-pyramid/stock-pyramid/internal/version"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 )
@@ -25,10 +27,13 @@ import (
 type Service struct {
 	Log     *slog.Logger
 	Metrics *prometheus.Registry
+	// Requests is for the routers. Its Spans are also those of everything else; nil if no traces are made.
+	Requests web.Requests
 
 	servers *web.Servers
 	parts   run.Group
 	drain   drain
+	traces  *otlp.Exporter
 }
 
 // Signals returns a context that ends with SIGINT or SIGTERM.
@@ -58,8 +63,12 @@ func Main[C env.Checker](name string, config C, serve func(context.Context, C) e
 // New makes a service and binds its two addresses, so that a taken address is an error before anything starts. The
 // log goes to notes, as JSON lines that name the service.
 func New(name string, c env.Common, notes io.Writer) (*Service, error) {
-	log := slog.New(slog.NewJSONHandler(notes, &slog.HandlerOptions{Level: c.LogLevel})).With("service", name)
+	log := slog.New(tracing.LogHandler(slog.NewJSONHandler(notes, &slog.HandlerOptions{Level: c.LogLevel}))).With("service", name)
 	slog.SetDefault(log)
+	traces, err := otlp.Open(name, c.Traces, log)
+	if err != nil {
+		return nil, err
+	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	reg.MustRegister(aboutItself(c.Clock())...)
@@ -73,7 +82,11 @@ func New(name string, c env.Common, notes io.Writer) (*Service, error) {
 		}
 	}
 	servers.Finish -= c.DrainDelay
-	return &Service{Log: log, Metrics: reg, servers: servers, drain: drain{delay: c.DrainDelay}}, nil
+	if traces != nil {
+		servers.Finish -= otlp.FlushTime
+	}
+	return &Service{Log: log, Metrics: reg, servers: servers, drain: drain{delay: c.DrainDelay}, traces: traces,
+		Requests: web.Requests{Sample: c.LogSample, Slow: c.LogSlow, Spans: traces.Spans()}}, nil
 }
 
 // Serve adds the public listener and the admin listener. The latter answers with ready whether the service can work.
@@ -104,6 +117,9 @@ func (s *Service) Run(ctx context.Context) error {
 		return context.Cause(ctx)
 	}, func(error) { stop() })
 	err := s.parts.Run()
+	if unsent := s.traces.Close(); unsent != nil {
+		s.Log.Warn("traces are not sent", "error", unsent)
+	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		s.Log.Info("stopped")
 		return nil

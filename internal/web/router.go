@@ -2,7 +2,6 @@ package web
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -15,7 +14,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 )
 
 // The pool saves a system call per id. It is safe because ids need not be secret.
@@ -35,13 +33,13 @@ type Router struct {
 	log      *slog.Logger
 	duration *prometheus.HistogramVec
 	opened   *prometheus.CounterVec
-	expected rate.Sometimes // logging of 502 to 504
+	requests *requestLog
 }
 
 // NewRouter makes a router. problem is the service's error table: it returns nil for an error that
 // it doesn't know, which becomes a 500 with the cause in the log only.
 func NewRouter(log *slog.Logger, reg prometheus.Registerer, problem func(error) *Problem) *Router {
-	rt := &Router{mux: exactPaths(), problem: problem, log: log, expected: rate.Sometimes{First: 10, Interval: time.Second},
+	rt := &Router{mux: exactPaths(), problem: problem, log: log, requests: newRequestLog(log),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "http_request_duration_seconds", Help: "Time to answer a request, by route and status.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
@@ -56,6 +54,9 @@ func NewRouter(log *slog.Logger, reg prometheus.Registerer, problem func(error) 
 	rt.mux.MethodNotAllowedHandler = rt.serve("other", "none", rt.methodNotAllowed)
 	return rt
 }
+
+// Observe says which requests get a line in the log, and a span.
+func (rt *Router) Observe(r Requests) { rt.requests.Requests = r }
 
 // exactPaths matches paths as they were sent, as HAProxy's rules do. "%2F" is no slash. "//" is not redirected to
 // "/", because a client would follow the redirect of a POST with a GET.
@@ -80,40 +81,50 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.mux.Ser
 
 func (rt *Router) serve(method, route string, h Handler) http.Handler {
 	usual := sync.OnceValue(func() prometheus.Observer { return rt.duration.WithLabelValues(method, route, "200") })
+	name := method + " " + route
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		w.Header()[RequestIDHeader] = []string{requestID(r)}
+		id := requestID(r)
+		w.Header()[RequestIDHeader] = []string{id}
+		ctx, span := rt.requests.Spans.Serve(r, name)
+		if span.On() {
+			r = r.WithContext(ctx)
+		}
 		sw := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		whole := true
+		whole, cause := true, error(nil)
 		defer func() {
 			if v := recover(); v != nil {
 				if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(v)
 				}
-				rt.log.ErrorContext(r.Context(), "handler panicked", "route", route, "panic", v, "stack", string(debug.Stack()),
-					"request_id", w.Header().Get(RequestIDHeader))
+				rt.log.ErrorContext(r.Context(), "handler panicked", "route", route, "panic", v, "stack", string(debug.Stack()), "request_id", id)
+				cause = errPanicked
 				whole = rt.fail(sw, r, Internal.Problem("something went wrong here"))
 			}
-			if took := time.Since(start).Seconds(); sw.open {
+			took := time.Since(start)
+			if sw.open {
 				rt.opened.WithLabelValues(route).Inc()
 			} else if sw.status == http.StatusOK && r.Method == method {
-				usual().Observe(took) // without looking up the labels
+				usual().Observe(took.Seconds()) // without looking up the labels
 			} else {
-				rt.duration.WithLabelValues(methodLabel(r.Method), route, statusLabel(sw.status)).Observe(took)
+				rt.duration.WithLabelValues(methodLabel(r.Method), route, statusLabel(sw.status)).Observe(took.Seconds())
 			}
+			rt.requests.note(request{Request: r, id: id, route: route, took: took, err: cause}, sw, span)
 			if !whole {
 				panic(http.ErrAbortHandler) // cuts the connection off, so that the body does not look complete
 			}
 		}()
-		if err := h(sw, r); err != nil {
-			whole = rt.fail(sw, r, err)
+		if cause = h(sw, r); cause != nil {
+			whole = rt.fail(sw, r, cause)
 		}
 	})
 }
 
+var errPanicked = errors.New("the handler panicked")
+
 // fail answers with the error's problem, unless part of another answer has been sent; then it returns false. The
-// cause of a 5xx goes to the log only.
-func (rt *Router) fail(w *statusWriter, r *http.Request, err error) bool {
+// cause goes to the log only.
+func (rt *Router) fail(w *statusWriter, r *http.Request, err error) (whole bool) {
 	var p *Problem
 	if !errors.As(err, &p) {
 		p = rt.problem(err)
@@ -121,22 +132,12 @@ func (rt *Router) fail(w *statusWriter, r *http.Request, err error) bool {
 	if p == nil {
 		p = Internal.Problem("something went wrong here")
 	}
-	if p.Status >= 500 && !errors.Is(r.Context().Err(), context.Canceled) {
-		log := func() {
-			rt.log.WarnContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path,
-				"status", p.Status, "error", err, "request_id", w.Header().Get(RequestIDHeader))
-		}
-		if p.Status == http.StatusInternalServerError {
-			log()
-		} else { // at a limited rate, so that an overloaded service does not drown in its log; the metrics count all
-			rt.expected.Do(log)
-		}
+	if w.wrote {
+		w.failed = p.Status
+		return false
 	}
-	if !w.wrote {
-		WriteProblem(w, r, p)
-		return true
-	}
-	return false
+	WriteProblem(w, r, p)
+	return true
 }
 
 func (rt *Router) methodNotAllowed(_ http.ResponseWriter, r *http.Request) error {
@@ -195,6 +196,7 @@ type statusWriter struct {
 	status int
 	wrote  bool
 	open   bool // see StaysOpen
+	failed int  // the status of a failure that came too late to be sent; 0: none
 }
 
 // StaysOpen notes that the answer to a request lasts as long as its client likes, as a feed does. Its time is not a

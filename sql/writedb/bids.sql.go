@@ -214,6 +214,16 @@ func (q *Queries) LimitSizes(ctx context.Context, arg LimitSizesParams) error {
 	return err
 }
 
+const NoteTrace = `-- name: NoteTrace :exec
+SELECT pg_logical_emit_message(true, 'pyramid.trace', $1::text)
+`
+
+// Tells the replicator which span the transaction belongs to, in the form of the header traceparent.
+func (q *Queries) NoteTrace(ctx context.Context, traceparent string) error {
+	_, err := q.db.Exec(ctx, NoteTrace, traceparent)
+	return err
+}
+
 const PlaceBids = `-- name: PlaceBids :many
 WITH stamped AS MATERIALIZED (
     SELECT k.ord, k.raffle_id, k.user_id, k.size, k.price, k.quantity, k.key, k.hash, k.first, k.turn,

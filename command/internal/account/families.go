@@ -51,7 +51,7 @@ type families struct {
 }
 
 func newFamilies(server *primary.Server, life time.Duration, reg prometheus.Registerer) *families {
-	f := &families{conns: server.Conns("refresh", familyConns, primary.RequestTime), life: life.Truncate(time.Second),
+	f := &families{conns: server.Conns("refresh", familyConns, primary.RequestTime).Private(), life: life.Truncate(time.Second),
 		places: make(chan struct{}, familyPlaces),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "command_refreshes_total", Help: "Requests to trade a refresh token, by outcome.",

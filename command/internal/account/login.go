@@ -64,7 +64,7 @@ type Logins struct {
 // NewLogins registers its metrics. refresh is how long after a login its refresh tokens are good. Password checks take at
 // most so many cores, and at most waiting further checks wait. A check takes about 26 ms of CPU and 19 MiB.
 func NewLogins(server *primary.Server, signer *auth.Signer, refresh time.Duration, cores float64, waiting int, reg prometheus.Registerer) *Logins {
-	l := &Logins{conns: server.Conns("accounts", accountConns, primary.RequestTime), signer: signer,
+	l := &Logins{conns: server.Conns("accounts", accountConns, primary.RequestTime).Private(), signer: signer,
 		families: newFamilies(server, refresh, reg), checks: newChecks(cores, waiting, reg),
 		registering: make(chan struct{}, max(1, (int(cores)+waiting)/4)),
 		nobody:      auth.HashPassword("nobody has this password"),

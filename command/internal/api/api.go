@@ -47,6 +47,7 @@ type API struct {
 	Keys     *auth.Folder
 	Verifier *auth.Verifier
 	OpenAPI  []byte // the document that describes the routes
+	Requests web.Requests
 }
 
 type route struct {
@@ -78,6 +79,7 @@ func (a *API) routes() []route {
 // Handler returns the routes as a handler that logs and counts.
 func (a *API) Handler(log *slog.Logger, reg prometheus.Registerer) http.Handler {
 	router := web.NewRouter(log, reg, problem)
+	router.Observe(a.Requests)
 	for _, r := range a.routes() {
 		router.Handle(r.method, r.path, a.limited(r.handle))
 	}

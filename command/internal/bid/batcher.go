@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
+	"github.com/stock-pyramid/stock-pyramid/internal/tracing"
 )
 
 // Limits bound what a Batcher takes on.
@@ -103,7 +104,7 @@ func (b *Batcher) Full(raffleID int64) bool {
 // Place places one bid. The error is the result's own, ErrBusy, ErrLocked, or that of Store.Place. If ctx ends before
 // the result is there, the error is ErrUnknownOutcome, and the queued bid may still be placed.
 func (b *Batcher) Place(ctx context.Context, bid Bid) (Result, error) {
-	w := &waiting{bid: bid, since: b.now(), result: make(chan Result, 1)}
+	w := &waiting{bid: bid, since: b.now(), result: make(chan Result, 1), span: tracing.Of(ctx)}
 	batch, err := b.queue.enter(w, int(b.pressure.batch.Load()), int(b.pressure.queue.Load()))
 	if err != nil {
 		b.shed(err)
@@ -202,7 +203,23 @@ func (b *Batcher) run(batch *batch) {
 	b.sizes.Observe(float64(len(inTime)))
 	ctx, cancel := context.WithTimeout(context.Background(), b.limits.Try)
 	defer cancel()
+	ctx, span := b.trace(ctx, inTime)
+	defer span.End()
 	refused = b.try(ctx, inTime)
+}
+
+// trace begins the span of a batch, if a request of it has a span, and notes there how long its bid was in the queue.
+func (b *Batcher) trace(ctx context.Context, bids []*waiting) (context.Context, tracing.Span) {
+	var served []tracing.Span
+	for _, w := range bids {
+		if w.span.On() {
+			w.span.Past("bid queue", w.since, b.now())
+			served = append(served, w.span)
+		}
+	}
+	ctx, span := tracing.Together(ctx, "bid batch", served)
+	span.Number(tracing.Bids, int64(len(bids)))
+	return ctx, span
 }
 
 // inTime returns the bids whose clients still wait. It refuses the others, which have waited too long.

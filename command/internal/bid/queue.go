@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/stock-pyramid/stock-pyramid/internal/tracing"
 )
 
 const (
@@ -25,7 +27,8 @@ type waiting struct {
 	held    time.Time   // when its raffle was found locked
 	result  chan Result // capacity 1, so that a lane never waits for a caller
 	settled bool
-	perhaps error // not nil: an earlier try may have placed the bid
+	perhaps error        // not nil: an earlier try may have placed the bid
+	span    tracing.Span // of the request
 }
 
 // settle gives a bid its result. If an earlier try may have placed it, a result that leaves open whether there is a bid

@@ -29,6 +29,8 @@ type Conns struct {
 	server *Server
 	hosts  []*pgx.ConnConfig
 	places chan struct{} // one for each connection in use
+	// private: what is written is not published, so the replicator hears nothing of its transactions.
+	private bool
 
 	mu   sync.Mutex
 	idle []idleConn // the last one is the most recently used
@@ -41,6 +43,12 @@ type Conns struct {
 type idleConn struct {
 	*pgx.Conn
 	since time.Time
+}
+
+// Private says that what is written over these connections is not published. It returns c.
+func (c *Conns) Private() *Conns {
+	c.private = true
+	return c
 }
 
 // Use lends a connection. The error is that of do, or ErrUnavailable if there is no connection. If no server takes

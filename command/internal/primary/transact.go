@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/pg"
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/internal/tracing"
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
 
@@ -42,8 +44,25 @@ func RowsInto[T any](to *[]T, row pgx.RowToFunc[T]) func(pgx.Rows) error {
 // waits for this service. It returns a position at or past the commit's end, T-X/X. Transient conflicts are tried
 // again, and so is a transaction that surely was not committed because its server was closed or stopped. After
 // ErrUnavailable or an error of the database, nothing was committed. After ErrUnknownOutcome, the transaction may have
-// been committed.
+// been committed. If the context has a span, the transaction has one, too, and tells it in the WAL, so that the
+// replicator goes on with the trace.
 func (c *Conns) Transact(ctx context.Context, steps ...Step) (position string, err error) {
+	ctx, span := tracing.Start(ctx, "transaction")
+	if !span.On() {
+		return c.transact(ctx, steps)
+	}
+	defer span.End()
+	if !c.private {
+		steps = append(slices.Clone(steps), Step{SQL: writedb.NoteTrace, Args: []any{span.Parent()}})
+	}
+	position, err = c.transact(ctx, steps)
+	span.Text("db.system.name", "postgresql")
+	span.Text(tracing.LSN, position)
+	span.Fail(err)
+	return position, err
+}
+
+func (c *Conns) transact(ctx context.Context, steps []Step) (position string, err error) {
 	for began, attempt := time.Now(), 1; ; attempt++ {
 		err = c.Use(ctx, func(conn *pgx.Conn) (err error) {
 			position, err = transactOnce(ctx, conn, steps)
@@ -75,6 +94,8 @@ func transactOnce(ctx context.Context, conn *pgx.Conn, steps []Step) (string, er
 		err = beforeCommit(err)
 	} else if err = readCommit(conn, results); err != nil {
 		err = uncommitted(err)
+	} else {
+		tracing.Of(ctx).Event("committed")
 	}
 	if err != nil {
 		// Closing reports the same error again.

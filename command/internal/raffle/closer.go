@@ -12,9 +12,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/stock-pyramid/stock-pyramid/command/internal/primary"
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/internal/tracing"
 	"github.com/stock-pyramid/stock-pyramid/sql/writedb"
 )
 
@@ -36,15 +38,20 @@ var errOvertaken = errors.New("another server was promoted")
 // Closer closes raffles when their time is over. Any number may run, but only the one whose session holds the lock
 // works. When that session ends, another Closer takes over within seconds.
 type Closer struct {
+	// Spans begins a trace of each close; nil: none. Set it before Run.
+	Spans *tracing.Tracer
+
 	server *primary.Server
 	store  *Store
 	log    *slog.Logger
 	active prometheus.Gauge
+	away   rate.Sometimes // logging of the same trouble
+	left   int            // sessions that ended without a line since the last line
 }
 
 // NewCloser registers its metrics.
 func NewCloser(server *primary.Server, store *Store, log *slog.Logger, reg prometheus.Registerer) *Closer {
-	c := &Closer{server: server, store: store, log: log,
+	c := &Closer{server: server, store: store, log: log, away: rate.Sometimes{First: 1, Interval: time.Minute},
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "command_closer_active", Help: "1: this instance closes raffles; 0: another one does, or none."}),
 	}
@@ -54,19 +61,26 @@ func NewCloser(server *primary.Server, store *Store, log *slog.Logger, reg prome
 
 // Run works until ctx ends and returns ctx's error. After any other error it tries again.
 func (c *Closer) Run(ctx context.Context) error {
-	for reported := ""; ; {
+	for {
 		err := c.session(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if text := fmt.Sprint(err); text != reported { // the same error is logged once
-			c.log.WarnContext(ctx, "the closer's session ended", "error", err)
-			reported = text
-		}
+		c.tell(ctx, err)
 		if err := sleep.For(ctx, reconnect); err != nil {
 			return err
 		}
 	}
+}
+
+// tell logs that a session has ended. While the primary is away each attempt fails, perhaps each time with other words, so
+// only the first is logged, and one a minute. A session that worked ends the silence.
+func (c *Closer) tell(ctx context.Context, err error) {
+	c.left++
+	c.away.Do(func() {
+		c.log.WarnContext(ctx, "the closer's session ended", "error", err, "left_out", c.left-1)
+		c.left = 0
+	})
 }
 
 // session waits for the lock and works as long as its connection holds it.
@@ -104,6 +118,7 @@ func (c *Closer) session(ctx context.Context) (err error) {
 
 func (c *Closer) work(ctx context.Context, conn *pgx.Conn) error {
 	c.log.InfoContext(ctx, "this instance closes raffles")
+	c.away, c.left = rate.Sometimes{First: 1, Interval: time.Minute}, 0
 	c.active.Set(1)
 	defer c.active.Set(0)
 	return c.closeOnTime(ctx, conn)
@@ -157,7 +172,7 @@ func (c *Closer) closeAll(ctx context.Context, due []writedb.DueRafflesRow, rest
 			continue
 		}
 		g.Go(func() error {
-			if _, _, err := c.store.Close(ctx, d.ID, ByTime); err != nil && !errors.Is(err, ErrNotOver) {
+			if err := c.close(ctx, d.ID); err != nil && !errors.Is(err, ErrNotOver) {
 				c.log.WarnContext(ctx, "raffle not closed yet", "raffle", d.ID, "ends_at", d.EndsAt, "error", err)
 				mu.Lock()
 				defer mu.Unlock()
@@ -167,6 +182,14 @@ func (c *Closer) closeAll(ctx context.Context, due []writedb.DueRafflesRow, rest
 		})
 	}
 	_ = g.Wait() // none returns an error
+}
+
+func (c *Closer) close(ctx context.Context, id int64) error {
+	ctx, span := c.Spans.Begin(ctx, "close raffle")
+	defer span.End()
+	_, _, err := c.store.Close(ctx, id, ByTime)
+	span.Fail(err)
+	return err
 }
 
 // within bounds a statement whose server has become unreachable. TCP alone would wait for minutes.

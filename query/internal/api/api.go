@@ -35,6 +35,8 @@ type Parts struct {
 	Limits   *limit.Guard
 	// Origins are those whose pages may open sessions of socket.io besides our own.
 	Origins cors.Origins
+	// Requests says which requests are logged and traced.
+	Requests web.Requests
 }
 
 // New makes the public handler. document is the OpenAPI description; allowReadPath honours the request
@@ -43,6 +45,7 @@ func New(log *slog.Logger, reg prometheus.Registerer, p Parts, allowReadPath boo
 	a := &API{book: p.Book, feed: p.Feed, verifier: p.Verifier, limits: p.Limits, allowReadPath: allowReadPath, document: document}
 	sockets := live.NewSocketIO(p.Feed, a.joinable, p.Origins)
 	rt := web.NewRouter(log, reg, problem)
+	rt.Observe(p.Requests)
 	for _, r := range a.routes() {
 		rt.Handle(http.MethodGet, r.path, a.limited(r.weight, r.handler))
 	}

@@ -131,7 +131,7 @@ func NewChain(p Paths, primary *primary.Watch, staleness Staleness, log *slog.Lo
 		{PathPrimary, p.Primary, SQLBudget, 5 * time.Millisecond, Conns(PrimaryConns)},
 		{PathScan, p.Scan, ScanBudget, 5 * time.Millisecond, ScanConns},
 	} {
-		p := &path{name: one.name, reader: one.reader, budget: one.budget,
+		p := &path{name: one.name, span: "read " + string(one.name), reader: one.reader, budget: one.budget,
 			waiter: &waiter{probe: one.reader.Probe, reached: primary.Reached, every: one.poll, limit: one.budget}}
 		p.turn(time.Now()) // a service that has just been started has yet to find its servers
 		if one.name == PathRedis {

@@ -21,6 +21,7 @@ const sqlWaiting = 256
 // path is a reader with its budget and breaker.
 type path struct {
 	name   Path
+	span   string // the name of its spans
 	reader Reader
 	budget time.Duration
 	waiter *waiter

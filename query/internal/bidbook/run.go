@@ -9,6 +9,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/internal/tracing"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/primary"
 )
 
@@ -91,7 +92,11 @@ func (c *Chain) await(ctx context.Context, p *path, w Want) error {
 		defer c.follows.leave()
 		patience = max(patience, followPatience)
 	}
-	return p.waiter.await(ctx, w.Min, patience)
+	ctx, span := tracing.Start(ctx, "wait for Min-LSN")
+	err := p.waiter.await(ctx, w.Min, patience)
+	span.Fail(err)
+	span.End()
+	return err
 }
 
 // ask asks one path after the other. An answer that is too stale is kept in case no other path has a better one.
@@ -112,7 +117,7 @@ func ask[T any](ctx context.Context, c *Chain, w Want, look lookup[T]) (data T, 
 			return data, Position{}, err
 		}
 		start := time.Now()
-		data, at, err = try(ctx, c, step{path: s.path, idle: s.idle || so.busy}, w, look)
+		data, at, err = traced(ctx, c, step{path: s.path, idle: s.idle || so.busy}, w, look)
 		c.metrics.observe(s.path.name, time.Since(start), err)
 		switch {
 		case (err == nil || errors.Is(err, ErrNotFound)) && c.tooStale(s, w, at):

@@ -15,6 +15,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/resp"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/pause"
+	"github.com/stock-pyramid/stock-pyramid/internal/tracing"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
@@ -51,6 +52,7 @@ type Job struct {
 	Board   *status.Board
 	Repairs *status.Repairs
 	Clock   clock.Clock
+	Spans   *tracing.Tracer // nil: no spans are made
 	Log     *slog.Logger
 }
 
@@ -99,7 +101,7 @@ func Run(ctx context.Context, job Job) error {
 	g.Go(func() error { return a.orders(ctx, ordered, orders) })
 	g.Go(func() error {
 		return a.Stream.Run(&handler{ctx: ctx, queue: a.queue, projector: projection.NewProjector(cp.Epoch), handed: cp.LSN,
-			origin: originOf(cp), published: a.Published, altered: func(xid uint32) error { return a.Altered(ctx, xid) }})
+			origin: originOf(cp), spans: a.Spans != nil, published: a.Published, altered: func(xid uint32) error { return a.Altered(ctx, xid) }})
 	})
 	g.Go(func() error { return a.run(ctx, names, orders) })
 	g.Go(func() error { return a.acknowledge(ctx) })
@@ -199,6 +201,10 @@ func (a *applier) pass(ctx context.Context) error {
 // apply writes a batch with the checkpoint that it leads to. If the batch ends within a transaction, the checkpoint
 // keeps its position and says that a transaction is half applied (P2).
 func (a *applier) apply(b *projection.Batch) error {
+	if len(b.Traced) > 0 {
+		span := a.trace(b)
+		defer span.End()
+	}
 	err := a.write(b.Checkpoint(a.Checkpoint, a.Board.PrimaryNow(a.Clock.Now())), func(c *resp.Commands) {
 		b.Append(c)
 		if at, keys := b.Probe(); keys > 0 {

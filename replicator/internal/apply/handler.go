@@ -3,10 +3,12 @@ package apply
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/tracing"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
@@ -75,6 +77,8 @@ type handler struct {
 	commit    projection.Commit // of the open transaction
 	xid       uint32            // of the open transaction, while it ran
 	skipping  bool              // Redis holds the open transaction
+	spans     bool              // whether spans are made
+	parent    string            // the span of the open transaction; "": none
 	published wal.Published
 	altered   func(xid uint32) error // as Job.Altered
 }
@@ -137,6 +141,8 @@ func (h *handler) Logical(prefix, content []byte) error {
 	case h.skipping:
 	case string(prefix) == wal.PublicationPrefix:
 		return h.altered(h.xid)
+	case h.spans && string(prefix) == tracing.Prefix:
+		h.parent = string(content)
 	case string(prefix) == heartbeat.MessagePrefix:
 		if b, err := heartbeat.Parse(string(content)); err == nil {
 			h.beat = b
@@ -155,6 +161,10 @@ func (h *handler) Commit(end wal.LSN) error {
 	}
 	h.projector.Commit(h.current, h.commit, end, h.beat)
 	h.beat, h.handed = heartbeat.Beat{}, end
+	if h.parent != "" {
+		h.current.Traced = append(h.current.Traced, projection.Traced{Parent: h.parent, LSN: end, Received: time.Now()})
+		h.parent = ""
+	}
 	return h.hand()
 }
 

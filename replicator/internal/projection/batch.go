@@ -45,6 +45,7 @@ type Batch struct {
 	Rows    [tables.Products + 1]int // by table
 	Spoiled []Poison
 	Entered []Entered // the entries of raffles, in order
+	Traced  []Traced  // the transactions of which the stream names the span
 
 	lsn  lsn.LSN        // 0: no transaction ends in this batch, and no position was noted
 	last Commit         // of the last transaction that ends in this batch
@@ -121,7 +122,14 @@ func (b *Batch) Reset() {
 	b.lists.Reset()
 	*b = Batch{epoch: b.epoch, arena: b.arena[:0], entries: b.entries[:0], books: b.books, sizes: b.sizes, live: b.live,
 		opens: b.opens, others: b.others, lists: b.lists, emptied: b.emptied, trimmed: b.trimmed[:0],
-		Spoiled: b.Spoiled[:0], healed: b.healed[:0], Entered: b.Entered[:0], plain: b.plain}
+		Spoiled: b.Spoiled[:0], healed: b.healed[:0], Entered: b.Entered[:0], Traced: b.Traced[:0], plain: b.plain}
+}
+
+// Traced is a transaction that belongs to a trace.
+type Traced struct {
+	Parent   string    // its span, in the form of the header traceparent
+	LSN      lsn.LSN   // the end of its commit record
+	Received time.Time // when its commit was received
 }
 
 // Load is how much rows add to a batch. It depends only on the rows.

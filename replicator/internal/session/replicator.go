@@ -13,6 +13,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/clock"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/tracing"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/apply"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/sink"
@@ -26,6 +27,7 @@ type Replicator struct {
 	servers  []wal.Server // one of them is the primary
 	observer *wal.Observer
 	redis    *redis.Client
+	spans    *tracing.Tracer // nil: no spans are made
 	log      *slog.Logger
 	board    *status.Board
 	repairs  *status.Repairs
@@ -63,6 +65,9 @@ func (r *Replicator) SetPipeline(p wal.Pipeline) {
 	r.pipeline = p
 	r.board.Update(func(now *status.Status) { now.Pipeline = string(p) })
 }
+
+// SetSpans makes the replicator go on with the traces of the writes, if it is called before Run.
+func (r *Replicator) SetSpans(t *tracing.Tracer) { r.spans = t }
 
 // Status is what the replicator says about itself.
 func (r *Replicator) Status(now time.Time) status.Status { return r.board.Read(now) }

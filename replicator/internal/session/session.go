@@ -243,7 +243,7 @@ func (s *session) apply(ctx context.Context, guard *sink.Writer, cp readmodel.Ch
 		return err
 	}
 	job := apply.Job{Pipeline: s.pipeline, Stream: s.stream, Server: s.control.node.Server, Checkpoint: cp, Writer: guard, Gate: gate, Redis: s.redis, Plain: s.plain,
-		Published: s.state.published, Altered: s.state.altered, Board: s.board, Repairs: s.repairs, Clock: s.observer.Clock, Log: s.log}
+		Published: s.state.published, Altered: s.state.altered, Board: s.board, Repairs: s.repairs, Clock: s.observer.Clock, Spans: s.spans, Log: s.log}
 	if slot := s.state.slot(cp.Slot); slot != nil {
 		job.Confirmed = slot.ConfirmedLSN
 	}

@@ -143,6 +143,10 @@ SELECT before_commit();
 -- commits of others wait for a standby.
 SELECT commit_position()::text AS position;
 
+-- name: NoteTrace :exec
+-- Tells the replicator which span the transaction belongs to, in the form of the header traceparent.
+SELECT pg_logical_emit_message(true, 'pyramid.trace', @traceparent::text);
+
 -- name: ConfirmSeen :exec
 -- Makes the transaction write, so that its commit waits for the synchronous standby. Whatever an earlier statement has
 -- seen was committed before, so the standby then holds that as well. Without this, a commit whose wait was cut off by a
