@@ -14,7 +14,7 @@ import (
 	"text/template"
 )
 
-//go:embed alertmanager haproxy netdata/*.conf netdata/plugin.sh pgbackrest pgpool postgres prometheus redis repmgr supervisor
+//go:embed alertmanager haproxy logrotate netdata/*.conf netdata/plugin.sh pgbackrest pgpool postgres prometheus redis repmgr supervisor
 var templates embed.FS
 
 // Loopback is the default of every field Host.

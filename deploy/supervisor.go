@@ -18,13 +18,14 @@ type Supervisor struct {
 	Programs []string
 }
 
-// Files is its whole configuration.
+// Files is its whole configuration, and that of logrotate, which it keeps running.
 func (s Supervisor) Files() (Files, error) {
 	if len(s.Programs) == 0 {
 		return nil, errors.New("no programs to supervise")
 	}
 	files := Files{}
-	return files, files.add("supervisord.conf", "supervisor/supervisord.conf", 0o600, false, s)
+	return files, errors.Join(files.add("supervisord.conf", "supervisor/supervisord.conf", 0o600, false, s),
+		files.add("logrotate.conf", "logrotate/logrotate.conf", 0o644, false, s))
 }
 
 // StopSignal is the signal that ends a program without loss.

@@ -59,7 +59,7 @@ stamp() {
         haproxy | prometheus | alertmanager) cat "$CONF/$1"/* ;;
         host) echo "$TLS" ;;
         netdata) cat "$CONF/netdata"/*.conf "$CONF/netdata"/*.d/* "$BIN/prometheus.plugin" ;;
-        redis) cat "$CONF/redis.conf" ;;
+        redis | logrotate) cat "$CONF/$1.conf" ;;
         link-?) cat "$CONF/links/$1.cfg" ;;
         exporter-?) cat "$SECRETS/$1.env" "$CONF/prometheus/queries.yaml" ;;
         command-? | query-? | replicator-?) cat "$SECRETS/$1.env" "$BIN/${1%-?}" ;;
@@ -113,7 +113,7 @@ stop_signal() { case $1 in postgres-? | witness | pgpool) echo INT ;; *) echo TE
 # before their nodes, so that nobody takes over.
 stop_all() {
     local line programs
-    local order=('haproxy|prometheus|alertmanager|host|netdata|exporter-.' '(command|query|replicator)-.' 'pgpool|redis|agent-.')
+    local order=('haproxy|prometheus|alertmanager|host|netdata|logrotate|exporter-.' '(command|query|replicator)-.' 'pgpool|redis|agent-.')
     load_roles
     order+=("$STANDBY" 'postgres-.' 'witness' 'link-.')
     for line in "${order[@]}"; do

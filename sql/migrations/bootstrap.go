@@ -17,6 +17,9 @@ type Role struct {
 	memberOf   string
 }
 
+// bareErrors keeps the values of rows out of the server's log: a detail or a context of an error may have them.
+const bareErrors = " SET log_error_verbosity = terse"
+
 // Roles are made by Bootstrap. Only migrator owns anything. pgpool and exporter only watch.
 var Roles = []Role{
 	{Name: "migrator", attributes: "LOGIN"},
@@ -32,6 +35,10 @@ var Roles = []Role{
 // Bootstrap makes the roles and the database as the superuser that conn belongs to, and sets the passwords by role
 // name. A role that is not in passwords keeps its password. Bootstrap can be repeated.
 func Bootstrap(ctx context.Context, conn *pgx.Conn, passwords map[string]string) error {
+	// If a statement with a password fails or takes long, the server's log must not have it.
+	if _, err := conn.Exec(ctx, "SET log_min_error_statement = panic; SET log_min_duration_statement = -1"); err != nil {
+		return err
+	}
 	for _, r := range Roles {
 		if err := ensureRole(ctx, conn, r, passwords[r.Name]); err != nil {
 			return fmt.Errorf("role %s: %w", r.Name, err)
@@ -163,6 +170,9 @@ func ensureRole(ctx context.Context, conn *pgx.Conn, r Role, password string) er
 		sql += " PASSWORD '" + quoted + "'"
 	}
 	if _, err := conn.Exec(ctx, sql); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "ALTER ROLE "+r.Name+bareErrors); err != nil {
 		return err
 	}
 	if r.memberOf != "" {
