@@ -14,6 +14,7 @@ import (
 func TestFrontDoorLogsFailuresAndASample(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t, "LOG_SAMPLE=20")
+	traced := ""
 	ask := func(count, status int, do string) {
 		t.Helper()
 		for range count {
@@ -22,6 +23,7 @@ func TestFrontDoorLogsFailuresAndASample(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.Header.Set("Do", do)
+			r.Header.Set("Traceparent", traced)
 			w, err := http.DefaultClient.Do(r)
 			if err != nil {
 				t.Fatal(err)
@@ -31,9 +33,12 @@ func TestFrontDoorLogsFailuresAndASample(t *testing.T) {
 			}
 		}
 	}
+	traced = clientParent
 	ask(400, http.StatusOK, "")
 	ask(100, http.StatusNotFound, "refuse")
 	ask(7, http.StatusBadGateway, "break")
+	traced = `x","forged":"y`
+	ask(1, http.StatusBadGateway, "break")
 	c := d.connection(t, "127.0.0.1")
 	if _, err := io.WriteString(c, "GET /v1/raffles HTTP/1.1\r\nHost: x\r\nDo: break off\r\nX-Request-Id: long-1\r\nConnection: close\r\n\r\n"); err != nil {
 		t.Fatal(err)
@@ -45,7 +50,10 @@ func TestFrontDoorLogsFailuresAndASample(t *testing.T) {
 		return strings.Contains(d.haproxy.Log(t), `"request_id":"long-1"`)
 	})
 	logged := func(status int) int { return strings.Count(d.haproxy.Log(t), fmt.Sprintf(`"status":%d,`, status)) }
-	testenv.Eventually(t, patience, "each failure is in the log", func() bool { return logged(http.StatusBadGateway) >= 7 })
+	testenv.Eventually(t, patience, "each failure is in the log", func() bool { return logged(http.StatusBadGateway) >= 8 })
+	if n := strings.Count(d.haproxy.Log(t), `"trace_id":"`+clientTrace+`"`); n < 7 || strings.Contains(d.haproxy.Log(t), "forged") {
+		t.Errorf("%d lines have the id of their trace:\n%s", n, d.haproxy.Log(t))
+	}
 	// 20 of 400 are chosen at random: with a chance of one in a thousand million none of them, or more than 60.
 	if n := logged(http.StatusOK); n < 1 || n > 60 {
 		t.Errorf("%d of 400 good answers are in the log", n)

@@ -22,7 +22,7 @@ const (
 func tracedStack(t testing.TB, endpoint string, settings ...string) *stack {
 	t.Helper()
 	s := newStack(t)
-	s.settings = append(settings, "OTEL_EXPORTER_OTLP_ENDPOINT="+endpoint, "OTEL_BSP_SCHEDULE_DELAY=100")
+	s.settings = append([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + endpoint, "OTEL_BSP_SCHEDULE_DELAY=100"}, settings...)
 	s.startServices(t)
 	return s
 }
@@ -150,6 +150,28 @@ func TestWithoutSamplingNothingIsTold(t *testing.T) {
 	for _, span := range c.Spans() {
 		if span.Trace != clientTrace {
 			t.Errorf("a span that nobody sampled: %s of %s", span.Name, span.Service)
+		}
+	}
+}
+
+// What waits to be sent when a service is told to end is sent before it ends.
+func TestTheLastSpansAreSent(t *testing.T) {
+	t.Parallel()
+	c := testenv.StartCollector(t)
+	s := tracedStack(t, c.URL, "OTEL_BSP_SCHEDULE_DELAY=3600000")
+	bid := s.must(t, 201, "POST", s.bidsURL(openRaffle), map[string]int{"size": 270, "price": 1000}, "Authorization", s.login(t, "user1"), "Traceparent", clientParent)
+	s.must(t, 200, "GET", s.lookupURL(openRaffle, "size=270"), nil, "Min-LSN", bid.header.Get("Commit-LSN"), "Read-Path", "redis", "Traceparent", clientParent)
+	if n := len(c.Spans()); n > 0 {
+		t.Fatalf("%d spans were sent an hour early", n)
+	}
+	for _, p := range []*testenv.Program{s.command, s.query, s.replicator} {
+		if code := p.Stop(t); code != 0 {
+			t.Errorf("a service ended with %d", code)
+		}
+	}
+	for _, name := range []string{"POST /v1/raffles/{raffle_id}/bids", "GET /v1/raffles/{raffle_id}/bids", "apply"} {
+		if _, ok := c.Find(clientTrace, name); !ok {
+			t.Errorf("%s was not sent:\n%s", name, c.Tree(clientTrace))
 		}
 	}
 }
