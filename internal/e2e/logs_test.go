@@ -51,14 +51,49 @@ func TestAHealthySystemLogsNoError(t *testing.T) {
 			if trouble.MatchString(line) && !gaveUp.MatchString(line) {
 				t.Errorf("%s: %s", part, line)
 			}
-			if part == "command" || part == "query" || part == "replicator" {
-				var fields map[string]any
-				if err := json.Unmarshal([]byte(line), &fields); err != nil || fields["service"] != part {
-					t.Errorf("%s: %v: %s", part, err, line)
-				}
+		}
+	}
+	s.linesAreJSON(t)
+}
+
+// linesAreJSON looks at each line of the services.
+func (s *stack) linesAreJSON(t testing.TB) {
+	t.Helper()
+	for service, program := range map[string]*testenv.Program{"command": s.command, "query": s.query, "replicator": s.replicator} {
+		for line := range strings.Lines(program.Output()) {
+			var fields map[string]any
+			if err := json.Unmarshal([]byte(line), &fields); err != nil || fields["service"] != service {
+				t.Errorf("%s: %v: %s", service, err, line)
 			}
 		}
 	}
+}
+
+// What libraries print while Redis and the primary are away is JSON, too, and names the service. The closer, which tries twice a
+// second, says once that it can't work.
+func TestLinesAreJSONWhileServersAreAway(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.settings = []string{"LOG_LEVEL=debug"}
+	s.startServices(t)
+	s.redis.Pause(t)
+	testenv.Eventually(t, patience, "the replicator misses Redis", func() bool { return strings.Contains(s.replicator.Output(), `"level":"WARN"`) })
+	s.must(t, 200, "GET", s.lookupURL(openRaffle, "size=270"), nil)
+	s.redis.Kill(t)
+	s.must(t, 200, "GET", s.lookupURL(openRaffle, "size=270"), nil)
+	testenv.Eventually(t, patience, "go-redis has printed something in both services that have it", func() bool {
+		const text = "connection pool: failed to dial"
+		return strings.Contains(s.query.Output(), text) && strings.Contains(s.replicator.Output(), text)
+	})
+	s.primary.Kill(t)
+	testenv.Eventually(t, patience, "command misses the primary", func() bool { return strings.Contains(s.command.Output(), "the closer's session ended") })
+	s.primary.Start(t)
+	s.redis.Start(t)
+	testenv.Eventually(t, patience, "all is well again", func() bool {
+		a, err := s.do("GET", s.lookupURL(openRaffle, "size=270"), nil, "Read-Path", "redis")
+		return err == nil && a.status == 200
+	})
+	s.linesAreJSON(t)
 }
 
 // trouble is how PostgreSQL, pgpool-II, our services and HAProxy mark an error.
