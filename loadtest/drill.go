@@ -22,6 +22,7 @@ of the bids and reads. With words only the drills run whose names hold one of th
 Environment, beside that of all load commands:
   LOADTEST_CTL        the program that handles the parts of the deployment
   LOADTEST_REDIS_URL  the Redis server that a drill empties
+  LOADTEST_LOGS       the folder of all logs, which a drill reads
   LOADTEST_PROMETHEUS_URL
                       the Prometheus that says which alerts fire. Without it alerts are not judged, and the drills that wait for
                       one are skipped
@@ -34,7 +35,7 @@ Exit status: 1 if a bid was lost or doubled, a read was wrong, a bound was misse
 `
 
 func runDrill(ctx context.Context, args []string, out, notes io.Writer) error {
-	c := drill.Config{Ctl: drill.Ctl{Path: os.Getenv("LOADTEST_CTL")}, Redis: os.Getenv("LOADTEST_REDIS_URL"), Out: out}
+	c := drill.Config{Ctl: drill.Ctl{Path: os.Getenv("LOADTEST_CTL")}, Redis: os.Getenv("LOADTEST_REDIS_URL"), Logs: os.Getenv("LOADTEST_LOGS"), Out: out}
 	flags := cli.NewFlags("loadtest drill", drillUsage)
 	p := addPlace(flags)
 	short := flags.Bool("short", false, "only the most telling drills")

@@ -68,9 +68,9 @@ list_programs() {
     local i
     PROGRAMS=()
     [[ $LINKS != yes ]] || PROGRAMS+=(link-1 link-2 link-3)
-    PROGRAMS+=(logrotate witness agent-3 postgres-1 agent-1 postgres-2 agent-2 redis pgpool exporter-1 exporter-2)
+    PROGRAMS+=(witness agent-3 postgres-1 agent-1 postgres-2 agent-2 redis pgpool exporter-1 exporter-2)
     for ((i = 1; i <= REPLICAS; i++)); do PROGRAMS+=("replicator-$i" "command-$i" "query-$i"); done
-    [[ -e $BIN/render ]] && ! grep -q ALERTMANAGER_PORT "$BIN/render" || PROGRAMS+=(host alertmanager) # the last release lacks them
+    [[ -e $BIN/render ]] && ! grep -q ALERTMANAGER_PORT "$BIN/render" || PROGRAMS+=(host alertmanager logrotate) # the last release lacks them
     PROGRAMS+=(prometheus haproxy)
     [[ $MONITOR == no ]] || PROGRAMS+=("$MONITOR")
 }

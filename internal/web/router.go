@@ -95,6 +95,7 @@ func (rt *Router) serve(method, route string, h Handler) http.Handler {
 		defer func() {
 			if v := recover(); v != nil {
 				if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+					span.End()
 					panic(v)
 				}
 				rt.log.ErrorContext(r.Context(), "handler panicked", "route", route, "panic", v, "stack", string(debug.Stack()), "request_id", id)

@@ -93,6 +93,8 @@ var leaderless = []string{"WritableNodes", "NodeDown", "TargetDown", "StandbyNot
 var All = slices.Concat(failures, alerting)
 
 var failures = []Drill{
+	// The background comparison begins a part every 30 s.
+	Drill{Name: "nothing fails, and no log has an error", Steps: []string{"wait 35s", "errors"}, Writes: killReads, Reads: killReads, Strict: true}.before("logs"),
 	kill("{primary}"),
 	kill("{standby}"),
 	kill("witness"),

@@ -25,6 +25,8 @@ type Config struct {
 	Ready []string
 	Ctl   Ctl
 	Rates Rates
+	// Logs is the folder of all logs; "": they are elsewhere.
+	Logs string
 	// OldBuild and NewBuild are the folders of the programs between which Upgrade changes.
 	OldBuild, NewBuild string
 	// Drills are those to run, in their order.
@@ -57,6 +59,7 @@ type set struct {
 	programs []string
 	meters   *meters
 	alerts   alerts
+	logs     *logs
 }
 
 // Set is the outcome of several drills.
@@ -70,7 +73,7 @@ type Set struct {
 // Run carries out the drills one after the other. The error is about the whole set; what a drill has found is in its
 // result.
 func Run(ctx context.Context, c Config) (*Set, error) {
-	s := &set{Config: c, ctl: c.Ctl, id: newID(), door: frontdoor.New(c.URL, doorAttempts),
+	s := &set{Config: c, ctl: c.Ctl, id: newID(), logs: &logs{folder: c.Logs, read: make(map[string]int64)}, door: frontdoor.New(c.URL, doorAttempts),
 		feeds: &http.Client{Transport: &http.Transport{DisableCompression: true}}}
 	defer s.door.Close()
 	defer s.feeds.CloseIdleConnections()
@@ -139,6 +142,9 @@ func (s *set) applicable(ctx context.Context, steps []string) string {
 			if _, err := s.ctl.Do(ctx, "unfill", words[1]); err != nil {
 				return fmt.Sprintf("the disk of %s can't be filled: %v", words[1], err)
 			}
+		}
+		if step == "errors" && s.Logs == "" {
+			return "LOADTEST_LOGS is not set"
 		}
 		if step == "flush" && s.Redis == "" {
 			return "LOADTEST_REDIS_URL is not set"

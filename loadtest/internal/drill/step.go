@@ -24,6 +24,7 @@ import (
 //	build FOLDER         lets every program that starts from now on be that of another build
 //	built                fails unless the programs run from that build
 //	verify               compares Redis with the primary
+//	logs, errors         passes over what is in the logs; fails if an error has come into a log since
 //	VERB PROGRAM...      runs a verb of ctl on each program at once; * stands for all programs
 //
 // Names in braces stand for the programs that have the role when the drill begins, whatever role they get later:
@@ -90,6 +91,11 @@ func (s *stage) do(ctx context.Context, step string) error {
 		return s.release(ctx)
 	case "rolling":
 		return s.rolling(ctx)
+	case "logs":
+		_, err := s.logs.news()
+		return err
+	case "errors":
+		return s.noErrors()
 	case "sql":
 		out, err := s.ctl.Do(ctx, "sql", words[1], strings.Join(words[2:], " "))
 		if out != "" {
@@ -151,7 +157,7 @@ func (s *stage) rolling(ctx context.Context) error {
 func check(step string) error {
 	words := strings.Fields(step)
 	least := map[string]int{"build": 2, "built": 1, "verify": 1, "wait": 2, "whole": 1, "rolling": 1, "sql": 3, "switchover": 1, "flush": 1, "clock": 3,
-		"fires": 2, "hold": 2, "release": 1}
+		"fires": 2, "hold": 2, "release": 1, "logs": 1, "errors": 1}
 	for _, v := range verbs {
 		least[v] = 2
 	}
