@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 )
@@ -139,11 +142,23 @@ func TestWithoutSamplingNothingIsTold(t *testing.T) {
 	c := testenv.StartCollector(t)
 	s := tracedStack(t, c.URL, "OTEL_TRACES_SAMPLER=parentbased_always_off")
 	user := s.login(t, "user1")
+	s.primary.Exec(t, "SELECT pg_create_logical_replication_slot('spy', 'pgoutput')")
 	for range 20 {
 		s.must(t, 201, "POST", s.bidsURL(openRaffle), map[string]int{"size": 270, "price": 1000}, "Authorization", user)
 	}
 	s.must(t, 201, "POST", s.bidsURL(openRaffle), map[string]int{"size": 270, "price": 1000}, "Authorization", user, "Traceparent", clientParent)
 	awaitSpans(t, c, clientTrace, "apply")
+	conn, err := pgx.Connect(t.Context(), s.primary.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told int
+	err = conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_logical_slot_get_binary_changes('spy', NULL, NULL, 'proto_version', '1',
+		'publication_names', 'pyramid', 'messages', 'true') WHERE position('pyramid.trace'::bytea IN data) > 0`).Scan(&told)
+	if err = errors.Join(err, conn.Close(t.Context())); err != nil || told != 1 {
+		t.Errorf("%v: %d transactions tell a span, of 21 of which one is sampled", err, told)
+	}
+	s.primary.Exec(t, "SELECT pg_drop_replication_slot('spy')")
 	if code := s.command.Stop(t); code != 0 {
 		t.Errorf("command ended with %d", code)
 	}
