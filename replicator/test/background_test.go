@@ -76,6 +76,18 @@ func TestBackgroundComparisonGivesUpOnALongTransaction(t *testing.T) {
 	s.expect("verify", 0)
 }
 
+// What kept the background comparison from comparing is told only until a comparison succeeds.
+func TestNotVerifiedEndsWithTheNextComparison(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, testenv.StartPostgres(t, testenv.Set("max_replication_slots", "2")))
+	s.replicate("VERIFY_INTERVAL=100ms")
+	s.reached()
+	s.exec("SELECT pg_create_physical_replication_slot('spare')")
+	testenv.Eventually(t, patience, "no slot is free", func() bool { return s.report().Verify.LastError != "" })
+	s.exec("SELECT pg_drop_replication_slot('spare')")
+	testenv.Eventually(t, patience, "the comparison has succeeded", func() bool { return s.report().Verify.LastError == "" })
+}
+
 func TestVerifySaysWhatToDoWithoutAFreeSlot(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, testenv.StartPostgres(t, testenv.Set("max_replication_slots", "1")))
