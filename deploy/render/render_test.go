@@ -81,6 +81,21 @@ func TestEachInstanceHasItsPorts(t *testing.T) {
 	}
 }
 
+// What make up is given about logs and traces gets to all services.
+func TestServicesAreToldWhereTracesGo(t *testing.T) {
+	given := []string{"LOG_LEVEL=debug", "LOG_SAMPLE=10", "LOG_SLOW=2s", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318",
+		"OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=0.1"}
+	setUp(t, given...)
+	_, secrets := rendered(t)
+	for _, file := range []string{"command-1.env", "query-2.env", "replicator-1.env"} {
+		for _, pair := range given {
+			if line := strings.Replace(pair, "=", "='", 1) + "'\n"; !strings.Contains(secrets[file].Content, line) {
+				t.Errorf("%s lacks %s", file, line)
+			}
+		}
+	}
+}
+
 // No file of environment variables holds a password or a key.
 func TestNoEnvironmentHoldsASecret(t *testing.T) {
 	setUp(t, "TLS=yes")
