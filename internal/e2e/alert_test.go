@@ -38,7 +38,7 @@ func TestAnAlertReachesTheWebhook_P7(t *testing.T) {
 		return holds(t, prometheus, `query_path_lag_seconds{path="redis"} < 3 and on () replicator_state{state="waiting"} == 1`)
 	})
 	// In this small deployment other alerts fire, because most parts are not there; this one shows that messages arrive.
-	testenv.Eventually(t, alertPatience, "the webhook is told of another alert", func() bool { return messages.about("StandbyNotStreaming").Status == "firing" })
+	testenv.Eventually(t, alertPatience, "the webhook is told of another alert", func() bool { return messages.about("WritableNodes").Status == "firing" })
 	if a := messages.about("ReadModelLag"); a.Status != "" {
 		t.Errorf("told before: %+v", a)
 	}

@@ -105,6 +105,7 @@ var failures = []Drill{
 	kill("replicator-1").named("kill the working replicator").before(first...),
 	kill("exporter-1"),
 	kill("prometheus"),
+	kill("alertmanager"),
 	kill("haproxy").writes(doorTime).reads(doorTime),
 	kill("{primary} {primary-agent}").named("kill the primary's whole node").writes(decisions).may(leaderless...),
 	failure("failover, and back by another one", "crash {primary}", "wait 6s", "start {primary}", "whole", "crash {standby}", "wait 6s", "start {standby}",

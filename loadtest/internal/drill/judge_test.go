@@ -111,7 +111,7 @@ func TestEachDrillCanBeUnderstood(t *testing.T) {
 		t.Error(got)
 	}
 	programs := []string{"postgres-1", "postgres-2", "agent-1", "agent-2", "agent-3", "witness", "redis", "pgpool", "command-1", "query-1", "query-2", "replicator-1", "replicator-2",
-		"haproxy", "exporter-1", "prometheus", "link-1", "link-2", "link-3"}
+		"haproxy", "exporter-1", "prometheus", "alertmanager", "link-1", "link-2", "link-3"}
 	seen := make(map[string]bool)
 	for _, d := range All {
 		if seen[d.Name] || d.Writes == 0 || d.Reads == 0 || len(d.Steps) == 0 {
