@@ -103,11 +103,12 @@ func (rt *Router) serve(method, route string, h Handler) http.Handler {
 				whole = rt.fail(sw, r, Internal.Problem("something went wrong here"))
 			}
 			took := time.Since(start)
-			if sw.open {
+			switch {
+			case sw.open:
 				rt.opened.WithLabelValues(route).Inc()
-			} else if sw.status == http.StatusOK && r.Method == method {
+			case sw.status == http.StatusOK && r.Method == method:
 				usual().Observe(took.Seconds()) // without looking up the labels
-			} else {
+			default:
 				rt.duration.WithLabelValues(methodLabel(r.Method), route, statusLabel(sw.status)).Observe(took.Seconds())
 			}
 			rt.requests.note(request{Request: r, id: id, route: route, took: took, err: cause}, sw, span)
