@@ -38,7 +38,7 @@ func TestAReplyThatWasThereInTimeCounts_R6(t *testing.T) {
 	for range 2 {
 		var s resp.Scanner
 		in := &buffer{}
-		err := c.roundTrip(time.Now().Add(300*time.Millisecond), []byte("PING\r\n"), in, func(b []byte) (bool, error) { return s.Next(b) })
+		err := c.roundTrip(time.Now().Add(300*time.Millisecond), []byte("PING\r\n"), in, s.Next)
 		if err != nil || string(in.b) != "+PONG\r\n" {
 			t.Fatalf("R6: %q, %v", in.b, err)
 		}
