@@ -43,10 +43,11 @@ func TestDrills_W1_W2_R2_P9(t *testing.T) {
 		Death: syscall.SIGTERM, // on which the script removes its stack
 	})
 	testenv.Eventually(t, patience, "the drills end", func() bool { return !drills.Running() })
-	if status := drills.Wait(t); status != 0 {
+	status := drills.Wait(t)
+	t.Log(drills.Output())
+	if status != 0 {
 		t.Fatalf("exit status %d", status)
 	}
-	t.Log(drills.Output())
 }
 
 // patience is for a machine that is several times as slow as one on which the drills take three minutes.

@@ -87,7 +87,7 @@ func (d Drill) inShort() Drill                  { d.Short = true; return d }
 func (d Drill) may(alerts ...string) Drill      { d.May = alerts; return d }
 
 // leaderless are alerts of the time in which nobody leads, or a node is on its way back.
-var leaderless = []string{"WritableNodes", "NodeDown", "TargetDown", "StandbyNotStreaming", "FrontDoorWithoutServer", "NoBidAccepted", "BidsFail", "CloserMissing"}
+var leaderless = []string{"WritableNodes", "NodeDown", "TargetDown", "StandbyNotStreaming", "FrontDoorWithoutServer", "NoBidAccepted", "BidsFail", "CloserMissing", "ReadModelLag"}
 
 // All are the drills in their order: those of failures, and those of alerts, which last until the alerts fire.
 var All = slices.Concat(failures, alerting)
