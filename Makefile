@@ -4,7 +4,7 @@ SHELL := /bin/bash
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: help up status down clean test check lint race sqlc-diff api-check config-check bench loadtest abuse drill race-drill upgrade-drill restore-drill readme capture rotate generate fuzz build images compose-up compose-drill compose-down
+.PHONY: help up status down clean test check lint race sqlc-diff api-check config-check bench loadtest abuse drill race-drill upgrade-drill restore-drill readme capture rotate generate screenshots fuzz build images compose-up compose-drill compose-down
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -138,6 +138,11 @@ generate: ## Make the database code from sql/queries, the joined OpenAPI documen
 	$(GO) run ./deploy/grafana/generate
 	$(GO) tool sqlc generate
 	@$(SQLC_SUMS) >sql/sqlc.sums
+
+screenshots: ## Make the pictures of the page for operators in docs/ (8 minutes)
+	@deploy/local/install
+	@deploy/local/install chromium
+	SCREENSHOTS='$(CURDIR)/docs' $(GO) test -vet off -run '^TestTheOpsPageFitsItsScreens$$' -count 1 -timeout 20m ./internal/e2e
 
 fuzz: ## Fuzz every decoder for FUZZTIME (default 60s) each
 	@deploy/local/install

@@ -13,12 +13,14 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/internal/cors"
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/limit"
+	"github.com/stock-pyramid/stock-pyramid/internal/opspage"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/live"
 )
 
 type config struct {
 	env.Common
+	opspage.Settings // the page is on the admin listener
 	// PrimaryURL is multi-host with target_session_attrs=read-write.
 	PrimaryURL string `env:"PRIMARY_URL,required"`
 	// ReplicaURL leads through pgpool-II, which fails clients that send target_session_attrs.

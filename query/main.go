@@ -11,6 +11,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
 	"github.com/stock-pyramid/stock-pyramid/internal/limit"
+	"github.com/stock-pyramid/stock-pyramid/internal/opspage"
 	"github.com/stock-pyramid/stock-pyramid/internal/service"
 	"github.com/stock-pyramid/stock-pyramid/internal/web"
 	"github.com/stock-pyramid/stock-pyramid/query/internal/api"
@@ -36,9 +37,11 @@ func serve(ctx context.Context, c *config) error {
 		return err
 	}
 	parts := api.Parts{Book: b.chain, Feed: b.feed, Verifier: b.verifier, Limits: limit.NewGuard(c.RateLimit, c.TrustedProxies, s.Metrics), Origins: c.Origins, Requests: s.Requests}
+	page := newPage(c, b, opspage.Options{Log: s.Log})
+	s.Admin(page.Handler)
 	s.Serve(api.New(s.Log, s.Metrics, parts, c.AllowReadPath, document), b.chain.Ready)
 	s.OnDrain(b.feed.Drain)
-	for _, part := range []func(context.Context) error{b.primary.Run, b.trust.Watch, b.chain.Watch, b.feed.Run} {
+	for _, part := range []func(context.Context) error{b.primary.Run, b.trust.Watch, b.chain.Watch, b.feed.Run, page.observe, page.Run} {
 		s.Add(part)
 	}
 	if b.keys != nil {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/env"
+	"github.com/stock-pyramid/stock-pyramid/internal/opspage"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -19,6 +22,9 @@ type config struct {
 	Stores
 	Named
 	VerifyInterval time.Duration `env:"VERIFY_INTERVAL" envDefault:"30s"`
+	opspage.Settings
+	// JWKSURL is where command publishes the keys of its tokens. Without it browsers can ask for nothing.
+	JWKSURL string `env:"JWKS_URL"`
 }
 
 // Named is the name of the pipeline.
@@ -40,6 +46,9 @@ func (c *config) Check() []error {
 	problems := slices.Concat(c.Common.Check(), c.Stores.Check(), c.Named.Check())
 	if c.VerifyInterval != 0 && c.VerifyInterval < 100*time.Millisecond {
 		problems = append(problems, fmt.Errorf("VERIFY_INTERVAL is %s, want 0 (off) or at least 100ms", c.VerifyInterval))
+	}
+	if u, err := url.Parse(c.JWKSURL); c.JWKSURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		problems = append(problems, errors.New("JWKS_URL is not an http or https URL"))
 	}
 	return problems
 }

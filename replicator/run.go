@@ -26,12 +26,17 @@ Copies bids, raffles and products from the primary's logical replication stream 
 read model anew when that is needed, and compares it with the primary in the background. It runs until
 SIGTERM and is configured by the environment:
 
-  LISTEN_ADDR      host:port of GET /v1/status and POST /v1/rebuild: loopback, they ask for no password
+  LISTEN_ADDR      host:port of the page /ops, GET /v1/status and POST /v1/rebuild: loopback, to see asks for no password
   ADMIN_ADDR       host:port of /livez, /readyz, /metrics and /debug/pprof
   PRIMARY_URL      all servers as role replicator: the one that takes writes on the highest timeline is the primary
   REDIS_URL        redis://host:port/database
   PIPELINE         the name of the pipeline, none by default: with another name and another Redis, a second
                    replicator of the database fills that Redis beside the first
+  JWKS_URL         the public keys of tokens (command's /.well-known/jwks.json): admins may ask for a
+                   rebuild, a comparison or a repair on the page /ops; without it only programs of this machine
+  OPS_PEERS        pages of other services that this one shows, as http://host:port,...: LISTEN_ADDR of
+                   replicators, ADMIN_ADDR of query
+  OPS_HOSTS        names with a dot by which the page is opened, without ports
   VERIFY_INTERVAL  how often some 200 raffles are compared in the background, default 30s; 0 turns it off
   PRIMARY_URL_FILE, REDIS_URL_FILE  files that hold these values instead
   TLS_FILE         a PEM file with a certificate and its key, with which both listeners speak TLS only
@@ -79,11 +84,12 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 	r.SetClock(cfg.Clock())
 	r.SetPipeline(cfg.Pipeline)
 	r.SetSpans(s.Requests.Spans)
+	page := newPage(s, cfg, r)
 	background, err := verifyInBackground(s, cfg, r)
 	if err != nil {
 		return err
 	}
-	operator := ops.Replicator{Rebuild: r.RequestRebuild, Status: func(now time.Time) ops.Status {
+	operator := ops.Replicator{Rebuild: r.RequestRebuild, Guard: page.guard, Status: func(now time.Time) ops.Status {
 		status := ops.Status{Status: r.Status(now)}
 		if background != nil {
 			state := background.State()
@@ -91,7 +97,11 @@ func replicate(ctx context.Context, cfg *config, notes io.Writer) error {
 		}
 		return status
 	}}
-	s.Serve(ops.Handler(s.Log, s.Metrics, operator), r.Ready)
+	if operator.Compare, err = page.compares(background); err != nil {
+		return err
+	}
+	s.Serve(page.Handler(ops.Handler(s.Log, s.Metrics, operator)), r.Ready)
+	s.Add(page.Run)
 	s.Add(heartbeat.Run)
 	s.Add(r.Run)
 	return s.Run(ctx)

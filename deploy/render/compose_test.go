@@ -214,19 +214,20 @@ func TestContainersFindTheirFiles(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{
-		"haproxy/haproxy.cfg":       "server command2 command-2:8081 port 9081 check",
-		"pgpool/pgpool.conf":        "backend_hostname1 = 'node2'",
-		"node1/pg_service.conf":     "[witness]\nhost=witness\nport=5432\n",
-		"node1/pg_hba.conf":         "172.29.3.0/24",
-		"node1/postgresql.conf":     "listen_addresses = '0.0.0.0'",
-		"node2/node.env":            "PCP_HOST='pgpool'",
-		"query/query-1.env":         "JWKS_URL='https://haproxy:8080/",
-		"prometheus/prometheus.yml": `"exporter-2:9187"`,
-		"command/command-2.env":     "postgres://command@node1:5432,node2:5432/pyramid",
-		"query/query-2.env":         "REDIS_URL_FILE='/conf/query/redis-url'",
-		"query/redis-url":           "@redis:6379/0",
-		"migrator/migrator.env":     "PGPASSFILE='/conf/migrator/pgpass'",
-		"redis/redis.conf":          "aclfile /conf/redis/users.acl",
+		"haproxy/haproxy.cfg":         "server command2 command-2:8081 port 9081 check",
+		"pgpool/pgpool.conf":          "backend_hostname1 = 'node2'",
+		"node1/pg_service.conf":       "[witness]\nhost=witness\nport=5432\n",
+		"node1/pg_hba.conf":           "172.29.3.0/24",
+		"node1/postgresql.conf":       "listen_addresses = '0.0.0.0'",
+		"node2/node.env":              "PCP_HOST='pgpool'",
+		"query/query-1.env":           "JWKS_URL='https://haproxy:8080/",
+		"replicator/replicator-2.env": "OPS_PEERS='https://replicator-1:8083'",
+		"prometheus/prometheus.yml":   `"exporter-2:9187"`,
+		"command/command-2.env":       "postgres://command@node1:5432,node2:5432/pyramid",
+		"query/query-2.env":           "REDIS_URL_FILE='/conf/query/redis-url'",
+		"query/redis-url":             "@redis:6379/0",
+		"migrator/migrator.env":       "PGPASSFILE='/conf/migrator/pgpass'",
+		"redis/redis.conf":            "aclfile /conf/redis/users.acl",
 	} {
 		if text := files[path].Content; !strings.Contains(text, want) || strings.Contains(text, deploy.Loopback+":") {
 			t.Errorf("%s lacks %s or has a loopback address:\n%s", path, want, text)

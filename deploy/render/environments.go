@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/stock-pyramid/stock-pyramid/deploy"
 )
@@ -73,6 +74,7 @@ func (s stack) settingsOfAll(cores int) map[string]deploy.Environment {
 				"PGPASSFILE=" + s.secret(service.name, passFile),
 			}
 			environment = append(environment, s.special(service.name)...)
+			environment = append(environment, s.page(service.name, i)...)
 			environment = append(environment, s.serving(service.name)...)
 			all[fmt.Sprintf("%s-%d.env", service.name, i+1)] = append(environment, s.given(service.name, cores)...)
 		}
@@ -109,13 +111,44 @@ func (s stack) special(name string) deploy.Environment {
 			"REPLICA_URL=" + s.databaseURL("query", []deploy.Address{{Host: s.host("pgpool"), Port: s.PgpoolPort}}),
 			"STANDBY_URL=" + s.databaseURL("query", []deploy.Address{s.address(1), s.address(0)}, "target_session_attrs", "prefer-standby"),
 			redis,
-			// Through the front door, so that the keys are there as long as one instance of command is.
-			fmt.Sprintf("JWKS_URL=%s://%s/.well-known/jwks.json", s.scheme("http"), deploy.Address{Host: s.host("haproxy"), Port: s.HTTPPort}),
+			s.publicKeys(),
 			fmt.Sprintf("ALLOW_READ_PATH=%t", !s.apart),
 			"CORS_ORIGINS=" + s.getenv("CORS_ORIGINS"),
 		}, s.wide()...)
 	}
-	return deploy.Environment{redis}
+	if s.apart { // its network has no way to the front door
+		return deploy.Environment{redis}
+	}
+	return deploy.Environment{redis, s.publicKeys()}
+}
+
+// publicKeys is through the front door, so that the keys are there as long as one instance of command is.
+func (s stack) publicKeys() string {
+	return fmt.Sprintf("JWKS_URL=%s://%s/.well-known/jwks.json", s.scheme("http"), deploy.Address{Host: s.host("haproxy"), Port: s.HTTPPort})
+}
+
+// page names the pages of operators that an instance shows besides its own: those of all other instances of the replicator and
+// of query, which has its page on the admin listener. Apart, a replicator's network has no way to query.
+func (s stack) page(name string, own int) deploy.Environment {
+	if name == "command" {
+		return nil
+	}
+	var peers []string
+	for _, of := range s.services() {
+		if of.name == "command" || s.apart && name == "replicator" && of.name == "query" {
+			continue
+		}
+		for i, instance := range s.instances(of) {
+			at := instance.Address
+			if of.name == "query" {
+				at.Port = instance.AdminPort
+			}
+			if of.name != name || i != own {
+				peers = append(peers, s.scheme("http")+"://"+at.String())
+			}
+		}
+	}
+	return deploy.Environment{"OPS_PEERS=" + strings.Join(peers, ",")}
 }
 
 // wide are the limits of a stack of one machine. Load levels come from one address and share logins, so the limits are wide
@@ -152,7 +185,7 @@ func (s stack) given(service string, cores int) deploy.Environment {
 	}
 	var e deploy.Environment
 	for _, name := range []string{
-		"GOMAXPROCS", "LOG_LEVEL", "LOGIN_CORES", "REFRESH_TTL", "TRUSTED_PROXIES", "BID_LANES", "BID_QUEUE", "MIN_LSN_WAIT", "LIVE_MAX", "LIVE_ADDRESS_MAX", "VERIFY_INTERVAL",
+		"GOMAXPROCS", "LOG_LEVEL", "LOGIN_CORES", "REFRESH_TTL", "TRUSTED_PROXIES", "BID_LANES", "BID_QUEUE", "MIN_LSN_WAIT", "LIVE_MAX", "LIVE_ADDRESS_MAX", "VERIFY_INTERVAL", "OPS_HOSTS",
 		"LOG_SAMPLE", "LOG_SLOW", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_RESOURCE_ATTRIBUTES",
 	} {
 		if value := cmp.Or(s.getenv(name), otherwise[name]); value != "" {

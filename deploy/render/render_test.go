@@ -62,9 +62,11 @@ func TestEachInstanceHasItsPorts(t *testing.T) {
 	conf, secrets := rendered(t)
 	for file, want := range map[string]string{
 		"command-1.env": "LISTEN_ADDR='127.0.0.1:8081'\nADMIN_ADDR='127.0.0.1:9081'\n", "command-2.env": "LISTEN_ADDR='127.0.0.1:8091'\nADMIN_ADDR='127.0.0.1:9091'\n",
-		"query-2.env":    "JWKS_URL='http://127.0.0.1:8080/.well-known/jwks.json'",
-		"exporter-2.env": "DATA_SOURCE_NAME='postgres://exporter@127.0.0.1:15433/pyramid?sslmode=disable'",
-		"migrator.env":   "migrator@127.0.0.1:15432,127.0.0.1:15433/pyramid?sslmode=disable&target_session_attrs=read-write'",
+		"query-2.env":      "JWKS_URL='http://127.0.0.1:8080/.well-known/jwks.json'",
+		"replicator-1.env": "OPS_PEERS='http://127.0.0.1:9082,http://127.0.0.1:9092,http://127.0.0.1:8093'\n",
+		"query-1.env":      "OPS_PEERS='http://127.0.0.1:9092,http://127.0.0.1:8083,http://127.0.0.1:8093'\n",
+		"exporter-2.env":   "DATA_SOURCE_NAME='postgres://exporter@127.0.0.1:15433/pyramid?sslmode=disable'",
+		"migrator.env":     "migrator@127.0.0.1:15432,127.0.0.1:15433/pyramid?sslmode=disable&target_session_attrs=read-write'",
 	} {
 		if got := secrets[file]; !strings.Contains(got.Content, want) || got.Mode != 0o600 {
 			t.Errorf("%s (%v) lacks %s:\n%s", file, got.Mode, want, got.Content)

@@ -34,6 +34,8 @@ type Service struct {
 	parts   run.Group
 	drain   drain
 	traces  *otlp.Exporter
+	// wrap puts further routes before those of the admin listener; nil: there are none.
+	wrap func(http.Handler) http.Handler
 }
 
 // Signals returns a context that ends with SIGINT or SIGTERM.
@@ -89,9 +91,16 @@ func New(name string, c env.Common, notes io.Writer) (*Service, error) {
 		Requests: web.Requests{Sample: c.LogSample, Slow: c.LogSlow, Spans: traces.Spans()}}, nil
 }
 
+// Admin puts a handler before that of the admin listener. It is called before Serve.
+func (s *Service) Admin(wrap func(rest http.Handler) http.Handler) { s.wrap = wrap }
+
 // Serve adds the public listener and the admin listener. The latter answers with ready whether the service can work.
 func (s *Service) Serve(public http.Handler, ready web.Ready) {
-	s.servers.AddTo(&s.parts, s.drain.last(public), web.Admin(s.Metrics, s.drain.unready(ready)))
+	var admin http.Handler = web.Admin(s.Metrics, s.drain.unready(ready))
+	if s.wrap != nil {
+		admin = s.wrap(admin)
+	}
+	s.servers.AddTo(&s.parts, s.drain.last(public), admin)
 }
 
 // Add adds a part, which must run until its context ends. The contexts of all parts end when the first part has

@@ -72,6 +72,18 @@ func (r *Replicator) SetSpans(t *tracing.Tracer) { r.spans = t }
 // Status is what the replicator says about itself.
 func (r *Replicator) Status(now time.Time) status.Status { return r.board.Read(now) }
 
+// Listen tells a listener what happens. It is called before Run.
+func (r *Replicator) Listen(l status.Listener) {
+	r.board.Listen(l)
+	r.repairs.Listen(l)
+}
+
+// Sights is what all servers of PRIMARY_URL showed last, in their order.
+func (r *Replicator) Sights(now time.Time) []wal.Sight { return r.observer.Sights(now) }
+
+// Applied counts the transactions and the row changes that this process has applied.
+func (r *Replicator) Applied() (transactions, changes float64) { return r.board.Metrics.Applied() }
+
 // Ready returns an error unless the replicator streams, waits while another one works, or is paused.
 func (r *Replicator) Ready(context.Context) error {
 	if s := r.board.Read(time.Now()); s.State != status.Streaming && s.State != status.Waiting && s.State != status.Paused {

@@ -197,6 +197,7 @@ func (s *session) claim(ctx context.Context) (*sink.Writer, readmodel.Checkpoint
 	}
 	cp := s.state.checkpoint()
 	if cp == nil {
+		s.board.Applied(readmodel.Checkpoint{}) // nothing is served
 		return guard, readmodel.Checkpoint{}, s.takeAway(guard)
 	}
 	cp.Token, cp.Server = s.token, s.state.node.Started // decide has found nothing in the epoch that this server lacks

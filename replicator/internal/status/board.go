@@ -29,6 +29,8 @@ type Board struct {
 	held       time.Time // since when something is held back; zero: nothing is
 	moved      bool      // a transaction from the stream was applied since HasMoved was called
 	warned     bool      // WarnOnce was called in this rebuild
+
+	listener Listener
 }
 
 // NewBoard makes a board and registers its metrics. pulse returns what is known of the primary.
@@ -50,6 +52,8 @@ func (b *Board) update(f func()) {
 
 // SetState changes the state. The last error is removed when the replicator streams, waits or is paused.
 func (b *Board) SetState(s State) {
+	before := b.Read(time.Now())
+	defer b.tellState(before)
 	b.update(func() {
 		b.status.State = s
 		if s != Rebuilding {
@@ -99,6 +103,7 @@ func (b *Board) Failed(err error, kind string, now time.Time, pause time.Duratio
 		b.status.RetryAt = now.Add(pause).UTC().Format(time.RFC3339Nano)
 	})
 	b.Metrics.errors.WithLabelValues(kind).Inc()
+	b.tellFailed(kind)
 }
 
 // Served returns the last checkpoint that was noted, and whether the replicator streams or is paused.
@@ -196,7 +201,13 @@ func (b *Board) lag(now time.Time) time.Duration {
 	if !ok || b.checkpoint.Beat.Number >= p.Newest {
 		return time.Duration(b.checkpoint.Delay) * time.Millisecond
 	}
-	return p.Behind + min(max(now.Sub(p.At), 0), pulseIsOld)
+	lag := p.Behind + min(max(now.Sub(p.At), 0), pulseIsOld)
+	if p.Reached < b.checkpoint.Beat.Number {
+		// The read model has got further since. What it lacks now is younger than the heartbeat that it holds.
+		age := now.Add(p.Offset).Sub(time.UnixMicro(b.checkpoint.Beat.At))
+		lag = min(lag, max(age, 0))
+	}
+	return lag
 }
 
 // Holds notes since when something is held back from Redis; zero: nothing is.

@@ -12,7 +12,14 @@ const (
 )
 
 // SetPhase notes what the rebuild under way does now.
-func (b *Board) SetPhase(p Phase) { b.Metrics.setPhase(p) }
+func (b *Board) SetPhase(p Phase) {
+	b.update(func() {
+		if b.status.Rebuild != nil {
+			b.status.Rebuild.Phase = p
+		}
+	})
+	b.Metrics.setPhase(p)
+}
 
 func (m *Metrics) setPhase(now Phase) {
 	for _, p := range []Phase{Preparing, CreatingSlot, Copying, Switching} {

@@ -14,6 +14,7 @@ type Repairs struct {
 	log                             *slog.Logger
 	lost, poisoned, reloaded, fails *prometheus.CounterVec
 	waiting, spoiled                prometheus.Gauge
+	listener                        Listener
 }
 
 // NewRepairs makes the metrics and registers them.
@@ -58,6 +59,7 @@ func kindOf(p readmodel.Part) string {
 // Poisoned reports a row without a packing. part is the name, in readmodel.PoisonedKey, of what lacks the row.
 func (m *Repairs) Poisoned(part string, t tables.Table, row int64, err error) {
 	m.poisoned.WithLabelValues(t.Kind()).Inc()
+	tell(m.listener.Poisoned, part)
 	m.log.Error("a row does not fit the read model: SQL answers for what it belongs to until it is put right",
 		"part", part, "table", t.String(), "row", row, "error", err)
 }
@@ -65,6 +67,7 @@ func (m *Repairs) Poisoned(part string, t tables.Table, row int64, err error) {
 // Lost reports a part that lacks a key which it must have.
 func (m *Repairs) Lost(p readmodel.Part) {
 	m.lost.WithLabelValues(kindOf(p)).Inc()
+	tell(m.listener.Lost, p.String())
 	m.log.Error("a part of the read model was lost: it is loaded anew, and SQL answers for it meanwhile", "part", p.String())
 }
 
@@ -80,5 +83,8 @@ func (m *Repairs) Reloaded(p readmodel.Part, well bool) {
 		m.reloaded.WithLabelValues(kindOf(p)).Inc()
 	} else {
 		m.fails.WithLabelValues(kindOf(p)).Inc()
+	}
+	if m.listener.Reloaded != nil {
+		m.listener.Reloaded(p.String(), well)
 	}
 }

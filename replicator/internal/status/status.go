@@ -64,6 +64,7 @@ func newPause(p readmodel.Pause) *Pause {
 // Progress is how far a rebuild has come. Expected is the planner's estimate.
 type Progress struct {
 	Reason   Reason `json:"reason"`
+	Phase    Phase  `json:"phase,omitempty"`
 	Rows     int64  `json:"rows"`
 	Expected int64  `json:"expected_rows"`
 	PerSec   int64  `json:"rows_per_second"`

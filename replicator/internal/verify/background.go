@@ -42,6 +42,9 @@ type State struct {
 
 // Background compares the read model slice by slice, again and again.
 type Background struct {
+	// Compared is told of each slice that was compared, if it is not nil. It is set before Run.
+	Compared func(r Report, all State)
+
 	verifier *Verifier
 	interval time.Duration
 	active   func() bool
@@ -128,6 +131,9 @@ func (b *Background) slice(ctx context.Context) error {
 		return err
 	}
 	b.note(scope, report, time.Now())
+	if b.Compared != nil {
+		b.Compared(report, b.State())
+	}
 	if report.Divergent > 0 {
 		parts := report.parts()
 		b.log.Error("the read model differs from the primary: the parts are reloaded",

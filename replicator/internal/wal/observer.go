@@ -23,6 +23,8 @@ type Pulse struct {
 	Newest int64 // the number of the newest heartbeat
 	// Behind is the age, by the primary's clock, of the first heartbeat that the read model lacks; 0 if it lacks none.
 	Behind time.Duration
+	// Reached is the number of the heartbeat that the read model held when that was asked.
+	Reached int64
 	// Offset is how far the primary's clock is ahead of the clock of this process, measured by a round trip.
 	Offset time.Duration
 	At     time.Time // when the pulse was measured
@@ -44,6 +46,7 @@ type Observer struct {
 type observation struct {
 	node  Node
 	pulse Pulse
+	sight Sight
 	at    time.Time
 }
 
@@ -137,6 +140,9 @@ func (o *Observer) look(ctx context.Context, s Server, conn *pgx.Conn) error {
 	if node.primary() {
 		seen.pulse, err = feel(ctx, conn, o.Clock, o.reached())
 	}
+	if err == nil {
+		seen.sight, err = see(ctx, conn, node)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.seen[s] = seen
@@ -161,6 +167,7 @@ func feel(ctx context.Context, conn *pgx.Conn, wall clock.Clock, reached int64) 
 	if err != nil {
 		return Pulse{}, fmt.Errorf("heartbeats: %w", err)
 	}
+	p.Reached = reached
 	p.Newest, p.Behind = beats.Newest, max(time.Duration(beats.Behind)*time.Microsecond, 0)
 	return p, nil
 }

@@ -24,6 +24,13 @@ const (
 	isRunning = `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND granted
 		AND mode = 'ExclusiveLock' AND transactionid = $1::text::xid)`
 
+	// readSight reads how far a server is, how many transactions have had a number and how many rows of this database were
+	// changed. A standby counts neither.
+	readSight = `SELECT CASE WHEN pg_is_in_recovery() THEN coalesce(pg_last_wal_replay_lsn() - '0/0', 0)
+			ELSE pg_current_wal_flush_lsn() - '0/0' END::bigint,
+		CASE WHEN pg_is_in_recovery() THEN 0 ELSE pg_snapshot_xmax(pg_current_snapshot())::text::bigint END,
+		coalesce((SELECT tup_inserted + tup_updated + tup_deleted FROM pg_stat_database WHERE datname = current_database()), 0)`
+
 	readClock = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
 
 	// askFlushed counts the standbys as commits do: if the setting names a number, that many standbys must have flushed a
