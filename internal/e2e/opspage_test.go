@@ -134,8 +134,14 @@ func TestTheOpsPageShowsARebuildAndARepair(t *testing.T) {
 	page := browser.open(t, s.own, desktop, false)
 	page.says(pagePatience, "#verdict", `^Redis follows`)
 	s.holdToButtons(t, page)
+	s.holdToRepair(t, page)
+	s.holdToRebuild(t, page)
+	s.holdToRequest(t, page)
+}
 
-	// A key that is lost is found by the comparison, named and made anew.
+// holdToRepair loses a key, which the comparison finds and names, and which is made anew.
+func (s *opsStack) holdToRepair(t *testing.T, page tab) {
+	t.Helper()
 	e := s.epoch(t)
 	if n, err := s.redis.Del(t.Context(), e.Raffle(openRaffle)).Result(); err != nil || n != 1 {
 		t.Fatalf("%d keys removed, %v", n, err)
@@ -146,8 +152,11 @@ func TestTheOpsPageShowsARebuildAndARepair(t *testing.T) {
 	page.says(pagePatience, "#compared", `No key differs from the primary`)
 	page.do(chromedp.Click(button("Compare all")))
 	page.says(pagePatience, "#compared", `Asked for, comparison: all [\d,]+ keys are as the primary has them`)
+}
 
-	// Redis loses all. The rebuild waits for an open transaction, and is slow enough to be watched.
+// holdToRebuild lets Redis lose all. The rebuild waits for an open transaction, and is slow enough to be watched.
+func (s *opsStack) holdToRebuild(t *testing.T, page tab) {
+	t.Helper()
 	total := float64(s.way.Sent())
 	open := s.openTransaction(t)
 	if err := s.redis.FlushAll(t.Context()).Err(); err != nil {
@@ -166,8 +175,11 @@ func TestTheOpsPageShowsARebuildAndARepair(t *testing.T) {
 	if page.is("!document.getElementById('rebuild').hidden") {
 		t.Error("the rebuild is still shown")
 	}
+}
 
-	// The same by hand, once the dialog was confirmed.
+// holdToRequest asks for a rebuild by hand, which is made once the dialog was confirmed.
+func (s *opsStack) holdToRequest(t *testing.T, page tab) {
+	t.Helper()
 	was := s.epoch(t)
 	page.do(chromedp.Click(button("Rebuild")), chromedp.WaitVisible("#sure[open]"), chromedp.KeyEvent(kb.Escape))
 	page.do(chromedp.Click(button("Rebuild")), chromedp.WaitVisible("#sure[open]"), chromedp.Click("#sure-yes"))
