@@ -91,9 +91,20 @@ type Alert struct {
 	Summary, Runbook string
 }
 
-// Alerts are the rules of rules.yml, in their order.
+// Alerts are all alerting rules, in their order.
 func Alerts() (list []Alert, err error) {
-	var file struct {
+	for _, name := range rules {
+		some, err := alertsOf(name)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, some...)
+	}
+	return list, nil
+}
+
+func alertsOf(file string) (list []Alert, err error) {
+	var read struct {
 		Groups []struct {
 			Name     string
 			Interval string
@@ -103,10 +114,10 @@ func Alerts() (list []Alert, err error) {
 			}
 		}
 	}
-	if err := readTable("rules.yml", &file); err != nil {
+	if err := readTable(file, &read); err != nil {
 		return nil, err
 	}
-	for _, g := range file.Groups {
+	for _, g := range read.Groups {
 		for _, r := range g.Rules {
 			if r.Alert != "" {
 				list = append(list, Alert{Name: r.Alert, Expr: r.Expr, For: r.For, Severity: r.Labels["severity"],

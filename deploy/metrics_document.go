@@ -10,7 +10,7 @@ import (
 
 const metricsHead = `# Metrics and alerts
 
-Made by ` + "`make generate`" + ` from deploy/prometheus/metrics.yaml and rules.yml; a test holds the first against what the programs
+Made by ` + "`make generate`" + ` from deploy/prometheus/metrics.yaml and rules-*.yml; a test holds the first against what the programs
 export. Each program has its metrics at ` + "`/metrics`" + ` of its admin listener, beside those of Go's runtime and of the process (` + "`go_*`, `process_*`" + `).
 A label's values are listed, or described by a regular expression, so they stay few: no id of a user, a raffle or a
 request is a label. A histogram has ` + "`_bucket`, `_sum` and `_count`" + `. Prometheus adds the labels job (the program), instance (its

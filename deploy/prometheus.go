@@ -25,6 +25,9 @@ type Target struct {
 	Node string
 }
 
+// rules are the files of the alerts, in the order of docs/METRICS.md.
+var rules = []string{"rules-users.yml", "rules-nodes.yml", "rules-readmodel.yml", "rules-servers.yml"}
+
 // Files is the configuration of Prometheus and of the exporters.
 func (p Prometheus) Files() (Files, error) {
 	jobs := make([]Job, len(p.Jobs))
@@ -37,10 +40,13 @@ func (p Prometheus) Files() (Files, error) {
 	}
 	files := Files{}
 	p.Alertmanager.Host = orLoopback(p.Alertmanager.Host)
-	if err := files.add("prometheus.yml", "prometheus/prometheus.yml", 0o644, false, Prometheus{Jobs: jobs, Alertmanager: p.Alertmanager, TLS: p.TLS}); err != nil {
+	if err := files.add("prometheus.yml", "prometheus/prometheus.yml", 0o644, false, struct {
+		Prometheus
+		Rules []string
+	}{Prometheus{Jobs: jobs, Alertmanager: p.Alertmanager, TLS: p.TLS}, rules}); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"rules.yml", "queries.yaml"} {
+	for _, name := range append([]string{"queries.yaml"}, rules...) {
 		if err := files.copy(name, "prometheus/"+name); err != nil {
 			return nil, err
 		}

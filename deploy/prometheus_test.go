@@ -38,7 +38,7 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("prometheus.yml:\n%s", text)
 		}
 	}
-	check(t, dir, "promtool", "check", "rules", "rules.yml")
+	check(t, dir, "promtool", append([]string{"check", "rules"}, rules...)...)
 	tests, err := filepath.Glob("testdata/alerts/*.yml")
 	if err != nil || len(tests) == 0 {
 		t.Fatal(tests, err)

@@ -153,7 +153,7 @@ func (p place) haproxy(t *testing.T, name string) {
 
 func (p place) prometheus(t *testing.T) {
 	t.Helper()
-	for _, args := range [][]string{{"config", "prometheus.yml"}, {"rules", "rules.yml"}} {
+	for _, args := range [][]string{{"config", "prometheus.yml"}, {"rules", "rules-users.yml"}} {
 		c := exec.CommandContext(t.Context(), testenv.Tool(t, "promtool", "prometheus"), "check", args[0], filepath.Join(p.conf, "prometheus", args[1]))
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Errorf("promtool check %s: %v\n%s", args, err, out)
