@@ -86,7 +86,8 @@ func (d Drill) reads(most time.Duration) Drill  { d.Reads = most; return d }
 func (d Drill) inShort() Drill                  { d.Short = true; return d }
 func (d Drill) may(alerts ...string) Drill      { d.May = alerts; return d }
 
-// leaderless are alerts of the time in which nobody leads, or a node is on its way back.
+// leaderless are alerts of the time in which nobody leads, or a node is on its way back. While commits wait for a standby that is
+// away, no heartbeat comes, so that Redis seems to lag.
 var leaderless = []string{"WritableNodes", "NodeDown", "TargetDown", "StandbyNotStreaming", "FrontDoorWithoutServer", "NoBidAccepted", "BidsFail", "CloserMissing", "ReadModelLag"}
 
 // All are the drills in their order: those of failures, and those of alerts, which last until the alerts fire.
@@ -118,7 +119,8 @@ var failures = []Drill{
 	freeze("redis", "8s"),
 	freeze("command-1", "8s"),
 	freeze("query-1", "8s"),
-	freeze("replicator-1", "12s").named("freeze the working replicator").before(first...),
+	// The takeover takes up to ten seconds (P9), so Redis may stand still for longer than ReadModelLag waits.
+	freeze("replicator-1", "12s").named("freeze the working replicator").before(first...).may("ReadModelLag"),
 	freeze("replicator-2", "8s").named("freeze the waiting replicator").before(first...),
 	freeze("haproxy", "3s"),
 
@@ -153,7 +155,9 @@ var failures = []Drill{
 
 // Upgrade takes a deployment of the old build to the new one and back. It needs both builds, so it is not one of All.
 var Upgrade = Drill{Name: "rolling upgrade and downgrade", Steps: []string{"built", "build {new}", "rolling", "built", "verify", "build {old}", "rolling", "built"},
-	Writes: failover, Reads: killReads, Rates: Rates{300, 1500}, Strict: true}
+	Writes: failover, Reads: killReads, Rates: Rates{300, 1500}, Strict: true,
+	// Prometheus has the rules of the new build while command is still of the old one, which may lack metrics that they use.
+	May: []string{"CloserMissing", "NoBidAccepted"}}
 
 // Statements of drills. The slots of the replicators are the logical ones.
 const (
