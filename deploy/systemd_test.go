@@ -10,7 +10,7 @@ import (
 )
 
 // debianUnits get drop-ins.
-var debianUnits = []string{"haproxy", "redis-server", "pgpool2", "prometheus", "prometheus-alertmanager"}
+var debianUnits = []string{"haproxy", "redis-server", "pgpool2", "prometheus", "prometheus-alertmanager", "prometheus-node-exporter"}
 
 // mostExposed is the limit of `systemd-analyze security` in tenths, of 100.
 const mostExposed = "20"
@@ -38,6 +38,28 @@ func TestUnits(t *testing.T) {
 		security.Env = environment
 		if out, err := security.CombinedOutput(); err != nil || !strings.Contains(string(out), "Overall exposure level") {
 			t.Errorf("systemd-analyze security %s: %v\n%s", filepath.Base(unit), err, out)
+		}
+	}
+}
+
+// Who may silence alerts or look at the machine must be on it, and each program of Prometheus takes the option for TLS (WEB).
+func TestDropInsOfPrometheus(t *testing.T) {
+	for unit, port := range map[string]string{"prometheus": "", "prometheus-alertmanager": "9093", "prometheus-node-exporter": "9100"} {
+		text, err := os.ReadFile(filepath.Join("systemd", unit+".service.d", "stock-pyramid.conf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		start, found := strings.CutPrefix(lines[len(lines)-1], "ExecStart=/usr/bin/")
+		if words := strings.Fields(start); !found || words[0] != unit || words[len(words)-1] != "$WEB" {
+			t.Errorf("%s: %s", unit, lines[len(lines)-1])
+		}
+		if port != "" && !strings.Contains(start, " --web.listen-address=127.0.0.1:"+port+" ") {
+			t.Errorf("%s listens elsewhere: %s", unit, start)
+		}
+		help, err := exec.CommandContext(t.Context(), "/usr/bin/"+unit, "--help").CombinedOutput()
+		if err != nil || !strings.Contains(string(help), "--web.config.file=") || port != "" && !strings.Contains(string(help), "--web.listen-address=") {
+			t.Errorf("%s lacks an option: %v", unit, err)
 		}
 	}
 }
