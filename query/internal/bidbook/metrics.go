@@ -26,7 +26,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"path"}),
 	}
 	m.up = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "query_path_up", Help: "1 if the path answered when it was asked last. It is asked every second, and every 4 s while it does not answer.",
+		Name: "query_path_up", Help: "1 if the path answered when it was asked last. Redis is asked all the time, the others every second, and every 4 s while they do not answer.",
 	}, []string{"path"})
 	m.lag = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "query_path_lag_seconds", Help: "How far a path was behind the primary when it was asked last (Read-Lag-Ms). Missing while the path does not answer.",

@@ -21,10 +21,11 @@ func newMetrics(reg prometheus.Registerer) metrics {
 }
 
 func (m metrics) show(s *State) {
-	m.connected.Set(0)
+	connected := 0.0 // set once, because a scrape may come at any time
 	if s.Connected {
-		m.connected.Set(1)
+		connected = 1
 	}
+	m.connected.Set(connected)
 	m.timeline.Set(float64(s.History.Present()))
 	m.started.Set(float64(s.started) / 1e6)
 }

@@ -36,10 +36,11 @@ func (h *health) show(info redisinfo.Info) {
 	} {
 		gauge.Set(float64(info.Number(field)))
 	}
-	h.durable.Set(0)
+	durable := 0.0 // set once, because a scrape may come at any time
 	if info.Number("aof_enabled") == 1 && info["aof_last_write_status"] == "ok" && info["aof_last_bgrewrite_status"] == "ok" {
-		h.durable.Set(1)
+		durable = 1
 	}
+	h.durable.Set(durable)
 }
 
 // pipelines are the metrics of the pipelines in which lookups go to Redis.
