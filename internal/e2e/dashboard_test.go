@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -45,7 +46,7 @@ func TestTheDashboardShowsTheStack(t *testing.T) {
 		for expr, panel := range pending {
 			lines = append(lines, panel+": "+expr)
 		}
-		return fmt.Errorf("%d of %d have none (the last use: %v):\n%s", len(pending), all, failed, strings.Join(lines, "\n"))
+		return errors.Join(failed, fmt.Errorf("%d of %d have none:\n%s", len(pending), all, strings.Join(lines, "\n")))
 	})
 }
 

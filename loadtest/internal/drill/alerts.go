@@ -53,11 +53,11 @@ func (a *alerts) forget() {
 	a.firing, a.fired, a.asked = nil, nil, time.Time{}
 }
 
-// state returns the alerts that fire now and those that have ever fired, with their severities.
-func (a *alerts) state() (now, ever map[string]string) {
+// ever are the alerts that have fired since the drill began, with their severities.
+func (a *alerts) ever() map[string]string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return maps.Clone(a.firing), maps.Clone(a.fired)
+	return maps.Clone(a.fired)
 }
 
 // watchAlerts asks Prometheus until ctx ends. A drill may have killed it, so that no answer is no fault here.
@@ -123,7 +123,7 @@ func (s *stage) fires(ctx context.Context, words []string) error {
 		words, bound = words[:len(words)-1], d*time.Duration(max(s.drill.slack, 1))
 	}
 	err := await(ctx, alertTime, "alerts to fire", func() string {
-		_, ever := s.alerts.state()
+		ever := s.alerts.ever()
 		for _, name := range words {
 			if ever[name] == "" {
 				return name + " does not"
@@ -197,7 +197,7 @@ func (s *stage) judgeAlerts(ctx context.Context) {
 	if err := await(ctx, alertTime, "alerts to end", func() string { return s.alerts.lasts(s.drill, begun) }); err != nil {
 		s.result.fault("%v", err)
 	}
-	_, ever := s.alerts.state()
+	ever := s.alerts.ever()
 	s.result.Alerts = slices.Sorted(maps.Keys(ever))
 	for _, name := range s.drill.unnamed(ever) {
 		s.result.fault("the alert %s fired, which the drill does not name", name)
