@@ -162,7 +162,7 @@ func (h *handler) Commit(end wal.LSN) error {
 	h.projector.Commit(h.current, h.commit, end, h.beat)
 	h.beat, h.handed = heartbeat.Beat{}, end
 	if h.parent != "" {
-		h.current.Traced = append(h.current.Traced, projection.Traced{Parent: h.parent, LSN: end, Received: time.Now()})
+		h.current.Trace(projection.Traced{Parent: h.parent, LSN: end, Received: time.Now()})
 		h.parent = ""
 	}
 	return h.hand()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/heartbeat"
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
+	"github.com/stock-pyramid/stock-pyramid/internal/tracing"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/projection"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
@@ -59,6 +60,21 @@ func TestTransactionsShareAFlushAndALargeOneTakesSeveral_P2(t *testing.T) {
 	b = <-f.queue.waiting
 	if cp := leadsTo(b); cp.LSN != 30 || b.Changes != 1 || cp.Applying || cp.Beat.At != 123 {
 		t.Errorf("last flush: %s, %d changes, heartbeat %v", cp, b.Changes, cp.Beat)
+	}
+}
+
+// A batch that waits takes transactions without rows for as long as the wait lasts, and must not grow by their traces.
+func TestTheTracesOfABatchAreBounded(t *testing.T) {
+	f, _ := fed(t)
+	f.spans = true
+	const transactions = 1000
+	for i := range wal.LSN(transactions) {
+		_ = f.Logical([]byte(tracing.Prefix), []byte("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"))
+		_ = f.Commit(10 + i)
+	}
+	b := <-f.queue.waiting
+	if n := len(b.Traced); b.Commits != transactions || n != 128 || b.Traced[0].LSN != 10 || b.Traced[n-1].LSN != 10+127 {
+		t.Errorf("%d commits, %d traces", b.Commits, n)
 	}
 }
 

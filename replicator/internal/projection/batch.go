@@ -45,7 +45,7 @@ type Batch struct {
 	Rows    [tables.Products + 1]int // by table
 	Spoiled []Poison
 	Entered []Entered // the entries of raffles, in order
-	Traced  []Traced  // the transactions of which the stream names the span
+	Traced  []Traced  // the first transactions of which the stream names the span, maxTraced at most
 
 	lsn  lsn.LSN        // 0: no transaction ends in this batch, and no position was noted
 	last Commit         // of the last transaction that ends in this batch
@@ -123,6 +123,17 @@ func (b *Batch) Reset() {
 	*b = Batch{epoch: b.epoch, arena: b.arena[:0], entries: b.entries[:0], books: b.books, sizes: b.sizes, live: b.live,
 		opens: b.opens, others: b.others, lists: b.lists, emptied: b.emptied, trimmed: b.trimmed[:0],
 		Spoiled: b.Spoiled[:0], healed: b.healed[:0], Entered: b.Entered[:0], Traced: b.Traced[:0], plain: b.plain}
+}
+
+// maxTraced is how many links a span has. It bounds the memory of a batch that waits, because transactions without rows do
+// not fill it.
+const maxTraced = 128
+
+// Trace notes that a transaction belongs to a trace, unless the batch has enough of those.
+func (b *Batch) Trace(t Traced) {
+	if len(b.Traced) < maxTraced {
+		b.Traced = append(b.Traced, t)
+	}
 }
 
 // Traced is a transaction that belongs to a trace.
