@@ -186,7 +186,7 @@ func (s stack) given(service string, cores int) deploy.Environment {
 	var e deploy.Environment
 	for _, name := range []string{
 		"GOMAXPROCS", "LOG_LEVEL", "LOGIN_CORES", "REFRESH_TTL", "TRUSTED_PROXIES", "BID_LANES", "BID_QUEUE", "MIN_LSN_WAIT", "LIVE_MAX", "LIVE_ADDRESS_MAX", "VERIFY_INTERVAL", "OPS_HOSTS",
-		"LOG_SAMPLE", "LOG_SLOW", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_RESOURCE_ATTRIBUTES",
+		"LOG_SAMPLE", "LOG_SLOW", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_RESOURCE_ATTRIBUTES", "TRACE_CLIENTS",
 	} {
 		if value := cmp.Or(s.getenv(name), otherwise[name]); value != "" {
 			e = append(e, name+"="+value)

@@ -86,7 +86,7 @@ func TestEachInstanceHasItsPorts(t *testing.T) {
 // What make up is given about logs and traces gets to all services.
 func TestServicesAreToldWhereTracesGo(t *testing.T) {
 	given := []string{"LOG_LEVEL=debug", "LOG_SAMPLE=10", "LOG_SLOW=2s", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318",
-		"OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=0.1"}
+		"OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=0.1", "TRACE_CLIENTS=true"}
 	setUp(t, given...)
 	_, secrets := rendered(t)
 	for _, file := range []string{"command-1.env", "query-2.env", "replicator-1.env"} {

@@ -25,7 +25,7 @@ const (
 func tracedStack(t testing.TB, endpoint string, settings ...string) *stack {
 	t.Helper()
 	s := newStack(t)
-	s.settings = append([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + endpoint, "OTEL_BSP_SCHEDULE_DELAY=100"}, settings...)
+	s.settings = append([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + endpoint, "OTEL_BSP_SCHEDULE_DELAY=100", "TRACE_CLIENTS=true"}, settings...)
 	s.startServices(t)
 	return s
 }

@@ -22,6 +22,8 @@ type Traces struct {
 	Sampler        string `env:"OTEL_TRACES_SAMPLER"`
 	SamplerArg     string `env:"OTEL_TRACES_SAMPLER_ARG"`
 	Propagators    string `env:"OTEL_PROPAGATORS"`
+	// Clients says whether clients are trusted: their traceparent says which requests are sampled, and into which trace.
+	Clients bool `env:"TRACE_CLIENTS"`
 }
 
 // Samplers are the values of OTEL_TRACES_SAMPLER that work. The first is what an empty one means.

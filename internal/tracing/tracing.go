@@ -1,5 +1,5 @@
-// Package tracing makes the spans of a trace. Without a Tracer, and for a request that is not sampled, each function here
-// returns at once and allocates nothing. Package otlp makes a Tracer that sends spans to a collector.
+// Package tracing makes the spans of a trace. Without a Tracer each function here returns at once and allocates nothing,
+// and so does each but Serve for a request that is not sampled. Package otlp makes a Tracer that sends spans to a collector.
 //
 // A request's trace begins in internal/web. It goes on wherever the request's context goes: Start makes a span below the one
 // in the context. From command to the replicator it goes by the primary's WAL, in a logical message with Prefix.
@@ -29,21 +29,33 @@ const Prefix = "pyramid.trace"
 const scope = "github.com/stock-pyramid/stock-pyramid"
 
 // Tracer begins traces. A nil Tracer begins none.
-type Tracer struct{ tracer trace.Tracer }
+type Tracer struct {
+	tracer trace.Tracer
+	trusts bool // clients
+}
 
-// New makes a Tracer whose spans go to a provider.
-func New(provider trace.TracerProvider) *Tracer {
-	return &Tracer{tracer: provider.Tracer(scope)}
+// New makes a Tracer whose spans go to a provider. If it trusts clients, they say by their traceparent to which trace a
+// request belongs and whether it is sampled.
+func New(provider trace.TracerProvider, trustsClients bool) *Tracer {
+	return &Tracer{provider.Tracer(scope), trustsClients}
 }
 
 // Serve begins the span of a request that this service answers. If the request has a traceparent, it belongs to that
-// trace.
+// trace if clients are trusted. Otherwise it begins a trace of its own, with a link to the client's span, because even the
+// id of a trace can be chosen such that a sampler takes it.
 func (t *Tracer) Serve(r *http.Request, name string) (context.Context, Span) {
 	if t == nil {
 		return r.Context(), Span{}
 	}
+	server := trace.WithSpanKind(trace.SpanKindServer)
 	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	return t.begin(ctx, name, trace.WithSpanKind(trace.SpanKindServer))
+	if t.trusts {
+		return t.begin(ctx, name, server)
+	}
+	if theirs := trace.SpanContextFromContext(ctx); theirs.IsRemote() {
+		return t.begin(r.Context(), name, server, trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: theirs}))
+	}
+	return t.begin(r.Context(), name, server)
 }
 
 // Begin begins the span of work that no request has asked for.

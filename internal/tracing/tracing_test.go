@@ -28,7 +28,7 @@ func request(header ...string) *http.Request {
 
 // Without a Tracer, and for a request that is not sampled, a span costs no allocation.
 func TestNoSpanCostsNothing(t *testing.T) {
-	for name, tracer := range map[string]*tracing.Tracer{"off": nil, "not sampled": tracing.New(sdk.NewTracerProvider(sdk.WithSampler(sdk.NeverSample())))} {
+	for name, tracer := range map[string]*tracing.Tracer{"off": nil, "not sampled": tracing.New(sdk.NewTracerProvider(sdk.WithSampler(sdk.NeverSample())), true)} {
 		r, failed := request("Traceparent", parent), errors.New("failed")
 		ctx, root := tracer.Serve(r, "GET /")
 		if root.On() || root.Parent() != "" {
@@ -57,7 +57,7 @@ func TestNoSpanCostsNothing(t *testing.T) {
 
 // A span goes on in another program by its text.
 func TestATextLeadsToTheSpan(t *testing.T) {
-	tracer := tracing.New(sdk.NewTracerProvider())
+	tracer := tracing.New(sdk.NewTracerProvider(), true)
 	_, span := tracer.Serve(request("Traceparent", parent), "GET /")
 	text := span.Parent()
 	if !strings.HasPrefix(text, "00-4bf92f3577b34da6a3ce929d0e0e4736-") || text == parent {
@@ -83,7 +83,7 @@ func TestLinesNameTheTrace(t *testing.T) {
 	const id = `"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"`
 	var b bytes.Buffer
 	log := slog.New(tracing.LogHandler(slog.NewJSONHandler(&b, nil))).With("service", "test")
-	ctx, _ := tracing.New(sdk.NewTracerProvider()).Serve(request("Traceparent", parent), "GET /")
+	ctx, _ := tracing.New(sdk.NewTracerProvider(), true).Serve(request("Traceparent", parent), "GET /")
 	for _, c := range []struct {
 		ctx  context.Context
 		want bool
@@ -95,6 +95,39 @@ func TestLinesNameTheTrace(t *testing.T) {
 		}
 	}
 }
+
+// Neither a sampled flag nor an id of a trace that every ratio takes makes a client's request sampled, unless clients are
+// trusted. The client's span is a link of those that are sampled.
+func TestOnlyTrustedClientsChooseWhatIsSampled(t *testing.T) {
+	const taken = "00-00000000000000010000000000000000-00f067aa0ba902b7-01" // by its last eight bytes, which are 0
+	seldom := sdk.WithSampler(sdk.TraceIDRatioBased(1e-9))
+	for trusts, want := range map[bool]bool{true: true, false: false} {
+		tracer := tracing.New(sdk.NewTracerProvider(seldom), trusts)
+		for range 50 {
+			if _, span := tracer.Serve(request("Traceparent", taken), "GET /"); span.On() != want {
+				t.Errorf("trusted %v: sampled %v", trusts, span.On())
+			}
+		}
+	}
+	var spans spansOf
+	_, span := tracing.New(sdk.NewTracerProvider(sdk.WithSpanProcessor(&spans)), false).Serve(request("Traceparent", strings.TrimSuffix(parent, "1")+"0"), "GET /")
+	span.End()
+	if len(spans) != 1 {
+		t.Fatal("a client hides its request")
+	}
+	links := spans[0].Links()
+	if spans[0].Parent().IsValid() || spans[0].SpanContext().TraceID().String() == parent[3:35] || len(links) != 1 || links[0].SpanContext.SpanID().String() != parent[36:52] {
+		t.Errorf("below %v, links %v", spans[0].Parent(), links)
+	}
+}
+
+// spansOf keeps the spans that have ended.
+type spansOf []sdk.ReadOnlySpan
+
+func (s *spansOf) OnStart(context.Context, sdk.ReadWriteSpan) {}
+func (s *spansOf) OnEnd(span sdk.ReadOnlySpan)                { *s = append(*s, span) }
+func (s *spansOf) Shutdown(context.Context) error             { return nil }
+func (s *spansOf) ForceFlush(context.Context) error           { return nil }
 
 func BenchmarkNoSpan(b *testing.B) {
 	r := request()

@@ -58,7 +58,7 @@ func Open(service string, c env.Traces, log *slog.Logger) (*Exporter, error) {
 		seldom.Do(func() { log.Warn("traces are not sent", "error", err) })
 	}))
 	provider := sdk.NewTracerProvider(sdk.WithBatcher(client), sdk.WithResource(about), sdk.WithSampler(sampler))
-	return &Exporter{Tracer: tracing.New(provider), provider: provider}, nil
+	return &Exporter{Tracer: tracing.New(provider, c.Clients), provider: provider}, nil
 }
 
 // Spans is the Tracer; nil without an exporter.
