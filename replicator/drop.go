@@ -28,7 +28,7 @@ Environment:
 
 Exit status:
   0  it is removed, or there was nothing
-  1  a replicator of it runs, Redis is another pipeline's, or something could not be removed
+  1  a replicator of it runs, Redis is another pipeline's or another primary's, or something could not be removed
   2  wrong arguments
 `
 

@@ -96,6 +96,7 @@ func TestCheckFindsWhatIsWrongOnThePrimary(t *testing.T) {
 	s.is(r, preflight.Warn, "primary", "wal_sender_timeout", "off")
 	s.is(r, preflight.Fail, "primary", "role", "ALTER ROLE replicator REPLICATION")
 	s.is(r, preflight.Warn, "primary", "statistics", "GRANT pg_read_all_stats")
+	s.is(r, preflight.Warn, "primary", "transactions", "not known")
 	s.is(r, preflight.Fail, "primary", "tables", "no SELECT on public.raffles,")
 	s.is(r, preflight.Fail, "primary", "functions", "no EXECUTE on wal.commits,")
 	s.is(r, preflight.Fail, "primary", "publication", "every change of bids, raffles and products")
@@ -114,8 +115,8 @@ func TestCheckFindsWhatIsWrongOnThePrimary(t *testing.T) {
 
 func TestCheckFindsSlotsAndTransactions(t *testing.T) {
 	t.Parallel()
-	s := newSystem(t, testenv.StartPostgres(t, testenv.Set("max_replication_slots", "2"), testenv.Set("max_slot_wal_keep_size", "8GB")))
-	s.exec("SELECT pg_create_logical_replication_slot('pyramid_7', 'pgoutput'), pg_create_logical_replication_slot('pyramid_green_7', 'pgoutput')")
+	s := newSystem(t, testenv.StartPostgres(t, testenv.Set("max_replication_slots", "3"), testenv.Set("max_slot_wal_keep_size", "8GB"), testenv.Set("max_prepared_transactions", "1")))
+	s.exec("SELECT pg_create_logical_replication_slot('pyramid_7', 'pgoutput'), pg_create_logical_replication_slot('pyramid_8', 'pgoutput'), pg_create_logical_replication_slot('pyramid_green_7', 'pgoutput')")
 	other, err := pgx.Connect(s.ctx, s.dbs.URL("postgres"))
 	s.must(err)
 	t.Cleanup(func() { other.Close(s.ctx) })
@@ -129,8 +130,18 @@ func TestCheckFindsSlotsAndTransactions(t *testing.T) {
 		s.is(r, preflight.Warn, "primary", "transactions", fmt.Sprintf("pid %d", other.PgConn().PID()))
 		return nil
 	})
+	_, err = other.Exec(s.ctx, "PREPARE TRANSACTION 'forgotten'")
+	s.must(err)
+	testenv.EventuallyNoError(t, patience, "the prepared transaction is long", func() error {
+		r, _ := s.checkWith()
+		if l := s.found(r, "primary", "transactions"); !strings.Contains(l.Do, "ROLLBACK PREPARED 'forgotten'") {
+			return fmt.Errorf("%+v", l)
+		}
+		return nil
+	})
+	s.exec("ROLLBACK PREPARED 'forgotten'")
 	r, _ := s.checkWith()
-	s.is(r, preflight.Warn, "primary", "max_replication_slots", "can have 1;")
+	s.is(r, preflight.Warn, "primary", "max_replication_slots", "can have 2;")
 	s.is(r, preflight.Warn, "primary", "slot pyramid_7", "start the replicator")
 	s.is(r, preflight.Warn, "primary", "slot pyramid_green_7", "PIPELINE=green replicator drop")
 }
@@ -151,7 +162,12 @@ func TestCheckFindsWhatIsWrongInRedis(t *testing.T) {
 	s.must(s.redis.Do(s.ctx, "ACL", "SETUSER", "default", "+zadd").Err())
 	s.must(s.redis.ConfigSet(s.ctx, "appendonly", "yes").Err())
 	s.must(s.redis.ConfigSet(s.ctx, "appendfsync", "no").Err())
+	s.exec("ALTER TABLE bids SET (autovacuum_enabled = off)")
 	s.bids(20_000)
+	r, _ = s.checkWith()
+	if l := s.found(r, "redis", "memory"); strings.Contains(l.Found, "epochs of 0 bids") || !strings.Contains(l.Found, "epochs of ") {
+		t.Errorf("before the first ANALYZE: %s", l.Found)
+	}
 	s.exec("ANALYZE bids")
 	s.must(s.redis.ConfigSet(s.ctx, "maxmemory-policy", "noeviction").Err())
 	for _, c := range []struct {

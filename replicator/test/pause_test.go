@@ -74,6 +74,10 @@ func TestAPauseAppliesNothingAndKeepsTheSlot_P1_P7(t *testing.T) {
 	s.expect("pause --json", 0, `"paused": true`, `"reason": "inspection"`)
 	s.expect("rebuild", 1, "409", "it is paused")
 	s.expect("verify", 2, "the replicator is paused")
+	s.expect("reload --raffle=1", 1, "the replicator is paused")
+	if n := s.redis.Exists(s.ctx, readmodel.ReloadKey).Val(); n != 0 {
+		t.Error("a refused reload is asked for")
+	}
 	s.expect("resume --json", 0, `"paused": false`, `"reason": "inspection"`)
 	s.equal()
 	s.expect("resume", 0, "it was not paused")

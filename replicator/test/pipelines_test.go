@@ -79,6 +79,15 @@ func (s *system) removed(stays *system) {
 	s.expect("drop --redis", 1, "a replicator of the pipeline works")
 	s.Stop(s.t)
 	s.bids(100)
+	at := s.position()
+	foreign := at
+	foreign.SystemID++
+	s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, foreign.String(), 0).Err())
+	s.expect("drop --redis", 1, fmt.Sprintf("another system: %d, and PRIMARY_URL leads to %d", foreign.SystemID, at.SystemID))
+	if s.position() != foreign || !slices.Contains(s.slotNames(), at.Slot) {
+		s.t.Errorf("a refused drop has removed something: slots %v", s.slotNames())
+	}
+	s.must(s.redis.Set(s.ctx, readmodel.CheckpointKey, at.String(), 0).Err())
 	s.expect("drop --redis", 0, "the unnamed pipeline: removed the slots pyramid_", " keys")
 	if g := stays.equal(); !slices.Equal(s.slotNames(), []string{g.Slot}) {
 		s.t.Errorf("slots %v, want %s alone", s.slotNames(), g.Slot)

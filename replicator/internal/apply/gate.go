@@ -125,6 +125,11 @@ func (g *Gate) release() {
 	if g.told {
 		g.log.Info("no longer waits for the synchronous standby", "seconds", time.Since(g.since).Seconds())
 	}
+	g.forget()
+}
+
+// forget begins anew with what is held, because from now on something else than a standby is waited for.
+func (g *Gate) forget() {
 	g.since, g.told = time.Time{}, false
 	g.board.Holds(g.since)
 }

@@ -65,6 +65,7 @@ func (a *applier) rest() error {
 	if err := a.write(a.Checkpoint, func(c *resp.Commands) { pause.AppendTaken(c, *a.ordered, token) }); err != nil {
 		return err
 	}
+	a.Gate.forget()
 	a.Board.Rest(*a.ordered)
 	a.Log.Warn("paused: nothing is applied until an operator resumes it, and the slot holds WAL back", "lsn", a.Checkpoint.Position().String(),
 		"since", time.UnixMicro(a.ordered.Since).UTC(), "reason", a.ordered.Reason)

@@ -2,11 +2,11 @@ package preflight
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/stock-pyramid/stock-pyramid/replicator/internal/tables"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/wal"
 )
 
@@ -36,15 +36,13 @@ func (r *Report) primary(ctx context.Context, s Servers) facts {
 	}
 	defer wal.Close(conn)
 	r.settings(ctx, conn)
-	r.rights(ctx, conn)
+	seesAll := r.rights(ctx, conn)
 	r.publication(ctx, conn)
 	r.slots(ctx, conn, s.Pipeline)
 	r.stream(ctx, node)
-	r.transactions(ctx, conn)
+	r.transactions(ctx, conn, seesAll)
 	r.primaryClock(ctx, conn)
-	if rows, err := tables.Expected(ctx, conn); err == nil {
-		found.bids = rows[tables.Bids]
-	}
+	found.bids = bids(ctx, conn)
 	return found
 }
 
@@ -126,19 +124,41 @@ func (r *Report) stream(ctx context.Context, node wal.Node) {
 }
 
 // transactions looks for what a new slot would wait for.
-func (r *Report) transactions(ctx context.Context, conn *pgx.Conn) {
+func (r *Report) transactions(ctx context.Context, conn *pgx.Conn, seesAll bool) {
+	const what, because = "transactions", "; a rebuild, a reload and verify need a slot, which waits for it"
 	var n int
 	var pid int32
+	var gid string
 	var seconds int64
-	if r.failed("transactions", conn.QueryRow(ctx, longTransactions).Scan(&n, &pid, &seconds)) {
+	if r.failed(what, conn.QueryRow(ctx, longTransactions).Scan(&n, &pid, &gid, &seconds)) {
 		return
 	}
-	if n > 0 {
-		r.add(Warn, "end it, if nobody needs it: SELECT pg_terminate_backend(PID); a rebuild, a reload and verify need a slot, which waits for it", "transactions",
-			"%d that write are open for more than 10 s, the oldest for %s (pid %d)", n, time.Duration(seconds)*time.Second, pid)
-		return
+	do, which := fmt.Sprintf("SELECT pg_terminate_backend(%d)", pid), fmt.Sprintf("pid %d", pid)
+	if pid == 0 {
+		do, which = fmt.Sprintf("ROLLBACK PREPARED '%s'", gid), fmt.Sprintf("prepared as %s", gid)
 	}
-	r.ok("transactions", "none that writes is open for more than 10 s")
+	switch {
+	case n > 0:
+		r.add(Warn, "end it, if nobody needs it: "+do+because, what, "%d that write are open for more than 10 s, the oldest for %s (%s)",
+			n, time.Duration(seconds)*time.Second, which)
+	case !seesAll:
+		r.add(Warn, "see statistics", what, "not known, because those of other roles can't be seen")
+	default:
+		r.ok(what, "none that writes is open for more than 10 s")
+	}
+}
+
+// bids estimates the number of bids by the size of their table, as the planner does; -1 if it is not known.
+func bids(ctx context.Context, conn *pgx.Conn) int64 {
+	const rowBytes = 100 // until rows are counted
+	var rows, counted, blocks, size int64
+	if err := conn.QueryRow(ctx, bidsSize).Scan(&rows, &counted, &blocks, &size); err != nil {
+		return -1
+	}
+	if rows < 0 || counted == 0 {
+		return size / rowBytes
+	}
+	return int64(float64(rows) / float64(counted) * float64(blocks))
 }
 
 func (r *Report) primaryClock(ctx context.Context, conn *pgx.Conn) {

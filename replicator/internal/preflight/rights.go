@@ -15,12 +15,12 @@ var (
 	rightsAgain = "GRANT it, or " + initAgain
 )
 
-// rights looks at the role of PRIMARY_URL.
-func (r *Report) rights(ctx context.Context, conn *pgx.Conn) {
+// rights looks at the role of PRIMARY_URL. It says whether the role sees the transactions of other roles.
+func (r *Report) rights(ctx context.Context, conn *pgx.Conn) (seesAll bool) {
 	var role string
-	var replicates, seesAll, waits bool
+	var replicates, waits bool
 	if r.failed("role", conn.QueryRow(ctx, readRole).Scan(&role, &replicates, &seesAll, &waits)) {
-		return
+		return false
 	}
 	if replicates {
 		r.ok("role", "%s may replicate", role)
@@ -37,6 +37,7 @@ func (r *Report) rights(ctx context.Context, conn *pgx.Conn) {
 	}
 	r.granted(ctx, conn, "tables", "SELECT", readable, tablesRead)
 	r.granted(ctx, conn, "functions", "EXECUTE", callable, functions)
+	return seesAll
 }
 
 // granted adds a line about the objects that a query, which is given all names, does not return.

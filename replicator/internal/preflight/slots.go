@@ -22,12 +22,13 @@ func (r *Report) slots(ctx context.Context, conn *pgx.Conn, p wal.Pipeline) {
 	if r.failed("slots", err) {
 		return
 	}
+	// A replicator that begins drops those of its pipeline that it can't use, before it makes a new one.
 	has, reads := 0, 0
 	for _, s := range all {
-		if p.SlotEpoch(s.Name) != 0 && !s.Lost {
-			has = 1
+		if p.SlotEpoch(s.Name) != 0 {
+			has++
 			if s.ActivePID != 0 {
-				reads = 1
+				reads++
 			}
 		}
 	}

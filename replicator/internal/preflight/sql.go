@@ -21,9 +21,16 @@ const (
 	countSlots = `SELECT current_setting('max_replication_slots')::int, (SELECT count(*)::int FROM pg_replication_slots),
 		current_setting('max_wal_senders')::int, (SELECT count(*)::int FROM pg_stat_replication)`
 
-	longTransactions = `SELECT count(*)::int, coalesce((array_agg(pid ORDER BY xact_start))[1], 0),
-		coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0)::bigint
-	FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND xact_start < clock_timestamp() - interval '10 s'`
+	// longTransactions returns how many there are, and of the oldest its process, 0 for a prepared one, its name if it is
+	// prepared, and its age in seconds.
+	longTransactions = `SELECT count(*)::int, coalesce((array_agg(pid ORDER BY begun))[1], 0), coalesce((array_agg(gid ORDER BY begun))[1], ''),
+		coalesce(extract(epoch FROM clock_timestamp() - min(begun)), 0)::bigint
+	FROM (SELECT pid, '' AS gid, xact_start AS begun FROM pg_stat_activity WHERE backend_xid IS NOT NULL
+		UNION ALL SELECT 0, gid, prepared FROM pg_prepared_xacts) open
+	WHERE begun < clock_timestamp() - interval '10 s'`
+
+	// bidsSize returns the rows and blocks that were counted last, -1 and 0 if never, and the blocks and bytes now.
+	bidsSize = `SELECT reltuples::bigint, relpages::bigint, pg_relation_size(oid) / current_setting('block_size')::bigint, pg_relation_size(oid) FROM pg_class WHERE oid = 'public.bids'::regclass`
 
 	readClock = `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
 )

@@ -15,6 +15,10 @@ import (
 // ErrWorks is returned for a pipeline that can't be removed, because a replicator of it runs.
 var ErrWorks = errors.New("a replicator of the pipeline works")
 
+// ErrOtherSystem is returned for a Redis whose read model is of another primary than the one that gave the lock, so that
+// the lock keeps nobody from writing there.
+var ErrOtherSystem = errors.New("redis holds the read model of another system")
+
 // Dropped is what the removal of a pipeline has removed.
 type Dropped struct {
 	Pipeline wal.Pipeline `json:"pipeline"`
@@ -24,7 +28,7 @@ type Dropped struct {
 
 // Drop removes a pipeline: its slots, so that the primary keeps no WAL for it any more, and, unless client is nil, its read
 // model. It holds the lock of the pipeline meanwhile. It fails with ErrWorks, and removes nothing, if a replicator has it,
-// and with ErrOtherPipeline if the read model is that of another pipeline.
+// and with ErrOtherPipeline or ErrOtherSystem if the read model is that of another pipeline or primary.
 func Drop(ctx context.Context, servers []wal.Server, p wal.Pipeline, client *redis.Client) (d Dropped, err error) {
 	d = Dropped{Pipeline: p, Slots: []string{}}
 	node, err := wal.Find(ctx, servers, 0)
@@ -44,7 +48,7 @@ func Drop(ctx context.Context, servers []wal.Server, p wal.Pipeline, client *red
 		return d, fmt.Errorf("%w: stop all replicators of %s before", ErrWorks, p)
 	}
 	if client != nil {
-		if err := Mine(ctx, client, p); err != nil {
+		if err := errors.Join(Mine(ctx, client, p), ofSystem(ctx, client, node.System)); err != nil {
 			return d, err
 		}
 	}
@@ -85,11 +89,11 @@ func Mine(ctx context.Context, client *redis.Client, p wal.Pipeline) error {
 		return err
 	}
 	if holder == nil {
-		stored, err := client.Get(ctx, readmodel.CheckpointKey).Result()
-		if err != nil && !errors.Is(err, redis.Nil) {
-			return fmt.Errorf("redis checkpoint: %w", err)
+		cp, err := checkpointOf(ctx, client)
+		if err != nil {
+			return err
 		}
-		holder = writerOf(state{stored: stored}.checkpoint())
+		holder = writerOf(cp)
 	}
 	if holder != nil && *holder != p {
 		return fmt.Errorf("%w: %s, not %s", ErrOtherPipeline, *holder, p)
@@ -97,8 +101,27 @@ func Mine(ctx context.Context, client *redis.Client, p wal.Pipeline) error {
 	return nil
 }
 
-// empty removes the read model, the checkpoint first, so that nobody reads what is left. The caller holds the lock, so no
-// replicator writes meanwhile.
+// ofSystem fails with ErrOtherSystem if Redis has the read model of another system.
+func ofSystem(ctx context.Context, client *redis.Client, system uint64) error {
+	cp, err := checkpointOf(ctx, client)
+	if err == nil && cp != nil && cp.SystemID != system {
+		err = fmt.Errorf("%w: %d, and PRIMARY_URL leads to %d; set REDIS_URL or PRIMARY_URL right", ErrOtherSystem, cp.SystemID, system)
+	}
+	return err
+}
+
+// checkpointOf is the checkpoint in Redis; nil if there is none, or none that can be read.
+func checkpointOf(ctx context.Context, client *redis.Client) (*readmodel.Checkpoint, error) {
+	stored, err := client.Get(ctx, readmodel.CheckpointKey).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("redis checkpoint: %w", err)
+	}
+	return state{stored: stored}.checkpoint(), nil
+}
+
+// empty removes the read model, the checkpoint first, so that nobody reads what is left. The caller holds the lock, but the
+// primary takes it back if this takes longer than the session may be idle. If a replicator begins then, this fails, because
+// it removes only keys without an owner.
 func empty(ctx context.Context, client *redis.Client) (int64, error) {
 	n, err := client.Unlink(ctx, readmodel.CheckpointKey, readmodel.RebuildKey, readmodel.ReloadKey, readmodel.ReloadedKey, readmodel.PoisonedKey,
 		readmodel.EvictionsKey, readmodel.PauseKey, readmodel.PipelineKey).Result()

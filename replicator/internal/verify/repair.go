@@ -10,6 +10,7 @@ import (
 
 	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/sleep"
+	"github.com/stock-pyramid/stock-pyramid/replicator/internal/pause"
 )
 
 // ErrNotReloaded is returned when no active replicator ends a reload in time.
@@ -37,9 +38,15 @@ func members(parts []readmodel.Part) []any {
 	return all
 }
 
-// Reload asks for a reload of parts and waits until they are done.
+// Reload asks for a reload of parts and waits until they are done. During a pause it fails with ErrPaused and asks for none.
 func Reload(ctx context.Context, client *redis.Client, parts []readmodel.Part, progress func(step string, done, total int64)) error {
 	const step = "reloading"
+	switch p, err := pause.Read(ctx, client); {
+	case err != nil:
+		return err
+	case p != nil && len(parts) > 0:
+		return ErrPaused
+	}
 	if err := Request(ctx, client, parts); err != nil {
 		return err
 	}
