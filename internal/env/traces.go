@@ -46,8 +46,12 @@ func (t Traces) Ratio() (float64, error) {
 	return ratio, nil
 }
 
-// Check returns an error for each value that can't work. Errors repeat no URL, because it may hold a password.
+// Check returns an error for each value that can't work, if traces are made. Errors repeat no URL, because it may hold a
+// password.
 func (t Traces) Check() []error {
+	if !t.On() {
+		return nil // others may have set these variables for all programs of a machine
+	}
 	problems := []error{collector("OTEL_EXPORTER_OTLP_ENDPOINT", t.Endpoint), collector("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", t.TracesEndpoint)}
 	if t.Exporter != "" && t.Exporter != "otlp" && t.Exporter != "none" {
 		problems = append(problems, fmt.Errorf("OTEL_TRACES_EXPORTER is %q, want otlp or none", t.Exporter))

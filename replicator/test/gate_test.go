@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stock-pyramid/stock-pyramid/internal/lsn"
+	"github.com/stock-pyramid/stock-pyramid/internal/readmodel"
 	"github.com/stock-pyramid/stock-pyramid/internal/testenv"
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/status"
 )
@@ -123,6 +124,26 @@ func TestACommitIsShownOnceTheStandbyHasFlushedIt_P14_P7(t *testing.T) {
 			t.Errorf("the log has %q %d times", line, n)
 		}
 	}
+}
+
+// A paused replicator waits for an operator, and not for the standby any more. It waits for the standby anew once it is
+// resumed.
+func TestAPauseIsNoWaitForTheStandby_P14(t *testing.T) {
+	t.Parallel()
+	g := newGated(t)
+	members := g.size()
+	before, done := g.hang(g.standby.Pause, 3)
+	g.holds(members, before)
+	g.expect("pause", 0, "paused since")
+	if s := g.report(); s.Waits() || s.HeldMillis != 0 {
+		t.Errorf("paused, and held for %d ms", s.HeldMillis)
+	}
+	g.shows(members, before)
+	g.must(g.redis.Del(g.ctx, readmodel.PauseKey).Err()) // "resume" would wait until something is applied
+	g.holds(members, before)
+	g.standby.Resume(t)
+	g.must(<-done)
+	g.equal()
 }
 
 // P14: a synchronous standby that is not connected is waited for, too. When commits no longer wait, Redis shows what the

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -36,6 +37,7 @@ func Open(service string, c env.Traces, log *slog.Logger) (*Exporter, error) {
 	if !c.On() {
 		return nil, nil
 	}
+	otel.SetLogger(logr.FromSlogHandler(bare{log.Handler()})) // before the library reads the environment
 	ctx := context.Background()
 	// Spans wait in the queue of the batches, so one that could not be sent is not kept for long.
 	client, err := otlptracehttp.New(ctx, otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
