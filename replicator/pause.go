@@ -14,11 +14,11 @@ import (
 
 const pauseHelp = `usage: replicator pause [--reason TEXT] [--json]
 
-Has the active replicator apply nothing more, and waits until it has stopped: at once, or when the large transaction or
-the reload that is under way has ended. It goes on confirming what is in Redis, so the slot stays. The pause outlives
+Has the active replicator apply nothing more, and waits until it has stopped: at once, or when the large transaction,
+the reload or the rebuild that is under way has ended. It goes on confirming what is in Redis, so the slot stays. The pause outlives
 restarts, and takeovers by another instance. It ends with "replicator resume", or if Redis is emptied.
 
-Redis stands still, and its lag grows as it is. After REDIS_MAX_LAG query answers lists from the standby. The slot holds
+Redis stands still, and its lag grows, as it must. After REDIS_MAX_LAG query answers lists from the standby. The slot holds
 back all WAL that is written meanwhile. At max_slot_wal_keep_size the server gives it up, and after "resume" everything is
 copied anew. No rebuild begins during a pause.
 
@@ -65,7 +65,7 @@ func orderPause(ctx context.Context, reason string, asJSON bool, out io.Writer) 
 	defer client.Close()
 	p, err := pause.Order(ctx, client, reason, orderPatience)
 	if errors.Is(err, pause.ErrNotTaken) {
-		err = fmt.Errorf(`%w: a large transaction or a reload may be under way, or no replicator runs; "replicator resume" takes the order back`, err)
+		err = fmt.Errorf(`%w: a large transaction, a reload or a rebuild may be under way, or no replicator runs; "replicator resume" takes the order back`, err)
 	}
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func (t *Tracer) Begin(ctx context.Context, name string) (context.Context, Span)
 }
 
 // Join begins a span for work that serves several spans of another program at once, from a moment on. It is below the first
-// of them, so that one trace tells the whole, and has a link to each of them.
+// of them, so that one trace tells the whole, and has a link to each of the first 128.
 func (t *Tracer) Join(ctx context.Context, name string, from time.Time, served ...Served) (context.Context, Span) {
 	if t == nil || len(served) == 0 {
 		return ctx, Span{}
@@ -93,7 +93,11 @@ func Together(ctx context.Context, name string, spans []Span) (context.Context, 
 	return ctx, Span{span}
 }
 
+// maxLinks is how many links the SDK keeps. It would drop the first ones, of which the first names the trace.
+const maxLinks = 128
+
 func linked(served []Served) trace.SpanStartOption {
+	served = served[:min(len(served), maxLinks)]
 	links := make([]trace.Link, len(served))
 	for i, s := range served {
 		links[i] = s.link()
@@ -109,7 +113,8 @@ func (t *Tracer) begin(ctx context.Context, name string, options ...trace.SpanSt
 	return ctx, Span{span}
 }
 
-// Served is a span that a later span serves, perhaps in another program, and the position of the transaction of which it is.
+// Served is a span that another span does the work of, perhaps in another program. If the span is that of a transaction, the
+// position is that of the transaction.
 type Served struct {
 	context trace.SpanContext
 	lsn     string

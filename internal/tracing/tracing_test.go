@@ -121,6 +121,22 @@ func TestOnlyTrustedClientsChooseWhatIsSampled(t *testing.T) {
 	}
 }
 
+// A span that serves more spans than it may have links to has a link to the first one, below which it is.
+func TestTheFirstSpansAreLinked(t *testing.T) {
+	var ended spansOf
+	tracer := tracing.New(sdk.NewTracerProvider(sdk.WithSpanProcessor(&ended)), true)
+	requests := make([]tracing.Span, 200)
+	for i := range requests {
+		_, requests[i] = tracer.Begin(t.Context(), "request")
+	}
+	_, batch := tracing.Together(t.Context(), "batch", requests)
+	batch.End()
+	links := ended[0].Links()
+	if len(links) != 128 || links[0].SpanContext.SpanID() != ended[0].Parent().SpanID() || ended[0].DroppedLinks() != 0 {
+		t.Errorf("%d links, %d dropped", len(links), ended[0].DroppedLinks())
+	}
+}
+
 // spansOf keeps the spans that have ended.
 type spansOf []sdk.ReadOnlySpan
 

@@ -208,7 +208,7 @@ func (b *Batcher) run(batch *batch) {
 	refused = b.try(ctx, inTime)
 }
 
-// trace begins the span of a batch, if a request of it has a span, and notes there how long its bid was in the queue.
+// trace begins the span of a batch if one of its requests has a span. Each such span is told how long its bid was in the queue.
 func (b *Batcher) trace(ctx context.Context, bids []*waiting) (context.Context, tracing.Span) {
 	var served []tracing.Span
 	for _, w := range bids {

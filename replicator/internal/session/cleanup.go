@@ -12,9 +12,9 @@ import (
 )
 
 // dropOrphanedSlots drops the unused slots of epochs before the given one, which former epochs and interrupted rebuilds
-// have left. It keeps the slots of other pipelines, and the slot with the name except. A replicator that was stopped and wakes up can't drop the slot of
-// its successor's epoch, because epochs only rise. If it drops the slot of a timeline, Redis
-// is rebuilt. done says that no orphaned slot is left.
+// have left. It keeps the slots of other pipelines, and the slot with the name except. A replicator that was stopped and
+// wakes up can't drop the slot of its successor's epoch, because epochs only rise. If it drops the slot of a timeline,
+// Redis is rebuilt. done says that no orphaned slot is left.
 func (r *Replicator) dropOrphanedSlots(ctx context.Context, q wal.Querier, except string, before readmodel.Epoch) (done bool, err error) {
 	slots, err := wal.Slots(ctx, q)
 	if err != nil {

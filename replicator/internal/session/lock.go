@@ -92,9 +92,8 @@ func (c *control) tryLock(ctx context.Context) (got bool, err error) {
 }
 
 // endCopies ends the copies of former replicators. Only the holder of the lock copies for the pipeline, so no other copy
-// is ended. A
-// replicator that was stopped within a copy still locks the table: a TRUNCATE or a migration waits for it, and
-// everything that needs the table waits behind these.
+// is ended. A replicator that was stopped within a copy still locks the table: a TRUNCATE or a migration waits for it,
+// and everything that needs the table waits behind these.
 func (c *control) endCopies(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, wal.AnswerTime)
 	defer cancel()

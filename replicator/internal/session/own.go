@@ -37,7 +37,7 @@ func (s *session) refuse(holder *wal.Pipeline) error {
 }
 
 // enter writes the name of this pipeline into a Redis that has none, and fails if another was faster. A full Redis takes no
-// name; it gets one once there is room.
+// name, and enter succeeds all the same; a later session writes the name.
 func (s *session) enter(ctx context.Context) error {
 	holder, err := holderOf(ctx, s.redis)
 	if err != nil || holder != nil {

@@ -9,8 +9,8 @@ import (
 )
 
 // NextEpoch returns an epoch after every epoch that is still named by the checkpoint, which may be nil, by a slot of the
-// pipeline or by the mark of a rebuild. It is at least the clock in milliseconds, so that it is new even if all of these are gone or
-// are those of a restored backup. So a reader of live events that remembers an epoch never takes another one for it.
+// pipeline or by the mark of a rebuild. It is at least the clock in milliseconds, so that it is new even if all of these
+// are gone or are those of a restored backup. So a reader of live events that remembers an epoch never takes another one for it.
 func NextEpoch(p wal.Pipeline, cp *readmodel.Checkpoint, slots []wal.Slot, mark string, now time.Time) readmodel.Epoch {
 	e := readmodel.Epoch(max(now.UnixMilli(), 1))
 	if cp != nil {

@@ -194,7 +194,7 @@ func (b *Background) note(scope Scope, r Report, now time.Time) {
 	for _, k := range r.divergent {
 		b.known[k] = known{r.Epoch, findings[k.name(r.Epoch)]}
 	}
-	b.state.LastError, b.state.LastErrorAt = "", "" // what could not be compared is compared first of all, so it was
+	b.state.LastError, b.state.LastErrorAt = "", "" // this slice began with what could not be compared
 	b.state.VerifiedKeys += r.Keys
 	b.state.DivergentKeys, b.state.Findings = len(b.known), b.first()
 	b.verified.Add(float64(r.Keys))

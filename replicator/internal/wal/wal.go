@@ -1,6 +1,6 @@
 // Package wal reads the logical replication stream. It owns the slots named pyramid_<epoch> (of a named pipeline
-// pyramid_<pipeline>_<epoch>) and the replication connection, and it decodes pgoutput (protocol version 1) without copying. Source of the formats: PostgreSQL 15
-// documentation, chapters 55.4 and 55.9.
+// pyramid_<pipeline>_<epoch>) and the replication connection, and it decodes pgoutput (protocol version 1) without copying.
+// Source of the formats: PostgreSQL 15 documentation, chapters 55.4 and 55.9.
 package wal
 
 import "github.com/stock-pyramid/stock-pyramid/internal/lsn"
