@@ -14,7 +14,7 @@ import (
 	"github.com/stock-pyramid/stock-pyramid/replicator/internal/dump"
 )
 
-const dumpHelp = `usage: replicator dump [--limit N] KEY
+const dumpHelp = `usage: replicator dump [--limit N] [--json] KEY
 
 Prints a key of the read model as JSON, one item on a line. It reads the key in pages, so its memory does not depend
 on the size of the key, and changes nothing. Quote the key: the shell would take its braces. The keys are
@@ -32,19 +32,24 @@ Exit status:
 func runDump(ctx context.Context, args []string, out, _ io.Writer) error {
 	flags := cli.NewFlags("replicator dump", dumpHelp)
 	most := flags.Int64("limit", 0, "print at most `N` items (0: all)")
+	asJSON := flags.Bool("json", false, `print an error as JSON, too: {"error": "..."}, and on standard error as always`)
 	if err := cli.Parse(flags, args, 1, out); err != nil {
 		return err
 	}
 	if flags.NArg() == 0 || *most < 0 {
 		return cli.Wrong(errors.New("one KEY and a --limit that is not negative are needed; replicator dump --help lists the keys"))
 	}
+	return failed(out, *asJSON, dumpKey(ctx, dump.Options{Key: flags.Arg(0), Most: *most}, out))
+}
+
+func dumpKey(ctx context.Context, what dump.Options, out io.Writer) error {
 	client, err := sinkClient()
 	if err != nil {
 		return cli.Wrong(err)
 	}
 	defer client.Close()
 	buffered := bufio.NewWriter(out)
-	result, err := dump.Run(ctx, client, dump.Options{Key: flags.Arg(0), Most: *most}, buffered)
+	result, err := dump.Run(ctx, client, what, buffered)
 	if flushErr := buffered.Flush(); err == nil {
 		err = flushErr
 	}

@@ -5,6 +5,7 @@ ROLES=(migrator command query replicator standby repmgr pgpool exporter operator
 
 make_folders() {
     mkdir -p "$LOGS" "$CONF"/{node1,node2,witness,pgpool,haproxy,prometheus,alertmanager,links,tls} "$DATA"/{node1,node2,witness,redis,prometheus,alertmanager,netdata/lib,netdata/cache,netdata/log}
+    chmod 0755 "$LOGS" # logrotate of root refuses a folder that a group may write to
     mkdir -p "$RUN" "$BACKUPS" "$SECRETS/jwt"
     chmod 0700 "$RUN" "$BACKUPS" "$SECRETS" "$SECRETS/jwt" "$CONF"/{node1,node2,witness,pgpool}
     ((EUID != 0)) || chown "$PG_USER:" "$RUN" "$BACKUPS" {"$CONF","$DATA"}/{node1,node2,witness} "$CONF/pgpool"

@@ -140,5 +140,7 @@ func (s *system) dumpedOthers(cp readmodel.Checkpoint) {
 	s.expect("dump {r9999}:*:n:270", 1, `{"unreadable":"78"`, "1 of 1 items can't be read")
 	s.expect("dump {r1}:*:bids", 2, "no key of this name", "{rRAFFLE}:E:n:SIZE")
 	s.expect("dump {r77}:*:raffle", 1, "redis has no such key")
+	s.expect("dump --json {r77}:*:raffle", 1, `"error": "`)
+	s.expect("dump --json {s270}:*:floor", 0, `{"floor":0}`)
 	s.expect("dump", 2, "one KEY")
 }

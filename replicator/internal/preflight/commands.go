@@ -15,12 +15,13 @@ var writtenKeys = []string{readmodel.CheckpointKey, readmodel.Epoch(0).Newest(0,
 
 // needed are the commands that the replicator sends, also in its scripts. K stands for a key.
 const needed = `GET K|MGET K|DEL K|UNLINK K|EXISTS K|TYPE K|SETNX K v|SADD K m|SREM K m|SMEMBERS K|SISMEMBER K m|SMISMEMBER K m|SCARD K|SUNION K|SSCAN K 0|
-HSET K f v|HDEL K f|HGET K f|HGETALL K|HMGET K f|HLEN K|HSCAN K 0|ZADD K 1 m|ZREM K m|ZRANGE K 0 1|ZCARD K|ZCOUNT K 0 1|ZSCORE K m|ZRANK K m|ZREVRANK K m|
+HSET K f v|HDEL K f|HGET K f|HEXISTS K f|HGETALL K|HMGET K f|HLEN K|HSCAN K 0|ZADD K 1 m|ZREM K m|ZRANGE K 0 1|ZCARD K|ZCOUNT K 0 1|ZSCORE K m|ZRANK K m|ZREVRANK K m|
 ZREMRANGEBYRANK K 0 1|XADD K * f v|XRANGE K - +|SCAN 0|EVAL return 1 K|EVALSHA 0 1 K|INFO`
 
 // useful are commands without which something is slower or has to be done by hand.
-var useful = map[string]string{
-	"RESTORE K 0 v": "RESTORE: a copy takes several times as long", "BGREWRITEAOF": "BGREWRITEAOF: after a crash of Redis it has to be given by hand",
+var useful = []struct{ command, without string }{
+	{"RESTORE K 0 v", "RESTORE: a copy takes several times as long"},
+	{"BGREWRITEAOF", "BGREWRITEAOF: after a crash of Redis it has to be given by hand"},
 }
 
 // commands looks whether the user may send all commands. They are queued in a MULTI, which Redis checks, and discarded, so
@@ -45,9 +46,9 @@ func (r *Report) commands(ctx context.Context, client *redis.Client) {
 			refused = append(refused, name)
 		}
 	}
-	for command, without := range useful {
-		if !allowed(ctx, conn, command, writtenKeys[1]) {
-			missed = append(missed, without)
+	for _, u := range useful {
+		if !allowed(ctx, conn, u.command, writtenKeys[1]) {
+			missed = append(missed, u.without)
 		}
 	}
 	err := conn.Do(ctx, "DISCARD").Err()
