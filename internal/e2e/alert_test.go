@@ -23,6 +23,7 @@ const alertPatience = 3 * time.Minute
 // webhook say so, and a second message says when it is over. That they do so within 15 s is what the drill "all replicators frozen"
 // shows.
 func TestAnAlertReachesTheWebhook_P7(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	second, _, waiting := startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URLOf("replicator"), s.redis.Trust())
 	messages := &inbox{last: map[string]told{}}

@@ -22,6 +22,7 @@ const dashboardPatience = 2 * time.Minute
 
 // Each query of the dashboard has an answer of a Prometheus that watches the stack as it is deployed, while the stack is used.
 func TestTheDashboardShowsTheStack(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	_, front, stats := testenv.StartFrontDoor(t, testenv.FrontDoor{
 		Command: []testenv.Instance{{Public: s.commandURL, Admin: s.commandAdmin}}, Query: []testenv.Instance{{Public: s.queryURL, Admin: s.queryAdmin}},

@@ -33,11 +33,13 @@ var address = regexp.MustCompile(`\$HTTP://127\.0\.0\.1:\$(\w+)_PORT(/[a-z/.]*)`
 
 // What `make up` prints at its end, and what the runbook names, can be opened.
 func TestLinksOfMakeUpWork(t *testing.T) {
+	t.Parallel()
 	d := &door{command: startStub(t, "command"), query: startStub(t, "query")}
 	var metrics string
 	_, d.url, metrics = testenv.StartFrontDoor(t, testenv.FrontDoor{Command: instances(d.command), Query: instances(d.query)})
 	base := map[string]string{"HTTP": d.url, "STATS": strings.TrimSuffix(metrics, "/metrics"), "PROMETHEUS": startPrometheus(t, 0)}
 	_, base["ALERTMANAGER"] = startAlertmanager(t, "")
+	base["REPLICATOR"] = startStack(t).replicatorURL
 	base["NETDATA"] = startNetdata(t, named(t, "haproxy", metrics))
 	defaults := strings.NewReplacer("http://", "$HTTP://", ":8080", ":$HTTP_PORT", ":8404", ":$STATS_PORT", ":19090", ":$PROMETHEUS_PORT", ":19093", ":$ALERTMANAGER_PORT", ":19999", ":$NETDATA_PORT")
 	client := &http.Client{Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

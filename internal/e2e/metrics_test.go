@@ -20,6 +20,7 @@ import (
 
 // The table of metrics says what the programs export, and nothing else: name, type, help, labels and their values.
 func TestTheTableOfMetricsIsTrue(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	s.useEverything(t)
 	_, status, replicator := startService(t, "replicator", "PRIMARY_URL="+s.primary.URL("replicator"), "REDIS_URL="+s.redis.URLOf("replicator"), s.redis.Trust())

@@ -24,6 +24,7 @@ const netdataPatience = time.Minute
 // netdata shows what the processes of each part take, what HAProxy counts, and the figures of the services. It is on loopback
 // alone and knows no cloud and no statistics about users.
 func TestNetdataShowsTheParts(t *testing.T) {
+	t.Parallel()
 	s := startStack(t)
 	_, front, stats := testenv.StartFrontDoor(t, testenv.FrontDoor{
 		Command: []testenv.Instance{{Public: s.commandURL, Admin: s.commandAdmin}}, Query: []testenv.Instance{{Public: s.queryURL, Admin: s.queryAdmin}},

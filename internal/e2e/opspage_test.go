@@ -129,6 +129,7 @@ const lagOfRedis = "state.samples.at(-1).values[0] ?? 0"
 
 // A rebuild, what it waits for, a lost key and its repair are seen as they happen. Only an admin sees buttons.
 func TestTheOpsPageShowsARebuildAndARepair(t *testing.T) {
+	t.Parallel()
 	s := startOpsStack(t)
 	browser := startChromium(t)
 	page := browser.open(t, s.own, desktop, false)

@@ -51,6 +51,7 @@ const faults = `(() => {
 // The page is whole on a phone and on a desktop, light and dark, usable by the keyboard, and still if that is asked for.
 // With SCREENSHOTS it is seen after a while of load and failures, and pictures of it go to that folder.
 func TestTheOpsPageFitsItsScreens(t *testing.T) {
+	t.Parallel()
 	s := startOpsStack(t)
 	folder := os.Getenv("SCREENSHOTS")
 	browser := startChromium(t)

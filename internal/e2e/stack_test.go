@@ -19,16 +19,16 @@ import (
 
 // stack is the whole system without its front door, with some demo data.
 type stack struct {
-	primary, standby           *testenv.Postgres
-	pgpool                     *testenv.Pgpool
-	redis                      *testenv.Redis
-	command, query, replicator *testenv.Program
-	commandURL, queryURL       string
-	commandAdmin, queryAdmin   string // addresses
-	replicatorAdmin            string
-	client                     *http.Client
-	keys                       string   // the folder of command's keys
-	settings                   []string // of all services
+	primary, standby               *testenv.Postgres
+	pgpool                         *testenv.Pgpool
+	redis                          *testenv.Redis
+	command, query, replicator     *testenv.Program
+	commandURL, queryURL           string
+	commandAdmin, queryAdmin       string // addresses
+	replicatorURL, replicatorAdmin string
+	client                         *http.Client
+	keys                           string   // the folder of command's keys
+	settings                       []string // of all services
 }
 
 // demoBids is enough for the hot raffles to have several pages, and loads in a moment.
@@ -57,7 +57,7 @@ func newStack(t testing.TB, options ...testenv.Option) *stack {
 func (s *stack) startServices(t testing.TB) {
 	t.Helper()
 	s.command, s.commandURL, s.commandAdmin = s.startCommand(t)
-	s.replicator, _, s.replicatorAdmin = startService(t, "replicator", slices.Concat(s.settings,
+	s.replicator, s.replicatorURL, s.replicatorAdmin = startService(t, "replicator", slices.Concat(s.settings,
 		[]string{"PRIMARY_URL=" + s.primary.URL("replicator"), "REDIS_URL=" + s.redis.URLOf("replicator"), s.redis.Trust()})...)
 	s.query, s.queryURL, s.queryAdmin = s.startQuery(t)
 }

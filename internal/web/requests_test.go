@@ -133,7 +133,9 @@ func TestALostClientIsNoFailure(t *testing.T) {
 
 // BenchmarkRequests shows what a request costs in the router without traces ("off"), beside one that is not sampled and one that is.
 func BenchmarkRequests(b *testing.B) {
-	spans := func(s sdk.Sampler) *tracing.Tracer { return tracing.New(sdk.NewTracerProvider(sdk.WithSampler(s)), false) }
+	spans := func(s sdk.Sampler) *tracing.Tracer {
+		return tracing.New(sdk.NewTracerProvider(sdk.WithSampler(s)), false)
+	}
 	for _, c := range []struct {
 		name  string
 		spans *tracing.Tracer
