@@ -49,6 +49,7 @@ func TestTheNewerPrimaryIsWatched_R7(t *testing.T) {
 	w := start(t, url, standby.URL("query"))
 	w.await(t, "the primary is watched", func(s *State) bool { return s.Connected && s.History.Present() == 1 })
 	before := w.Ask(t.Context()).At()
+	standby.WaitReplay(t)
 	standby.Promote(t) // the old primary takes writes, too
 	w.await(t, "the newer one is watched", func(s *State) bool { return s.Connected && s.History.Present() == 2 })
 	s := w.State()
