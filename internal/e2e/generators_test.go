@@ -25,6 +25,7 @@ type workshop struct {
 // Four generators make clients of the joined document. These compile, and each logs in, bids, sends the bid again, reads it
 // at its position, turns the page, finds it among its own, and cancels it. So do the examples, under faults.
 func TestGeneratedClientsBid(t *testing.T) {
+	t.Parallel()
 	document, err := filepath.Abs("../openapi/openapi.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -177,6 +177,7 @@ func TestLiveFeedThroughTheFrontDoor(t *testing.T) {
 // The feeds of every client go on by themselves after query was away for longer than a client waits between two
 // tries, and after query hung, because the front door answers an EventSource with 200 throughout.
 func TestFeedsComeBackThroughTheFrontDoor(t *testing.T) {
+	t.Parallel()
 	modules := npmClients(t)
 	s := startStack(t)
 	front := s.frontDoor(t)

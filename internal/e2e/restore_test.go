@@ -29,6 +29,7 @@ type nodeAlone struct {
 
 // P10: a restore leaves nothing behind of what came after its moment, gives no id again, and harms nothing if it fails.
 func TestARestoreEndsAtItsMoment_P10(t *testing.T) {
+	t.Parallel()
 	c := startNodeAlone(t)
 	server := c.start(t, "node1", "start")
 	agent := c.start(t, "node1", "agent")
