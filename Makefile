@@ -67,9 +67,9 @@ config-check: ## Let each server check its configuration, and check the scripts
 CONCURRENT = git grep -lE '\bgo (func|[a-z][A-Za-z.]*)\(|\.Go\(|\.Parallel\(|httptest\.NewServer|StartProcess' -- '*.go' | xargs dirname | sort -u | sed 's,^,./,'
 RACED = -run 'TestABidTravels|TestOneBidPerKey|InAFailover|TestFlushedRedis|TestAPromotion|TestLiveFeedExactlyOnce|TestReplicatorKilled' ./internal/e2e
 race: export GORACE = atexit_sleep_ms=0
-race: ## Run the packages with the race detector, and histories and a load against programs that have it (HISTORIES=12)
+race: ## Run the packages with the race detector, and histories and a load against programs that have it (HISTORIES=8)
 	$(ONE_AT_A_TIME) -race $$($(CONCURRENT) | grep -vE '/(replicator/test|query|loadtest(/internal/(report|dataset))?|internal/e2e(/(abuse|drill|upgrade))?)$$')
-	HISTORIES=$(or $(HISTORIES),12) $(GO) test -race -vet off -timeout 30m -run NoHistory ./replicator/test
+	HISTORIES=$(or $(HISTORIES),8) $(GO) test -race -vet off -timeout 30m -run NoHistory ./replicator/test
 	$(GO) test -race -vet off -timeout 30m $(RACED)
 
 bench: ## Measure both sides beside their baselines in the same run (BENCH=Read: only those; BENCH_BASE=COMMIT: beside that commit)

@@ -46,13 +46,13 @@ func fromEnv(t *testing.T, name string, otherwise int64) int64 {
 	return n
 }
 
-// There are HISTORIES histories, 80 by default. The seed of each, from HISTORY_SEED on, gives the order of its changes
+// There are HISTORIES histories, 60 by default. The seed of each, from HISTORY_SEED on, gives the order of its changes
 // and faults. At the end of each history the read model must hold what the primary holds. Every read must show what the
 // primary held at its Read-LSN, and positions alone must explain what the clients were told. Histories with an odd seed
 // have two replicators. Those whose seed ends in 3, 4, 7 or 8 have a standby; in those that end in 7 or 8 the standby
 // is promoted or the primary is restored.
 func TestNoHistoryGivesAWrongRead_P2_P3_P4_P9_P10_R1_R7(t *testing.T) {
-	first, count := fromEnv(t, "HISTORY_SEED", 1), fromEnv(t, "HISTORIES", 80)
+	first, count := fromEnv(t, "HISTORY_SEED", 1), fromEnv(t, "HISTORIES", 60)
 	for waiting := range 2 {
 		t.Run(fmt.Sprintf("%d waiting", waiting), func(t *testing.T) {
 			t.Parallel()
