@@ -58,8 +58,8 @@ func WithAttemptTime(d time.Duration) Option { return func(c *core) { c.attemptT
 // from a state before the write.
 func WithoutReadYourWrites() Option { return func(c *core) { c.forget = true } }
 
-// WithTraceparent makes each request, also one that is sent again, have the header traceparent (W3C Trace Context) that f
-// returns for the context of its call. An empty one is not sent. With OpenTelemetry f can be
+// WithTraceparent sets the header traceparent (W3C Trace Context) of each request. f returns its value for the context of the
+// call. A request that is sent again has it, too. An empty value is not sent. With OpenTelemetry f can be
 //
 //	func(ctx context.Context) string {
 //		carrier := propagation.MapCarrier{}

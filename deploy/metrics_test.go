@@ -108,7 +108,8 @@ func TestEveryAlertIsTested(t *testing.T) {
 	}
 }
 
-// firing notes the alerts that begin in a test of a file, and those that are expected to be over later in the same test.
+// firing reads a file of promtool tests. It adds to begins the alerts that a test expects to fire, and to ends those of them
+// that the same test later expects to be over.
 func firing(t *testing.T, path string, begins, ends map[string]bool) {
 	t.Helper()
 	text, err := os.ReadFile(path)

@@ -103,8 +103,7 @@ var trouble = regexp.MustCompile(`\b(ERROR|FATAL|PANIC)\b|\[ALERT\]`)
 // machine.
 var gaveUp = regexp.MustCompile(`query@\S+ .*(canceling statement due to user request|connection to client lost)|unable to flush data to frontend`)
 
-// Whoever a user is, and what proves it, is in no log, whatever the level: neither a login name, a password, a token nor an
-// idempotency key.
+// No log holds a login name, a password, a token, an idempotency key or a price, at any level.
 func TestLogsHoldNothingPersonal(t *testing.T) {
 	t.Parallel()
 	s, door, url := busyStack(t)

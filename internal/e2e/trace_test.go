@@ -208,8 +208,8 @@ func TestTheLastSpansAreSent(t *testing.T) {
 	}
 }
 
-// A collector that refuses connections, and one that takes them and answers nothing, cost no bid, and the services end within
-// ten seconds of SIGTERM.
+// Some collectors refuse connections, others accept them and never answer. Neither kind costs a bid. The services still end
+// within ten seconds of SIGTERM.
 func TestADeadCollectorCostsNoBid(t *testing.T) {
 	t.Parallel()
 	for name, endpoint := range map[string]string{"refuses": fmt.Sprintf("http://127.0.0.1:%d", testenv.FreePort(t)), "is silent": silent(t)} {

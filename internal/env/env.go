@@ -21,7 +21,7 @@ type Common struct {
 	ListenAddr string     `env:"LISTEN_ADDR,required"`
 	AdminAddr  string     `env:"ADMIN_ADDR,required"`
 	LogLevel   slog.Level `env:"LOG_LEVEL" envDefault:"info"`
-	// LogSample: one in so many requests has a line in the log, besides those that failed or were slow. 0: none.
+	// LogSample is N: one request in N is logged. Requests that failed or were slow are always logged. 0: no sample.
 	LogSample int `env:"LOG_SAMPLE" envDefault:"1000"`
 	// LogSlow: a request that takes longer has a line in the log. 0: none.
 	LogSlow time.Duration `env:"LOG_SLOW" envDefault:"1s"`

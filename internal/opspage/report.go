@@ -10,8 +10,8 @@ import (
 	"strconv"
 )
 
-// Report is what one service knows. All of it is JSON at GET /ops/state, which peers read each second. Fields may be added;
-// readers skip those that they do not know.
+// Report is what one service knows. All of it is JSON at GET /ops/state, which peers read each second. Fields may be added.
+// A reader skips unknown fields.
 type Report struct {
 	Service  string    `json:"service"`  // "replicator" or "query"
 	Instance string    `json:"instance"` // host:port of its page
@@ -135,7 +135,7 @@ func None() Value { return Value(math.NaN()) }
 type Peer struct {
 	Address string `json:"address"`
 	Silent  int64  `json:"silent_ms"` // since it was heard last; -1: never heard
-	// Report is the last one that was heard; nil: none.
+	// Report is the service's last report; nil: it has sent none.
 	Report json.RawMessage `json:"report,omitempty"`
 }
 

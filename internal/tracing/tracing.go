@@ -159,7 +159,7 @@ type Span struct{ span trace.Span }
 // On says whether the span is recorded.
 func (s Span) On() bool { return s.span != nil }
 
-// Past adds a span below this one that has already ended.
+// Past adds a child span that lasted from one time to another.
 func (s Span) Past(name string, from, to time.Time) {
 	if s.span == nil {
 		return

@@ -97,7 +97,7 @@ func TestLinesNameTheTrace(t *testing.T) {
 }
 
 // Neither a sampled flag nor an id of a trace that every ratio takes makes a client's request sampled, unless clients are
-// trusted. The client's span is a link of those that are sampled.
+// trusted. A sampled span has a link to the client's span.
 func TestOnlyTrustedClientsChooseWhatIsSampled(t *testing.T) {
 	const taken = "00-00000000000000010000000000000000-00f067aa0ba902b7-01" // by its last eight bytes, which are 0
 	seldom := sdk.WithSampler(sdk.TraceIDRatioBased(1e-9))

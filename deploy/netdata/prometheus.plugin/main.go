@@ -106,7 +106,7 @@ func (c *collector) collectUntil(ctx context.Context) error {
 	}
 }
 
-// collect asks all targets at once. One that does not answer in time has no values this time.
+// collect asks all targets at once. A target that does not answer in time has no values in this round.
 func (c *collector) collect(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, c.every*4/5)
 	defer cancel()

@@ -26,7 +26,7 @@ import (
 const FlushTime = time.Second
 
 // Exporter sends spans in the background. If the collector does not take them, a bounded queue fills up and further spans
-// are dropped; whoever makes a span never waits.
+// are dropped. Making a span never waits.
 type Exporter struct {
 	*tracing.Tracer
 	provider *sdk.TracerProvider
@@ -39,7 +39,7 @@ func Open(service string, c env.Traces, log *slog.Logger) (*Exporter, error) {
 	}
 	otel.SetLogger(logr.FromSlogHandler(bare{log.Handler()})) // before the library reads the environment
 	ctx := context.Background()
-	// Spans wait in the queue of the batches, so one that could not be sent is not kept for long.
+	// A batch that can't be sent is dropped after ten seconds, because the queue fills up behind it.
 	client, err := otlptracehttp.New(ctx, otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
 		Enabled: true, InitialInterval: time.Second, MaxInterval: 5 * time.Second, MaxElapsedTime: 10 * time.Second}))
 	if err != nil {
