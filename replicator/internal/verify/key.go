@@ -9,16 +9,17 @@ type set struct {
 }
 
 // kind is what a key of the read model holds.
-type kind int
+type kind = readmodel.KeyKind
 
+// The kinds of keys that this package compares.
 const (
-	newest kind = iota
-	highest
-	sizes
-	raffle
-	raffles
-	products
-	sizeNewest
+	newest     = readmodel.KindNewest
+	highest    = readmodel.KindHighest
+	sizes      = readmodel.KindSizes
+	raffle     = readmodel.KindRaffle
+	raffles    = readmodel.KindRaffles
+	products   = readmodel.KindProducts
+	sizeNewest = readmodel.KindSizeNewest
 )
 
 // key is a key of any epoch. Its kind says which of the numbers are set.
@@ -29,22 +30,7 @@ type key struct {
 
 // name is the name of the key in an epoch.
 func (k key) name(e readmodel.Epoch) string {
-	switch k.kind {
-	case newest:
-		return e.Newest(k.raffle, k.size)
-	case highest:
-		return e.Highest(k.raffle, k.size)
-	case sizes:
-		return e.Sizes(k.raffle)
-	case raffle:
-		return e.Raffle(k.raffle)
-	case raffles:
-		return e.Raffles()
-	case products:
-		return e.Products()
-	default:
-		return e.SizeNewest(k.size)
-	}
+	return readmodel.Key{Kind: k.kind, Epoch: e, Raffle: k.raffle, Size: k.size}.String()
 }
 
 // structure is what Redis calls the type of the key.
@@ -61,13 +47,12 @@ func (k key) structure() string {
 	}
 }
 
-// kinds are the kinds of keys that this package compares.
-var kinds = map[readmodel.KeyKind]kind{readmodel.KindNewest: newest, readmodel.KindHighest: highest, readmodel.KindSizes: sizes, readmodel.KindRaffle: raffle,
-	readmodel.KindRaffles: raffles, readmodel.KindProducts: products, readmodel.KindSizeNewest: sizeNewest}
-
-// parseKey parses a name. It returns false if this package has no such key.
+// parseKey parses a name. It returns false if this package compares no such key.
 func parseKey(name string) (key, readmodel.Epoch, bool) {
 	parsed, ours := readmodel.ParseKey(name)
-	k, compared := kinds[parsed.Kind]
-	return key{k, set{parsed.Raffle, parsed.Size}}, parsed.Epoch, ours && compared
+	switch parsed.Kind {
+	case newest, highest, sizes, raffle, raffles, products, sizeNewest:
+		return key{parsed.Kind, set{parsed.Raffle, parsed.Size}}, parsed.Epoch, ours
+	}
+	return key{}, parsed.Epoch, false
 }
